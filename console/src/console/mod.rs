@@ -1,0 +1,69 @@
+//! `weft console`: statements from a terminal, flags, files or stdin to a node, and its answers back.
+
+mod client;
+mod completion;
+mod history;
+mod local;
+mod progress;
+mod repl;
+mod runner;
+mod script;
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+pub use client::Client;
+pub use runner::Runner;
+
+use crate::cli::ConsoleArgs;
+use crate::output::{Format, out, tell};
+use crate::{check, runtime, server};
+
+/// Runs the console; the exit code of the statement that ended it.
+pub fn run(args: &ConsoleArgs) -> anyhow::Result<u8> {
+    let texts = texts(args)?;
+    for text in &texts {
+        script::check(text)?;
+    }
+    let target = server::find(&args.server)?;
+    let runtime = runtime::start()?;
+    let client = Client::new(target)?;
+    let is_interactive = texts.is_empty() && std::io::stdin().is_terminal();
+    let mut runner = Runner::new(client.clone(), args.output.unwrap_or(Format::Table));
+    runner.timeout = args.timeout.map(Duration::from_secs);
+    runner.is_interactive = is_interactive;
+    // A table that does not fit is turned only where nobody asked for a form, and on a terminal only.
+    runner.max_width = match args.output {
+        Some(_) => None,
+        None => out::columns(),
+    };
+    let code = if is_interactive {
+        repl::run(&runtime, &mut runner)
+    } else if texts.is_empty() {
+        runtime.block_on(script::run_stdin(&mut runner))
+    } else {
+        runtime.block_on(script::run_all(&mut runner, &texts))
+    };
+    // A thread may still be waiting for stdin.
+    runtime.shutdown_background();
+    code
+}
+
+/// Runs one statement for another command, as the console would.
+pub fn run_statement(args: &crate::cli::ServerArgs, statement: &str) -> anyhow::Result<u8> {
+    let client = Client::new(server::find(args)?)?;
+    let mut runner = Runner::new(client, Format::Table);
+    runtime::start()?.block_on(script::run(&mut runner, statement))
+}
+
+/// The texts of -e and -f, flags before files.
+fn texts(args: &ConsoleArgs) -> anyhow::Result<Vec<String>> {
+    let mut texts = args.execute.clone();
+    for file in &args.file {
+        texts.push(check::read(file)?);
+    }
+    if !texts.is_empty() && texts.iter().all(|text| text.trim().is_empty()) {
+        tell::notice("There is no statement to run");
+    }
+    Ok(texts)
+}

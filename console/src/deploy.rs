@@ -1,0 +1,16 @@
+//! `weft deploy`: a project folder to a node, through the statement DEPLOY.
+
+use crate::cli::DeployArgs;
+use crate::exit::Failure;
+
+/// Deploys the folder.
+pub fn run(args: &DeployArgs) -> anyhow::Result<u8> {
+    let folder = args.project.canonicalize().map_err(|error| {
+        Failure::usage(format!("cannot read {}: {error}", args.project.display()))
+    })?;
+    let Some(folder) = folder.to_str() else {
+        return Err(Failure::usage("the path of the project is no UTF-8 text").into());
+    };
+    let statement = format!("DEPLOY '{}';", folder.replace('\'', "''"));
+    crate::console::run_statement(&args.server, &statement)
+}

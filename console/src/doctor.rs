@@ -1,0 +1,290 @@
+//! `weft doctor`: looks at a store and says line by line what is well, what is doubtful and what to do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::json;
+use weft_cql::{Inspection, KeyspaceReplication, NodeInspection};
+use weft_engine::clock::{Clock, SystemClock};
+use weft_engine::store::Store;
+
+use crate::cli::StoreArgs;
+use crate::exit::{FAILED, OK};
+use crate::output::{Format, TableWriter, out};
+use crate::schema;
+use crate::store::{self, StoreAddress};
+
+/// Clocks further apart than this are worth a word; further than the second, time-based firing stops.
+const CLOCK_WARN_MS: i64 = 1_000;
+const CLOCK_FAIL_MS: i64 = 5_000;
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        })
+    }
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Check {
+    verdict: Verdict,
+    what: String,
+    found: String,
+    next: String,
+}
+
+impl Check {
+    fn ok(what: impl Into<String>, found: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Ok,
+            what: what.into(),
+            found: found.into(),
+            next: String::new(),
+        }
+    }
+
+    fn not(mut self, verdict: Verdict, next: impl Into<String>) -> Self {
+        self.verdict = verdict;
+        self.next = next.into();
+        self
+    }
+}
+
+/// Looks, prints every check, and fails where one failed.
+pub async fn run(args: &StoreArgs) -> anyhow::Result<u8> {
+    let address = store::parse(&args.store)?;
+    let checks = match &address {
+        StoreAddress::Sqlite(path) => {
+            let store = store::read_sqlite(path, Arc::new(SystemClock))?;
+            let offset = store.store_time().await?.millis_since(SystemClock.now());
+            vec![
+                schema_check(store.schema_version().await?, &address),
+                clock_check("clock", Some(offset)),
+            ]
+        }
+        StoreAddress::Cassandra(cassandra) => judge(&store::inspect(cassandra).await?, &address),
+    };
+    show(&checks);
+    let worst = checks.iter().map(|check| check.verdict).max();
+    Ok(if worst == Some(Verdict::Fail) {
+        FAILED
+    } else {
+        OK
+    })
+}
+
+fn show(checks: &[Check]) {
+    let mut table = TableWriter::new(Format::Table, None);
+    let columns = ["Verdict", "Check", "Found", "Next step"];
+    out::data(&table.columns(columns.map(str::to_owned).to_vec()));
+    for check in checks {
+        let row = [
+            json!(check.verdict.to_string()),
+            json!(check.what),
+            json!(check.found),
+            json!(check.next),
+        ];
+        out::data(&table.row(row.to_vec()));
+    }
+    out::data(&table.end());
+}
+
+fn judge(found: &Inspection, address: &StoreAddress) -> Vec<Check> {
+    let mut checks = vec![
+        schema_check(found.schema_version, address),
+        agreement(found),
+    ];
+    checks.extend(
+        found
+            .keyspaces
+            .iter()
+            .map(|keyspace| replication(keyspace, found.nodes.len())),
+    );
+    for node in &found.nodes {
+        checks.extend(node_checks(node));
+    }
+    checks
+}
+
+fn schema_check(version: Option<i64>, address: &StoreAddress) -> Check {
+    let found = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
+    let check = Check::ok("schema version", found);
+    match schema::check(version, address) {
+        None => check,
+        Some(failure) => check.not(Verdict::Fail, failure.hint.unwrap_or(failure.message)),
+    }
+}
+
+fn agreement(found: &Inspection) -> Check {
+    if found.schema_agreed {
+        return Check::ok("schema agreement", "all nodes agree");
+    }
+    Check::ok("schema agreement", "nodes know different schemas").not(
+        Verdict::Fail,
+        "wait, then look at `nodetool describecluster`",
+    )
+}
+
+fn replication(keyspace: &KeyspaceReplication, nodes: usize) -> Check {
+    let copies: Vec<_> = keyspace
+        .copies
+        .iter()
+        .map(|(dc, copies)| format!("{dc}: {copies}"))
+        .collect();
+    let check = Check::ok(
+        format!("replication of {}", keyspace.keyspace),
+        copies.join(", "),
+    );
+    let fewest = keyspace
+        .copies
+        .iter()
+        .map(|(_, copies)| *copies)
+        .min()
+        .unwrap_or(0);
+    match fewest {
+        ..=0 => check.not(Verdict::Fail, "give the keyspace at least one copy per data centre"),
+        1..=2 if nodes > 1 => check.not(
+            Verdict::Warn,
+            "with fewer than 3 copies one lost node stops work: ALTER KEYSPACE, then `nodetool repair`",
+        ),
+        1..=2 => check.not(Verdict::Warn, "fine for trying out; production wants 3 nodes and 3 copies"),
+        3.. => check,
+    }
+}
+
+fn node_checks(node: &NodeInspection) -> Vec<Check> {
+    let name = &node.address;
+    if !node.live {
+        let check = Check::ok(format!("node {name}"), "does not answer");
+        return vec![check.not(
+            Verdict::Warn,
+            "start it, or remove it with `nodetool decommission`",
+        )];
+    }
+    let version = node.server_version.as_deref().unwrap_or("unknown version");
+    let dc = node.dc.as_deref().unwrap_or("unknown");
+    vec![
+        Check::ok(
+            format!("node {name}"),
+            format!("{version} in data centre {dc}"),
+        ),
+        paxos(node),
+        clock_check(&format!("clock of {name}"), node.clock_offset_ms),
+    ]
+}
+
+fn paxos(node: &NodeInspection) -> Check {
+    let what = format!("paxos of {}", node.address);
+    match node.paxos_variant.as_deref() {
+        Some("v2") => Check::ok(what, "v2"),
+        Some(other) => Check::ok(what, other).not(
+            Verdict::Warn,
+            "set `paxos_variant: v2` in cassandra.yaml: v1 needs twice the round trips",
+        ),
+        None => Check::ok(what, "no such setting (ScyllaDB has its own)"),
+    }
+}
+
+fn clock_check(what: &str, offset_ms: Option<i64>) -> Check {
+    let Some(offset) = offset_ms else {
+        return Check::ok(what, "cannot be read").not(Verdict::Warn, "look at the node's log");
+    };
+    let check = Check::ok(what, format!("{offset} ms from this machine's"));
+    match offset.saturating_abs() {
+        CLOCK_FAIL_MS.. => check.not(
+            Verdict::Fail,
+            "run NTP on both machines: jobs do not fire with clocks this far apart",
+        ),
+        CLOCK_WARN_MS.. => check.not(Verdict::Warn, "run NTP on both machines"),
+        _ => check,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_engine::store::SCHEMA_VERSION;
+
+    use super::*;
+
+    fn healthy() -> Inspection {
+        Inspection {
+            schema_version: Some(SCHEMA_VERSION),
+            schema_agreed: true,
+            keyspaces: vec![KeyspaceReplication {
+                keyspace: "k2viewsystem".to_owned(),
+                copies: vec![("dc1".to_owned(), 3)],
+            }],
+            nodes: vec![NodeInspection {
+                address: "10.0.0.1:9042".to_owned(),
+                dc: Some("dc1".to_owned()),
+                live: true,
+                server_version: Some("5.0.5".to_owned()),
+                paxos_variant: Some("v2".to_owned()),
+                clock_offset_ms: Some(3),
+            }],
+        }
+    }
+
+    fn worst(change: impl FnOnce(&mut Inspection)) -> Verdict {
+        let mut found = healthy();
+        change(&mut found);
+        let address = "cassandra://10.0.0.1".parse().expect("an address");
+        let checks = judge(&found, &address);
+        for check in &checks {
+            assert_eq!(
+                check.verdict == Verdict::Ok,
+                check.next.is_empty(),
+                "{check:?}"
+            );
+        }
+        checks
+            .iter()
+            .map(|check| check.verdict)
+            .max()
+            .expect("checks")
+    }
+
+    #[test]
+    fn each_finding_has_its_verdict() {
+        assert_eq!(worst(|_| ()), Verdict::Ok);
+        assert_eq!(worst(|found| found.schema_version = None), Verdict::Fail);
+        assert_eq!(worst(|found| found.schema_agreed = false), Verdict::Fail);
+        assert_eq!(
+            worst(|found| found.keyspaces[0].copies[0].1 = 1),
+            Verdict::Warn
+        );
+        assert_eq!(
+            worst(|found| found.keyspaces[0].copies[0].1 = 0),
+            Verdict::Fail
+        );
+        assert_eq!(worst(|found| found.nodes[0].live = false), Verdict::Warn);
+        assert_eq!(
+            worst(|found| found.nodes[0].paxos_variant = Some("v1".into())),
+            Verdict::Warn
+        );
+        assert_eq!(
+            worst(|found| found.nodes[0].paxos_variant = None),
+            Verdict::Ok
+        );
+        assert_eq!(
+            worst(|found| found.nodes[0].clock_offset_ms = Some(-1_500)),
+            Verdict::Warn
+        );
+        assert_eq!(
+            worst(|found| found.nodes[0].clock_offset_ms = Some(5_000)),
+            Verdict::Fail
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! Chance that is the same in every version: the example's data is known by its seed.
+
+/// SplitMix64.
+pub(super) struct Chance(u64);
+
+impl Chance {
+    pub(super) fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number with `from <= number < to`.
+    pub(super) fn between(&mut self, from: i64, to: i64) -> i64 {
+        assert!(from < to, "there must be a number to choose");
+        let drawn = self.next() % from.abs_diff(to);
+        from.saturating_add_unsigned(drawn)
+    }
+
+    /// One of these.
+    pub(super) fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        assert!(!of.is_empty(), "there must be something to choose");
+        let index = self.next() % of.len() as u64;
+        &of[usize::try_from(index).unwrap_or(0)]
+    }
+}

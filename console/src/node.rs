@@ -1,0 +1,254 @@
+//! `weft node`: a node of a cluster.
+
+use std::fs::{File, TryLockError};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use weft_cql::CassandraOptions;
+use weft_engine::clock::{SharedClock, SystemClock};
+use weft_engine::config::Loaded;
+use weft_engine::ids::Ids;
+use weft_engine::store::{SharedStore, StoreError};
+use weft_web::{LocalToken, check_bind};
+
+use crate::cli::NodeArgs;
+use crate::exit::{FAILED, Failure, OK};
+use crate::output::tell;
+use crate::schema;
+use crate::serve::{self, AddressFile, Door, Parts};
+use crate::server::TOKEN_FILE;
+use crate::settings::{self, Places};
+use crate::stop::StopSignals;
+use crate::store::{self, CassandraAddress, StoreAddress};
+
+/// Time between attempts to reach a store that is down.
+const RETRY_PAUSE: Duration = Duration::from_secs(3);
+
+/// Runs until somebody stops it.
+pub async fn run(args: NodeArgs) -> anyhow::Result<u8> {
+    let mut address = store::parse(&args.store.store)?;
+    let clock: SharedClock = Arc::new(SystemClock);
+    let ids = Ids::from_system();
+    let places = Places {
+        data: &args.data,
+        node_id: args.node_id.as_deref(),
+        args: &args.settings,
+        detected_ip: detected_ip(&address),
+    };
+    let loaded = settings::read(&places, &ids)?;
+    join_cluster_id(&mut address, &loaded)?;
+    let token = token(&args)?;
+    check_bind(args.listen, token.is_on_purpose)
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    if args.settings.check {
+        settings::show(&loaded);
+        return Ok(OK);
+    }
+
+    let _folder = take_folder(&args.data)?;
+    let mut signals = StopSignals::listen()?;
+    let door = Door::open(listen(args.listen).await?, token.token)?;
+    let opened = tokio::select! {
+        biased;
+        () = signals.next() => None,
+        opened = open(&address, clock.clone(), &door) => Some(opened?),
+    };
+    let Some(store) = opened else {
+        door.close().await;
+        return Ok(OK);
+    };
+    let parts = Parts {
+        store,
+        clock,
+        ids,
+        loaded,
+    };
+    let node = door.start_node(parts).await;
+    let _address = AddressFile::write(&args.data, &door.url)?;
+    tell::line(&format!("Listening on {}", door.url));
+    serve::run_until_stopped(&node, door, &mut signals).await
+}
+
+/// One node lives in a data folder: its name, its token and its address are there. The lock goes with the process.
+fn take_folder(data: &Path) -> anyhow::Result<File> {
+    std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
+    let path = data.join("node.lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let message = format!("another weft node lives in {}", data.display());
+            Err(Failure::new(FAILED, message)
+                .hint("give each node a folder of its own with --data")
+                .into())
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+/// The address of this machine on the way to the cluster: better than 127.0.0.1 where nodes are many.
+fn detected_ip(address: &StoreAddress) -> Option<String> {
+    match address {
+        StoreAddress::Sqlite(_) => None,
+        StoreAddress::Cassandra(cassandra) => cassandra
+            .hosts
+            .first()
+            .and_then(|host| settings::address_towards(host)),
+    }
+}
+
+/// `cluster_id` of node.id and `cluster=` of the address are one thing.
+fn join_cluster_id(address: &mut StoreAddress, loaded: &Loaded) -> Result<(), Failure> {
+    let StoreAddress::Cassandra(cassandra) = address else {
+        return Ok(());
+    };
+    match (&cassandra.cluster_id, &loaded.cluster_id) {
+        (Some(one), Some(other)) if one != other => Err(Failure::usage(format!(
+            "the store's address says cluster={one}, node.id says cluster_id: {other}"
+        ))),
+        (Some(_), _) | (None, None) => Ok(()),
+        (None, Some(id)) => {
+            cassandra.cluster_id = Some(id.clone());
+            Ok(())
+        }
+    }
+}
+
+struct Token {
+    token: LocalToken,
+    is_on_purpose: bool,
+}
+
+/// The token of --token-file, of WEFT_TOKEN, or of the data folder, where it is made at first start.
+fn token(args: &NodeArgs) -> anyhow::Result<Token> {
+    let on_purpose = match &args.token_file {
+        Some(file) => Some(LocalToken::from_file(file).map_err(usage)?),
+        None => LocalToken::from_env().map_err(usage)?,
+    };
+    let is_on_purpose = on_purpose.is_some();
+    let token = match on_purpose {
+        Some(token) => token,
+        // Nothing is made by a mere check; any text does for it.
+        None if args.settings.check => LocalToken::from_text("0123456789abcdef", "check")?,
+        None => LocalToken::load_or_create(&args.data.join(TOKEN_FILE)).map_err(usage)?,
+    };
+    Ok(Token {
+        token,
+        is_on_purpose,
+    })
+}
+
+fn usage(error: weft_web::TokenError) -> Failure {
+    let mut message = error.to_string();
+    if let Some(source) = std::error::Error::source(&error) {
+        message = format!("{message}: {source}");
+    }
+    Failure::usage(message)
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::new(FAILED, format!("cannot listen on {address}: {error}"))
+            .hint("name another address with --listen")
+            .into()
+    })
+}
+
+/// Opens the store; waits for one that is down, and refuses one without our schema.
+async fn open(
+    address: &StoreAddress,
+    clock: SharedClock,
+    door: &Door,
+) -> anyhow::Result<SharedStore> {
+    let store: SharedStore = match address {
+        StoreAddress::Sqlite(path) => {
+            // Opening makes a file; a node is no door of the schema.
+            store::read_sqlite(path, Arc::clone(&clock))?;
+            let store = store::open_sqlite(path, clock, false)?;
+            store
+                .set_address(&door.url)
+                .context("cannot write the lock file")?;
+            Arc::new(store)
+        }
+        StoreAddress::Cassandra(cassandra) => {
+            connect(cassandra, store::options_of(cassandra)?, address, door).await?
+        }
+    };
+    let mut wait = Wait::new(address, door);
+    loop {
+        match store.schema_version().await {
+            Ok(found) => {
+                return match schema::check(found, address) {
+                    None => Ok(store),
+                    Some(failure) => Err(failure.into()),
+                };
+            }
+            Err(error) if error.is_transient() => wait.pause(&error).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn connect(
+    cassandra: &CassandraAddress,
+    options: CassandraOptions,
+    address: &StoreAddress,
+    door: &Door,
+) -> anyhow::Result<SharedStore> {
+    let mut wait = Wait::new(address, door);
+    loop {
+        match store::connect(options.clone()).await {
+            Ok(store) => return Ok(Arc::new(store)),
+            Err(error) if error.is_transient() => wait.pause(&error).await,
+            Err(StoreError::Schema(_)) => {
+                let found = store::inspect(cassandra).await?.schema_version;
+                let failure = schema::check(found, address).unwrap_or_else(|| {
+                    Failure::new(FAILED, "the store's tables are not complete")
+                        .hint(format!("run `weft schema migrate --store '{address}'`"))
+                });
+                return Err(failure.into());
+            }
+            Err(error) => return Err(store::failure(error, cassandra).into()),
+        }
+    }
+}
+
+/// Says every few seconds why there is no store yet.
+struct Wait<'a> {
+    address: &'a StoreAddress,
+    door: &'a Door,
+    attempts: u32,
+}
+
+impl<'a> Wait<'a> {
+    fn new(address: &'a StoreAddress, door: &'a Door) -> Self {
+        Self {
+            address,
+            door,
+            attempts: 0,
+        }
+    }
+
+    async fn pause(&mut self, error: &StoreError) {
+        self.attempts += 1;
+        self.door.waiting_for(&error.to_string());
+        tracing::warn!(
+            store.attempts = self.attempts,
+            "The store {} does not answer, trying again in {} s: {error}",
+            self.address,
+            RETRY_PAUSE.as_secs()
+        );
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}

@@ -1,0 +1,396 @@
+//! Writing tables in any form, with bounded memory, as their rows arrive.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+
+use super::Format;
+use super::cell::{on_one_line, text_of, width};
+
+/// Rows that are looked at before the widths of columns are settled.
+const SAMPLE: usize = 1_000;
+
+/// Writes the tables of one statement. What it answers goes to stdout as it is.
+#[derive(Debug)]
+pub struct TableWriter {
+    format: Format,
+    /// Where to turn a table that is too wide into lines; none for never.
+    max_width: Option<usize>,
+    columns: Vec<String>,
+    is_open: bool,
+    waiting: Vec<Vec<Value>>,
+    widths: Vec<usize>,
+    is_turned: bool,
+    row_count: u64,
+    object_count: u64,
+}
+
+impl TableWriter {
+    /// A writer for the tables of one statement. A table wider than `max_width` is written as `vertical`.
+    pub fn new(format: Format, max_width: Option<usize>) -> Self {
+        Self {
+            format,
+            max_width,
+            columns: Vec::new(),
+            is_open: false,
+            waiting: Vec::new(),
+            widths: Vec::new(),
+            is_turned: false,
+            row_count: 0,
+            object_count: 0,
+        }
+    }
+
+    /// A table begins.
+    pub fn columns(&mut self, columns: Vec<String>) -> String {
+        let mut out = self.end_table();
+        self.columns = columns;
+        self.is_open = true;
+        self.row_count = 0;
+        match self.format {
+            Format::Csv => out.push_str(&self.csv_line(self.columns.iter().map(String::as_str))),
+            Format::Tsv => {
+                let names: Vec<_> = self.columns.iter().map(|name| tsv_text(name)).collect();
+                out.push_str(&names.join("\t"));
+                out.push('\n');
+            }
+            Format::Md => {
+                let names: Vec<_> = self.columns.iter().map(|name| md_text(name)).collect();
+                // Writing to a string cannot fail.
+                let _ = writeln!(out, "| {} |", names.join(" | "));
+                let _ = writeln!(out, "|{}", " --- |".repeat(names.len()));
+            }
+            Format::Table | Format::Vertical | Format::Json | Format::Jsonl => (),
+        }
+        out
+    }
+
+    /// A row of the table that began last.
+    pub fn row(&mut self, row: Vec<Value>) -> String {
+        self.row_count += 1;
+        match self.format {
+            Format::Table => self.table_row(row),
+            Format::Vertical => self.vertical_row(self.row_count, &row),
+            Format::Json => self.json_row(row),
+            Format::Jsonl => format!("{}\n", self.object(row)),
+            Format::Csv => {
+                let cells: Vec<_> = row.iter().map(csv_cell).collect();
+                self.csv_line(cells.iter().map(AsRef::as_ref))
+            }
+            Format::Tsv => {
+                let cells: Vec<_> = row.iter().map(|value| tsv_text(&csv_cell(value))).collect();
+                format!("{}\n", cells.join("\t"))
+            }
+            Format::Md => {
+                let cells: Vec<_> = row.iter().map(|value| md_text(&text_of(value))).collect();
+                format!("| {} |\n", cells.join(" | "))
+            }
+        }
+    }
+
+    /// The statement has ended.
+    pub fn end(&mut self) -> String {
+        let mut out = self.end_table();
+        if self.format == Format::Json {
+            out.push_str(if self.object_count == 0 {
+                "[]\n"
+            } else {
+                "\n]\n"
+            });
+            self.object_count = 0;
+        }
+        out
+    }
+
+    fn end_table(&mut self) -> String {
+        if !std::mem::take(&mut self.is_open) {
+            return String::new();
+        }
+        let mut out = match self.format {
+            Format::Table => self.release(),
+            _ => String::new(),
+        };
+        if matches!(self.format, Format::Table | Format::Vertical) {
+            let noun = if self.row_count == 1 { "row" } else { "rows" };
+            let _ = writeln!(out, "({} {noun})", self.row_count);
+        }
+        out
+    }
+
+    fn table_row(&mut self, row: Vec<Value>) -> String {
+        if self.is_turned {
+            return self.vertical_row(self.row_count, &row);
+        }
+        if !self.widths.is_empty() {
+            return line(&row, &self.widths);
+        }
+        self.waiting.push(row);
+        if self.waiting.len() < SAMPLE {
+            return String::new();
+        }
+        self.settle_widths()
+    }
+
+    /// What is left of a table at its end.
+    fn release(&mut self) -> String {
+        let out = if self.widths.is_empty() && !self.is_turned {
+            self.settle_widths()
+        } else {
+            String::new()
+        };
+        self.widths.clear();
+        self.is_turned = false;
+        out
+    }
+
+    /// Settles how wide the columns are, and writes the head and the rows that waited for it.
+    fn settle_widths(&mut self) -> String {
+        let rows = std::mem::take(&mut self.waiting);
+        let widths = widths(&self.columns, &rows);
+        let total = widths.iter().sum::<usize>() + widths.len() + 1;
+        self.is_turned = !rows.is_empty() && self.max_width.is_some_and(|max| total > max);
+        if self.is_turned {
+            let numbered = (1..).zip(&rows);
+            return numbered
+                .map(|(number, row)| self.vertical_row(number, row))
+                .collect();
+        }
+        let mut out = head(&self.columns, &widths);
+        for row in &rows {
+            out.push_str(&line(row, &widths));
+        }
+        self.widths = widths;
+        out
+    }
+
+    fn vertical_row(&self, number: u64, row: &[Value]) -> String {
+        let name_width = self.columns.iter().map(|name| width(name)).max();
+        let mut out = format!("-[ row {number} ]-\n");
+        for (name, value) in self.columns.iter().zip(row) {
+            let pad = " ".repeat(name_width.unwrap_or(0).saturating_sub(width(name)));
+            let text = text_of(value);
+            let _ = writeln!(out, "{}{pad} | {}", on_one_line(name), on_one_line(&text));
+        }
+        out
+    }
+
+    fn json_row(&mut self, row: Vec<Value>) -> String {
+        let before = if self.object_count == 0 {
+            "[\n  "
+        } else {
+            ",\n  "
+        };
+        self.object_count += 1;
+        format!("{before}{}", self.object(row))
+    }
+
+    fn object(&self, row: Vec<Value>) -> Value {
+        let mut object = Map::new();
+        for (name, value) in self.columns.iter().zip(row) {
+            let mut name = name.clone();
+            while object.contains_key(&name) {
+                name.push('_');
+            }
+            object.insert(name, value);
+        }
+        Value::Object(object)
+    }
+
+    fn csv_line<'a>(&self, cells: impl Iterator<Item = &'a str>) -> String {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let written = writer.write_record(cells);
+        let bytes = written.ok().and_then(|()| writer.into_inner().ok());
+        String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
+    }
+}
+
+/// A value for machines that know no null: an empty text.
+fn csv_cell(value: &Value) -> std::borrow::Cow<'_, str> {
+    match value {
+        Value::Null => "".into(),
+        _ => text_of(value),
+    }
+}
+
+fn tsv_text(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('\t', "\\t")
+        .replace('\n', "\\n")
+        .replace('\r', "\\r")
+}
+
+fn md_text(text: &str) -> String {
+    on_one_line(text).replace('\\', "\\\\").replace('|', "\\|")
+}
+
+fn widths(columns: &[String], rows: &[Vec<Value>]) -> Vec<usize> {
+    let mut widths: Vec<_> = columns
+        .iter()
+        .map(|name| width(&on_one_line(name)))
+        .collect();
+    for row in rows {
+        for (widest, value) in widths.iter_mut().zip(row) {
+            *widest = (*widest).max(width(&on_one_line(&text_of(value))));
+        }
+    }
+    widths
+}
+
+fn head(columns: &[String], widths: &[usize]) -> String {
+    let mut out = String::new();
+    for (name, width) in columns.iter().zip(widths) {
+        cell(&mut out, name, *width);
+    }
+    out.push_str("|\n");
+    for width in widths {
+        out.push('+');
+        out.push_str(&"-".repeat(*width));
+    }
+    out.push_str("+\n");
+    out
+}
+
+fn line(row: &[Value], widths: &[usize]) -> String {
+    let mut out = String::new();
+    for (value, width) in row.iter().zip(widths) {
+        cell(&mut out, &text_of(value), *width);
+    }
+    out.push_str("|\n");
+    out
+}
+
+fn cell(out: &mut String, text: &str, room: usize) {
+    let text = on_one_line(text);
+    out.push('|');
+    out.push_str(&text);
+    out.push_str(&" ".repeat(room.saturating_sub(width(&text))));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn write(format: Format, max_width: Option<usize>, columns: &[&str], rows: &[Value]) -> String {
+        let mut writer = TableWriter::new(format, max_width);
+        let mut out = writer.columns(columns.iter().map(|name| (*name).to_owned()).collect());
+        for row in rows {
+            out.push_str(&writer.row(row.as_array().expect("a row is an array").clone()));
+        }
+        out.push_str(&writer.end());
+        out
+    }
+
+    #[test]
+    fn a_table_looks_like_fabrics() {
+        let columns = ["Type", "Name", "UID", "Status", "Notes"];
+        let rows = [
+            json!([
+                "USER_JOB",
+                "Customer.numberOfIDs",
+                "checkNumberIDs",
+                "TERMINATED",
+                ""
+            ]),
+            json!([
+                "USER_JOB",
+                "Customer.numberOfIDs",
+                "checkNumberIDs",
+                "WAITING",
+                null
+            ]),
+        ];
+        assert_eq!(
+            write(Format::Table, None, &columns, &rows),
+            "|Type    |Name                |UID           |Status    |Notes|\n\
+             +--------+--------------------+--------------+----------+-----+\n\
+             |USER_JOB|Customer.numberOfIDs|checkNumberIDs|TERMINATED|     |\n\
+             |USER_JOB|Customer.numberOfIDs|checkNumberIDs|WAITING   |null |\n\
+             (2 rows)\n"
+        );
+    }
+
+    #[test]
+    fn every_format_has_its_form() {
+        let columns = ["id", "note"];
+        let rows = [
+            json!([1, "a|b"]),
+            json!([2, null]),
+            json!(["漢", "x\ty\n\"z\","]),
+        ];
+        let cases = [
+            (
+                Format::Table,
+                "|id|note      |\n+--+----------+\n|1 |a|b       |\n|2 |null      |\n|漢|x\\ty\\n\"z\",|\n(3 rows)\n",
+            ),
+            (
+                Format::Vertical,
+                "-[ row 1 ]-\nid   | 1\nnote | a|b\n-[ row 2 ]-\nid   | 2\nnote | null\n-[ row 3 ]-\nid   | 漢\nnote | x\\ty\\n\"z\",\n(3 rows)\n",
+            ),
+            (
+                Format::Json,
+                "[\n  {\"id\":1,\"note\":\"a|b\"},\n  {\"id\":2,\"note\":null},\n  {\"id\":\"漢\",\"note\":\"x\\ty\\n\\\"z\\\",\"}\n]\n",
+            ),
+            (
+                Format::Jsonl,
+                "{\"id\":1,\"note\":\"a|b\"}\n{\"id\":2,\"note\":null}\n{\"id\":\"漢\",\"note\":\"x\\ty\\n\\\"z\\\",\"}\n",
+            ),
+            (Format::Csv, "id,note\n1,a|b\n2,\n漢,\"x\ty\n\"\"z\"\",\"\n"),
+            (Format::Tsv, "id\tnote\n1\ta|b\n2\t\n漢\tx\\ty\\n\"z\",\n"),
+            (
+                Format::Md,
+                "| id | note |\n| --- | --- |\n| 1 | a\\|b |\n| 2 | null |\n| 漢 | x\\\\ty\\\\n\"z\", |\n",
+            ),
+        ];
+        for (format, expected) in cases {
+            assert_eq!(write(format, None, &columns, &rows), expected, "{format}");
+        }
+    }
+
+    #[test]
+    fn an_empty_table_has_its_head() {
+        assert_eq!(
+            write(Format::Table, Some(1), &["a"], &[]),
+            "|a|\n+-+\n(0 rows)\n"
+        );
+        assert_eq!(write(Format::Json, None, &["a"], &[]), "[]\n");
+        assert_eq!(TableWriter::new(Format::Json, None).end(), "[]\n");
+        assert_eq!(TableWriter::new(Format::Table, None).end(), "");
+    }
+
+    #[test]
+    fn a_table_too_wide_is_turned() {
+        let rows = [json!(["abcdef", "ghi"])];
+        assert_eq!(
+            write(Format::Table, Some(10), &["a", "b"], &rows),
+            "-[ row 1 ]-\na | abcdef\nb | ghi\n(1 row)\n"
+        );
+        assert!(write(Format::Table, Some(12), &["a", "b"], &rows).starts_with("|a "));
+    }
+
+    #[test]
+    fn long_tables_stream_and_lose_nothing() {
+        let rows: Vec<_> = (0..2_500).map(|number| json!([number])).collect();
+        let text = write(Format::Table, None, &["number"], &rows);
+        assert_eq!(text.lines().count(), 2_503);
+        assert!(text.ends_with("|2499  |\n(2500 rows)\n"));
+        let turned = write(Format::Table, Some(4), &["number"], &rows);
+        assert_eq!(turned.lines().count(), 5_001);
+        assert!(turned.contains("-[ row 2500 ]-\n"));
+    }
+
+    #[test]
+    fn nothing_in_a_cell_reaches_the_terminal_as_a_command() {
+        let text = write(
+            Format::Table,
+            None,
+            &["a"],
+            &[json!(["\u{1b}[2J\u{202e}x"])],
+        );
+        assert!(
+            !text.contains('\u{1b}') && !text.contains('\u{202e}'),
+            "{text:?}"
+        );
+    }
+}

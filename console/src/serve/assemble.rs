@@ -1,0 +1,131 @@
+//! Putting the parts of a node together: the one place that knows them all.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use weft_engine::clock::SharedClock;
+use weft_engine::command::CommandFactory;
+use weft_engine::config::Loaded;
+use weft_engine::ids::Ids;
+use weft_engine::interface::Environment;
+use weft_engine::node::{Context, Node, NodeHandle, Wake};
+use weft_engine::project::ProjectCatalogue;
+use weft_engine::statement::{LocalTokenPolicy, Services, Statements};
+use weft_engine::store::SharedStore;
+
+use super::{PRINCIPAL, project};
+
+/// What a node is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where everything durable is.
+    pub store: SharedStore,
+    /// Where time comes from.
+    pub clock: SharedClock,
+    /// Where chance comes from.
+    pub ids: Ids,
+    /// What the node was told about itself.
+    pub loaded: Loaded,
+}
+
+/// A node that runs in this process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RunningNode {
+    handle: NodeHandle,
+    /// Runs what is asked of it.
+    pub statements: Statements,
+}
+
+/// Starts a node and waits until it serves.
+pub async fn start(parts: Parts, url: &str) -> RunningNode {
+    let Loaded {
+        node: config,
+        cluster_id,
+        ..
+    } = parts.loaded;
+    let (store, clock, ids) = (parts.store, parts.clock, parts.ids);
+    let catalogue = Arc::new(ProjectCatalogue::new(
+        Arc::clone(&store),
+        Arc::clone(&clock),
+        config.data.clone(),
+        Environment::of_process(),
+    ));
+    let wake = Wake::default();
+    let context = Context::new(
+        Arc::clone(&store),
+        Arc::clone(&clock),
+        ids.clone(),
+        config.clone(),
+        Arc::clone(&catalogue) as Arc<dyn CommandFactory>,
+        wake.clone(),
+    );
+    context.set_http_address(url.to_owned());
+    project::keep_fresh(Arc::clone(&catalogue));
+    let handle = Node::start(Arc::new(context));
+    handle.serving().await;
+    let services = Services {
+        store,
+        clock,
+        ids,
+        config: Arc::new(config),
+        cluster_id,
+        catalogue,
+        wake,
+        nodes: Arc::new(handle.clone()),
+        policy: Arc::new(LocalTokenPolicy::new(PRINCIPAL)),
+    };
+    RunningNode {
+        handle,
+        statements: Statements::new(services),
+    }
+}
+
+impl RunningNode {
+    /// None while the node serves, else why it does not.
+    pub fn not_ready(&self) -> Option<String> {
+        self.handle.not_ready()
+    }
+
+    /// Resolves when the node has ended.
+    pub async fn ended(&self) -> Result<(), String> {
+        self.handle.ended().await
+    }
+
+    /// Finishes or hands back what the node has, and ends it.
+    pub async fn drain(&self) {
+        self.handle.drain();
+        // Why it ended is of no interest to somebody who wanted it to.
+        let _ = self.handle.ended().await;
+    }
+
+    /// Whether a project is deployed.
+    pub async fn has_deployment(&self) -> anyhow::Result<bool> {
+        Ok(self
+            .statements
+            .services()
+            .store
+            .deployment()
+            .await?
+            .is_some())
+    }
+
+    /// Whether the deployed project has this logical unit.
+    pub async fn has_logical_unit(&self, name: &str) -> bool {
+        let deployment = self
+            .statements
+            .services()
+            .catalogue
+            .refresh()
+            .await
+            .ok()
+            .flatten();
+        deployment
+            .is_some_and(|deployment| deployment.logical_units.iter().any(|unit| unit == name))
+    }
+
+    /// Deploys a project folder.
+    pub async fn deploy(&self, folder: &Path) -> anyhow::Result<()> {
+        project::deploy(self.statements.services(), folder, PRINCIPAL).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! A node in this process, and the door that its HTTP API is.
+
+mod api;
+mod assemble;
+mod completion;
+mod cursor;
+mod project;
+mod queries;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weft_web::{LocalToken, Options, Principal};
+
+pub use assemble::{Parts, RunningNode};
+
+use self::api::NodeApi;
+use crate::exit::{FAILED, Failure, OK};
+use crate::output::tell;
+use crate::server::ADDRESS_FILE;
+use crate::stop::StopSignals;
+
+/// Who calls with the token of this node.
+const PRINCIPAL: &str = "admin";
+
+/// The HTTP API: open before there is a store, ready once there is a node behind it.
+#[derive(Debug)]
+pub struct Door {
+    /// Where it is.
+    pub url: String,
+    api: Arc<NodeApi>,
+    shutdown: CancellationToken,
+    served: JoinHandle<std::io::Result<()>>,
+}
+
+impl Door {
+    /// Answers on `listener` from now on.
+    pub fn open(listener: TcpListener, token: LocalToken) -> anyhow::Result<Self> {
+        let address = listener.local_addr().context("cannot tell the port")?;
+        let api = Arc::new(NodeApi::new());
+        let shutdown = CancellationToken::new();
+        let principal = Principal {
+            name: PRINCIPAL.to_owned(),
+        };
+        // A second door in one process shares the metrics of the first.
+        let _ = weft_web::install_metrics();
+        let served = tokio::spawn(weft_web::serve(
+            listener,
+            api.clone(),
+            Options::new(token, principal),
+            shutdown.clone(),
+        ));
+        Ok(Self {
+            url: format!("http://{address}"),
+            api,
+            shutdown,
+            served,
+        })
+    }
+
+    /// Says why there is no node behind it yet.
+    pub fn waiting_for(&self, reason: &str) {
+        self.api.waiting_for(reason);
+    }
+
+    /// Starts the node behind it.
+    pub async fn start_node(&self, parts: Parts) -> RunningNode {
+        let node = assemble::start(parts, &self.url).await;
+        self.api.is_ready(node.clone());
+        node
+    }
+
+    /// Ends open answers and closes.
+    pub async fn close(self) {
+        self.shutdown.cancel();
+        match self.served.await {
+            Ok(Ok(())) => (),
+            Ok(Err(error)) => tell::warning(&format!("the HTTP API has ended: {error}")),
+            Err(error) => tell::warning(&format!("the HTTP API has ended: {error}")),
+        }
+    }
+}
+
+/// The file that says where the node of a folder is, for as long as it is there.
+#[derive(Debug)]
+pub struct AddressFile(PathBuf);
+
+impl AddressFile {
+    /// Writes the address.
+    pub fn write(folder: &std::path::Path, url: &str) -> anyhow::Result<Self> {
+        let path = folder.join(ADDRESS_FILE);
+        fs::write(&path, format!("{url}\n"))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for AddressFile {
+    fn drop(&mut self) {
+        // Without it nobody tries to talk to a process that has gone.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Waits until the node ends or somebody ends it. The first signal drains, the second leaves at once.
+pub async fn run_until_stopped(
+    node: &RunningNode,
+    door: Door,
+    signals: &mut StopSignals,
+) -> anyhow::Result<u8> {
+    tokio::select! {
+        biased;
+        () = signals.next() => (),
+        end = node.ended() => {
+            door.close().await;
+            let why = end.err().unwrap_or_else(|| "it was told to leave".to_owned());
+            return Err(Failure::new(FAILED, format!("the node has ended: {why}")).into());
+        }
+    }
+    tell::notice("Finishing what is running; a second signal leaves at once");
+    tokio::select! {
+        biased;
+        () = signals.another() => {
+            tell::notice("Left at once; the next start goes on from here");
+            return Ok(OK);
+        }
+        () = node.drain() => (),
+    }
+    tokio::select! {
+        biased;
+        () = signals.another() => (),
+        () = door.close() => (),
+    }
+    tell::notice("Stopped");
+    Ok(OK)
+}

@@ -1,0 +1,53 @@
+//! The project of a node: deployed from a folder, looked up again and again.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weft_engine::node::Trust;
+use weft_engine::project::{CatalogueError, DeployReport, ProjectCatalogue};
+use weft_engine::statement::Services;
+
+use crate::exit::{Failure, USAGE};
+use crate::output::tell;
+
+/// How often a node looks whether another one has deployed something.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long a deployment may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks for deployments of other nodes until the process ends.
+pub fn keep_fresh(catalogue: Arc<ProjectCatalogue>) {
+    tokio::spawn(async move {
+        let mut last = None;
+        loop {
+            let failed = catalogue
+                .refresh()
+                .await
+                .err()
+                .map(|error| error.to_string());
+            if let Some(error) = failed.as_ref().filter(|_| failed != last) {
+                tracing::warn!("The deployed project cannot be read: {error}");
+            }
+            last = failed;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    });
+}
+
+/// Deploys a folder at the start of a node, in the name of whoever started it.
+pub async fn deploy(services: &Services, folder: &Path, by: &str) -> anyhow::Result<DeployReport> {
+    let trust = Trust::for_duration(Arc::clone(&services.clock), PATIENCE);
+    let catalogue = &services.catalogue;
+    match catalogue.deploy(folder, by, &services.ids, &trust).await {
+        Ok(report) => Ok(report),
+        Err(CatalogueError::Invalid(errors)) => {
+            for error in &errors {
+                tell::error(&error.to_string());
+            }
+            let folder = folder.display();
+            Err(Failure::new(USAGE, format!("the project in {folder} cannot be deployed")).into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}

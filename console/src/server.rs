@@ -1,0 +1,155 @@
+//! Which node to talk to, and with which token.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::cli::ServerArgs;
+use crate::exit::{Failure, UNREACHABLE};
+
+/// The folder of `weft dev` where nobody names another.
+pub const DEFAULT_DIR: &str = ".weft";
+/// The file in it that holds the address.
+pub const ADDRESS_FILE: &str = "address";
+/// The file in it that holds the token.
+pub const TOKEN_FILE: &str = "token";
+
+/// A node and the token for it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its address, without a slash at the end.
+    pub url: String,
+    /// The token; none where none was found.
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The token is a secret.
+        f.debug_struct("Target")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Finds the node that the flags, the environment or the folder name.
+pub fn find(args: &ServerArgs) -> anyhow::Result<Target> {
+    let dir = args
+        .dir
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_DIR));
+    let address = address_in(&dir);
+    let token = explicit_token(args)?;
+    match &args.server {
+        Some(server) => {
+            let url = url_of(server)?;
+            // The token of a folder belongs to the node of that folder, and to nobody else.
+            let is_same = address.as_ref() == Some(&url);
+            let token = token.or_else(|| is_same.then(|| token_in(&dir)).flatten());
+            Ok(Target { url, token })
+        }
+        None => {
+            let url = address.ok_or_else(|| nothing_in(&dir))?;
+            let token = token.or_else(|| token_in(&dir));
+            Ok(Target { url, token })
+        }
+    }
+}
+
+/// The full address of `host:port` or of an address that is full already.
+fn url_of(written: &str) -> Result<String, Failure> {
+    let written = written.trim();
+    let url = match written.split_once("://") {
+        None => format!("http://{written}"),
+        Some(("http", rest)) => format!("http://{}", rest.trim_end_matches('/')),
+        Some((scheme, _)) => {
+            return Err(Failure::usage(format!(
+                "the address `{written}` has the scheme `{scheme}`, only http is spoken"
+            ))
+            .hint("end TLS in front of the node and reach it over a tunnel or on this machine"));
+        }
+    };
+    match reqwest::Url::parse(&url) {
+        Ok(parsed) if parsed.host_str().is_some() => Ok(url),
+        Ok(_) | Err(_) => {
+            Err(Failure::usage(format!("`{written}` is no address")).hint("write http://HOST:PORT"))
+        }
+    }
+}
+
+fn explicit_token(args: &ServerArgs) -> anyhow::Result<Option<String>> {
+    if let Some(file) = &args.token_file {
+        return Ok(Some(read_token(file)?));
+    }
+    let token = std::env::var("WEFT_TOKEN").ok();
+    Ok(token
+        .map(|token| token.trim().to_owned())
+        .filter(|token| !token.is_empty()))
+}
+
+/// The token that a file holds.
+pub fn read_token(file: &Path) -> anyhow::Result<String> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        Failure::usage(format!(
+            "cannot read the token file {}: {error}",
+            file.display()
+        ))
+    })?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(Failure::usage(format!("the token file {} is empty", file.display())).into());
+    }
+    Ok(token.to_owned())
+}
+
+fn address_in(dir: &Path) -> Option<String> {
+    let written = fs::read_to_string(dir.join(ADDRESS_FILE)).ok();
+    written
+        .and_then(|text| url_of(&text).ok())
+        .or_else(|| crate::store::owner_address(&crate::dev::store_path(dir)))
+}
+
+fn token_in(dir: &Path) -> Option<String> {
+    read_token(&dir.join(TOKEN_FILE)).ok()
+}
+
+fn nothing_in(dir: &Path) -> Failure {
+    Failure::new(
+        UNREACHABLE,
+        format!("no node has its address in {}", dir.display()),
+    )
+    .hint("start `weft dev`, or name a node with --server or a folder with --dir")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_completed_and_checked() {
+        assert_eq!(
+            url_of("127.0.0.1:7420"),
+            Ok("http://127.0.0.1:7420".to_owned())
+        );
+        assert_eq!(url_of("http://[::1]:1/\n"), Ok("http://[::1]:1".to_owned()));
+        assert!(url_of("https://a").is_err());
+        assert!(url_of("http://").is_err());
+        assert!(url_of("a b").is_err());
+    }
+
+    #[test]
+    fn a_folders_token_goes_to_its_own_node_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text);
+        write(ADDRESS_FILE, "127.0.0.1:7420\n").expect("written");
+        write(TOKEN_FILE, "t1\n").expect("written");
+        let args = |server: Option<&str>| ServerArgs {
+            server: server.map(str::to_owned),
+            dir: Some(folder.path().to_owned()),
+            token_file: None,
+        };
+        let token = |server| find(&args(server)).expect("found").token;
+        assert_eq!(token(None).as_deref(), Some("t1"));
+        assert_eq!(token(Some("http://127.0.0.1:7420/")).as_deref(), Some("t1"));
+        assert_eq!(token(Some("http://10.0.0.1:7420")), None);
+    }
+}

@@ -1,0 +1,141 @@
+//! The settings of `dev` and `node`: gathered from files, environment and flags, checked, shown.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::Value;
+use weft_engine::config::{
+    Flag, Loaded, NODE_ID_FILE, SourceText, Sources, load, make_node_id, read_optional,
+};
+use weft_engine::ids::Ids;
+
+use crate::cli::SettingArgs;
+use crate::exit::{Failure, USAGE};
+use crate::output::{Format, TableWriter, out, tell};
+
+const CONFIG_FILE: &str = "config.ini";
+
+/// Where settings are looked for, beside the environment.
+#[derive(Debug)]
+pub struct Places<'a> {
+    /// The data folder.
+    pub data: &'a Path,
+    /// A node.id elsewhere; it must exist.
+    pub node_id: Option<&'a Path>,
+    /// The flags.
+    pub args: &'a SettingArgs,
+    /// The address of this machine, where it is known better than the default.
+    pub detected_ip: Option<String>,
+}
+
+/// Reads and checks all settings. A data folder without node.id gets one, but for `--check`.
+pub fn read(places: &Places<'_>, ids: &Ids) -> anyhow::Result<Loaded> {
+    let detected = places.detected_ip.iter().map(|ip| {
+        let [section, key] = ["node", "effective_ip"].map(str::to_owned);
+        (section, key, ip.clone())
+    });
+    let sources = Sources {
+        data: places.data.to_owned(),
+        detected: detected.collect(),
+        config_ini: config_ini(places)?,
+        node_id: Some(node_id(places, ids)?),
+        environment: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
+        flags: flags(places.args)?,
+    };
+    let loaded = load(&sources).map_err(|problems| {
+        for problem in &problems.0 {
+            tell::error(&problem.to_string());
+        }
+        Failure::silent(USAGE)
+    })?;
+    for warning in &loaded.warnings {
+        tell::warning(&warning.to_string());
+    }
+    Ok(loaded)
+}
+
+/// Prints every effective value with its origin.
+pub fn show(loaded: &Loaded) {
+    let mut table = TableWriter::new(Format::Table, None);
+    let columns = ["Section", "Key", "Value", "Origin"];
+    out::data(&table.columns(columns.map(str::to_owned).to_vec()));
+    for value in &loaded.effective {
+        let origin = value.origin.to_string();
+        let cells = [value.section, value.key, &value.value, &origin];
+        out::data(&table.row(cells.map(|text| Value::String(text.to_owned())).to_vec()));
+    }
+    out::data(&table.end());
+}
+
+fn config_ini(places: &Places<'_>) -> anyhow::Result<Option<SourceText>> {
+    match &places.args.config {
+        Some(path) => required(path).map(Some),
+        None => {
+            let path = places.data.join(CONFIG_FILE);
+            read_optional(&path).with_context(|| format!("cannot read {}", path.display()))
+        }
+    }
+}
+
+fn node_id(places: &Places<'_>, ids: &Ids) -> anyhow::Result<SourceText> {
+    if let Some(path) = places.node_id {
+        return required(path);
+    }
+    let path = places.data.join(NODE_ID_FILE);
+    if !places.args.check {
+        return make_node_id(places.data, ids)
+            .with_context(|| format!("cannot make {}", path.display()));
+    }
+    let found = read_optional(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(found.unwrap_or_else(|| SourceText {
+        path,
+        text: "uuid: made-at-first-start".to_owned(),
+    }))
+}
+
+fn required(path: &Path) -> anyhow::Result<SourceText> {
+    let found = read_optional(path).map_err(|error| cannot_read(path, &error.to_string()))?;
+    found.ok_or_else(|| cannot_read(path, "there is no such file").into())
+}
+
+fn cannot_read(path: &Path, why: &str) -> Failure {
+    Failure::usage(format!("cannot read {}: {why}", path.display()))
+}
+
+fn flags(args: &SettingArgs) -> Result<Vec<Flag>, Failure> {
+    let mut flags = Vec::new();
+    if let Some(ip) = &args.node_ip {
+        flags.push(Flag {
+            flag: "--node-ip".to_owned(),
+            section: "node".to_owned(),
+            key: "effective_ip".to_owned(),
+            value: ip.clone(),
+        });
+    }
+    for written in &args.set {
+        let parts = written
+            .split_once('=')
+            .and_then(|(name, value)| Some((name.split_once('.')?, value)));
+        let Some(((section, key), value)) = parts else {
+            return Err(Failure::usage(format!("`--set {written}` cannot be read"))
+                .hint("write --set SECTION.KEY=VALUE"));
+        };
+        flags.push(Flag {
+            flag: format!("--set {section}.{key}"),
+            section: section.trim().to_owned(),
+            key: key.trim().to_owned(),
+            value: value.to_owned(),
+        });
+    }
+    Ok(flags)
+}
+
+/// The address of this machine on the way to `host`. Nothing is sent.
+pub fn address_towards(host: &str) -> Option<String> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    let (name, _) = host.rsplit_once(':').unwrap_or((host, ""));
+    socket.connect((name, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip().to_string())
+}

@@ -1,0 +1,76 @@
+//! Opening stores: the only place that knows which ones there are.
+
+mod address;
+mod cassandra;
+
+use std::path::Path;
+
+use weft_engine::clock::SharedClock;
+use weft_engine::store::sqlite::{OpenError, Options, SqliteStore, lock_owner};
+
+pub use address::{CassandraAddress, StoreAddress};
+pub use cassandra::{connect, failure, inspect, migrate, options_of};
+
+use crate::exit::{FAILED, Failure, NOT_FOUND, UNREACHABLE};
+
+/// The address of a store from the command line.
+pub fn parse(written: &str) -> Result<StoreAddress, Failure> {
+    written.parse().map_err(Failure::usage)
+}
+
+/// Opens a SQLite store for this process; with `migrate` its schema is brought up to date.
+pub fn open_sqlite(path: &Path, clock: SharedClock, migrate: bool) -> anyhow::Result<SqliteStore> {
+    let options = Options::new(clock);
+    let options = if migrate {
+        options
+    } else {
+        options.without_migration()
+    };
+    SqliteStore::open(path, options).map_err(refused)
+}
+
+/// Opens a SQLite store that may belong to another process, for reading.
+pub fn read_sqlite(path: &Path, clock: SharedClock) -> anyhow::Result<SqliteStore> {
+    if !path.exists() {
+        return Err(Failure::new(
+            NOT_FOUND,
+            format!("there is no store at {}", path.display()),
+        )
+        .hint("start `weft dev`, or run `weft schema migrate --store sqlite:PATH`")
+        .into());
+    }
+    SqliteStore::open_read_only(path, clock).map_err(refused)
+}
+
+/// Where the process that has a SQLite store can be reached.
+pub fn owner_address(path: &Path) -> Option<String> {
+    lock_owner(path).ok().flatten()?.address
+}
+
+/// The sentence for a store that could not be opened.
+pub fn refused(error: OpenError) -> anyhow::Error {
+    match error {
+        OpenError::InUse {
+            ref path,
+            ref owner,
+        } => {
+            let folder = path.parent().unwrap_or(Path::new("."));
+            let hint = match &owner.address {
+                Some(_) => format!("talk to it: weft console --dir {}", folder.display()),
+                None => format!("wait until it is ready, or end process {}", owner.pid),
+            };
+            Failure::new(UNREACHABLE, error.to_string())
+                .hint(hint)
+                .into()
+        }
+        OpenError::Newer { found, known } => Failure::new(
+            FAILED,
+            format!("the store has schema version {found}, this program knows {known}"),
+        )
+        .hint("use the newer program")
+        .into(),
+        OpenError::File { .. } | OpenError::Sqlite(_) => {
+            anyhow::Error::new(error).context("cannot open the store")
+        }
+    }
+}

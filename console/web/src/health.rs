@@ -1,0 +1,84 @@
+//! Health: alive, ready, version, metrics.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::extract::Caller;
+use crate::problem::{Code, Problem};
+use crate::server::App;
+
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whether the node can take work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Readiness {
+    /// It can.
+    pub ready: bool,
+    /// Why it cannot.
+    pub reasons: Vec<String>,
+}
+
+/// Which program answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VersionInfo {
+    /// `weft`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The commit it was built from, if known.
+    pub commit: Option<String>,
+}
+
+/// Say that the process lives
+#[utoipa::path(get, path = "/livez", tag = "health",
+    responses((status = 200, body = String, content_type = "text/plain", description = "It lives")))]
+pub(crate) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Say whether the node can take work
+#[utoipa::path(get, path = "/readyz", tag = "health",
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness, description = "It cannot; the reasons say why")))]
+pub(crate) async fn readyz(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
+    if app.shutdown.is_cancelled() {
+        return not_ready("the node is shutting down");
+    }
+    match tokio::time::timeout(READY_TIMEOUT, app.api.ready()).await {
+        Ok(readiness) if readiness.ready => (StatusCode::OK, Json(readiness)),
+        Ok(readiness) => (StatusCode::SERVICE_UNAVAILABLE, Json(readiness)),
+        Err(_) => not_ready("the node does not say"),
+    }
+}
+
+fn not_ready(reason: &str) -> (StatusCode, Json<Readiness>) {
+    let readiness = Readiness {
+        ready: false,
+        reasons: vec![reason.to_owned()],
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, Json(readiness))
+}
+
+/// Say which program this is
+#[utoipa::path(get, path = "/version", tag = "health", responses((status = 200, body = VersionInfo)))]
+pub(crate) async fn version(State(app): State<App>) -> Json<VersionInfo> {
+    Json(app.api.version())
+}
+
+/// Show the node's metrics for Prometheus; needs the token, since labels name jobs
+#[utoipa::path(get, path = "/metrics", tag = "health",
+    responses((status = 200, body = String, content_type = "text/plain", description = "The text format of Prometheus")))]
+pub(crate) async fn metrics(_: Caller) -> Result<Response, Problem> {
+    let handle = crate::metrics::handle()
+        .ok_or_else(|| Problem::new(Code::Unavailable).detail("metrics are switched off"))?;
+    let kind = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
+    Ok((kind, handle.render()).into_response())
+}

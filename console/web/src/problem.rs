@@ -1,0 +1,287 @@
+//! Errors as RFC 9457 problem documents: one shape everywhere, with a stable code and the request's id.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::api::ApiError;
+
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Stable names of what went wrong; programs choose by these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The request itself is broken, e.g. without a Host.
+    BadRequest,
+    /// The body is not JSON.
+    MalformedJson,
+    /// No token, or a wrong one.
+    Unauthorized,
+    /// The principal may not do this.
+    NotAllowed,
+    /// The call comes from a page of another origin.
+    ForeignOrigin,
+    /// What was named does not exist.
+    NotFound,
+    /// No such path.
+    NoSuchRoute,
+    /// The path has no such method.
+    MethodNotAllowed,
+    /// The body is too large.
+    TooLarge,
+    /// The statement is too long.
+    StatementTooLong,
+    /// The body's content type is not JSON.
+    UnsupportedMediaType,
+    /// The Host is not ours.
+    WrongHost,
+    /// The body is JSON of another shape.
+    InvalidBody,
+    /// A parameter has no meaning.
+    InvalidParameter,
+    /// A mistake of ours.
+    Internal,
+    /// The store or the node cannot answer now.
+    Unavailable,
+    /// Too many statements run at once.
+    Busy,
+    /// The answer took too long.
+    Timeout,
+}
+
+impl Code {
+    /// The HTTP status that goes with it.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest | Self::MalformedJson => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NotAllowed | Self::ForeignOrigin => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::NoSuchRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge | Self::StatementTooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::InvalidBody | Self::InvalidParameter => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable | Self::Busy | Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::BadRequest => "The request cannot be read",
+            Self::MalformedJson => "The body is not JSON",
+            Self::Unauthorized => "A valid token is needed",
+            Self::NotAllowed => "Not allowed",
+            Self::ForeignOrigin => "Calls from other origins are refused",
+            Self::NotFound => "Not found",
+            Self::NoSuchRoute => "No such path",
+            Self::MethodNotAllowed => "The path has no such method",
+            Self::TooLarge => "The body is too large",
+            Self::StatementTooLong => "The statement is too long",
+            Self::UnsupportedMediaType => "The body must be application/json",
+            Self::WrongHost => "This server does not answer for that host",
+            Self::InvalidBody => "The body has the wrong shape",
+            Self::InvalidParameter => "A parameter has no meaning",
+            Self::Internal => "Something went wrong here",
+            Self::Unavailable => "Not available now",
+            Self::Busy => "Too many statements at once",
+            Self::Timeout => "The answer took too long",
+        }
+    }
+
+    /// The code for a bare status that some lower layer answered with.
+    fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED => Self::Unauthorized,
+            StatusCode::FORBIDDEN => Self::NotAllowed,
+            StatusCode::NOT_FOUND => Self::NoSuchRoute,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            StatusCode::UNPROCESSABLE_ENTITY => Self::InvalidBody,
+            StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
+            status if status.is_server_error() => Self::Internal,
+            _ => Self::BadRequest,
+        }
+    }
+}
+
+/// One place of the request that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FieldError {
+    /// JSON pointer into the body, e.g. `/session/scope`; empty for the whole body.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pointer: Option<String>,
+    /// Name of a query or path parameter.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parameter: Option<String>,
+    /// Line of the body, from 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub line: Option<usize>,
+    /// Column of the line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub column: Option<usize>,
+    /// What is wrong there.
+    pub detail: String,
+}
+
+/// A problem document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`; choose by `code`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// What kind of problem, for people.
+    pub title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    pub status: u16,
+    /// What kind of problem, for programs.
+    pub code: Code,
+    /// What happened this time, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub detail: Option<Box<str>>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub hint: Option<Box<str>>,
+    /// Which places of the request are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub errors: Vec<FieldError>,
+    /// The id of the request, also in the header `x-request-id` and in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub request_id: Option<String>,
+}
+
+impl Problem {
+    /// A problem without details.
+    pub fn new(code: Code) -> Self {
+        Self {
+            kind: "about:blank",
+            title: code.title(),
+            status: code.status().as_u16(),
+            code,
+            detail: None,
+            hint: None,
+            errors: Vec::new(),
+            request_id: None,
+        }
+    }
+
+    /// Says what happened this time.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<Box<str>>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Names the place that is wrong.
+    #[must_use]
+    pub fn at(mut self, error: FieldError) -> Self {
+        self.errors.push(error);
+        self
+    }
+
+    /// A query or path parameter without meaning.
+    pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self::new(Code::InvalidParameter)
+            .detail(format!("{name}: {detail}"))
+            .at(FieldError {
+                pointer: None,
+                parameter: Some(name.to_owned()),
+                line: None,
+                column: None,
+                detail,
+            })
+    }
+
+    fn body(&self) -> Body {
+        Body::from(serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+impl From<ApiError> for Problem {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::NotFound(detail) => Self::new(Code::NotFound).detail(detail),
+            ApiError::Invalid { parameter, message } => Self::parameter(parameter, message),
+            ApiError::NotAllowed(detail) => Self::new(Code::NotAllowed).detail(detail),
+            ApiError::Unavailable(detail) => Self::new(Code::Unavailable).detail(detail),
+            ApiError::Internal(detail) => {
+                tracing::error!("A request failed: {detail}");
+                Self::new(Code::Internal)
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(self.body());
+        *response.status_mut() = self.code.status();
+        set_problem_headers(self.code, response.headers_mut());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+fn set_problem_headers(code: Code, headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    match code {
+        Code::Unauthorized => {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"weft\""),
+            );
+        }
+        Code::Busy | Code::Unavailable | Code::Timeout => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        _ => {}
+    }
+}
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Puts the request's id into a problem; makes one of a bare error of a lower layer.
+pub(crate) fn with_request_id(mut response: Response, request_id: &HeaderValue) -> Response {
+    let status = response.status();
+    let problem = response.extensions_mut().remove::<Problem>();
+    let is_json = |value: &HeaderValue| value.as_bytes().ends_with(b"json");
+    let bare = (status.is_client_error() || status.is_server_error())
+        && !response
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(is_json);
+    let problem = problem.or_else(|| {
+        bare.then(|| Problem {
+            status: status.as_u16(),
+            ..Problem::new(Code::of_status(status))
+        })
+    });
+    if let Some(mut problem) = problem {
+        problem.request_id = request_id.to_str().ok().map(str::to_owned);
+        set_problem_headers(problem.code, response.headers_mut());
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = problem.body();
+    }
+    response
+        .headers_mut()
+        .insert(REQUEST_ID, request_id.clone());
+    response
+}

@@ -1,0 +1,278 @@
+//! The token of a node: made at random in a file of its own, or set on purpose.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hint::black_box;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use rustix::fs::OFlags;
+use sha2::{Digest, Sha256};
+
+const MIN_TOKEN_CHARS: usize = 16;
+const MAX_TOKEN_CHARS: usize = 1_024;
+
+/// A text that never shows itself in logs.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself; call it only where it is handed over.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Why there is no usable token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The text cannot be a token.
+    #[error(
+        "{place}: a token has {MIN_TOKEN_CHARS} to {MAX_TOKEN_CHARS} letters, digits or one of -._~+/="
+    )]
+    Unusable {
+        /// Where it came from.
+        place: String,
+    },
+    /// Others could read or replace the token.
+    #[error("{path} {problem}\nhint: {hint}")]
+    Exposed {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The file cannot be read or made.
+    #[error("cannot {action} the token file {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The token that callers of a node's HTTP API must show.
+#[derive(Clone, Debug)]
+pub struct LocalToken(Secret);
+
+impl LocalToken {
+    /// Reads the token of `path`; makes a random one there if the file does not exist.
+    ///
+    /// # Errors
+    /// If others could read or replace the file, or it cannot be read or made.
+    pub fn load_or_create(path: &Path) -> Result<Self, TokenError> {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|source| io_error("make the folder of", path, source))?;
+        check_folder(folder)?;
+        match read(path, 0o077) {
+            Err(TokenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                create(path, folder)?;
+                // Whichever process was first: its token is the one.
+                read(path, 0o077)
+            }
+            other => other,
+        }
+    }
+
+    /// The token that `WEFT_TOKEN` sets on purpose, if it does; blank is the same as not set.
+    ///
+    /// # Errors
+    /// If its text cannot be a token.
+    pub fn from_env() -> Result<Option<Self>, TokenError> {
+        match std::env::var("WEFT_TOKEN") {
+            Ok(text) if text.trim().is_empty() => Ok(None),
+            Ok(text) => Self::from_text(&text, "WEFT_TOKEN").map(Some),
+            Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => Err(TokenError::Unusable {
+                place: "WEFT_TOKEN".to_owned(),
+            }),
+        }
+    }
+
+    /// The token in a file that somebody named on purpose (`--token-file`). Others may be able to read it, since
+    /// that is how container secrets are mounted, but not to write it.
+    ///
+    /// # Errors
+    /// If others could write it, it cannot be read, or its text cannot be a token.
+    pub fn from_file(path: &Path) -> Result<Self, TokenError> {
+        read_text(path, OFlags::empty(), 0o022, false)
+    }
+
+    /// A token of this text; `place` says in errors where it came from.
+    ///
+    /// # Errors
+    /// If the text cannot be a token.
+    pub fn from_text(text: &str, place: &str) -> Result<Self, TokenError> {
+        let text = text.trim();
+        let fits = (MIN_TOKEN_CHARS..=MAX_TOKEN_CHARS).contains(&text.len());
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        if !fits || !text.bytes().all(allowed) {
+            return Err(TokenError::Unusable {
+                place: place.to_owned(),
+            });
+        }
+        Ok(Self(Secret::new(text)))
+    }
+
+    /// The token itself, for a client of the same machine.
+    pub fn secret(&self) -> &Secret {
+        &self.0
+    }
+
+    /// Whether `presented` is the token. Takes the same time however much of it is right: digests are compared.
+    pub fn matches(&self, presented: &str) -> bool {
+        let mine = Sha256::digest(self.0.expose().as_bytes());
+        let theirs = Sha256::digest(presented.as_bytes());
+        let difference = mine
+            .iter()
+            .zip(theirs.iter())
+            .fold(0_u8, |difference, (a, b)| black_box(difference | (a ^ b)));
+        black_box(difference) == 0
+    }
+}
+
+fn io_error(action: &'static str, path: &Path, source: io::Error) -> TokenError {
+    TokenError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Not everybody may be able to replace files in the folder. That a group can is common (umask 002) and harmless: a
+/// file of somebody else is refused by its owner.
+fn check_folder(folder: &Path) -> Result<(), TokenError> {
+    let metadata =
+        fs::metadata(folder).map_err(|source| io_error("look at the folder of", folder, source))?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o002 == 0 {
+        return Ok(());
+    }
+    Err(TokenError::Exposed {
+        path: folder.to_owned(),
+        problem: format!("can be written by everybody (mode {mode:o})"),
+        hint: format!("chmod 700 {}", folder.display()),
+    })
+}
+
+fn read(path: &Path, forbidden_mode: u32) -> Result<LocalToken, TokenError> {
+    read_text(path, OFlags::NOFOLLOW, forbidden_mode, true)
+}
+
+fn read_text(
+    path: &Path,
+    flags: OFlags,
+    forbidden_mode: u32,
+    own: bool,
+) -> Result<LocalToken, TokenError> {
+    // NONBLOCK: a named pipe at this path must not make the start hang.
+    let flags = (flags | OFlags::NONBLOCK).bits();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(flags).unwrap_or_default())
+        .open(path)
+        .map_err(|source| io_error("open", path, source))?;
+    // Of the open file, so that nobody can swap it between the look and the read.
+    let metadata = file
+        .metadata()
+        .map_err(|source| io_error("look at", path, source))?;
+    let exposed = |problem: String, hint: String| TokenError::Exposed {
+        path: path.to_owned(),
+        problem,
+        hint,
+    };
+    if !metadata.is_file() {
+        return Err(exposed(
+            "is not a file".to_owned(),
+            "name a plain file".to_owned(),
+        ));
+    }
+    if own && metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(exposed(
+            "belongs to another user".to_owned(),
+            "remove it, or name another data folder".to_owned(),
+        ));
+    }
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & forbidden_mode != 0 {
+        return Err(exposed(
+            format!("is open to others (mode {mode:o})"),
+            format!(
+                "chmod 600 {}, and remove it if others may have read it",
+                path.display()
+            ),
+        ));
+    }
+    let mut text = String::new();
+    file.take(4_096)
+        .read_to_string(&mut text)
+        .map_err(|source| io_error("read", path, source))?;
+    LocalToken::from_text(&text, &path.display().to_string())
+}
+
+/// Writes the token under another name and links it, so that the file is never seen half written and of two
+/// processes one wins.
+fn create(path: &Path, folder: &Path) -> Result<(), TokenError> {
+    let draft = folder.join(format!(".token-{}", random_text(path)?.expose()));
+    let token = random_text(path)?;
+    let written = write_draft(&draft, &token).and_then(|()| match fs::hard_link(&draft, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    });
+    // The draft is of no use any more, whatever came of it.
+    let _ = fs::remove_file(&draft);
+    written
+        .and_then(|()| File::open(folder)?.sync_all())
+        .map_err(|source| io_error("make", path, source))
+}
+
+fn write_draft(draft: &Path, token: &Secret) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(draft)?;
+    writeln!(file, "{}", token.expose())?;
+    file.sync_all()
+}
+
+fn random_text(path: &Path) -> Result<Secret, TokenError> {
+    let mut bytes = [0_u8; 32];
+    SysRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|error| io_error("find chance for", path, io::Error::other(error)))?;
+    Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+#[cfg(test)]
+#[path = "token_tests.rs"]
+mod tests;

@@ -1,0 +1,519 @@
+//! Jobs: submission, claims, ends, history, and the hints that say when somebody must look.
+
+use std::hash::Hash;
+use std::time::Duration;
+
+use chrono::{Datelike, Months, NaiveDate};
+use weft_engine::clock::{Clock, SystemClock, Timestamp};
+use weft_engine::model::{DueHint, Job, JobKey, JobRun, Token};
+use weft_engine::store::{
+    Attempt, AttemptResult, ClaimJob, EndJob, Freshness, ListJobs, ReopenJob, StoreResult,
+};
+
+use crate::CassandraStore;
+use crate::connect::all_of;
+use crate::rows::{Found, Values};
+
+const JOBS: &str = "jobs";
+
+/// Partitions per hour of the due index.
+const DUE_SHARDS: u64 = 8;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Hints live so long past their moment (design section 6).
+const HINT_KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// The longest TTL that Cassandra takes.
+const LONGEST_TTL_S: i64 = 630_720_000;
+/// Reads in flight.
+const READS_AT_ONCE: usize = 32;
+/// Hours of the due index read at once, each in all its shards.
+const HOURS_AT_ONCE: usize = 4;
+/// Months of history looked through, one partition each; older runs have passed their TTL long ago.
+const MONTHS_BACK: u32 = 13;
+/// Rows that a list of all jobs looks at, as JOBSTATUS shows at most so many.
+const JOBS_SCANNED: usize = 10_000;
+
+/// The partition of a job, for the lane of its compare-and-sets.
+pub(crate) fn lane(key: &JobKey) -> impl Hash + '_ {
+    (JOBS, &key.job_type, &key.name, &key.uid)
+}
+
+impl CassandraStore {
+    /// Inserts the row; found with our token it counts as ours.
+    pub(crate) async fn insert_job(
+        &self,
+        verb: &'static str,
+        job: &Job,
+        token: Token,
+    ) -> AttemptResult<()> {
+        self.compare_and_set(
+            verb,
+            lane(&job.key),
+            &self.statements.insert_job,
+            values_of(job, token),
+            ("submit_token", token),
+        )
+        .await
+    }
+
+    pub(crate) async fn put_name(&self, verb: &'static str, key: &JobKey) -> StoreResult<()> {
+        self.write(verb, &self.statements.put_name, Values::new().job(key))
+            .await
+    }
+
+    pub(crate) async fn claim_a_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
+        const VERB: &str = "claim_job";
+        self.write_due(VERB, &claim.due).await?;
+        let values = Values::new()
+            .job(&claim.key)
+            .set("worker_id", &claim.holder.node)
+            .set("owner_inc", claim.holder.incarnation)
+            .set("to_fence", claim.seen_fence + 1)
+            .set("start_time", claim.now)
+            .set("op_token", claim.token)
+            .set("seen_status", claim.seen_status.as_str())
+            .set("fence", claim.seen_fence);
+        let attempt = self
+            .compare_and_set(
+                VERB,
+                lane(&claim.key),
+                &self.statements.claim_job,
+                values,
+                ("op_token", claim.token),
+            )
+            .await?;
+        self.with_job(VERB, attempt, &claim.key).await
+    }
+
+    /// Hint first, then the row: a new one, or the ended one set to WAITING again.
+    pub(crate) async fn reopen_a_job(&self, reopen: &ReopenJob) -> AttemptResult<Option<Job>> {
+        const VERB: &str = "reopen_job";
+        let key = &reopen.job.key;
+        self.write_due(VERB, &reopen.due).await?;
+        let Some((seen_status, seen_fence)) = reopen.seen else {
+            self.put_name(VERB, key).await?;
+            let attempt = self.insert_job(VERB, &reopen.job, reopen.token).await?;
+            return self.with_job(VERB, attempt, key).await;
+        };
+        let values = Values::new()
+            .job(key)
+            .set("status", reopen.job.status.as_str())
+            .set("archived", reopen.job.archived)
+            .set("to_fence", reopen.job.fence)
+            .set("next_run", reopen.job.next_run)
+            .set("tries", reopen.job.tries)
+            .set("op_token", reopen.token)
+            .set("seen_status", seen_status.as_str())
+            .set("fence", seen_fence);
+        let attempt = self
+            .compare_and_set(
+                VERB,
+                lane(key),
+                &self.statements.reopen_job,
+                values,
+                ("op_token", reopen.token),
+            )
+            .await?;
+        self.with_job(VERB, attempt, key).await
+    }
+
+    /// Hint, history row, then the move. What stands before the move is true whatever comes of it, or
+    /// belongs to this fence alone.
+    pub(crate) async fn end_a_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
+        const VERB: &str = "end_job";
+        if let Some(due) = &end.due {
+            self.write_due(VERB, due).await?;
+        }
+        if let Some(run) = &end.run
+            && let Attempt::Unknown(reason) = self.insert_run(VERB, run).await?
+        {
+            return Ok(Attempt::Unknown(reason));
+        }
+        let values = Values::new()
+            .job(&end.key)
+            .set("status", end.to.as_str())
+            .set("archived", end.to.is_ended())
+            .set("to_fence", end.to_fence)
+            .set("end_time", end.now)
+            .set_or_keep("output", end.output.as_ref())
+            .set("error_msg", end.error.as_ref())
+            .set("tries", end.tries)
+            .set("next_run", end.next_run)
+            .set("notes", end.notes.as_ref())
+            .set("op_token", end.token)
+            .set("worker_id", &end.holder.node)
+            .set("owner_inc", end.holder.incarnation)
+            .set("fence", end.fence)
+            .set("desired_seq", end.desired_seq);
+        let attempt = self
+            .compare_and_set(
+                VERB,
+                lane(&end.key),
+                &self.statements.end_job,
+                values,
+                ("op_token", end.token),
+            )
+            .await?;
+        self.with_job(VERB, attempt, &end.key).await
+    }
+
+    /// Writes the history row of a run once; the row of an earlier sending is as good.
+    async fn insert_run(&self, verb: &'static str, run: &JobRun) -> AttemptResult<()> {
+        let month = month_of(run.started);
+        let values = Values::new()
+            .job(&run.key)
+            .set("month", month.as_str())
+            .set("started", run.started)
+            .set("run_fence", run.fence)
+            .set("ended", run.ended)
+            .set("node", &run.node)
+            .set("status", run.status.as_str())
+            .set("error", run.error.as_ref())
+            .set("output", run.output.as_ref());
+        let lane = ("job_runs", &run.key, month.as_str());
+        let attempt = self
+            .compare_and_set_text(verb, lane, &self.statements.insert_run, values, "uid")
+            .await?;
+        Ok(match attempt {
+            Attempt::Applied | Attempt::Lost(_) => Attempt::Applied,
+            Attempt::Unknown(reason) => Attempt::Unknown(reason),
+        })
+    }
+
+    /// A refusal with the row that refused. The answer is definite already, so reading may follow.
+    async fn with_job(
+        &self,
+        verb: &'static str,
+        attempt: Attempt<()>,
+        key: &JobKey,
+    ) -> AttemptResult<Option<Job>> {
+        match attempt {
+            Attempt::Applied => Ok(Attempt::Applied),
+            Attempt::Unknown(reason) => Ok(Attempt::Unknown(reason)),
+            Attempt::Lost(()) => Ok(Attempt::Lost(
+                self.read_job(verb, key, Freshness::Serial).await?,
+            )),
+        }
+    }
+
+    pub(crate) async fn read_job(
+        &self,
+        verb: &'static str,
+        key: &JobKey,
+        freshness: Freshness,
+    ) -> StoreResult<Option<Job>> {
+        let statement = match freshness {
+            Freshness::Committed => &self.statements.job,
+            Freshness::Serial => &self.statements.job_serial,
+        };
+        self.read_one(verb, JOBS, statement, Values::new().job(key))
+            .await?
+            .map(job_of)
+            .transpose()
+    }
+
+    pub(crate) async fn list_jobs(&self, list: &ListJobs) -> StoreResult<Vec<Job>> {
+        const VERB: &str = "jobs";
+        let mut jobs = match (&list.job_type, &list.name, &list.uid) {
+            (Some(job_type), Some(name), Some(uid)) => {
+                let key = JobKey {
+                    job_type: job_type.clone(),
+                    name: name.clone(),
+                    uid: uid.clone(),
+                };
+                let job = self.read_job(VERB, &key, Freshness::Committed).await?;
+                job.into_iter().collect()
+            }
+            (Some(job_type), Some(name), None) => self.jobs_of(job_type, name, list.limit).await?,
+            (job_type, _, _) => self.all_jobs(job_type.as_deref()).await?,
+        };
+        jobs.sort_by(|a, b| a.key.cmp(&b.key));
+        jobs.truncate(list.limit);
+        Ok(jobs)
+    }
+
+    async fn jobs_of(&self, job_type: &str, name: &str, limit: usize) -> StoreResult<Vec<Job>> {
+        const VERB: &str = "jobs";
+        let rows = i32::try_from(limit.min(JOBS_SCANNED)).unwrap_or(i32::MAX);
+        let values = Values::new()
+            .set("type", job_type)
+            .set("name", name)
+            .set("rows", rows);
+        let keys: Vec<JobKey> = self
+            .read(VERB, "jobs_by_name", &self.statements.jobs_by_name, values)
+            .await?
+            .into_iter()
+            .map(|mut row| {
+                Ok(JobKey {
+                    job_type: job_type.to_owned(),
+                    name: name.to_owned(),
+                    uid: row.need("uid")?,
+                })
+            })
+            .collect::<StoreResult<_>>()?;
+        let reads = keys
+            .iter()
+            .map(|key| self.read_job(VERB, key, Freshness::Committed))
+            .collect();
+        let jobs = all_of(READS_AT_ONCE, reads).await?;
+        // A name without a row is a hint whose job was never written, or was removed.
+        Ok(jobs.into_iter().flatten().collect())
+    }
+
+    async fn all_jobs(&self, job_type: Option<&str>) -> StoreResult<Vec<Job>> {
+        let rows = self
+            .scan(
+                "jobs",
+                JOBS,
+                &self.statements.all_jobs,
+                Values::new(),
+                JOBS_SCANNED,
+            )
+            .await?;
+        let mut jobs = Vec::new();
+        for row in rows {
+            let job = job_of(row)?;
+            if job_type.is_none_or(|wanted| job.key.job_type == wanted) {
+                jobs.push(job);
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// From the month of the job's last run backwards: one partition per month.
+    pub(crate) async fn runs_of(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>> {
+        const VERB: &str = "job_runs";
+        let job = self.read_job(VERB, key, Freshness::Committed).await?;
+        let newest = job
+            .and_then(|job| job.start_time.max(job.end_time))
+            .unwrap_or_else(|| SystemClock.now());
+        let mut runs = Vec::new();
+        for back in 0..MONTHS_BACK {
+            let rows = i32::try_from(limit - runs.len()).unwrap_or(i32::MAX);
+            let values = Values::new()
+                .job(key)
+                .set("month", month_before(newest, back))
+                .set("rows", rows);
+            for row in self.read(VERB, VERB, &self.statements.runs, values).await? {
+                runs.push(run_of(row)?);
+            }
+            if runs.len() >= limit {
+                break;
+            }
+        }
+        Ok(runs)
+    }
+
+    pub(crate) async fn write_due(&self, verb: &'static str, hint: &DueHint) -> StoreResult<()> {
+        let now = SystemClock.now();
+        let kept_until = hint.due_at.max(now).plus(HINT_KEPT);
+        let ttl = (kept_until.millis_since(now) / 1_000).min(LONGEST_TTL_S);
+        let values = Values::new()
+            .set("bucket", hour_of(hint.due_at))
+            .set("shard", shard_of(&hint.key))
+            .set("due_at", hint.due_at)
+            .job(&hint.key)
+            .set("ttl", i32::try_from(ttl).unwrap_or(i32::MAX));
+        self.write(verb, &self.statements.put_due, values).await
+    }
+
+    /// Hour by hour, all shards of an hour at once, until there are enough.
+    ///
+    /// Nothing can be due that is older than what hints live, so `from` is taken as at most 31 days
+    /// before `to`.
+    pub(crate) async fn due_between(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<DueHint>> {
+        let from = from.max(Timestamp(to.0.saturating_sub(31 * DAY_MS)));
+        let hours: Vec<i64> = (hour_of(from).0..=hour_of(to).0)
+            .step_by(usize::try_from(HOUR_MS).unwrap_or(usize::MAX))
+            .collect();
+        let mut hints: Vec<DueHint> = Vec::new();
+        for wave in hours.chunks(HOURS_AT_ONCE) {
+            let reads = wave
+                .iter()
+                .flat_map(|hour| (0..DUE_SHARDS).map(move |shard| (*hour, shard)))
+                .map(|(hour, shard)| self.due_shard(hour, shard, from, to, limit))
+                .collect();
+            hints.extend(all_of(READS_AT_ONCE, reads).await?.into_iter().flatten());
+            if hints.len() >= limit {
+                break;
+            }
+        }
+        hints.sort();
+        hints.truncate(limit);
+        Ok(hints)
+    }
+
+    async fn due_shard(
+        &self,
+        hour: i64,
+        shard: u64,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<DueHint>> {
+        let values = Values::new()
+            .set("bucket", Timestamp(hour))
+            .set("shard", i32::try_from(shard).unwrap_or(0))
+            .set("from_time", from)
+            .set("to_time", to)
+            .set("rows", i32::try_from(limit).unwrap_or(i32::MAX));
+        self.read("due", "jobs_due", &self.statements.due, values)
+            .await?
+            .into_iter()
+            .map(|mut row| {
+                Ok(DueHint {
+                    due_at: row.need("due_at")?,
+                    key: row.job_key()?,
+                })
+            })
+            .collect()
+    }
+}
+
+fn hour_of(moment: Timestamp) -> Timestamp {
+    Timestamp(moment.0.div_euclid(HOUR_MS) * HOUR_MS)
+}
+
+/// The same key always has the same shard, on every node and in every version: FNV-1a.
+fn shard_of(key: &JobKey) -> i32 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for part in [&key.job_type, &key.name, &key.uid] {
+        for byte in part.bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    i32::try_from(hash % DUE_SHARDS).unwrap_or(0)
+}
+
+fn month_of(moment: Timestamp) -> String {
+    month_before(moment, 0)
+}
+
+fn month_before(moment: Timestamp, months: u32) -> String {
+    let date = moment.to_utc().date_naive();
+    let first = NaiveDate::from_ymd_opt(date.year(), date.month(), 1).unwrap_or(date);
+    let month = first
+        .checked_sub_months(Months::new(months))
+        .unwrap_or(first);
+    month.format("%Y-%m").to_string()
+}
+
+fn values_of(job: &Job, token: Token) -> Values {
+    Values::new()
+        .job(&job.key)
+        .set_json(
+            "affinity",
+            &Affinity {
+                places: job.affinity.clone(),
+            },
+        )
+        .set("archived", job.archived)
+        .set("arguments", &job.arguments)
+        .set("creation_time", job.creation_time)
+        .set("start_time", job.start_time)
+        .set("end_time", job.end_time)
+        .set("error_msg", job.error.as_ref())
+        .set("execution_interval", job.execution_interval.as_ref())
+        .set("output", job.output.as_ref())
+        .set("status", job.status.as_str())
+        .set("tries", job.tries)
+        .set("worker_id", job.worker.as_ref())
+        .set("next_run", job.next_run)
+        .set("fence", job.fence)
+        .set("owner_inc", job.owner_incarnation)
+        .set("op_token", token)
+        .set("submit_token", token)
+        .set("desired", job.desired.as_str())
+        .set("desired_seq", job.desired_seq)
+        .set("desired_token", job.desired_token)
+        .set("notes", job.notes.as_ref())
+}
+
+fn job_of(mut row: Found) -> StoreResult<Job> {
+    Ok(Job {
+        key: row.job_key()?,
+        status: row.parse("status")?,
+        affinity: affinity_of(&mut row)?,
+        archived: row.take("archived")?.unwrap_or(false),
+        arguments: row.need("arguments")?,
+        creation_time: row.need("creation_time")?,
+        start_time: row.take("start_time")?,
+        end_time: row.take("end_time")?,
+        error: row.take("error_msg")?,
+        execution_interval: row.take("execution_interval")?,
+        output: row.take("output")?,
+        tries: row.take("tries")?.unwrap_or(0),
+        worker: row.take("worker_id")?,
+        owner_incarnation: row.take("owner_inc")?,
+        next_run: row.take("next_run")?,
+        fence: row.need("fence")?,
+        op_token: row.take("op_token")?,
+        desired: row.parse("desired")?,
+        desired_seq: row.need("desired_seq")?,
+        desired_token: row.take("desired_token")?,
+        notes: row.take("notes")?,
+    })
+}
+
+/// The column as Fabric writes it: `{"Affinity":["ANY"]}`.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Affinity {
+    #[serde(rename = "Affinity", default)]
+    places: Vec<String>,
+}
+
+fn affinity_of(row: &mut Found) -> StoreResult<Vec<String>> {
+    let affinity: Option<Affinity> = row.json("affinity")?;
+    Ok(affinity.map(|affinity| affinity.places).unwrap_or_default())
+}
+
+fn run_of(mut row: Found) -> StoreResult<JobRun> {
+    Ok(JobRun {
+        key: row.job_key()?,
+        started: row.need("started")?,
+        ended: row.need("ended")?,
+        fence: row.need("run_fence")?,
+        node: row.need("node")?,
+        status: row.parse("status")?,
+        error: row.take("error")?,
+        output: row.take("output")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(uid: &str) -> JobKey {
+        JobKey {
+            job_type: "PROCESS".to_owned(),
+            name: "a.sh".to_owned(),
+            uid: uid.to_owned(),
+        }
+    }
+
+    #[test]
+    fn shards_never_change() {
+        let shards = ["a", "b", "c", "d"].map(|uid| shard_of(&key(uid)));
+        assert_eq!(shards, [7, 4, 5, 2]);
+    }
+
+    #[test]
+    fn months_go_back_over_the_year() {
+        let march = Timestamp(1_772_323_200_000); // 2026-03-01
+        assert_eq!(month_of(march), "2026-03");
+        assert_eq!(month_before(march, 2), "2026-01");
+        assert_eq!(month_before(march, 3), "2025-12");
+    }
+
+    #[test]
+    fn hours_of_early_moments_are_whole() {
+        assert_eq!(hour_of(Timestamp(HOUR_MS + 5)), Timestamp(HOUR_MS));
+        assert_eq!(hour_of(Timestamp(-1)), Timestamp(-HOUR_MS));
+    }
+}

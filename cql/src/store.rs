@@ -1,0 +1,208 @@
+//! The engine's store, verb by verb; each is carried out by the file of its noun.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use weft_engine::clock::Timestamp;
+use weft_engine::model::{
+    Batch, BatchId, ChunkContent, ChunkHead, Deployment, DueHint, EntityRow, Instance,
+    InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
+};
+use weft_engine::store::{
+    AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy,
+    EndJob, FinishBatch, FinishLost, FlushChunk, Freshness, ListBatches, ListJobs, MoveBatch,
+    OpenChunk, ReopenJob, RequestBatch, ReserveChunks, SaveBatchStatistics, Store, StoreResult,
+    StoreStatistics, SubmitBatch, SubmitLost,
+};
+
+use crate::CassandraStore;
+use crate::schema;
+
+#[async_trait]
+impl Store for CassandraStore {
+    fn kind(&self) -> &'static str {
+        "cassandra"
+    }
+
+    fn statistics(&self) -> StoreStatistics {
+        self.counters.snapshot()
+    }
+
+    async fn schema_version(&self) -> StoreResult<Option<i64>> {
+        self.version().await
+    }
+
+    async fn store_time(&self) -> StoreResult<Timestamp> {
+        self.time().await
+    }
+
+    async fn submit_batch(&self, submit: &SubmitBatch) -> AttemptResult<SubmitLost> {
+        self.submit(submit).await
+    }
+
+    async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>> {
+        self.claim_a_command(claim).await
+    }
+
+    async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>> {
+        self.command_named(command_key).await
+    }
+
+    async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
+        self.claim_a_job(claim).await
+    }
+
+    async fn reopen_job(&self, reopen: &ReopenJob) -> AttemptResult<Option<Job>> {
+        self.reopen_a_job(reopen).await
+    }
+
+    async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
+        self.end_a_job(end).await
+    }
+
+    async fn job(&self, key: &JobKey, freshness: Freshness) -> StoreResult<Option<Job>> {
+        self.read_job("job", key, freshness).await
+    }
+
+    async fn jobs(&self, list: &ListJobs) -> StoreResult<Vec<Job>> {
+        self.list_jobs(list).await
+    }
+
+    async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>> {
+        self.runs_of(key, limit).await
+    }
+
+    async fn put_due(&self, hint: &DueHint) -> StoreResult<()> {
+        self.write_due("put_due", hint).await
+    }
+
+    async fn due(&self, from: Timestamp, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {
+        self.due_between(from, to, limit).await
+    }
+
+    async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>> {
+        self.claim_a_batch(claim).await
+    }
+
+    async fn move_batch(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>> {
+        self.move_a_batch(change).await
+    }
+
+    async fn reserve_chunks(&self, reserve: &ReserveChunks) -> AttemptResult<Option<Batch>> {
+        self.reserve(reserve).await
+    }
+
+    async fn save_batch_statistics(
+        &self,
+        save: &SaveBatchStatistics,
+    ) -> AttemptResult<Option<Batch>> {
+        self.save_statistics(save).await
+    }
+
+    async fn request_batch(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>> {
+        self.request(request).await
+    }
+
+    async fn finish_batch(&self, finish: &FinishBatch) -> AttemptResult<FinishLost> {
+        self.finish(finish).await
+    }
+
+    async fn batch(&self, id: BatchId, freshness: Freshness) -> StoreResult<Option<Batch>> {
+        self.read_batch("batch", id, freshness).await
+    }
+
+    async fn batches(&self, list: &ListBatches) -> StoreResult<BatchPage> {
+        self.list_batches(list).await
+    }
+
+    async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>> {
+        self.open(open).await
+    }
+
+    async fn claim_chunk(&self, claim: &ClaimChunk) -> AttemptResult<Option<ChunkHead>> {
+        self.claim_a_chunk(claim).await
+    }
+
+    async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>> {
+        self.flush(flush).await
+    }
+
+    async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>> {
+        self.change(change).await
+    }
+
+    async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>> {
+        self.heads(batch, from, to).await
+    }
+
+    async fn chunk(&self, batch: BatchId, number: i64) -> StoreResult<Option<ChunkContent>> {
+        self.content(batch, number).await
+    }
+
+    async fn entities(&self, batch: BatchId, number: i64) -> StoreResult<Vec<EntityRow>> {
+        self.entity_rows(batch, number).await
+    }
+
+    async fn put_node(&self, row: &NodeRow) -> StoreResult<()> {
+        self.write_node(row).await
+    }
+
+    async fn nodes(&self) -> StoreResult<Vec<NodeRow>> {
+        self.all_nodes().await
+    }
+
+    async fn put_node_stats(&self, stats: &NodeStats) -> StoreResult<()> {
+        self.write_figures(stats).await
+    }
+
+    async fn node_stats(&self, batch: BatchId) -> StoreResult<Vec<NodeStats>> {
+        self.figures(batch).await
+    }
+
+    async fn instance_heads(
+        &self,
+        logical_unit: &str,
+        ids: &[String],
+    ) -> StoreResult<BTreeMap<String, InstanceHead>> {
+        self.heads_of(logical_unit, ids).await
+    }
+
+    async fn instance(&self, logical_unit: &str, id: &str) -> StoreResult<Option<Instance>> {
+        self.read_instance(logical_unit, id).await
+    }
+
+    async fn save_instances(&self, logical_unit: &str, instances: &[Instance]) -> StoreResult<()> {
+        self.put_instances("save_instances", logical_unit, instances)
+            .await
+    }
+
+    async fn instance_ids(
+        &self,
+        logical_unit: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<String>> {
+        self.ids_behind(logical_unit, after, limit).await
+    }
+
+    async fn ensure_logical_units(&self, logical_units: &[String]) -> StoreResult<()> {
+        schema::make_units(&self.link, &self.options, logical_units).await
+    }
+
+    async fn put_bundle(&self, hash: &str, bytes: &[u8]) -> StoreResult<()> {
+        self.write_bundle(hash, bytes).await
+    }
+
+    async fn bundle(&self, hash: &str) -> StoreResult<Option<Vec<u8>>> {
+        self.read_bundle(hash).await
+    }
+
+    async fn deploy(&self, deploy: &Deploy) -> AttemptResult<Option<Deployment>> {
+        self.deploy_project(deploy).await
+    }
+
+    async fn deployment(&self) -> StoreResult<Option<Deployment>> {
+        self.read_deployment("deployment", Freshness::Committed)
+            .await
+    }
+}

@@ -1,0 +1,166 @@
+//! What only a real Cassandra or Scylla can show. Runs where `WEFT_TEST_CASSANDRA` names one as `host:port[,…]`.
+//!
+//! Each test makes keyspaces of its own and drops them at the end.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use uuid::Uuid;
+use weft_cql::{CassandraOptions, CassandraStore, inspect, migrate};
+use weft_engine::store::{SCHEMA_VERSION, Store, StoreError};
+
+/// A cluster id of its own; none where there is no cluster to test on.
+fn options() -> Option<CassandraOptions> {
+    let points = std::env::var("WEFT_TEST_CASSANDRA").ok()?;
+    let mut options = CassandraOptions::at(points.split(','));
+    // A copy on each node, up to three.
+    options.replication_factor = u8::try_from(options.contact_points.len().min(3)).unwrap_or(3);
+    options.cluster_id = format!("t{}", &Uuid::new_v4().simple().to_string()[..10]);
+    Some(options)
+}
+
+async fn session(options: &CassandraOptions) -> Result<Session> {
+    let session = SessionBuilder::new()
+        .known_nodes(&options.contact_points)
+        .build()
+        .await?;
+    Ok(session)
+}
+
+async fn drop_keyspaces(options: &CassandraOptions, units: &[&str]) -> Result<()> {
+    let session = session(options).await?;
+    let mut names = vec!["k2viewsystem".to_owned(), "k2batchprocess".to_owned()];
+    names.extend(units.iter().map(|unit| format!("k2view_{unit}")));
+    for name in names {
+        let text = format!("DROP KEYSPACE IF EXISTS {name}_{}", options.cluster_id);
+        let mut statement = scylla::statement::Statement::new(text);
+        statement.set_request_timeout(Some(Duration::from_secs(60)));
+        session.query_unpaged(statement, ()).await?;
+    }
+    Ok(())
+}
+
+async fn table_ids(options: &CassandraOptions) -> Result<Vec<(String, Uuid)>> {
+    let session = session(options).await?;
+    let mut tables = Vec::new();
+    for keyspace in ["k2viewsystem", "k2batchprocess"] {
+        let keyspace = format!("{keyspace}_{}", options.cluster_id);
+        let rows = session
+            .query_unpaged(
+                "SELECT table_name, id FROM system_schema.tables WHERE keyspace_name = ?",
+                (&keyspace,),
+            )
+            .await?
+            .into_rows_result()?;
+        for row in rows.rows::<(String, Uuid)>()? {
+            let (table, id) = row?;
+            tables.push((format!("{keyspace}.{table}"), id));
+        }
+    }
+    Ok(tables)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_migrations_at_once_make_one_schema() -> Result<()> {
+    let Some(options) = options() else {
+        return Ok(());
+    };
+    let reports = try_join_all((0..5).map(|_| {
+        let options = options.clone();
+        tokio::spawn(async move { migrate(&options).await })
+    }))
+    .await?
+    .into_iter()
+    .collect::<Result<Vec<_>, _>>()?;
+    let worked = reports
+        .iter()
+        .filter(|report| report.statements > 0)
+        .count();
+    ensure!(
+        worked == 1,
+        "{worked} of five migrations made the tables: {reports:?}"
+    );
+    ensure!(reports.iter().all(|report| report.to == SCHEMA_VERSION));
+    let tables = table_ids(&options).await?;
+    ensure!(tables.len() >= 15, "{tables:?}");
+    for (table, id) in &tables {
+        ensure!(id.get_version_num() == 5, "{table} has a random id {id}");
+    }
+    // Once more: nothing to do, and every id is as it was.
+    let again = migrate(&options).await?;
+    ensure!(again.statements == 0 && again.from == Some(SCHEMA_VERSION));
+    ensure!(table_ids(&options).await? == tables);
+    let store = CassandraStore::connect(options.clone()).await?;
+    ensure!(store.schema_version().await? == Some(SCHEMA_VERSION));
+    drop_keyspaces(&options, &[]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_schema_says_what_to_do() -> Result<()> {
+    let Some(options) = options() else {
+        return Ok(());
+    };
+    let error = CassandraStore::connect(options.clone()).await.err();
+    match error {
+        Some(StoreError::Schema(reason)) => {
+            ensure!(reason.contains("weft schema migrate"), "{reason}")
+        }
+        other => anyhow::bail!("{other:?}"),
+    }
+    let found = inspect(&options).await?;
+    ensure!(found.schema_version.is_none());
+    ensure!(found.keyspaces.is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logical_units_come_by_the_second_door() -> Result<()> {
+    let Some(options) = options() else {
+        return Ok(());
+    };
+    migrate(&options).await?;
+    let store = CassandraStore::connect(options.clone()).await?;
+    let units = ["Customer".to_owned(), "ORDERS_2".to_owned()];
+    let absent = store.instance("Customer", "1").await.err();
+    ensure!(matches!(absent, Some(StoreError::Schema(_))), "{absent:?}");
+    let both = futures::future::join(
+        store.ensure_logical_units(&units),
+        store.ensure_logical_units(&units),
+    )
+    .await;
+    both.0?;
+    both.1?;
+    ensure!(store.instance("Customer", "1").await?.is_none());
+    let clash = ["Customer".to_owned(), "CUSTOMER".to_owned()];
+    ensure!(store.ensure_logical_units(&clash).await.is_err());
+    drop_keyspaces(&options, &["customer", "orders_2"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_inspection_sees_nodes_and_keyspaces() -> Result<()> {
+    let Some(options) = options() else {
+        return Ok(());
+    };
+    migrate(&options).await?;
+    let found = inspect(&options).await?;
+    ensure!(found.schema_version == Some(SCHEMA_VERSION));
+    ensure!(found.keyspaces.len() == 2, "{found:?}");
+    ensure!(
+        found
+            .keyspaces
+            .iter()
+            .all(|keyspace| !keyspace.copies.is_empty()),
+        "{found:?}"
+    );
+    let node = found.nodes.first().context("there is a node")?;
+    ensure!(node.live && node.server_version.is_some(), "{node:?}");
+    ensure!(
+        node.clock_offset_ms
+            .is_some_and(|offset| offset.abs() < 5_000),
+        "{node:?}"
+    );
+    drop_keyspaces(&options, &[]).await
+}

@@ -1,0 +1,157 @@
+//! HELP and the generated documentation.
+
+use std::fmt::Write;
+
+use crate::keywords::{COMMANDS, Chapter, CommandSpec, OptionSpec, Takes};
+
+/// Name and summary of every command, by chapter, for HELP without a topic.
+pub fn overview() -> Vec<(&'static str, &'static str)> {
+    COMMANDS
+        .iter()
+        .map(|spec| (spec.name, spec.summary))
+        .collect()
+}
+
+/// The text of HELP for one command: description, syntax, options, one example.
+pub fn describe(spec: &CommandSpec) -> String {
+    let mut out = format!("{} {}\n", spec.name, spec.summary);
+    if !spec.available {
+        out.push_str("It is known but not available in this version.\n");
+    }
+    if !spec.aliases.is_empty() {
+        put(
+            &mut out,
+            format_args!("Also written {}.\n", spec.aliases.join(", ")),
+        );
+    }
+    out.push_str("\nSyntax:\n");
+    for line in spec.syntax {
+        put(&mut out, format_args!("  {line}\n"));
+    }
+    if !spec.options.is_empty() {
+        out.push_str("\nOptions:\n");
+    }
+    for option in spec.options {
+        put(
+            &mut out,
+            format_args!(
+                "  {}={}  {}\n",
+                option.name,
+                option.takes.form(),
+                sentence(option)
+            ),
+        );
+    }
+    put(&mut out, format_args!("\nExample:\n  {}\n", spec.example));
+    out
+}
+
+/// The page `docs/language.md`.
+pub fn document() -> String {
+    let mut out = String::from(INTRODUCTION);
+    for chapter in Chapter::ALL {
+        put(&mut out, format_args!("\n## {}\n", chapter.title()));
+        for spec in COMMANDS.iter().filter(|spec| spec.chapter == chapter) {
+            document_command(&mut out, spec);
+        }
+    }
+    out
+}
+
+const INTRODUCTION: &str = "\
+# The command language
+
+This page is made from the table that the parser uses (`engine/lang/src/keywords`).
+
+* A statement ends with `;`. Where only one is sent, the `;` may be left out.
+* Commands, options and job types may be written in any case; names of logical units, jobs and interfaces keep theirs.
+* Strings are `'…'` or `\"…\"`; a quote inside its own kind of string is written twice. Typographic quotes are read as plain ones.
+* `true` and `false` may stand bare or in quotes. Blanks around `=` and before `(` do not matter, and a line break is a blank.
+* `--` begins a comment up to the end of the line, `/*` one up to `*/`.
+* In a prepared statement, `?` stands for a value. In a FABRIC_COMMAND, every `?` is the entity id.
+* A statement may have 64 KiB, and brackets may be nested 64 deep.
+";
+
+fn document_command(out: &mut String, spec: &CommandSpec) {
+    put(
+        out,
+        format_args!("\n### {}\n\n{} {}.", spec.name, spec.name, spec.summary),
+    );
+    if !spec.available {
+        out.push_str(" Known, but not available in this version.");
+    }
+    if !spec.aliases.is_empty() {
+        put(
+            out,
+            format_args!(" Also written {}.", spec.aliases.join(", ")),
+        );
+    }
+    put(
+        out,
+        format_args!("\n\n```text\n{}\n```\n", spec.syntax.join("\n")),
+    );
+    if !spec.options.is_empty() {
+        out.push_str("\n| Option | Value | Meaning |\n|---|---|---|\n");
+    }
+    for option in spec.options {
+        let form = option.takes.form().replace('|', "\\|");
+        put(
+            out,
+            format_args!("| `{}` | `{form}` | {} |\n", option.name, sentence(option)),
+        );
+    }
+    put(out, format_args!("\nExample: `{}`\n", spec.example));
+}
+
+/// The option's summary with its other names and values.
+fn sentence(option: &OptionSpec) -> String {
+    let mut out = option.summary.to_owned();
+    if let Takes::Name(list) = option.takes {
+        put(&mut out, format_args!(" ({})", list.names.join(", ")));
+    }
+    if !option.aliases.is_empty() {
+        put(
+            &mut out,
+            format_args!("; also written {}", option.aliases.join(", ")),
+        );
+    }
+    out
+}
+
+fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a string takes every text");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_has_description_syntax_options_and_example() {
+        let spec = CommandSpec::find("batch_retry").expect("it is in the table");
+        let expected = "\
+BATCH_RETRY goes on with a paused batch, or runs the failed entities of an ended one again
+It is known but not available in this version.
+
+Syntax:
+  BATCH_RETRY ['<batch id>'] [ALLOW_CANCELLED=true|false]
+
+Options:
+  ALLOW_CANCELLED=true|false  true takes up a cancelled batch as well; the default is false
+
+Example:
+  BATCH_RETRY '35408af6-b26a-4243-bc95-f114335bfa5e' ALLOW_CANCELLED=true;
+";
+        assert_eq!(describe(spec), expected);
+    }
+
+    #[test]
+    fn every_option_is_documented() {
+        for spec in COMMANDS {
+            let text = describe(spec);
+            for option in spec.options {
+                assert!(text.contains(option.name), "{} {}", spec.name, option.name);
+            }
+        }
+    }
+}

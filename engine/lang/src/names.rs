@@ -1,0 +1,209 @@
+//! Closed lists of names that the language checks: states and job types.
+
+/// Names that a value is chosen from, with other spellings that mean one of them.
+#[derive(Debug)]
+pub struct NameList {
+    /// What one of the names is called, for messages: "batch status".
+    pub what: &'static str,
+    /// The names as we write them.
+    pub names: &'static [&'static str],
+    /// Other spelling, name.
+    pub aliases: &'static [(&'static str, &'static str)],
+}
+
+impl NameList {
+    /// The name that `text` means, whatever its case.
+    pub fn canonical(&self, text: &str) -> Option<&'static str> {
+        let named = self
+            .names
+            .iter()
+            .find(|name| name.eq_ignore_ascii_case(text));
+        let aliased = || {
+            let found = self
+                .aliases
+                .iter()
+                .find(|(alias, _)| alias.eq_ignore_ascii_case(text));
+            found.map(|(_, name)| name)
+        };
+        named.or_else(aliased).copied()
+    }
+}
+
+/// The states of a batch.
+pub const BATCH_STATUSES: &[&str] = &[
+    "WAITING_FOR_JOB",
+    "NEW",
+    "GENERATE_IID",
+    "IN_PROGRESS",
+    "PAUSED",
+    "RESUME_FAILURES",
+    "DONE",
+    "FAILED",
+    "CANCELLED",
+];
+
+/// The states of a job.
+pub const JOB_STATUSES: &[&str] = &[
+    "SCHEDULED",
+    "WAITING",
+    "IN_PROCESS",
+    "RESTART",
+    "STOPPING",
+    "TERMINATED",
+    "PROCESSED",
+    "FAILED",
+];
+
+/// The states of one entity of a batch.
+pub const ENTITY_STATUSES: &[&str] = &["WAITING", "COMPLETED", "FAILED"];
+
+/// What BATCH_LIST takes as STATUS.
+pub static BATCH_STATUS: NameList = NameList {
+    what: "batch status",
+    names: &[
+        "WAITING_FOR_JOB",
+        "NEW",
+        "GENERATE_IID",
+        "IN_PROGRESS",
+        "PAUSED",
+        "RESUME_FAILURES",
+        "DONE",
+        "FAILED",
+        "CANCELLED",
+        "ALL",
+    ],
+    aliases: &[("GENERATE_IID_LIST", "GENERATE_IID")],
+};
+
+/// What MIGRATE_LIST takes as STATUS; SYNC_REFERENCES is a state of old versions only.
+pub static MIGRATE_STATUS: NameList = NameList {
+    what: "migrate status",
+    names: &[
+        "WAITING_FOR_JOB",
+        "NEW",
+        "SYNC_REFERENCES",
+        "GENERATE_IID",
+        "IN_PROGRESS",
+        "PAUSED",
+        "RESUME_FAILURES",
+        "DONE",
+        "FAILED",
+        "CANCELLED",
+        "ALL",
+    ],
+    aliases: &[("GENERATE_IID_LIST", "GENERATE_IID")],
+};
+
+/// What BATCH_DETAILS takes as STATUS.
+pub static ENTITY_STATUS: NameList = NameList {
+    what: "entity status",
+    names: ENTITY_STATUSES,
+    aliases: &[],
+};
+
+/// What MIGRATE_DETAILS takes as STATUS: outcomes as well as states.
+pub static MIGRATED_STATUS: NameList = NameList {
+    what: "entity status",
+    names: &[
+        "WAITING",
+        "COMPLETED",
+        "FAILED",
+        "ADDED",
+        "UPDATED",
+        "UNCHANGED",
+        "DONE",
+    ],
+    aliases: &[],
+};
+
+/// The types of jobs that we know by name; any other word is a type too.
+pub static JOB_TYPE: NameList = NameList {
+    what: "job type",
+    names: &[
+        "USER_JOB",
+        "PROCESS",
+        "BROADWAY_JOB",
+        "PARSER",
+        "INTERFACE_LISTENER",
+        "BATCH PROCESS",
+        "BATCH_SCHEDULE",
+        "CDC_TRANSACTION_CONSUMER",
+        "CDC_TRANSACTION_PUBLISHER",
+        "CDC_REPUBLISH_INSTANCE_JOB",
+        "DEBUG_CDC_JOB",
+        "COMMONAREA_TABLE_SYNC",
+        "COMMONAREA_TABLE_REPLICATE",
+        "GENERATE_BI",
+        "NODE_AFFINITY_COORDINATOR_JOB",
+    ],
+    aliases: &[
+        ("USERJOB", "USER_JOB"),
+        ("BROADWAY", "BROADWAY_JOB"),
+        ("INTERFACE", "INTERFACE_LISTENER"),
+        ("BATCH_PROCESS", "BATCH PROCESS"),
+        ("BATCH_JOB", "BATCH PROCESS"),
+    ],
+};
+
+/// The candidate that was most likely meant by `text`, if one is near: a few letters away, or the only
+/// one that begins with it.
+pub fn nearest<'n>(text: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let text = text.to_ascii_uppercase();
+    let length = text.chars().count();
+    let allowed = (length / 3).clamp(1, 4);
+    let mut best: Option<(usize, &str)> = None;
+    let mut longer = Vec::new();
+    for candidate in candidates {
+        let upper = candidate.to_ascii_uppercase();
+        let distance = strsim::osa_distance(&text, &upper);
+        if distance <= allowed && best.is_none_or(|(found, _)| distance < found) {
+            best = Some((distance, candidate));
+        }
+        if length >= 3 && upper.starts_with(&text) {
+            longer.push(candidate);
+        }
+    }
+    match (best, longer.as_slice()) {
+        (Some((_, candidate)), _) | (None, &[candidate]) => Some(candidate),
+        (None, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_whatever_their_case_or_spelling() {
+        assert_eq!(
+            BATCH_STATUS.canonical("generate_iid_list"),
+            Some("GENERATE_IID")
+        );
+        assert_eq!(BATCH_STATUS.canonical("all"), Some("ALL"));
+        assert_eq!(BATCH_STATUS.canonical("DOME"), None);
+        for alias in ["BATCH_PROCESS", "batch_job", "Batch Process"] {
+            assert_eq!(JOB_TYPE.canonical(alias), Some("BATCH PROCESS"), "{alias}");
+        }
+    }
+
+    #[test]
+    fn every_batch_status_can_be_asked_for() {
+        for status in BATCH_STATUSES {
+            assert_eq!(BATCH_STATUS.canonical(status), Some(*status));
+            assert_eq!(MIGRATE_STATUS.canonical(status), Some(*status));
+        }
+    }
+
+    #[test]
+    fn only_near_names_are_suggested() {
+        assert_eq!(
+            nearest("DOME", BATCH_STATUSES.iter().copied()),
+            Some("DONE")
+        );
+        assert_eq!(
+            nearest("RESUME", BATCH_STATUSES.iter().copied()),
+            Some("RESUME_FAILURES")
+        );
+        assert_eq!(nearest("xyzzy", BATCH_STATUSES.iter().copied()), None);
+    }
+}

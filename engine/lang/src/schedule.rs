@@ -1,0 +1,229 @@
+//! A light check of EXEC_INTERVAL: forms and ranges, no calendar.
+//!
+//! The engine reads schedules for good; this is here so that an error points into the statement.
+
+/// The ranges of a five-field crontab line, in order; longer ones are Quartz's.
+const MINUTE: Field = Field {
+    name: "minute",
+    least: 0,
+    most: 59,
+    names: &[],
+};
+const SECOND: Field = Field {
+    name: "second",
+    least: 0,
+    most: 59,
+    names: &[],
+};
+const HOUR: Field = Field {
+    name: "hour",
+    least: 0,
+    most: 23,
+    names: &[],
+};
+const DAY: Field = Field {
+    name: "day of month",
+    least: 1,
+    most: 31,
+    names: &[],
+};
+const YEAR: Field = Field {
+    name: "year",
+    least: 1970,
+    most: 2199,
+    names: &[],
+};
+const MONTH: Field = Field {
+    name: "month",
+    least: 1,
+    most: 12,
+    names: &[
+        "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+    ],
+};
+const WEEKDAY: Field = Field {
+    name: "day of week",
+    least: 0,
+    most: 7,
+    names: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
+};
+
+struct Field {
+    name: &'static str,
+    least: u32,
+    most: u32,
+    names: &'static [&'static str],
+}
+
+/// Says what is wrong with a schedule, if something is.
+pub(crate) fn check(text: &str) -> Result<(), String> {
+    let text = text.trim();
+    let is_number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    if text.is_empty() || is_number || is_interval(text) || is_moment(text) {
+        return Ok(());
+    }
+    // A time zone may stand before a cron expression.
+    let fields: Vec<_> = text
+        .split_whitespace()
+        .skip_while(|field| field.contains('='))
+        .collect();
+    match fields.as_slice() {
+        [_, _, _, _, _] => check_fields(&fields, &[MINUTE, HOUR, DAY, MONTH, WEEKDAY]),
+        [_, _, _, _, _, _] => check_fields(&fields, &[SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY]),
+        [_, _, _, _, _, _, _] => {
+            check_fields(&fields, &[SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY, YEAR])
+        }
+        _ => Err(format!("`{text}` is no schedule")),
+    }
+}
+
+/// `[D.]HH:MM:SS`
+fn is_interval(text: &str) -> bool {
+    let (days, time) = text.split_once('.').unwrap_or(("0", text));
+    let parts: Vec<_> = time.split(':').collect();
+    let [hours, minutes, seconds] = parts.as_slice() else {
+        return false;
+    };
+    number(days).is_some()
+        && number(hours).is_some_and(|hours| hours <= 23)
+        && [minutes, seconds]
+            .into_iter()
+            .all(|part| number(part).is_some_and(|part| part <= 59))
+}
+
+/// `yyyy-MM-dd HH:mm:ss`
+fn is_moment(text: &str) -> bool {
+    let Some((day, time)) = text.split_once(' ') else {
+        return false;
+    };
+    let parts: Vec<_> = day.split('-').collect();
+    let [year, month, day] = parts.as_slice() else {
+        return false;
+    };
+    let in_range =
+        |part: &str, least, most| number(part).is_some_and(|part| (least..=most).contains(&part));
+    in_range(year, 1970, 9999)
+        && in_range(month, 1, 12)
+        && in_range(day, 1, 31)
+        && !time.contains('.')
+        && is_interval(time.trim())
+}
+
+fn check_fields(texts: &[&str], fields: &[Field]) -> Result<(), String> {
+    for (text, field) in texts.iter().zip(fields) {
+        for part in text.split(',') {
+            if !field.fits(part) {
+                return Err(format!(
+                    "`{part}` is no {} of a cron expression",
+                    field.name
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Field {
+    /// `*`, `?`, `n`, `n-m`, each with `/step`; days also `L`, `W` and `#`.
+    fn fits(&self, part: &str) -> bool {
+        let (range, step) = match part.split_once('/') {
+            Some((range, step)) => (range, Some(step)),
+            None => (part, None),
+        };
+        let step_fits = step.is_none_or(|step| number(step).is_some_and(|step| step > 0));
+        step_fits && (matches!(range, "*" | "?") || self.fits_range(range))
+    }
+
+    fn fits_range(&self, range: &str) -> bool {
+        let range = range.to_ascii_uppercase();
+        if self.is_day() {
+            if matches!(range.as_str(), "L" | "LW" | "W") {
+                return true;
+            }
+            if let Some(before_last) = range.strip_prefix("L-") {
+                return number(before_last).is_some_and(|days| days <= 30);
+            }
+            if let Some((day, week)) = range.split_once('#') {
+                return self.fits_value(day)
+                    && number(week).is_some_and(|week| (1..=5).contains(&week));
+            }
+            if let Some(day) = range.strip_suffix(['L', 'W'])
+                && self.fits_value(day)
+            {
+                return true;
+            }
+        }
+        match range.split_once('-') {
+            Some((first, last)) => self.fits_value(first) && self.fits_value(last),
+            None => self.fits_value(&range),
+        }
+    }
+
+    fn is_day(&self) -> bool {
+        self.name.starts_with("day")
+    }
+
+    fn fits_value(&self, value: &str) -> bool {
+        self.names.contains(&value)
+            || number(value).is_some_and(|value| (self.least..=self.most).contains(&value))
+    }
+}
+
+fn number(text: &str) -> Option<u32> {
+    let is_number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_of_every_form_are_taken() {
+        let taken = [
+            "",
+            "300",
+            "00:00:00",
+            "10.11:22:33",
+            "109.00:00:00",
+            "2022-08-20 10:32:12",
+            "23 0-20/2 03 12 2",
+            "30 04-16/3 05 11 5",
+            "04-16/3 1/2 05 11 5",
+            "30 0/2 8-18 5 3 ? 2021",
+            "0 0 12 LW * ?",
+            "0 0 12 ? * MON#2",
+            "0 12 * JAN-MAR MON,WED",
+            "0 0 12 ? * 6L",
+            "TZ=Europe/Berlin 0 12 * * *",
+        ];
+        for text in taken {
+            assert_eq!(check(text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn schedules_out_of_range_are_refused() {
+        let refused = [
+            (
+                "5 11 05 04-16/3 30",
+                "`04-16/3` is no month of a cron expression",
+            ),
+            ("60 * * * *", "`60` is no minute of a cron expression"),
+            ("0 0 12 * * 8", "`8` is no day of week of a cron expression"),
+            (
+                "0 0 */0 * *",
+                "`*/0` is no day of month of a cron expression",
+            ),
+            ("25:00:00", "`25:00:00` is no schedule"),
+            (
+                "2022-13-20 10:32:12",
+                "`2022-13-20 10:32:12` is no schedule",
+            ),
+            ("soon", "`soon` is no schedule"),
+        ];
+        for (text, expected) in refused {
+            assert_eq!(check(text), Err(expected.to_owned()), "{text}");
+        }
+    }
+}

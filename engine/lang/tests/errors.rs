@@ -1,0 +1,245 @@
+//! What people read when a statement is wrong.
+
+use weft_lang::Statement;
+
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    match Statement::parse(text) {
+        Ok(statement) => panic!("parses: {statement}"),
+        Err(diagnostic) => assert_eq!(diagnostic.render(text), expected),
+    }
+}
+
+#[test]
+fn errors_say_what_is_wrong_where_and_what_to_do() {
+    check(
+        r#"BATCH Customer FABRIC_COMMAND="sync_instance Customer.?" WITH MAX_WORKER_PER_NODE=4"#,
+        r#"error: unknown option `MAX_WORKER_PER_NODE`
+  BATCH Customer FABRIC_COMMAND="…" WITH MAX_WORKER_PER_NODE=4
+                                         ^^^^^^^^^^^^^^^^^^^
+hint: did you mean `MAX_WORKERS_PER_NODE`?"#,
+    );
+    check(
+        "BATHC Customer",
+        r"error: unknown command `BATHC`
+  BATHC Customer
+  ^^^^^
+hint: did you mean `BATCH`?",
+    );
+    check(
+        "STOP JOB USER_JOB NAME='x'",
+        r"error: unknown command `STOP`
+  STOP JOB USER_JOB NAME='x'
+  ^^^^
+hint: did you mean `STOPJOB`?",
+    );
+    check(
+        "LIST FOO",
+        r"error: unknown command `LIST FOO`
+  LIST FOO
+  ^^^^^^^^
+hint: expected LIST LU, LIST INSTANCE_GROUPS, LIST INTERFACES or LIST AFFINITY_RULES",
+    );
+    check(
+        "BATCH Customer WITH ASYNC=true",
+        r#"error: BATCH needs a FABRIC_COMMAND
+  BATCH Customer WITH ASYNC=true
+                 ^^^^
+hint: write `FABRIC_COMMAND="sync_instance Customer.?"`, before WITH"#,
+    );
+    check(
+        "BATCH Customer FABRIC_COMMAND='';",
+        r"error: the entity command is empty
+  BATCH Customer FABRIC_COMMAND='';
+                                 ^
+hint: put `?` where the entity id goes, as in `sync_instance Customer.?`",
+    );
+    check(
+        "BATCH Customer FABRIC_COMMAND='sync_instance Customer.1';",
+        r"error: the entity command has no `?`
+  BATCH Customer FABRIC_COMMAND='sync_instance Customer.1';
+                                 ^^^^^^^^^^^^^^^^^^^^^^^^
+hint: put `?` where the entity id goes, as in `sync_instance Customer.?`",
+    );
+    check(
+        "BATCH Customer FABRIC_COMMAND='broadway Customer.flow a=''x'' b';",
+        r"error: the flow's parameter has no value
+  BATCH Customer FABRIC_COMMAND='broadway Customer.flow a=''x'' b';
+                                                                ^
+hint: write `name=value`, as in `broadway Customer.flow id=?`",
+    );
+    check(
+        "BATCH Customer FABRIC_COMMAND='jobstatus ?';",
+        r"error: JOBSTATUS cannot be run for each entity
+  BATCH Customer FABRIC_COMMAND='jobstatus ?';
+                                 ^^^^^^^^^^^
+hint: expected sync_instance, broadway, cdc_republish_instance, get or echo",
+    );
+    check(
+        "BATCH Customer FABRIC_COMMAND='echo ?' ASYNC=true",
+        r"error: option `ASYNC` comes behind WITH
+  BATCH Customer FABRIC_COMMAND='echo ?' ASYNC=true
+                                         ^^^^^
+hint: write `with ASYNC=…`",
+    );
+    check(
+        "BATCH Customer FABRIC_COMMAND='echo ?' WITH ASYNC=yes",
+        r"error: ASYNC takes true or false
+  BATCH Customer FABRIC_COMMAND='echo ?' WITH ASYNC=yes
+                                                    ^^^",
+    );
+    check(
+        "BATCH Customer FABRIC_COMMAND='echo ?' WITH MAX_NODES=0",
+        r"error: MAX_NODES takes a whole number from 1 up
+  BATCH Customer FABRIC_COMMAND='echo ?' WITH MAX_NODES=0
+                                                        ^",
+    );
+    check(
+        "BATCH Customer FABRIC_COMMAND='echo ?' WITH ASYNC=true async='false'",
+        r"error: option `ASYNC` is given twice
+  BATCH Customer FABRIC_COMMAND='echo ?' WITH ASYNC=true async='false'
+                                                         ^^^^^",
+    );
+    check(
+        "BATCH Customer FABRIC_COMMAND='echo ?' WITH",
+        r"error: the statement ends where an option is missing
+  BATCH Customer FABRIC_COMMAND='echo ?' WITH
+                                             ^
+hint: HELP BATCH lists the options",
+    );
+    check(
+        "BATCH Customer FABRIC_COMMAND='echo ?' WITH BIND_PARAMS='1'",
+        r"error: values can be bound to a query only
+  BATCH Customer FABRIC_COMMAND='echo ?' WITH BIND_PARAMS='1'
+                                              ^^^^^^^^^^^
+hint: this batch has no query behind USING",
+    );
+    check(
+        "BATCH Customer\n  FROM CRM_DB USING ('select ''é'' from 漢字')\n\tFABRIC_COMMAND='echo ?'\n\tWITH ASNYC=true;",
+        r"error: unknown option `ASNYC`
+  4 |     WITH ASNYC=true;
+    |          ^^^^^
+hint: did you mean `ASYNC`?",
+    );
+    check(
+        "BATCH Customer FROM CRM_DB FABRIC_COMMAND='echo ?'",
+        r"error: `FABRIC_COMMAND` is not expected here
+  BATCH Customer FROM CRM_DB FABRIC_COMMAND='echo ?'
+                             ^^^^^^^^^^^^^^
+hint: write `FROM CRM_DB USING ('…')`",
+    );
+    check(
+        "BATCH Customer USING ('select 1') FABRIC_COMMAND='echo ?'",
+        r"error: USING needs an interface before it
+  BATCH Customer USING ('select 1') FABRIC_COMMAND='echo ?'
+                 ^^^^^
+hint: write `FROM <interface> USING ('…')`",
+    );
+    check(
+        "BATCH Customer FROM fabric USING ('BROADWAY C.f) FABRIC_COMMAND='echo ?'",
+        r"error: the query is not followed by `)`
+  BATCH Customer FROM fabric USING ('BROADWAY C.f) FABRIC_COMMAND='echo ?'
+                                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+hint: the query ends at its quote: write a quote inside it twice, or look for a missing one",
+    );
+    check(
+        "BATCH Customer.('1' '2') FABRIC_COMMAND='echo ?'",
+        r"error: two ids need a comma between them
+  BATCH Customer.('1' '2') FABRIC_COMMAND='echo ?'
+                      ^^^
+hint: expected `,` or `)`",
+    );
+    check(
+        "BATCH Customer.f() FABRIC_COMMAND='echo ?'",
+        r"error: a function needs BATCHF or MIGRATEF
+  BATCH Customer.f() FABRIC_COMMAND='echo ?'
+                 ^
+hint: without `()` it is the name of an instance group",
+    );
+    check(
+        "MIGRATE Customer FABRIC_COMMAND='sync_instance Customer.?'",
+        r"error: MIGRATE takes no FABRIC_COMMAND
+  MIGRATE Customer FABRIC_COMMAND='sync_instance Customer.?'
+                   ^^^^^^^^^^^^^^
+hint: it always runs `sync_instance`; BATCH runs other commands",
+    );
+    check(
+        "BATCH_LIST STATUS='DOME'",
+        r"error: unknown batch status `DOME`
+  BATCH_LIST STATUS='DOME'
+                    ^^^^^^
+hint: did you mean `DONE`?",
+    );
+    check(
+        "BATCH_LIST STATUS='x'",
+        r"error: unknown batch status `x`
+  BATCH_LIST STATUS='x'
+                    ^^^
+hint: expected WAITING_FOR_JOB, NEW, GENERATE_IID, IN_PROGRESS, PAUSED, RESUME_FAILURES, DONE, FAILED, CANCELLED or ALL",
+    );
+    check(
+        "BATCH_INFO",
+        r"error: the statement ends where a batch id is missing
+  BATCH_INFO
+            ^
+hint: BATCH_LIST shows the ids of batches",
+    );
+    check(
+        "BATCH_DETAILS 'x' LIMIT=ten",
+        r"error: LIMIT takes a whole number from -1 up
+  BATCH_DETAILS 'x' LIMIT=ten
+                          ^^^",
+    );
+    check(
+        "JOBSTATUS 1 day ago",
+        r"error: JOBSTATUS counts in `days ago`
+  JOBSTATUS 1 day ago
+              ^^^
+hint: write `JOBSTATUS 1 days ago`",
+    );
+    check(
+        "STARTJOB USER_JOB UID='x';",
+        r"error: STARTJOB needs the job's NAME
+  STARTJOB USER_JOB UID='x';
+                           ^
+hint: write `NAME='…'`",
+    );
+    check(
+        "STARTJOB USER_JOB NAME='C.j' EXEC_INTERVAL='5 11 05 04-16/3 30';",
+        r"error: `04-16/3` is no month of a cron expression
+  STARTJOB USER_JOB NAME='C.j' EXEC_INTERVAL='5 11 05 04-16/3 30';
+                                             ^^^^^^^^^^^^^^^^^^^^
+hint: write a moment `yyyy-MM-dd HH:mm:ss`, an interval `[D.]HH:MM:SS` or a cron expression",
+    );
+    check(
+        "get Customer.1, CUSTOMER.2",
+        r"error: Only single instance per LUT can be used on the same GET command.
+  get Customer.1, CUSTOMER.2
+                  ^^^^^^^^^^",
+    );
+    check(
+        "ECHO 'open",
+        r"error: this string is never closed
+  ECHO 'open
+       ^^^^^
+hint: a quote is missing here or before",
+    );
+    check(
+        "PS; PS",
+        r"error: a statement ends at its `;`
+  PS; PS
+      ^^
+hint: send one statement at a time",
+    );
+    check(
+        "",
+        r"error: there is no statement
+hint: HELP lists the commands",
+    );
+    check(
+        "SET a",
+        r"error: the statement ends where a value is missing
+  SET a
+       ^",
+    );
+}

@@ -1,0 +1,51 @@
+//! How many ids a chunk gets.
+//!
+//! Sizes ramp up so that a short batch spreads over nodes and workers and 100 million ids need few chunks;
+//! each size is used for several chunks, so that nodes that take turns get equal shares. A worker handles a
+//! chunk's entities one after the other, so a chunk never exceeds about two seconds of one worker's work.
+
+use std::time::Duration;
+
+const FIRST: usize = 16;
+const CHUNKS_PER_SIZE: i64 = 4;
+const UNTIL_TIME_IS_KNOWN: usize = 256;
+const LONGEST_WORK: Duration = Duration::from_secs(2);
+
+/// The size of chunk `number`, given the mean time of an entity seen on this node, if one was.
+pub fn size_of(number: i64, entity_time: Option<Duration>, largest: usize) -> usize {
+    let doublings = u32::try_from(number / CHUNKS_PER_SIZE)
+        .unwrap_or(u32::MAX)
+        .min(16);
+    let ramp = FIRST << doublings;
+    let by_time = entity_time.map_or(UNTIL_TIME_IS_KNOWN, |time| {
+        let entities = LONGEST_WORK.as_micros() / time.as_micros().max(1);
+        usize::try_from(entities).unwrap_or(usize::MAX)
+    });
+    ramp.min(by_time).clamp(1, largest.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_ramp_up_and_stay_within_two_seconds_of_a_workers_work() {
+        let millis = |millis| Some(Duration::from_millis(millis));
+        assert_eq!(size_of(0, None, 1_000), 16);
+        assert_eq!(size_of(3, None, 1_000), 16);
+        assert_eq!(size_of(4, None, 1_000), 32);
+        assert_eq!(size_of(40, None, 1_000), 256, "no time is known");
+        assert_eq!(size_of(40, Some(Duration::from_micros(3)), 1_000), 1_000);
+        assert_eq!(size_of(40, millis(20), 1_000), 100);
+        assert_eq!(
+            size_of(40, millis(9_000), 1_000),
+            1,
+            "very slow entities come one by one"
+        );
+        assert_eq!(
+            size_of(40, millis(1), 1),
+            1,
+            "the limit of the configuration holds"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! Time as the engine sees it: a wall clock for what people read and when jobs are due, and a
+//! monotonic clock for everything that waits, suspects or trusts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, TimeZone, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A moment in UTC, in milliseconds since 1970-01-01.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// This moment as chrono sees it; moments outside chrono's range read as the epoch.
+    pub fn to_utc(self) -> DateTime<Utc> {
+        Utc.timestamp_millis_opt(self.0)
+            .single()
+            .unwrap_or_default()
+    }
+
+    /// `yyyy-MM-dd HH:mm:ss`, the form of `BATCH_LIST` and `Next Run`.
+    pub fn to_seconds_text(self) -> String {
+        self.to_utc().format("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
+    /// `yyyy-MM-dd HH:mm:ss.SSS`.
+    pub fn to_millis_text(self) -> String {
+        self.to_utc().format("%Y-%m-%d %H:%M:%S%.3f").to_string()
+    }
+
+    /// RFC 3339 with milliseconds, the form of the HTTP API.
+    pub fn to_rfc3339(self) -> String {
+        self.to_utc().to_rfc3339_opts(SecondsFormat::Millis, true)
+    }
+
+    /// The moment `duration` later; saturates.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
+    /// Milliseconds from `earlier` to this moment; negative when `earlier` is later.
+    pub fn millis_since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_rfc3339())
+    }
+}
+
+/// Where the engine takes time from.
+///
+/// Waiting itself goes through `tokio::time`, which a simulation pauses.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// The wall clock. Never compared with another node's.
+    fn now(&self) -> Timestamp;
+
+    /// Time since an arbitrary start on a clock that never steps back and goes on during suspend.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The clock every part of a node shares.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// The machine's own clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the wall clock"
+    )]
+    fn now(&self) -> Timestamp {
+        Timestamp(Utc::now().timestamp_millis())
+    }
+
+    fn monotonic(&self) -> Duration {
+        // CLOCK_BOOTTIME counts through suspend: a node that slept must know that it slept.
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::new(
+            now.tv_sec.unsigned_abs(),
+            u32::try_from(now.tv_nsec).unwrap_or(0),
+        )
+    }
+}

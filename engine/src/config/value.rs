@@ -1,0 +1,192 @@
+//! The kinds of values, what each allows, and how a text is read as one.
+
+use std::time::Duration;
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number from the first to the second.
+    Number(u64, u64),
+    /// A whole number of milliseconds.
+    Millis(u64, u64),
+    /// A whole number of seconds.
+    Seconds(u64, u64),
+    /// The stable name of a node.
+    Name,
+    /// Letters and digits, at most 20: it becomes a part of keyspace names.
+    ClusterId,
+    /// An IP address or a host name.
+    Address,
+    /// Addresses, separated by commas.
+    Addresses,
+    /// Logical ids, separated by commas, each with its slots where it has some (`blue:2-4`).
+    LogicalIds,
+}
+
+/// A value that was read and found allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    Number(u64),
+    Duration(Duration),
+    Text(String),
+    List(Vec<String>),
+}
+
+impl Kind {
+    /// What is allowed, in words.
+    pub fn allowed(self) -> String {
+        match self {
+            Self::Number(min, max) => format!("a whole number from {min} to {max}"),
+            Self::Millis(min, max) => format!("whole milliseconds from {min} to {max}"),
+            Self::Seconds(min, max) => format!("whole seconds from {min} to {max}"),
+            Self::Name => "1 to 64 letters, digits, '-', '_' or '.'".to_owned(),
+            Self::ClusterId => "1 to 20 letters or digits".to_owned(),
+            Self::Address => "an IP address or a host name".to_owned(),
+            Self::Addresses => "IP addresses or host names, separated by commas".to_owned(),
+            Self::LogicalIds => {
+                "names separated by commas, each as NAME, NAME:MAXIMUM or NAME:RECOMMENDED-MAXIMUM"
+                    .to_owned()
+            }
+        }
+    }
+
+    /// Reads `text` as this kind; none where it is not allowed.
+    pub(super) fn read(self, text: &str) -> Option<Value> {
+        match self {
+            Self::Number(min, max) => whole(text, min, max).map(Value::Number),
+            Self::Millis(min, max) => duration(text, min, max, 1),
+            Self::Seconds(min, max) => duration(text, min, max, 1_000),
+            Self::Name => is_name(text).then(|| Value::Text(text.to_owned())),
+            Self::ClusterId => is_cluster_id(text).then(|| Value::Text(text.to_owned())),
+            Self::Address => is_address(text).then(|| Value::Text(text.to_owned())),
+            Self::Addresses => list(text, is_address),
+            Self::LogicalIds => list(text, is_logical_id),
+        }
+    }
+}
+
+fn whole(text: &str, min: u64, max: u64) -> Option<u64> {
+    let number = text.parse().ok()?;
+    (min..=max).contains(&number).then_some(number)
+}
+
+fn duration(text: &str, min: u64, max: u64, millis: u64) -> Option<Value> {
+    let number = whole(text, min, max)?;
+    Some(Value::Duration(Duration::from_millis(
+        number.saturating_mul(millis),
+    )))
+}
+
+fn list(text: &str, allowed: fn(&str) -> bool) -> Option<Value> {
+    let members: Vec<String> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|member| !member.is_empty())
+        .map(str::to_owned)
+        .collect();
+    members
+        .iter()
+        .all(|member| allowed(member))
+        .then_some(Value::List(members))
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+fn is_cluster_id(text: &str) -> bool {
+    (1..=20).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+fn is_address(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().is_ok() || is_host_name(text)
+}
+
+fn is_host_name(text: &str) -> bool {
+    // Four numbers with dots that are no IP address are a slip, not a host name.
+    let all_numbers = text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    !all_numbers
+        && text.len() <= 253
+        && text.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        })
+}
+
+fn is_logical_id(text: &str) -> bool {
+    let (name, slots) = text.split_once(':').unwrap_or((text, ""));
+    let mut numbers = slots
+        .split(['-', ' ', ':'])
+        .filter(|part| !part.trim().is_empty());
+    is_name(name.trim())
+        && numbers.clone().count() <= 2
+        && numbers.all(|part| part.trim().parse::<u32>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_reads_what_it_allows_and_nothing_else() {
+        let allowed = [
+            (Kind::Number(0, 8), "0", Value::Number(0)),
+            (Kind::Number(0, 8), "8", Value::Number(8)),
+            (
+                Kind::Seconds(1, 60),
+                "7",
+                Value::Duration(Duration::from_secs(7)),
+            ),
+            (
+                Kind::Address,
+                "10.21.2.102",
+                Value::Text("10.21.2.102".to_owned()),
+            ),
+            (Kind::Address, "::1", Value::Text("::1".to_owned())),
+            (
+                Kind::Address,
+                "db-1.example",
+                Value::Text("db-1.example".to_owned()),
+            ),
+            (
+                Kind::LogicalIds,
+                "ANY:0, blue:2-4,x",
+                Value::List(vec!["ANY:0".into(), "blue:2-4".into(), "x".into()]),
+            ),
+            (
+                Kind::Addresses,
+                "a, ,b",
+                Value::List(vec!["a".into(), "b".into()]),
+            ),
+            (Kind::ClusterId, "prod1", Value::Text("prod1".to_owned())),
+        ];
+        for (kind, text, expected) in allowed {
+            assert_eq!(kind.read(text), Some(expected), "{kind:?} {text}");
+        }
+        let refused = [
+            (Kind::Number(0, 8), "9"),
+            (Kind::Number(0, 8), "-1"),
+            (Kind::Number(0, 8), "8.0"),
+            (Kind::Number(0, 8), ""),
+            (Kind::Millis(100, 200), "99"),
+            (Kind::Address, "10.21.2.999"),
+            (Kind::Address, "a b"),
+            (Kind::Address, "-a"),
+            (Kind::ClusterId, "a-b"),
+            (Kind::ClusterId, "abcdefghijklmnopqrstu"),
+            (Kind::LogicalIds, "blue:x"),
+            (Kind::LogicalIds, "blue:1-2-3"),
+            (Kind::Name, "a b"),
+        ];
+        for (kind, text) in refused {
+            assert_eq!(kind.read(text), None, "{kind:?} {text}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! JOBSTATUS: the jobs.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{InspectResult, Inspector, waiting};
+use crate::clock::Timestamp;
+use crate::model::{Job, JobKey, JobStatus, job_type};
+use crate::node::Member;
+use crate::statement::Permit;
+use crate::store::ListJobs;
+
+/// Rows that one question looks at: archived ones are passed over before the limit counts.
+const SCANNED: usize = 100_000;
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// Which jobs are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobQuery {
+    /// By identity or age.
+    pub selection: JobSelection,
+    /// Only those that stand here.
+    pub status: Option<JobStatus>,
+    /// Strictly behind this one in the order of keys.
+    pub after: Option<JobKey>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Which jobs are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobSelection {
+    /// Those that are not archived.
+    Active,
+    /// All of them.
+    All,
+    /// Those that did something within so many days, archived or not.
+    Days(u32),
+    /// Those of a type, of a type and name, or the one of a type, name and uid.
+    Of {
+        /// The type.
+        job_type: String,
+        /// The name.
+        name: Option<String>,
+        /// The uid.
+        uid: Option<String>,
+    },
+}
+
+/// When a job runs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum NextRun {
+    /// Then.
+    At(Timestamp),
+    /// As soon as a node has room.
+    Ready,
+    /// It runs.
+    Running,
+    /// Never.
+    Never,
+}
+
+/// One job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JobItem {
+    /// The row.
+    pub job: Job,
+    /// When it runs next.
+    pub next_run: NextRun,
+    /// How many live nodes its affinity names.
+    pub candidates: usize,
+    /// The message of its last failure.
+    pub error: Option<String>,
+    /// Why it waits.
+    pub note: Option<String>,
+}
+
+/// A page of jobs, by key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct JobPage {
+    /// The jobs.
+    pub items: Vec<JobItem>,
+    /// Where the next page begins, where there may be one.
+    pub next: Option<JobKey>,
+}
+
+impl NextRun {
+    fn of(job: &Job, now: Timestamp) -> Self {
+        match job.status {
+            JobStatus::Scheduled => job.next_run.map_or(Self::Ready, Self::At),
+            // After a failure it waits for its next try.
+            JobStatus::Waiting => match job.next_run.filter(|next| *next > now) {
+                Some(next) => Self::At(next),
+                None => Self::Ready,
+            },
+            JobStatus::Restart => Self::Ready,
+            JobStatus::InProcess => Self::Running,
+            JobStatus::Stopping
+            | JobStatus::Processed
+            | JobStatus::Terminated
+            | JobStatus::Failed => Self::Never,
+        }
+    }
+
+    /// As JOBSTATUS writes it.
+    pub fn text(self) -> String {
+        match self {
+            Self::At(time) => time.to_seconds_text(),
+            Self::Ready => "Ready to be executed".to_owned(),
+            Self::Running => "Already running".to_owned(),
+            Self::Never => "no more execution scheduled".to_owned(),
+        }
+    }
+}
+
+impl JobQuery {
+    fn list(&self) -> ListJobs {
+        let mut list = ListJobs {
+            limit: SCANNED,
+            ..ListJobs::default()
+        };
+        if let JobSelection::Of {
+            job_type,
+            name,
+            uid,
+        } = &self.selection
+        {
+            list.job_type = Some(job_type.clone());
+            list.name.clone_from(name);
+            list.uid.clone_from(uid);
+        }
+        list
+    }
+
+    fn admits(&self, job: &Job, now: Timestamp) -> bool {
+        let selected = match &self.selection {
+            JobSelection::Active => !job.archived,
+            JobSelection::All | JobSelection::Of { .. } => true,
+            JobSelection::Days(days) => {
+                let since = now.0.saturating_sub(i64::from(*days) * DAY_MS);
+                let times = [Some(job.creation_time), job.start_time, job.end_time];
+                times.into_iter().flatten().any(|time| time.0 >= since)
+            }
+        };
+        selected
+            && self.status.is_none_or(|status| job.status == status)
+            && self.after.as_ref().is_none_or(|after| job.key > *after)
+    }
+}
+
+impl Inspector {
+    /// The jobs that are wanted.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub async fn jobs(&self, permit: &Permit<JobQuery>) -> InspectResult<JobPage> {
+        let query = permit.request();
+        let members = self.nodes.members().await?;
+        let now = self.clock.now();
+        let mut jobs = self.store.jobs(&query.list()).await?;
+        jobs.retain(|job| query.admits(job, now));
+        // A store may have an order of its own.
+        jobs.sort_by(|one, other| one.key.cmp(&other.key));
+        let next = (jobs.len() > query.limit).then(|| jobs.get(query.limit.wrapping_sub(1)));
+        let next = next.flatten().map(|job| job.key.clone());
+        jobs.truncate(query.limit);
+        let items = jobs.into_iter().map(|job| item(job, now, &members));
+        Ok(JobPage {
+            items: items.collect(),
+            next,
+        })
+    }
+}
+
+fn item(job: Job, now: Timestamp, members: &[Member]) -> JobItem {
+    let may_wait = match job.status {
+        JobStatus::Scheduled | JobStatus::Waiting | JobStatus::Restart => true,
+        JobStatus::InProcess
+        | JobStatus::Stopping
+        | JobStatus::Processed
+        | JobStatus::Terminated
+        | JobStatus::Failed => false,
+    };
+    let option = match job.key.job_type.as_str() {
+        job_type::BATCH_PROCESS => "JOB_AFFINITY",
+        _ => "AFFINITY",
+    };
+    let unmatched = || waiting::unmatched(option, &job.affinity, members);
+    let stuck = may_wait.then(unmatched).flatten();
+    JobItem {
+        next_run: NextRun::of(&job, now),
+        candidates: waiting::candidates(&job.affinity, members),
+        error: job.error.as_deref().map(message_of),
+        note: stuck.or_else(|| job.notes.clone()),
+        job,
+    }
+}
+
+/// The sentence in `error_msg`, which is JSON (Fabric B.1); anything else is shown as it is.
+fn message_of(error: &str) -> String {
+    let parsed: Option<Value> = serde_json::from_str(error).ok();
+    let message = parsed.as_ref().and_then(|parsed| {
+        let keys = ["message", "trace_element", "exception_type"];
+        keys.iter().find_map(|key| parsed.get(key)?.as_str())
+    });
+    message.unwrap_or(error).to_owned()
+}

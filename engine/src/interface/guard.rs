@@ -1,0 +1,130 @@
+//! What a source query may do: read, once, and only on the interface's own tables.
+//!
+//! The query is SQL by design, so the place is guarded instead (`reliability` section 8).
+
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
+use rusqlite::{CachedStatement, Connection, ErrorCode};
+
+use super::sql;
+
+/// The longest query.
+const SQL_BYTES: usize = 64 * 1024;
+/// The longest value, which also bounds what `zeroblob` and `printf` can ask for.
+const VALUE_BYTES: i32 = 16 * 1024 * 1024;
+/// How long a query waits for a writer of the source.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Why a query came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The query is wrong or refused.
+    Query(String),
+    /// The source cannot be read now.
+    Unavailable(String),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        let message = match &error {
+            rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+            rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+            other => other.to_string(),
+        };
+        match error.sqlite_error_code() {
+            Some(
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::CannotOpen
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::NotADatabase
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::PermissionDenied
+                | ErrorCode::OutOfMemory,
+            ) => Self::Unavailable(message),
+            Some(ErrorCode::AuthorizationForStatementDenied) => Self::Query(format!(
+                "{message}: only a single SELECT on the interface's own tables is allowed"
+            )),
+            _ => Self::Query(message),
+        }
+    }
+}
+
+/// Makes a connection safe to give foreign SQL to. The last thing done to it.
+pub(super) fn lock_down(connection: &mut Connection) -> Result<(), Failure> {
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    for (limit, value) in [
+        (Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES),
+        (Limit::SQLITE_LIMIT_ATTACHED, 0),
+        (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
+        (Limit::SQLITE_LIMIT_EXPR_DEPTH, 200),
+    ] {
+        connection.set_limit(limit, value)?;
+    }
+    connection.set_prepared_statement_cache_capacity(32);
+    connection.authorizer(Some(authorize))?;
+    Ok(())
+}
+
+fn authorize(context: AuthContext<'_>) -> Authorization {
+    match context.action {
+        AuthAction::Select | AuthAction::Recursive => Authorization::Allow,
+        // Pragmas have table-valued functions too.
+        AuthAction::Read { table_name, .. } => {
+            allow_unless(table_name.to_ascii_lowercase().starts_with("pragma_"))
+        }
+        AuthAction::Function { function_name } => allow_unless(
+            [
+                "load_extension",
+                "fts3_tokenizer",
+                "writefile",
+                "readfile",
+                "edit",
+            ]
+            .iter()
+            .any(|refused| function_name.eq_ignore_ascii_case(refused)),
+        ),
+        _ => Authorization::Deny,
+    }
+}
+
+fn allow_unless(refused: bool) -> Authorization {
+    if refused {
+        Authorization::Deny
+    } else {
+        Authorization::Allow
+    }
+}
+
+/// Prepares a query that reads; anything else is refused before it runs.
+pub(super) fn prepare<'c>(
+    connection: &'c Connection,
+    query: &str,
+) -> Result<CachedStatement<'c>, Failure> {
+    let refuse = |message: &str| Err(Failure::Query(message.to_owned()));
+    if query.len() > SQL_BYTES {
+        return refuse("the query is longer than 64 KiB");
+    }
+    if query.contains('\0') {
+        return refuse("the query contains a NUL character");
+    }
+    if sql::has_second_statement(query) {
+        return refuse("the query must be a single statement");
+    }
+    let statement = connection.prepare_cached(query)?;
+    if statement.is_explain() != 0 || !statement.readonly() {
+        return refuse("only a query that reads is allowed");
+    }
+    if statement.column_count() == 0 {
+        return refuse("the query returns no columns");
+    }
+    Ok(statement)
+}

@@ -1,0 +1,179 @@
+//! Lookup indexes of files: from a column's value to the places of its rows.
+//!
+//! Kept as a SQLite file under the scratch folder, named after the state of the file it was made from.
+//! A file that changed has another name, so an index is never wrong, only missing; then it is made by one
+//! reading of the file.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::config::DbConfig;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, params};
+use sha2::{Digest, Sha256};
+
+use super::table::{Place, TableFile, stamp};
+
+/// Places that are fetched at a time.
+pub(super) const PAGE: usize = 1_024;
+
+/// One at a time: a file that many threads need is read once.
+static BUILDING: Mutex<()> = Mutex::new(());
+
+/// An open index of one state of a file.
+pub(super) struct Index {
+    connection: Connection,
+    stamp: String,
+}
+
+impl Index {
+    /// The index of the file as it is now, made if it is not there.
+    pub(super) fn of(table: &TableFile) -> Result<Self, String> {
+        let stamp = stamp(&table.path)?;
+        let path = path_of(table, &stamp);
+        if !path.exists() {
+            let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+            if !path.exists() {
+                build(table, &path)?;
+            }
+        }
+        // Renamed into its place when complete and never written again: each lookup can do without locks.
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(immutable(&path), flags)
+            .and_then(|connection| {
+                // One plan for every key; else each lookup plans anew, for what its key may promise.
+                connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+                Ok(connection)
+            })
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self { connection, stamp })
+    }
+
+    /// Whether it is the index of the file as it is now.
+    pub(super) fn is_current(&self, table: &TableFile) -> bool {
+        stamp(&table.path).is_ok_and(|stamp| stamp == self.stamp)
+    }
+
+    /// The places of the rows with this key in their order, a page at a time, behind the offset `after`.
+    pub(super) fn places(
+        &self,
+        column: usize,
+        key: ValueRef<'_>,
+        after: i64,
+    ) -> rusqlite::Result<Vec<Place>> {
+        let sql = format!(
+            "select at, length, line from lookup_{column} where key = ?1 and at > ?2 order by at limit {PAGE}"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![ToSqlOutput::Borrowed(key), after], |row| {
+            Ok(Place {
+                offset: row.get::<_, i64>(0)?.unsigned_abs(),
+                length: row.get::<_, i64>(1)?.unsigned_abs(),
+                line: row.get::<_, i64>(2)?.unsigned_abs(),
+            })
+        })?;
+        rows.collect()
+    }
+}
+
+/// The name of a file that does not change, as SQLite takes it.
+fn immutable(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let escaped = path
+        .replace('%', "%25")
+        .replace('?', "%3f")
+        .replace('#', "%23");
+    format!("file:{escaped}?immutable=1")
+}
+
+fn path_of(table: &TableFile, stamp: &str) -> PathBuf {
+    let shape = format!("{:?} {:?} {:?}", table.columns, table.indexed, table.format);
+    let file = hash(&[&table.path.to_string_lossy()]);
+    let state = hash(&[stamp, &shape]);
+    table.scratch.join(format!("lookup-{file}-{state}.sqlite"))
+}
+
+fn hash(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize()[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn build(table: &TableFile, path: &Path) -> Result<(), String> {
+    let failed = |error: &dyn std::fmt::Display| format!("index {}: {error}", path.display());
+    std::fs::create_dir_all(&table.scratch).map_err(|error| failed(&error))?;
+    // Another process may be at it too; whoever renames last wins, with the same content.
+    let making = path.with_extension(format!("making-{}", std::process::id()));
+    let _ = std::fs::remove_file(&making);
+    let mut connection = Connection::open(&making).map_err(|error| failed(&error))?;
+    fill(&mut connection, table)?;
+    connection.close().map_err(|(_, error)| failed(&error))?;
+    remove_older(path);
+    std::fs::rename(&making, path).map_err(|error| failed(&error))
+}
+
+fn fill(connection: &mut Connection, table: &TableFile) -> Result<(), String> {
+    let failed = |error: rusqlite::Error| format!("index of {}: {error}", table.label());
+    // Scratch: what a crash leaves half done was not renamed yet.
+    connection
+        .execute_batch("pragma journal_mode = off; pragma synchronous = off;")
+        .map_err(failed)?;
+    let transaction = connection.transaction().map_err(failed)?;
+    for column in &table.indexed {
+        let sql =
+            format!("create table lookup_{column} (key, at integer, length integer, line integer)");
+        transaction.execute_batch(&sql).map_err(failed)?;
+    }
+    let mut reader = table.reader()?;
+    while reader.next()? {
+        let place = reader.place();
+        for &column in &table.indexed {
+            let key = reader.cell(column)?;
+            if key == ValueRef::Null {
+                continue;
+            }
+            let sql = format!("insert into lookup_{column} values (?1, ?2, ?3, ?4)");
+            let mut insert = transaction.prepare_cached(&sql).map_err(failed)?;
+            let [offset, length, line] = [place.offset, place.length, place.line]
+                .map(|number| i64::try_from(number).unwrap_or(i64::MAX));
+            insert
+                .execute(params![ToSqlOutput::Borrowed(key), offset, length, line])
+                .map_err(failed)?;
+        }
+    }
+    for column in &table.indexed {
+        let sql = format!("create index lookup_{column}_key on lookup_{column} (key, at)");
+        transaction.execute_batch(&sql).map_err(failed)?;
+    }
+    transaction.commit().map_err(failed)
+}
+
+/// Removes what earlier states of the same file left. Who has one open keeps it.
+fn remove_older(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return;
+    };
+    let name = name.to_string_lossy();
+    let Some(prefix) = name
+        .rsplit_once('-')
+        .map(|(prefix, _)| format!("{prefix}-"))
+    else {
+        return;
+    };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let found = entry.file_name();
+        let found = found.to_string_lossy();
+        if found.starts_with(&prefix) && found.ends_with(".sqlite") {
+            // Left behind, it wastes room and does no harm.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}

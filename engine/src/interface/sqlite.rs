@@ -1,0 +1,52 @@
+//! A SQLite file as a source: read-only, and read anew by every query, so edits are seen at once.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::guard::{self, Failure};
+use super::pool::{Fingerprint, Source};
+
+/// A SQLite file.
+#[derive(Debug)]
+pub(super) struct SqliteFile {
+    pub(super) path: PathBuf,
+}
+
+impl Source for SqliteFile {
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+
+    /// The file itself, not its content: a file that was put in its place is another one.
+    fn fingerprint(&self) -> Result<Fingerprint, Failure> {
+        let path = self.path.display();
+        let metadata = std::fs::metadata(&self.path)
+            .map_err(|error| Failure::Unavailable(format!("{path}: {error}")))?;
+        if !metadata.is_file() {
+            return Err(Failure::Unavailable(format!("{path} is not a file")));
+        }
+        Ok(Fingerprint(vec![format!(
+            "{}:{}",
+            metadata.dev(),
+            metadata.ino()
+        )]))
+    }
+
+    fn open(&self) -> Result<Connection, Failure> {
+        // No URI flag: a name such as file:x?mode=rw stays a name.
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = Connection::open_with_flags(&self.path, flags);
+        let mut connection = opened.map_err(|error| {
+            let path = self.path.display();
+            match Failure::from(error) {
+                Failure::Query(message) | Failure::Unavailable(message) => {
+                    Failure::Unavailable(format!("{path}: {message}"))
+                }
+            }
+        })?;
+        guard::lock_down(&mut connection)?;
+        Ok(connection)
+    }
+}

@@ -1,0 +1,280 @@
+//! The virtual table of SQLite that streams a file.
+#![expect(
+    unsafe_code,
+    reason = "rusqlite's virtual table traits are unsafe: the structs below are repr(C) with the base first"
+)]
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_int};
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
+use rusqlite::vtab::{
+    Context, CreateVTab, Filters, IndexConstraintOp, IndexInfo, Module, VTab, VTabConnection,
+    VTabCursor, VTabKind, sqlite3_vtab, sqlite3_vtab_cursor,
+};
+use rusqlite::{Connection, Error, Result};
+
+use super::guard::Failure;
+use super::index::{Index, PAGE};
+use super::table::{ColumnType, Place, RowReader, TableFile};
+
+type Tables = BTreeMap<String, std::result::Result<Arc<TableFile>, String>>;
+
+const MODULE: &str = "weft_file";
+
+/// A connection whose tables are these files. A table that cannot be read is left out, and its reason is
+/// told by a query that needs it.
+pub(super) fn connection(tables: Tables) -> std::result::Result<Connection, Failure> {
+    const FILES: Module<'_, FileTable> = Module::read_only_module();
+    let connection = Connection::open_in_memory()?;
+    let names: Vec<String> = tables.keys().cloned().collect();
+    connection.create_module(MODULE, &FILES, Some(tables))?;
+    let only = names.len() == 1;
+    for name in names {
+        let quoted = name.replace('"', "\"\"");
+        let created =
+            connection.execute_batch(&format!("create virtual table \"{quoted}\" using {MODULE}"));
+        match created {
+            Err(error) if only => return Err(Failure::from(error)),
+            // One bad file does not take the others of its folder with it.
+            Err(error) => tracing::warn!(table = %name, "Left out table {name}: {error}"),
+            Ok(()) => {}
+        }
+    }
+    Ok(connection)
+}
+
+#[repr(C)]
+struct FileTable {
+    base: sqlite3_vtab,
+    table: Arc<TableFile>,
+    index: Arc<Mutex<Option<Index>>>,
+}
+
+// SAFETY: repr(C), and the base is the first field.
+unsafe impl<'vtab> VTab<'vtab> for FileTable {
+    type Aux = Tables;
+    type Cursor = FileCursor<'vtab>;
+
+    fn connect(
+        _: &mut VTabConnection,
+        tables: Option<&Tables>,
+        _module: &[u8],
+        _database: &[u8],
+        name: &[u8],
+        _arguments: &[&[u8]],
+    ) -> Result<(Cow<'static, CStr>, Self)> {
+        let name = String::from_utf8_lossy(name);
+        let found = tables.and_then(|tables| tables.get(name.as_ref()));
+        let table = match found {
+            Some(Ok(table)) => Arc::clone(table),
+            Some(Err(reason)) => return Err(Error::ModuleError(reason.clone())),
+            None => return Err(Error::ModuleError(format!("there is no table {name}"))),
+        };
+        let schema = CString::new(schema(&table))?;
+        let vtab = Self {
+            base: sqlite3_vtab::default(),
+            table,
+            index: Arc::default(),
+        };
+        Ok((Cow::Owned(schema), vtab))
+    }
+
+    fn best_index(&self, info: &mut IndexInfo) -> Result<bool> {
+        let lookup = self.usable_lookup(info)?;
+        let rows = std::fs::metadata(&self.table.path).map_or(0, |metadata| metadata.len()) / 64;
+        if let Some((constraint, column)) = lookup {
+            info.constraint_usage(constraint).set_argv_index(1);
+            info.set_idx_num(column + 1);
+            info.set_estimated_cost(20.0);
+            info.set_estimated_rows(4);
+        } else {
+            info.set_idx_num(0);
+            info.set_estimated_cost(1_000.0 + rows as f64);
+            info.set_estimated_rows(i64::try_from(rows).unwrap_or(i64::MAX).max(1));
+        }
+        Ok(true)
+    }
+
+    fn open(&'vtab mut self) -> Result<FileCursor<'vtab>> {
+        Ok(FileCursor {
+            base: sqlite3_vtab_cursor::default(),
+            table: Arc::clone(&self.table),
+            index: Arc::clone(&self.index),
+            reader: None,
+            lookup: None,
+            place: Place::default(),
+            eof: true,
+            table_lives: PhantomData,
+        })
+    }
+}
+
+impl CreateVTab<'_> for FileTable {
+    const KIND: VTabKind = VTabKind::Default;
+}
+
+impl FileTable {
+    /// The first equality on a column with an index: (constraint, column).
+    fn usable_lookup(&self, info: &IndexInfo) -> Result<Option<(usize, c_int)>> {
+        for (number, constraint) in info.constraints().enumerate() {
+            let column = constraint.column();
+            let is_indexed =
+                usize::try_from(column).is_ok_and(|column| self.table.indexed.contains(&column));
+            if is_indexed
+                && constraint.is_usable()
+                && constraint.operator() == IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_EQ
+                && info.collation(number)?.eq_ignore_ascii_case("BINARY")
+            {
+                return Ok(Some((number, column)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn schema(table: &TableFile) -> String {
+    let columns = table.columns.iter().map(|column| {
+        let kind = match column.kind {
+            // JSON says itself what a value is; a CSV cell that looks like a number is one.
+            ColumnType::Any if table.format == super::table::Format::Jsonl => String::new(),
+            ColumnType::Any => "NUMERIC".to_owned(),
+            kind => kind.to_string(),
+        };
+        format!("\"{}\" {kind}", column.name.replace('"', "\"\""))
+    });
+    format!(
+        "create table t ({})",
+        columns.collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// The rows of an index lookup that are still to come.
+struct Lookup {
+    column: usize,
+    key: Sql,
+    places: std::vec::IntoIter<Place>,
+    complete: bool,
+    last: i64,
+}
+
+#[repr(C)]
+struct FileCursor<'vtab> {
+    base: sqlite3_vtab_cursor,
+    table: Arc<TableFile>,
+    index: Arc<Mutex<Option<Index>>>,
+    reader: Option<Box<dyn RowReader>>,
+    lookup: Option<Lookup>,
+    place: Place,
+    eof: bool,
+    table_lives: PhantomData<&'vtab FileTable>,
+}
+
+// SAFETY: repr(C), and the base is the first field.
+unsafe impl VTabCursor for FileCursor<'_> {
+    fn filter(&mut self, column: c_int, _: Option<&str>, arguments: &Filters<'_>) -> Result<()> {
+        let column = usize::try_from(column).unwrap_or(0).checked_sub(1);
+        let key = match column {
+            Some(column) => key(arguments.get(0)?, self.table.columns[column].kind),
+            None => None,
+        };
+        self.lookup = match (column, key) {
+            (Some(column), Some(key)) => {
+                self.use_index()?;
+                Some(Lookup {
+                    column,
+                    key,
+                    places: Vec::new().into_iter(),
+                    complete: false,
+                    last: -1,
+                })
+            }
+            _ => None,
+        };
+        if self.lookup.is_none() || self.reader.is_none() {
+            self.reader = Some(self.table.reader().map_err(Error::ModuleError)?);
+        }
+        self.next()
+    }
+
+    fn next(&mut self) -> Result<()> {
+        let Some(reader) = &mut self.reader else {
+            self.eof = true;
+            return Ok(());
+        };
+        if let Some(lookup) = &mut self.lookup {
+            let place = next_place(lookup, &self.index)?;
+            self.eof = place.is_none();
+            if let Some(place) = place {
+                reader.go_to(place).map_err(Error::ModuleError)?;
+            }
+        } else {
+            self.eof = !reader.next().map_err(Error::ModuleError)?;
+        }
+        self.place = reader.place();
+        Ok(())
+    }
+
+    fn eof(&self) -> bool {
+        self.eof
+    }
+
+    fn column(&self, context: &mut Context, column: c_int) -> Result<()> {
+        let (Some(reader), Ok(column)) = (&self.reader, usize::try_from(column)) else {
+            return Err(Error::ModuleError("there is no row".to_owned()));
+        };
+        let cell = reader.cell(column).map_err(Error::ModuleError)?;
+        context.set_result(ToSqlOutput::Borrowed(cell))
+    }
+
+    fn rowid(&self) -> Result<i64> {
+        Ok(i64::try_from(self.place.offset).unwrap_or(i64::MAX))
+    }
+}
+
+impl FileCursor<'_> {
+    /// Makes sure that there is an index of the file as it is now.
+    fn use_index(&mut self) -> Result<()> {
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        if index
+            .as_ref()
+            .is_none_or(|index| !index.is_current(&self.table))
+        {
+            *index = Some(Index::of(&self.table).map_err(Error::ModuleError)?);
+            // The reader has the file as it was.
+            self.reader = None;
+        }
+        Ok(())
+    }
+}
+
+fn next_place(lookup: &mut Lookup, index: &Mutex<Option<Index>>) -> Result<Option<Place>> {
+    if lookup.places.as_slice().is_empty() && !lookup.complete {
+        let index = index.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = index.as_ref() {
+            let key = ValueRef::from(&lookup.key);
+            let places = index.places(lookup.column, key, lookup.last)?;
+            lookup.complete = places.len() < PAGE;
+            lookup.places = places.into_iter();
+        }
+    }
+    let place = lookup.places.next();
+    if let Some(place) = place {
+        lookup.last = i64::try_from(place.offset).unwrap_or(i64::MAX);
+    }
+    Ok(place)
+}
+
+/// What to look up, where SQLite's comparison with `argument` comes to equality of stored values.
+/// Otherwise the whole file is read, and SQLite compares.
+fn key(argument: Sql, kind: ColumnType) -> Option<Sql> {
+    match (kind, argument) {
+        (ColumnType::Text, Sql::Text(text)) => Some(Sql::Text(text)),
+        (ColumnType::Integer, Sql::Integer(integer)) => Some(Sql::Integer(integer)),
+        (ColumnType::Integer, Sql::Text(text)) => text.trim().parse().ok().map(Sql::Integer),
+        _ => None,
+    }
+}

@@ -1,0 +1,134 @@
+//! A job: one identity (type, name, uid), its schedule, its owner and its last run.
+
+use serde::{Deserialize, Serialize};
+
+use super::status::names;
+use super::{Fence, Holder, Incarnation, JobStatus, NodeId, Token};
+use crate::clock::Timestamp;
+
+/// Names of job types as stored in the column `type`.
+pub mod job_type {
+    /// Coordinates one batch; name `BATCH_<LU>`, uid = bid (Fabric A.9, rows 2 and 3).
+    pub const BATCH_PROCESS: &str = "BATCH PROCESS";
+}
+
+/// The identity of a job.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JobKey {
+    /// The kind, in upper case.
+    pub job_type: String,
+    /// The name within the kind.
+    pub name: String,
+    /// Tells jobs of one name apart.
+    pub uid: String,
+}
+
+/// What a person wants of a job; a weaker wish never replaces a stronger one.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum JobDesired {
+    /// Run as scheduled.
+    #[default]
+    Run,
+    /// Start over.
+    Restart,
+    /// End and be archived.
+    Stop,
+    /// End at once.
+    Kill,
+}
+
+names!(JobDesired { Run = "RUN", Restart = "RESTART", Stop = "STOP", Kill = "KILL" });
+
+/// One row of `k2viewsystem.jobs`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its identity.
+    pub key: JobKey,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// Which nodes may run it; empty = any.
+    pub affinity: Vec<String>,
+    /// Ended for good.
+    pub archived: bool,
+    /// Arguments as JSON text, without secrets.
+    pub arguments: String,
+    /// The last STARTJOB.
+    pub creation_time: Timestamp,
+    /// Start of the last run.
+    pub start_time: Option<Timestamp>,
+    /// End of the last run.
+    pub end_time: Option<Timestamp>,
+    /// Last failure, as JSON text.
+    pub error: Option<String>,
+    /// EXEC_INTERVAL as typed.
+    pub execution_interval: Option<String>,
+    /// What the last run returned; a batch job: the bid.
+    pub output: Option<String>,
+    /// Failed runs since the last success.
+    pub tries: i32,
+    /// The node that runs it or ran it last.
+    pub worker: Option<NodeId>,
+    /// Which life of that node.
+    pub owner_incarnation: Option<Incarnation>,
+    /// When it shall run next.
+    pub next_run: Option<Timestamp>,
+    /// Grows with every claim.
+    pub fence: Fence,
+    /// The last writer's attempt.
+    pub op_token: Option<Token>,
+    /// What shall become of it.
+    pub desired: JobDesired,
+    /// Grows with every wish.
+    pub desired_seq: i64,
+    /// The last wisher's attempt.
+    pub desired_token: Option<Token>,
+    /// Why it waits, for people.
+    pub notes: Option<String>,
+}
+
+impl Job {
+    /// Who holds it, if a node does.
+    pub fn holder(&self) -> Option<Holder> {
+        match (self.status, &self.worker, self.owner_incarnation) {
+            (JobStatus::InProcess | JobStatus::Stopping, Some(node), Some(incarnation)) => {
+                Some(Holder {
+                    node: node.clone(),
+                    incarnation,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Says that somebody must look at a job at a moment. A hint, never the truth.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DueHint {
+    /// When to look.
+    pub due_at: Timestamp,
+    /// At what.
+    pub key: JobKey,
+}
+
+/// One run of a job, written once at its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRun {
+    /// The job.
+    pub key: JobKey,
+    /// When the run started.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// The fence it ran under.
+    pub fence: Fence,
+    /// The node that ran it.
+    pub node: NodeId,
+    /// How it ended.
+    pub status: JobStatus,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The head of its output.
+    pub output: Option<String>,
+}

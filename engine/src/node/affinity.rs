@@ -1,0 +1,112 @@
+//! Which nodes an affinity names.
+
+use crate::model::NodeRow;
+
+/// The value that names every node.
+pub const ANY: &str = "ANY";
+
+/// What of a node an affinity is compared with.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// The node's guid.
+    pub guid: &'a str,
+    /// Its data centre.
+    pub dc: &'a str,
+    /// Its effective address.
+    pub effective_ip: &'a str,
+    /// All its addresses.
+    pub ips: &'a [String],
+    /// Its logical ids, as in node.id (`Name:2-4`).
+    pub logical_ids: &'a [String],
+}
+
+impl<'a> From<&'a NodeRow> for Identity<'a> {
+    fn from(row: &'a NodeRow) -> Self {
+        Self {
+            guid: &row.guid.0,
+            dc: &row.dc,
+            effective_ip: &row.effective_ip,
+            ips: &row.ips,
+            logical_ids: &row.logical_ids,
+        }
+    }
+}
+
+impl Identity<'_> {
+    /// One of `members` names this node: guid, IP, DC, or a logical id that has slots. An empty list and
+    /// `ANY` name every node, but for one whose node.id says `ANY:0`.
+    pub fn matches(&self, members: &[String]) -> bool {
+        if members.is_empty()
+            || members
+                .iter()
+                .any(|member| member.eq_ignore_ascii_case(ANY))
+        {
+            return self.slots_of(ANY) != Some(0);
+        }
+        members.iter().any(|member| self.is_named(member))
+    }
+
+    fn is_named(&self, member: &str) -> bool {
+        member == self.guid
+            || member == self.effective_ip
+            || self.ips.iter().any(|ip| ip == member)
+            || member.eq_ignore_ascii_case(self.dc)
+            || self.slots_of(member).is_some_and(|slots| slots > 0)
+    }
+
+    /// The slots that this node has for a logical id: none where it does not carry it, `usize::MAX` where
+    /// the number is absent.
+    pub fn slots_of(&self, name: &str) -> Option<usize> {
+        self.logical_ids.iter().find_map(|written| {
+            let (id, size) = written.split_once(':').unwrap_or((written, ""));
+            if !id.trim().eq_ignore_ascii_case(name) {
+                return None;
+            }
+            // `Name:2-4`, `Name:2 4` and `Name:2:4`: the last number is the maximum.
+            let maximum = size
+                .split(['-', ' ', ':'])
+                .rfind(|part| !part.trim().is_empty());
+            Some(maximum.map_or(usize::MAX, |text| text.trim().parse().unwrap_or(0)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(logical_ids: &[&str], members: &[&str], expected: bool) {
+        let logical_ids: Vec<String> = logical_ids.iter().map(|id| (*id).to_owned()).collect();
+        let ips = ["10.21.2.102".to_owned()];
+        let identity = Identity {
+            guid: "n1",
+            dc: "DC1",
+            effective_ip: "10.21.2.102",
+            ips: &ips,
+            logical_ids: &logical_ids,
+        };
+        let members: Vec<String> = members.iter().map(|member| (*member).to_owned()).collect();
+        assert_eq!(
+            identity.matches(&members),
+            expected,
+            "{logical_ids:?} against {members:?}"
+        );
+    }
+
+    #[test]
+    fn an_affinity_names_nodes_by_guid_ip_dc_and_logical_id() {
+        check(&[], &[], true);
+        check(&[], &["ANY"], true);
+        check(&["ANY:0"], &[], false);
+        check(&["ANY:2"], &[], true);
+        check(&["ANY:0"], &["10.21.2.102"], true);
+        check(&[], &["10.21.2.103"], false);
+        check(&[], &["n1"], true);
+        check(&[], &["dc1"], true);
+        check(&["blue"], &["blue"], true);
+        check(&["blue:0"], &["blue"], false);
+        check(&["blue:2-4"], &["Blue"], true);
+        check(&["blue:2 4"], &["green", "blue"], true);
+        check(&[], &["blue"], false);
+    }
+}

@@ -1,0 +1,65 @@
+//! What all lives and parts of a node share.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{NodeConfig, Wake};
+use crate::clock::SharedClock;
+use crate::command::CommandFactory;
+use crate::ids::Ids;
+use crate::store::SharedStore;
+
+/// Process-wide parts, handed down from the binary.
+#[derive(Debug)]
+pub struct Context {
+    /// Where everything durable is.
+    pub store: SharedStore,
+    /// Where time comes from.
+    pub clock: SharedClock,
+    /// Where chance comes from.
+    pub ids: Ids,
+    /// What the node was told about itself.
+    pub config: NodeConfig,
+    /// Turns commands of batches into something that runs.
+    pub factory: Arc<dyn CommandFactory>,
+    /// Wake-ups between the parts.
+    pub wake: Wake,
+    http_address: Mutex<Option<String>>,
+}
+
+impl Context {
+    /// Puts the parts together.
+    pub fn new(
+        store: SharedStore,
+        clock: SharedClock,
+        ids: Ids,
+        config: NodeConfig,
+        factory: Arc<dyn CommandFactory>,
+        wake: Wake,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            ids,
+            config,
+            factory,
+            wake,
+            http_address: Mutex::default(),
+        }
+    }
+
+    /// Where the node's HTTP API listens, once it does.
+    pub fn http_address(&self) -> Option<String> {
+        self.http_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The HTTP API listens now; the next heartbeat says so.
+    pub fn set_http_address(&self, address: String) {
+        *self
+            .http_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(address);
+    }
+}

@@ -1,0 +1,73 @@
+//! One life of a node: from its first heartbeat to its self-fence or clean end.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, Heartbeat, Membership, Trust};
+use crate::clock::Timestamp;
+use crate::model::{Holder, NodeRow};
+use crate::store::{Conditional, Settled, StoreError, settle};
+use crate::tasks::Tasks;
+
+/// What everything that a life does shares. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Life {
+    /// Process-wide parts.
+    pub context: Arc<Context>,
+    /// This life.
+    pub me: Holder,
+    /// How long it may act.
+    pub trust: Trust,
+    /// What it started.
+    pub tasks: Tasks,
+    /// Whom it sees.
+    pub membership: Arc<Membership>,
+    /// Its own row.
+    pub heartbeat: Heartbeat,
+    /// The last heartbeat of this node's life before, if there was one.
+    pub earlier_heartbeat: Option<Timestamp>,
+    /// Cancelled when the node shall leave: start nothing, hand back what is unfinished.
+    pub draining: CancellationToken,
+}
+
+impl Life {
+    /// Settles a compare-and-set within this life's trust.
+    ///
+    /// # Errors
+    /// See [`settle`].
+    pub async fn settle<C: Conditional>(
+        &self,
+        operation: &C,
+    ) -> Result<Settled<C::Found>, StoreError> {
+        settle(
+            self.context.store.as_ref(),
+            &self.context.ids,
+            &self.trust,
+            operation,
+        )
+        .await
+    }
+
+    /// The nodes that take work, this one included, by guid.
+    pub fn live_nodes(&self) -> Vec<NodeRow> {
+        self.membership.live()
+    }
+
+    /// How this node is compared with affinities.
+    pub fn identity(&self) -> super::affinity::Identity<'_> {
+        let config = &self.context.config;
+        super::affinity::Identity {
+            guid: &config.guid.0,
+            dc: &config.dc,
+            effective_ip: &config.effective_ip,
+            ips: &config.ips,
+            logical_ids: &config.logical_ids,
+        }
+    }
+
+    /// Work may be started: trusted and not leaving.
+    pub fn takes_work(&self) -> bool {
+        !self.draining.is_cancelled() && self.trust.holds()
+    }
+}

@@ -1,0 +1,152 @@
+//! Reads the fields of a YAML map: each by its name and type, and complains about the rest.
+
+use super::finding::{Findings, Spot, nearest};
+use super::yaml::{Entry, Node, Yaml};
+
+/// A map that is being read.
+pub(super) struct Fields<'a> {
+    findings: &'a Findings,
+    spot: Spot,
+    entries: &'a [Entry],
+    known: Vec<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of `node`; a finding and no fields where it is no map.
+    pub(super) fn of(node: &'a Node, spot: Spot, findings: &'a Findings) -> Self {
+        let entries = match &node.value {
+            Yaml::Map(entries) => entries.as_slice(),
+            Yaml::Null => &[],
+            other => {
+                findings.add(&spot, format!("must be a map, not {}", other.kind()));
+                &[]
+            }
+        };
+        Self {
+            findings,
+            spot,
+            entries,
+            known: Vec::new(),
+        }
+    }
+
+    /// Where a field is, or would be.
+    pub(super) fn spot(&self, name: &str) -> Spot {
+        let found = self.entries.iter().find(|entry| entry.key == name);
+        let line = found.map_or(self.spot.line, |entry| entry.line);
+        inner(&self.spot, name, line)
+    }
+
+    /// A field of any type.
+    pub(super) fn node(&mut self, name: &'static str) -> Option<&'a Node> {
+        self.known.push(name);
+        let found = self.entries.iter().find(|entry| entry.key == name)?;
+        (found.node.value != Yaml::Null).then_some(&found.node)
+    }
+
+    /// A text.
+    pub(super) fn text(&mut self, name: &'static str) -> Option<&'a str> {
+        match &self.node(name)?.value {
+            Yaml::Text(text) => Some(text),
+            other => {
+                let message = format!("must be a text, not {}", other.kind());
+                self.findings.add(&self.spot(name), message);
+                None
+            }
+        }
+    }
+
+    /// A text that must be there.
+    pub(super) fn required(&mut self, name: &'static str) -> Option<&'a str> {
+        if self.node(name).is_none() {
+            self.findings.add(&self.spot(name), "is missing");
+            return None;
+        }
+        self.text(name)
+    }
+
+    /// A whole number within bounds.
+    pub(super) fn number(&mut self, name: &'static str, from: u64, to: u64) -> Option<u64> {
+        let text = self.text(name)?;
+        let number = text
+            .parse()
+            .ok()
+            .filter(|number| (from..=to).contains(number));
+        if number.is_none() {
+            let message = format!("must be a whole number from {from} to {to}, not `{text}`");
+            self.findings.add(&self.spot(name), message);
+        }
+        number
+    }
+
+    /// A list of texts; one text is a list of one.
+    pub(super) fn texts(&mut self, name: &'static str) -> Vec<(&'a str, Spot)> {
+        let Some(node) = self.node(name) else {
+            return Vec::new();
+        };
+        let spot = self.spot(name);
+        let items = match &node.value {
+            Yaml::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        let mut texts = Vec::new();
+        for item in items {
+            let spot = Spot {
+                line: item.line,
+                ..spot.clone()
+            };
+            match &item.value {
+                Yaml::Text(text) => texts.push((text.as_str(), spot)),
+                other => {
+                    let message = format!("must be a list of texts, not {}", other.kind());
+                    self.findings.add(&spot, message);
+                }
+            }
+        }
+        texts
+    }
+
+    /// A map whose keys are names of the project's own.
+    pub(super) fn entries(&mut self, name: &'static str) -> Vec<(&'a Entry, Spot)> {
+        let Some(node) = self.node(name) else {
+            return Vec::new();
+        };
+        let spot = self.spot(name);
+        match &node.value {
+            Yaml::Map(entries) => entries
+                .iter()
+                .map(|entry| (entry, inner(&spot, &entry.key, entry.line)))
+                .collect(),
+            other => {
+                let message = format!("must be a map, not {}", other.kind());
+                self.findings.add(&spot, message);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Complains about the fields that nobody asked for.
+    pub(super) fn finish(self) {
+        for entry in self.entries {
+            let key = entry.key.as_str();
+            if !self.known.contains(&key) {
+                let spot = inner(&self.spot, key, entry.line);
+                let nearest = nearest(key, self.known.iter().copied());
+                self.findings.add_near(&spot, "unknown field", nearest);
+            }
+        }
+    }
+}
+
+fn inner(spot: &Spot, name: &str, line: usize) -> Spot {
+    let field = if spot.field.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{}.{name}", spot.field)
+    };
+    Spot {
+        file: spot.file.clone(),
+        line,
+        field,
+    }
+}

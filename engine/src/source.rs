@@ -1,0 +1,121 @@
+//! Interfaces: where ids and source rows come from.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+/// A value of a source row.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// SQL NULL.
+    #[default]
+    Null,
+    /// A whole number.
+    Integer(i64),
+    /// A floating-point number.
+    Real(f64),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Blob(Vec<u8>),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::Integer(number) => number.fmt(f),
+            Self::Real(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+            Self::Blob(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        }
+    }
+}
+
+/// The answer of a query.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows {
+    /// The columns' names.
+    pub columns: Vec<String>,
+    /// The rows, each as long as `columns`.
+    pub rows: Vec<Vec<Value>>,
+}
+
+/// Parameters of a query.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Parameters {
+    /// For `?`, in order.
+    Positional(Vec<Value>),
+    /// For `:name`, each one value.
+    Named(Vec<(String, Value)>),
+    /// For one `:name` that stands for a set, as in `where id in (:ids)`.
+    Set {
+        /// The name without its colon.
+        name: String,
+        /// The members.
+        values: Vec<Value>,
+    },
+}
+
+/// A page of ids from a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdPage {
+    /// The ids, in the order of the source.
+    pub ids: Vec<String>,
+    /// Where the source stands behind the last of them; none where it has no positions.
+    pub position: Option<String>,
+}
+
+/// A stream of ids. Bounded: a source waits while nobody takes. The sender is dropped at the end; an error
+/// is the last thing it sends.
+pub type IdStream = mpsc::Receiver<Result<IdPage, SourceError>>;
+
+/// Why a source did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// The query is wrong, returns another number of columns than wanted, or was refused.
+    #[error("interface {interface}: {message}")]
+    Query {
+        /// The interface.
+        interface: String,
+        /// What is wrong, in words of the source.
+        message: String,
+    },
+    /// The source cannot be reached or read; may be tried again.
+    #[error("interface {interface} cannot be read: {message}")]
+    Unavailable {
+        /// The interface.
+        interface: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// A deployed interface. Implementations do their blocking work on threads of their own.
+#[async_trait]
+pub trait Interface: Send + Sync + fmt::Debug {
+    /// `sqlite`, `csv` or `jsonl`.
+    fn kind(&self) -> &'static str;
+
+    /// The ids that a one-column query gives, as a stream. `after` is a position that this interface gave
+    /// before; interfaces without positions start from the beginning.
+    async fn ids(
+        &self,
+        sql: &str,
+        parameters: Vec<Value>,
+        after: Option<String>,
+    ) -> Result<IdStream, SourceError>;
+
+    /// All rows of a query.
+    async fn query(&self, sql: &str, parameters: Parameters) -> Result<Rows, SourceError>;
+
+    /// Checks that the query can be prepared, and returns the names of its columns.
+    async fn check(&self, sql: &str) -> Result<Vec<String>, SourceError>;
+}
+
+/// An interface that many share.
+pub type SharedInterface = Arc<dyn Interface>;

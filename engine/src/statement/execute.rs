@@ -1,0 +1,84 @@
+//! From a permitted request to its frames.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::output::Output;
+use super::permit::part;
+use super::request::Request;
+use super::{Permit, Refusal, Services, Session, cancel, instances, project, select, submit};
+use super::{tables, values};
+use crate::inspect::Inspector;
+
+/// Carries out one request.
+///
+/// # Errors
+/// Why it was not carried out, or that what it started ended badly.
+pub(super) async fn execute(
+    services: &Services,
+    session: &mut Session,
+    permit: Permit,
+    output: &Output,
+    stop: &CancellationToken,
+) -> Result<(), Refusal> {
+    let inspector = Inspector::new(services);
+    let (who, request) = permit.open();
+    match request {
+        Request::SubmitBatch(request) => {
+            submit::submit(services, session, part(&who, *request), output, stop).await
+        }
+        Request::BatchList(query) => {
+            tables::batch_list(&inspector, &part(&who, query), output).await
+        }
+        Request::BatchInfo(query) => {
+            tables::batch_info(&inspector, &part(&who, query), output).await
+        }
+        Request::BatchSummary(query) => {
+            tables::batch_summary(&inspector, &part(&who, query), output).await
+        }
+        Request::BatchDetails(query) => {
+            tables::batch_details(&inspector, &part(&who, query), output).await
+        }
+        Request::BatchInProcess(query) => {
+            tables::batch_in_process(&inspector, &part(&who, query), output).await
+        }
+        Request::BatchCancel(target) => cancel::cancel(services, part(&who, target), output).await,
+        Request::JobStatus(query) => {
+            tables::job_status(&inspector, &part(&who, query), output).await
+        }
+        Request::ClusterStatus(query) => {
+            tables::cluster_status(&inspector, &part(&who, query), output).await
+        }
+        Request::ClusterId => {
+            let id = json!(services.cluster_id);
+            output.one_row(&["Cluster id"], vec![id]).await;
+            Ok(())
+        }
+        Request::Deploy(folder) => project::deploy(services, part(&who, folder), output).await,
+        Request::Set(request) => {
+            values::set(session, request, output).await;
+            Ok(())
+        }
+        Request::Help(topic) => values::help(topic.as_deref(), output).await,
+        Request::Get(request) => {
+            instances::get(services, session, part(&who, request), output, stop).await
+        }
+        Request::SyncInstance(instance) => {
+            instances::sync_instance(services, session, part(&who, instance), output, stop).await
+        }
+        Request::Select(sql) => {
+            select::select(services, session, part(&who, sql), output, stop).await
+        }
+        Request::Release(logical_unit) => {
+            values::release(session, logical_unit.as_deref());
+            Ok(())
+        }
+        Request::List(target) => project::list(services, part(&who, target), output).await,
+        Request::Echo { text, delay_ms } => {
+            let delay = Duration::from_millis(delay_ms);
+            values::echo(&text, delay, output, stop).await
+        }
+    }
+}

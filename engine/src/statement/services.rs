@@ -1,0 +1,34 @@
+//! What statements work with.
+
+use std::sync::Arc;
+
+use super::permit::Policy;
+use crate::clock::SharedClock;
+use crate::ids::Ids;
+use crate::inspect::LiveNodes;
+use crate::node::{NodeConfig, Wake};
+use crate::project::ProjectCatalogue;
+use crate::store::SharedStore;
+
+/// The parts of a node that statements need. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// Where everything durable is.
+    pub store: SharedStore,
+    /// Where time comes from.
+    pub clock: SharedClock,
+    /// Where chance comes from.
+    pub ids: Ids,
+    /// What the node was told about itself.
+    pub config: Arc<NodeConfig>,
+    /// `cluster_id` in node.id, where it is set.
+    pub cluster_id: Option<String>,
+    /// The projects.
+    pub catalogue: Arc<ProjectCatalogue>,
+    /// Wake-ups between the parts of this process.
+    pub wake: Wake,
+    /// Which nodes live.
+    pub nodes: Arc<dyn LiveNodes>,
+    /// What principals may do.
+    pub policy: Arc<dyn Policy>,
+}

@@ -1,0 +1,10 @@
+//! Statements against the embedded store and a small project, without a node: rows are what is looked at.
+
+mod fixture;
+
+mod batches;
+mod instances;
+mod looking;
+mod refusals;
+mod submission;
+mod with_a_node;

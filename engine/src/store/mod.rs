@@ -1,0 +1,175 @@
+//! The seam between the engine and what is durable.
+//!
+//! A verb is as large as the step of the batch's way that it serves. SQLite does a verb in one
+//! transaction; Cassandra does it as an ordered list of hints and compare-and-sets, each on one partition.
+//! A compare-and-set verb makes one attempt; only [`settle`](settle::settle) sends one again.
+
+mod counters;
+pub mod operation;
+mod outcome;
+mod settle;
+pub mod sqlite;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use counters::{Counters, StoreStatistics};
+pub use operation::*;
+pub use outcome::{Attempt, Freshness, StoreError};
+pub use settle::{Conditional, Settled, settle};
+
+use crate::clock::Timestamp;
+use crate::model::{
+    Batch, BatchId, ChunkContent, ChunkHead, Deployment, DueHint, EntityRow, Instance,
+    InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
+};
+
+/// The version of the schema that this program reads and writes.
+pub const SCHEMA_VERSION: i64 = 1;
+
+/// The store every part of a node shares.
+pub type SharedStore = Arc<dyn Store>;
+
+/// What a plain read or write answers.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// What one attempt at a compare-and-set answers; `Err` means that it definitely had no effect.
+pub type AttemptResult<F> = Result<Attempt<F>, StoreError>;
+
+/// Everything durable that the engine needs.
+///
+/// Rules: a verb that answers `Attempt` is sent once per call and never re-sent inside; an identical
+/// re-sending of an applied one answers `Applied` as long as its token stands in the row. Plain writes have
+/// one writer each and may be re-sent freely.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug {
+    /// `sqlite`, `cassandra` or `simulated`.
+    fn kind(&self) -> &'static str;
+
+    /// One process at most can have this store open, so an earlier life of my node cannot still be running.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
+    /// Compare-and-sets and calls made so far, by verb.
+    fn statistics(&self) -> StoreStatistics;
+
+    /// The version of the schema that the store has; none where it has none.
+    async fn schema_version(&self) -> StoreResult<Option<i64>>;
+
+    /// The store's own clock, to measure how far this node's clock is off.
+    async fn store_time(&self) -> StoreResult<Timestamp>;
+
+    // Submission and the life of a job.
+
+    /// See [`SubmitBatch`].
+    async fn submit_batch(&self, submit: &SubmitBatch) -> AttemptResult<SubmitLost>;
+    /// See [`ClaimCommand`]; Lost names the batch found. The batch named is the token.
+    async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>>;
+    /// The batch that a command names now.
+    async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>>;
+    /// See [`ClaimJob`].
+    async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>>;
+    /// See [`EndJob`].
+    async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>>;
+    /// One job.
+    async fn job(&self, key: &JobKey, freshness: Freshness) -> StoreResult<Option<Job>>;
+    /// Jobs by type, name and uid, at most `limit`, in key order.
+    async fn jobs(&self, list: &ListJobs) -> StoreResult<Vec<Job>>;
+    /// The runs of a job, newest first, at most `limit`.
+    async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>>;
+    /// Writes a hint. The same hint twice is one hint.
+    async fn put_due(&self, hint: &DueHint) -> StoreResult<()>;
+    /// Hints with `from <= due_at <= to`, ascending, at most `limit`.
+    async fn due(&self, from: Timestamp, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>>;
+
+    /// See [`ReopenJob`].
+    async fn reopen_job(&self, reopen: &ReopenJob) -> AttemptResult<Option<Job>>;
+
+    // The life of a batch.
+
+    /// See [`ClaimBatch`].
+    async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>>;
+    /// See [`MoveBatch`].
+    async fn move_batch(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>>;
+    /// See [`ReserveChunks`].
+    async fn reserve_chunks(&self, reserve: &ReserveChunks) -> AttemptResult<Option<Batch>>;
+    /// See [`SaveBatchStatistics`].
+    async fn save_batch_statistics(
+        &self,
+        save: &SaveBatchStatistics,
+    ) -> AttemptResult<Option<Batch>>;
+    /// See [`RequestBatch`].
+    async fn request_batch(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>>;
+    /// See [`FinishBatch`].
+    async fn finish_batch(&self, finish: &FinishBatch) -> AttemptResult<FinishLost>;
+    /// One batch.
+    async fn batch(&self, id: BatchId, freshness: Freshness) -> StoreResult<Option<Batch>>;
+    /// The directory by day, newest first.
+    async fn batches(&self, list: &ListBatches) -> StoreResult<BatchPage>;
+
+    // Chunks and entities.
+
+    /// See [`OpenChunk`].
+    async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>>;
+    /// See [`ClaimChunk`].
+    async fn claim_chunk(&self, claim: &ClaimChunk) -> AttemptResult<Option<ChunkHead>>;
+    /// See [`FlushChunk`].
+    async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>>;
+    /// See [`ChangeChunk`].
+    async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>>;
+    /// The heads of the chunks with `from <= number < to`, ascending; empty numbers are left out.
+    async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>>;
+    /// One chunk with its ids and which of them are handled.
+    async fn chunk(&self, batch: BatchId, number: i64) -> StoreResult<Option<ChunkContent>>;
+    /// The handled entities of one chunk.
+    async fn entities(&self, batch: BatchId, number: i64) -> StoreResult<Vec<EntityRow>>;
+
+    // Nodes and their figures: plain, one writer each.
+
+    /// A node writes its own row.
+    async fn put_node(&self, row: &NodeRow) -> StoreResult<()>;
+    /// All nodes, by guid.
+    async fn nodes(&self) -> StoreResult<Vec<NodeRow>>;
+    /// A node writes its own figures of a batch.
+    async fn put_node_stats(&self, stats: &NodeStats) -> StoreResult<()>;
+    /// The figures of all nodes of a batch, by node.
+    async fn node_stats(&self, batch: BatchId) -> StoreResult<Vec<NodeStats>>;
+
+    // Instances of logical units.
+
+    /// What is stored of these instances, by id; absent ones are left out.
+    async fn instance_heads(
+        &self,
+        logical_unit: &str,
+        ids: &[String],
+    ) -> StoreResult<BTreeMap<String, InstanceHead>>;
+    /// One instance with its image.
+    async fn instance(&self, logical_unit: &str, id: &str) -> StoreResult<Option<Instance>>;
+    /// Saves instances outside a batch; an older `sync_version` never replaces a newer.
+    async fn save_instances(&self, logical_unit: &str, instances: &[Instance]) -> StoreResult<()>;
+    /// Ids of stored instances strictly behind `after` in the store's own order, at most `limit`.
+    /// The position of the last id is what to pass as `after` next.
+    async fn instance_ids(
+        &self,
+        logical_unit: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<String>>;
+
+    // Deployment.
+
+    /// Makes the tables of logical units (the second door of the schema, design section 5, rule 8).
+    async fn ensure_logical_units(&self, logical_units: &[String]) -> StoreResult<()>;
+    /// Stores a bundle under its hash; the same bundle twice is one bundle.
+    async fn put_bundle(&self, hash: &str, bytes: &[u8]) -> StoreResult<()>;
+    /// A stored bundle.
+    async fn bundle(&self, hash: &str) -> StoreResult<Option<Vec<u8>>>;
+    /// See [`Deploy`].
+    async fn deploy(&self, deploy: &Deploy) -> AttemptResult<Option<Deployment>>;
+    /// The deployed project.
+    async fn deployment(&self) -> StoreResult<Option<Deployment>>;
+}

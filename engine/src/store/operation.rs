@@ -1,0 +1,447 @@
+//! The compare-and-sets of the engine, each as a plain value that can be sent again as it is.
+//!
+//! A value carries its own token. `settle` re-sends the identical value, so a store recognises an
+//! earlier sending by the token it finds in the row.
+
+use crate::clock::Timestamp;
+use crate::model::{
+    Batch, BatchDesired, BatchId, BatchListing, BatchStatistics, BatchStatus, ChunkState, DueHint,
+    EntityRow, Fence, Holder, Instance, Job, JobKey, JobRun, JobStatus, NodeShare, Token,
+};
+use std::collections::BTreeMap;
+
+/// Step 3: batch row WAITING_FOR_JOB, then its job row WAITING. Both carry `token` as `op_token`.
+///
+/// Order: directory by day, directory by name, due hint (plain hints), batch `IF NOT EXISTS`, job
+/// `IF NOT EXISTS`. A row found with our token counts as ours, so a re-sending goes on where the first
+/// one stopped. Lost: another batch or job has the id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubmitBatch {
+    /// The batch, status WAITING_FOR_JOB.
+    pub batch: Batch,
+    /// Its job, status WAITING.
+    pub job: Job,
+    /// When somebody must look at the job.
+    pub due: DueHint,
+    /// Names this submission.
+    pub token: Token,
+}
+
+/// ALLOW_MULTIPLE=false: the row of a command names the batch that runs it. `IF bid = <replaces>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimCommand {
+    /// Hash of the command.
+    pub command_key: String,
+    /// The batch that shall be named.
+    pub batch: BatchId,
+    /// The batch named now (missing or ended), none = no row.
+    pub replaces: Option<BatchId>,
+}
+
+/// A node takes a job: `IF status = <seen> AND fence = <seen>` → IN_PROCESS, fence + 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimJob {
+    /// The job.
+    pub key: JobKey,
+    /// The status that was seen: WAITING, SCHEDULED, or IN_PROCESS of a dead node.
+    pub seen_status: JobStatus,
+    /// The fence that was seen.
+    pub seen_fence: Fence,
+    /// Who takes it.
+    pub holder: Holder,
+    /// Start of the run.
+    pub now: Timestamp,
+    /// When somebody must look again should the taker die; written first.
+    pub due: DueHint,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+/// The end of a run: `IF worker_id, owner_inc, fence = <held> AND desired_seq = <seen> AND status = IN_PROCESS`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndJob {
+    /// The job.
+    pub key: JobKey,
+    /// Who held it.
+    pub holder: Holder,
+    /// The fence it was held under.
+    pub fence: Fence,
+    /// The wish that was seen.
+    pub desired_seq: i64,
+    /// The state it goes to.
+    pub to: JobStatus,
+    /// The fence it goes on with: the same for an end, + 1 where it is given back.
+    pub to_fence: Fence,
+    /// End of the run.
+    pub now: Timestamp,
+    /// What it returned; none leaves the column.
+    pub output: Option<String>,
+    /// Why it failed, as JSON; none clears the column.
+    pub error: Option<String>,
+    /// Failed runs so far.
+    pub tries: i32,
+    /// The next run, where there is one.
+    pub next_run: Option<Timestamp>,
+    /// Why it waits, for people.
+    pub notes: Option<String>,
+    /// When somebody must look next; written first. None for an ended job.
+    pub due: Option<DueHint>,
+    /// The history row, written once before the move; none where it is given back.
+    pub run: Option<JobRun>,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+/// The job of a batch that goes on is missing or has ended: it is written anew, or set to WAITING again.
+///
+/// Missing: `IF NOT EXISTS`. Ended: `IF status = <seen> AND fence = <seen>`. Its fence is the one in `job`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReopenJob {
+    /// The row as it shall be, status WAITING.
+    pub job: Job,
+    /// The ended row that was seen; none = missing.
+    pub seen: Option<(JobStatus, Fence)>,
+    /// When somebody must look at it; written first.
+    pub due: DueHint,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+/// Proof of ownership that every compare-and-set of a batch's owner carries (design section 5, rule 9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchGuard {
+    /// The batch.
+    pub id: BatchId,
+    /// Its owner.
+    pub holder: Holder,
+    /// The fence it is owned under.
+    pub fence: Fence,
+    /// The status it must have.
+    pub status: BatchStatus,
+    /// The wish that was seen.
+    pub desired_seq: i64,
+}
+
+/// A node takes a batch under its job's fence: `IF fence = <seen> AND status = <seen>`, with seen < to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimBatch {
+    /// The batch.
+    pub id: BatchId,
+    /// The fence that was seen; must be below `to_fence`.
+    pub seen_fence: Fence,
+    /// The job's fence.
+    pub to_fence: Fence,
+    /// Who takes it.
+    pub holder: Holder,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+/// The owner moves the batch: guard → `to`. Writes the copy for lists behind the move.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MoveBatch {
+    /// Proof of ownership.
+    pub guard: BatchGuard,
+    /// What the row becomes.
+    pub to: BatchSet,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+/// What a move writes. Built by its constructors, so that columns fit the state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchSet {
+    /// The new status.
+    pub status: BatchStatus,
+    /// Set when work begins.
+    pub start_time: Option<Timestamp>,
+    /// Set when the batch ends.
+    pub end_time: Option<Timestamp>,
+    /// Set when the batch itself fails.
+    pub error: Option<String>,
+    /// Set when the list is complete: (ids, duplicates dropped).
+    pub totals: Option<(i64, i64)>,
+    /// Set with the statistics.
+    pub extra_stats: Option<String>,
+    /// Set with the statistics.
+    pub statistics: Option<BatchStatistics>,
+    /// The owner lets go of the row (end states and PAUSED).
+    pub release: bool,
+    /// The owner's own wish, where it ends the batch with FAILED (design section 5, rule 10).
+    pub desired: Option<BatchDesired>,
+}
+
+impl BatchSet {
+    fn to(status: BatchStatus) -> Self {
+        Self {
+            status,
+            start_time: None,
+            end_time: None,
+            error: None,
+            totals: None,
+            extra_stats: None,
+            statistics: None,
+            release: false,
+            desired: None,
+        }
+    }
+
+    /// WAITING_FOR_JOB → NEW.
+    pub fn taken() -> Self {
+        Self::to(BatchStatus::New)
+    }
+
+    /// NEW → GENERATE_IID: work begins.
+    pub fn generating(started_at: Timestamp) -> Self {
+        Self {
+            start_time: Some(started_at),
+            ..Self::to(BatchStatus::GenerateIid)
+        }
+    }
+
+    /// GENERATE_IID → IN_PROGRESS: the list is complete.
+    pub fn list_complete(total: i64, duplicates: i64) -> Self {
+        Self {
+            totals: Some((total, duplicates)),
+            ..Self::to(BatchStatus::InProgress)
+        }
+    }
+
+    /// An end state, with the final statistics.
+    pub fn ended(
+        status: BatchStatus,
+        ended_at: Timestamp,
+        error: Option<String>,
+        extra_stats: String,
+        statistics: BatchStatistics,
+    ) -> Self {
+        debug_assert!(status.is_final(), "ended() is for end states");
+        Self {
+            end_time: Some(ended_at),
+            error,
+            extra_stats: Some(extra_stats),
+            statistics: Some(statistics),
+            release: true,
+            ..Self::to(status)
+        }
+    }
+
+    /// The owner itself wants the batch to end, with `reason`: the mark that comes before the scan.
+    pub fn failing(status: BatchStatus, reason: String) -> Self {
+        Self {
+            error: Some(reason),
+            desired: Some(BatchDesired::Cancel),
+            ..Self::to(status)
+        }
+    }
+}
+
+/// The owner reserves chunk numbers: guard and `chunks = <from>` → `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReserveChunks {
+    /// Proof of ownership, with status GENERATE_IID.
+    pub guard: BatchGuard,
+    /// Numbers reserved so far.
+    pub from: i64,
+    /// Numbers reserved from now on.
+    pub to: i64,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+/// The owner saves statistics of a running batch: guard and `stats_seq = <seq - 1>` → `seq`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SaveBatchStatistics {
+    /// Proof of ownership.
+    pub guard: BatchGuard,
+    /// The new `stats_seq`.
+    pub seq: i64,
+    /// The slowest entities (Fabric B.6).
+    pub extra_stats: String,
+    /// Sums and percentiles.
+    pub statistics: BatchStatistics,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+/// A person's wish: `IF desired_seq = <seq - 1> AND status IN (…)` → `desired`, `seq`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestBatch {
+    /// The batch.
+    pub id: BatchId,
+    /// The wish.
+    pub desired: BatchDesired,
+    /// The new `desired_seq`.
+    pub seq: i64,
+    /// The statuses in which the wish makes sense.
+    pub allowed: Vec<BatchStatus>,
+    /// When somebody must look at the batch's job; written first.
+    pub due: DueHint,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+/// Step 9: the batch's last move and the end of its job, in that order.
+///
+/// Lost names the row that refused. With the batch applied and the job lost the answer is
+/// `Lost(FinishLost::Job)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FinishBatch {
+    /// The batch's move to an end state.
+    pub batch: MoveBatch,
+    /// The end of its job.
+    pub job: EndJob,
+}
+
+/// Which half of a [`FinishBatch`] was refused, with the row found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FinishLost {
+    /// The batch row; nothing was done.
+    Batch(Option<Box<Batch>>),
+    /// The job row; the batch has ended.
+    Job(Option<Box<Job>>),
+}
+
+/// Which half of a [`SubmitBatch`] was refused.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SubmitLost {
+    /// Another submission has this batch id; nothing was done.
+    Batch(Box<Batch>),
+    /// Another job has this key; the batch row was written and the reconciler will find it.
+    Job(Box<Job>),
+}
+
+/// The generator fills a reserved number, or seals it (`state` VOID): `IF c_state = null`.
+///
+/// Born with fence 1; a chunk born claimed has state IN_PROGRESS and a holder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenChunk {
+    /// The batch.
+    pub batch: BatchId,
+    /// The number.
+    pub number: i64,
+    /// NEW, IN_PROGRESS (born claimed) or VOID.
+    pub state: ChunkState,
+    /// The generator, where the chunk is born claimed.
+    pub holder: Option<Holder>,
+    /// The ids, in the order of the source; none of them twice in the batch.
+    pub ids: Vec<String>,
+    /// Where the source stands behind the last id.
+    pub source_position: Option<String>,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+/// A worker takes a chunk: `IF c_fence = <seen> AND c_state IN (NEW, IN_PROGRESS)` → IN_PROGRESS, fence + 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimChunk {
+    /// The batch.
+    pub batch: BatchId,
+    /// The number.
+    pub number: i64,
+    /// The fence that was seen.
+    pub seen_fence: Fence,
+    /// Who takes it.
+    pub holder: Holder,
+    /// The new `c_crashes`: raised by one only where it is taken from a dead life without progress.
+    pub crashes: i32,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+/// The worker records results: `IF c_fence = <held> AND c_seq = <seq - 1>` → rows, `seq`, counts; the last
+/// one sets DONE.
+///
+/// The instances are saved before (Cassandra: plain writes guarded by `sync_version`) or with (SQLite:
+/// same transaction) the rows, so a record never stands without its instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlushChunk {
+    /// The batch.
+    pub batch: BatchId,
+    /// The number.
+    pub number: i64,
+    /// The fence it is held under.
+    pub fence: Fence,
+    /// The new `c_seq`.
+    pub seq: i64,
+    /// The rows of this flush: at most 1,000.
+    pub rows: Vec<EntityRow>,
+    /// `c_ok` after this flush.
+    pub ok: i64,
+    /// `c_failed` after this flush.
+    pub failed: i64,
+    /// `c_results` after this flush.
+    pub shares: BTreeMap<crate::model::NodeId, NodeShare>,
+    /// Every id of the chunk has its row now.
+    pub done: bool,
+    /// The logical unit of `instances`.
+    pub logical_unit: String,
+    /// Instances that changed.
+    pub instances: Vec<Instance>,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+/// A chunk changes hands without work: `IF c_fence = <seen> AND c_state = <from>` → `to`, fence + 1, no holder.
+///
+/// Handing back and taking from the dead: IN_PROGRESS → NEW. Cancel: NEW or IN_PROGRESS → CLOSED. Retry:
+/// CLOSED or DONE → NEW.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeChunk {
+    /// The batch.
+    pub batch: BatchId,
+    /// The number.
+    pub number: i64,
+    /// The state that was seen.
+    pub from: ChunkState,
+    /// The fence that was seen.
+    pub seen_fence: Fence,
+    /// NEW or CLOSED.
+    pub to: ChunkState,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+/// A project becomes the deployed one: `IF seq = <seq - 1>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deploy {
+    /// The new deployment, with its `seq`.
+    pub deployment: crate::model::Deployment,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+/// Which listings are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListBatches {
+    /// Submitted at or after.
+    pub from: Timestamp,
+    /// Submitted before.
+    pub to: Timestamp,
+    /// Strictly before this one in the order of the list (newest first).
+    pub before: Option<(Timestamp, BatchId)>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A page of listings, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchPage {
+    /// The listings.
+    pub listings: Vec<BatchListing>,
+    /// There may be more behind the last one.
+    pub more: bool,
+}
+
+/// Which jobs are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListJobs {
+    /// Only of this type.
+    pub job_type: Option<String>,
+    /// Only of this name (with a type).
+    pub name: Option<String>,
+    /// Only this uid (with a type and a name).
+    pub uid: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}

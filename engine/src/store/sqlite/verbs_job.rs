@@ -1,0 +1,275 @@
+//! The compare-and-sets of jobs, and what reads them.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::failure::Failure;
+use super::queue::Writing;
+use super::rows::{self, JOB, JOB_RUN, bytes, incarnation_bytes, json_text, token_bytes};
+use crate::clock::Timestamp;
+use crate::model::{DueHint, Job, JobKey, JobRun, JobStatus, Token};
+use crate::store::{Attempt, ClaimJob, EndJob, ListJobs};
+
+/// Hints live until due + 30 days (design section 6).
+const HINT_LIFE_MS: i64 = 30 * 86_400_000;
+
+/// Inserts the job unless its key is taken; the row that has it otherwise.
+pub(super) fn insert(
+    writing: &Writing<'_>,
+    job: &Job,
+    token: Token,
+) -> Result<Option<Job>, Failure> {
+    let inserted = writing
+        .connection
+        .prepare_cached(&format!(
+            "INSERT INTO job ({JOB}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
+             ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23) ON CONFLICT DO NOTHING"
+        ))?
+        .execute(params![
+            job.key.job_type,
+            job.key.name,
+            job.key.uid,
+            job.status.as_str(),
+            json_text(&job.affinity)?,
+            job.archived,
+            job.arguments,
+            job.creation_time.0,
+            job.start_time.map(|time| time.0),
+            job.end_time.map(|time| time.0),
+            job.error,
+            job.execution_interval,
+            job.output,
+            job.tries,
+            job.worker.as_ref().map(|node| &node.0),
+            incarnation_bytes(job.owner_incarnation.as_ref()),
+            job.next_run.map(|time| time.0),
+            job.fence,
+            bytes(&token.0),
+            job.desired.as_str(),
+            job.desired_seq,
+            token_bytes(job.desired_token.as_ref()),
+            job.notes,
+        ])?;
+    if inserted == 1 {
+        return Ok(None);
+    }
+    Ok(get(writing.connection, &job.key)?.filter(|found| found.op_token != Some(token)))
+}
+
+/// See [`ClaimJob`].
+pub(super) fn claim(
+    writing: &Writing<'_>,
+    claim: &ClaimJob,
+) -> Result<Attempt<Option<Job>>, Failure> {
+    let Some(job) = get(writing.connection, &claim.key)? else {
+        return Ok(Attempt::Lost(None));
+    };
+    if job.op_token == Some(claim.token) {
+        return Ok(Attempt::Applied);
+    }
+    if job.status != claim.seen_status || job.fence != claim.seen_fence {
+        return Ok(Attempt::Lost(Some(job)));
+    }
+    put_due(writing, &claim.due)?;
+    writing
+        .connection
+        .prepare_cached(
+            "UPDATE job SET status = ?4, worker = ?5, owner_inc = ?6, fence = ?7, start_time = ?8, \
+             op_token = ?9 WHERE type = ?1 AND name = ?2 AND uid = ?3",
+        )?
+        .execute(params![
+            claim.key.job_type,
+            claim.key.name,
+            claim.key.uid,
+            JobStatus::InProcess.as_str(),
+            claim.holder.node.0,
+            bytes(&claim.holder.incarnation.0),
+            claim.seen_fence + 1,
+            claim.now.0,
+            bytes(&claim.token.0),
+        ])?;
+    Ok(Attempt::Applied)
+}
+
+/// See [`EndJob`].
+pub(super) fn end(writing: &Writing<'_>, end: &EndJob) -> Result<Attempt<Option<Job>>, Failure> {
+    let Some(job) = get(writing.connection, &end.key)? else {
+        return Ok(Attempt::Lost(None));
+    };
+    if job.op_token == Some(end.token) {
+        return Ok(Attempt::Applied);
+    }
+    let held = job.status == JobStatus::InProcess
+        && job.worker.as_ref() == Some(&end.holder.node)
+        && job.owner_incarnation == Some(end.holder.incarnation)
+        && job.fence == end.fence
+        && job.desired_seq == end.desired_seq;
+    if !held {
+        return Ok(Attempt::Lost(Some(job)));
+    }
+    if let Some(due) = &end.due {
+        put_due(writing, due)?;
+    }
+    if let Some(run) = &end.run {
+        insert_run(writing, run)?;
+    }
+    writing
+        .connection
+        .prepare_cached(
+            "UPDATE job SET status = ?4, archived = ?5, fence = ?6, end_time = ?7, \
+             output = coalesce(?8, output), error = ?9, tries = ?10, next_run = ?11, notes = ?12, \
+             op_token = ?13 WHERE type = ?1 AND name = ?2 AND uid = ?3",
+        )?
+        .execute(params![
+            end.key.job_type,
+            end.key.name,
+            end.key.uid,
+            end.to.as_str(),
+            end.to.is_ended(),
+            end.to_fence,
+            end.now.0,
+            end.output,
+            end.error,
+            end.tries,
+            end.next_run.map(|time| time.0),
+            end.notes,
+            bytes(&end.token.0),
+        ])?;
+    Ok(Attempt::Applied)
+}
+
+fn insert_run(writing: &Writing<'_>, run: &JobRun) -> Result<(), Failure> {
+    writing
+        .connection
+        .prepare_cached(&format!(
+            "INSERT INTO job_run ({JOB_RUN}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             ON CONFLICT DO NOTHING"
+        ))?
+        .execute(params![
+            run.key.job_type,
+            run.key.name,
+            run.key.uid,
+            run.started.0,
+            run.ended.0,
+            run.fence,
+            run.node.0,
+            run.status.as_str(),
+            run.error,
+            run.output,
+        ])?;
+    Ok(())
+}
+
+/// Writes a hint; the same one twice is one.
+pub(super) fn put_due(writing: &Writing<'_>, hint: &DueHint) -> Result<(), Failure> {
+    writing
+        .connection
+        .prepare_cached(
+            "INSERT INTO job_due (due_at, type, name, uid) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            hint.due_at.0,
+            hint.key.job_type,
+            hint.key.name,
+            hint.key.uid,
+        ])?;
+    Ok(())
+}
+
+/// Removes hints whose moment has long passed.
+pub(super) fn forget_old_hints(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    connection
+        .execute(
+            "DELETE FROM job_due WHERE due_at < ?1",
+            [now.0 - HINT_LIFE_MS],
+        )
+        .map(drop)
+}
+
+/// Hints of a span, ascending.
+pub(super) fn due(
+    connection: &Connection,
+    from: Timestamp,
+    to: Timestamp,
+    limit: usize,
+) -> Result<Vec<DueHint>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT due_at, type, name, uid FROM job_due WHERE due_at BETWEEN ?1 AND ?2 \
+         ORDER BY due_at, type, name, uid LIMIT ?3",
+    )?;
+    let hints = statement
+        .query_map(params![from.0, to.0, sql_limit(limit)], |row| {
+            Ok(DueHint {
+                due_at: Timestamp(row.get(0)?),
+                key: JobKey {
+                    job_type: row.get(1)?,
+                    name: row.get(2)?,
+                    uid: row.get(3)?,
+                },
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(hints)
+}
+
+/// One job.
+pub(super) fn get(connection: &Connection, key: &JobKey) -> Result<Option<Job>, Failure> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {JOB} FROM job WHERE type = ?1 AND name = ?2 AND uid = ?3"
+        ))?
+        .query_row([&key.job_type, &key.name, &key.uid], |row| {
+            Ok(rows::job(row))
+        })
+        .optional()?
+        .transpose()
+}
+
+/// Jobs in key order.
+pub(super) fn list(connection: &Connection, list: &ListJobs) -> Result<Vec<Job>, Failure> {
+    // A uid counts only with a name, a name only with a type: together they are a prefix of the key.
+    let wanted = [&list.job_type, &list.name, &list.uid];
+    let given: Vec<&str> = wanted.iter().map_while(|part| part.as_deref()).collect();
+    let condition = match given.len() {
+        0 => "",
+        1 => "WHERE type = ?2",
+        2 => "WHERE type = ?2 AND name = ?3",
+        _ => "WHERE type = ?2 AND name = ?3 AND uid = ?4",
+    };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {JOB} FROM job {condition} ORDER BY type, name, uid LIMIT ?1"
+    ))?;
+    statement.raw_bind_parameter(1, sql_limit(list.limit))?;
+    for (position, part) in given.iter().enumerate() {
+        statement.raw_bind_parameter(position + 2, part)?;
+    }
+    let mut found = statement.raw_query();
+    let mut jobs = Vec::new();
+    while let Some(row) = found.next()? {
+        jobs.push(rows::job(row)?);
+    }
+    Ok(jobs)
+}
+
+/// The runs of a job, newest first.
+pub(super) fn runs(
+    connection: &Connection,
+    key: &JobKey,
+    limit: usize,
+) -> Result<Vec<JobRun>, Failure> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {JOB_RUN} FROM job_run WHERE type = ?1 AND name = ?2 AND uid = ?3 \
+         ORDER BY started DESC, fence DESC LIMIT ?4"
+    ))?;
+    let mut found = statement.query(params![key.job_type, key.name, key.uid, sql_limit(limit)])?;
+    let mut runs = Vec::new();
+    while let Some(row) = found.next()? {
+        runs.push(rows::job_run(row)?);
+    }
+    Ok(runs)
+}
+
+/// A limit as SQLite counts.
+pub(super) fn sql_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,19 @@
+"""cqlsh, except that its remark on the server's version goes to stderr: stdout is for data."""
+
+import contextlib
+import sys
+
+from cqlshlib import __main__, cqlshmain
+
+check_build_versions = cqlshmain.Shell.check_build_versions
+
+
+def check_on_stderr(shell):
+    """Stands in for the method of the same name."""
+    with contextlib.redirect_stdout(sys.stderr):
+        check_build_versions(shell)
+
+
+cqlshmain.Shell.check_build_versions = check_on_stderr
+sys.argv[0] = "cqlsh"
+sys.exit(__main__.main())

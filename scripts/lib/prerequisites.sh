@@ -1,0 +1,43 @@
+# Everything the build and its tests need: checked here, and installed by apt-get where root may.
+# shellcheck shell=bash
+
+apt_is_fresh=''
+
+# need WHAT CHECK PACKAGE…: does nothing when the check succeeds.
+need() {
+    local what=$1 check=$2
+    shift 2
+    if eval "$check" >/dev/null 2>&1; then return 0; fi
+    if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+        fail "$what is missing" "sudo apt-get install $*"
+    fi
+    say "Installing $what: $*"
+    if [[ -z $apt_is_fresh ]]; then
+        apt-get update -q >&2 || fail "apt-get update failed, and $what is missing"
+        apt_is_fresh=yes
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2 ||
+        fail "apt-get could not install $*, needed for $what"
+    eval "$check" >/dev/null 2>&1 || fail "$what is still missing after apt-get install $*"
+}
+
+check_rust() {
+    command -v cargo >/dev/null || fail "cargo is missing" "install Rust from https://rustup.rs"
+    # In this folder rustup reads rust-toolchain.toml and fetches that version when it is not there.
+    cargo --version >&2 || fail "cargo does not run" "rustup show"
+    cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt >&2 || fail "rustfmt is missing"
+    cargo clippy --version >/dev/null 2>&1 || rustup component add clippy >&2 || fail "clippy is missing"
+    need "a C compiler (for the SQLite that is built in)" "command -v cc" gcc libc6-dev
+}
+
+check_prerequisites() {
+    check_rust
+    need "Python 3 with venv" "python3 -c 'import ensurepip, venv'" python3 python3-venv
+    need "sqlite3" "command -v sqlite3" sqlite3
+}
+
+check_prerequisites_of_cassandra() {
+    need "flock" "command -v flock" util-linux
+    need "Java 17" java17 openjdk-17-jre-headless
+    need "Maven" "command -v mvn" maven
+}

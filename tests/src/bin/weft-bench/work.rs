@@ -1,0 +1,280 @@
+//! What is run for each id, where the ids come from, and how a batch of it is submitted.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
+use clap::ValueEnum;
+use tokio::sync::mpsc;
+use weft::example;
+use weft_engine::clock::{SharedClock, Timestamp};
+use weft_engine::command::{ChunkContext, CommandFactory, EntityCommand, Outcome, PreparedChunk};
+use weft_engine::ids::Ids;
+use weft_engine::interface::Environment;
+use weft_engine::model::{
+    Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, DueHint, EntitySource, Job, JobDesired,
+    JobStatus, RetryPolicy,
+};
+use weft_engine::node::Trust;
+use weft_engine::project::ProjectCatalogue;
+use weft_engine::scheduler::job_key_of;
+use weft_engine::source::{IdPage, IdStream};
+use weft_engine::store::{SharedStore, SubmitBatch};
+
+/// The logical unit of the example project.
+pub const LOGICAL_UNIT: &str = "AUTODATA_DELTA";
+/// What the no-op answers.
+pub const NOOP_RESULT: &str = "{}";
+/// What a first sync answers.
+pub const SYNC_RESULT: &str = r#"{"Added":1,"Updated":0,"Unchanged":0}"#;
+/// Ids that the generator hands over at once.
+const PAGE: usize = 512;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Work {
+    /// Completes at once with `{}`; ids from a generator
+    Noop,
+    /// `sync_instance AUTODATA_DELTA.?` over the example project; ids from its file
+    Sync,
+}
+
+impl Work {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Noop => "noop",
+            Self::Sync => "sync",
+        }
+    }
+
+    pub fn spec(self, ids: usize) -> BatchSpec {
+        let command = match self {
+            Self::Noop => "echo ?",
+            Self::Sync => "sync_instance AUTODATA_DELTA.?",
+        };
+        BatchSpec {
+            logical_unit: LOGICAL_UNIT.to_owned(),
+            source: EntitySource::Query {
+                interface: "idsFile".to_owned(),
+                sql: format!("select id from ids limit {ids}"),
+                parameters: Vec::new(),
+                instance_group: None,
+            },
+            fabric_command: command.to_owned(),
+            affinity: Vec::new(),
+            job_affinity: Vec::new(),
+            asynchronous: true,
+            generate_entities_first: false,
+            allow_multiple: true,
+            max_nodes: None,
+            max_workers_per_node: None,
+            estimated_entities: None,
+            retry: RetryPolicy::default(),
+            entity_timeout_ms: None,
+            session_scope: BTreeMap::new(),
+            project: None,
+        }
+    }
+}
+
+/// The nth id, from 0: the same for the generator, the example project and the bare loop.
+pub fn id(number: usize) -> String {
+    example::vehicle_id(number as u64 + 1)
+}
+
+/// Writes the example project, every vehicle of it readable.
+pub fn write_project(folder: &Path, ids: u64) -> Result<()> {
+    let options = example::Options {
+        ids,
+        broken: 0,
+        ..example::Options::default()
+    };
+    example::materialise(folder, options)?;
+    Ok(())
+}
+
+/// The project in a folder, deployed.
+pub async fn deployed(
+    store: &SharedStore,
+    clock: &SharedClock,
+    data: &Path,
+    project: Option<&Path>,
+) -> Result<Arc<ProjectCatalogue>> {
+    let project = project.context("sync needs --project")?;
+    let environment = Environment::of_process();
+    let (store, clock) = (Arc::clone(store), Arc::clone(clock));
+    let catalogue = ProjectCatalogue::new(store, Arc::clone(&clock), data, environment);
+    let trust = Trust::for_duration(clock, Duration::from_secs(60));
+    let ids = Ids::from_system();
+    catalogue.deploy(project, "bench", &ids, &trust).await?;
+    Ok(Arc::new(catalogue))
+}
+
+/// Makes commands that do nothing, and notes when the first entity of a batch is entered.
+#[derive(Debug, Default)]
+pub struct NoopFactory {
+    first: Arc<Mutex<Option<Instant>>>,
+    ids: usize,
+    notes_first: bool,
+}
+
+impl NoopFactory {
+    pub fn new(ids: usize) -> Self {
+        Self {
+            ids,
+            ..Self::default()
+        }
+    }
+
+    pub fn noting_first(ids: usize) -> Self {
+        Self {
+            ids,
+            notes_first: true,
+            ..Self::default()
+        }
+    }
+
+    /// When the first entity since the last call was entered.
+    pub fn take_first(&self) -> Option<Instant> {
+        self.first
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+#[async_trait]
+impl CommandFactory for NoopFactory {
+    async fn bind(&self, _: &BatchSpec) -> Result<Arc<dyn EntityCommand>, String> {
+        let first = self.notes_first.then(|| Arc::clone(&self.first));
+        Ok(Arc::new(Noop { first }))
+    }
+
+    async fn ids(&self, _: &BatchSpec, _: Option<String>) -> Result<IdStream, String> {
+        let (sender, stream) = mpsc::channel(4);
+        let count = self.ids;
+        tokio::spawn(async move {
+            let mut from = 0;
+            while from < count {
+                let to = (from + PAGE).min(count);
+                let page = IdPage {
+                    ids: (from..to).map(id).collect(),
+                    position: None,
+                };
+                if sender.send(Ok(page)).await.is_err() {
+                    return;
+                }
+                from = to;
+            }
+        });
+        Ok(stream)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Noop {
+    first: Option<Arc<Mutex<Option<Instant>>>>,
+}
+
+#[async_trait]
+impl EntityCommand for Noop {
+    fn writes(&self) -> Option<&str> {
+        None
+    }
+
+    async fn prepare(&self, _: &ChunkContext, _: &[String]) -> Box<dyn PreparedChunk> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait]
+impl PreparedChunk for Noop {
+    async fn run(&mut self, _: &str) -> Outcome {
+        if let Some(first) = &self.first {
+            let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(Instant::now);
+        }
+        Outcome::Completed {
+            result: NOOP_RESULT.to_owned(),
+            instance: None,
+        }
+    }
+}
+
+/// A batch of this work as a statement would submit it.
+pub fn submission(spec: BatchSpec, ids: &Ids, now: Timestamp) -> SubmitBatch {
+    let batch = Batch {
+        id: BatchId(ids.uuid()),
+        status: BatchStatus::WaitingForJob,
+        command: spec.fabric_command.clone(),
+        spec,
+        arguments: "{}".to_owned(),
+        creation_time: now,
+        start_time: None,
+        end_time: None,
+        error: None,
+        extra_stats: None,
+        statistics: None,
+        owner: "bench".to_owned(),
+        total_entities: None,
+        duplicates: 0,
+        execution_id: ids.uuid().to_string(),
+        fence: 0,
+        owner_node: None,
+        owner_incarnation: None,
+        op_token: None,
+        desired: BatchDesired::Run,
+        desired_seq: 0,
+        desired_token: None,
+        chunks: 0,
+        stats_seq: 0,
+        notes: None,
+    };
+    let key = job_key_of(&batch);
+    let job = Job {
+        key: key.clone(),
+        status: JobStatus::Waiting,
+        affinity: Vec::new(),
+        archived: false,
+        arguments: "{}".to_owned(),
+        creation_time: now,
+        start_time: None,
+        end_time: None,
+        error: None,
+        execution_interval: None,
+        output: None,
+        tries: 0,
+        worker: None,
+        owner_incarnation: None,
+        next_run: None,
+        fence: 0,
+        op_token: None,
+        desired: JobDesired::Run,
+        desired_seq: 0,
+        desired_token: None,
+        notes: None,
+    };
+    SubmitBatch {
+        batch,
+        job,
+        due: DueHint { due_at: now, key },
+        token: ids.token(),
+    }
+}
+
+/// Refuses a batch that did not end as every measurement here must.
+pub fn check_done(batch: &Batch, ids: usize) -> Result<()> {
+    let sums = batch.statistics.as_ref().map(|sums| sums.total());
+    let counts = sums.map(|sums| (sums.succeeded, sums.failed));
+    if batch.status != BatchStatus::Done || counts != Some((i64::try_from(ids)?, 0)) {
+        bail!(
+            "batch {} ended {} with {counts:?} (succeeded, failed): {:?}",
+            batch.id,
+            batch.status,
+            batch.error
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! Real nodes as processes of their own, on a real store: started, asked over HTTP, killed.
+
+mod keyspaces;
+mod process;
+mod proxy;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use tempfile::TempDir;
+
+pub use keyspaces::{EntityRecord, Keyspaces};
+pub use process::{Answer, Dev, Node, Summary, weft};
+pub use proxy::Proxy;
+
+/// The logical unit of the example project.
+pub const LOGICAL_UNIT: &str = "AUTODATA_DELTA";
+
+/// Where the Cassandra for tests is: the `host:port[,…]` of `WEFT_TEST_CASSANDRA`, or none where it was not asked for.
+///
+/// # Panics
+/// If none is named although these runs must have one: `WEFT_TEST_STORES` names it, or this is CI.
+pub fn cassandra() -> Option<String> {
+    if let Ok(points) = std::env::var("WEFT_TEST_CASSANDRA") {
+        return Some(points);
+    }
+    let is_required = match std::env::var("WEFT_TEST_STORES") {
+        Ok(stores) => stores.split(',').any(|store| store.trim() == "cassandra"),
+        Err(_) => std::env::var("CI").is_ok_and(|value| value == "true"),
+    };
+    assert!(
+        !is_required,
+        "WEFT_TEST_CASSANDRA names no Cassandra, and this run must have one"
+    );
+    None
+}
+
+/// Nodes on keyspaces of their own, with the example project deployed by the first one. The keyspaces of a test that
+/// failed are left to be looked at.
+#[derive(Debug)]
+pub struct Cluster {
+    /// What `cqlsh` would see.
+    pub keyspaces: Keyspaces,
+    folder: TempDir,
+    points: String,
+}
+
+impl Cluster {
+    /// Makes the keyspaces and the example project with so many ids.
+    ///
+    /// # Errors
+    /// The store does not answer, or the binary failed.
+    pub async fn new(points: &str, ids: usize) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let keyspaces = Keyspaces::connect(points).await?;
+        let cluster = Self {
+            keyspaces,
+            folder,
+            points: points.to_owned(),
+        };
+        let store = cluster.store(points);
+        weft(
+            cluster.folder.path(),
+            &["schema", "migrate", "--store", &store],
+        )?;
+        let ids = ids.to_string();
+        weft(
+            cluster.folder.path(),
+            &["example", "--dir", "project", "--ids", &ids],
+        )?;
+        Ok(cluster)
+    }
+
+    /// The address of the store behind these contact points.
+    fn store(&self, points: &str) -> String {
+        format!("cassandra://{points}?cluster={}", self.keyspaces.cluster_id)
+    }
+
+    /// The example project, which the nodes read ids and rows from.
+    pub fn project(&self) -> PathBuf {
+        self.folder.path().join("project")
+    }
+
+    /// A folder for what a test writes.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts a node and waits until it is ready.
+    ///
+    /// # Errors
+    /// It ended, or was not ready in time.
+    pub async fn start(&self, name: &str, more: &[&str]) -> anyhow::Result<Node> {
+        self.start_at(name, &self.points, more).await
+    }
+
+    /// The same for a node that reaches the store by another way.
+    ///
+    /// # Errors
+    /// It ended, or was not ready in time.
+    pub async fn start_at(&self, name: &str, points: &str, more: &[&str]) -> anyhow::Result<Node> {
+        let store = self.store(points);
+        let mut args = vec![
+            "node",
+            "--store",
+            &store,
+            "--data",
+            name,
+            "--listen",
+            "127.0.0.1:0",
+            "--set",
+            "fabric_cluster.FABRIC_HEARTBEAT_INTERVAL_MS=500",
+            "--set",
+            "fabric_cluster.FABRIC_HEARTBEAT_MISS=6",
+            "--set",
+            "fabric_cluster.POLL_INTERVAL_MS=200",
+            "--set",
+            "batch_process.CANCEL_GRACE_SEC=2",
+        ];
+        args.extend(more);
+        Node::start(self.folder.path(), name, &args).await
+    }
+
+    /// Starts these nodes, lets the first one deploy the project, and waits until each of them runs statements
+    /// against it and sees all the others.
+    ///
+    /// # Errors
+    /// One of them failed.
+    pub async fn start_all(&self, names: &[&str], more: &[&str]) -> anyhow::Result<Vec<Node>> {
+        let mut nodes = Vec::new();
+        for name in names {
+            nodes.push(self.start(name, more).await?);
+        }
+        self.deploy(&nodes[0]).await?;
+        self.see_each_other(&nodes).await?;
+        Ok(nodes)
+    }
+
+    /// Deploys the project through this node.
+    ///
+    /// # Errors
+    /// It was refused.
+    pub async fn deploy(&self, node: &Node) -> anyhow::Result<()> {
+        let project = self.project();
+        let statement = format!("DEPLOY '{}';", project.display());
+        node.run(&statement).await?;
+        Ok(())
+    }
+
+    /// Waits until every node counts every other one as alive.
+    ///
+    /// # Errors
+    /// One did not within half a minute.
+    pub async fn see_each_other(&self, nodes: &[Node]) -> anyhow::Result<()> {
+        for node in nodes {
+            until(
+                "all nodes see each other",
+                Duration::from_secs(30),
+                async || {
+                    let answer = node.run("CLUSTERSTATUS;").await?;
+                    let text = answer.text();
+                    Ok(nodes
+                        .iter()
+                        .all(|other| text.contains(&other.id))
+                        .then_some(()))
+                },
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Drops the keyspaces.
+    ///
+    /// # Errors
+    /// The store refused.
+    pub async fn end(self) -> anyhow::Result<()> {
+        self.keyspaces.drop_all().await
+    }
+}
+
+/// Asks again and again until there is an answer; the time is an upper bound, not a pause.
+///
+/// # Errors
+/// The question failed, or there was no answer in time.
+pub async fn until<T>(
+    what: &str,
+    limit: Duration,
+    question: impl AsyncFn() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(answer) = question().await.with_context(|| what.to_owned())? {
+            return Ok(answer);
+        }
+        if Instant::now() >= deadline {
+            bail!("{what}: not within {limit:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Insists that these are the ids 1..=count of the example, each once, all of them completed.
+///
+/// # Errors
+/// One is missing, there twice, or not completed.
+pub fn check_each_once(records: &[(String, String)], count: usize) -> anyhow::Result<()> {
+    let mut ids: Vec<&str> = records.iter().map(|(id, _)| id.as_str()).collect();
+    ids.sort_unstable();
+    let wanted: Vec<String> = (1..=count).map(|number| format!("V{number:07}")).collect();
+    for pair in ids.windows(2) {
+        ensure!(pair[0] != pair[1], "{} has two records", pair[0]);
+    }
+    ensure!(
+        ids == wanted,
+        "{} records instead of {count}, from {:?} to {:?}",
+        ids.len(),
+        ids.first(),
+        ids.last()
+    );
+    for (id, status) in records {
+        ensure!(status == "COMPLETED", "{id} is {status}");
+    }
+    Ok(())
+}

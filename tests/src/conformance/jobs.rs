@@ -1,0 +1,471 @@
+//! The life of a job.
+
+use rand::RngExt;
+use weft_engine::clock::Timestamp;
+use weft_engine::model::{DueHint, Job, JobStatus};
+use weft_engine::store::{ClaimJob, EndJob, Freshness, ReopenJob, SharedStore, Store};
+
+use super::claims;
+use super::fixture::*;
+
+claims!(
+    a_submitted_job_is_read_back_whole,
+    a_missing_job_is_none,
+    of_many_claimants_one_wins,
+    a_claim_raises_the_fence_and_names_the_holder,
+    a_claim_with_an_old_fence_is_lost,
+    a_claim_that_saw_another_status_is_lost,
+    a_claim_of_a_missing_job_finds_nothing,
+    a_running_job_of_a_dead_node_is_taken_over,
+    a_claim_writes_its_hint,
+    an_ended_job_is_archived_with_its_output,
+    an_end_without_output_leaves_the_output,
+    an_end_without_error_clears_the_error,
+    an_end_by_another_life_of_the_node_is_lost,
+    an_end_by_another_node_is_lost,
+    an_end_with_an_old_wish_is_lost,
+    an_end_of_a_job_that_does_not_run_is_lost,
+    a_zombie_end_after_a_takeover_is_lost,
+    a_job_given_back_is_claimed_again,
+    a_recurring_job_goes_to_its_next_run,
+    a_missing_job_is_opened,
+    an_ended_job_is_opened_again_under_its_new_fence,
+    an_opening_that_saw_another_fence_is_lost,
+    an_opening_sent_twice_is_one,
+    job_runs_come_newest_first,
+    job_runs_are_limited,
+    a_run_sent_twice_is_one_run,
+    due_hints_come_in_order,
+    the_same_hint_twice_is_one_hint,
+    a_span_of_hints_has_both_its_ends,
+    due_hints_are_limited_to_the_earliest,
+);
+
+async fn a_submitted_job_is_read_back_whole(store: SharedStore) {
+    let submit = submitted(store.as_ref()).await;
+    let expected = Job {
+        op_token: Some(submit.token),
+        ..submit.job.clone()
+    };
+    for freshness in [Freshness::Committed, Freshness::Serial] {
+        let found = store.job(&submit.job.key, freshness).await;
+        assert_eq!(found.expect("readable"), Some(expected.clone()));
+    }
+}
+
+async fn a_missing_job_is_none(store: SharedStore) {
+    let found = store.job(&job_key(batch_id()), Freshness::Committed).await;
+    assert_eq!(found.expect("readable"), None);
+}
+
+async fn of_many_claimants_one_wins(store: SharedStore) {
+    let submit = submitted(store.as_ref()).await;
+    let claims: Vec<ClaimJob> = (0..8)
+        .map(|_| claim_job(&submit.job.key, 0, &holder("claimant")))
+        .collect();
+    assert_eq!(winners(&store, &claims).await, 1);
+    let job = the_job(store.as_ref(), &submit.job.key).await;
+    assert_eq!(job.fence, 1);
+    assert!(claims.iter().any(
+        |claim| Some(claim.token) == job.op_token && Some(claim.holder.clone()) == job.holder()
+    ));
+}
+
+async fn a_claim_raises_the_fence_and_names_the_holder(store: SharedStore) {
+    let submit = submitted(store.as_ref()).await;
+    let me = holder("me");
+    let claim = claim_job(&submit.job.key, 0, &me);
+    apply(store.as_ref(), &claim).await;
+    let job = the_job(store.as_ref(), &submit.job.key).await;
+    assert_eq!(job.status, JobStatus::InProcess);
+    assert_eq!(job.fence, 1);
+    assert_eq!(job.holder(), Some(me));
+    assert_eq!(job.start_time, Some(claim.now));
+    assert_eq!(job.op_token, Some(claim.token));
+    assert_eq!(job.arguments, submit.job.arguments);
+}
+
+async fn a_claim_with_an_old_fence_is_lost(store: SharedStore) {
+    let submit = submitted(store.as_ref()).await;
+    let me = holder("me");
+    apply(store.as_ref(), &claim_job(&submit.job.key, 0, &me)).await;
+    apply(store.as_ref(), &give_back_job(&submit.job.key, 1, &me)).await;
+    let found = lose(
+        store.as_ref(),
+        &claim_job(&submit.job.key, 1, &holder("late")),
+    )
+    .await
+    .expect("the row is shown");
+    assert_eq!((found.status, found.fence), (JobStatus::Waiting, 2));
+}
+
+async fn a_claim_that_saw_another_status_is_lost(store: SharedStore) {
+    let submit = submitted(store.as_ref()).await;
+    let claim = ClaimJob {
+        seen_status: JobStatus::Scheduled,
+        ..claim_job(&submit.job.key, 0, &holder("me"))
+    };
+    let found = lose(store.as_ref(), &claim)
+        .await
+        .expect("the row is shown");
+    assert_eq!(found.status, JobStatus::Waiting);
+}
+
+async fn a_claim_of_a_missing_job_finds_nothing(store: SharedStore) {
+    let claim = claim_job(&job_key(batch_id()), 0, &holder("me"));
+    assert_eq!(lose(store.as_ref(), &claim).await, None);
+}
+
+async fn a_running_job_of_a_dead_node_is_taken_over(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let heir = holder("heir");
+    let takeover = ClaimJob {
+        seen_status: JobStatus::InProcess,
+        ..claim_job(&owned.key, 1, &heir)
+    };
+    apply(store.as_ref(), &takeover).await;
+    let job = owned.job(store.as_ref()).await;
+    assert_eq!((job.fence, job.holder()), (2, Some(heir)));
+}
+
+async fn a_claim_writes_its_hint(store: SharedStore) {
+    let submit = submitted(store.as_ref()).await;
+    let mut claim = claim_job(&submit.job.key, 0, &holder("me"));
+    claim.due.due_at = own_moment();
+    apply(store.as_ref(), &claim).await;
+    let at = claim.due.due_at;
+    let hints = store.due(at, at, 1_000).await.expect("readable");
+    assert!(hints.contains(&claim.due));
+}
+
+async fn an_ended_job_is_archived_with_its_output(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let end = end_job(&owned.key, 1, &owned.holder);
+    apply(store.as_ref(), &end).await;
+    let job = owned.job(store.as_ref()).await;
+    assert_eq!(job.status, JobStatus::Processed);
+    assert!(job.archived);
+    assert_eq!(job.output, end.output);
+    assert_eq!(job.end_time, Some(end.now));
+    assert_eq!(job.fence, 1);
+    assert_eq!(job.holder(), None);
+    assert_eq!(job.worker, Some(owned.holder.node.clone()));
+}
+
+async fn an_end_without_output_leaves_the_output(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let back = EndJob {
+        output: Some("first".to_owned()),
+        ..give_back_job(&owned.key, 1, &owned.holder)
+    };
+    apply(store.as_ref(), &back).await;
+    apply(store.as_ref(), &claim_job(&owned.key, 2, &owned.holder)).await;
+    let again = EndJob {
+        output: None,
+        ..end_job(&owned.key, 3, &owned.holder)
+    };
+    apply(store.as_ref(), &again).await;
+    let job = owned.job(store.as_ref()).await;
+    assert_eq!(job.output.as_deref(), Some("first"));
+}
+
+async fn an_end_without_error_clears_the_error(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let failed = EndJob {
+        error: Some(r#"{"exception_type":"x"}"#.to_owned()),
+        tries: 1,
+        notes: Some("tried again soon".to_owned()),
+        ..give_back_job(&owned.key, 1, &owned.holder)
+    };
+    apply(store.as_ref(), &failed).await;
+    let job = owned.job(store.as_ref()).await;
+    assert_eq!(job.error, failed.error);
+    assert_eq!((job.tries, job.notes), (1, failed.notes));
+    apply(store.as_ref(), &claim_job(&owned.key, 2, &owned.holder)).await;
+    apply(store.as_ref(), &end_job(&owned.key, 3, &owned.holder)).await;
+    let job = owned.job(store.as_ref()).await;
+    assert_eq!((job.error, job.tries, job.notes), (None, 0, None));
+}
+
+async fn an_end_by_another_life_of_the_node_is_lost(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let end = end_job(&owned.key, 1, &next_life(&owned.holder));
+    let found = lose(store.as_ref(), &end).await.expect("the row is shown");
+    assert_eq!(found.holder(), Some(owned.holder.clone()));
+}
+
+async fn an_end_by_another_node_is_lost(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let end = end_job(&owned.key, 1, &holder("other"));
+    assert!(lose(store.as_ref(), &end).await.is_some());
+    let job = owned.job(store.as_ref()).await;
+    assert_eq!(job.status, JobStatus::InProcess);
+}
+
+async fn an_end_with_an_old_wish_is_lost(store: SharedStore) {
+    let mut submit = submission();
+    submit.job.desired_seq = 3;
+    apply(store.as_ref(), &submit).await;
+    let me = holder("me");
+    apply(store.as_ref(), &claim_job(&submit.job.key, 0, &me)).await;
+    let end = EndJob {
+        desired_seq: 2,
+        ..end_job(&submit.job.key, 1, &me)
+    };
+    let found = lose(store.as_ref(), &end).await.expect("the row is shown");
+    assert_eq!(found.desired_seq, 3);
+    let end = EndJob {
+        desired_seq: 3,
+        ..end_job(&submit.job.key, 1, &me)
+    };
+    apply(store.as_ref(), &end).await;
+}
+
+async fn an_end_of_a_job_that_does_not_run_is_lost(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    apply(store.as_ref(), &end_job(&owned.key, 1, &owned.holder)).await;
+    let again = end_job(&owned.key, 1, &owned.holder);
+    let found = lose(store.as_ref(), &again)
+        .await
+        .expect("the row is shown");
+    assert_eq!(found.status, JobStatus::Processed);
+}
+
+async fn a_zombie_end_after_a_takeover_is_lost(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let takeover = ClaimJob {
+        seen_status: JobStatus::InProcess,
+        ..claim_job(&owned.key, 1, &holder("heir"))
+    };
+    apply(store.as_ref(), &takeover).await;
+    lose(store.as_ref(), &end_job(&owned.key, 1, &owned.holder)).await;
+    assert_eq!(owned.job(store.as_ref()).await.status, JobStatus::InProcess);
+}
+
+async fn a_job_given_back_is_claimed_again(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    apply(store.as_ref(), &give_back_job(&owned.key, 1, &owned.holder)).await;
+    let job = owned.job(store.as_ref()).await;
+    assert_eq!((job.status, job.fence), (JobStatus::Waiting, 2));
+    assert!(!job.archived);
+    apply(store.as_ref(), &claim_job(&owned.key, 2, &holder("next"))).await;
+    assert_eq!(owned.job(store.as_ref()).await.fence, 3);
+}
+
+async fn a_recurring_job_goes_to_its_next_run(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let next_run = Timestamp(now().0 + 60_000);
+    let end = EndJob {
+        to: JobStatus::Scheduled,
+        next_run: Some(next_run),
+        due: Some(DueHint {
+            due_at: next_run,
+            key: owned.key.clone(),
+        }),
+        ..end_job(&owned.key, 1, &owned.holder)
+    };
+    apply(store.as_ref(), &end).await;
+    let job = owned.job(store.as_ref()).await;
+    assert_eq!(
+        (job.status, job.next_run),
+        (JobStatus::Scheduled, Some(next_run))
+    );
+    assert!(!job.archived);
+    let hints = store
+        .due(next_run, next_run, 1_000)
+        .await
+        .expect("readable");
+    assert!(hints.iter().any(|hint| hint.key == owned.key));
+}
+
+/// Runs a job `count` times, a second apart; answers when the runs started.
+async fn run_often(store: &SharedStore, count: i64) -> (Owned, Vec<Timestamp>) {
+    let owned = Owned::new(store.as_ref()).await;
+    let first = now().0 - 100_000;
+    let mut started = Vec::new();
+    for round in 0..count {
+        let fence = 1 + 2 * round;
+        if round > 0 {
+            apply(
+                store.as_ref(),
+                &claim_job(&owned.key, fence - 1, &owned.holder),
+            )
+            .await;
+        }
+        let start = Timestamp(first + 1_000 * round);
+        let end = EndJob {
+            run: Some(run_of(&owned.key, fence, &owned.holder, start)),
+            ..give_back_job(&owned.key, fence, &owned.holder)
+        };
+        apply(store.as_ref(), &end).await;
+        started.push(start);
+    }
+    (owned, started)
+}
+
+async fn job_runs_come_newest_first(store: SharedStore) {
+    let (owned, mut started) = run_often(&store, 3).await;
+    let runs = store.job_runs(&owned.key, 10).await.expect("readable");
+    started.reverse();
+    let expected: Vec<_> = started
+        .iter()
+        .zip([5, 3, 1])
+        .map(|(start, fence)| run_of(&owned.key, fence, &owned.holder, *start))
+        .collect();
+    assert_eq!(runs, expected);
+}
+
+async fn job_runs_are_limited(store: SharedStore) {
+    let (owned, started) = run_often(&store, 3).await;
+    let runs = store.job_runs(&owned.key, 2).await.expect("readable");
+    let found: Vec<_> = runs.iter().map(|run| run.started).collect();
+    assert_eq!(found, [started[2], started[1]]);
+}
+
+async fn a_run_sent_twice_is_one_run(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let end = end_job(&owned.key, 1, &owned.holder);
+    apply(store.as_ref(), &end).await;
+    apply(store.as_ref(), &end).await;
+    let runs = store.job_runs(&owned.key, 10).await.expect("readable");
+    assert_eq!(runs.len(), 1);
+}
+
+/// A moment within the next days that hardly any other case has.
+fn own_moment() -> Timestamp {
+    Timestamp(now().0 + rand::rng().random_range(60_000..5 * 86_400_000))
+}
+
+fn hint_at(at: i64) -> DueHint {
+    DueHint {
+        due_at: Timestamp(at),
+        key: job_key(batch_id()),
+    }
+}
+
+async fn due_hints_come_in_order(store: SharedStore) {
+    let base = own_moment().0;
+    // Over two hours: a store may keep hints in buckets by the hour.
+    let hints: Vec<_> = [7_000_000, 3, 3_600_001, 0, 1_800_000]
+        .iter()
+        .map(|offset| hint_at(base + offset))
+        .collect();
+    for hint in &hints {
+        store.put_due(hint).await.expect("writable");
+    }
+    let found: Vec<_> = store
+        .due(Timestamp(base), Timestamp(base + 7_200_000), 100_000)
+        .await
+        .expect("readable");
+    assert!(found.is_sorted_by_key(|hint| hint.due_at));
+    let own: Vec<_> = found.iter().filter(|hint| hints.contains(hint)).collect();
+    let mut expected: Vec<_> = hints.iter().collect();
+    expected.sort();
+    assert_eq!(own, expected);
+}
+
+async fn the_same_hint_twice_is_one_hint(store: SharedStore) {
+    let hint = hint_at(own_moment().0);
+    store.put_due(&hint).await.expect("writable");
+    store.put_due(&hint).await.expect("writable");
+    let found = store.due(hint.due_at, hint.due_at, 1_000).await;
+    let own = found.expect("readable");
+    assert_eq!(own.iter().filter(|found| **found == hint).count(), 1);
+}
+
+async fn a_span_of_hints_has_both_its_ends(store: SharedStore) {
+    let base = own_moment().0;
+    let hints = [0, 1, 2, 3].map(|offset| hint_at(base + offset));
+    for hint in &hints {
+        store.put_due(hint).await.expect("writable");
+    }
+    let found = store
+        .due(Timestamp(base + 1), Timestamp(base + 2), 1_000)
+        .await
+        .expect("readable");
+    let own: Vec<_> = found.iter().filter(|hint| hints.contains(hint)).collect();
+    assert_eq!(own, [&hints[1], &hints[2]]);
+}
+
+async fn due_hints_are_limited_to_the_earliest(store: SharedStore) {
+    let base = own_moment().0;
+    let hints = [0, 1, 2].map(|offset| hint_at(base + offset));
+    for hint in &hints {
+        store.put_due(hint).await.expect("writable");
+    }
+    let found = store
+        .due(Timestamp(base), Timestamp(base + 2), 2)
+        .await
+        .expect("readable");
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0], hints[0]);
+}
+
+/// The opening of `job`, seen ended under `seen`.
+fn reopening(job: Job, seen: Option<(JobStatus, i64)>) -> ReopenJob {
+    ReopenJob {
+        due: due_now(&job.key),
+        job,
+        seen,
+        token: token(),
+    }
+}
+
+async fn a_missing_job_is_opened(store: SharedStore) {
+    let job = Job {
+        fence: 7,
+        ..new_job(job_key(batch_id()))
+    };
+    let reopen = reopening(job.clone(), None);
+    apply(store.as_ref(), &reopen).await;
+    let found = the_job(store.as_ref(), &job.key).await;
+    assert_eq!((found.status, found.fence), (JobStatus::Waiting, 7));
+    let other = reopening(job, None);
+    lose(store.as_ref(), &other).await;
+}
+
+/// A job that ran once and ended, with the fence it ended under.
+async fn ended(store: &dyn Store) -> Job {
+    let submit = submitted(store).await;
+    let holder = holder("runner");
+    apply(store, &claim_job(&submit.job.key, 0, &holder)).await;
+    apply(store, &end_job(&submit.job.key, 1, &holder)).await;
+    the_job(store, &submit.job.key).await
+}
+
+async fn an_ended_job_is_opened_again_under_its_new_fence(store: SharedStore) {
+    let job = ended(store.as_ref()).await;
+    let opened = Job {
+        status: JobStatus::Waiting,
+        archived: false,
+        fence: 5,
+        ..job.clone()
+    };
+    let reopen = reopening(opened, Some((job.status, job.fence)));
+    apply(store.as_ref(), &reopen).await;
+    let found = the_job(store.as_ref(), &job.key).await;
+    assert_eq!((found.status, found.archived), (JobStatus::Waiting, false));
+    assert_eq!((found.fence, found.worker), (5, None));
+    apply(store.as_ref(), &claim_job(&job.key, 5, &holder("next"))).await;
+}
+
+async fn an_opening_that_saw_another_fence_is_lost(store: SharedStore) {
+    let job = ended(store.as_ref()).await;
+    let reopen = reopening(job.clone(), Some((job.status, job.fence + 1)));
+    let found = lose(store.as_ref(), &reopen).await;
+    assert_eq!(found.map(|found| found.status), Some(job.status));
+}
+
+async fn an_opening_sent_twice_is_one(store: SharedStore) {
+    let job = ended(store.as_ref()).await;
+    let opened = Job {
+        status: JobStatus::Waiting,
+        archived: false,
+        fence: 9,
+        ..job.clone()
+    };
+    let reopen = reopening(opened, Some((job.status, job.fence)));
+    apply(store.as_ref(), &reopen).await;
+    apply(store.as_ref(), &reopen).await;
+    assert_eq!(the_job(store.as_ref(), &job.key).await.fence, 9);
+}

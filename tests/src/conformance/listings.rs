@@ -1,0 +1,217 @@
+//! Lists of batches and of jobs.
+
+use std::collections::BTreeSet;
+
+use rand::RngExt;
+use weft_engine::clock::Timestamp;
+use weft_engine::model::{BatchId, BatchStatus};
+use weft_engine::store::{ListBatches, ListJobs, SharedStore};
+
+use super::claims;
+use super::fixture::*;
+
+claims!(
+    batches_come_newest_first,
+    a_span_of_batches_leaves_out_its_end,
+    pages_of_batches_visit_each_once,
+    batches_of_one_moment_are_paged_apart,
+    a_listing_shows_how_the_batch_ended,
+    jobs_are_found_by_type_name_and_uid,
+    jobs_come_in_the_order_of_their_keys,
+    jobs_are_limited,
+    a_uid_that_nobody_has_finds_nothing,
+);
+
+/// A moment of the last days that hardly any other case has.
+fn own_moment() -> i64 {
+    now().0 - rand::rng().random_range(60_000..2 * 86_400_000)
+}
+
+async fn submitted_at(store: &SharedStore, at: i64) -> BatchId {
+    let mut submit = submission();
+    submit.batch.creation_time = Timestamp(at);
+    apply(store.as_ref(), &submit).await;
+    submit.batch.id
+}
+
+fn span(from: i64, to: i64) -> ListBatches {
+    ListBatches {
+        from: Timestamp(from),
+        to: Timestamp(to),
+        before: None,
+        limit: 1_000,
+    }
+}
+
+async fn ids_of(store: &SharedStore, list: &ListBatches) -> Vec<BatchId> {
+    let page = store.batches(list).await.expect("readable");
+    page.listings.iter().map(|listing| listing.id).collect()
+}
+
+async fn batches_come_newest_first(store: SharedStore) {
+    let base = own_moment();
+    let mut own = Vec::new();
+    for offset in [1, 3, 0, 2] {
+        own.push((offset, submitted_at(&store, base + offset).await));
+    }
+    own.sort_by_key(|(offset, _)| std::cmp::Reverse(*offset));
+    let expected: Vec<_> = own.into_iter().map(|(_, id)| id).collect();
+    let mut found = ids_of(&store, &span(base, base + 10)).await;
+    found.retain(|id| expected.contains(id));
+    assert_eq!(found, expected);
+}
+
+async fn a_span_of_batches_leaves_out_its_end(store: SharedStore) {
+    let base = own_moment();
+    let mut own = Vec::new();
+    for offset in 0..3 {
+        own.push(submitted_at(&store, base + offset).await);
+    }
+    let mut found = ids_of(&store, &span(base + 1, base + 2)).await;
+    found.retain(|id| own.contains(id));
+    assert_eq!(found, [own[1]]);
+}
+
+async fn visit_by_pages(store: &SharedStore, from: i64, to: i64, limit: usize) -> Vec<BatchId> {
+    let mut list = ListBatches {
+        limit,
+        ..span(from, to)
+    };
+    let mut visited = Vec::new();
+    loop {
+        let page = store.batches(&list).await.expect("readable");
+        assert!(page.listings.len() <= limit);
+        visited.extend(page.listings.iter().map(|listing| listing.id));
+        match page.listings.last() {
+            Some(last) if page.more => list.before = Some((last.creation_time, last.id)),
+            _ => return visited,
+        }
+    }
+}
+
+async fn pages_of_batches_visit_each_once(store: SharedStore) {
+    // Over midnight: a store may keep the directory by day.
+    let midnight = now().0 / 86_400_000 * 86_400_000;
+    let base = midnight - rand::rng().random_range(10_000..20_000_000);
+    let mut own = BTreeSet::new();
+    for number in 0..7 {
+        let at = match number % 2 {
+            0 => base + number,
+            _ => midnight + number,
+        };
+        own.insert(submitted_at(&store, at).await);
+    }
+    let mut visited = visit_by_pages(&store, base, midnight + 10, 2).await;
+    visited.retain(|id| own.contains(id));
+    assert_eq!(visited.len(), own.len());
+    assert_eq!(visited.into_iter().collect::<BTreeSet<_>>(), own);
+}
+
+async fn batches_of_one_moment_are_paged_apart(store: SharedStore) {
+    let base = own_moment();
+    let mut own = BTreeSet::new();
+    for _ in 0..5 {
+        own.insert(submitted_at(&store, base).await);
+    }
+    let mut visited = visit_by_pages(&store, base, base + 1, 2).await;
+    visited.retain(|id| own.contains(id));
+    assert_eq!(visited.len(), own.len());
+    assert_eq!(visited.into_iter().collect::<BTreeSet<_>>(), own);
+}
+
+async fn a_listing_shows_how_the_batch_ended(store: SharedStore) {
+    let owned = Owned::in_progress(store.as_ref()).await;
+    let finish = owned.finish();
+    apply(store.as_ref(), &finish).await;
+    let created = owned.submit.batch.creation_time.0;
+    let page = store
+        .batches(&span(created, created + 1))
+        .await
+        .expect("readable");
+    let listing = page
+        .listings
+        .iter()
+        .find(|listing| listing.id == owned.id)
+        .expect("the batch is listed");
+    assert_eq!(listing.status, BatchStatus::Done);
+    assert_eq!(listing.end_time, finish.batch.to.end_time);
+    assert_eq!(listing.failed, 7);
+    assert!(!listing.command.is_empty());
+    assert!(owned.submit.batch.command.starts_with(&listing.command));
+}
+
+async fn jobs_are_found_by_type_name_and_uid(store: SharedStore) {
+    let submit = submitted(store.as_ref()).await;
+    let key = &submit.job.key;
+    let exact = ListJobs {
+        job_type: Some(key.job_type.clone()),
+        name: Some(key.name.clone()),
+        uid: Some(key.uid.clone()),
+        limit: 10,
+    };
+    let found = store.jobs(&exact).await.expect("readable");
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].key, *key);
+    let mut by_name = submission();
+    by_name.job.key.name = own_text("BATCH");
+    apply(store.as_ref(), &by_name).await;
+    let named = ListJobs {
+        job_type: Some(key.job_type.clone()),
+        name: Some(by_name.job.key.name.clone()),
+        uid: None,
+        limit: 10,
+    };
+    let found = store.jobs(&named).await.expect("readable");
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].key, by_name.job.key);
+}
+
+/// Five jobs under one name of their own; answers the list that finds them and their uids in order.
+async fn five_jobs(store: &SharedStore) -> (ListJobs, Vec<String>) {
+    let name = own_text("BATCH");
+    let mut uids = Vec::new();
+    let mut list = ListJobs {
+        name: Some(name.clone()),
+        limit: 100,
+        ..ListJobs::default()
+    };
+    for uid in ["c", "a", "e", "B", "d"] {
+        let mut submit = submission();
+        submit.job.key.name.clone_from(&name);
+        submit.job.key.uid = uid.to_owned();
+        apply(store.as_ref(), &submit).await;
+        list.job_type = Some(submit.job.key.job_type);
+        uids.push(uid.to_owned());
+    }
+    uids.sort();
+    (list, uids)
+}
+
+async fn jobs_come_in_the_order_of_their_keys(store: SharedStore) {
+    let (list, uids) = five_jobs(&store).await;
+    let found = store.jobs(&list).await.expect("readable");
+    let found: Vec<_> = found.into_iter().map(|job| job.key.uid).collect();
+    assert_eq!(found, uids);
+}
+
+async fn jobs_are_limited(store: SharedStore) {
+    let (list, uids) = five_jobs(&store).await;
+    let found = store.jobs(&ListJobs { limit: 2, ..list }).await;
+    let found: Vec<_> = found
+        .expect("readable")
+        .into_iter()
+        .map(|job| job.key.uid)
+        .collect();
+    assert_eq!(found, uids[..2]);
+}
+
+async fn a_uid_that_nobody_has_finds_nothing(store: SharedStore) {
+    let key = job_key(batch_id());
+    let list = ListJobs {
+        job_type: Some(key.job_type),
+        name: Some(key.name),
+        uid: Some(key.uid),
+        limit: 10,
+    };
+    assert!(store.jobs(&list).await.expect("readable").is_empty());
+}

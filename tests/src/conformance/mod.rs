@@ -1,0 +1,138 @@
+//! One suite for every store: a list of named cases, each a claim about the `Store` trait.
+//!
+//! A case gets a store that others may have used, even at the same time, so it makes up its own ids and
+//! never assumes an empty store. It settles every compare-and-set as the engine does, so a store may answer
+//! Unknown wherever it likes.
+
+mod batches;
+mod chunks;
+mod deployment;
+mod fixture;
+mod flush;
+mod instances;
+mod jobs;
+mod limits;
+mod listings;
+mod nodes;
+mod tokens;
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use weft_engine::store::{SharedStore, SubmitBatch};
+
+/// A case that is not through by then hangs.
+const LONGEST_CASE: Duration = Duration::from_secs(180);
+
+/// One claim.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// The claim.
+    pub name: &'static str,
+    /// Panics where the claim does not hold.
+    pub run: fn(SharedStore) -> BoxFuture<'static, ()>,
+}
+
+/// Gives each case a store.
+#[async_trait]
+pub trait Harness: Send + Sync {
+    /// A store with a schema: a fresh one, or a shared one.
+    async fn store(&self) -> anyhow::Result<SharedStore>;
+}
+
+/// Lists cases by the names of their functions.
+macro_rules! claims {
+    ($($name:ident),* $(,)?) => {
+        pub(super) const CASES: &[crate::conformance::Case] = &[$(crate::conformance::Case {
+            name: stringify!($name),
+            run: |store| Box::pin($name(store)),
+        }),*];
+    };
+}
+use claims;
+
+/// Every case, theme by theme.
+pub fn cases() -> impl Iterator<Item = Case> {
+    [
+        jobs::CASES,
+        batches::CASES,
+        listings::CASES,
+        chunks::CASES,
+        flush::CASES,
+        tokens::CASES,
+        nodes::CASES,
+        instances::CASES,
+        deployment::CASES,
+        limits::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}
+
+/// A submission of a batch of its own, for tests beside the suite.
+pub fn submission() -> SubmitBatch {
+    fixture::submission()
+}
+
+/// Runs every case, one after the other, and answers how many there are.
+///
+/// With `WEFT_REPORT_DIR` set, the number goes to `conformance-<store>.txt` there. With `WEFT_CASE` set,
+/// only cases whose name contains it are run.
+///
+/// # Panics
+/// With the list of the cases that failed.
+pub async fn run_suite(store_name: &str, harness: &dyn Harness) -> usize {
+    let only = std::env::var("WEFT_CASE").unwrap_or_default();
+    let mut count = 0;
+    let mut failures = Vec::new();
+    for case in cases().filter(|case| case.name.contains(&only)) {
+        count += 1;
+        if let Err(reason) = run_case(case, harness).await {
+            eprintln!("{store_name}: {} FAILED: {reason}", case.name);
+            failures.push(case.name);
+        }
+    }
+    eprintln!(
+        "{store_name}: {} of {count} conformance cases hold",
+        count - failures.len()
+    );
+    if let Some(folder) = std::env::var_os("WEFT_REPORT_DIR") {
+        let file = std::path::Path::new(&folder).join(format!("conformance-{store_name}.txt"));
+        std::fs::write(&file, format!("{count}\n")).expect("the report folder can be written");
+    }
+    assert!(
+        failures.is_empty(),
+        "{store_name} does not conform: {}",
+        failures.join(", ")
+    );
+    count
+}
+
+async fn run_case(case: Case, harness: &dyn Harness) -> Result<(), String> {
+    let store = harness
+        .store()
+        .await
+        .map_err(|error| format!("no store: {error:#}"))?;
+    let outcome = tokio::time::timeout(
+        LONGEST_CASE,
+        AssertUnwindSafe((case.run)(store)).catch_unwind(),
+    )
+    .await;
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(panic)) => Err(text_of(panic.as_ref())),
+        Err(_) => Err(format!("not through after {LONGEST_CASE:?}")),
+    }
+}
+
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "a panic without text".to_owned())
+}

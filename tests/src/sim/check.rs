@@ -1,0 +1,259 @@
+//! What must hold once everything is quiet, seen from outside: the tables and the effects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weft_engine::model::{Batch, BatchId, BatchStatus, ChunkState, EntityStatus, JobStatus};
+use weft_engine::scheduler::job_key_of;
+
+use super::cluster::{Cluster, Submitted};
+use super::scenario::Scenario;
+use super::script::{Effect, Script};
+use super::store::Tables;
+
+/// Everything that does not hold.
+pub fn all(cluster: &Cluster, scenario: &Scenario) -> Vec<String> {
+    let mut violations = Vec::new();
+    let submitted = cluster.submitted();
+    let effects = cluster.effects.all();
+    let inner = cluster.store.inner();
+    violations.extend(inner.watch.violations().iter().cloned());
+    let tables = &inner.tables;
+    for (id, submitted) in &submitted {
+        let script = cluster.scripts.of(&submitted.spec);
+        let script = script.expect("every batch has a script");
+        match tables.batches.get(id) {
+            Some(row) => {
+                let batch = row.peek();
+                check_end(batch, submitted, &script, &mut violations);
+                check_records(batch, tables, &script, &effects, &mut violations);
+                check_job(batch, tables, &mut violations);
+            }
+            None if submitted.acknowledged => {
+                violations.push(format!("I12: batch {id} was acknowledged and is gone"));
+            }
+            None => (),
+        }
+    }
+    let lives = u64::try_from(inner.lives()).unwrap_or(u64::MAX);
+    drop(inner);
+    check_effects(cluster, scenario, lives, &mut violations);
+    if scenario.is_calm() {
+        check_cost(cluster, &mut violations);
+    }
+    violations
+}
+
+fn check_end(batch: &Batch, submitted: &Submitted, script: &Script, violations: &mut Vec<String>) {
+    let id = batch.id;
+    let status = batch.status;
+    let expected: &[BatchStatus] = match (script.fails, submitted.cancelled) {
+        (false, false) => &[BatchStatus::Done],
+        (false, true) => &[BatchStatus::Done, BatchStatus::Cancelled],
+        (true, false) => &[BatchStatus::Failed],
+        (true, true) => &[BatchStatus::Failed, BatchStatus::Cancelled],
+    };
+    if status.is_final() && !expected.contains(&status) {
+        violations.push(format!(
+            "I5: batch {id} ended {status} ({:?}), expected {expected:?}",
+            batch.error
+        ));
+    }
+    if status.is_final() && batch.holder().is_some() {
+        violations.push(format!("batch {id} has ended and still has an owner"));
+    }
+}
+
+fn check_records(
+    batch: &Batch,
+    tables: &Tables,
+    script: &Script,
+    effects: &[Effect],
+    violations: &mut Vec<String>,
+) {
+    let id = batch.id;
+    let ids = script.ids();
+    let begun: BTreeSet<(&str, i64)> = effects
+        .iter()
+        .filter(|effect| effect.batch == id)
+        .map(|effect| (effect.id.as_str(), effect.fence))
+        .collect();
+    let mut recorded = BTreeSet::new();
+    let (mut counted, mut succeeded, mut failed) = (0, 0, 0);
+    for ((_, number), row) in tables.chunks.range((id, 0)..(id, i64::MAX)) {
+        let chunk = row.peek();
+        counted += chunk.head.ok + chunk.head.failed;
+        if batch.status == BatchStatus::Done
+            && !matches!(chunk.head.state, ChunkState::Done | ChunkState::Void)
+        {
+            violations.push(format!(
+                "I3: batch {id} is DONE, chunk {number} is {}",
+                chunk.head.state
+            ));
+        }
+        for record in chunk.rows.values() {
+            if !recorded.insert(record.id.clone()) {
+                violations.push(format!("I1: {} of batch {id} has two records", record.id));
+            }
+            let fails = script.fails_for(&record.id);
+            let right = match record.status {
+                EntityStatus::Completed => !fails,
+                EntityStatus::Failed => fails,
+                EntityStatus::Waiting => false,
+            };
+            if !right || !ids.contains(record.id.as_str()) {
+                violations.push(format!(
+                    "I1: {} is recorded as {}",
+                    record.id, record.status
+                ));
+            }
+            if !begun.contains(&(record.id.as_str(), record.fence)) {
+                violations.push(format!(
+                    "I1: {} was recorded under fence {} without an effect",
+                    record.id, record.fence
+                ));
+            }
+            match record.status {
+                EntityStatus::Failed => failed += 1,
+                EntityStatus::Completed | EntityStatus::Waiting => succeeded += 1,
+            }
+        }
+    }
+    if batch.status.is_final()
+        && let Some(statistics) = &batch.statistics
+    {
+        let total = statistics.total();
+        if (total.succeeded, total.failed) != (succeeded, failed) {
+            violations.push(format!(
+                "I3: batch {id} ({}) says {}/{}, its records {succeeded}/{failed}",
+                batch.status, total.succeeded, total.failed
+            ));
+        }
+    }
+    if batch.status == BatchStatus::Done {
+        let expected = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+        let exact = batch.total_entities == Some(expected) && counted == expected;
+        if !exact || recorded.len() != ids.len() {
+            violations.push(format!(
+                "I3: batch {id} is DONE with total {:?}, counts {counted}, {} records, {expected} ids",
+                batch.total_entities,
+                recorded.len()
+            ));
+        }
+    }
+}
+
+fn check_job(batch: &Batch, tables: &Tables, violations: &mut Vec<String>) {
+    let key = job_key_of(batch);
+    let Some(job) = tables.jobs.get(&key).map(|row| row.peek()) else {
+        violations.push(format!("I12: batch {} has no job", batch.id));
+        return;
+    };
+    let fits = match batch.status {
+        BatchStatus::Done => job.status == JobStatus::Processed,
+        BatchStatus::Failed => job.status == JobStatus::Failed,
+        BatchStatus::Cancelled => job.status == JobStatus::Terminated,
+        _ => true,
+    };
+    if !fits {
+        violations.push(format!(
+            "I5: batch {} is {}, its job {} ({:?})",
+            batch.id, batch.status, job.status, job.error
+        ));
+    }
+    let runs = tables.runs.keys().filter(|(of, _, _)| *of == key).count();
+    if job.status.is_ended() && runs == 0 {
+        violations.push(format!("the job of batch {} has no run", batch.id));
+    }
+}
+
+/// Effects beyond the first of each entity.
+pub fn extra_effects(cluster: &Cluster) -> u64 {
+    let mut seen: BTreeMap<(BatchId, String), u64> = BTreeMap::new();
+    for effect in cluster.effects.all() {
+        *seen.entry((effect.batch, effect.id)).or_default() += 1;
+    }
+    seen.values().map(|count| count - 1).sum()
+}
+
+/// I11: what ran again was lost by somebody who was disturbed, at most what he had in hand.
+fn check_effects(cluster: &Cluster, scenario: &Scenario, lives: u64, violations: &mut Vec<String>) {
+    let events = scenario.events.iter();
+    let events = events.filter(|(_, event)| event.disturbs()).count();
+    // A life more than processes is one that fenced itself.
+    let fenced = lives.saturating_sub(cluster.processes());
+    let ambushed = cluster.store.inner().ambushed;
+    let disturbances = u64::try_from(events).unwrap_or(u64::MAX) + fenced + ambushed;
+    let in_hand = scenario
+        .nodes
+        .iter()
+        .map(|(config, _)| config.max_workers_per_node * config.max_chunk_size.max(32))
+        .max()
+        .unwrap_or(0);
+    let allowed = disturbances * u64::try_from(in_hand).unwrap_or(u64::MAX);
+    let extra = extra_effects(cluster);
+    if extra > allowed {
+        violations.push(format!(
+            "I11: {extra} entities ran again, {disturbances} disturbances allow {allowed}"
+        ));
+    }
+}
+
+/// Without faults a batch costs at most 12 compare-and-sets and 8 for each chunk.
+fn check_cost(cluster: &Cluster, violations: &mut Vec<String>) {
+    let sent: u64 = cluster.names().iter().fold(0, |sum, name| {
+        let process = cluster.process(name).expect("nobody was stopped");
+        use weft_engine::store::Store;
+        sum + process.store.statistics().compare_and_set_total()
+    });
+    let inner = cluster.store.inner();
+    let batches = inner.tables.batches.len() as u64;
+    let chunks = inner.tables.chunks.len() as u64;
+    let seconds = cluster
+        .effects
+        .all()
+        .last()
+        .map_or(0, |last| last.at / 1_000);
+    let allowed = 12 * batches + 8 * chunks + batches * seconds / 10;
+    if sent > allowed {
+        violations.push(format!(
+            "cost: {sent} compare-and-sets for {batches} batches with {chunks} chunks, {allowed} are allowed"
+        ));
+    }
+}
+
+/// I12: what has not ended though nothing goes wrong any more.
+pub fn what_hangs(cluster: &Cluster) -> String {
+    let inner = cluster.store.inner();
+    let mut hanging = Vec::new();
+    for row in inner.tables.batches.values() {
+        let batch = row.peek();
+        if !batch.status.is_final() {
+            let chunks: Vec<String> = inner
+                .tables
+                .chunks
+                .range((batch.id, 0)..(batch.id, i64::MAX))
+                .filter(|(_, row)| {
+                    !matches!(row.peek().head.state, ChunkState::Done | ChunkState::Void)
+                })
+                .map(|((_, number), row)| {
+                    let head = &row.peek().head;
+                    format!("{number} {} {:?}", head.state, head.holder)
+                })
+                .collect();
+            hanging.push(format!(
+                "batch {} {} owned by {:?} fence {} desired {} chunks {} open: {chunks:?}",
+                batch.id, batch.status, batch.owner_node, batch.fence, batch.desired, batch.chunks
+            ));
+        }
+    }
+    for row in inner.tables.jobs.values() {
+        let job = row.peek();
+        if !job.status.is_ended() {
+            hanging.push(format!(
+                "job {} {} by {:?} fence {} next {:?} {:?}",
+                job.key.uid, job.status, job.worker, job.fence, job.next_run, job.error
+            ));
+        }
+    }
+    format!("I12: hangs: {}", hanging.join("; "))
+}

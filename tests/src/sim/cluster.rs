@@ -1,0 +1,420 @@
+//! Nodes, a store and clients in one simulated world.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use uuid::Uuid;
+use weft_engine::clock::Clock;
+use weft_engine::ids::Ids;
+use weft_engine::model::{
+    Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, DueHint, Job, JobDesired, JobStatus,
+    NodeId, RetryPolicy,
+};
+use weft_engine::node::{Context, Node, NodeConfig, NodeHandle, Trust, Wake};
+use weft_engine::scheduler::job_key_of;
+use weft_engine::store::{RequestBatch, Settled, Store, SubmitBatch, settle};
+
+use super::control::{Control, SimClock};
+use super::script::{Effects, Script, ScriptFactory, Scripts};
+use super::store::{CLIENT, SimHandle, SimStore};
+
+/// How patient a client is.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The world of one seed.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The store that all share.
+    pub store: SimStore,
+    /// What batches work on.
+    pub scripts: Scripts,
+    /// What they did outside.
+    pub effects: Effects,
+    seed: u64,
+    nodes: BTreeMap<String, Member>,
+    processes: u64,
+    submitted: Arc<Mutex<BTreeMap<BatchId, Submitted>>>,
+    batches: u128,
+}
+
+#[derive(Debug)]
+struct Member {
+    config: NodeConfig,
+    skew_ms: i64,
+    process: Option<Process>,
+}
+
+/// One process of a node.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// What holds it.
+    pub handle: NodeHandle,
+    /// What is done to it.
+    pub control: Arc<Control>,
+    /// Its own view of the store, with its counts.
+    pub store: Arc<SimHandle>,
+}
+
+/// A batch that a client asked for.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    /// What was asked for.
+    pub spec: BatchSpec,
+    /// The client was told that it stands.
+    pub acknowledged: bool,
+    /// The client asked for its end.
+    pub cancelled: bool,
+}
+
+impl Cluster {
+    /// A world without nodes; simulated time zero is now.
+    pub fn new(seed: u64, keep_lines: bool) -> Self {
+        Self {
+            store: SimStore::new(seed, keep_lines),
+            scripts: Scripts::default(),
+            effects: Effects::default(),
+            seed,
+            nodes: BTreeMap::new(),
+            processes: 0,
+            submitted: Arc::default(),
+            batches: 0,
+        }
+    }
+
+    /// A configuration that makes things happen soon: `T_dead` is 2.5 s.
+    pub fn quick_config(name: &str) -> NodeConfig {
+        NodeConfig {
+            heartbeat_interval: Duration::from_millis(500),
+            heartbeat_miss: 5,
+            poll_interval: Duration::from_millis(250),
+            max_workers_per_node: 4,
+            max_chunk_size: 16,
+            cancel_grace: Duration::from_secs(2),
+            drain_grace: Duration::from_secs(5),
+            reconcile_interval: Duration::from_secs(30),
+            dc: "DC1".to_owned(),
+            effective_ip: format!("10.0.0.{}", name.trim_start_matches('n')),
+            ips: Vec::new(),
+            ..NodeConfig::with_defaults(NodeId(name.to_owned()), PathBuf::from("/nonexistent"))
+        }
+    }
+
+    /// A node that can be started.
+    pub fn add(&mut self, config: NodeConfig, skew_ms: i64) {
+        let member = Member {
+            skew_ms,
+            process: None,
+            config: config.clone(),
+        };
+        self.nodes.insert(config.guid.0, member);
+    }
+
+    /// Nodes `n1`, `n2`, … with the quick configuration, started.
+    pub fn start_quick(&mut self, count: usize) {
+        for number in 1..=count {
+            let name = format!("n{number}");
+            self.add(Self::quick_config(&name), 0);
+            self.start(&name);
+        }
+    }
+
+    /// The names of the nodes.
+    pub fn names(&self) -> Vec<String> {
+        self.nodes.keys().cloned().collect()
+    }
+
+    /// Starts a process of the node.
+    pub fn start(&mut self, name: &str) -> Process {
+        self.processes += 1;
+        let number = self.processes;
+        let member = self.nodes.get_mut(name).expect("a node that was added");
+        let control = Control::new(self.store.started());
+        let store = self.store.handle(name, Arc::clone(&control));
+        let factory = ScriptFactory {
+            scripts: self.scripts.clone(),
+            effects: self.effects.clone(),
+            control: Arc::clone(&control),
+            process: format!("{name}.{number}"),
+            store: self.store.clone(),
+        };
+        let context = Context::new(
+            store.clone(),
+            SimClock::new(Arc::clone(&control), member.skew_ms),
+            Ids::seeded(self.seed.wrapping_mul(1_000).wrapping_add(number)),
+            member.config.clone(),
+            Arc::new(factory),
+            Wake::default(),
+        );
+        let process = Process {
+            handle: Node::start(Arc::new(context)),
+            control,
+            store,
+        };
+        process.control.holds(process.handle.clone());
+        member.process = Some(process.clone());
+        self.note(name, "start");
+        process
+    }
+
+    /// The process of the node, if it has one.
+    pub fn process(&self, name: &str) -> Option<&Process> {
+        self.nodes.get(name)?.process.as_ref()
+    }
+
+    /// How many processes were started.
+    pub fn processes(&self) -> u64 {
+        self.processes
+    }
+
+    /// Ends the node's process as kill -9 does.
+    pub fn kill(&mut self, name: &str) {
+        let process = self
+            .nodes
+            .get_mut(name)
+            .and_then(|member| member.process.take());
+        if let Some(process) = process {
+            process.control.die();
+            self.note(name, "kill");
+        }
+    }
+
+    /// The node's process, which has ended by itself, is forgotten. Answers whether it had.
+    pub fn reap(&mut self, name: &str) -> bool {
+        let Some(member) = self.nodes.get_mut(name) else {
+            return false;
+        };
+        let ended = member.process.as_ref().is_some_and(|process| {
+            process.handle.not_ready().as_deref() == Some("the node has ended")
+        });
+        if ended {
+            member.process = None;
+        }
+        ended
+    }
+
+    /// Writes something into the trace.
+    pub fn note(&self, who: &str, what: &str) {
+        let now = self.store.now();
+        self.store.inner().trace.note(now, who, what, "");
+    }
+
+    /// A batch of this script, as a client would submit it.
+    pub fn spec(&self, script: Script) -> BatchSpec {
+        BatchSpec {
+            logical_unit: "AUTODATA_DELTA".to_owned(),
+            source: self.scripts.add(script),
+            fabric_command: "simulate AUTODATA_DELTA.?".to_owned(),
+            affinity: Vec::new(),
+            job_affinity: Vec::new(),
+            asynchronous: true,
+            generate_entities_first: false,
+            allow_multiple: true,
+            max_nodes: None,
+            max_workers_per_node: None,
+            estimated_entities: None,
+            retry: RetryPolicy::default(),
+            entity_timeout_ms: None,
+            session_scope: BTreeMap::new(),
+            project: None,
+        }
+    }
+
+    /// A client submits a batch in the background; the answer is its id.
+    pub fn submit(&mut self, spec: BatchSpec) -> BatchId {
+        self.batches += 1;
+        let number = self.batches;
+        let id = BatchId(Uuid::from_u128(
+            (u128::from(self.seed) << 64) | (number << 96) | number,
+        ));
+        let (client, clock, ids) = self.client(number);
+        let submit = submission(id, spec.clone(), clock.as_ref(), &ids);
+        let submitted = Submitted {
+            spec,
+            acknowledged: false,
+            cancelled: false,
+        };
+        self.lock().insert(id, submitted);
+        let all = Arc::clone(&self.submitted);
+        tokio::spawn(async move {
+            let trust = Trust::for_duration(clock, PATIENCE);
+            let settled = settle(client.as_ref(), &ids, &trust, &submit).await;
+            if matches!(settled, Ok(Settled::Applied))
+                && let Some(submitted) = all
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_mut(&id)
+            {
+                submitted.acknowledged = true;
+            }
+        });
+        id
+    }
+
+    /// A client asks for the end of a batch, in the background.
+    pub fn cancel(&mut self, id: BatchId) {
+        if let Some(submitted) = self.lock().get_mut(&id) {
+            submitted.cancelled = true;
+        }
+        let (client, clock, ids) = self.client(u128::from(self.store.now()) + 1_000);
+        tokio::spawn(async move {
+            let trust = Trust::for_duration(clock.clone(), PATIENCE);
+            loop {
+                let freshness = weft_engine::store::Freshness::Serial;
+                let row = match client.batch(id, freshness).await {
+                    Ok(Some(row)) => row,
+                    Ok(None) => return,
+                    Err(_) if trust.wait(Duration::from_millis(200)).await => continue,
+                    Err(_) => return,
+                };
+                if row.status.is_final() || row.desired == BatchDesired::Cancel {
+                    return;
+                }
+                let request = RequestBatch {
+                    id,
+                    desired: BatchDesired::Cancel,
+                    seq: row.desired_seq + 1,
+                    allowed: BatchStatus::ALL
+                        .iter()
+                        .copied()
+                        .filter(|status| !status.is_final())
+                        .collect(),
+                    due: DueHint {
+                        due_at: clock.now(),
+                        key: job_key_of(&row),
+                    },
+                    token: ids.token(),
+                };
+                match settle(client.as_ref(), &ids, &trust, &request).await {
+                    Ok(Settled::Lost(_)) => (),
+                    Ok(Settled::Applied | Settled::StillUnknown) | Err(_) => return,
+                }
+            }
+        });
+    }
+
+    fn client(&self, number: u128) -> (Arc<SimHandle>, Arc<SimClock>, Ids) {
+        let control = Control::new(self.store.started());
+        let store = self.store.handle(CLIENT, Arc::clone(&control));
+        let number = u64::try_from(number).unwrap_or(u64::MAX);
+        let ids = Ids::seeded(!self.seed.wrapping_mul(1_000).wrapping_add(number));
+        (store, SimClock::new(control, 0), ids)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<BatchId, Submitted>> {
+        self.submitted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What clients asked for.
+    pub fn submitted(&self) -> BTreeMap<BatchId, Submitted> {
+        self.lock().clone()
+    }
+
+    /// The batch as it stands.
+    pub fn batch(&self, id: BatchId) -> Option<Batch> {
+        let inner = self.store.inner();
+        inner.tables.batches.get(&id).map(|row| row.peek().clone())
+    }
+
+    /// Waits until `reached`, for so long at most; answers whether it was reached.
+    pub async fn wait(&self, limit: Duration, mut reached: impl FnMut(&Self) -> bool) -> bool {
+        let began = tokio::time::Instant::now();
+        while !reached(self) {
+            if began.elapsed() >= limit {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        true
+    }
+
+    /// Waits until the batch has ended.
+    pub async fn wait_for_end(&self, id: BatchId, limit: Duration) -> Option<BatchStatus> {
+        let ended = |cluster: &Self| {
+            let batch = cluster.batch(id);
+            batch.is_some_and(|batch| batch.status.is_final())
+        };
+        self.wait(limit, ended).await;
+        self.batch(id).map(|batch| batch.status)
+    }
+
+    /// Every batch and every job has ended, and nothing is under way.
+    pub fn is_quiet(&self) -> bool {
+        let submitted = self.submitted();
+        let inner = self.store.inner();
+        let tables = &inner.tables;
+        let stands = |(id, submitted): (&BatchId, &Submitted)| {
+            !submitted.acknowledged || tables.batches.contains_key(id)
+        };
+        submitted.iter().all(stands)
+            && tables
+                .batches
+                .values()
+                .all(|row| row.peek().status.is_final())
+            && tables.jobs.values().all(|row| row.peek().status.is_ended())
+    }
+}
+
+fn submission(id: BatchId, spec: BatchSpec, clock: &dyn Clock, ids: &Ids) -> SubmitBatch {
+    let now = clock.now();
+    let batch = Batch {
+        id,
+        status: BatchStatus::WaitingForJob,
+        arguments: "{}".to_owned(),
+        command: format!("BATCH {} …", spec.logical_unit),
+        spec,
+        creation_time: now,
+        start_time: None,
+        end_time: None,
+        error: None,
+        extra_stats: None,
+        statistics: None,
+        owner: "admin".to_owned(),
+        total_entities: None,
+        duplicates: 0,
+        execution_id: ids.uuid().to_string(),
+        fence: 0,
+        owner_node: None,
+        owner_incarnation: None,
+        op_token: None,
+        desired: BatchDesired::Run,
+        desired_seq: 0,
+        desired_token: None,
+        chunks: 0,
+        stats_seq: 0,
+        notes: None,
+    };
+    let key = job_key_of(&batch);
+    let job = Job {
+        key: key.clone(),
+        status: JobStatus::Waiting,
+        affinity: batch.spec.job_affinity.clone(),
+        archived: false,
+        arguments: "{}".to_owned(),
+        creation_time: now,
+        start_time: None,
+        end_time: None,
+        error: None,
+        execution_interval: None,
+        output: None,
+        tries: 0,
+        worker: None,
+        owner_incarnation: None,
+        next_run: None,
+        fence: 0,
+        op_token: None,
+        desired: JobDesired::Run,
+        desired_seq: 0,
+        desired_token: None,
+        notes: None,
+    };
+    SubmitBatch {
+        batch,
+        job,
+        due: DueHint { due_at: now, key },
+        token: ids.token(),
+    }
+}

@@ -1,0 +1,134 @@
+//! What a simulation does to one process: freeze it, cut it off, end it; and the clock it has.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use weft_engine::clock::{Clock, Timestamp};
+use weft_engine::node::NodeHandle;
+
+/// The wall clock at simulated time zero.
+pub const BASE: Timestamp = Timestamp(1_760_000_000_000);
+/// The monotonic clock at simulated time zero: some machine that has been up for a while.
+const UPTIME: Duration = Duration::from_secs(5_000);
+
+/// Controls one process.
+///
+/// A frozen process is an approximation of SIGSTOP: its store calls and its entities stand still and its
+/// clocks show the moment of the freeze, while its timers go on. On thaw its clocks jump, and calls that had
+/// begun before go out first, as from a process that wakes up in the middle of what it did.
+#[derive(Debug)]
+pub struct Control {
+    started: Instant,
+    // A watch channel wakes its waiters in an order that no seed reaches; this wakes them in turn.
+    thawed: Notify,
+    frozen_at: Mutex<Option<Duration>>,
+    cut: AtomicBool,
+    dead: AtomicBool,
+    handle: OnceLock<NodeHandle>,
+}
+
+impl Control {
+    /// A process that runs; `started` is simulated time zero.
+    pub fn new(started: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            started,
+            thawed: Notify::new(),
+            frozen_at: Mutex::new(None),
+            cut: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
+            handle: OnceLock::new(),
+        })
+    }
+
+    /// Stops it, as SIGSTOP does.
+    pub fn freeze(&self) {
+        *self.lock() = Some(self.started.elapsed());
+    }
+
+    /// Lets it go on, as SIGCONT does.
+    pub fn thaw(&self) {
+        *self.lock() = None;
+        self.thawed.notify_waiters();
+    }
+
+    /// Cuts it off from the store, or joins it again.
+    pub fn set_cut(&self, cut: bool) {
+        self.cut.store(cut, Ordering::Release);
+    }
+
+    /// It cannot reach the store.
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
+    /// The node that runs in it.
+    pub fn holds(&self, handle: NodeHandle) {
+        // A process is given its node once.
+        let _ = self.handle.set(handle);
+    }
+
+    /// Ends it as kill -9 does: nothing of it happens any more.
+    pub fn die(&self) {
+        self.dead.store(true, Ordering::Release);
+        if let Some(handle) = self.handle.get() {
+            handle.kill();
+        }
+    }
+
+    /// It has ended.
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+
+    /// Resolves when the process may do something: at once, after a thaw, or never.
+    pub async fn running(&self) {
+        loop {
+            let thawed = self.thawed.notified();
+            if self.is_dead() {
+                std::future::pending::<()>().await;
+            }
+            if self.lock().is_none() {
+                return;
+            }
+            thawed.await;
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        let frozen_at = *self.lock();
+        frozen_at.unwrap_or_else(|| self.started.elapsed())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Duration>> {
+        self.frozen_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The clocks of one process: simulated time, seen through its skew and its freezes.
+#[derive(Debug)]
+pub struct SimClock {
+    control: Arc<Control>,
+    skew_ms: i64,
+}
+
+impl SimClock {
+    /// The clocks of the process, with a wall clock that is off by so much.
+    pub fn new(control: Arc<Control>, skew_ms: i64) -> Arc<Self> {
+        Arc::new(Self { control, skew_ms })
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(BASE.0 + self.skew_ms).plus(self.control.elapsed())
+    }
+
+    fn monotonic(&self) -> Duration {
+        UPTIME + self.control.elapsed()
+    }
+}

@@ -1,0 +1,249 @@
+//! What happens in the world of one seed, drawn before it begins.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use weft_engine::node::NodeConfig;
+
+use super::cluster::Cluster;
+use super::script::Script;
+use super::store::FaultPlan;
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The nodes, with how far their wall clocks are off.
+    pub nodes: Vec<(NodeConfig, i64)>,
+    /// The batches.
+    pub batches: Vec<Planned>,
+    /// How calls fail until it gets calm.
+    pub faults: FaultPlan,
+    /// What is done to nodes and store, by simulated millisecond.
+    pub events: Vec<(u64, Event)>,
+    /// The senders of these compare-and-sets die in the middle of them.
+    pub ambushes: BTreeSet<u64>,
+    /// Dies half way and never comes back.
+    pub lost: Option<String>,
+    /// When all faults end, in simulated milliseconds.
+    pub calm_at: u64,
+}
+
+/// A batch to come.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// When it is submitted.
+    pub at: u64,
+    /// What it works on.
+    pub script: Script,
+    /// GENERATE_ENTITIES_FIRST.
+    pub generate_first: bool,
+    /// MAX_NODES.
+    pub max_nodes: Option<i64>,
+    /// MAX_WORKERS_PER_NODE.
+    pub max_workers: Option<i64>,
+    /// JOB_AFFINITY.
+    pub job_affinity: Vec<String>,
+    /// How long after its submission it is cancelled.
+    pub cancel_after: Option<u64>,
+}
+
+/// Something done from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// kill -9.
+    Kill(String),
+    /// SIGTERM.
+    Drain(String),
+    /// A process of the node starts, if it has none.
+    Start(String),
+    /// SIGSTOP.
+    Freeze(String),
+    /// SIGCONT.
+    Thaw(String),
+    /// The node and the store cannot reach each other.
+    Cut(String),
+    /// They can again.
+    Join(String),
+    /// The store is away.
+    Outage,
+    /// It is back.
+    Return,
+    /// Nodes that died of themselves are started again.
+    Revive,
+}
+
+impl Event {
+    /// It can make entities run again.
+    pub fn disturbs(&self) -> bool {
+        match self {
+            Self::Kill(_) | Self::Drain(_) | Self::Freeze(_) | Self::Cut(_) | Self::Outage => true,
+            Self::Start(_) | Self::Thaw(_) | Self::Join(_) | Self::Return | Self::Revive => false,
+        }
+    }
+}
+
+impl Scenario {
+    /// The scenario of a seed. Every tenth is without faults, every other tenth has only calls that fail.
+    pub fn of(seed: u64) -> Self {
+        let mut chance = StdRng::seed_from_u64(seed ^ 0x5eed);
+        let heartbeat = Duration::from_millis(pick(&mut chance, &[200, 400, 600, 1_000]));
+        let poll = Duration::from_millis(pick(&mut chance, &[100, 250, 500, 1_000]));
+        let nodes: Vec<(NodeConfig, i64)> = (1..=3)
+            .map(|number| node(number, heartbeat, poll, &mut chance))
+            .collect();
+        let calm = seed.is_multiple_of(10);
+        let only_calls = seed % 10 == 1;
+        let faults = if calm || (!only_calls && chance.random_bool(0.2)) {
+            FaultPlan::none()
+        } else {
+            FaultPlan::weighted(chance.random_range(0.2..4.0))
+        };
+        let mut events = Vec::new();
+        if !calm && !only_calls {
+            let dead_after = nodes[0].0.dead_after();
+            for _ in 0..chance.random_range(0..=8) {
+                disturb(&mut events, dead_after, &mut chance);
+            }
+        }
+        let mut ambushes = BTreeSet::new();
+        if !calm && !only_calls && chance.random_bool(0.6) {
+            for _ in 0..chance.random_range(1..=6) {
+                ambushes.insert(chance.random_range(1..250));
+            }
+            let every = chance.random_range(300..6_000);
+            events.extend((1..16_000 / every).map(|turn| (turn * every, Event::Revive)));
+        }
+        let lost = (!calm && !only_calls && chance.random_bool(0.3))
+            .then(|| format!("n{}", chance.random_range(1..=3)));
+        if let Some(name) = &lost {
+            events.retain(|(_, event)| *event != Event::Start(name.clone()));
+            let at = chance.random_range(1_000..14_000);
+            events.push((at, Event::Kill(name.clone())));
+        }
+        events.sort_by_key(|(at, _)| *at);
+        let last = events.last().map_or(0, |(at, _)| *at);
+        let batches = (0..chance.random_range(1..=4))
+            .map(|_| planned(calm, &mut chance))
+            .map(|planned| Planned {
+                job_affinity: planned
+                    .job_affinity
+                    .into_iter()
+                    .filter(|name| Some(name) != lost.as_ref())
+                    .collect(),
+                ..planned
+            })
+            .collect();
+        Self {
+            nodes,
+            batches,
+            faults,
+            events,
+            ambushes,
+            lost,
+            calm_at: last.max(15_000) + 1_000,
+        }
+    }
+
+    /// Nothing in it goes wrong.
+    pub fn is_calm(&self) -> bool {
+        self.faults == FaultPlan::none() && self.events.is_empty()
+    }
+}
+
+fn node(
+    number: usize,
+    heartbeat_interval: Duration,
+    poll_interval: Duration,
+    chance: &mut StdRng,
+) -> (NodeConfig, i64) {
+    let config = NodeConfig {
+        heartbeat_interval,
+        poll_interval,
+        max_workers_per_node: chance.random_range(1..=4),
+        max_chunk_size: pick(chance, &[4, 8, 16, 32]),
+        cancel_grace: Duration::from_millis(chance.random_range(200..3_000)),
+        reconcile_interval: Duration::from_secs(chance.random_range(15..60)),
+        pace_window: Duration::from_secs(chance.random_range(1..10)),
+        ..Cluster::quick_config(&format!("n{number}"))
+    };
+    let skew = chance.random_range(-2_000..2_000);
+    (config, skew)
+}
+
+fn disturb(events: &mut Vec<(u64, Event)>, dead_after: Duration, chance: &mut StdRng) {
+    let name = format!("n{}", chance.random_range(1..=3));
+    let at = chance.random_range(200..15_000);
+    let dead_ms = u64::try_from(dead_after.as_millis()).unwrap_or(u64::MAX);
+    let span = chance.random_range(dead_ms / 10..dead_ms * 3);
+    let (begin, end) = match chance.random_range(0..10) {
+        0..=3 => (Event::Kill(name.clone()), Event::Start(name)),
+        4 => (Event::Drain(name.clone()), Event::Start(name)),
+        5..=6 => (Event::Freeze(name.clone()), Event::Thaw(name)),
+        7..=8 => (Event::Cut(name.clone()), Event::Join(name)),
+        _ => (Event::Outage, Event::Return),
+    };
+    events.push((at, begin));
+    events.push((at + span, end));
+}
+
+fn planned(calm: bool, chance: &mut StdRng) -> Planned {
+    let count = match chance.random_range(0..10) {
+        0 => 0,
+        1 => chance.random_range(1..4),
+        2..=7 => chance.random_range(4..60),
+        _ => chance.random_range(60..120),
+    };
+    let cancel = !calm && chance.random_bool(0.25);
+    let affinity = if chance.random_bool(0.15) {
+        vec![format!("n{}", chance.random_range(1..=3))]
+    } else {
+        Vec::new()
+    };
+    Planned {
+        at: chance.random_range(0..9_000),
+        script: script(count, calm, chance),
+        generate_first: chance.random_bool(0.2),
+        max_nodes: chance.random_bool(0.15).then(|| chance.random_range(1..3)),
+        max_workers: chance.random_bool(0.15).then(|| chance.random_range(1..3)),
+        job_affinity: affinity,
+        cancel_after: cancel.then(|| chance.random_range(0..8_000)),
+    }
+}
+
+fn script(count: usize, calm: bool, chance: &mut StdRng) -> Script {
+    let duplicates = chance.random_bool(0.3);
+    let mut ids: Vec<String> = (0..count).map(|number| format!("e{number}")).collect();
+    if duplicates && count > 0 {
+        for _ in 0..chance.random_range(1..10) {
+            let again = ids[chance.random_range(0..count)].clone();
+            ids.insert(chance.random_range(0..=ids.len()), again);
+        }
+    }
+    let page = chance.random_range(1..40);
+    let slow_source = chance.random_bool(0.4);
+    let pages = ids
+        .chunks(page)
+        .map(|ids| {
+            let wait = if slow_source {
+                chance.random_range(0..900)
+            } else {
+                0
+            };
+            (wait, ids.to_vec())
+        })
+        .collect();
+    let longest = pick(chance, &[0, 5, 40, 150, 900]);
+    Script {
+        pages,
+        fails: !calm && chance.random_bool(0.1),
+        has_positions: chance.random_bool(0.5),
+        entity_ms: (0, longest),
+        failing_percent: pick(chance, &[0, 0, 10]),
+    }
+}
+
+fn pick<T: Copy>(chance: &mut StdRng, from: &[T]) -> T {
+    from[chance.random_range(0..from.len())]
+}

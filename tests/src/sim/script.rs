@@ -1,0 +1,244 @@
+//! What a simulated batch works on: when its ids come, how long its entities take, which of them fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use weft_engine::command::{ChunkContext, CommandFactory, EntityCommand, Outcome, PreparedChunk};
+use weft_engine::model::{BatchId, BatchSpec, EntitySource, Fence};
+use weft_engine::source::{IdPage, IdStream, SourceError};
+
+use super::control::Control;
+use super::store::SimStore;
+
+/// A source and a command.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Its pages, in order: milliseconds to wait, and ids.
+    pub pages: Vec<(u64, Vec<String>)>,
+    /// It fails behind its last page.
+    pub fails: bool,
+    /// It gives positions, so that it need not start anew.
+    pub has_positions: bool,
+    /// The shortest and longest entity, in milliseconds.
+    pub entity_ms: (u64, u64),
+    /// How many of a hundred entities fail.
+    pub failing_percent: u64,
+}
+
+impl Script {
+    /// All ids at once, entities of equal length, nothing fails.
+    pub fn plain(count: usize, entity_ms: u64) -> Self {
+        Self {
+            pages: vec![(0, (0..count).map(|number| format!("e{number}")).collect())],
+            fails: false,
+            has_positions: true,
+            entity_ms: (entity_ms, entity_ms),
+            failing_percent: 0,
+        }
+    }
+
+    /// The ids, each once.
+    pub fn ids(&self) -> BTreeSet<&str> {
+        let ids = self.pages.iter().flat_map(|(_, ids)| ids);
+        ids.map(String::as_str).collect()
+    }
+
+    /// Whether the command fails for this id, always.
+    pub fn fails_for(&self, id: &str) -> bool {
+        weft_engine::hash::stable(&["fails", id]) % 100 < self.failing_percent
+    }
+
+    fn takes(&self, id: &str) -> Duration {
+        let (shortest, longest) = self.entity_ms;
+        let span = longest - shortest + 1;
+        Duration::from_millis(shortest + weft_engine::hash::stable(&["takes", id]) % span)
+    }
+}
+
+/// The scripts of a simulation, by the SQL that names them. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Scripts(Arc<Mutex<BTreeMap<String, Arc<Script>>>>);
+
+impl Scripts {
+    /// Adds a script; answers the source that a batch names it by.
+    pub fn add(&self, script: Script) -> EntitySource {
+        let mut scripts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sql = format!("script {}", scripts.len());
+        scripts.insert(sql.clone(), Arc::new(script));
+        EntitySource::Query {
+            interface: "scripts".to_owned(),
+            sql,
+            parameters: Vec::new(),
+            instance_group: None,
+        }
+    }
+
+    /// The script of a batch.
+    pub fn of(&self, spec: &BatchSpec) -> Option<Arc<Script>> {
+        let EntitySource::Query { sql, .. } = &spec.source else {
+            return None;
+        };
+        let scripts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        scripts.get(sql).cloned()
+    }
+}
+
+/// That an entity was begun: what a command does outside, where no fence reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// The node, and which process of it.
+    pub process: String,
+    /// The batch.
+    pub batch: BatchId,
+    /// The entity.
+    pub id: String,
+    /// The fence of its chunk.
+    pub fence: Fence,
+    /// When, in simulated milliseconds.
+    pub at: u64,
+}
+
+/// All effects, in order. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Effects(Arc<Mutex<Vec<Effect>>>);
+
+impl Effects {
+    /// What happened so far.
+    pub fn all(&self) -> Vec<Effect> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn note(&self, effect: Effect) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(effect);
+    }
+}
+
+/// Runs scripts in one process.
+#[derive(Clone, Debug)]
+pub struct ScriptFactory {
+    /// The scripts.
+    pub scripts: Scripts,
+    /// Where effects go.
+    pub effects: Effects,
+    /// The process.
+    pub control: Arc<Control>,
+    /// Its name: node and number.
+    pub process: String,
+    /// For the trace and the time.
+    pub store: SimStore,
+}
+
+#[async_trait]
+impl CommandFactory for ScriptFactory {
+    async fn bind(&self, spec: &BatchSpec) -> Result<Arc<dyn EntityCommand>, String> {
+        let script = self.scripts.of(spec).ok_or("no such script")?;
+        Ok(Arc::new(ScriptCommand {
+            script,
+            factory: self.clone(),
+        }))
+    }
+
+    async fn ids(&self, spec: &BatchSpec, after: Option<String>) -> Result<IdStream, String> {
+        let script = self.scripts.of(spec).ok_or("no such script")?;
+        let (sender, receiver) = mpsc::channel(4);
+        let control = Arc::clone(&self.control);
+        let from: usize = after.and_then(|text| text.parse().ok()).unwrap_or(0);
+        tokio::spawn(async move {
+            for (number, (wait_ms, ids)) in script.pages.iter().enumerate().skip(from) {
+                tokio::time::sleep(Duration::from_millis(*wait_ms)).await;
+                control.running().await;
+                let page = IdPage {
+                    ids: ids.clone(),
+                    position: script.has_positions.then(|| (number + 1).to_string()),
+                };
+                if sender.send(Ok(page)).await.is_err() {
+                    return;
+                }
+            }
+            if script.fails {
+                let error = SourceError::Unavailable {
+                    interface: "scripts".to_owned(),
+                    message: "the script says so".to_owned(),
+                };
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        Ok(receiver)
+    }
+}
+
+#[derive(Debug)]
+struct ScriptCommand {
+    script: Arc<Script>,
+    factory: ScriptFactory,
+}
+
+#[async_trait]
+impl EntityCommand for ScriptCommand {
+    fn writes(&self) -> Option<&str> {
+        None
+    }
+
+    async fn prepare(&self, context: &ChunkContext, _ids: &[String]) -> Box<dyn PreparedChunk> {
+        Box::new(ScriptChunk {
+            script: Arc::clone(&self.script),
+            factory: self.factory.clone(),
+            batch: context.batch,
+            fence: context.fence,
+        })
+    }
+}
+
+struct ScriptChunk {
+    script: Arc<Script>,
+    factory: ScriptFactory,
+    batch: BatchId,
+    fence: Fence,
+}
+
+impl ScriptChunk {
+    fn begin(&self, id: &str) {
+        let factory = &self.factory;
+        let at = factory.store.now();
+        let detail = format!("{id} fence {}", self.fence);
+        let mut inner = factory.store.inner();
+        inner.trace.note(at, &factory.process, "effect", &detail);
+        factory.effects.note(Effect {
+            process: factory.process.clone(),
+            batch: self.batch,
+            id: id.to_owned(),
+            fence: self.fence,
+            at,
+        });
+    }
+}
+
+#[async_trait]
+impl PreparedChunk for ScriptChunk {
+    async fn run(&mut self, id: &str) -> Outcome {
+        let factory = &self.factory;
+        factory.control.running().await;
+        self.begin(id);
+        let takes = self.script.takes(id);
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
+        factory.control.running().await;
+        if self.script.fails_for(id) {
+            return Outcome::Failed("the script says so".to_owned());
+        }
+        Outcome::Completed {
+            result: r#"{"Added":1}"#.to_owned(),
+            instance: None,
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! How a call travels: latency, faults, and what becomes of it when its caller dies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::time::Instant;
+use weft_engine::store::{Attempt, StoreError, StoreResult};
+
+use super::SimHandle;
+use super::bug::PlantedBug;
+use super::faults::{Draw, Fate, FaultPlan};
+use super::statement::{Answer, Found, Plain, Swap};
+use super::tables::Tables;
+use super::watch::Watch;
+use crate::sim::trace::Trace;
+
+/// The name that clients have in the store; they are not ambushed.
+pub const CLIENT: &str = "client";
+
+/// More steps than any seed needs: somebody goes round without end.
+const MOST_STEPS: u64 = 2_000_000;
+
+/// What all handles of one store share.
+#[derive(Debug)]
+pub struct Shared {
+    pub(super) started: Instant,
+    pub(super) inner: Mutex<Inner>,
+}
+
+/// The store itself.
+#[derive(Debug)]
+pub struct Inner {
+    /// Everything durable.
+    pub tables: Tables,
+    /// What every write is checked by.
+    pub watch: Watch,
+    /// What happened.
+    pub trace: Trace,
+    /// What goes wrong.
+    pub faults: FaultPlan,
+    /// The store does not answer.
+    pub outage: bool,
+    /// A bound on the steps holds.
+    pub limited: bool,
+    /// The error it is made with.
+    pub bug: Option<PlantedBug>,
+    /// Compare-and-sets that took effect after their caller had given up on them.
+    pub zombies_applied: u64,
+    /// Answers of Unknown given.
+    pub unknowns: u64,
+    /// The node that sends these compare-and-sets, counted from one, dies in the middle of it.
+    pub ambushes: BTreeSet<u64>,
+    /// How many nodes died so.
+    pub ambushed: u64,
+    swaps: u64,
+    pub(super) chance: StdRng,
+    late: BTreeMap<(u64, u64), Late>,
+    stamp: u64,
+}
+
+/// A statement that arrives later.
+#[derive(Debug)]
+struct Late {
+    node: String,
+    what: Sent,
+    stamp: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Sent {
+    Swap(Swap),
+    Plain(Plain),
+}
+
+impl Shared {
+    pub(super) fn new(seed: u64, keep_lines: bool) -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            inner: Mutex::new(Inner {
+                tables: Tables::default(),
+                watch: Watch::default(),
+                trace: Trace::new(keep_lines),
+                faults: FaultPlan::none(),
+                outage: false,
+                limited: false,
+                bug: None,
+                zombies_applied: 0,
+                unknowns: 0,
+                ambushes: BTreeSet::new(),
+                ambushed: 0,
+                swaps: 0,
+                chance: StdRng::seed_from_u64(seed),
+                late: BTreeMap::new(),
+                stamp: 0,
+            }),
+        })
+    }
+
+    /// Simulated time in milliseconds.
+    pub fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The store at this moment: what was late and has arrived by now has taken effect.
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+        let now = self.now();
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.arrive(now);
+        inner
+    }
+}
+
+impl Inner {
+    /// Somebody goes round without end; from now on no call returns.
+    pub fn spins(&self) -> bool {
+        self.limited && self.trace.steps() > MOST_STEPS
+    }
+
+    /// How many lives of nodes have been seen.
+    pub fn lives(&self) -> usize {
+        self.tables.lives.len()
+    }
+
+    fn arrive(&mut self, now: u64) {
+        while let Some(entry) = self.late.first_entry() {
+            let (at, _) = *entry.key();
+            if at > now {
+                return;
+            }
+            let late = entry.remove();
+            if self.outage {
+                // It waits in a queue of the store.
+                self.send_later(late.node, late.what, late.stamp, now + 500);
+                continue;
+            }
+            match late.what {
+                Sent::Swap(swap) => {
+                    let answer = self.swap(&swap, at);
+                    let applied = matches!(answer, Answer::Applied);
+                    self.zombies_applied += u64::from(applied);
+                    self.note(
+                        at,
+                        &late.node,
+                        &swap,
+                        if applied {
+                            "late, applied"
+                        } else {
+                            "late, lost"
+                        },
+                    );
+                }
+                Sent::Plain(plain) => self.tables.put(plain, late.stamp, at, at),
+            }
+        }
+    }
+
+    fn swap(&mut self, swap: &Swap, hidden_until: u64) -> Answer {
+        self.tables
+            .swap(swap, hidden_until, self.bug, &mut self.watch)
+    }
+
+    fn note(&mut self, now: u64, node: &str, swap: &Swap, outcome: &str) {
+        let detail = format!("{}: {outcome}", swap.describe());
+        self.trace.note(now, node, swap.name(), &detail);
+    }
+
+    fn send_later(&mut self, node: String, what: Sent, stamp: u64, at: u64) {
+        self.stamp += 1;
+        let order = self.stamp;
+        self.late.insert((at, order), Late { node, what, stamp });
+    }
+
+    fn next_stamp(&mut self) -> u64 {
+        self.stamp += 1;
+        self.stamp
+    }
+}
+
+/// A statement under way: should its caller die, it may still arrive.
+struct Flight<'a> {
+    handle: &'a SimHandle,
+    what: Option<Sent>,
+    orphan: Option<u64>,
+    stamp: u64,
+}
+
+impl Flight<'_> {
+    fn land(&mut self) {
+        self.what = None;
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if let (Some(what), Some(delay)) = (self.what.take(), self.orphan) {
+            let shared = &self.handle.shared;
+            let at = shared.now() + delay;
+            let mut inner = shared.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.send_later(self.handle.node.clone(), what, self.stamp, at);
+        }
+    }
+}
+
+impl SimHandle {
+    /// Resolves when a call may go out or come back.
+    async fn passable(&self) {
+        self.control.running().await;
+        if self.shared.lock().spins() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Waits so many simulated milliseconds.
+async fn pass(millis: u64) {
+    if millis > 0 {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+    }
+}
+
+fn away(why: &str) -> StoreError {
+    StoreError::Unavailable(why.to_owned())
+}
+
+impl SimHandle {
+    /// Sends one compare-and-set.
+    pub(super) async fn send(&self, swap: Swap) -> Result<Attempt<Found>, StoreError> {
+        self.passable().await;
+        let (draw, stamp) = {
+            let mut inner = self.shared.lock();
+            let inner = &mut *inner;
+            (
+                inner.faults.draw_swap(&mut inner.chance),
+                inner.next_stamp(),
+            )
+        };
+        let mut flight = Flight {
+            handle: self,
+            what: Some(Sent::Swap(swap.clone())),
+            orphan: draw.orphan,
+            stamp,
+        };
+        pass(draw.before).await;
+        if self.is_ambushed() {
+            // What the dead one had under way arrives late or never.
+            self.passable().await;
+        }
+        flight.land();
+        let outcome = self.arrive(&swap, &draw, stamp);
+        pass(draw.after).await;
+        self.passable().await;
+        outcome
+    }
+
+    fn is_ambushed(&self) -> bool {
+        if self.node == CLIENT {
+            return false;
+        }
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        inner.swaps += 1;
+        let count = inner.swaps;
+        let ambushed = inner.ambushes.remove(&count);
+        if ambushed {
+            inner.ambushed += 1;
+            inner.trace.note(now, &self.node, "ambushed", "");
+            self.control.die();
+        }
+        ambushed
+    }
+
+    fn arrive(&self, swap: &Swap, draw: &Draw, stamp: u64) -> Result<Attempt<Found>, StoreError> {
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        let fate = match draw.fate {
+            // Away: some clients hear that nobody is there, others hear nothing.
+            _ if inner.outage || self.control.is_cut() => match draw.before % 2 {
+                0 => Fate::Refused,
+                _ => Fate::Dropped,
+            },
+            fate => fate,
+        };
+        let (outcome, said) = match fate {
+            Fate::Answered => match inner.swap(swap, now + draw.hidden) {
+                Answer::Applied => (Ok(Attempt::Applied), "applied"),
+                Answer::Lost(found) => (Ok(Attempt::Lost(found)), "lost"),
+            },
+            Fate::Applied => match inner.swap(swap, now + draw.hidden) {
+                Answer::Applied => (unknown(), "unknown, applied"),
+                Answer::Lost(_) => (unknown(), "unknown, lost"),
+            },
+            Fate::Dropped => (unknown(), "unknown, dropped"),
+            Fate::Later(delay) => {
+                let what = Sent::Swap(swap.clone());
+                inner.send_later(self.node.clone(), what, stamp, now + delay);
+                (unknown(), "unknown, under way")
+            }
+            Fate::Refused => (Err(away("too few replicas are up")), "refused"),
+        };
+        inner.unknowns += u64::from(matches!(outcome, Ok(Attempt::Unknown(_))));
+        inner.note(now, &self.node, swap, said);
+        if inner.bug == Some(PlantedBug::UnknownIsFailure)
+            && matches!(outcome, Ok(Attempt::Unknown(_)))
+        {
+            return Ok(Attempt::Lost(inner.tables.found(swap)));
+        }
+        outcome
+    }
+
+    /// Sends one plain write.
+    pub(super) async fn put(&self, plain: Plain) -> StoreResult<()> {
+        self.passable().await;
+        let (draw, stamp) = {
+            let mut inner = self.shared.lock();
+            let inner = &mut *inner;
+            (
+                inner.faults.draw_plain(&mut inner.chance),
+                inner.next_stamp(),
+            )
+        };
+        let mut flight = Flight {
+            handle: self,
+            what: Some(Sent::Plain(plain)),
+            orphan: draw.orphan,
+            stamp,
+        };
+        pass(draw.before).await;
+        let outcome = {
+            let now = self.shared.now();
+            let mut inner = self.shared.lock();
+            inner.trace.count(now, &self.node, "plain", "write");
+            let away_now = inner.outage || self.control.is_cut();
+            let fate = if away_now { Fate::Refused } else { draw.fate };
+            match (fate, flight.what.take()) {
+                (Fate::Answered, Some(Sent::Plain(plain))) => {
+                    inner.tables.put(plain, stamp, now, now + draw.hidden);
+                    Ok(())
+                }
+                (Fate::Applied, Some(Sent::Plain(plain))) => {
+                    inner.tables.put(plain, stamp, now, now + draw.hidden);
+                    Err(away("no answer to a write"))
+                }
+                (Fate::Later(delay), Some(what)) => {
+                    inner.send_later(self.node.clone(), what, stamp, now + delay);
+                    Err(away("no answer to a write"))
+                }
+                _ => Err(away("too few replicas are up")),
+            }
+        };
+        pass(draw.after).await;
+        self.passable().await;
+        outcome
+    }
+
+    /// Reads.
+    pub(super) async fn read<T>(
+        &self,
+        verb: &'static str,
+        serial: bool,
+        look: impl FnOnce(&mut Inner, u64) -> T + Send,
+    ) -> StoreResult<T> {
+        self.counters.call(verb);
+        self.passable().await;
+        let draw = {
+            let mut inner = self.shared.lock();
+            let inner = &mut *inner;
+            inner.faults.draw_read(serial, &mut inner.chance)
+        };
+        pass(draw.before).await;
+        let found = {
+            let now = self.shared.now();
+            let mut inner = self.shared.lock();
+            if inner.outage || self.control.is_cut() || draw.fate == Fate::Refused {
+                inner.trace.count(now, &self.node, verb, "failed");
+                Err(away("no answer to a read"))
+            } else {
+                inner.trace.count(now, &self.node, verb, "read");
+                Ok(look(&mut inner, now))
+            }
+        };
+        pass(draw.after).await;
+        self.passable().await;
+        found
+    }
+}
+
+fn unknown() -> Result<Attempt<Found>, StoreError> {
+    Ok(Attempt::Unknown(
+        "no answer within the time limit".to_owned(),
+    ))
+}

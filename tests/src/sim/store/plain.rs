@@ -1,0 +1,391 @@
+//! The trait itself: verbs are handed on, reads look at the tables.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use rand::RngExt;
+use weft_engine::clock::Timestamp;
+use weft_engine::model::{
+    Batch, BatchId, ChunkContent, ChunkHead, Deployment, DueHint, EntityRow, Instance,
+    InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
+};
+use weft_engine::store::{
+    AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy,
+    EndJob, FinishBatch, FinishLost, FlushChunk, Freshness, ListBatches, ListJobs, MoveBatch,
+    OpenChunk, ReopenJob, RequestBatch, ReserveChunks, SCHEMA_VERSION, SaveBatchStatistics, Store,
+    StoreResult, StoreStatistics, SubmitBatch, SubmitLost,
+};
+
+use super::SimHandle;
+use super::calls::Inner;
+use super::row::Row;
+use super::statement::{Plain, Swap};
+use super::tables::Chunk;
+use crate::sim::control::BASE;
+
+fn fresh<'a, T: Clone>(
+    row: &'a mut Row<T>,
+    freshness: Freshness,
+    now: u64,
+    chance: &mut rand::rngs::StdRng,
+) -> Option<&'a T> {
+    match freshness {
+        Freshness::Serial => Some(row.serial()),
+        Freshness::Committed => row.committed(now, chance),
+    }
+}
+
+fn chunk_at(inner: &mut Inner, batch: BatchId, number: i64, now: u64) -> Option<&Chunk> {
+    let row = inner.tables.chunks.get_mut(&(batch, number))?;
+    row.committed(now, &mut inner.chance)
+}
+
+#[async_trait]
+impl Store for SimHandle {
+    fn kind(&self) -> &'static str {
+        "simulated"
+    }
+
+    fn statistics(&self) -> StoreStatistics {
+        self.counters.snapshot()
+    }
+
+    async fn schema_version(&self) -> StoreResult<Option<i64>> {
+        Ok(Some(SCHEMA_VERSION))
+    }
+
+    async fn store_time(&self) -> StoreResult<Timestamp> {
+        self.read("store_time", false, |_, now| {
+            Timestamp(BASE.0 + i64::try_from(now).unwrap_or(i64::MAX))
+        })
+        .await
+    }
+
+    async fn submit_batch(&self, submit: &SubmitBatch) -> AttemptResult<SubmitLost> {
+        self.submit(submit).await
+    }
+
+    async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>> {
+        self.command(claim).await
+    }
+
+    async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>> {
+        self.read("active_command", false, |inner, _| {
+            inner.tables.commands.get(command_key).copied()
+        })
+        .await
+    }
+
+    async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
+        self.claim_a_job(claim).await
+    }
+
+    async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
+        self.end_a_job(end).await
+    }
+
+    async fn job(&self, key: &JobKey, freshness: Freshness) -> StoreResult<Option<Job>> {
+        self.read("job", freshness == Freshness::Serial, |inner, now| {
+            let row = inner.tables.jobs.get_mut(key)?;
+            fresh(row, freshness, now, &mut inner.chance).cloned()
+        })
+        .await
+    }
+
+    async fn jobs(&self, list: &ListJobs) -> StoreResult<Vec<Job>> {
+        self.read("jobs", false, |inner, _| {
+            // A uid counts only with a name, a name only with a type: together they are a prefix of the key.
+            let wanted = [&list.job_type, &list.name, &list.uid];
+            let given: Vec<&String> = wanted.iter().map_while(|part| part.as_ref()).collect();
+            inner
+                .tables
+                .jobs
+                .iter()
+                .filter(|(key, _)| {
+                    let parts = [&key.job_type, &key.name, &key.uid];
+                    given.iter().zip(parts).all(|(want, part)| *want == part)
+                })
+                .map(|(_, row)| row.peek().clone())
+                .take(list.limit)
+                .collect()
+        })
+        .await
+    }
+
+    async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>> {
+        self.read("job_runs", false, |inner, _| {
+            let runs = inner.tables.runs.iter().rev();
+            runs.filter(|((of, _, _), _)| of == key)
+                .map(|(_, run)| run.clone())
+                .take(limit)
+                .collect()
+        })
+        .await
+    }
+
+    async fn put_due(&self, hint: &DueHint) -> StoreResult<()> {
+        self.counters.call("put_due");
+        self.put(Plain::Due(hint.clone())).await
+    }
+
+    async fn due(&self, from: Timestamp, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {
+        self.read("due", false, |inner, now| {
+            let hints = inner.tables.due.iter();
+            hints
+                .filter(|(hint, _)| from <= hint.due_at && hint.due_at <= to)
+                .filter(|(_, visible_at)| **visible_at <= now)
+                .map(|(hint, _)| hint.clone())
+                .take(limit)
+                .collect()
+        })
+        .await
+    }
+
+    async fn reopen_job(&self, reopen: &ReopenJob) -> AttemptResult<Option<Job>> {
+        self.reopen(reopen).await
+    }
+
+    async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>> {
+        self.change_batch("claim_batch", Swap::ClaimBatch(claim.clone()))
+            .await
+    }
+
+    async fn move_batch(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>> {
+        self.move_a_batch("move_batch", change).await
+    }
+
+    async fn reserve_chunks(&self, reserve: &ReserveChunks) -> AttemptResult<Option<Batch>> {
+        self.change_batch("reserve_chunks", Swap::Reserve(reserve.clone()))
+            .await
+    }
+
+    async fn save_batch_statistics(
+        &self,
+        save: &SaveBatchStatistics,
+    ) -> AttemptResult<Option<Batch>> {
+        let swap = Swap::SaveStatistics(Box::new(save.clone()));
+        self.change_batch("save_batch_statistics", swap).await
+    }
+
+    async fn request_batch(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>> {
+        self.request(request).await
+    }
+
+    async fn finish_batch(&self, finish: &FinishBatch) -> AttemptResult<FinishLost> {
+        self.finish(finish).await
+    }
+
+    async fn batch(&self, id: BatchId, freshness: Freshness) -> StoreResult<Option<Batch>> {
+        self.read("batch", freshness == Freshness::Serial, |inner, now| {
+            let row = inner.tables.batches.get_mut(&id)?;
+            fresh(row, freshness, now, &mut inner.chance).cloned()
+        })
+        .await
+    }
+
+    async fn batches(&self, list: &ListBatches) -> StoreResult<BatchPage> {
+        self.read("batches", false, |inner, _| {
+            let before = list.before.map(|(time, id)| (time, id.to_string()));
+            let mut listings: Vec<_> = inner
+                .tables
+                .listings
+                .iter()
+                .rev()
+                .filter(|((time, _), _)| list.from <= *time && *time < list.to)
+                .filter(|(key, _)| before.as_ref().is_none_or(|before| *key < before))
+                .map(|(_, row)| row.value.clone())
+                .take(list.limit.saturating_add(1))
+                .collect();
+            let more = listings.len() > list.limit;
+            listings.truncate(list.limit);
+            BatchPage { listings, more }
+        })
+        .await
+    }
+
+    async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>> {
+        self.change_chunk_row("open_chunk", Swap::Open(open.clone()))
+            .await
+    }
+
+    async fn claim_chunk(&self, claim: &ClaimChunk) -> AttemptResult<Option<ChunkHead>> {
+        self.change_chunk_row("claim_chunk", Swap::ClaimChunk(claim.clone()))
+            .await
+    }
+
+    async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>> {
+        self.flush(flush).await
+    }
+
+    async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>> {
+        self.change_chunk_row("change_chunk", Swap::ChangeChunk(change.clone()))
+            .await
+    }
+
+    async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>> {
+        self.read("chunk_heads", false, |inner, now| {
+            let numbers: Vec<i64> = inner
+                .tables
+                .chunks
+                .range((batch, from)..(batch, to.max(from)))
+                .map(|((_, number), _)| *number)
+                .collect();
+            numbers
+                .into_iter()
+                .filter_map(|number| {
+                    chunk_at(inner, batch, number, now).map(|chunk| chunk.head.clone())
+                })
+                .collect()
+        })
+        .await
+    }
+
+    async fn chunk(&self, batch: BatchId, number: i64) -> StoreResult<Option<ChunkContent>> {
+        self.read("chunk", false, |inner, now| {
+            chunk_at(inner, batch, number, now).map(|chunk| ChunkContent {
+                head: chunk.head.clone(),
+                ids: chunk.ids.clone(),
+                handled: chunk.order.clone(),
+            })
+        })
+        .await
+    }
+
+    async fn entities(&self, batch: BatchId, number: i64) -> StoreResult<Vec<EntityRow>> {
+        self.read("entities", false, |inner, now| {
+            chunk_at(inner, batch, number, now).map_or_else(Vec::new, |chunk| {
+                let rows = chunk.order.iter().filter_map(|id| chunk.rows.get(id));
+                rows.cloned().collect()
+            })
+        })
+        .await
+    }
+
+    async fn put_node(&self, row: &NodeRow) -> StoreResult<()> {
+        self.counters.call("put_node");
+        self.put(Plain::Node(Box::new(row.clone()))).await
+    }
+
+    async fn nodes(&self) -> StoreResult<Vec<NodeRow>> {
+        let me = self.node.clone();
+        self.read("nodes", false, move |inner, now| {
+            let staleness = u64::try_from(inner.faults.staleness.as_millis()).unwrap_or(u64::MAX);
+            let stale = inner.faults.stale.min(1.0);
+            let rows = inner.tables.nodes.values();
+            let chance = &mut inner.chance;
+            rows.filter_map(|row| {
+                let behind = row.value.guid.0 != me
+                    && now.saturating_sub(row.written_at) < staleness
+                    && chance.random_bool(stale);
+                if behind {
+                    row.before.clone()
+                } else {
+                    Some(row.value.clone())
+                }
+            })
+            .collect()
+        })
+        .await
+    }
+
+    async fn put_node_stats(&self, stats: &NodeStats) -> StoreResult<()> {
+        self.counters.call("put_node_stats");
+        self.put(Plain::Stats(Box::new(stats.clone()))).await
+    }
+
+    async fn node_stats(&self, batch: BatchId) -> StoreResult<Vec<NodeStats>> {
+        self.read("node_stats", false, |inner, _| {
+            let rows = inner.tables.stats.iter();
+            rows.filter(|((of, _), _)| *of == batch)
+                .map(|(_, row)| row.value.clone())
+                .collect()
+        })
+        .await
+    }
+
+    async fn instance_heads(
+        &self,
+        logical_unit: &str,
+        ids: &[String],
+    ) -> StoreResult<BTreeMap<String, InstanceHead>> {
+        self.read("instance_heads", false, |inner, _| {
+            let found = ids.iter().filter_map(|id| {
+                let key = (logical_unit.to_owned(), id.clone());
+                let instance = inner.tables.instances.get(&key)?;
+                Some((id.clone(), instance.head.clone()))
+            });
+            found.collect()
+        })
+        .await
+    }
+
+    async fn instance(&self, logical_unit: &str, id: &str) -> StoreResult<Option<Instance>> {
+        self.read("instance", false, |inner, _| {
+            let key = (logical_unit.to_owned(), id.to_owned());
+            inner.tables.instances.get(&key).cloned()
+        })
+        .await
+    }
+
+    async fn save_instances(&self, logical_unit: &str, instances: &[Instance]) -> StoreResult<()> {
+        self.counters.call("save_instances");
+        let plain = Plain::Instances(logical_unit.to_owned(), instances.to_vec());
+        self.put(plain).await
+    }
+
+    async fn instance_ids(
+        &self,
+        logical_unit: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<String>> {
+        self.read("instance_ids", false, |inner, _| {
+            let keys = inner.tables.instances.keys();
+            keys.filter(|(of, id)| {
+                of == logical_unit && after.is_none_or(|after| id.as_str() > after)
+            })
+            .map(|(_, id)| id.clone())
+            .take(limit)
+            .collect()
+        })
+        .await
+    }
+
+    async fn ensure_logical_units(&self, logical_units: &[String]) -> StoreResult<()> {
+        self.read("ensure_logical_units", false, |inner, _| {
+            inner
+                .tables
+                .logical_units
+                .extend(logical_units.iter().cloned());
+        })
+        .await
+    }
+
+    async fn put_bundle(&self, hash: &str, bytes: &[u8]) -> StoreResult<()> {
+        self.counters.call("put_bundle");
+        self.put(Plain::Bundle(hash.to_owned(), bytes.to_vec()))
+            .await
+    }
+
+    async fn bundle(&self, hash: &str) -> StoreResult<Option<Vec<u8>>> {
+        self.read("bundle", false, |inner, _| {
+            inner.tables.bundles.get(hash).cloned()
+        })
+        .await
+    }
+
+    async fn deploy(&self, deploy: &Deploy) -> AttemptResult<Option<Deployment>> {
+        self.deploy_project(deploy).await
+    }
+
+    async fn deployment(&self) -> StoreResult<Option<Deployment>> {
+        self.read("deployment", false, |inner, _| {
+            inner
+                .tables
+                .deployment
+                .as_ref()
+                .map(|(_, found)| found.clone())
+        })
+        .await
+    }
+}

@@ -1,0 +1,236 @@
+//! What is sent to one partition: hints, plain writes and compare-and-sets.
+
+use weft_engine::clock::Timestamp;
+use weft_engine::model::{
+    Batch, BatchId, BatchListing, BatchStatistics, BatchStatus, ChunkHead, Deployment, DueHint,
+    Instance, Job, JobRun, NodeRow, NodeStats, Token,
+};
+use weft_engine::store::{
+    ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy, EndJob, FlushChunk,
+    MoveBatch, OpenChunk, ReopenJob, RequestBatch, ReserveChunks, SaveBatchStatistics,
+};
+
+/// A plain write: without a condition, one writer, the last one by its stamp stands.
+#[derive(Clone, Debug)]
+pub enum Plain {
+    /// A hint for the scheduler.
+    Due(DueHint),
+    /// The directory by day, at submission.
+    Listing(BatchListing),
+    /// The copy for lists behind a move.
+    Copy(ListingCopy),
+    /// The history row of a run, once.
+    Run(Box<JobRun>),
+    /// A node's own row.
+    Node(Box<NodeRow>),
+    /// A node's own figures.
+    Stats(Box<NodeStats>),
+    /// Instances, guarded by their version.
+    Instances(String, Vec<Instance>),
+    /// A bundle.
+    Bundle(String, Vec<u8>),
+}
+
+/// What a move changes in the directory.
+#[derive(Clone, Debug)]
+pub struct ListingCopy {
+    /// The batch.
+    pub id: BatchId,
+    /// Its status.
+    pub status: BatchStatus,
+    /// Its end.
+    pub end_time: Option<Timestamp>,
+    /// Failed entities, where they are known.
+    pub failed: Option<i64>,
+}
+
+impl ListingCopy {
+    /// The copy that goes with a move.
+    pub fn of(change: &MoveBatch) -> Self {
+        Self {
+            id: change.guard.id,
+            status: change.to.status,
+            end_time: change.to.end_time,
+            failed: change.to.statistics.as_ref().map(failed_of),
+        }
+    }
+}
+
+/// How many failed, as a listing shows it.
+pub fn failed_of(statistics: &BatchStatistics) -> i64 {
+    statistics.total().failed
+}
+
+/// A compare-and-set on one partition.
+#[derive(Clone, Debug)]
+pub enum Swap {
+    /// `IF NOT EXISTS`.
+    InsertBatch(Box<Batch>, Token),
+    /// `IF NOT EXISTS`.
+    InsertJob(Box<Job>, Token),
+    /// See [`ClaimCommand`].
+    ClaimCommand(ClaimCommand),
+    /// See [`ClaimJob`].
+    ClaimJob(ClaimJob),
+    /// See [`EndJob`].
+    EndJob(Box<EndJob>),
+    /// See [`ReopenJob`].
+    ReopenJob(Box<ReopenJob>),
+    /// See [`ClaimBatch`].
+    ClaimBatch(ClaimBatch),
+    /// See [`MoveBatch`].
+    MoveBatch(Box<MoveBatch>),
+    /// See [`ReserveChunks`].
+    Reserve(ReserveChunks),
+    /// See [`SaveBatchStatistics`].
+    SaveStatistics(Box<SaveBatchStatistics>),
+    /// See [`RequestBatch`].
+    Request(RequestBatch),
+    /// See [`OpenChunk`].
+    Open(OpenChunk),
+    /// See [`ClaimChunk`].
+    ClaimChunk(ClaimChunk),
+    /// See [`FlushChunk`].
+    Flush(Box<FlushChunk>),
+    /// See [`ChangeChunk`].
+    ChangeChunk(ChangeChunk),
+    /// See [`Deploy`].
+    Deploy(Deploy),
+}
+
+impl Swap {
+    /// Names the statement in a trace.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::InsertBatch(..) => "insert_batch",
+            Self::InsertJob(..) => "insert_job",
+            Self::ClaimCommand(_) => "claim_command",
+            Self::ClaimJob(_) => "claim_job",
+            Self::EndJob(_) => "end_job",
+            Self::ReopenJob(_) => "reopen_job",
+            Self::ClaimBatch(_) => "claim_batch",
+            Self::MoveBatch(_) => "move_batch",
+            Self::Reserve(_) => "reserve_chunks",
+            Self::SaveStatistics(_) => "save_batch_statistics",
+            Self::Request(_) => "request_batch",
+            Self::Open(_) => "open_chunk",
+            Self::ClaimChunk(_) => "claim_chunk",
+            Self::Flush(_) => "flush_chunk",
+            Self::ChangeChunk(_) => "change_chunk",
+            Self::Deploy(_) => "deploy",
+        }
+    }
+
+    /// The partition and what is asked of it, in a few words.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::InsertBatch(batch, _) => short(batch.id),
+            Self::InsertJob(job, _) => format!("{} fence {}", head(&job.key.uid), job.fence),
+            Self::ClaimCommand(claim) => short(claim.batch),
+            Self::ClaimJob(claim) => format!(
+                "{} {} fence {}",
+                head(&claim.key.uid),
+                claim.holder.node,
+                claim.seen_fence + 1
+            ),
+            Self::EndJob(end) => format!(
+                "{} fence {} to {} {}",
+                head(&end.key.uid),
+                end.fence,
+                end.to,
+                end.to_fence
+            ),
+            Self::ReopenJob(reopen) => {
+                format!("{} fence {}", head(&reopen.job.key.uid), reopen.job.fence)
+            }
+            Self::ClaimBatch(claim) => format!(
+                "{} {} fence {} to {}",
+                short(claim.id),
+                claim.holder.node,
+                claim.seen_fence,
+                claim.to_fence
+            ),
+            Self::MoveBatch(change) => format!(
+                "{} fence {} {} to {}",
+                short(change.guard.id),
+                change.guard.fence,
+                change.guard.status,
+                change.to.status
+            ),
+            Self::Reserve(reserve) => format!(
+                "{} fence {} {} to {}",
+                short(reserve.guard.id),
+                reserve.guard.fence,
+                reserve.from,
+                reserve.to
+            ),
+            Self::SaveStatistics(save) => format!("{} seq {}", short(save.guard.id), save.seq),
+            Self::Request(request) => format!("{} {}", short(request.id), request.desired),
+            Self::Open(open) => format!(
+                "{}/{} {} with {}",
+                short(open.batch),
+                open.number,
+                open.state,
+                open.ids.len()
+            ),
+            Self::ClaimChunk(claim) => format!(
+                "{}/{} {} fence {}",
+                short(claim.batch),
+                claim.number,
+                claim.holder.node,
+                claim.seen_fence + 1
+            ),
+            Self::Flush(flush) => format!(
+                "{}/{} fence {} seq {} with {}{}",
+                short(flush.batch),
+                flush.number,
+                flush.fence,
+                flush.seq,
+                flush.rows.len(),
+                if flush.done { " done" } else { "" }
+            ),
+            Self::ChangeChunk(change) => format!(
+                "{}/{} fence {} {} to {}",
+                short(change.batch),
+                change.number,
+                change.seen_fence,
+                change.from,
+                change.to
+            ),
+            Self::Deploy(deploy) => deploy.deployment.hash.clone(),
+        }
+    }
+}
+
+/// The first characters of a batch's id.
+pub fn short(id: BatchId) -> String {
+    head(&id.to_string()).to_owned()
+}
+
+fn head(uid: &str) -> &str {
+    uid.get(..8).unwrap_or(uid)
+}
+
+/// What a compare-and-set answered.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// It took effect, now or at an earlier sending.
+    Applied,
+    /// Its condition did not hold.
+    Lost(Found),
+}
+
+/// What a refused compare-and-set found.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// A batch row.
+    Batch(Option<Box<Batch>>),
+    /// A job row.
+    Job(Option<Box<Job>>),
+    /// The head of a chunk.
+    Chunk(Option<Box<ChunkHead>>),
+    /// The batch that a command names.
+    Command(Option<BatchId>),
+    /// The deployed project.
+    Deployment(Option<Deployment>),
+}

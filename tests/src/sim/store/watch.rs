@@ -1,0 +1,220 @@
+//! Looks at every write that takes effect, and notes what must never happen.
+
+use std::collections::BTreeMap;
+
+use weft_engine::model::{
+    Batch, BatchEvent, BatchId, BatchStatus, ChunkState, EntityStatus, Holder, Job, JobEvent,
+    JobStatus, NodeId,
+};
+use weft_engine::store::FlushChunk;
+
+use super::statement::short;
+use super::tables::Chunk;
+
+/// The violations seen so far, and the ids seen in chunks.
+#[derive(Debug, Default)]
+pub struct Watch {
+    violations: Vec<String>,
+    places: BTreeMap<(BatchId, String), i64>,
+    takeovers: Vec<String>,
+}
+
+impl Watch {
+    /// What was seen that must never happen.
+    pub fn violations(&self) -> &[String] {
+        &self.violations
+    }
+
+    /// What a node took that another one held.
+    pub fn takeovers(&self) -> &[String] {
+        &self.takeovers
+    }
+
+    fn taken(&mut self, what: &str, before: Option<&NodeId>, after: Option<&NodeId>) {
+        if let (Some(before), Some(after)) = (before, after)
+            && before != after
+        {
+            self.takeovers
+                .push(format!("{what} by {after} from {before}"));
+        }
+    }
+
+    fn require(&mut self, holds: bool, violation: impl FnOnce() -> String) {
+        // One broken rule breaks others; the first ones tell.
+        if !holds && self.violations.len() < 20 {
+            self.violations.push(violation());
+        }
+    }
+
+    /// A batch row was written.
+    pub fn batch(&mut self, before: Option<&Batch>, after: &Batch) {
+        let Some(before) = before else {
+            return;
+        };
+        let id = short(after.id);
+        let (from, to) = (before.owner_node.as_ref(), after.owner_node.as_ref());
+        self.taken(&format!("batch {id}"), from, to);
+        self.require(after.fence >= before.fence, || {
+            format!(
+                "I4: the fence of batch {id} went from {} to {}",
+                before.fence, after.fence
+            )
+        });
+        self.require(
+            before.status == after.status || batch_moves(before.status, after.status),
+            || {
+                format!(
+                    "I5: batch {id} went from {} to {}",
+                    before.status, after.status
+                )
+            },
+        );
+        self.require(!before.status.is_final() || before == after, || {
+            format!("I2: batch {id} is {} and was written", before.status)
+        });
+        self.require(after.desired_seq >= before.desired_seq, || {
+            format!("I4: desired_seq of batch {id} went down")
+        });
+        self.require(after.chunks >= before.chunks, || {
+            format!("I4: the reservation of batch {id} went down")
+        });
+    }
+
+    /// A job row was written.
+    pub fn job(&mut self, before: Option<&Job>, after: &Job) {
+        let Some(before) = before else {
+            return;
+        };
+        let uid = &after.key.uid;
+        let (from, to) = (before.holder(), after.holder());
+        self.taken(&format!("job {uid}"), node_of(&from), node_of(&to));
+        self.require(after.fence >= before.fence, || {
+            format!(
+                "I4: the fence of job {uid} went from {} to {}",
+                before.fence, after.fence
+            )
+        });
+        self.require(job_moves(before.status, after.status), || {
+            format!(
+                "I5: job {uid} went from {} to {}",
+                before.status, after.status
+            )
+        });
+        // A claim or a reopening under the same fence could not be told from the one before.
+        let same_run = after.fence == before.fence && after.status.is_ended();
+        self.require(after.fence > before.fence || same_run, || {
+            format!("I4: job {uid} changed hands under fence {}", after.fence)
+        });
+    }
+
+    /// A chunk was written; `batch` is the status of its batch at that moment.
+    pub fn chunk(&mut self, before: Option<&Chunk>, after: &Chunk, batch: Option<BatchStatus>) {
+        let name = format!("{}/{}", short(after.head.batch), after.head.number);
+        self.require(!batch.is_some_and(BatchStatus::is_final), || {
+            format!("I10: chunk {name} was written after the end of its batch")
+        });
+        let Some(before) = before else {
+            for id in &after.ids {
+                let place = (after.head.batch, id.clone());
+                if let Some(other) = self.places.insert(place, after.head.number) {
+                    self.require(false, || format!("I13: {id} stands in {name} and {other}"));
+                }
+            }
+            return;
+        };
+        let (from, to) = (&before.head.holder, &after.head.holder);
+        self.taken(&format!("chunk {name}"), node_of(from), node_of(to));
+        self.require(after.head.fence >= before.head.fence, || {
+            format!(
+                "I4: the fence of chunk {name} went from {} to {}",
+                before.head.fence, after.head.fence
+            )
+        });
+        self.require(after.head.seq >= before.head.seq, || {
+            format!(
+                "I4: c_seq of chunk {name} went from {} to {}",
+                before.head.seq, after.head.seq
+            )
+        });
+        self.require(chunk_moves(before.head.state, after.head.state), || {
+            format!(
+                "I5: chunk {name} went from {} to {}",
+                before.head.state, after.head.state
+            )
+        });
+        for (id, row) in &before.rows {
+            self.require(after.rows.get(id) == Some(row), || {
+                format!("I2: the record of {id} in chunk {name} changed")
+            });
+        }
+    }
+
+    /// A flush took effect on `before`.
+    pub fn flush(&mut self, flush: &FlushChunk, before: &Chunk) {
+        let name = format!("{}/{}", short(flush.batch), flush.number);
+        self.require(flush.fence == before.head.fence, || {
+            format!(
+                "I4: a flush under fence {} was accepted by chunk {name} under fence {}",
+                flush.fence, before.head.fence
+            )
+        });
+        let mut rows = before.rows.clone();
+        rows.extend(flush.rows.iter().map(|row| (row.id.clone(), row.clone())));
+        let failed = rows
+            .values()
+            .filter(|row| row.status == EntityStatus::Failed)
+            .count();
+        let ok = rows.len() - failed;
+        let counts = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.require(
+            flush.ok == counts(ok) && flush.failed == counts(failed),
+            || {
+                format!(
+                    "I3: chunk {name} counts {} and {}, its rows say {ok} and {failed}",
+                    flush.ok, flush.failed
+                )
+            },
+        );
+        for row in &flush.rows {
+            self.require(before.ids.contains(&row.id), || {
+                format!(
+                    "I1: {} was recorded in chunk {name}, which lacks it",
+                    row.id
+                )
+            });
+        }
+        self.require(!flush.done || rows.len() == before.ids.len(), || {
+            format!(
+                "I3: chunk {name} is DONE with {} of {} records",
+                rows.len(),
+                before.ids.len()
+            )
+        });
+    }
+}
+
+fn node_of(holder: &Option<Holder>) -> Option<&NodeId> {
+    holder.as_ref().map(|holder| &holder.node)
+}
+
+fn batch_moves(from: BatchStatus, to: BatchStatus) -> bool {
+    BatchEvent::ALL
+        .iter()
+        .any(|event| from.next(*event) == Ok(to))
+}
+
+fn job_moves(from: JobStatus, to: JobStatus) -> bool {
+    JobEvent::ALL
+        .iter()
+        .any(|event| from.next(*event) == Ok(to))
+}
+
+fn chunk_moves(from: ChunkState, to: ChunkState) -> bool {
+    use ChunkState as S;
+    match from {
+        S::New => matches!(to, S::InProgress | S::Closed),
+        S::InProgress => matches!(to, S::InProgress | S::New | S::Done | S::Closed),
+        // Only a retry opens these again.
+        S::Done | S::Void | S::Closed => false,
+    }
+}

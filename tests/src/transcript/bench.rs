@@ -1,0 +1,79 @@
+//! A node on an empty store, with the example project deployed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use serde_json::Value;
+use tempfile::TempDir;
+use weft::example::{Options, materialise};
+use weft_engine::statement::{EndStatus, Frame, Session};
+
+use super::node::Node;
+use super::place::Place;
+
+/// A node with the example project; everything goes when it is dropped.
+#[derive(Debug)]
+pub struct Bench {
+    /// The node.
+    pub node: Node,
+    /// The address of its store.
+    pub store: String,
+    folder: TempDir,
+}
+
+impl Bench {
+    /// Starts a node whose project has so many ids.
+    ///
+    /// # Errors
+    /// The node does not start, or refuses the project.
+    pub async fn set(place: &dyn Place, ids: u64, node_ip: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let options = Options {
+            ids,
+            ..Options::default()
+        };
+        materialise(&folder.path().join("project"), options)?;
+        let store = place.clear(folder.path()).await?;
+        let node = Node::start(folder.path(), &store, &["--node-ip", node_ip]).await?;
+        let bench = Self {
+            node,
+            store,
+            folder,
+        };
+        let deploy = format!("DEPLOY '{}';", bench.project().display());
+        bench.rows(&deploy).await?;
+        Ok(bench)
+    }
+
+    /// Where the node runs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where its project is.
+    pub fn project(&self) -> PathBuf {
+        self.folder().join("project")
+    }
+
+    /// Runs a statement in a session of its own; the rows of its answer.
+    ///
+    /// # Errors
+    /// It does not end well.
+    pub async fn rows(&self, statement: &str) -> anyhow::Result<Vec<Vec<Value>>> {
+        let frames = self.node.statement(statement, &Session::default()).await?;
+        let mut rows = Vec::new();
+        for frame in frames {
+            match frame {
+                Frame::Row { row } => rows.push(row),
+                Frame::End(end) if end.status != EndStatus::Ok => {
+                    bail!("{statement}: {}", end.error.unwrap_or_default())
+                }
+                Frame::Columns { .. }
+                | Frame::Progress(_)
+                | Frame::Notice { .. }
+                | Frame::End(_) => (),
+            }
+        }
+        Ok(rows)
+    }
+}

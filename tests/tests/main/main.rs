@@ -1,0 +1,11 @@
+//! The one integration-test binary: each subject is a module of it.
+
+mod cassandra_conformance;
+mod cluster;
+mod conformance;
+mod packages;
+mod readme;
+mod requirements;
+mod simulation;
+mod sqlite;
+mod transcripts;

@@ -1,0 +1,5 @@
+//! Whole nodes in simulated time.
+
+mod conforms;
+mod seeds;
+mod stories;

@@ -1,0 +1,293 @@
+//! Single promises, each told as a story in simulated time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use weft_engine::model::{BatchId, BatchStatus, ChunkState};
+use weft_engine::node::NodeConfig;
+use weft_engine::store::Store;
+use weft_tests::sim::{Cluster, Script, extra_effects, in_simulated_time};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Ids in pages, `wait_ms` before each.
+fn paged(pages: usize, per_page: usize, wait_ms: u64, entity_ms: u64) -> Script {
+    let page = |page: usize| {
+        let ids = (0..per_page).map(|number| format!("e{}", page * per_page + number));
+        (wait_ms, ids.collect())
+    };
+    Script {
+        pages: (0..pages).map(page).collect(),
+        ..Script::plain(0, entity_ms)
+    }
+}
+
+fn handled(cluster: &Cluster, batch: BatchId) -> usize {
+    let inner = cluster.store.inner();
+    let chunks = inner.tables.chunks.range((batch, 0)..(batch, i64::MAX));
+    chunks.map(|(_, row)| row.peek().rows.len()).sum()
+}
+
+fn begun(cluster: &Cluster) -> usize {
+    cluster.effects.all().len()
+}
+
+fn assert_nothing_broke(cluster: &Cluster) {
+    let inner = cluster.store.inner();
+    assert_eq!(inner.watch.violations(), [] as [String; 0]);
+}
+
+/// Waits until so many entities were begun.
+async fn wait_for_effects(cluster: &Cluster, count: usize) {
+    let reached = cluster
+        .wait(MINUTE, |cluster| begun(cluster) >= count)
+        .await;
+    assert!(reached, "only {} entities were begun", begun(cluster));
+}
+
+#[test]
+fn a_restarted_node_goes_on_at_once() {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(1, false);
+        let config = NodeConfig {
+            heartbeat_interval: Duration::from_millis(800),
+            heartbeat_miss: 12,
+            ..Cluster::quick_config("n1")
+        };
+        cluster.add(config, 0);
+        cluster.start("n1");
+        let spec = cluster.spec(Script::plain(200, 100));
+        let batch = cluster.submit(spec);
+        wait_for_effects(&cluster, 20).await;
+        cluster.kill("n1");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let before = begun(&cluster);
+        let restarted = cluster.store.now();
+        let process = cluster.start("n1");
+        process.handle.serving().await;
+        // The watch over its own row, which a store of one process spares, comes first.
+        let serving = cluster.store.now();
+        assert!(serving - restarted <= 2 * 800 + 100, "{serving}");
+        wait_for_effects(&cluster, before + 1).await;
+        let took = cluster.store.now() - serving;
+        assert!(took < 2_000, "went on {took} ms after it served again");
+        let end = cluster.wait_for_end(batch, MINUTE).await;
+        assert_eq!(end, Some(BatchStatus::Done));
+        assert_nothing_broke(&cluster);
+    });
+}
+
+/// How often a node took something that another one held.
+fn takeovers(cluster: &Cluster) -> Vec<String> {
+    let inner = cluster.store.inner();
+    inner.watch.takeovers().to_vec()
+}
+
+/// Calls of all kinds that the nodes made.
+fn calls(cluster: &Cluster) -> u64 {
+    let names = cluster.names();
+    let processes = names.iter().filter_map(|name| cluster.process(name));
+    let statistics = processes.map(|process| process.store.statistics());
+    statistics
+        .map(|statistics| statistics.call_total() + statistics.compare_and_set_total())
+        .sum()
+}
+
+fn outage_of(length: Duration) {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(2, false);
+        cluster.start_quick(3);
+        let batches: Vec<BatchId> = (0..3)
+            .map(|_| {
+                let spec = cluster.spec(Script::plain(60, 300));
+                cluster.submit(spec)
+            })
+            .collect();
+        wait_for_effects(&cluster, 15).await;
+        cluster.store.inner().outage = true;
+        let asked = calls(&cluster);
+        tokio::time::sleep(length).await;
+        let asked = calls(&cluster) - asked;
+        let bound = 3 * 40 * (length.as_secs() + 1);
+        let statistics = cluster.process("n1").expect("it runs").store.statistics();
+        assert!(
+            asked <= bound,
+            "{asked} calls to a store that is away: {statistics:?}"
+        );
+        let before = begun(&cluster);
+        cluster.store.inner().outage = false;
+        let back = cluster.store.now();
+        wait_for_effects(&cluster, before + 1).await;
+        let resumed = cluster.store.now() - back;
+        assert!(resumed <= 10_000, "resumed after {resumed} ms");
+        for batch in batches {
+            let end = cluster.wait_for_end(batch, MINUTE * 3).await;
+            assert_eq!(end, Some(BatchStatus::Done));
+        }
+        assert_eq!(takeovers(&cluster), [] as [String; 0]);
+        assert_nothing_broke(&cluster);
+    });
+}
+
+#[test]
+fn a_short_outage_of_the_store_causes_no_takeover() {
+    outage_of(Duration::from_millis(1_500));
+}
+
+#[test]
+fn a_long_outage_of_the_store_causes_no_takeover() {
+    outage_of(Duration::from_secs(30));
+}
+
+#[test]
+fn a_batch_waits_days_for_its_node_and_starts_soon_after_it() {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(3, false);
+        // The node that only waits looks rarely, or three days would take a minute.
+        for (name, every) in [("n1", 20), ("n2", 1)] {
+            let config = NodeConfig {
+                heartbeat_interval: Duration::from_secs(5 * every),
+                heartbeat_miss: 12,
+                poll_interval: Duration::from_secs(every),
+                reconcile_interval: Duration::from_secs(300),
+                ..Cluster::quick_config(name)
+            };
+            cluster.add(config, 0);
+        }
+        cluster.start("n1");
+        let mut spec = cluster.spec(Script::plain(5, 10));
+        spec.job_affinity = vec!["10.0.0.2".to_owned()];
+        let batch = cluster.submit(spec);
+        tokio::time::sleep(Duration::from_secs(3 * 24 * 3_600)).await;
+        let status = cluster.batch(batch).map(|batch| batch.status);
+        assert_eq!(status, Some(BatchStatus::WaitingForJob));
+        let started = cluster.store.now();
+        cluster.start("n2");
+        wait_for_effects(&cluster, 1).await;
+        let took = cluster.store.now() - started;
+        assert!(took < 15_000, "started after {took} ms");
+        let end = cluster.wait_for_end(batch, MINUTE).await;
+        assert_eq!(end, Some(BatchStatus::Done));
+    });
+}
+
+#[test]
+fn the_first_entity_starts_before_a_blocked_source_has_finished() {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(4, false);
+        cluster.start_quick(1);
+        let mut script = Script::plain(5, 10);
+        script.pages.push((3_600_000, vec!["last".to_owned()]));
+        let spec = cluster.spec(script);
+        let batch = cluster.submit(spec);
+        wait_for_effects(&cluster, 5).await;
+        assert!(cluster.store.now() < 5_000, "{}", cluster.store.now());
+        let status = cluster.batch(batch).map(|batch| batch.status);
+        assert_eq!(status, Some(BatchStatus::GenerateIid));
+        let end = cluster.wait_for_end(batch, 65 * MINUTE).await;
+        assert_eq!(end, Some(BatchStatus::Done));
+        assert_eq!(handled(&cluster, batch), 6);
+    });
+}
+
+#[test]
+fn two_nodes_share_a_hundred_entities() {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(5, false);
+        cluster.start_quick(2);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let spec = cluster.spec(Script::plain(100, 50));
+        let batch = cluster.submit(spec);
+        let end = cluster.wait_for_end(batch, MINUTE).await;
+        assert_eq!(end, Some(BatchStatus::Done));
+        let mut shares: BTreeMap<String, usize> = BTreeMap::new();
+        for effect in cluster.effects.all() {
+            *shares.entry(effect.process).or_default() += 1;
+        }
+        assert!(
+            shares.len() == 2 && shares.values().all(|share| *share >= 25),
+            "{shares:?}"
+        );
+    });
+}
+
+fn cancelled_while(status: BatchStatus, script: Script) {
+    in_simulated_time(async move {
+        let mut cluster = Cluster::new(6, false);
+        cluster.start_quick(3);
+        let spec = cluster.spec(script);
+        let batch = cluster.submit(spec);
+        wait_for_effects(&cluster, 10).await;
+        let now = cluster.batch(batch).map(|batch| batch.status);
+        assert_eq!(now, Some(status));
+        cluster.cancel(batch);
+        let asked = cluster.store.now();
+        let end = cluster.wait_for_end(batch, MINUTE).await;
+        assert_eq!(end, Some(BatchStatus::Cancelled));
+        let took = cluster.store.now() - asked;
+        assert!(took < 5_000, "cancelled after {took} ms");
+        let before = handled(&cluster, batch);
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(handled(&cluster, batch), before, "a row changed");
+        let inner = cluster.store.inner();
+        for row in inner.tables.chunks.values() {
+            let state = row.peek().head.state;
+            let closed = matches!(
+                state,
+                ChunkState::Closed | ChunkState::Void | ChunkState::Done
+            );
+            assert!(closed, "a chunk is still {state}");
+        }
+        drop(inner);
+        assert_nothing_broke(&cluster);
+    });
+}
+
+#[test]
+fn a_batch_cancelled_while_its_list_is_made_changes_no_more() {
+    cancelled_while(BatchStatus::GenerateIid, paged(100, 8, 300, 100));
+}
+
+#[test]
+fn a_batch_cancelled_at_work_changes_no_more() {
+    cancelled_while(BatchStatus::InProgress, Script::plain(400, 250));
+}
+
+#[test]
+fn a_hung_entity_does_not_hold_up_a_cancel() {
+    cancelled_while(BatchStatus::InProgress, Script::plain(400, 3_600_000));
+}
+
+#[test]
+fn a_drained_node_leaves_nothing_to_be_done_again() {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(7, false);
+        cluster.start_quick(3);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let batches: Vec<BatchId> = (0..3)
+            .map(|_| {
+                let spec = cluster.spec(paged(10, 12, 200, 150));
+                cluster.submit(spec)
+            })
+            .collect();
+        // A rolling restart under load.
+        for (name, effects) in [("n1", 20), ("n2", 60), ("n3", 120)] {
+            wait_for_effects(&cluster, effects).await;
+            let process = cluster.process(name).expect("it runs").clone();
+            let asked = cluster.store.now();
+            process.handle.drain();
+            process.handle.ended().await.expect("it leaves cleanly");
+            let took = cluster.store.now() - asked;
+            assert!(took < 7_000, "{name} left after {took} ms");
+            cluster.reap(name);
+            cluster.start(name);
+        }
+        for batch in batches {
+            let end = cluster.wait_for_end(batch, MINUTE).await;
+            assert_eq!(end, Some(BatchStatus::Done));
+            assert_eq!(handled(&cluster, batch), 120);
+        }
+        assert_eq!(extra_effects(&cluster), 0, "entities ran again");
+        assert_nothing_broke(&cluster);
+    });
+}
