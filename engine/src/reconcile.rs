@@ -8,9 +8,9 @@ use std::time::Duration;
 use tracing::{debug, info};
 
 use crate::clock::Timestamp;
-use crate::model::{Batch, BatchStatus, DueHint, Job, JobDesired, JobStatus};
+use crate::model::{Batch, BatchStatus, DueHint, Job, JobStatus};
 use crate::node::Life;
-use crate::scheduler::job_key_of;
+use crate::scheduler::{job_key_of, job_of};
 use crate::store::{Freshness, ListBatches, ReopenJob, StoreResult};
 
 /// Batches are looked at as far back as they are kept.
@@ -99,27 +99,9 @@ async fn reconcile(life: &Life, batch: &Batch) -> StoreResult<()> {
         }
         None => (
             Job {
-                key: key.clone(),
-                status: JobStatus::Waiting,
-                affinity: batch.spec.job_affinity.clone(),
-                archived: false,
-                arguments: "{}".to_owned(),
                 creation_time: now,
-                start_time: None,
-                end_time: None,
-                error: None,
-                execution_interval: None,
-                output: None,
-                tries: 0,
-                worker: None,
-                owner_incarnation: None,
-                next_run: None,
                 fence: batch.fence + 1,
-                op_token: None,
-                desired: JobDesired::Run,
-                desired_seq: 0,
-                desired_token: None,
-                notes: None,
+                ..job_of(batch)
             },
             None,
         ),

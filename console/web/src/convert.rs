@@ -38,11 +38,7 @@ impl BatchItem {
 
 /// Never 100 before the batch is done, however far it is; a list that is still growing has no total.
 fn completed_percent(batch: &Batch, done: &NodeShare) -> f64 {
-    percent(
-        batch.status,
-        batch.total_entities,
-        done.succeeded + done.failed,
-    )
+    percent(batch.status, batch.total_entities, done.handled())
 }
 
 fn percent(status: BatchStatus, total: Option<i64>, handled: i64) -> f64 {

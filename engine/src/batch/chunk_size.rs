@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-const FIRST: usize = 16;
+const FIRST: usize = 2;
 const CHUNKS_PER_SIZE: i64 = 4;
 const UNTIL_TIME_IS_KNOWN: usize = 256;
 const LONGEST_WORK: Duration = Duration::from_secs(2);
@@ -31,9 +31,9 @@ mod tests {
     #[test]
     fn sizes_ramp_up_and_stay_within_two_seconds_of_a_workers_work() {
         let millis = |millis| Some(Duration::from_millis(millis));
-        assert_eq!(size_of(0, None, 1_000), 16);
-        assert_eq!(size_of(3, None, 1_000), 16);
-        assert_eq!(size_of(4, None, 1_000), 32);
+        assert_eq!(size_of(0, None, 1_000), 2);
+        assert_eq!(size_of(3, None, 1_000), 2);
+        assert_eq!(size_of(4, None, 1_000), 4);
         assert_eq!(size_of(40, None, 1_000), 256, "no time is known");
         assert_eq!(size_of(40, Some(Duration::from_micros(3)), 1_000), 1_000);
         assert_eq!(size_of(40, millis(20), 1_000), 100);

@@ -12,6 +12,17 @@ const PAGE: i64 = 128;
 /// a read of its own on Cassandra.
 const FIRST_PAGE: i64 = 4;
 
+/// What is saved of a batch's entities while it runs and at its end.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// `extra_stats` (Fabric B.6).
+    pub extra_stats: String,
+    /// Sums by node, exact, and percentiles.
+    pub statistics: BatchStatistics,
+    /// Nodes whose chunks say more than they wrote of times so far: the slowest and the percentiles miss some.
+    pub behind: Vec<NodeId>,
+}
+
 /// The sum over the chunks that are done, from number 0 on.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -111,13 +122,23 @@ impl Progress {
         passing
     }
 
-    /// The statistics so far and `extra_stats` (Fabric B.6), with what the nodes wrote of times.
+    /// The figures so far, with what the nodes wrote of times.
     ///
     /// # Errors
     /// What the store said.
-    pub async fn statistics(&self, owned: &Owned) -> Result<(String, BatchStatistics), OwnerError> {
+    pub async fn figures(&self, owned: &Owned) -> Result<Figures, OwnerError> {
         let context = &owned.life.context;
         let stats = context.store.node_stats(owned.row.id).await?;
+        let mut nodes = self.shares.clone();
+        add(&mut nodes, &self.partial);
+        let behind = nodes
+            .iter()
+            .filter(|(node, share)| {
+                let written = stats.iter().find(|stats| stats.node == **node);
+                written.map_or(0, |stats| stats.share.handled()) < share.handled()
+            })
+            .map(|(node, _)| node.clone())
+            .collect();
         let histogram =
             merge_histograms(stats.iter().filter_map(|stats| stats.histogram.as_deref()));
         let mut slowest: Vec<SlowEntity> = Vec::new();
@@ -127,13 +148,14 @@ impl Progress {
                 slow
             });
         }
-        let mut nodes = self.shares.clone();
-        add(&mut nodes, &self.partial);
-        let statistics = BatchStatistics {
-            nodes,
-            percentiles_us: percentiles_us(&histogram),
-        };
-        Ok((extra_stats(&slowest), statistics))
+        Ok(Figures {
+            extra_stats: extra_stats(&slowest),
+            statistics: BatchStatistics {
+                nodes,
+                percentiles_us: percentiles_us(&histogram),
+            },
+            behind,
+        })
     }
 }
 

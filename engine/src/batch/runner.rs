@@ -7,16 +7,15 @@ use tracing::{debug, info, warn};
 use super::close::close_chunks;
 use super::generate::generate;
 use super::owned::{Owned, OwnerError};
-use super::progress::Progress;
+use super::progress::{Figures, Progress};
 use crate::model::{
-    BatchDesired, BatchEvent, BatchStatistics, BatchStatus, DueHint, Job, JobEvent, JobRun,
-    JobStatus,
+    BatchDesired, BatchEvent, BatchStatus, DueHint, Job, JobEvent, JobRun, JobStatus, NodeId,
 };
 use crate::node::Life;
 use crate::scheduler::batch_of;
 use crate::store::{
     BatchSet, ClaimBatch, ClaimCommand, EndJob, FinishBatch, FinishLost, Freshness, MoveBatch,
-    Settled,
+    Settled, StoreError,
 };
 use crate::worker::Offers;
 
@@ -133,19 +132,46 @@ impl Runner {
                     .end_job(event_of(owned.row.status), owned.row.error.as_deref())
                     .await;
             }
-            match self.stage(&mut owned, &mut progress).await {
+            let mut outcome = self.stage(&mut owned, &mut progress).await;
+            if let Err(OwnerError::Failed(reason)) = outcome {
+                outcome = self.mark_failed(&mut owned, reason).await;
+            }
+            if let Err(OwnerError::Changed(_)) = outcome {
+                outcome = owned.reread().await.map(|()| Stage::Next);
+            }
+            match outcome {
                 Ok(Stage::Next) => (),
                 Ok(Stage::Ended) => return Ok(()),
-                Err(OwnerError::Changed(_)) => owned.reread().await?,
-                Err(OwnerError::Failed(reason)) => {
-                    match self.mark_failed(&mut owned, reason).await {
-                        Ok(()) => (),
-                        Err(OwnerError::Changed(_)) => owned.reread().await?,
-                        Err(error) => return Err(error),
-                    }
+                Err(OwnerError::Store(error)) if error.is_transient() => {
+                    self.wait_for_store(&mut owned, error).await?;
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Holds the batch while the store is away, as long as this life is trusted: whoever would get it now could
+    /// not go on either. Nothing is remembered over the gap but what the row says.
+    async fn wait_for_store(
+        &self,
+        owned: &mut Owned,
+        mut error: StoreError,
+    ) -> Result<(), OwnerError> {
+        let id = owned.row.id;
+        warn!(batch.id = %id, error = %error, "Batch {id} waits for the store: {error}");
+        loop {
+            if self.life.draining.is_cancelled() {
+                return Err(OwnerError::Leaving(id));
+            }
+            if !self.life.trust.wait(LOOK_EVERY).await {
+                return Err(OwnerError::Replaced(id));
+            }
+            error = match owned.reread().await {
+                Ok(()) => return Ok(()),
+                Err(OwnerError::Store(error)) if error.is_transient() => error,
+                Err(other) => return Err(other),
+            };
+            debug!(batch.id = %id, error = %error, "Batch {id} still waits for the store: {error}");
         }
     }
 
@@ -217,8 +243,10 @@ impl Runner {
             }
             if now.saturating_sub(saved_at) >= context.config.pace_window {
                 progress.survey(owned).await?;
-                let (extra_stats, statistics) = progress.statistics(owned).await?;
-                owned.save_statistics(extra_stats, statistics).await?;
+                let figures = progress.figures(owned).await?;
+                owned
+                    .save_statistics(figures.extra_stats, figures.statistics)
+                    .await?;
                 saved_at = now;
             }
             // Whoever woke us may have wished something that was not looked for.
@@ -235,15 +263,37 @@ impl Runner {
             }
         }
         self.wait_for_minimum_time(owned).await?;
-        let (extra_stats, statistics) = progress.statistics(owned).await?;
-        self.finish(
-            owned,
-            BatchEvent::AllChunksDone,
-            None,
-            extra_stats,
-            statistics,
-        )
-        .await
+        let figures = self.last_figures(owned, progress).await?;
+        self.finish(owned, BatchEvent::AllChunksDone, None, figures)
+            .await
+    }
+
+    /// The figures when every chunk has its last record. Nodes write times beside the records, just after their
+    /// last chunk: who lives gets a moment to do it. What a dead node did not write is missing, and only from
+    /// the slowest and the percentiles.
+    async fn last_figures(
+        &self,
+        owned: &Owned,
+        progress: &Progress,
+    ) -> Result<Figures, OwnerError> {
+        let context = &self.life.context;
+        let until = context.clock.monotonic() + context.config.poll_interval + LOOK_EVERY;
+        loop {
+            let woken = context.wake.batches_woken();
+            let figures = progress.figures(owned).await?;
+            let live = self.life.live_nodes();
+            let awaited = |node: &NodeId| live.iter().any(|row| row.guid == *node);
+            let now = context.clock.monotonic();
+            if now >= until || !figures.behind.iter().any(awaited) {
+                return Ok(figures);
+            }
+            tokio::select! {
+                biased;
+                () = self.life.trust.ended() => return Err(OwnerError::Replaced(owned.row.id)),
+                () = woken => (),
+                () = tokio::time::sleep(CHECK_EVERY) => (),
+            }
+        }
     }
 
     async fn wait_for_minimum_time(&self, owned: &Owned) -> Result<(), OwnerError> {
@@ -268,17 +318,16 @@ impl Runner {
     }
 
     /// The owner wants the end itself: the wish and the reason first, then as for a cancel.
-    async fn mark_failed(&self, owned: &mut Owned, reason: String) -> Result<(), OwnerError> {
+    async fn mark_failed(&self, owned: &mut Owned, reason: String) -> Result<Stage, OwnerError> {
         owned
             .row
             .status
             .next(BatchEvent::BatchFailed)
-            .map_err(|error| {
-                OwnerError::Store(crate::store::StoreError::Refused(error.to_string()))
-            })?;
+            .map_err(|error| OwnerError::Store(StoreError::Refused(error.to_string())))?;
         warn!(batch.id = %owned.row.id, "Batch {} fails: {reason}", owned.row.id);
         let status = owned.row.status;
-        owned.move_to(BatchSet::failing(status, reason)).await
+        owned.move_to(BatchSet::failing(status, reason)).await?;
+        Ok(Stage::Next)
     }
 
     /// A cancel, or a failure that was marked: the reason in the row tells the two apart.
@@ -290,13 +339,12 @@ impl Runner {
         self.life.context.wake.chunks();
         close_chunks(owned).await?;
         progress.finish(owned).await?;
-        let (extra_stats, statistics) = progress.statistics(owned).await?;
+        let figures = self.last_figures(owned, progress).await?;
         let (event, error) = match owned.row.error.clone() {
             Some(reason) => (BatchEvent::BatchFailed, Some(reason)),
             None => (BatchEvent::CancelCarriedOut, None),
         };
-        self.finish(owned, event, error, extra_stats, statistics)
-            .await
+        self.finish(owned, event, error, figures).await
     }
 
     async fn end_as_already_running(
@@ -304,16 +352,10 @@ impl Runner {
         owned: &mut Owned,
         progress: &Progress,
     ) -> Result<Stage, OwnerError> {
-        let (extra_stats, statistics) = progress.statistics(owned).await?;
+        let figures = progress.figures(owned).await?;
         let reason = Some("already running".to_owned());
-        self.finish(
-            owned,
-            BatchEvent::CancelCarriedOut,
-            reason,
-            extra_stats,
-            statistics,
-        )
-        .await
+        self.finish(owned, BatchEvent::CancelCarriedOut, reason, figures)
+            .await
     }
 
     /// ALLOW_MULTIPLE=false: the command's row must name this batch. Missing or naming an ended one, it is
@@ -354,13 +396,20 @@ impl Runner {
         owned: &mut Owned,
         event: BatchEvent,
         error: Option<String>,
-        extra_stats: String,
-        statistics: BatchStatistics,
+        figures: Figures,
     ) -> Result<Stage, OwnerError> {
-        let status = owned.row.status.next(event).map_err(|error| {
-            OwnerError::Store(crate::store::StoreError::Refused(error.to_string()))
-        })?;
-        let to = BatchSet::ended(status, owned.now(), error.clone(), extra_stats, statistics);
+        let status = owned
+            .row
+            .status
+            .next(event)
+            .map_err(|error| OwnerError::Store(StoreError::Refused(error.to_string())))?;
+        let to = BatchSet::ended(
+            status,
+            owned.now(),
+            error.clone(),
+            figures.extra_stats,
+            figures.statistics,
+        );
         let finish = FinishBatch {
             batch: MoveBatch {
                 guard: owned.guard(),

@@ -248,7 +248,7 @@ impl Inspector {
 
     pub(super) async fn item(&self, batch: Batch, members: &[Member]) -> InspectResult<BatchItem> {
         let share = self.share_of(&batch).await?;
-        let handled = share.succeeded + share.failed;
+        let handled = share.handled();
         let is_done = batch.status == BatchStatus::Done;
         Ok(BatchItem {
             completed_percent: progress_percent(handled, known_total(&batch, handled), is_done),

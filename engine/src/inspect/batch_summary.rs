@@ -162,11 +162,7 @@ impl Summing<'_> {
         let mut by_dc: BTreeMap<&str, Sum> = BTreeMap::new();
         let mut cluster = Sum::default();
         let mut rows = Vec::new();
-        let total: i64 = self
-            .shares
-            .values()
-            .map(|share| share.succeeded + share.failed)
-            .sum();
+        let total: i64 = self.shares.values().map(|share| share.handled()).sum();
         for (node, share) in &self.shares {
             let pace_milli = self.paces.get(node).copied().unwrap_or(0);
             let dc = self.data_centres.get(node).map_or("", String::as_str);
@@ -192,7 +188,7 @@ impl Summing<'_> {
     }
 
     fn part(&self, level: SummaryLevel, name: &str, sum: Sum, handled_by_all: i64) -> SummaryRow {
-        let handled = sum.share.succeeded + sum.share.failed;
+        let handled = sum.share.handled();
         let ended = self.batch.status.is_final();
         let end_time = sum.share.last_end.filter(|_| ended);
         let start_time = sum.share.first_start;
@@ -211,7 +207,7 @@ impl Summing<'_> {
 
     fn cluster(&self, sum: Sum) -> SummaryRow {
         let batch = self.batch;
-        let handled = sum.share.succeeded + sum.share.failed;
+        let handled = sum.share.handled();
         let is_done = batch.status == BatchStatus::Done;
         let total = known_total(batch, handled);
         let remaining = total.map(|total| (total - handled).max(0));
@@ -236,7 +232,7 @@ impl Summing<'_> {
     ) -> SummaryRow {
         let until = end_time.unwrap_or(self.now);
         let duration_ms = start_time.map_or(0, |start| until.millis_since(start).max(0));
-        let handled = sum.share.succeeded + sum.share.failed;
+        let handled = sum.share.handled();
         #[expect(clippy::cast_precision_loss, reason = "a pace for people to read")]
         let pace = sum.pace_milli as f64 / 1_000.0;
         SummaryRow {

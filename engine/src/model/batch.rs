@@ -157,6 +157,37 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// A batch as submitted: no command text, no arguments, no owner and no execution id yet.
+    pub fn waiting(id: BatchId, spec: BatchSpec, creation_time: Timestamp) -> Self {
+        Self {
+            id,
+            status: BatchStatus::WaitingForJob,
+            spec,
+            arguments: "{}".to_owned(),
+            command: String::new(),
+            creation_time,
+            start_time: None,
+            end_time: None,
+            error: None,
+            extra_stats: None,
+            statistics: None,
+            owner: String::new(),
+            total_entities: None,
+            duplicates: 0,
+            execution_id: String::new(),
+            fence: 0,
+            owner_node: None,
+            owner_incarnation: None,
+            op_token: None,
+            desired: BatchDesired::Run,
+            desired_seq: 0,
+            desired_token: None,
+            chunks: 0,
+            stats_seq: 0,
+            notes: None,
+        }
+    }
+
     /// Who owns it, if a node does.
     pub fn holder(&self) -> Option<Holder> {
         match (&self.owner_node, self.owner_incarnation) {

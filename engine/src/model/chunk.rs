@@ -48,6 +48,11 @@ pub struct NodeShare {
 }
 
 impl NodeShare {
+    /// Entities with a terminal record.
+    pub fn handled(&self) -> i64 {
+        self.succeeded + self.failed
+    }
+
     /// Adds what `other` says; sums of sums are exact.
     pub fn merge(&mut self, other: &Self) {
         self.succeeded += other.succeeded;

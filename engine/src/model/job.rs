@@ -89,6 +89,35 @@ pub struct Job {
 }
 
 impl Job {
+    /// A job that nobody has taken yet, to be run as soon as a node of any affinity looks; no arguments.
+    pub fn waiting(key: JobKey, creation_time: Timestamp) -> Self {
+        Self {
+            key,
+            status: JobStatus::Waiting,
+            affinity: Vec::new(),
+            archived: false,
+            arguments: "{}".to_owned(),
+            creation_time,
+            start_time: None,
+            end_time: None,
+            error: None,
+            execution_interval: None,
+            output: None,
+            tries: 0,
+            worker: None,
+            owner_incarnation: None,
+            next_run: None,
+            fence: 0,
+            op_token: None,
+            desired: JobDesired::Run,
+            desired_seq: 0,
+            desired_token: None,
+            notes: None,
+        }
+    }
+}
+
+impl Job {
     /// Who holds it, if a node does.
     pub fn holder(&self) -> Option<Holder> {
         match (self.status, &self.worker, self.owner_incarnation) {

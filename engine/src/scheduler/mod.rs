@@ -16,10 +16,12 @@ pub use plan::{Obstacle, Plan, Seen, plan};
 
 use crate::batch::Runner;
 use crate::clock::Timestamp;
-use crate::model::{Batch, BatchId, DueHint, Fence, Job, JobKey, JobStatus, NodeRow, job_type};
+use crate::model::{
+    Batch, BatchId, DueHint, Fence, Job, JobKey, JobStatus, NodeRow, Token, job_type,
+};
 use crate::node::Life;
 use crate::node::affinity::Identity;
-use crate::store::{ClaimJob, Freshness, Settled, StoreResult};
+use crate::store::{ClaimJob, Freshness, Settled, StoreResult, SubmitBatch};
 use crate::worker::Offers;
 
 /// A poll reads from its mark minus this, for hints that were written late.
@@ -541,6 +543,29 @@ pub fn job_key_of(batch: &Batch) -> JobKey {
         job_type: job_type::BATCH_PROCESS.to_owned(),
         name: format!("BATCH_{}", batch.spec.logical_unit),
         uid: batch.id.to_string(),
+    }
+}
+
+/// The waiting job that coordinates a batch. What the session had is kept in the batch alone.
+pub fn job_of(batch: &Batch) -> Job {
+    Job {
+        affinity: batch.spec.job_affinity.clone(),
+        arguments: serde_json::json!({ "bid": batch.id }).to_string(),
+        ..Job::waiting(job_key_of(batch), batch.creation_time)
+    }
+}
+
+/// Submits a batch with its job, due at once.
+pub fn submission_of(batch: Batch, token: Token) -> SubmitBatch {
+    let job = job_of(&batch);
+    SubmitBatch {
+        due: DueHint {
+            due_at: batch.creation_time,
+            key: job.key.clone(),
+        },
+        batch,
+        job,
+        token,
     }
 }
 

@@ -11,12 +11,10 @@ use super::output::Output;
 use super::request::SubmitRequest;
 use super::{EndStatus, Permit, Refusal, Services, Session, gate, wait};
 use crate::inspect::Affinities;
-use crate::model::{
-    Batch, BatchDesired, BatchId, BatchStatus, DueHint, Job, JobDesired, JobStatus,
-};
+use crate::model::{Batch, BatchId};
 use crate::node::Trust;
-use crate::scheduler::job_key_of;
-use crate::store::{Settled, SubmitBatch, SubmitLost, settle};
+use crate::scheduler::submission_of;
+use crate::store::{Settled, SubmitLost, settle};
 
 /// How long a submission is sent again while nobody knows what became of it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,16 +61,7 @@ async fn create(services: &Services, permit: &Permit<SubmitRequest>) -> Result<B
     if !batch.spec.allow_multiple {
         gate::pass(services, &batch, &trust).await?;
     }
-    let key = job_key_of(&batch);
-    let submit = SubmitBatch {
-        job: job_of(&batch),
-        due: DueHint {
-            due_at: batch.creation_time,
-            key,
-        },
-        token: services.ids.token(),
-        batch,
-    };
+    let submit = submission_of(batch, services.ids.token());
     let id = submit.batch.id;
     match settle(services.store.as_ref(), &services.ids, &trust, &submit).await? {
         Settled::Applied => {
@@ -109,58 +98,11 @@ fn batch_of(services: &Services, permit: &Permit<SubmitRequest>) -> Batch {
     let id = BatchId(services.ids.uuid());
     let execution_id = services.ids.uuid().to_string();
     Batch {
-        id,
-        status: BatchStatus::WaitingForJob,
         arguments: arguments(id, &request.spec, &request.command, &execution_id, owner),
-        spec: request.spec.clone(),
         command: request.command.clone(),
-        creation_time: services.clock.now(),
-        start_time: None,
-        end_time: None,
-        error: None,
-        extra_stats: None,
-        statistics: None,
         owner: owner.clone(),
-        total_entities: None,
-        duplicates: 0,
         execution_id,
-        fence: 0,
-        owner_node: None,
-        owner_incarnation: None,
-        op_token: None,
-        desired: BatchDesired::Run,
-        desired_seq: 0,
-        desired_token: None,
-        chunks: 0,
-        stats_seq: 0,
-        notes: None,
-    }
-}
-
-/// The job that coordinates a batch. What the session had is kept in the batch alone.
-fn job_of(batch: &Batch) -> Job {
-    Job {
-        key: job_key_of(batch),
-        status: JobStatus::Waiting,
-        affinity: batch.spec.job_affinity.clone(),
-        archived: false,
-        arguments: json!({ "bid": batch.id }).to_string(),
-        creation_time: batch.creation_time,
-        start_time: None,
-        end_time: None,
-        error: None,
-        execution_interval: None,
-        output: None,
-        tries: 0,
-        worker: None,
-        owner_incarnation: None,
-        next_run: None,
-        fence: 0,
-        op_token: None,
-        desired: JobDesired::Run,
-        desired_seq: 0,
-        desired_token: None,
-        notes: None,
+        ..Batch::waiting(id, request.spec.clone(), services.clock.now())
     }
 }
 

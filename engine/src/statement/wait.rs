@@ -149,7 +149,7 @@ impl<'a> Watch<'a> {
         Ok(Progress {
             batch: row.id,
             status: row.status.to_string(),
-            done: share.succeeded + share.failed,
+            done: share.handled(),
             failed: share.failed,
             total: row.total_entities,
             pace,
@@ -185,7 +185,7 @@ fn share_of(batch: &Batch) -> NodeShare {
 /// The documented result table (Fabric A.2).
 async fn show(batch: &Batch, is_sync_instance: bool, output: &Output) {
     let share = share_of(batch);
-    let handled = share.succeeded + share.failed;
+    let handled = share.handled();
     let total = batch.total_entities.unwrap_or(handled);
     let started = batch.start_time.unwrap_or(batch.creation_time);
     let ended = batch.end_time.unwrap_or(started);

@@ -182,6 +182,9 @@ struct Known {
     looked_at: Duration,
     look_pause: Duration,
     wrote_stats_at: Duration,
+    /// This node's last worker on the batch has come off its chunk: figures are written without delay, for the
+    /// owner may be waiting for them.
+    came_to_rest: bool,
     gone: bool,
 }
 
@@ -209,6 +212,7 @@ impl Dispatching {
         loop {
             self.look().await;
             self.dispatch();
+            self.write_last_stats().await;
             let pause = self.pause();
             tokio::select! {
                 biased;
@@ -371,6 +375,7 @@ impl Dispatching {
             looked_at: Duration::ZERO,
             look_pause: QUICK_LOOK,
             wrote_stats_at: Duration::ZERO,
+            came_to_rest: false,
             gone: false,
         };
         self.batches.insert(known.active.id, known);
@@ -594,6 +599,7 @@ impl Dispatching {
         };
         known.running.remove(&finish.number);
         known.look_pause = QUICK_LOOK;
+        known.came_to_rest = known.running.is_empty();
         if finish.ended == Ended::Done {
             known.pending.remove(&finish.number);
         }
@@ -603,24 +609,41 @@ impl Dispatching {
     }
 
     async fn write_stats(&mut self) {
-        let context = Arc::clone(&self.life.context);
-        let now = context.clock.monotonic();
+        let now = self.now();
+        let poll = self.life.context.config.poll_interval;
         for known in self.batches.values_mut() {
-            if now.saturating_sub(known.wrote_stats_at) < context.config.poll_interval {
-                continue;
+            if now.saturating_sub(known.wrote_stats_at) >= poll {
+                known.write_stats(&self.life).await;
             }
-            let Some(row) = known.active.stats.row(context.clock.now(), now, true) else {
-                continue;
-            };
-            known.wrote_stats_at = now;
-            if let Err(error) = context.store.put_node_stats(&row).await {
-                debug!(error = %error, "Could not write figures: {error}");
+        }
+    }
+
+    /// Where no worker got a next chunk, this node may have done its last of the batch.
+    async fn write_last_stats(&mut self) {
+        for known in self.batches.values_mut() {
+            if std::mem::take(&mut known.came_to_rest) && known.running.is_empty() {
+                known.write_stats(&self.life).await;
+                self.life.context.wake.batches();
             }
         }
     }
 }
 
 impl Known {
+    /// The only writer of this node's figures: one row at a time, so that no older one comes last.
+    async fn write_stats(&mut self, life: &Life) {
+        let context = &life.context;
+        let now = context.clock.monotonic();
+        let Some(row) = self.active.stats.row(context.clock.now(), now) else {
+            return;
+        };
+        self.wrote_stats_at = now;
+        if let Err(error) = context.store.put_node_stats(&row).await {
+            self.active.stats.not_written();
+            debug!(error = %error, "Could not write figures: {error}");
+        }
+    }
+
     fn has_more(&self) -> bool {
         !self.gone && (!self.pending.is_empty() || self.frontier < self.row.chunks)
     }

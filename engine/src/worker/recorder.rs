@@ -109,10 +109,6 @@ impl Recorder {
         self.batch
             .stats
             .merge(&mut self.tally, life.context.clock.monotonic());
-        if done && self.batch.stats.workers() <= 1 {
-            // Figures before the record that may end the batch, so that the owner's last sum has them all.
-            self.write_stats(life).await;
-        }
         self.seq += 1;
         let flush = FlushChunk {
             batch: self.batch.id,
@@ -142,18 +138,6 @@ impl Recorder {
                 Ok(Flushed::Recorded)
             }
             Settled::Lost(_) | Settled::StillUnknown => Ok(Flushed::Fenced),
-        }
-    }
-
-    async fn write_stats(&self, life: &Life) {
-        let context = &life.context;
-        let row = self
-            .batch
-            .stats
-            .row(context.clock.now(), context.clock.monotonic(), false);
-        if let Some(row) = row {
-            // Not exact by nature; the next write has it.
-            let _ = context.store.put_node_stats(&row).await;
         }
     }
 }

@@ -280,11 +280,6 @@ impl BatchStats {
         inner.dirty = true;
     }
 
-    /// How many workers of this node are on the batch.
-    pub fn workers(&self) -> usize {
-        self.lock().in_process.len()
-    }
-
     /// Takes over what a worker has counted since its last flush.
     pub fn merge(&self, tally: &mut Tally, now: Duration) {
         let mut inner = self.lock();
@@ -294,9 +289,7 @@ impl BatchStats {
             let millis = slow.process_time_ms;
             keep_slowest(&mut inner.slowest, self.slowest_count, millis, || slow);
         }
-        inner
-            .handled
-            .push_back((now, tally.share.succeeded + tally.share.failed));
+        inner.handled.push_back((now, tally.share.handled()));
         inner.dirty = true;
         tally.share = NodeShare::default();
         tally.histogram.reset();
@@ -331,16 +324,11 @@ impl BatchStats {
         count.saturating_mul(1_000_000) / millis
     }
 
-    /// The row to write; none where nothing changed since the last one and `only_if_changed`.
-    pub fn row(
-        &self,
-        now: Timestamp,
-        monotonic: Duration,
-        only_if_changed: bool,
-    ) -> Option<NodeStats> {
+    /// The row to write; none where nothing changed since the last one.
+    pub fn row(&self, now: Timestamp, monotonic: Duration) -> Option<NodeStats> {
         let pace_milli = self.pace_milli(monotonic);
         let mut inner = self.lock();
-        if only_if_changed && !inner.dirty && inner.in_process.is_empty() {
+        if !inner.dirty && inner.in_process.is_empty() {
             return None;
         }
         inner.dirty = false;
@@ -360,6 +348,11 @@ impl BatchStats {
             pace_milli,
             in_process: inner.in_process.values().cloned().collect(),
         })
+    }
+
+    /// The row of the last [`BatchStats::row`] may not have been written: the next one is made in any case.
+    pub fn not_written(&self) {
+        self.lock().dirty = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -452,7 +445,7 @@ mod tests {
         }
         stats.merge(&mut tally, Duration::from_secs(1));
         let written = stats
-            .row(Timestamp(0), Duration::from_secs(1), true)
+            .row(Timestamp(0), Duration::from_secs(1))
             .expect("it changed");
         let merged = merge_histograms(written.histogram.as_deref());
         let percentiles = percentiles_us(&merged);
@@ -464,11 +457,9 @@ mod tests {
             (99_000..=101_000).contains(&percentiles["max"]),
             "{percentiles:?}"
         );
-        assert!(
-            stats
-                .row(Timestamp(0), Duration::from_secs(1), true)
-                .is_none(),
-            "nothing new"
-        );
+        let again = || stats.row(Timestamp(0), Duration::from_secs(1));
+        assert!(again().is_none(), "nothing new");
+        stats.not_written();
+        assert!(again().is_some());
     }
 }

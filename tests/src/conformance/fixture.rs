@@ -9,9 +9,9 @@ use uuid::Uuid;
 use weft_engine::clock::{Clock, SystemClock, Timestamp};
 use weft_engine::ids::Ids;
 use weft_engine::model::{
-    Batch, BatchDesired, BatchId, BatchSpec, BatchStatistics, BatchStatus, ChunkContent, ChunkHead,
-    ChunkState, DueHint, EntityRow, EntitySource, EntityStatus, Holder, Incarnation, Job,
-    JobDesired, JobKey, JobRun, JobStatus, NodeId, NodeShare, RetryPolicy, Token, job_type,
+    Batch, BatchId, BatchSpec, BatchStatistics, BatchStatus, ChunkContent, ChunkHead, ChunkState,
+    DueHint, EntityRow, EntitySource, EntityStatus, Holder, Incarnation, Job, JobKey, JobRun,
+    JobStatus, NodeId, NodeShare, RetryPolicy, Token, job_type,
 };
 use weft_engine::node::Trust;
 use weft_engine::store::{
@@ -118,80 +118,44 @@ pub(super) fn job_key(bid: BatchId) -> JobKey {
 
 /// A batch as it is submitted.
 pub(super) fn new_batch(id: BatchId) -> Batch {
-    Batch {
-        id,
-        status: BatchStatus::WaitingForJob,
-        spec: BatchSpec {
-            logical_unit: "Conformance".to_owned(),
-            source: EntitySource::Query {
-                interface: "idsFile".to_owned(),
-                sql: "select id from ids  limit 100".to_owned(),
-                parameters: vec!["a'b".to_owned(), "ü\n\"".to_owned()],
-                instance_group: None,
-            },
-            fabric_command: "sync_instance Conformance.?".to_owned(),
-            affinity: vec!["DC1".to_owned()],
-            job_affinity: vec!["10.21.2.102".to_owned()],
-            asynchronous: true,
-            generate_entities_first: false,
-            allow_multiple: true,
-            max_nodes: Some(3),
-            max_workers_per_node: None,
-            estimated_entities: Some(100),
-            retry: RetryPolicy::default(),
-            entity_timeout_ms: Some(5_000),
-            session_scope: BTreeMap::from([("SYNC".to_owned(), "ON".to_owned())]),
-            project: None,
+    let spec = BatchSpec {
+        logical_unit: "Conformance".to_owned(),
+        source: EntitySource::Query {
+            interface: "idsFile".to_owned(),
+            sql: "select id from ids  limit 100".to_owned(),
+            parameters: vec!["a'b".to_owned(), "ü\n\"".to_owned()],
+            instance_group: None,
         },
+        fabric_command: "sync_instance Conformance.?".to_owned(),
+        affinity: vec!["DC1".to_owned()],
+        job_affinity: vec!["10.21.2.102".to_owned()],
+        asynchronous: true,
+        generate_entities_first: false,
+        allow_multiple: true,
+        max_nodes: Some(3),
+        max_workers_per_node: None,
+        estimated_entities: Some(100),
+        retry: RetryPolicy::default(),
+        entity_timeout_ms: Some(5_000),
+        session_scope: BTreeMap::from([("SYNC".to_owned(), "ON".to_owned())]),
+        project: None,
+    };
+    Batch {
         arguments: r#"{"lu_name":"Conformance","AUTH_TOKEN":"***"}"#.to_owned(),
         command: r#"BATCH Conformance FROM idsFile USING ('select id from ids  limit 100') FABRIC_COMMAND="sync_instance Conformance.?""#.to_owned(),
-        creation_time: now(),
-        start_time: None,
-        end_time: None,
-        error: None,
-        extra_stats: None,
-        statistics: None,
         owner: "admin".to_owned(),
-        total_entities: None,
-        duplicates: 0,
         execution_id: own_text("execution"),
-        fence: 0,
-        owner_node: None,
-        owner_incarnation: None,
-        op_token: None,
-        desired: BatchDesired::Run,
-        desired_seq: 0,
-        desired_token: None,
-        chunks: 0,
-        stats_seq: 0,
-        notes: None,
+        ..Batch::waiting(id, spec, now())
     }
 }
 
 /// The job of a batch as it is submitted.
 pub(super) fn new_job(key: JobKey) -> Job {
     Job {
-        key,
-        status: JobStatus::Waiting,
         affinity: vec!["ANY".to_owned()],
-        archived: false,
         arguments: r#"{"k":"v'\"ü"}"#.to_owned(),
-        creation_time: now(),
-        start_time: None,
-        end_time: None,
-        error: None,
-        execution_interval: None,
-        output: None,
-        tries: 0,
-        worker: None,
-        owner_incarnation: None,
-        next_run: None,
-        fence: 0,
-        op_token: None,
-        desired: JobDesired::Run,
-        desired_seq: 0,
-        desired_token: None,
         notes: Some("waits for a slot".to_owned()),
+        ..Job::waiting(key, now())
     }
 }
 

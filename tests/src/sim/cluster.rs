@@ -9,11 +9,10 @@ use uuid::Uuid;
 use weft_engine::clock::Clock;
 use weft_engine::ids::Ids;
 use weft_engine::model::{
-    Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, DueHint, Job, JobDesired, JobStatus,
-    NodeId, RetryPolicy,
+    Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, DueHint, NodeId, RetryPolicy,
 };
 use weft_engine::node::{Context, Node, NodeConfig, NodeHandle, Trust, Wake};
-use weft_engine::scheduler::job_key_of;
+use weft_engine::scheduler::{job_key_of, submission_of};
 use weft_engine::store::{RequestBatch, Settled, Store, SubmitBatch, settle};
 
 use super::control::{Control, SimClock};
@@ -359,62 +358,11 @@ impl Cluster {
 }
 
 fn submission(id: BatchId, spec: BatchSpec, clock: &dyn Clock, ids: &Ids) -> SubmitBatch {
-    let now = clock.now();
     let batch = Batch {
-        id,
-        status: BatchStatus::WaitingForJob,
-        arguments: "{}".to_owned(),
         command: format!("BATCH {} …", spec.logical_unit),
-        spec,
-        creation_time: now,
-        start_time: None,
-        end_time: None,
-        error: None,
-        extra_stats: None,
-        statistics: None,
         owner: "admin".to_owned(),
-        total_entities: None,
-        duplicates: 0,
         execution_id: ids.uuid().to_string(),
-        fence: 0,
-        owner_node: None,
-        owner_incarnation: None,
-        op_token: None,
-        desired: BatchDesired::Run,
-        desired_seq: 0,
-        desired_token: None,
-        chunks: 0,
-        stats_seq: 0,
-        notes: None,
+        ..Batch::waiting(id, spec, clock.now())
     };
-    let key = job_key_of(&batch);
-    let job = Job {
-        key: key.clone(),
-        status: JobStatus::Waiting,
-        affinity: batch.spec.job_affinity.clone(),
-        archived: false,
-        arguments: "{}".to_owned(),
-        creation_time: now,
-        start_time: None,
-        end_time: None,
-        error: None,
-        execution_interval: None,
-        output: None,
-        tries: 0,
-        worker: None,
-        owner_incarnation: None,
-        next_run: None,
-        fence: 0,
-        op_token: None,
-        desired: JobDesired::Run,
-        desired_seq: 0,
-        desired_token: None,
-        notes: None,
-    };
-    SubmitBatch {
-        batch,
-        job,
-        due: DueHint { due_at: now, key },
-        token: ids.token(),
-    }
+    submission_of(batch, ids.token())
 }

@@ -14,13 +14,10 @@ use weft_engine::clock::{SharedClock, Timestamp};
 use weft_engine::command::{ChunkContext, CommandFactory, EntityCommand, Outcome, PreparedChunk};
 use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
-use weft_engine::model::{
-    Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, DueHint, EntitySource, Job, JobDesired,
-    JobStatus, RetryPolicy,
-};
+use weft_engine::model::{Batch, BatchId, BatchSpec, BatchStatus, EntitySource, RetryPolicy};
 use weft_engine::node::Trust;
 use weft_engine::project::ProjectCatalogue;
-use weft_engine::scheduler::job_key_of;
+use weft_engine::scheduler::submission_of;
 use weft_engine::source::{IdPage, IdStream};
 use weft_engine::store::{SharedStore, SubmitBatch};
 
@@ -206,62 +203,12 @@ impl PreparedChunk for Noop {
 /// A batch of this work as a statement would submit it.
 pub fn submission(spec: BatchSpec, ids: &Ids, now: Timestamp) -> SubmitBatch {
     let batch = Batch {
-        id: BatchId(ids.uuid()),
-        status: BatchStatus::WaitingForJob,
         command: spec.fabric_command.clone(),
-        spec,
-        arguments: "{}".to_owned(),
-        creation_time: now,
-        start_time: None,
-        end_time: None,
-        error: None,
-        extra_stats: None,
-        statistics: None,
         owner: "bench".to_owned(),
-        total_entities: None,
-        duplicates: 0,
         execution_id: ids.uuid().to_string(),
-        fence: 0,
-        owner_node: None,
-        owner_incarnation: None,
-        op_token: None,
-        desired: BatchDesired::Run,
-        desired_seq: 0,
-        desired_token: None,
-        chunks: 0,
-        stats_seq: 0,
-        notes: None,
+        ..Batch::waiting(BatchId(ids.uuid()), spec, now)
     };
-    let key = job_key_of(&batch);
-    let job = Job {
-        key: key.clone(),
-        status: JobStatus::Waiting,
-        affinity: Vec::new(),
-        archived: false,
-        arguments: "{}".to_owned(),
-        creation_time: now,
-        start_time: None,
-        end_time: None,
-        error: None,
-        execution_interval: None,
-        output: None,
-        tries: 0,
-        worker: None,
-        owner_incarnation: None,
-        next_run: None,
-        fence: 0,
-        op_token: None,
-        desired: JobDesired::Run,
-        desired_seq: 0,
-        desired_token: None,
-        notes: None,
-    };
-    SubmitBatch {
-        batch,
-        job,
-        due: DueHint { due_at: now, key },
-        token: ids.token(),
-    }
+    submission_of(batch, ids.token())
 }
 
 /// Refuses a batch that did not end as every measurement here must.

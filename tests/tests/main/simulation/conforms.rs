@@ -36,7 +36,7 @@ fn conforms(name: &str, faults: FaultPlan) {
 
 #[test]
 fn simulated_conforms() {
-    conforms("simulated", FaultPlan::none());
+    conforms("sim", FaultPlan::none());
 }
 
 #[test]
@@ -47,5 +47,5 @@ fn simulated_conforms_while_answers_are_lost() {
         unknown_dropped: 0.1,
         ..FaultPlan::none()
     };
-    conforms("simulated-unknown", faults);
+    conforms("sim-unknown", faults);
 }
