@@ -46,6 +46,11 @@ pub async fn run(args: DevArgs) -> anyhow::Result<u8> {
         settings::show(&settings::read(&places, &ids)?);
         return Ok(OK);
     }
+    let mut listener = listen(args.port).await;
+    if !args.dir.exists() {
+        // A port that is taken leaves no folder behind. In one that is there, its lock may say more.
+        listener = Ok(listener?);
+    }
     make_private_folder(&args.dir)?;
     let loaded = settings::read(&places, &ids)?;
     // First of all the store: its lock is what keeps a second process away from everything else here.
@@ -56,7 +61,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<u8> {
     )?);
     let token = LocalToken::load_or_create(&args.dir.join(TOKEN_FILE))?;
     let mut signals = StopSignals::listen()?;
-    let door = Door::open(listen(args.port).await?, token)?;
+    let door = Door::open(listener?, token)?;
     let parts = Parts {
         store: store.clone(),
         clock,

@@ -160,6 +160,19 @@ fn an_answer_that_breaks_off_is_no_success() {
         run.out, "[\n  {\"Batch id\":\"b1\",\"Notes\":null}\n]\n",
         "still an array"
     );
+    let id = "35408af6-0000-4000-8000-000000000000";
+    let progress = json!({"frame": "progress", "batch": id, "status": "IN_PROGRESS", "done": 1, "failed": 0, "total": 2, "pace": 0.5, "note": null});
+    let (url, _seen) = node(vec![(200, format!("{progress}\n"))]);
+    let run = weft(
+        folder.path(),
+        &["console", "--server", &url, "-e", "BATCH_LIST;"],
+    );
+    assert_eq!(run.code, Some(7), "{run:?}");
+    assert!(
+        run.err
+            .contains(&format!("hint: batch {id} goes on with the next node")),
+        "{run:?}"
+    );
     let (url, _seen) = node(vec![(200, "<html>\n".to_owned())]);
     let run = weft(
         folder.path(),

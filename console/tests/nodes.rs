@@ -30,6 +30,17 @@ fn get(url: &str, path: &str) -> (u16, String) {
 }
 
 #[test]
+fn a_port_that_is_taken_leaves_no_folder_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("it is bound").port().to_string();
+    let run = weft(folder.path(), &["dev", "--port", &port]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.err.contains("cannot listen on 127.0.0.1:"), "{run:?}");
+    assert!(!folder.path().join(".weft").exists());
+}
+
+#[test]
 fn dev_has_its_folder_alone_and_leaves_it_tidy() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut dev = Running::start(folder.path(), &DEV);

@@ -201,9 +201,18 @@ async fn show(
         }
     }
     out::data(&pending);
-    Err(
-        Failure::new(UNREACHABLE, "the answer ended before the statement did").hint(
-            "the node may have been stopped; what the statement has started goes on elsewhere",
+    Err(unfinished(*batch))
+}
+
+/// The answer broke off: the node was stopped, or the connection lost.
+fn unfinished(batch: Option<BatchId>) -> Failure {
+    let failure = Failure::new(UNREACHABLE, "the answer ended before the statement did");
+    match batch {
+        Some(batch) => failure.hint(format!(
+            "batch {batch} goes on with the next node that is up; look at it with BATCH_SUMMARY '{batch}';"
+        )),
+        None => failure.hint(
+            "the node may have been stopped; what the statement has started goes on with the next node that is up",
         ),
-    )
+    }
 }

@@ -74,7 +74,8 @@ async fn wish(
                 services.wake.batches();
                 services.wake.chunks();
                 let batch = existing(services, id, Freshness::Committed).await?;
-                return Ok((batch, "running entities end first"));
+                let first = what_comes_first(&batch);
+                return Ok((batch, first));
             }
             // It moved, or somebody else wished for something: look again.
             Settled::Lost(_) => (),
@@ -90,6 +91,17 @@ async fn wish(
     Err(Refusal::failed(format!(
         "batch {id} moves too fast to be cancelled; ask again"
     )))
+}
+
+/// What happens before the batch says CANCELLED.
+fn what_comes_first(batch: &Batch) -> &'static str {
+    match batch.status {
+        BatchStatus::WaitingForJob | BatchStatus::New => {
+            "nothing has run; the next node that looks ends it"
+        }
+        status if status.is_final() => "it has ended",
+        _ => "running entities end first",
+    }
 }
 
 fn open_statuses() -> Vec<BatchStatus> {

@@ -234,6 +234,13 @@ async fn show(batch: &Batch, is_sync_instance: bool, output: &Output) {
 async fn verdict(batch: &Batch, output: &Output) -> Result<(), Refusal> {
     let id = batch.id;
     let failed = share_of(batch).failed;
+    if batch.status == BatchStatus::Done && batch.total_entities == Some(0) {
+        output
+            .notice(format!(
+                "Batch {id} had nothing to do: its source gave no ids"
+            ))
+            .await;
+    }
     if failed > 0 {
         let notice = format!("BATCH_DETAILS '{id}' STATUS='FAILED' shows the entities that failed");
         output.notice(notice).await;
