@@ -109,6 +109,12 @@ impl TableFile {
         }
     }
 
+    /// About how many rows it has, by its size.
+    pub(super) fn estimated_rows(&self) -> u64 {
+        const ROW_BYTES: u64 = 64;
+        std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len()) / ROW_BYTES
+    }
+
     pub(super) fn reader(&self) -> Result<Box<dyn RowReader>, String> {
         Ok(match self.format {
             Format::Csv { .. } => Box::new(csv::Scan::open(self)?),

@@ -707,6 +707,56 @@ async fn a_hundred_thousand_rows_stream() {
     assert_eq!(found.rows.len(), wanted);
 }
 
+/// However a set is answered, by lookups or by one reading of a small file, it has the same rows.
+#[tokio::test]
+async fn a_set_of_keys_finds_each_row_once() {
+    let folder = folder();
+    let lines = |count: i64| -> String {
+        let rows = (0..count).map(|id| format!("{id},word {},{}\n", id % 7, "x".repeat(60)));
+        std::iter::once("id,word,rest\n".to_owned())
+            .chain(rows)
+            .collect()
+    };
+    for rows in [10, 5_000] {
+        let path = folder.path().join(format!("of_{rows}.csv"));
+        std::fs::write(&path, lines(rows)).unwrap();
+        let mut stated = definition(InterfaceKind::Csv, &path);
+        let table = TableDefinition {
+            columns: BTreeMap::from([("id".into(), ColumnType::Integer)]),
+            index: vec!["id".into(), "word".into()],
+            ..TableDefinition::default()
+        };
+        stated.tables.insert("t".into(), table);
+        let source = open_definition(&stated, folder.path());
+        let find = async |sql: &str, values: Vec<Value>| {
+            let name = "keys".into();
+            let set = Parameters::Set { name, values };
+            source.query(sql, set).await.unwrap().rows
+        };
+        let ids = vec![
+            text("3"),
+            Value::Integer(3),
+            Value::Null,
+            text("7"),
+            text("-1"),
+        ];
+        let sql = "select id from t where id in (:keys) order by id";
+        let found = find(sql, ids).await;
+        assert_eq!(
+            found,
+            [[Value::Integer(3)], [Value::Integer(7)]],
+            "of {rows}"
+        );
+        // A text that is no number makes it read the whole file; it equals no id.
+        let found = find(sql, vec![text("3"), text("three")]).await;
+        assert_eq!(found, [[Value::Integer(3)]], "of {rows}");
+        let words = vec![text("word 1"), text("word 2"), text("none")];
+        let found = find("select id from t where word in (:keys)", words).await;
+        let expected = (0..rows).filter(|id| [1, 2].contains(&(id % 7))).count();
+        assert_eq!(found.len(), expected, "of {rows}");
+    }
+}
+
 #[test]
 fn a_reference_that_is_not_set_is_told() {
     let folder = folder();

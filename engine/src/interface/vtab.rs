@@ -5,11 +5,12 @@
 )]
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, btree_set};
 use std::ffi::{CStr, CString, c_int};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
 use rusqlite::vtab::{
     Context, CreateVTab, Filters, IndexConstraintOp, IndexInfo, Module, VTab, VTabConnection,
@@ -24,6 +25,40 @@ use super::table::{ColumnType, Place, RowReader, TableFile};
 type Tables = BTreeMap<String, std::result::Result<Arc<TableFile>, String>>;
 
 const MODULE: &str = "weft_file";
+
+/// Looking up a key costs about as much as reading so many rows on.
+const ROWS_PER_LOOKUP: u64 = 8;
+
+/// How `best_index` tells `filter` what it chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    /// The whole file.
+    Scan,
+    /// The rows whose column has this value.
+    Equal { column: c_int },
+    /// The rows whose column has one of these values, all of them given at once.
+    In { column: c_int },
+}
+
+impl Plan {
+    fn to_number(self) -> c_int {
+        match self {
+            Self::Scan => 0,
+            Self::Equal { column } => 2 * column + 1,
+            Self::In { column } => 2 * column + 2,
+        }
+    }
+
+    fn from_number(number: c_int) -> Self {
+        match number {
+            0 => Self::Scan,
+            odd if odd % 2 == 1 => Self::Equal { column: odd / 2 },
+            even => Self::In {
+                column: even / 2 - 1,
+            },
+        }
+    }
+}
 
 /// A connection whose tables are these files. A table that cannot be read is left out, and its reason is
 /// told by a query that needs it.
@@ -85,14 +120,19 @@ unsafe impl<'vtab> VTab<'vtab> for FileTable {
 
     fn best_index(&self, info: &mut IndexInfo) -> Result<bool> {
         let lookup = self.usable_lookup(info)?;
-        let rows = std::fs::metadata(&self.table.path).map_or(0, |metadata| metadata.len()) / 64;
+        let rows = self.table.estimated_rows();
         if let Some((constraint, column)) = lookup {
+            let plan = if info.set_in_constraint(constraint, true)? {
+                Plan::In { column }
+            } else {
+                Plan::Equal { column }
+            };
             info.constraint_usage(constraint).set_argv_index(1);
-            info.set_idx_num(column + 1);
+            info.set_idx_num(plan.to_number());
             info.set_estimated_cost(20.0);
             info.set_estimated_rows(4);
         } else {
-            info.set_idx_num(0);
+            info.set_idx_num(Plan::Scan.to_number());
             info.set_estimated_cost(1_000.0 + rows as f64);
             info.set_estimated_rows(i64::try_from(rows).unwrap_or(i64::MAX).max(1));
         }
@@ -152,10 +192,29 @@ fn schema(table: &TableFile) -> String {
     )
 }
 
+/// What an index is asked for.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Integer(i64),
+    Text(String),
+}
+
+impl Key {
+    fn as_value(&self) -> ValueRef<'_> {
+        match self {
+            Self::Integer(integer) => ValueRef::Integer(*integer),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+        }
+    }
+}
+
 /// The rows of an index lookup that are still to come.
 struct Lookup {
     column: usize,
-    key: Sql,
+    /// The key whose places these are.
+    key: Key,
+    /// The keys after it.
+    keys: btree_set::IntoIter<Key>,
     places: std::vec::IntoIter<Place>,
     complete: bool,
     last: i64,
@@ -175,24 +234,20 @@ struct FileCursor<'vtab> {
 
 // SAFETY: repr(C), and the base is the first field.
 unsafe impl VTabCursor for FileCursor<'_> {
-    fn filter(&mut self, column: c_int, _: Option<&str>, arguments: &Filters<'_>) -> Result<()> {
-        let column = usize::try_from(column).unwrap_or(0).checked_sub(1);
-        let key = match column {
-            Some(column) => key(arguments.get(0)?, self.table.columns[column].kind),
-            None => None,
-        };
-        self.lookup = match (column, key) {
-            (Some(column), Some(key)) => {
-                self.use_index()?;
-                Some(Lookup {
-                    column,
-                    key,
-                    places: Vec::new().into_iter(),
-                    complete: false,
-                    last: -1,
-                })
+    fn filter(&mut self, plan: c_int, _: Option<&str>, arguments: &Filters<'_>) -> Result<()> {
+        self.lookup = match Plan::from_number(plan) {
+            Plan::Scan => None,
+            Plan::Equal { column } => {
+                let argument: Sql = arguments.get(0)?;
+                self.lookup_of(column, [ValueRef::from(&argument)])?
             }
-            _ => None,
+            Plan::In { column } => {
+                let values = arguments
+                    .in_values(0)?
+                    .map(|value| Ok(Sql::try_from(value)?));
+                let values: Vec<Sql> = values.collect()?;
+                self.lookup_of(column, values.iter().map(ValueRef::from))?
+            }
         };
         if self.lookup.is_none() || self.reader.is_none() {
             self.reader = Some(self.table.reader().map_err(Error::ModuleError)?);
@@ -236,6 +291,42 @@ unsafe impl VTabCursor for FileCursor<'_> {
 }
 
 impl FileCursor<'_> {
+    /// None where the whole file has to be read, or where that is cheaper.
+    fn lookup_of<'v>(
+        &mut self,
+        column: c_int,
+        values: impl IntoIterator<Item = ValueRef<'v>>,
+    ) -> Result<Option<Lookup>> {
+        let Ok(column) = usize::try_from(column) else {
+            return Ok(None);
+        };
+        let kind = self.table.columns[column].kind;
+        let mut keys = BTreeSet::new();
+        for value in values.into_iter().filter(|value| *value != ValueRef::Null) {
+            match key(value, kind) {
+                Some(key) => keys.insert(key),
+                None => return Ok(None),
+            };
+        }
+        let is_many = keys.len() as u64 * ROWS_PER_LOOKUP > self.table.estimated_rows();
+        if is_many && keys.len() > 1 {
+            return Ok(None);
+        }
+        let mut keys = keys.into_iter();
+        let Some(key) = keys.next() else {
+            return Ok(None);
+        };
+        self.use_index()?;
+        Ok(Some(Lookup {
+            column,
+            key,
+            keys,
+            places: Vec::new().into_iter(),
+            complete: false,
+            last: -1,
+        }))
+    }
+
     /// Makes sure that there is an index of the file as it is now.
     fn use_index(&mut self) -> Result<()> {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
@@ -252,14 +343,22 @@ impl FileCursor<'_> {
 }
 
 fn next_place(lookup: &mut Lookup, index: &Mutex<Option<Index>>) -> Result<Option<Place>> {
-    if lookup.places.as_slice().is_empty() && !lookup.complete {
-        let index = index.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(index) = index.as_ref() {
-            let key = ValueRef::from(&lookup.key);
-            let places = index.places(lookup.column, key, lookup.last)?;
-            lookup.complete = places.len() < PAGE;
-            lookup.places = places.into_iter();
+    while lookup.places.as_slice().is_empty() {
+        if lookup.complete {
+            let Some(key) = lookup.keys.next() else {
+                return Ok(None);
+            };
+            lookup.key = key;
+            lookup.complete = false;
+            lookup.last = -1;
         }
+        let index = index.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(index) = index.as_ref() else {
+            return Ok(None);
+        };
+        let places = index.places(lookup.column, lookup.key.as_value(), lookup.last)?;
+        lookup.complete = places.len() < PAGE;
+        lookup.places = places.into_iter();
     }
     let place = lookup.places.next();
     if let Some(place) = place {
@@ -270,11 +369,17 @@ fn next_place(lookup: &mut Lookup, index: &Mutex<Option<Index>>) -> Result<Optio
 
 /// What to look up, where SQLite's comparison with `argument` comes to equality of stored values.
 /// Otherwise the whole file is read, and SQLite compares.
-fn key(argument: Sql, kind: ColumnType) -> Option<Sql> {
+fn key(argument: ValueRef<'_>, kind: ColumnType) -> Option<Key> {
     match (kind, argument) {
-        (ColumnType::Text, Sql::Text(text)) => Some(Sql::Text(text)),
-        (ColumnType::Integer, Sql::Integer(integer)) => Some(Sql::Integer(integer)),
-        (ColumnType::Integer, Sql::Text(text)) => text.trim().parse().ok().map(Sql::Integer),
+        (ColumnType::Text, ValueRef::Text(text)) => {
+            let text = std::str::from_utf8(text).ok()?;
+            Some(Key::Text(text.to_owned()))
+        }
+        (ColumnType::Integer, ValueRef::Integer(integer)) => Some(Key::Integer(integer)),
+        (ColumnType::Integer, ValueRef::Text(text)) => {
+            let text = std::str::from_utf8(text).ok()?;
+            text.trim().parse().ok().map(Key::Integer)
+        }
         _ => None,
     }
 }
