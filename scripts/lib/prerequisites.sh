@@ -28,6 +28,7 @@ check_rust() {
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt >&2 || fail "rustfmt is missing"
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy >&2 || fail "clippy is missing"
     need "a C compiler (for the SQLite that is built in)" "command -v cc" gcc libc6-dev
+    need "make (for the allocator that is built in)" "command -v make" make
 }
 
 check_prerequisites() {
