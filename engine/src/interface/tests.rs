@@ -747,6 +747,7 @@ async fn a_set_of_keys_finds_each_row_once() {
             [[Value::Integer(3)], [Value::Integer(7)]],
             "of {rows}"
         );
+        assert_eq!(find(sql, vec![Value::Null]).await, [] as [Vec<Value>; 0]);
         // A text that is no number makes it read the whole file; it equals no id.
         let found = find(sql, vec![text("3"), text("three")]).await;
         assert_eq!(found, [[Value::Integer(3)]], "of {rows}");

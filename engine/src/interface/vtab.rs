@@ -211,8 +211,8 @@ impl Key {
 /// The rows of an index lookup that are still to come.
 struct Lookup {
     column: usize,
-    /// The key whose places these are.
-    key: Key,
+    /// The key whose places these are; none before the first.
+    key: Option<Key>,
     /// The keys after it.
     keys: btree_set::IntoIter<Key>,
     places: std::vec::IntoIter<Place>,
@@ -308,21 +308,19 @@ impl FileCursor<'_> {
                 None => return Ok(None),
             };
         }
-        let is_many = keys.len() as u64 * ROWS_PER_LOOKUP > self.table.estimated_rows();
-        if is_many && keys.len() > 1 {
+        if keys.len() > 1 && keys.len() as u64 * ROWS_PER_LOOKUP > self.table.estimated_rows() {
             return Ok(None);
         }
-        let mut keys = keys.into_iter();
-        let Some(key) = keys.next() else {
-            return Ok(None);
-        };
-        self.use_index()?;
+        // Nothing equals NULL: without a key there is nothing to find, and no file to read for it.
+        if !keys.is_empty() {
+            self.use_index()?;
+        }
         Ok(Some(Lookup {
             column,
-            key,
-            keys,
+            key: None,
+            keys: keys.into_iter(),
             places: Vec::new().into_iter(),
-            complete: false,
+            complete: true,
             last: -1,
         }))
     }
@@ -345,18 +343,15 @@ impl FileCursor<'_> {
 fn next_place(lookup: &mut Lookup, index: &Mutex<Option<Index>>) -> Result<Option<Place>> {
     while lookup.places.as_slice().is_empty() {
         if lookup.complete {
-            let Some(key) = lookup.keys.next() else {
-                return Ok(None);
-            };
-            lookup.key = key;
+            lookup.key = lookup.keys.next();
             lookup.complete = false;
             lookup.last = -1;
         }
         let index = index.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(index) = index.as_ref() else {
+        let (Some(key), Some(index)) = (&lookup.key, index.as_ref()) else {
             return Ok(None);
         };
-        let places = index.places(lookup.column, lookup.key.as_value(), lookup.last)?;
+        let places = index.places(lookup.column, key.as_value(), lookup.last)?;
         lookup.complete = places.len() < PAGE;
         lookup.places = places.into_iter();
     }
