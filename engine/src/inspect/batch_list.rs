@@ -155,7 +155,8 @@ impl Inspector {
         Ok(page)
     }
 
-    /// Those that had not ended by their copies; whatever came of them since is in their rows.
+    /// Those that have not ended. Copies and the list that a node keeps of what it works on lag behind the rows, and
+    /// what has ended since is left to [`Self::ended_batches`], which puts it in its place.
     async fn open_batches(
         &self,
         query: &BatchListQuery,
@@ -183,7 +184,7 @@ impl Inspector {
             list.before = Some((last.creation_time, last.id));
         }
         let mut rows = self.rows(ids).await?;
-        rows.retain(|batch| query.admits(batch));
+        rows.retain(|batch| !batch.status.is_final() && query.admits(batch));
         Ok(rows)
     }
 

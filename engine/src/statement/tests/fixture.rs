@@ -225,6 +225,11 @@ impl Fixture {
     }
 
     pub async fn put_node(&self, guid: &str, ip: &str) {
+        self.put_coordinator(guid, ip, Vec::new()).await;
+    }
+
+    /// A node that says that it coordinates these batches.
+    pub async fn put_coordinator(&self, guid: &str, ip: &str, coordinates: Vec<BatchId>) {
         let row = NodeRow {
             guid: NodeId(guid.to_owned()),
             dc: "DC1".to_owned(),
@@ -237,7 +242,7 @@ impl Fixture {
             state: NodeState::Alive,
             version: "0.1.0".to_owned(),
             http_address: None,
-            coordinates: Vec::new(),
+            coordinates,
         };
         self.store.put_node(&row).await.unwrap();
     }

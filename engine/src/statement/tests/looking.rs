@@ -124,6 +124,32 @@ async fn lists_are_cut_by_status_date_and_expression() {
     }
 }
 
+/// A node's row names what it coordinates as of its last heartbeat.
+#[tokio::test]
+async fn a_batch_that_ended_since_the_last_heartbeat_stands_in_its_place() {
+    let fixture = Fixture::deployed().await;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let id = fixture.submit(THE_LINE).await;
+        let mut owner = fixture.owner(id).await;
+        owner.generate(&["1"]).await;
+        owner
+            .finish(BatchStatus::Cancelled, None, NodeShare::default())
+            .await;
+        ids.push(id);
+    }
+    fixture
+        .put_coordinator("n1", "127.0.0.1", vec![ids[0]])
+        .await;
+    let answer = fixture.run("BATCH_LIST STATUS='ALL'").await.ok();
+    let found: Vec<&Value> = answer.rows.iter().map(|row| &row[0]).collect();
+    assert_eq!(found, [&json!(ids[1]), &json!(ids[0])]);
+    assert_eq!(
+        fixture.run("BATCH_LIST").await.ok().rows,
+        [] as [Vec<Value>; 0]
+    );
+}
+
 #[tokio::test]
 async fn active_batches_never_push_ended_ones_out() {
     let fixture = Fixture::deployed().await;
