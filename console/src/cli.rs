@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use weft_web::AllowedHost;
 
 use crate::output::Format;
 use crate::{
@@ -175,6 +176,9 @@ pub struct NodeArgs {
         value_name = "ADDR:PORT"
     )]
     pub listen: SocketAddr,
+    /// A further name that callers may reach it by, e.g. behind a proxy; may be given several times
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow_host: Vec<AllowedHost>,
     /// File with the token that callers must send; WEFT_TOKEN may hold the token itself
     #[arg(long, env = "WEFT_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,

@@ -61,7 +61,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<u8> {
     )?);
     let token = LocalToken::load_or_create(&args.dir.join(TOKEN_FILE))?;
     let mut signals = StopSignals::listen()?;
-    let door = Door::open(listener?, token)?;
+    let door = Door::open(listener?, token, Vec::new())?;
     let parts = Parts {
         store: store.clone(),
         clock,

@@ -39,8 +39,8 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<u8> {
         args: &args.settings,
         detected_ip: detected_ip(&address),
     };
-    let loaded = settings::read(&places, &ids)?;
-    join_cluster_id(&mut address, &loaded)?;
+    let mut loaded = settings::read(&places, &ids)?;
+    join_cluster_id(&mut address, &mut loaded)?;
     let token = token(&args)?;
     check_bind(args.listen, token.is_on_purpose)
         .map_err(|error| Failure::usage(error.to_string()))?;
@@ -51,7 +51,11 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<u8> {
 
     let _folder = take_folder(&args.data)?;
     let mut signals = StopSignals::listen()?;
-    let door = Door::open(listen(args.listen).await?, token.token)?;
+    let door = Door::open(
+        listen(args.listen).await?,
+        token.token,
+        args.allow_host.clone(),
+    )?;
     let opened = tokio::select! {
         biased;
         () = signals.next() => None,
@@ -109,7 +113,7 @@ fn detected_ip(address: &StoreAddress) -> Option<String> {
 }
 
 /// `cluster_id` of node.id and `cluster=` of the address are one thing.
-fn join_cluster_id(address: &mut StoreAddress, loaded: &Loaded) -> Result<(), Failure> {
+fn join_cluster_id(address: &mut StoreAddress, loaded: &mut Loaded) -> Result<(), Failure> {
     let StoreAddress::Cassandra(cassandra) = address else {
         return Ok(());
     };
@@ -117,9 +121,12 @@ fn join_cluster_id(address: &mut StoreAddress, loaded: &Loaded) -> Result<(), Fa
         (Some(one), Some(other)) if one != other => Err(Failure::usage(format!(
             "the store's address says cluster={one}, node.id says cluster_id: {other}"
         ))),
-        (Some(_), _) | (None, None) => Ok(()),
-        (None, Some(id)) => {
-            cassandra.cluster_id = Some(id.clone());
+        (Some(id), _) => {
+            loaded.cluster_id = Some(id.clone());
+            Ok(())
+        }
+        (None, id) => {
+            cassandra.cluster_id.clone_from(id);
             Ok(())
         }
     }

@@ -15,7 +15,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use weft_web::{LocalToken, Options, Principal};
+use weft_web::{AllowedHost, LocalToken, Options, Principal};
 
 pub use assemble::{Parts, RunningNode};
 
@@ -39,20 +39,28 @@ pub struct Door {
 }
 
 impl Door {
-    /// Answers on `listener` from now on.
-    pub fn open(listener: TcpListener, token: LocalToken) -> anyhow::Result<Self> {
+    /// Answers on `listener` from now on, to calls for its own address and for `allowed_hosts`.
+    pub fn open(
+        listener: TcpListener,
+        token: LocalToken,
+        allowed_hosts: Vec<AllowedHost>,
+    ) -> anyhow::Result<Self> {
         let address = listener.local_addr().context("cannot tell the port")?;
         let api = Arc::new(NodeApi::new());
         let shutdown = CancellationToken::new();
         let principal = Principal {
             name: PRINCIPAL.to_owned(),
         };
+        let options = Options {
+            allowed_hosts,
+            ..Options::new(token, principal)
+        };
         // A second door in one process shares the metrics of the first.
         let _ = weft_web::install_metrics();
         let served = tokio::spawn(weft_web::serve(
             listener,
             api.clone(),
-            Options::new(token, principal),
+            options,
             shutdown.clone(),
         ));
         Ok(Self {

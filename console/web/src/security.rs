@@ -146,7 +146,7 @@ fn check_source(
     }
     Err(Problem::new(Code::WrongHost)
         .detail("the Host of the request is not a name of this server")
-        .hint("call it by the address it listens on, or allow the name when starting the node"))
+        .hint("call it by the address it listens on, or start the node with --allow-host NAME"))
 }
 
 /// Browsers say so even where they send no Origin. Following a link is no call of a foreign page.
@@ -182,8 +182,12 @@ pub(crate) async fn authenticate(
         .and_then(bearer);
     if !presented.is_some_and(|presented| app.token.matches(presented)) {
         metrics::counter!("auth_failures_total").increment(1);
+        let detail = match presented {
+            Some(_) => "the token is not the one of this node",
+            None => "the call needs the header `Authorization: Bearer <token>`",
+        };
         return Problem::new(Code::Unauthorized)
-            .detail("the call needs the header `Authorization: Bearer <token>`")
+            .detail(detail)
             .into_response();
     }
     request.headers_mut().remove(header::AUTHORIZATION);

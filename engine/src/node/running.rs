@@ -199,7 +199,12 @@ impl Lives {
             return Ok(Some(found));
         }
         info!("The last life of this node did not end cleanly; watching its row");
-        tokio::time::sleep(self.context.config.heartbeat_interval * 2).await;
+        tokio::select! {
+            biased;
+            // Nothing was begun, so there is nothing to finish: the life that follows ends before it starts.
+            () = self.draining.cancelled() => return Ok(Some(found)),
+            () = tokio::time::sleep(self.context.config.heartbeat_interval * 2) => (),
+        }
         match self.own_row().await? {
             Some(now) if now.hb_seq != found.hb_seq || now.incarnation != found.incarnation => {
                 Err(NodeError::InUse(self.context.config.guid.clone()))
