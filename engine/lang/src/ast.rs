@@ -108,6 +108,17 @@ pub enum Command {
     Job(Box<JobCommand>),
     /// JOBSTATUS.
     JobStatus(JobFilter),
+    /// JOBHISTORY.
+    JobHistory {
+        /// The type as written, which may be one that we do not know.
+        job_type: Spanned<String>,
+        /// The name.
+        name: Spanned<Text>,
+        /// The one of that type and name.
+        uid: Option<Spanned<String>>,
+        /// How many runs at most, from 1 up.
+        limit: Option<Spanned<u64>>,
+    },
     /// PS.
     Ps {
         /// Whether tasks of all nodes are shown.
@@ -359,8 +370,45 @@ pub struct JobCommand {
     pub exec_interval: Option<Spanned<String>>,
     /// RESET_END_TIME of UPDATEJOB.
     pub reset_end_time: Option<Spanned<bool>>,
+    /// When else and how it runs, for STARTJOB and UPDATEJOB.
+    pub policy: JobPolicyOptions,
     /// TABLES of a `cdc_republish_instance_job`.
     pub tables: Option<Spanned<String>>,
+}
+
+/// When else and how a job runs; what was not given is none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JobPolicyOptions {
+    /// START_AT as text: no run before this moment.
+    pub start_at: Option<Spanned<String>>,
+    /// END_AT as text: no run after this moment.
+    pub end_at: Option<Spanned<String>>,
+    /// TIME_ZONE as text, in which the schedule and both moments are read.
+    pub time_zone: Option<Spanned<String>>,
+    /// MISFIRE: one of [`MISFIRE`](crate::names::MISFIRE) as we write it, or `ALL:` and a number from 1 up.
+    pub misfire: Option<Spanned<String>>,
+    /// One of [`OVERLAP`](crate::names::OVERLAP), as we write it.
+    pub overlap: Option<Spanned<String>>,
+    /// After how many runs it is over.
+    pub max_runs: Option<Spanned<u64>>,
+    /// How much later than planned a run may start, by chance.
+    pub jitter_ms: Option<Spanned<u64>>,
+    /// How often a run is tried; -1 is always again, else from 1 up.
+    pub max_attempts: Option<Spanned<i64>>,
+    /// How long to wait before a run is tried again.
+    pub retry_delay_ms: Option<Spanned<u64>>,
+    /// RETRY_FACTOR as text, which is a decimal number of at least 1.
+    pub retry_factor: Option<Spanned<String>>,
+    /// How long to wait at most.
+    pub retry_max_delay_ms: Option<Spanned<u64>>,
+    /// How long a run may take.
+    pub timeout_ms: Option<Spanned<u64>>,
+    /// Whether nodes outside the affinity may run it while none of the affinity lives.
+    pub relocate: Option<Spanned<bool>>,
+    /// Whether its schedule stands still.
+    pub paused: Option<Spanned<bool>>,
+    /// AFTER as text: the triggers, separated by `;`.
+    pub after: Option<Spanned<String>>,
 }
 
 /// Which jobs JOBSTATUS shows.
@@ -519,6 +567,7 @@ impl Command {
                 JobVerb::Update => "UPDATEJOB",
             },
             Self::JobStatus(_) => "JOBSTATUS",
+            Self::JobHistory { .. } => "JOBHISTORY",
             Self::Ps { .. } => "PS",
             Self::KillTask { .. } => "KILL",
             Self::Deploy { .. } => "DEPLOY",

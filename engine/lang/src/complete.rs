@@ -4,7 +4,7 @@ use crate::keywords::{
     COMMANDS, CommandKind, CommandSpec, OptionSpec, Place, Takes, ValueKind, With,
 };
 use crate::lexer::{TokenKind, Tokens};
-use crate::names::JOB_TYPE;
+use crate::names::{JOB_TYPE, MISFIRE, NameList};
 use crate::scan;
 use crate::span::Span;
 use crate::split::split_statements;
@@ -190,16 +190,23 @@ impl Finder<'_> {
             Takes::Boolean => {
                 self.completions(["true", "false"].map(|value| candidate(value, "")).to_vec())
             }
-            Takes::Name(list) => {
-                let names = list
-                    .names
-                    .iter()
-                    .map(|name| candidate(&self.quoted(name), list.what));
-                self.completions(names.collect())
-            }
+            Takes::Name(list) => self.names(list),
+            Takes::Misfire => self.names(&MISFIRE),
             Takes::Nodes => self.nodes(),
-            Takes::Integer(..) | Takes::Text | Takes::Schedule => self.completions(Vec::new()),
+            Takes::Integer(..)
+            | Takes::IntegerOrUnlimited(..)
+            | Takes::Decimal(_)
+            | Takes::Text
+            | Takes::Schedule => self.completions(Vec::new()),
         }
+    }
+
+    fn names(&self, list: &NameList) -> Completions {
+        let names = list
+            .names
+            .iter()
+            .map(|name| candidate(&self.quoted(name), list.what));
+        self.completions(names.collect())
     }
 
     /// Completes inside the string of a FABRIC_COMMAND as at the beginning of a statement.
@@ -585,6 +592,42 @@ mod tests {
         check("BATCH_INFO '35|", "35", &["35408af6-b26a"]);
         check("GET Customer.1, |", "", &["CRM", "!STOP_ON_ERROR="]);
         check("JOBSTATUS us|", "us", &["user_job"]);
+    }
+
+    #[test]
+    fn the_options_of_jobs_are_offered_with_their_values() {
+        let start = "STARTJOB USER_JOB NAME='x' ";
+        check(
+            &format!("{start}|"),
+            "",
+            &["START_AT=", "TIME_ZONE=", "AFTER=", "!RESET_END_TIME="],
+        );
+        check(
+            &format!("{start}RETRY_DELAY_MS=5 RETRY_|"),
+            "RETRY_",
+            &["RETRY_FACTOR=", "RETRY_MAX_DELAY_MS=", "!RETRY_DELAY_MS="],
+        );
+        check(
+            "UPDATEJOB USER_JOB NAME='x' pa|",
+            "pa",
+            &["paused=", "!name="],
+        );
+        check(
+            "STOPJOB USER_JOB NAME='x' |",
+            "",
+            &["UID=", "!PAUSED=", "!MAX_RUNS="],
+        );
+        check(
+            &format!("{start}OVERLAP=|"),
+            "",
+            &["'SKIP'", "'QUEUE'", "!'ALLOW'"],
+        );
+        check(&format!("{start}MISFIRE='S|"), "S", &["SKIP", "!ALL"]);
+        check(&format!("{start}RELOCATE=|"), "", &["true", "false"]);
+        check("JOBH|", "JOBH", &["JOBHISTORY", "!JOBSTATUS"]);
+        check("JOBHISTORY h|", "h", &["http"]);
+        check("JOBHISTORY HTTP 'x' |", "", &["UID=", "LIMIT="]);
+        check("PS a|", "a", &["all"]);
     }
 
     #[test]

@@ -94,10 +94,12 @@ fn document_command(out: &mut String, spec: &CommandSpec) {
         out.push_str("\n| Option | Value | Meaning |\n|---|---|---|\n");
     }
     for option in spec.options {
+        // A bar would end the cell, even between backticks.
         let form = option.takes.form().replace('|', "\\|");
+        let meaning = sentence(option).replace('|', "\\|");
         put(
             out,
-            format_args!("| `{}` | `{form}` | {} |\n", option.name, sentence(option)),
+            format_args!("| `{}` | `{form}` | {meaning} |\n", option.name),
         );
     }
     put(out, format_args!("\nExample: `{}`\n", spec.example));

@@ -39,6 +39,7 @@ pub enum CommandKind {
     ResumeJob,
     UpdateJob,
     JobStatus,
+    JobHistory,
     Ps,
     Deploy,
     ClusterStatus,
@@ -189,6 +190,10 @@ pub enum Takes {
     Boolean,
     /// A whole number, from the first up to the last.
     Integer(i64, i64),
+    /// The same, or -1 for no limit.
+    IntegerOrUnlimited(i64, i64),
+    /// A number, with or without decimal places, from this one up.
+    Decimal(i64),
     /// Any text.
     Text,
     /// Node ids, addresses and data centres, separated by commas.
@@ -197,6 +202,8 @@ pub enum Takes {
     Name(&'static NameList),
     /// When a job runs: a moment, an interval or a cron expression.
     Schedule,
+    /// One of [`MISFIRE`](crate::names::MISFIRE), or `ALL:` and a number of runs.
+    Misfire,
 }
 
 impl Takes {
@@ -204,11 +211,13 @@ impl Takes {
     pub fn form(self) -> &'static str {
         match self {
             Self::Boolean => "true|false",
-            Self::Integer(..) => "<n>",
+            Self::Integer(..) | Self::IntegerOrUnlimited(..) => "<n>",
+            Self::Decimal(_) => "<number>",
             Self::Text => "'<text>'",
             Self::Nodes => "'<nodes>'",
             Self::Name(_) => "'<name>'",
             Self::Schedule => "'<schedule>'",
+            Self::Misfire => "ONCE|SKIP|ALL|ALL:<n>",
         }
     }
 }

@@ -30,7 +30,7 @@ pub mod template;
 pub use ast::{
     Argument, Assignment, Batch, BatchDetails, BatchList, BatchOptions, Broadway, CancelSpelling,
     CdcRepublish, Command, DeployTarget, EntitySource, Family, Get, GetVerb, Instance, JobCommand,
-    JobFilter, JobVerb, ListTarget, Statement, Text,
+    JobFilter, JobPolicyOptions, JobVerb, ListTarget, Statement, Text,
 };
 pub use complete::{Candidate, Completions, ValueSource, complete};
 pub use diagnostic::Diagnostic;

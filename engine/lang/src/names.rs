@@ -1,4 +1,4 @@
-//! Closed lists of names that the language checks: states and job types.
+//! Closed lists of names that the language checks: states, rules of jobs and job types.
 
 /// Names that a value is chosen from, with other spellings that mean one of them.
 #[derive(Debug)]
@@ -9,6 +9,8 @@ pub struct NameList {
     pub names: &'static [&'static str],
     /// Other spelling, name.
     pub aliases: &'static [(&'static str, &'static str)],
+    /// A name that people will try but that is not available, what to do instead.
+    pub unavailable: &'static [(&'static str, &'static str)],
 }
 
 impl NameList {
@@ -26,6 +28,14 @@ impl NameList {
             found.map(|(_, name)| name)
         };
         named.or_else(aliased).copied()
+    }
+
+    /// The name that `text` means and what to do instead, if it is one that is not available.
+    pub fn instead_of(&self, text: &str) -> Option<(&'static str, &'static str)> {
+        let mut unavailable = self.unavailable.iter();
+        unavailable
+            .find(|(name, _)| name.eq_ignore_ascii_case(text))
+            .copied()
     }
 }
 
@@ -73,6 +83,7 @@ pub static BATCH_STATUS: NameList = NameList {
         "ALL",
     ],
     aliases: &[("GENERATE_IID_LIST", "GENERATE_IID")],
+    unavailable: &[],
 };
 
 /// What MIGRATE_LIST takes as STATUS; SYNC_REFERENCES is a state of old versions only.
@@ -92,6 +103,7 @@ pub static MIGRATE_STATUS: NameList = NameList {
         "ALL",
     ],
     aliases: &[("GENERATE_IID_LIST", "GENERATE_IID")],
+    unavailable: &[],
 };
 
 /// What BATCH_DETAILS takes as STATUS.
@@ -99,6 +111,7 @@ pub static ENTITY_STATUS: NameList = NameList {
     what: "entity status",
     names: ENTITY_STATUSES,
     aliases: &[],
+    unavailable: &[],
 };
 
 /// What MIGRATE_DETAILS takes as STATUS: outcomes as well as states.
@@ -114,6 +127,26 @@ pub static MIGRATED_STATUS: NameList = NameList {
         "DONE",
     ],
     aliases: &[],
+    unavailable: &[],
+};
+
+/// What STARTJOB takes as MISFIRE; ALL may have a number of runs behind it, as in `ALL:20`.
+pub static MISFIRE: NameList = NameList {
+    what: "misfire rule",
+    names: &["ONCE", "SKIP", "ALL"],
+    aliases: &[],
+    unavailable: &[],
+};
+
+/// What STARTJOB takes as OVERLAP.
+pub static OVERLAP: NameList = NameList {
+    what: "overlap rule",
+    names: &["SKIP", "QUEUE"],
+    aliases: &[],
+    unavailable: &[(
+        "ALLOW",
+        "a job runs once at a time: QUEUE makes a run wait for the one before, and a second job with another UID runs beside this one",
+    )],
 };
 
 /// The types of jobs that we know by name; any other word is a type too.
@@ -129,12 +162,18 @@ pub static JOB_TYPE: NameList = NameList {
         "BATCH_SCHEDULE",
         "CDC_TRANSACTION_CONSUMER",
         "CDC_TRANSACTION_PUBLISHER",
+        "CDC_REPUBLISH",
         "CDC_REPUBLISH_INSTANCE_JOB",
         "DEBUG_CDC_JOB",
         "COMMONAREA_TABLE_SYNC",
         "COMMONAREA_TABLE_REPLICATE",
         "GENERATE_BI",
         "NODE_AFFINITY_COORDINATOR_JOB",
+        "MIGRATE",
+        "HTTP",
+        "CLEANUP",
+        "DISCOVERY_CRAWLER",
+        "DATA_DISCOVERY_JOB",
     ],
     aliases: &[
         ("USERJOB", "USER_JOB"),
@@ -142,7 +181,10 @@ pub static JOB_TYPE: NameList = NameList {
         ("INTERFACE", "INTERFACE_LISTENER"),
         ("BATCH_PROCESS", "BATCH PROCESS"),
         ("BATCH_JOB", "BATCH PROCESS"),
+        ("HTTP_TASK", "HTTP"),
+        ("CLEANUP_TASK", "CLEANUP"),
     ],
+    unavailable: &[],
 };
 
 /// The candidate that was most likely meant by `text`, if one is near: a few letters away, or the only
@@ -184,6 +226,20 @@ mod tests {
         for alias in ["BATCH_PROCESS", "batch_job", "Batch Process"] {
             assert_eq!(JOB_TYPE.canonical(alias), Some("BATCH PROCESS"), "{alias}");
         }
+        for (alias, name) in [
+            ("interface", "INTERFACE_LISTENER"),
+            ("http_task", "HTTP"),
+            ("CLEANUP_TASK", "CLEANUP"),
+        ] {
+            assert_eq!(JOB_TYPE.canonical(alias), Some(name), "{alias}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_available_is_no_name_but_says_what_to_do_instead() {
+        assert_eq!(OVERLAP.canonical("ALLOW"), None);
+        assert!(matches!(OVERLAP.instead_of("allow"), Some(("ALLOW", _))));
+        assert_eq!(OVERLAP.instead_of("SKIP"), None);
     }
 
     #[test]

@@ -211,6 +211,7 @@ fn command(cursor: &mut Cursor<'_>, spec: &'static CommandSpec) -> Result<Comman
         | CommandKind::ResumeJob
         | CommandKind::UpdateJob => job::job(cursor, spec),
         CommandKind::JobStatus => job::status(cursor, spec),
+        CommandKind::JobHistory => job::history(cursor, spec),
         CommandKind::Ps => job::ps(cursor),
         CommandKind::Deploy => session::deploy(cursor, spec),
         CommandKind::ClusterStatus => session::cluster_status(cursor),

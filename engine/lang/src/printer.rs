@@ -4,8 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::ast::{
     Argument, Assignment, Batch, BatchDetails, BatchList, BatchOptions, Broadway, CdcRepublish,
-    Command, DeployTarget, EntitySource, Family, Get, Instance, JobCommand, JobFilter, Statement,
-    Text,
+    Command, DeployTarget, EntitySource, Family, Get, Instance, JobCommand, JobFilter,
+    JobPolicyOptions, Statement, Text,
 };
 use crate::scan;
 use crate::span::Spanned;
@@ -67,6 +67,16 @@ impl Display for Command {
             }
             Self::Job(job) => print_job(f, job),
             Self::JobStatus(filter) => print_job_filter(f, filter),
+            Self::JobHistory {
+                job_type,
+                name,
+                uid,
+                limit,
+            } => {
+                write!(f, " {} {}", Name(&job_type.value), Value(name))?;
+                print_with_uid(f, uid)?;
+                print_bare_option(f, "LIMIT", limit)
+            }
             Self::Ps { all: true, task: _ } => f.write_str(" ALL"),
             Self::Ps { all: false, task } => print_optional(f, task),
             Self::KillTask { node, task } => write!(f, " {} {}", Value(node), Value(task)),
@@ -312,6 +322,7 @@ fn print_job(f: &mut Formatter<'_>, job: &JobCommand) -> fmt::Result {
         args,
         exec_interval,
         reset_end_time,
+        policy,
         tables,
     } = job;
     write!(f, " {}", Name(&job_type.value))?;
@@ -324,7 +335,43 @@ fn print_job(f: &mut Formatter<'_>, job: &JobCommand) -> fmt::Result {
     print_text_option(f, "ARGS", args)?;
     print_text_option(f, "EXEC_INTERVAL", exec_interval)?;
     print_bare_option(f, "RESET_END_TIME", reset_end_time)?;
+    print_job_policy(f, policy)?;
     print_text_option(f, "TABLES", tables)
+}
+
+fn print_job_policy(f: &mut Formatter<'_>, policy: &JobPolicyOptions) -> fmt::Result {
+    let JobPolicyOptions {
+        start_at,
+        end_at,
+        time_zone,
+        misfire,
+        overlap,
+        max_runs,
+        jitter_ms,
+        max_attempts,
+        retry_delay_ms,
+        retry_factor,
+        retry_max_delay_ms,
+        timeout_ms,
+        relocate,
+        paused,
+        after,
+    } = policy;
+    print_text_option(f, "START_AT", start_at)?;
+    print_text_option(f, "END_AT", end_at)?;
+    print_text_option(f, "TIME_ZONE", time_zone)?;
+    print_text_option(f, "MISFIRE", misfire)?;
+    print_text_option(f, "OVERLAP", overlap)?;
+    print_bare_option(f, "MAX_RUNS", max_runs)?;
+    print_bare_option(f, "JITTER_MS", jitter_ms)?;
+    print_bare_option(f, "MAX_ATTEMPTS", max_attempts)?;
+    print_bare_option(f, "RETRY_DELAY_MS", retry_delay_ms)?;
+    print_text_option(f, "RETRY_FACTOR", retry_factor)?;
+    print_bare_option(f, "RETRY_MAX_DELAY_MS", retry_max_delay_ms)?;
+    print_bare_option(f, "TIMEOUT_MS", timeout_ms)?;
+    print_bare_option(f, "RELOCATE", relocate)?;
+    print_bare_option(f, "PAUSED", paused)?;
+    print_text_option(f, "AFTER", after)
 }
 
 fn print_job_filter(f: &mut Formatter<'_>, filter: &JobFilter) -> fmt::Result {
@@ -338,11 +385,15 @@ fn print_job_filter(f: &mut Formatter<'_>, filter: &JobFilter) -> fmt::Result {
             uid,
         } => {
             write!(f, " {} {}", JobType(&job_type.value), Value(name))?;
-            match uid {
-                Some(uid) => write!(f, " with UID={}", Quoted(&uid.value)),
-                None => Ok(()),
-            }
+            print_with_uid(f, uid)
         }
+    }
+}
+
+fn print_with_uid(f: &mut Formatter<'_>, uid: &Option<Spanned<String>>) -> fmt::Result {
+    match uid {
+        Some(uid) => write!(f, " with UID={}", Quoted(&uid.value)),
+        None => Ok(()),
     }
 }
 

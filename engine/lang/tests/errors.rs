@@ -243,3 +243,177 @@ hint: HELP lists the commands",
        ^",
     );
 }
+
+#[test]
+fn errors_about_jobs_say_what_a_job_takes() {
+    check(
+        "STARTJOB USER_JOB NAME='C.j' OVERLAP=ALLOW;",
+        r"error: OVERLAP=ALLOW is not available
+  STARTJOB USER_JOB NAME='C.j' OVERLAP=ALLOW;
+                                       ^^^^^
+hint: a job runs once at a time: QUEUE makes a run wait for the one before, and a second job with another UID runs beside this one",
+    );
+    check(
+        "STARTJOB USER_JOB NAME='C.j' OVERLAP=SKPI;",
+        r"error: unknown overlap rule `SKPI`
+  STARTJOB USER_JOB NAME='C.j' OVERLAP=SKPI;
+                                       ^^^^
+hint: did you mean `SKIP`?",
+    );
+    check(
+        "STARTJOB USER_JOB NAME='C.j' MISFIRE='ONSE';",
+        r"error: unknown misfire rule `ONSE`
+  STARTJOB USER_JOB NAME='C.j' MISFIRE='ONSE';
+                                       ^^^^^^
+hint: did you mean `ONCE`?",
+    );
+    check(
+        "STARTJOB USER_JOB NAME='C.j' MISFIRE=NEVER;",
+        r"error: unknown misfire rule `NEVER`
+  STARTJOB USER_JOB NAME='C.j' MISFIRE=NEVER;
+                                       ^^^^^
+hint: expected ONCE, SKIP or ALL",
+    );
+    for wrong in ["ALL:0", "ALL:x", "ALL:-1", "SKIP:5", "ALL:99999999999"] {
+        check(
+            &format!("UPDATEJOB USER_JOB NAME='C.j' MISFIRE={wrong}"),
+            &format!(
+                r"error: `{wrong}` is no misfire rule
+  UPDATEJOB USER_JOB NAME='C.j' MISFIRE={wrong}
+                                        {}
+hint: only ALL has a number of runs behind it, from 1 up, as in `ALL:20`",
+                "^".repeat(wrong.len())
+            ),
+        );
+    }
+    for wrong in ["0", "-2", "1001", "1.5", "many"] {
+        check(
+            &format!("STARTJOB USER_JOB NAME='C.j' MAX_ATTEMPTS={wrong}"),
+            &format!(
+                r"error: MAX_ATTEMPTS takes -1 or a whole number from 1 to 1000
+  STARTJOB USER_JOB NAME='C.j' MAX_ATTEMPTS={wrong}
+                                            {}",
+                "^".repeat(wrong.len())
+            ),
+        );
+    }
+    for wrong in [
+        "0",
+        "0.99",
+        "-1",
+        "1.",
+        ".5",
+        "1e3",
+        "NaN",
+        "inf",
+        "1.5.2",
+        "5000000000",
+    ] {
+        check(
+            &format!("STARTJOB USER_JOB NAME='C.j' RETRY_FACTOR={wrong}"),
+            &format!(
+                r"error: RETRY_FACTOR takes a number from 1 up, as in 2 or 1.5
+  STARTJOB USER_JOB NAME='C.j' RETRY_FACTOR={wrong}
+                                            {}",
+                "^".repeat(wrong.len())
+            ),
+        );
+    }
+    check(
+        "STARTJOB USER_JOB NAME='C.j' MAX_RUNS=0",
+        r"error: MAX_RUNS takes a whole number from 1 up
+  STARTJOB USER_JOB NAME='C.j' MAX_RUNS=0
+                                        ^",
+    );
+    check(
+        "STARTJOB USER_JOB NAME='C.j' RETRY_MAX_DELAY=5",
+        r"error: unknown option `RETRY_MAX_DELAY`
+  STARTJOB USER_JOB NAME='C.j' RETRY_MAX_DELAY=5
+                               ^^^^^^^^^^^^^^^
+hint: did you mean `RETRY_MAX_DELAY_MS`?",
+    );
+    check(
+        "STARTJOB USER_JOB NAME='C.j' PAUSED",
+        r"error: the statement ends where = is missing
+  STARTJOB USER_JOB NAME='C.j' PAUSED
+                                     ^
+hint: write `PAUSED=true|false`",
+    );
+    check(
+        "STOPJOB USER_JOB NAME='C.j' PAUSED=true",
+        r"error: unknown option `PAUSED`
+  STOPJOB USER_JOB NAME='C.j' PAUSED=true
+                              ^^^^^^
+hint: the options are NAME, UID",
+    );
+    check(
+        "STOPJOB BATCH PROCESS",
+        r"error: STOPJOB needs the job's NAME
+  STOPJOB BATCH PROCESS
+                       ^
+hint: write `NAME='…'`",
+    );
+    check(
+        "STOPJOB BATCH PROCES NAME='x'",
+        r"error: `PROCES` is not expected here
+  STOPJOB BATCH PROCES NAME='x'
+                ^^^^^^
+hint: the options are NAME, UID",
+    );
+}
+
+#[test]
+fn errors_about_histories_and_tasks_say_what_is_missing() {
+    check(
+        "JOBHISTORY USER_JOB",
+        r"error: the statement ends where a job name is missing
+  JOBHISTORY USER_JOB
+                     ^
+hint: write `JOBHISTORY <type> '<name>' WITH UID='<uid>'`",
+    );
+    check(
+        "JOBHISTORY LIMIT=5",
+        r"error: `LIMIT` is not expected here
+  JOBHISTORY LIMIT=5
+             ^^^^^
+hint: write `JOBHISTORY USER_JOB '<name>'`",
+    );
+    check(
+        "JOBHISTORY USER_JOB 'C.j' LIMIT=-1",
+        r"error: LIMIT takes a whole number from 1 up
+  JOBHISTORY USER_JOB 'C.j' LIMIT=-1
+                                  ^^",
+    );
+    check(
+        "JOBHISTORY USER_JOB 'C.j' LIMTI=5",
+        r"error: unknown option `LIMTI`
+  JOBHISTORY USER_JOB 'C.j' LIMTI=5
+                            ^^^^^
+hint: did you mean `LIMIT`?",
+    );
+    check(
+        "JOBHISTRY USER_JOB 'C.j'",
+        r"error: unknown command `JOBHISTRY`
+  JOBHISTRY USER_JOB 'C.j'
+  ^^^^^^^^^
+hint: did you mean `JOBHISTORY`?",
+    );
+    check(
+        "KILL 'node',",
+        r"error: the statement ends where a task id is missing
+  KILL 'node',
+              ^",
+    );
+    check(
+        "KILL node 42 43",
+        r"error: `43` is not expected here
+  KILL node 42 43
+               ^^",
+    );
+    check(
+        "PS ALL 42",
+        r"error: `42` is not expected here
+  PS ALL 42
+         ^^",
+    );
+}

@@ -4,12 +4,14 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-use weft_lang::names::{BATCH_STATUS, ENTITY_STATUS, MIGRATE_STATUS, MIGRATED_STATUS};
+use weft_lang::names::{
+    BATCH_STATUS, ENTITY_STATUS, MIGRATE_STATUS, MIGRATED_STATUS, MISFIRE, OVERLAP,
+};
 use weft_lang::{
     Argument, Assignment, Batch, BatchDetails, BatchList, BatchOptions, Broadway, COMMANDS,
     CancelSpelling, CdcRepublish, Command, CommandSpec, DeployTarget, EntitySource, EntityTemplate,
-    Family, Get, GetVerb, Instance, JobCommand, JobFilter, JobVerb, ListTarget, Span, Spanned,
-    Statement, Text, complete, is_complete, split_statements,
+    Family, Get, GetVerb, Instance, JobCommand, JobFilter, JobPolicyOptions, JobVerb, ListTarget,
+    Span, Spanned, Statement, Text, complete, is_complete, split_statements,
 };
 
 const ACCEPTED: &str = include_str!("corpus/accepted.txt");
@@ -256,6 +258,65 @@ fn of_a_batch() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn job_policy() -> impl Strategy<Value = JobPolicyOptions> {
+    let texts = (quoted(), quoted(), quoted(), quoted());
+    let misfires = prop_oneof![
+        select(MISFIRE.names).prop_map(str::to_owned),
+        count().prop_map(|runs| format!("ALL:{runs}")),
+    ];
+    let factor = prop_oneof![
+        count().prop_map(|factor| factor.to_string()),
+        (count(), count()).prop_map(|(whole, places)| format!("{whole}.{places}")),
+    ];
+    let rules = (
+        maybe(misfires),
+        maybe(select(OVERLAP.names).prop_map(str::to_owned)),
+        maybe(factor),
+        maybe(prop_oneof![Just(-1), 1..=1_000_i64]),
+    );
+    let counts = (
+        maybe(count()),
+        maybe(0..1_000_u64),
+        maybe(0..1_000_u64),
+        maybe(0..1_000_u64),
+        maybe(count()),
+    );
+    let booleans = (maybe(any::<bool>()), maybe(any::<bool>()));
+    (texts, rules, counts, booleans).prop_map(|(texts, rules, counts, booleans)| JobPolicyOptions {
+        start_at: texts.0,
+        end_at: texts.1,
+        time_zone: texts.2,
+        misfire: rules.0,
+        overlap: rules.1,
+        max_runs: counts.0,
+        jitter_ms: counts.1,
+        max_attempts: rules.3,
+        retry_delay_ms: counts.2,
+        retry_factor: rules.2,
+        retry_max_delay_ms: counts.3,
+        timeout_ms: counts.4,
+        relocate: booleans.0,
+        paused: booleans.1,
+        after: texts.3,
+    })
+}
+
+fn job_history() -> impl Strategy<Value = Command> {
+    let job_type = spanned(prop_oneof![
+        name(),
+        text(),
+        Just("batch process".to_owned())
+    ]);
+    (job_type, literal(), quoted(), maybe(count())).prop_map(|(job_type, name, uid, limit)| {
+        Command::JobHistory {
+            job_type,
+            name,
+            uid,
+            limit,
+        }
+    })
+}
+
 fn job() -> impl Strategy<Value = Command> {
     let verb = select(vec![
         JobVerb::Start,
@@ -271,7 +332,11 @@ fn job() -> impl Strategy<Value = Command> {
         "2022-08-20 10:32:12",
         "23 0-20/2 03 12 2",
     ]);
-    let names = (spanned(name()), spanned(text()), quoted());
+    let names = (
+        spanned(prop_oneof![3 => name(), 1 => text()]),
+        spanned(text()),
+        quoted(),
+    );
     let changes = (
         quoted(),
         quoted(),
@@ -279,8 +344,8 @@ fn job() -> impl Strategy<Value = Command> {
         maybe(any::<bool>()),
         quoted(),
     );
-    (verb, names, changes).prop_map(
-        |(verb, (job_type, name, uid), (affinity, args, exec_interval, reset, tables))| {
+    (verb, names, changes, job_policy()).prop_map(
+        |(verb, (job_type, name, uid), (affinity, args, exec_interval, reset, tables), policy)| {
             let is_start = verb == JobVerb::Start;
             let is_change = is_start || verb == JobVerb::Update;
             Command::Job(Box::new(JobCommand {
@@ -293,6 +358,10 @@ fn job() -> impl Strategy<Value = Command> {
                 args: args.filter(|_| is_change),
                 exec_interval: exec_interval.filter(|_| is_change),
                 reset_end_time: reset.filter(|_| verb == JobVerb::Update),
+                policy: match is_change {
+                    true => policy,
+                    false => JobPolicyOptions::default(),
+                },
                 tables: tables.filter(|_| is_start),
             }))
         },
@@ -425,7 +494,8 @@ fn command() -> impl Strategy<Value = Command> {
         1 => batch_list().boxed(),
         1 => batch_details().boxed(),
         2 => of_a_batch().boxed(),
-        1 => job().boxed(),
+        2 => job().boxed(),
+        1 => job_history().boxed(),
         1 => job_status().boxed(),
         2 => instances().boxed(),
         2 => session().boxed(),

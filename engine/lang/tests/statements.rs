@@ -1,8 +1,8 @@
 //! What statements mean: the tree, the canonical form, parameters, limits.
 
 use weft_lang::{
-    Batch, CancelSpelling, Command, Diagnostic, EntitySource, EntityTemplate, Family, MAX_NESTING,
-    MAX_STATEMENT_BYTES, Statement, Text,
+    Batch, CancelSpelling, Command, Diagnostic, EntitySource, EntityTemplate, Family, JobFilter,
+    MAX_NESTING, MAX_STATEMENT_BYTES, Statement, Text,
 };
 
 #[track_caller]
@@ -64,6 +64,29 @@ fn every_form_has_one_canonical_form() {
         ("cancel batch'x'", "CANCEL BATCH 'x';"),
         ("kill x-1", "KILL 'x-1';"),
         ("kill node 42", "KILL 'node' '42';"),
+        ("kill 'node''s', '42'", "KILL 'node''s' '42';"),
+        ("ps All", "PS ALL;"),
+        ("ps 'ALL'", "PS 'ALL';"),
+        (
+            "startjob http name=x paused='TRUE', overlap=queue misfire=' all : 7 ' retry_factor=1.50",
+            "STARTJOB http NAME='x' MISFIRE='ALL:7' OVERLAP='QUEUE' RETRY_FACTOR='1.50' PAUSED=true;",
+        ),
+        (
+            "updatejob USER_JOB after='PROCESS ''a b'' ENDED' name=x start_at='2026-01-01 00:00:00' max_attempts=-1",
+            "UPDATEJOB USER_JOB NAME='x' START_AT='2026-01-01 00:00:00' MAX_ATTEMPTS=-1 AFTER='PROCESS ''a b'' ENDED';",
+        ),
+        ("jobhistory process x", "JOBHISTORY process 'x';"),
+        (
+            "jobhistory Batch /* type */ process'x'with limit 3 uid=u",
+            "JOBHISTORY 'Batch process' 'x' with UID='u' LIMIT=3;",
+        ),
+        (
+            "stopjob batch process name=x",
+            "STOPJOB 'batch process' NAME='x';",
+        ),
+        ("jobstatus batch 'process'", "JOBSTATUS batch 'process';"),
+        ("jobstatus batch process-1", "JOBSTATUS batch 'process-1';"),
+        ("jobstatus strange x", "JOBSTATUS strange 'x';"),
         ("jobstatus 'batch process'", "JOBSTATUS 'batch process';"),
         ("jobstatus 2 DAYS AGO", "JOBSTATUS 2 days ago;"),
         ("deploy", "DEPLOY;"),
@@ -151,6 +174,58 @@ fn the_spellings_of_cancel_stay_apart() {
     for (text, expected) in cases {
         match parse(text).command {
             Command::BatchCancel { spelling, .. } => assert_eq!(spelling, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_job_knows_its_policy() {
+    let text = "STARTJOB USER_JOB NAME='x' MISFIRE=ALL:20 MAX_ATTEMPTS=-1 RETRY_FACTOR=1.5 TIMEOUT_MS=1 RELOCATE=false";
+    let Command::Job(job) = parse(text).command else {
+        panic!("it says STARTJOB");
+    };
+    let policy = job.policy;
+    let misfire = policy.misfire.expect("it was given");
+    assert_eq!(
+        (misfire.value.as_str(), misfire.span.of(text)),
+        ("ALL:20", "ALL:20")
+    );
+    assert_eq!(policy.max_attempts.map(|attempts| attempts.value), Some(-1));
+    assert_eq!(
+        policy.retry_factor.map(|factor| factor.value).as_deref(),
+        Some("1.5")
+    );
+    assert_eq!(policy.timeout_ms.map(|timeout| timeout.value), Some(1));
+    assert_eq!(policy.relocate.map(|relocate| relocate.value), Some(false));
+    assert_eq!((policy.max_runs, policy.paused), (None, None));
+}
+
+#[test]
+fn a_type_of_two_words_has_one_span() {
+    let text = "JOBSTATUS BATCH  PROCESS x";
+    let Command::JobStatus(JobFilter::Name { job_type, name, .. }) = parse(text).command else {
+        panic!("it has a type and a name");
+    };
+    assert_eq!(job_type.value, "BATCH PROCESS");
+    assert_eq!(job_type.span.of(text), "BATCH  PROCESS");
+    assert_eq!(name.value, Text::from("x"));
+}
+
+#[test]
+fn kill_of_one_value_is_a_batch_and_of_two_a_task() {
+    assert!(matches!(
+        parse("KILL 'x'").command,
+        Command::BatchCancel {
+            spelling: CancelSpelling::Kill,
+            ..
+        }
+    ));
+    for text in ["KILL 'n' 't'", "kill n t;", "kill n,'t'"] {
+        match parse(text).command {
+            Command::KillTask { node, task } => {
+                assert_eq!((node.value, task.value), ("n".into(), "t".into()), "{text}");
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -273,6 +348,7 @@ fn commands_of_later_versions_are_known_by_name() {
         ("RESUMEJOB USER_JOB NAME='x'", "RESUMEJOB", false),
         ("KILL 'x'", "KILL", true),
         ("KILL node 1", "KILL", false),
+        ("JOBHISTORY USER_JOB 'x'", "JOBHISTORY", false),
         ("with a as (select 1) select * from a", "WITH", true),
         ("list affinity_rules", "LIST AFFINITY_RULES", false),
         ("delete A.1", "DELETE INSTANCE", false),

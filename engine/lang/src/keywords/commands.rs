@@ -127,7 +127,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         name: "KILL",
         kind: CommandKind::Kill,
         summary: "cancels a batch; with a node and a task (not available in this version), ends that task",
-        syntax: &["KILL '<batch id>'", "KILL <node id> <task id>"],
+        syntax: &["KILL '<batch id>'", "KILL '<node id>' '<task id>'"],
         example: "KILL '35408af6-b26a-4243-bc95-f114335bfa5e';",
         ..OF_A_BATCH
     },
@@ -279,11 +279,20 @@ pub static COMMANDS: &[CommandSpec] = &[
         ..JOB
     },
     CommandSpec {
+        name: "JOBHISTORY",
+        kind: CommandKind::JobHistory,
+        summary: "lists the runs of a job, the latest first",
+        syntax: &["JOBHISTORY <type> '<name>' [with UID='<uid>'] [LIMIT=<n>]"],
+        example: "JOBHISTORY USER_JOB 'Customer.copyReferences' with UID='1_2' LIMIT=20;",
+        options: options::JOB_HISTORY,
+        ..JOB
+    },
+    CommandSpec {
         name: "STARTJOB",
         kind: CommandKind::StartJob,
         summary: "starts a job, once or on a schedule",
         syntax: &[
-            "STARTJOB <type> NAME='<name>' [UID='<uid>'] [AFFINITY='<nodes>'] [ARGS='<json>'] [EXEC_INTERVAL='<schedule>']",
+            "STARTJOB <type> NAME='<name>' [UID='<uid>'] [AFFINITY='<nodes>'] [ARGS='<json>'] [EXEC_INTERVAL='<schedule>'] [<options>]",
             "STARTJOB cdc_republish_instance_job <LU>.<id> [TABLES='<table>,<table>']",
         ],
         example: "STARTJOB USER_JOB NAME='Customer.copyReferences' UID='1_2' ARGS='{\"id\":\"1\"}' EXEC_INTERVAL='00:00:30';",
@@ -317,9 +326,9 @@ pub static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "UPDATEJOB",
         kind: CommandKind::UpdateJob,
-        summary: "changes affinity, arguments or schedule of a job",
+        summary: "changes affinity, arguments, schedule or the other options of a job",
         syntax: &[
-            "UPDATEJOB <type> NAME='<name>' [UID='<uid>'] [AFFINITY='<nodes>'] [ARGS='<json>'] [EXEC_INTERVAL='<schedule>'] [RESET_END_TIME=true|false]",
+            "UPDATEJOB <type> NAME='<name>' [UID='<uid>'] [AFFINITY='<nodes>'] [ARGS='<json>'] [EXEC_INTERVAL='<schedule>'] [RESET_END_TIME=true|false] [<options>]",
         ],
         example: "UPDATEJOB USER_JOB NAME='Customer.copyReferences' UID='1_2' EXEC_INTERVAL='30 4-16/3 5 11 *' RESET_END_TIME=true;",
         options: options::UPDATE_JOB,

@@ -253,8 +253,105 @@ static TYPES: OptionSpec = option(
 );
 static TRUNCATE: OptionSpec = option("TRUNCATE", Takes::Boolean, "true empties the target first");
 
-pub(super) static START_JOB: &[&OptionSpec] =
-    &[&NAME, &UID, &JOB_NODES, &ARGS, &EXEC_INTERVAL, &TABLES];
+static START_AT: OptionSpec = option(
+    "START_AT",
+    Takes::Text,
+    "no run before this moment `yyyy-MM-dd HH:mm:ss`; from now on if not given",
+);
+static END_AT: OptionSpec = option(
+    "END_AT",
+    Takes::Text,
+    "no run after this moment `yyyy-MM-dd HH:mm:ss`; no end if not given",
+);
+static TIME_ZONE: OptionSpec = option(
+    "TIME_ZONE",
+    Takes::Text,
+    "the time zone that EXEC_INTERVAL, START_AT and END_AT are read in, as in `Europe/Berlin`; the default is UTC",
+);
+static MISFIRE: OptionSpec = option(
+    "MISFIRE",
+    Takes::Misfire,
+    "ONCE (the default) makes up for all missed runs with one, SKIP leaves them out, ALL makes up for each, `ALL:20` for at most 20",
+);
+static OVERLAP: OptionSpec = option(
+    "OVERLAP",
+    Takes::Name(&names::OVERLAP),
+    "SKIP (the default) leaves out a run that is due while the one before still runs, QUEUE makes it wait",
+);
+static MAX_RUNS: OptionSpec = option(
+    "MAX_RUNS",
+    Takes::Integer(1, MANY),
+    "after how many runs the job is over; no limit if not given",
+);
+static JITTER_MS: OptionSpec = option(
+    "JITTER_MS",
+    Takes::Integer(0, i64::MAX),
+    "how many milliseconds later than planned a run may start, by chance; the default is 0",
+);
+static JOB_MAX_ATTEMPTS: OptionSpec = option(
+    "MAX_ATTEMPTS",
+    Takes::IntegerOrUnlimited(1, 1_000),
+    "how often a run is tried before it counts as failed; -1 is always again, the default is 10",
+);
+static JOB_RETRY_DELAY_MS: OptionSpec = option(
+    "RETRY_DELAY_MS",
+    Takes::Integer(0, i64::MAX),
+    "how many milliseconds to wait before a failed run is tried again; the default is 60000",
+);
+static RETRY_FACTOR: OptionSpec = option(
+    "RETRY_FACTOR",
+    Takes::Decimal(1),
+    "what the wait is multiplied by after every failed try, as in 2 or 1.5; the default is 1",
+);
+static RETRY_MAX_DELAY_MS: OptionSpec = option(
+    "RETRY_MAX_DELAY_MS",
+    Takes::Integer(0, i64::MAX),
+    "how many milliseconds to wait at most, however often RETRY_FACTOR was applied; no limit if not given",
+);
+static JOB_TIMEOUT_MS: OptionSpec = option(
+    "TIMEOUT_MS",
+    Takes::Integer(1, i64::MAX),
+    "a run that takes more milliseconds is stopped and counts as a failed try; no limit if not given",
+);
+static RELOCATE: OptionSpec = option(
+    "RELOCATE",
+    Takes::Boolean,
+    "true lets other nodes run the job while no node of its AFFINITY lives; the default is false",
+);
+static PAUSED: OptionSpec = option(
+    "PAUSED",
+    Takes::Boolean,
+    "true keeps the job from running until UPDATEJOB says PAUSED=false; the default is false",
+);
+static AFTER: OptionSpec = option(
+    "AFTER",
+    Takes::Text,
+    "runs when another job ends: `<type> <name> [<uid>] SUCCEEDED|FAILED|ENDED [+HH:MM:SS]`, more than one separated by `;`",
+);
+
+pub(super) static START_JOB: &[&OptionSpec] = &[
+    &NAME,
+    &UID,
+    &JOB_NODES,
+    &ARGS,
+    &EXEC_INTERVAL,
+    &START_AT,
+    &END_AT,
+    &TIME_ZONE,
+    &MISFIRE,
+    &OVERLAP,
+    &MAX_RUNS,
+    &JITTER_MS,
+    &JOB_MAX_ATTEMPTS,
+    &JOB_RETRY_DELAY_MS,
+    &RETRY_FACTOR,
+    &RETRY_MAX_DELAY_MS,
+    &JOB_TIMEOUT_MS,
+    &RELOCATE,
+    &PAUSED,
+    &AFTER,
+    &TABLES,
+];
 pub(super) static JOB: &[&OptionSpec] = &[&NAME, &UID];
 pub(super) static UPDATE_JOB: &[&OptionSpec] = &[
     &NAME,
@@ -263,8 +360,30 @@ pub(super) static UPDATE_JOB: &[&OptionSpec] = &[
     &ARGS,
     &EXEC_INTERVAL,
     &RESET_END_TIME,
+    &START_AT,
+    &END_AT,
+    &TIME_ZONE,
+    &MISFIRE,
+    &OVERLAP,
+    &MAX_RUNS,
+    &JITTER_MS,
+    &JOB_MAX_ATTEMPTS,
+    &JOB_RETRY_DELAY_MS,
+    &RETRY_FACTOR,
+    &RETRY_MAX_DELAY_MS,
+    &JOB_TIMEOUT_MS,
+    &RELOCATE,
+    &PAUSED,
+    &AFTER,
 ];
 pub(super) static JOB_STATUS: &[&OptionSpec] = &[&UID];
+
+static HISTORY_LIMIT: OptionSpec = OptionSpec {
+    bare: true,
+    ..option("LIMIT", Takes::Integer(1, MANY), "how many runs at most")
+};
+
+pub(super) static JOB_HISTORY: &[&OptionSpec] = &[&UID, &HISTORY_LIMIT];
 pub(super) static CDC_REPUBLISH: &[&OptionSpec] = &[&TABLES, &TYPES, &TRUNCATE];
 
 static SOFT_DEPLOY: OptionSpec = OptionSpec {

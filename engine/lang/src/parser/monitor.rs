@@ -111,6 +111,7 @@ pub(super) fn kill(cursor: &mut Cursor<'_>) -> Result<Command, Diagnostic> {
             batch_id: Some(first),
         });
     }
+    cursor.accept_symbol(',')?;
     let task = cursor.value("a task id")?;
     Ok(Command::KillTask { node: first, task })
 }

@@ -4,7 +4,7 @@ use super::cursor::Cursor;
 use crate::diagnostic::Diagnostic;
 use crate::keywords::{CommandSpec, OptionSpec, Takes, With};
 use crate::lexer::TokenKind;
-use crate::names::nearest;
+use crate::names::{MISFIRE, NameList, nearest};
 use crate::schedule;
 use crate::span::{Span, Spanned};
 
@@ -215,22 +215,77 @@ fn value(option: &OptionSpec, literal: &Spanned<String>) -> Result<Value, Diagno
             Ok(_) | Err(_) if most >= i64::from(u32::MAX) => Err(wrong(format!("a whole number from {least} up"))),
             Ok(_) | Err(_) => Err(wrong(format!("a whole number from {least} to {most}"))),
         },
-        Takes::Name(list) => match list.canonical(text) {
-            Some(name) => Ok(Value::Text(name.to_owned())),
-            None => {
-                let spellings = list.names.iter().copied().chain(list.aliases.iter().map(|(alias, _)| *alias));
-                let diagnostic = Diagnostic::new(format!("unknown {} `{text}`", list.what), literal.span).expecting(list.names.iter().copied());
-                Err(match nearest(text, spellings) {
-                    Some(name) => diagnostic.hint(format!("did you mean `{name}`?")),
-                    None => diagnostic,
-                })
+        Takes::IntegerOrUnlimited(least, most) => match text.trim().parse::<i64>() {
+            Ok(number) if number == -1 || (least..=most).contains(&number) => {
+                Ok(Value::Integer(number))
             }
+            Ok(_) | Err(_) => Err(wrong(format!("-1 or a whole number from {least} to {most}"))),
         },
+        Takes::Decimal(least) => match text.trim() {
+            number if is_decimal(number, least) => Ok(Value::Text(number.to_owned())),
+            _ => Err(wrong(format!("a number from {least} up, as in 2 or 1.5"))),
+        },
+        Takes::Name(list) => name_of(option, list, literal),
         Takes::Schedule => match schedule::check(text) {
             Ok(()) => Ok(Value::Text(text.to_owned())),
             Err(wrong) => Err(Diagnostic::new(wrong, literal.span)
                 .hint("write a moment `yyyy-MM-dd HH:mm:ss`, an interval `[D.]HH:MM:SS` or a cron expression")),
         },
+        Takes::Misfire => misfire(option, literal),
         Takes::Text | Takes::Nodes => Ok(Value::Text(text.to_owned())),
     }
+}
+
+fn name_of(
+    option: &OptionSpec,
+    list: &NameList,
+    literal: &Spanned<String>,
+) -> Result<Value, Diagnostic> {
+    let text = literal.value.as_str();
+    if let Some(name) = list.canonical(text) {
+        return Ok(Value::Text(name.to_owned()));
+    }
+    let wrong = |message: String| {
+        Diagnostic::new(message, literal.span).expecting(list.names.iter().copied())
+    };
+    if let Some((name, instead)) = list.instead_of(text) {
+        return Err(wrong(format!("{}={name} is not available", option.name)).hint(instead));
+    }
+    let wrong = wrong(format!("unknown {} `{text}`", list.what));
+    let aliases = list.aliases.iter().map(|(alias, _)| *alias);
+    Err(
+        match nearest(text, list.names.iter().copied().chain(aliases)) {
+            Some(name) => wrong.hint(format!("did you mean `{name}`?")),
+            None => wrong,
+        },
+    )
+}
+
+/// A misfire rule, or `ALL:` and how many of the missed runs.
+fn misfire(option: &OptionSpec, literal: &Spanned<String>) -> Result<Value, Diagnostic> {
+    let Some((rule, runs)) = literal.value.split_once(':') else {
+        return name_of(option, &MISFIRE, literal);
+    };
+    match runs.trim().parse::<u32>() {
+        Ok(runs @ 1..) if rule.trim().eq_ignore_ascii_case("ALL") => {
+            Ok(Value::Text(format!("ALL:{runs}")))
+        }
+        Ok(_) | Err(_) => {
+            let message = format!("`{}` is no {}", literal.value, MISFIRE.what);
+            Err(Diagnostic::new(message, literal.span)
+                .expecting(MISFIRE.names.iter().copied())
+                .hint("only ALL has a number of runs behind it, from 1 up, as in `ALL:20`"))
+        }
+    }
+}
+
+/// Whether `text` is digits, with or without decimal places, and at least `least`.
+fn is_decimal(text: &str, least: i64) -> bool {
+    let (whole, places) = text.split_once('.').unwrap_or((text, "0"));
+    let is_digits = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
+    is_digits(whole)
+        && is_digits(places)
+        && whole
+            .parse::<u32>()
+            .is_ok_and(|whole| i64::from(whole) >= least)
 }

@@ -102,6 +102,7 @@ pub async fn lower(
         | Command::BatchRetry { .. }
         | Command::BatchEdit { .. }
         | Command::Job(_)
+        | Command::JobHistory { .. }
         | Command::Ps { .. }
         | Command::KillTask { .. }
         | Command::CdcRepublish(_)
