@@ -7,12 +7,13 @@ use chrono::{Datelike, Months, NaiveDate};
 use weft_engine::clock::{Clock, SystemClock, Timestamp};
 use weft_engine::model::{DueHint, Job, JobKey, JobRun, Token};
 use weft_engine::store::{
-    Attempt, AttemptResult, ClaimJob, EndJob, Freshness, ListJobs, ReopenJob, StoreResult,
+    Attempt, AttemptResult, ClaimJob, EndJob, Freshness, JobSeen, ListJobs, RequestJob,
+    StoreResult, WriteJob,
 };
 
 use crate::CassandraStore;
 use crate::connect::all_of;
-use crate::rows::{Found, Values};
+use crate::rows::{Found, Values, json_text};
 
 const JOBS: &str = "jobs";
 
@@ -85,36 +86,77 @@ impl CassandraStore {
         self.with_job(VERB, attempt, &claim.key).await
     }
 
-    /// Hint first, then the row: a new one, or the ended one set to WAITING again.
-    pub(crate) async fn reopen_a_job(&self, reopen: &ReopenJob) -> AttemptResult<Option<Job>> {
-        const VERB: &str = "reopen_job";
-        let key = &reopen.job.key;
-        self.write_due(VERB, &reopen.due).await?;
-        let Some((seen_status, seen_fence)) = reopen.seen else {
+    /// Hints first, then the row: a new one, or what stood there as a whole.
+    pub(crate) async fn write_a_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
+        const VERB: &str = "write_job";
+        let key = &write.job.key;
+        if let Some(due) = &write.due {
+            self.write_due(VERB, due).await?;
+        }
+        let Some(seen) = write.seen else {
             self.put_name(VERB, key).await?;
-            let attempt = self.insert_job(VERB, &reopen.job, reopen.token).await?;
+            let attempt = self.insert_job(VERB, &write.job, write.token).await?;
             return self.with_job(VERB, attempt, key).await;
         };
-        let values = Values::new()
-            .job(key)
-            .set("status", reopen.job.status.as_str())
-            .set("archived", reopen.job.archived)
-            .set("to_fence", reopen.job.fence)
-            .set("next_run", reopen.job.next_run)
-            .set("tries", reopen.job.tries)
-            .set("op_token", reopen.token)
-            .set("seen_status", seen_status.as_str())
-            .set("fence", seen_fence);
+        let values = columns_of(&write.job)
+            .set("to_fence", write.job.fence)
+            .set("op_token", write.token)
+            .set("seen_status", seen.status.as_str())
+            .set("fence", seen.fence)
+            .set("seen_desired_seq", seen.desired_seq);
         let attempt = self
             .compare_and_set(
                 VERB,
                 lane(key),
-                &self.statements.reopen_job,
+                &self.statements.write_job,
                 values,
-                ("op_token", reopen.token),
+                ("op_token", write.token),
             )
             .await?;
         self.with_job(VERB, attempt, key).await
+    }
+
+    pub(crate) async fn request_a_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
+        const VERB: &str = "request_job";
+        let JobSeen {
+            status,
+            fence,
+            desired_seq,
+        } = request.seen;
+        let definition = request.definition.as_ref();
+        let affinity = definition.map(|definition| json_text(&Affinity::of(&definition.affinity)));
+        let policy = definition.map(|definition| json_text(&definition.policy));
+        let values = Values::new()
+            .job(&request.key)
+            .set("status", request.status.as_str())
+            .set("desired", request.desired.as_str())
+            .set("to_desired_seq", desired_seq + 1)
+            .set("desired_token", request.token)
+            .set_or_keep("affinity", affinity.as_ref())
+            .set_or_keep(
+                "arguments",
+                definition.map(|definition| &definition.arguments),
+            )
+            .set_or_keep("policy", policy.as_ref())
+            .set("seen_status", status.as_str())
+            .set("fence", fence)
+            .set("desired_seq", desired_seq);
+        let values = match definition {
+            None => values.set_or_keep("execution_interval", None::<&String>),
+            Some(definition) => {
+                values.set("execution_interval", definition.execution_interval.as_ref())
+            }
+        };
+        let attempt = self
+            .compare_and_set(
+                VERB,
+                lane(&request.key),
+                &self.statements.request_job,
+                values,
+                ("desired_token", request.token),
+            )
+            .await?;
+        self.with_job(VERB, attempt, &request.key).await
     }
 
     /// Hint, history row, then the move. What stands before the move is true whatever comes of it, or
@@ -144,7 +186,19 @@ impl CassandraStore {
             .set("worker_id", &end.holder.node)
             .set("owner_inc", end.holder.incarnation)
             .set("fence", end.fence)
-            .set("desired_seq", end.desired_seq);
+            .set("desired_seq", end.desired_seq)
+            .set("seen_status", end.seen_status.as_str())
+            .set("desired", end.desired.as_str())
+            .set("runs", end.runs)
+            .set("planned_run", end.planned_run)
+            .set(
+                "to_worker_id",
+                (!end.forget_worker).then_some(&end.holder.node),
+            )
+            .set(
+                "to_owner_inc",
+                (!end.forget_worker).then_some(end.holder.incarnation),
+            );
         let attempt = self
             .compare_and_set(
                 VERB,
@@ -169,7 +223,10 @@ impl CassandraStore {
             .set("node", &run.node)
             .set("status", run.status.as_str())
             .set("error", run.error.as_ref())
-            .set("output", run.output.as_ref());
+            .set("output", run.output.as_ref())
+            .set("attempt", run.attempt)
+            .set("planned", run.planned)
+            .set("exit_code", run.exit_code);
         let lane = ("job_runs", &run.key, month.as_str());
         let attempt = self
             .compare_and_set_text(verb, lane, &self.statements.insert_run, values, "uid")
@@ -404,14 +461,17 @@ fn month_before(moment: Timestamp, months: u32) -> String {
 }
 
 fn values_of(job: &Job, token: Token) -> Values {
+    columns_of(job)
+        .set("fence", job.fence)
+        .set("op_token", token)
+        .set("submit_token", token)
+}
+
+/// All columns but the fence and the tokens of the owner.
+fn columns_of(job: &Job) -> Values {
     Values::new()
         .job(&job.key)
-        .set_json(
-            "affinity",
-            &Affinity {
-                places: job.affinity.clone(),
-            },
-        )
+        .set_json("affinity", &Affinity::of(&job.affinity))
         .set("archived", job.archived)
         .set("arguments", &job.arguments)
         .set("creation_time", job.creation_time)
@@ -424,10 +484,11 @@ fn values_of(job: &Job, token: Token) -> Values {
         .set("tries", job.tries)
         .set("worker_id", job.worker.as_ref())
         .set("next_run", job.next_run)
-        .set("fence", job.fence)
+        .set("planned_run", job.planned_run)
+        .set("runs", job.runs)
+        .set_json("policy", &job.policy)
+        .set("created_by", &job.created_by)
         .set("owner_inc", job.owner_incarnation)
-        .set("op_token", token)
-        .set("submit_token", token)
         .set("desired", job.desired.as_str())
         .set("desired_seq", job.desired_seq)
         .set("desired_token", job.desired_token)
@@ -451,6 +512,10 @@ fn job_of(mut row: Found) -> StoreResult<Job> {
         worker: row.take("worker_id")?,
         owner_incarnation: row.take("owner_inc")?,
         next_run: row.take("next_run")?,
+        planned_run: row.take("planned_run")?,
+        runs: row.take("runs")?.unwrap_or(0),
+        policy: row.json("policy")?.unwrap_or_default(),
+        created_by: row.take("created_by")?.unwrap_or_default(),
         fence: row.need("fence")?,
         op_token: row.take("op_token")?,
         desired: row.parse("desired")?,
@@ -465,6 +530,14 @@ fn job_of(mut row: Found) -> StoreResult<Job> {
 struct Affinity {
     #[serde(rename = "Affinity", default)]
     places: Vec<String>,
+}
+
+impl Affinity {
+    fn of(places: &[String]) -> Self {
+        Self {
+            places: places.to_vec(),
+        }
+    }
 }
 
 fn affinity_of(row: &mut Found) -> StoreResult<Vec<String>> {
@@ -482,6 +555,9 @@ fn run_of(mut row: Found) -> StoreResult<JobRun> {
         status: row.parse("status")?,
         error: row.take("error")?,
         output: row.take("output")?,
+        attempt: row.take("attempt")?.unwrap_or(1),
+        planned: row.take("planned")?,
+        exit_code: row.take("exit_code")?,
     })
 }
 

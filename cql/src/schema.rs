@@ -21,6 +21,7 @@ use crate::statements::{cluster, lock, schema_changes};
 
 const LOCK: &str = include_str!("../schema/0000_lock.cql");
 const TABLES: &str = include_str!("../schema/0001_tables.cql");
+const JOB_COLUMNS: &str = include_str!("../schema/0002_jobs.cql");
 const UNIT: &str = include_str!("../schema/logical_unit.cql");
 
 /// A holder whose beat stands still so long is taken to be dead. One statement may take a minute, and a
@@ -90,11 +91,49 @@ async fn bring_up(
         Some(SCHEMA_VERSION) => return Ok(0),
         _ => (),
     }
-    let changes = schema_changes(TABLES, &held.link.names, None, options.replication_factor);
-    let count = changes.len();
-    held.run_all(changes).await?;
+    let changes = |file| schema_changes(file, &held.link.names, None, options.replication_factor);
+    let (tables, columns) = (changes(TABLES), changes(JOB_COLUMNS));
+    let mut count = tables.len();
+    held.run_all(tables).await?;
+    let missing = missing_columns(held.link, columns).await?;
+    count += missing.len();
+    held.run_all(missing).await?;
     info!("The schema has version {SCHEMA_VERSION} now");
     Ok(count)
+}
+
+/// Those of the statements `ALTER TABLE keyspace.table ADD column type` whose column is not there yet. Only the
+/// holder of the lock changes columns, and not every server knows IF NOT EXISTS here.
+async fn missing_columns(link: &Link, changes: Vec<Statement>) -> StoreResult<Vec<Statement>> {
+    let mut missing = Vec::new();
+    for change in changes {
+        let words: Vec<&str> = change.contents.split_whitespace().collect();
+        let (Some((keyspace, table)), Some(column)) = (
+            words.get(2).and_then(|name| name.split_once('.')),
+            words.get(4),
+        ) else {
+            return Err(StoreError::Schema(format!(
+                "`{}` adds no column",
+                change.contents
+            )));
+        };
+        let values = Values::new()
+            .set("keyspace_name", keyspace)
+            .set("table_name", table);
+        let answer = link
+            .session
+            .query_unpaged(cluster::COLUMNS, values)
+            .await
+            .map_err(|error| outcome::of_plain(&error))?;
+        let mut is_there = false;
+        for mut row in rows_of("system_schema.columns", answer)? {
+            is_there |= row.need::<String>("column_name")? == *column;
+        }
+        if !is_there {
+            missing.push(change);
+        }
+    }
+    Ok(missing)
 }
 
 /// Makes the keyspaces of logical units that are not there yet.

@@ -42,7 +42,7 @@ enum Kind {
 
 const JOB: &str = "type, name, uid, affinity, archived, arguments, creation_time, start_time, end_time, error_msg, \
                    execution_interval, output, status, tries, worker_id, next_run, fence, owner_inc, op_token, \
-                   submit_token, desired, desired_seq, desired_token, notes";
+                   submit_token, desired, desired_seq, desired_token, notes, planned_run, runs, policy, created_by";
 
 const BATCH: &str = "bid, arguments, command, creation_time, start_time, end_time, error, extra_stats, lut_name, \
                      owner, status, total_entities, spec, statistics, duplicates, execution_id, fence, owner_node, \
@@ -55,7 +55,8 @@ const CHUNK: &str = "bid, chunk, c_state, c_owner, c_inc, c_fence, c_seq, c_toke
 const ENTITY: &str = "bid, chunk, entityid, status, results, error, nodeid, start_time, end_time, duration_us, \
                       attempt, fence";
 
-const RUN: &str = "type, name, uid, month, started, run_fence, ended, node, status, error, output";
+const RUN: &str = "type, name, uid, month, started, run_fence, ended, node, status, error, output, attempt, \
+                   planned, exit_code";
 
 const NODE: &str = "guid, dc, effective_ip, ips, local_quorum_heartbeat, logical_ids, quorum_heartbeat, \
                     incarnation, hb_seq, state, version, http_address, coordinates";
@@ -123,16 +124,28 @@ statements! {
             owner_inc = :owner_inc, fence = :to_fence, start_time = :start_time, op_token = :op_token \
             WHERE type = :type AND name = :name AND uid = :uid \
             IF status = :seen_status AND fence = :fence AND op_token != :op_token";
-        reopen_job: Cas = "UPDATE {system}.jobs SET status = :status, archived = :archived, \
-            fence = :to_fence, next_run = :next_run, tries = :tries, worker_id = null, owner_inc = null, \
-            op_token = :op_token WHERE type = :type AND name = :name AND uid = :uid \
-            IF status = :seen_status AND fence = :fence AND op_token != :op_token";
+        write_job: Cas = "UPDATE {system}.jobs SET affinity = :affinity, archived = :archived, \
+            arguments = :arguments, creation_time = :creation_time, start_time = :start_time, \
+            end_time = :end_time, error_msg = :error_msg, execution_interval = :execution_interval, \
+            output = :output, status = :status, tries = :tries, worker_id = :worker_id, \
+            next_run = :next_run, fence = :to_fence, owner_inc = :owner_inc, op_token = :op_token, \
+            desired = :desired, desired_seq = :desired_seq, desired_token = :desired_token, \
+            notes = :notes, planned_run = :planned_run, runs = :runs, policy = :policy, \
+            created_by = :created_by WHERE type = :type AND name = :name AND uid = :uid \
+            IF status = :seen_status AND fence = :fence AND desired_seq = :seen_desired_seq \
+            AND op_token != :op_token";
+        request_job: Cas = "UPDATE {system}.jobs SET status = :status, desired = :desired, \
+            desired_seq = :to_desired_seq, desired_token = :desired_token, affinity = :affinity, \
+            arguments = :arguments, execution_interval = :execution_interval, policy = :policy \
+            WHERE type = :type AND name = :name AND uid = :uid \
+            IF status = :seen_status AND fence = :fence AND desired_seq = :desired_seq";
         end_job: Cas = "UPDATE {system}.jobs SET status = :status, archived = :archived, fence = :to_fence, \
             end_time = :end_time, output = :output, error_msg = :error_msg, tries = :tries, \
-            next_run = :next_run, notes = :notes, op_token = :op_token \
-            WHERE type = :type AND name = :name AND uid = :uid \
+            next_run = :next_run, notes = :notes, op_token = :op_token, desired = :desired, \
+            runs = :runs, planned_run = :planned_run, worker_id = :to_worker_id, \
+            owner_inc = :to_owner_inc WHERE type = :type AND name = :name AND uid = :uid \
             IF worker_id = :worker_id AND owner_inc = :owner_inc AND fence = :fence \
-            AND desired_seq = :desired_seq AND status = 'IN_PROCESS' AND op_token != :op_token";
+            AND desired_seq = :desired_seq AND status = :seen_status AND op_token != :op_token";
         insert_run: Cas = insert("{system}.job_runs", RUN, " IF NOT EXISTS");
         job: Read = select(JOB, "{system}.jobs", "WHERE type = :type AND name = :name AND uid = :uid");
         job_serial: Serial = select(JOB, "{system}.jobs", "WHERE type = :type AND name = :name AND uid = :uid");
@@ -393,6 +406,9 @@ pub(crate) mod cluster {
     /// The tables of a keyspace.
     pub(crate) const TABLES: &str =
         "SELECT table_name FROM system_schema.tables WHERE keyspace_name = :keyspace_name";
+    /// The columns of a table.
+    pub(crate) const COLUMNS: &str = "SELECT column_name FROM system_schema.columns \
+        WHERE keyspace_name = :keyspace_name AND table_name = :table_name";
     /// How a keyspace is copied.
     pub(crate) const REPLICATION: &str =
         "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = :keyspace_name";

@@ -11,8 +11,8 @@ use weft_engine::model::{
 use weft_engine::store::{
     AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy,
     EndJob, FinishBatch, FinishLost, FlushChunk, Freshness, ListBatches, ListJobs, MoveBatch,
-    OpenChunk, ReopenJob, RequestBatch, ReserveChunks, SaveBatchStatistics, Store, StoreResult,
-    StoreStatistics, SubmitBatch, SubmitLost,
+    OpenChunk, RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics, Store, StoreResult,
+    StoreStatistics, SubmitBatch, SubmitLost, WriteJob,
 };
 
 use crate::CassandraStore;
@@ -52,8 +52,12 @@ impl Store for CassandraStore {
         self.claim_a_job(claim).await
     }
 
-    async fn reopen_job(&self, reopen: &ReopenJob) -> AttemptResult<Option<Job>> {
-        self.reopen_a_job(reopen).await
+    async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
+        self.write_a_job(write).await
+    }
+
+    async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
+        self.request_a_job(request).await
     }
 
     async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {

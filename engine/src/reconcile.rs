@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::model::{Batch, BatchStatus, DueHint, Job, JobStatus};
 use crate::node::Life;
 use crate::scheduler::{job_key_of, job_of};
-use crate::store::{Freshness, ListBatches, ReopenJob, StoreResult};
+use crate::store::{Freshness, JobSeen, ListBatches, StoreResult, WriteJob};
 
 /// Batches are looked at as far back as they are kept.
 const HORIZON: Duration = Duration::from_secs(8 * 24 * 3600);
@@ -86,13 +86,15 @@ async fn reconcile(life: &Life, batch: &Batch) -> StoreResult<()> {
     let (job, seen) = match found {
         Some(job) if !job.status.is_ended() => return Ok(()),
         Some(job) => {
-            let seen = (job.status, job.fence);
+            let seen = JobSeen::of(&job);
             let fence = job.fence.max(batch.fence) + 1;
             let job = Job {
                 status: JobStatus::Waiting,
                 archived: false,
                 fence,
                 next_run: None,
+                worker: None,
+                owner_incarnation: None,
                 ..job
             };
             (job, Some(seen))
@@ -106,13 +108,13 @@ async fn reconcile(life: &Life, batch: &Batch) -> StoreResult<()> {
             None,
         ),
     };
-    let reopen = ReopenJob {
+    let write = WriteJob {
         job,
         seen,
-        due: DueHint { due_at: now, key },
+        due: Some(DueHint { due_at: now, key }),
         token: life.context.ids.token(),
     };
-    life.settle(&reopen).await?;
+    life.settle(&write).await?;
     metrics::counter!("reconciled_total", "kind" => "batch_without_job").increment(1);
     info!(batch.id = %batch.id, "Opened the job of batch {} again", batch.id);
     life.context.wake.jobs();

@@ -8,6 +8,7 @@ use weft_engine::command::CommandFactory;
 use weft_engine::config::Loaded;
 use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
+use weft_engine::job::JobKinds;
 use weft_engine::node::{Context, Node, NodeHandle, Wake};
 use weft_engine::project::ProjectCatalogue;
 use weft_engine::statement::{LocalTokenPolicy, Services, Statements};
@@ -57,6 +58,7 @@ pub async fn start(parts: Parts, url: &str) -> RunningNode {
         ids.clone(),
         config.clone(),
         Arc::clone(&catalogue) as Arc<dyn CommandFactory>,
+        JobKinds::default(),
         wake.clone(),
     );
     context.set_http_address(url.to_owned());

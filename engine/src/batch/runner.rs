@@ -10,6 +10,7 @@ use super::owned::{Owned, OwnerError};
 use super::progress::{Figures, Progress};
 use crate::model::{
     BatchDesired, BatchEvent, BatchStatus, DueHint, Job, JobEvent, JobRun, JobStatus, NodeId,
+    job_error,
 };
 use crate::node::Life;
 use crate::scheduler::batch_of;
@@ -448,6 +449,7 @@ impl Runner {
                         && found.desired_seq > end.desired_seq =>
                 {
                     end.desired_seq = found.desired_seq;
+                    end.desired = found.desired;
                     end.token = self.life.context.ids.token();
                 }
                 Settled::Lost(_) => return Ok(()),
@@ -455,24 +457,18 @@ impl Runner {
         }
     }
 
+    fn error_json(&self, text: &str, now: crate::clock::Timestamp) -> String {
+        job_error("BatchFailed", text, now, &self.life.me.node)
+    }
+
     fn ending(&self, event: JobEvent, error: Option<&str>) -> EndJob {
         let now = self.life.context.clock.now();
         let to = self.job.status.next(event).unwrap_or(JobStatus::Failed);
-        let error = error.map(|text| error_json(text, now, &self.life));
+        let error = error.map(|text| self.error_json(text, now));
         EndJob {
-            key: self.job.key.clone(),
-            holder: self.life.me.clone(),
-            fence: self.job.fence,
-            desired_seq: self.job.desired_seq,
-            to,
-            to_fence: self.job.fence,
-            now,
             output: Some(self.job.key.uid.clone()),
             error: error.clone(),
-            tries: self.job.tries,
-            next_run: None,
-            notes: None,
-            due: None,
+            runs: self.job.runs + 1,
             run: Some(JobRun {
                 key: self.job.key.clone(),
                 started: self.job.start_time.unwrap_or(now),
@@ -480,10 +476,19 @@ impl Runner {
                 fence: self.job.fence,
                 node: self.life.me.node.clone(),
                 status: to,
+                attempt: self.job.tries + 1,
+                planned: None,
+                exit_code: None,
                 error,
                 output: Some(self.job.key.uid.clone()),
             }),
-            token: self.life.context.ids.token(),
+            ..EndJob::of(
+                &self.job,
+                self.life.me.clone(),
+                to,
+                now,
+                self.life.context.ids.token(),
+            )
         }
     }
 
@@ -509,7 +514,8 @@ impl Runner {
             tries,
             next_run: later,
             output: None,
-            error: error.map(|text| error_json(&text, now, &self.life)),
+            runs: self.job.runs,
+            error: error.map(|text| self.error_json(&text, now)),
             due: Some(DueHint {
                 due_at,
                 key: self.job.key.clone(),
@@ -540,15 +546,4 @@ fn event_of(status: BatchStatus) -> JobEvent {
         | BatchStatus::ResumeFailures
         | BatchStatus::Paused => JobEvent::Succeeded,
     }
-}
-
-/// The documented keys of `error_msg` (Fabric B.1).
-fn error_json(text: &str, now: crate::clock::Timestamp, life: &Life) -> String {
-    serde_json::json!({
-        "exception_type": "BatchFailed",
-        "trace_element": text,
-        "time": now.to_rfc3339(),
-        "worker_id": life.me.node.0,
-    })
-    .to_string()
 }

@@ -1,6 +1,7 @@
 //! The table of keys: those that do something, and those of Fabric that are known and do nothing yet.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::value::{Kind, Value};
 use crate::model::NodeId;
@@ -101,6 +102,10 @@ fn count(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
+fn minutes(number: u64) -> Duration {
+    Duration::from_secs(number.saturating_mul(60))
+}
+
 macro_rules! key {
     ($section:literal, $name:literal, $kind:expr, $default:literal, $help:literal, $set:expr) => {
         Key {
@@ -141,6 +146,17 @@ pub static KEYS: &[Key] = &[
     key!("fabric_cluster", "RECONCILE_INTERVAL_SEC", Kind::Seconds(1, 86_400), "300", "time between repairs of hints and forgotten batches",
         set!(Duration, |draft, time| draft.node.reconcile_interval = time)),
 
+    key!("jobs", "K2JOBS_POOL_SIZE", Kind::Number(0, 100_000), "25", "jobs that the node runs at once, batches aside; 0 runs none",
+        set!(Number, |draft, number| draft.node.job_pool_size = count(number))),
+    key!("jobs", "CLAIM_EXCEPTIONAL_INTERVAL_SEC", Kind::Seconds(0, 86_400), "60", "wait before a job is claimed above the recommended size of its affinity",
+        set!(Duration, |draft, time| draft.node.claim_exceptional_interval = time)),
+    key!("jobs", "MIN_GIVE_UP_EXCEPTIONAL_MINUTES", Kind::Number(1, 14_400), "1", "a job above the recommended size is given up after so long at least",
+        set!(Number, |draft, number| draft.node.min_give_up = minutes(number))),
+    key!("jobs", "MAX_GIVE_UP_EXCEPTIONAL_MINUTES", Kind::Number(2, 14_400), "1440", "and after so long at most; the time is drawn by lot",
+        set!(Number, |draft, number| draft.node.max_give_up = minutes(number))),
+    key!("jobs", "K2JOB_ARCHIVING_TIME_HOUR", Kind::Number(1, 87_600), "720", "how long a job that has ended is kept",
+        set!(Number, |draft, number| draft.node.job_archiving_time = minutes(number.saturating_mul(60)))),
+
     key!("batch_process", "MAX_WORKERS_PER_NODE", Kind::Number(0, 1_024), "8", "workers for all batches on the node; 0 excludes it",
         set!(Number, |draft, number| draft.node.max_workers_per_node = count(number))),
     key!("batch_process", "MAX_RUNNING_BATCHES", Kind::Number(1, 10_000), "100", "batches that the node coordinates at once",
@@ -173,12 +189,6 @@ const NOT_YET: &str = "not there yet";
 
 /// Keys of Fabric that are known and have no effect, so that nobody wonders.
 pub static UNUSED_KEYS: &[UnusedKey] = unused! {
-    "jobs":
-        "K2JOBS_POOL_SIZE" => "batches have a limit of their own, MAX_RUNNING_BATCHES; other kinds of job are not there yet",
-        "K2JOB_ARCHIVING_TIME_HOUR" => NOT_YET,
-        "CLAIM_EXCEPTIONAL_INTERVAL_SEC" => NOT_YET,
-        "MIN_GIVE_UP_EXCEPTIONAL_MINUTES" => NOT_YET,
-        "MAX_GIVE_UP_EXCEPTIONAL_MINUTES" => NOT_YET;
     "batch_process":
         "MAX_BATCH_SIZE_PROCESSING" => CHUNKS,
         "MAX_BULK_SIZE" => CHUNKS,

@@ -61,7 +61,7 @@ pub enum NextRun {
 }
 
 /// One job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JobItem {
     /// The row.
     pub job: Job,
@@ -76,7 +76,7 @@ pub struct JobItem {
 }
 
 /// A page of jobs, by key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct JobPage {
     /// The jobs.
     pub items: Vec<JobItem>,

@@ -5,11 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::status::names;
 use super::{Fence, Holder, Incarnation, JobStatus, NodeId, Token};
 use crate::clock::Timestamp;
+use crate::schedule::JobPolicy;
 
 /// Names of job types as stored in the column `type`.
 pub mod job_type {
     /// Coordinates one batch; name `BATCH_<LU>`, uid = bid (Fabric A.9, rows 2 and 3).
     pub const BATCH_PROCESS: &str = "BATCH PROCESS";
+    /// Submits a batch whenever it is due (design section 8, recurring BATCH).
+    pub const BATCH_SCHEDULE: &str = "BATCH_SCHEDULE";
 }
 
 /// The identity of a job.
@@ -42,7 +45,7 @@ pub enum JobDesired {
 names!(JobDesired { Run = "RUN", Restart = "RESTART", Stop = "STOP", Kill = "KILL" });
 
 /// One row of `k2viewsystem.jobs`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// Its identity.
     pub key: JobKey,
@@ -72,8 +75,16 @@ pub struct Job {
     pub worker: Option<NodeId>,
     /// Which life of that node.
     pub owner_incarnation: Option<Incarnation>,
-    /// When it shall run next.
+    /// When it may run next: the scheduled time, or the end of the pause before another try.
     pub next_run: Option<Timestamp>,
+    /// The scheduled time that the run now, or the next one, is for; none where it is started by hand or at once.
+    pub planned_run: Option<Timestamp>,
+    /// Runs that ended, each with all its tries.
+    pub runs: i64,
+    /// Retries, misfires, bounds: what else was said when it was started.
+    pub policy: JobPolicy,
+    /// Who started it.
+    pub created_by: String,
     /// Grows with every claim.
     pub fence: Fence,
     /// The last writer's attempt.
@@ -107,6 +118,10 @@ impl Job {
             worker: None,
             owner_incarnation: None,
             next_run: None,
+            planned_run: None,
+            runs: 0,
+            policy: JobPolicy::default(),
+            created_by: String::new(),
             fence: 0,
             op_token: None,
             desired: JobDesired::Run,
@@ -121,15 +136,28 @@ impl Job {
     /// Who holds it, if a node does.
     pub fn holder(&self) -> Option<Holder> {
         match (self.status, &self.worker, self.owner_incarnation) {
-            (JobStatus::InProcess | JobStatus::Stopping, Some(node), Some(incarnation)) => {
-                Some(Holder {
-                    node: node.clone(),
-                    incarnation,
-                })
-            }
+            (
+                JobStatus::InProcess | JobStatus::Stopping | JobStatus::Restart,
+                Some(node),
+                Some(incarnation),
+            ) => Some(Holder {
+                node: node.clone(),
+                incarnation,
+            }),
             _ => None,
         }
     }
+}
+
+/// The text of `error_msg`: JSON with the documented keys (Fabric B.1).
+pub fn job_error(exception_type: &str, message: &str, now: Timestamp, node: &NodeId) -> String {
+    serde_json::json!({
+        "exception_type": exception_type,
+        "trace_element": message,
+        "time": now.to_rfc3339(),
+        "worker_id": node.0,
+    })
+    .to_string()
 }
 
 /// Says that somebody must look at a job at a moment. A hint, never the truth.
@@ -156,6 +184,12 @@ pub struct JobRun {
     pub node: NodeId,
     /// How it ended.
     pub status: JobStatus,
+    /// Which try it was, from 1.
+    pub attempt: i32,
+    /// The scheduled time it was for.
+    pub planned: Option<Timestamp>,
+    /// What the process ended with, where it was one.
+    pub exit_code: Option<i32>,
     /// Why it failed.
     pub error: Option<String>,
     /// The head of its output.

@@ -18,6 +18,6 @@ pub use chunk::{ChunkContent, ChunkHead, ChunkState, NodeShare};
 pub use entity::{EntityRow, EntityStatus};
 pub use identity::{BatchId, Fence, Holder, Incarnation, NodeId, Token};
 pub use instance::{Deployment, Instance, InstanceHead};
-pub use job::{DueHint, Job, JobDesired, JobKey, JobRun, job_type};
+pub use job::{DueHint, Job, JobDesired, JobKey, JobRun, job_error, job_type};
 pub use node::{NodeRow, NodeState};
 pub use status::{BatchEvent, BatchStatus, IllegalMove, JobEvent, JobStatus, UnknownName};

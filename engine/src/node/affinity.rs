@@ -46,29 +46,55 @@ impl Identity<'_> {
         members.iter().any(|member| self.is_named(member))
     }
 
-    fn is_named(&self, member: &str) -> bool {
-        member == self.guid
-            || member == self.effective_ip
-            || self.ips.iter().any(|ip| ip == member)
-            || member.eq_ignore_ascii_case(self.dc)
+    fn is_named(&self, member: &String) -> bool {
+        self.is_named_physically(std::slice::from_ref(member))
             || self.slots_of(member).is_some_and(|slots| slots > 0)
     }
 
-    /// The slots that this node has for a logical id: none where it does not carry it, `usize::MAX` where
-    /// the number is absent.
+    /// This node is one of `members` by an address, its guid or its data centre: no logical id limits it.
+    pub fn is_named_physically(&self, members: &[String]) -> bool {
+        members.iter().any(|member| {
+            member == self.guid
+                || member == self.effective_ip
+                || self.ips.iter().any(|ip| ip == member)
+                || member.eq_ignore_ascii_case(self.dc)
+        })
+    }
+
+    /// The slots that this node has at most for a logical id; none where it does not carry it.
     pub fn slots_of(&self, name: &str) -> Option<usize> {
+        self.sizes_of(name).map(|sizes| sizes.maximum)
+    }
+
+    /// The slots that this node has for a logical id; none where it does not carry it.
+    pub fn sizes_of(&self, name: &str) -> Option<Sizes> {
         self.logical_ids.iter().find_map(|written| {
             let (id, size) = written.split_once(':').unwrap_or((written, ""));
             if !id.trim().eq_ignore_ascii_case(name) {
                 return None;
             }
-            // `Name:2-4`, `Name:2 4` and `Name:2:4`: the last number is the maximum.
-            let maximum = size
+            // `Name:4`, and `Name:2-4`, `Name:2 4` or `Name:2:4`: the last number is the maximum.
+            let mut numbers = size
                 .split(['-', ' ', ':'])
-                .rfind(|part| !part.trim().is_empty());
-            Some(maximum.map_or(usize::MAX, |text| text.trim().parse().unwrap_or(0)))
+                .filter(|part| !part.trim().is_empty())
+                .map(|part| part.trim().parse().unwrap_or(0));
+            let first = numbers.next().unwrap_or(usize::MAX);
+            let maximum = numbers.next_back().unwrap_or(first);
+            Some(Sizes {
+                recommended: first.min(maximum),
+                maximum,
+            })
         })
     }
+}
+
+/// How many jobs a node runs for one logical id (Fabric C.1, Affinity); `usize::MAX` where no number is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// So many without hesitation.
+    pub recommended: usize,
+    /// So many at most: those above are claimed late and given up by and by.
+    pub maximum: usize,
 }
 
 #[cfg(test)]
@@ -91,6 +117,34 @@ mod tests {
             expected,
             "{logical_ids:?} against {members:?}"
         );
+    }
+
+    #[test]
+    fn a_logical_id_has_a_recommended_and_a_maximal_size() {
+        let all = usize::MAX;
+        for (written, recommended, maximum) in [
+            ("blue", all, all),
+            ("blue:3", 3, 3),
+            ("blue:2-4", 2, 4),
+            ("blue:2 4", 2, 4),
+            ("blue:2:4", 2, 4),
+            ("blue:0", 0, 0),
+        ] {
+            let logical_ids = [written.to_owned()];
+            let identity = Identity {
+                guid: "n1",
+                dc: "DC1",
+                effective_ip: "10.0.0.1",
+                ips: &[],
+                logical_ids: &logical_ids,
+            };
+            let sizes = Sizes {
+                recommended,
+                maximum,
+            };
+            assert_eq!(identity.sizes_of("Blue"), Some(sizes), "{written}");
+            assert_eq!(identity.sizes_of("green"), None);
+        }
     }
 
     #[test]

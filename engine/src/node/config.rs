@@ -26,6 +26,16 @@ pub struct NodeConfig {
     pub heartbeat_miss: u32,
     /// POLL_INTERVAL_MS (ours), default 1 s: how often a node looks at due hints, nodes and batches.
     pub poll_interval: Duration,
+    /// K2JOBS_POOL_SIZE, default 25: jobs that run at once, batches aside.
+    pub job_pool_size: usize,
+    /// CLAIM_EXCEPTIONAL_INTERVAL_SEC, default 60 s.
+    pub claim_exceptional_interval: Duration,
+    /// MIN_GIVE_UP_EXCEPTIONAL_MINUTES, default 1.
+    pub min_give_up: Duration,
+    /// MAX_GIVE_UP_EXCEPTIONAL_MINUTES, default 1,440.
+    pub max_give_up: Duration,
+    /// K2JOB_ARCHIVING_TIME_HOUR, default 720: how long an ended job is kept.
+    pub job_archiving_time: Duration,
     /// MAX_RUNNING_BATCHES (ours), default 100.
     pub max_running_batches: usize,
     /// MAX_WORKERS_PER_NODE, default 8; 0 excludes the node from batch work.
@@ -63,6 +73,11 @@ impl NodeConfig {
             heartbeat_interval: Duration::from_secs(5),
             heartbeat_miss: 12,
             poll_interval: Duration::from_secs(1),
+            job_pool_size: 25,
+            claim_exceptional_interval: Duration::from_secs(60),
+            min_give_up: Duration::from_secs(60),
+            max_give_up: Duration::from_secs(1_440 * 60),
+            job_archiving_time: Duration::from_secs(720 * 3_600),
             max_running_batches: 100,
             max_workers_per_node: 8,
             slowest_count: 10,

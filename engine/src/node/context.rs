@@ -6,6 +6,7 @@ use super::{NodeConfig, Wake};
 use crate::clock::SharedClock;
 use crate::command::CommandFactory;
 use crate::ids::Ids;
+use crate::job::JobKinds;
 use crate::store::SharedStore;
 
 /// Process-wide parts, handed down from the binary.
@@ -21,6 +22,8 @@ pub struct Context {
     pub config: NodeConfig,
     /// Turns commands of batches into something that runs.
     pub factory: Arc<dyn CommandFactory>,
+    /// The kinds of job that this node can run, batches aside.
+    pub kinds: JobKinds,
     /// Wake-ups between the parts.
     pub wake: Wake,
     http_address: Mutex<Option<String>>,
@@ -34,6 +37,7 @@ impl Context {
         ids: Ids,
         config: NodeConfig,
         factory: Arc<dyn CommandFactory>,
+        kinds: JobKinds,
         wake: Wake,
     ) -> Self {
         Self {
@@ -42,6 +46,7 @@ impl Context {
             ids,
             config,
             factory,
+            kinds,
             wake,
             http_address: Mutex::default(),
         }

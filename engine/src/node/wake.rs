@@ -1,13 +1,17 @@
 //! Wake-ups inside one process. They only shorten the wait: whoever waits also looks by itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
+
+use crate::model::DueHint;
 
 /// What can be woken. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Wake {
     jobs: Arc<Notify>,
+    due: Arc<Mutex<Vec<DueHint>>>,
+    due_told: Arc<Notify>,
     chunks: Arc<Notify>,
     batches: Arc<Notify>,
 }
@@ -21,6 +25,26 @@ impl Wake {
     /// Resolves after [`Wake::jobs`]. It counts from the call, so take it before you look.
     pub fn jobs_woken(&self) -> impl Future<Output = ()> + '_ {
         self.jobs.notified()
+    }
+
+    /// A hint was written by this node: its scheduler need not read it.
+    pub fn due(&self, hint: DueHint) {
+        self.lock().push(hint);
+        self.due_told.notify_one();
+    }
+
+    /// What [`Wake::due`] was told since the last call.
+    pub fn take_due(&self) -> Vec<DueHint> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// Resolves after [`Wake::due`].
+    pub fn due_told(&self) -> impl Future<Output = ()> + '_ {
+        self.due_told.notified()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<DueHint>> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A chunk was opened or handed back: workers should look.

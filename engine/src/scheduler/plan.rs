@@ -2,20 +2,25 @@
 
 use std::time::Duration;
 
+use super::slots::Room;
 use crate::clock::Timestamp;
-use crate::model::{Batch, BatchDesired, BatchStatus, Job, JobStatus, job_type};
+use crate::job::after::{schedule_of, seed_of};
+use crate::model::{Batch, BatchDesired, BatchStatus, Job, JobDesired, JobStatus};
+use crate::schedule::{Due, due};
 
 /// Everything the decision depends on.
 #[derive(Clone, Debug)]
 pub struct Seen<'a> {
     /// The row.
     pub job: &'a Job,
-    /// The batch it coordinates; none for other kinds, or where the row is missing.
-    pub batch: Option<&'a Batch>,
+    /// What it is to this node.
+    pub kind: Kind<'a>,
     /// This node matches the job's affinity.
     pub matches: bool,
-    /// This node has room for one more of the kind.
-    pub has_room: bool,
+    /// What room this node has for one more of the kind.
+    pub room: Room,
+    /// How long to hesitate before taking a slot above the recommended size.
+    pub exceptional_pause: Duration,
     /// This life runs the job right now.
     pub runs_here: bool,
     /// The job is held by this very life.
@@ -30,19 +35,45 @@ pub struct Seen<'a> {
     pub now: Timestamp,
 }
 
+/// What a job is to a node.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind<'a> {
+    /// It coordinates this batch; none where the row is missing.
+    Batch(Option<&'a Batch>),
+    /// A kind that this node can run.
+    Known,
+    /// A kind that this node does not know.
+    Unknown,
+}
+
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// Nothing: it has ended, is held by a live node, or its next hint stands already.
     Pass,
-    /// Take it.
-    Claim,
+    /// Take it, with this slot.
+    Claim(Room),
     /// Nobody need look before this moment.
     NotBefore(Timestamp),
     /// Cannot be taken here now: leave a hint for later, so that whoever can will look.
     Defer(Obstacle),
+    /// It could run here and no slot is free: wait for one.
+    AwaitRoom,
     /// Look again here after this pause.
     Again(Duration),
+    /// Nobody runs it: the row is moved without a run.
+    Move(RowMove),
+}
+
+/// A move of a row that nobody holds any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowMove {
+    /// A stop whose owner died is carried out.
+    Terminate,
+    /// A restart whose owner died is carried out.
+    StartOver,
+    /// A time that was missed is passed over; none = there is no later one.
+    PassTo(Option<Timestamp>),
 }
 
 /// Why a job cannot be taken here now.
@@ -67,39 +98,64 @@ pub fn plan(seen: &Seen<'_>) -> Plan {
     if job.archived || job.status.is_ended() || seen.runs_here {
         return Plan::Pass;
     }
-    if job.key.job_type != job_type::BATCH_PROCESS {
-        return Plan::Defer(Obstacle::UnknownKind);
-    }
     match job.status {
-        JobStatus::InProcess => {
+        JobStatus::InProcess | JobStatus::Stopping | JobStatus::Restart => {
             // Held by this life without its knowledge: an answer that never arrived. It is claimed again.
             if !seen.held_by_me && !seen.holder_is_dead {
                 return Plan::Again(HELD_PAUSE);
             }
+            if job.status != JobStatus::InProcess {
+                return Plan::Move(match job.desired {
+                    JobDesired::Restart => RowMove::StartOver,
+                    JobDesired::Run | JobDesired::Stop | JobDesired::Kill => RowMove::Terminate,
+                });
+            }
         }
         JobStatus::Waiting | JobStatus::Scheduled => {
+            if job.policy.paused && job.status == JobStatus::Scheduled {
+                // UPDATEJOB writes a hint with the end of the pause.
+                return Plan::Pass;
+            }
             if let Some(next_run) = job.next_run.filter(|next_run| *next_run > seen.now) {
                 return Plan::NotBefore(next_run);
             }
+            if let Some(passed) = passed_over(job, seen.now) {
+                return Plan::Move(passed);
+            }
         }
-        JobStatus::Stopping
-        | JobStatus::Restart
-        | JobStatus::Processed
-        | JobStatus::Terminated
-        | JobStatus::Failed => return Plan::Pass,
+        JobStatus::Processed | JobStatus::Terminated | JobStatus::Failed => return Plan::Pass,
     }
-    if !seen.matches && !anybody_may_end(seen.batch) {
+    let anybody = match seen.kind {
+        Kind::Unknown => return Plan::Defer(Obstacle::UnknownKind),
+        Kind::Batch(batch) => anybody_may_end(batch),
+        Kind::Known => false,
+    };
+    if !seen.matches && !anybody {
         return Plan::Defer(Obstacle::Affinity);
     }
-    if !seen.has_room {
-        return Plan::Defer(Obstacle::NoRoom);
-    }
+    let pause = match (&seen.room, seen.kind) {
+        (Room::Full, Kind::Batch(_)) => return Plan::Defer(Obstacle::NoRoom),
+        (Room::Full, _) => return Plan::AwaitRoom,
+        (Room::Exceptional(_), _) => seen.exceptional_pause,
+        (Room::Free(_), _) => Duration::ZERO,
+    };
     // Normally one node tries: each place in the order gives the one before it time.
-    let turn = RANK_PAUSE * seen.rank;
+    let turn = pause + RANK_PAUSE * seen.rank;
     if seen.waited < turn {
         return Plan::Again(turn - seen.waited);
     }
-    Plan::Claim
+    Plan::Claim(seen.room.clone())
+}
+
+/// A scheduled time that was missed by more than its policy allows is not run.
+fn passed_over(job: &Job, now: Timestamp) -> Option<RowMove> {
+    let planned = job
+        .planned_run
+        .filter(|_| job.status == JobStatus::Scheduled)?;
+    match due(&schedule_of(job)?, &job.policy, planned, now, seed_of(job)) {
+        Due::Run => None,
+        Due::PassTo(next) => Some(RowMove::PassTo(next)),
+    }
 }
 
 /// Any node may carry out a cancel or end the job of an ended batch, whatever the affinity (design
@@ -110,4 +166,150 @@ fn anybody_may_end(batch: Option<&Batch>) -> bool {
         BatchDesired::Pause => batch.status != BatchStatus::Paused,
         BatchDesired::Run => batch.status.is_final(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Incarnation, JobKey, NodeId};
+    use uuid::Uuid;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn job(status: JobStatus) -> Job {
+        let key = JobKey {
+            job_type: "PROCESS".to_owned(),
+            name: "a.sh".to_owned(),
+            uid: "1".to_owned(),
+        };
+        let mut job = Job::waiting(key, Timestamp(0));
+        job.status = status;
+        if matches!(
+            status,
+            JobStatus::InProcess | JobStatus::Stopping | JobStatus::Restart
+        ) {
+            job.worker = Some(NodeId("n2".to_owned()));
+            job.owner_incarnation = Some(Incarnation(Uuid::from_u128(2)));
+        }
+        job
+    }
+
+    fn seen(job: &Job) -> Seen<'_> {
+        Seen {
+            job,
+            kind: Kind::Known,
+            matches: true,
+            room: Room::Free(None),
+            exceptional_pause: Duration::from_secs(60),
+            runs_here: false,
+            held_by_me: false,
+            holder_is_dead: false,
+            rank: 0,
+            waited: Duration::ZERO,
+            now: NOW,
+        }
+    }
+
+    #[test]
+    fn a_waiting_job_is_claimed_in_turn() {
+        let job = job(JobStatus::Waiting);
+        assert_eq!(plan(&seen(&job)), Plan::Claim(Room::Free(None)));
+        let second = Seen {
+            rank: 1,
+            ..seen(&job)
+        };
+        assert_eq!(plan(&second), Plan::Again(RANK_PAUSE));
+        let patient = Seen {
+            waited: RANK_PAUSE,
+            ..second
+        };
+        assert_eq!(plan(&patient), Plan::Claim(Room::Free(None)));
+    }
+
+    #[test]
+    fn nothing_runs_before_its_time() {
+        for status in [JobStatus::Waiting, JobStatus::Scheduled] {
+            let mut job = job(status);
+            job.next_run = Some(Timestamp(NOW.0 + 1));
+            assert_eq!(plan(&seen(&job)), Plan::NotBefore(Timestamp(NOW.0 + 1)));
+            job.next_run = Some(NOW);
+            assert_eq!(plan(&seen(&job)), Plan::Claim(Room::Free(None)));
+        }
+    }
+
+    #[test]
+    fn a_paused_schedule_stands_still_and_a_start_by_hand_does_not() {
+        let mut scheduled = job(JobStatus::Scheduled);
+        scheduled.policy.paused = true;
+        assert_eq!(plan(&seen(&scheduled)), Plan::Pass);
+        let mut waiting = job(JobStatus::Waiting);
+        waiting.policy.paused = true;
+        assert_eq!(plan(&seen(&waiting)), Plan::Claim(Room::Free(None)));
+    }
+
+    #[test]
+    fn what_cannot_run_here_is_left_to_others() {
+        let job = job(JobStatus::Waiting);
+        let elsewhere = Seen {
+            matches: false,
+            ..seen(&job)
+        };
+        assert_eq!(plan(&elsewhere), Plan::Defer(Obstacle::Affinity));
+        let unknown = Seen {
+            kind: Kind::Unknown,
+            ..seen(&job)
+        };
+        assert_eq!(plan(&unknown), Plan::Defer(Obstacle::UnknownKind));
+        let full = Seen {
+            room: Room::Full,
+            ..seen(&job)
+        };
+        assert_eq!(plan(&full), Plan::AwaitRoom);
+    }
+
+    #[test]
+    fn above_the_recommended_size_a_node_hesitates() {
+        let job = job(JobStatus::Waiting);
+        let above = Seen {
+            room: Room::Exceptional("blue".to_owned()),
+            ..seen(&job)
+        };
+        assert_eq!(plan(&above), Plan::Again(Duration::from_secs(60)));
+        let later = Seen {
+            waited: Duration::from_secs(60),
+            ..above
+        };
+        let blue = Room::Exceptional("blue".to_owned());
+        assert_eq!(plan(&later), Plan::Claim(blue));
+    }
+
+    #[test]
+    fn what_a_live_node_holds_is_left_to_it_and_what_a_dead_one_held_goes_on() {
+        let running = job(JobStatus::InProcess);
+        assert_eq!(plan(&seen(&running)), Plan::Again(HELD_PAUSE));
+        let dead = |job| {
+            plan(&Seen {
+                holder_is_dead: true,
+                ..seen(job)
+            })
+        };
+        assert_eq!(dead(&running), Plan::Claim(Room::Free(None)));
+        let mut stopping = job(JobStatus::Stopping);
+        stopping.desired = JobDesired::Stop;
+        assert_eq!(dead(&stopping), Plan::Move(RowMove::Terminate));
+        let mut restart = job(JobStatus::Restart);
+        restart.desired = JobDesired::Restart;
+        assert_eq!(dead(&restart), Plan::Move(RowMove::StartOver));
+    }
+
+    #[test]
+    fn what_has_ended_is_left_alone() {
+        for status in [
+            JobStatus::Processed,
+            JobStatus::Terminated,
+            JobStatus::Failed,
+        ] {
+            assert_eq!(plan(&seen(&job(status))), Plan::Pass);
+        }
+    }
 }

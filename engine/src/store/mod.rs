@@ -28,7 +28,7 @@ use crate::model::{
 };
 
 /// The version of the schema that this program reads and writes.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// The store every part of a node shares.
 pub type SharedStore = Arc<dyn Store>;
@@ -86,8 +86,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Hints with `from <= due_at <= to`, ascending, at most `limit`.
     async fn due(&self, from: Timestamp, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>>;
 
-    /// See [`ReopenJob`].
-    async fn reopen_job(&self, reopen: &ReopenJob) -> AttemptResult<Option<Job>>;
+    /// See [`WriteJob`].
+    async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>>;
+    /// See [`RequestJob`].
+    async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>>;
 
     // The life of a batch.
 

@@ -6,8 +6,10 @@
 use crate::clock::Timestamp;
 use crate::model::{
     Batch, BatchDesired, BatchId, BatchListing, BatchStatistics, BatchStatus, ChunkState, DueHint,
-    EntityRow, Fence, Holder, Instance, Job, JobKey, JobRun, JobStatus, NodeShare, Token,
+    EntityRow, Fence, Holder, Instance, Job, JobDesired, JobKey, JobRun, JobStatus, NodeShare,
+    Token,
 };
+use crate::schedule::JobPolicy;
 use std::collections::BTreeMap;
 
 /// Step 3: batch row WAITING_FOR_JOB, then its job row WAITING. Both carry `token` as `op_token`.
@@ -57,8 +59,8 @@ pub struct ClaimJob {
     pub token: Token,
 }
 
-/// The end of a run: `IF worker_id, owner_inc, fence = <held> AND desired_seq = <seen> AND status = IN_PROCESS`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The end of a run: `IF worker_id, owner_inc, fence = <held> AND desired_seq = <seen> AND status = <seen>`.
+#[derive(Clone, Debug, PartialEq)]
 pub struct EndJob {
     /// The job.
     pub key: JobKey,
@@ -66,12 +68,18 @@ pub struct EndJob {
     pub holder: Holder,
     /// The fence it was held under.
     pub fence: Fence,
+    /// The status that was seen: IN_PROCESS, or STOPPING and RESTART where somebody wished so.
+    pub seen_status: JobStatus,
     /// The wish that was seen.
     pub desired_seq: i64,
     /// The state it goes to.
     pub to: JobStatus,
     /// The fence it goes on with: the same for an end, + 1 where it is given back.
     pub to_fence: Fence,
+    /// The wish that remains, now that this one is carried out.
+    pub desired: JobDesired,
+    /// The row forgets who ran it, so that nobody has precedence (Fabric C.1, RESTART).
+    pub forget_worker: bool,
     /// End of the run.
     pub now: Timestamp,
     /// What it returned; none leaves the column.
@@ -80,8 +88,12 @@ pub struct EndJob {
     pub error: Option<String>,
     /// Failed runs so far.
     pub tries: i32,
+    /// Runs that ended so far.
+    pub runs: i64,
     /// The next run, where there is one.
     pub next_run: Option<Timestamp>,
+    /// The scheduled time the next run is for.
+    pub planned_run: Option<Timestamp>,
     /// Why it waits, for people.
     pub notes: Option<String>,
     /// When somebody must look next; written first. None for an ended job.
@@ -92,18 +104,100 @@ pub struct EndJob {
     pub token: Token,
 }
 
-/// The job of a batch that goes on is missing or has ended: it is written anew, or set to WAITING again.
+impl EndJob {
+    /// The run that `holder` has of `job` ends in the state `to`: nothing is returned, recorded or left to be done.
+    pub fn of(job: &Job, holder: Holder, to: JobStatus, now: Timestamp, token: Token) -> Self {
+        Self {
+            key: job.key.clone(),
+            holder,
+            fence: job.fence,
+            seen_status: job.status,
+            desired_seq: job.desired_seq,
+            to,
+            to_fence: job.fence,
+            desired: job.desired,
+            forget_worker: false,
+            now,
+            output: None,
+            error: None,
+            tries: job.tries,
+            runs: job.runs,
+            next_run: None,
+            planned_run: None,
+            notes: None,
+            due: None,
+            run: None,
+            token,
+        }
+    }
+}
+
+/// What of a row must still hold for [`WriteJob`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobSeen {
+    /// Its status.
+    pub status: JobStatus,
+    /// Its fence.
+    pub fence: Fence,
+    /// Its last wish.
+    pub desired_seq: i64,
+}
+
+impl JobSeen {
+    /// As this row has it.
+    pub fn of(job: &Job) -> Self {
+        Self {
+            status: job.status,
+            fence: job.fence,
+            desired_seq: job.desired_seq,
+        }
+    }
+}
+
+/// A row that nobody holds is written anew as a whole: a job is started, resumed, changed, or ended where no
+/// run has to be stopped first; or the job of a batch that goes on is missing or has ended.
 ///
-/// Missing: `IF NOT EXISTS`. Ended: `IF status = <seen> AND fence = <seen>`. Its fence is the one in `job`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReopenJob {
-    /// The row as it shall be, status WAITING.
+/// Missing: `IF NOT EXISTS`. There: `IF status, fence, desired_seq = <seen>`, and the fence in `job` is greater.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WriteJob {
+    /// The row as it shall be. Its `op_token` is `token`.
     pub job: Job,
-    /// The ended row that was seen; none = missing.
-    pub seen: Option<(JobStatus, Fence)>,
-    /// When somebody must look at it; written first.
-    pub due: DueHint,
+    /// The row that was seen; none = missing.
+    pub seen: Option<JobSeen>,
+    /// When somebody must look at it; written first. None for a job that ends.
+    pub due: Option<DueHint>,
     /// Names this attempt.
+    pub token: Token,
+}
+
+/// What UPDATEJOB can change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobDefinition {
+    /// Which nodes may run it.
+    pub affinity: Vec<String>,
+    /// Arguments as JSON text.
+    pub arguments: String,
+    /// EXEC_INTERVAL as typed.
+    pub execution_interval: Option<String>,
+    /// Retries, misfires, bounds.
+    pub policy: JobPolicy,
+}
+
+/// A wish about a job that a node holds: `IF status, fence = <seen> AND desired_seq = <seen>` → + 1. The owner's next
+/// compare-and-set is refused by it, so he reads it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestJob {
+    /// The job.
+    pub key: JobKey,
+    /// The row that was seen.
+    pub seen: JobSeen,
+    /// What is wished.
+    pub desired: JobDesired,
+    /// What the row shows from now on: STOPPING, RESTART, or what it showed.
+    pub status: JobStatus,
+    /// What it shall be from its next run on; none leaves it.
+    pub definition: Option<JobDefinition>,
+    /// Names this attempt, as `desired_token`.
     pub token: Token,
 }
 

@@ -11,8 +11,8 @@ use tracing::debug;
 
 use super::{
     Attempt, AttemptResult, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy,
-    EndJob, FinishBatch, FinishLost, FlushChunk, MoveBatch, OpenChunk, ReopenJob, RequestBatch,
-    ReserveChunks, SaveBatchStatistics, Store, StoreError, SubmitBatch, SubmitLost,
+    EndJob, FinishBatch, FinishLost, FlushChunk, MoveBatch, OpenChunk, RequestBatch, RequestJob,
+    ReserveChunks, SaveBatchStatistics, Store, StoreError, SubmitBatch, SubmitLost, WriteJob,
 };
 use crate::ids::Ids;
 use crate::model::{Batch, BatchId, ChunkHead, Deployment, Job};
@@ -104,7 +104,8 @@ conditional! {
     ClaimCommand => claim_command -> Option<BatchId>,
     ClaimJob => claim_job -> Option<Job>,
     EndJob => end_job -> Option<Job>,
-    ReopenJob => reopen_job -> Option<Job>,
+    WriteJob => write_job -> Option<Job>,
+    RequestJob => request_job -> Option<Job>,
     ClaimBatch => claim_batch -> Option<Batch>,
     MoveBatch => move_batch -> Option<Batch>,
     ReserveChunks => reserve_chunks -> Option<Batch>,

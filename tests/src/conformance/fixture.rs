@@ -201,22 +201,15 @@ pub(super) fn claim_job(key: &JobKey, seen_fence: i64, holder: &Holder) -> Claim
 
 /// The end of a run that went well, with its history row.
 pub(super) fn end_job(key: &JobKey, fence: i64, holder: &Holder) -> EndJob {
-    EndJob {
-        key: key.clone(),
-        holder: holder.clone(),
+    let job = Job {
+        status: JobStatus::InProcess,
         fence,
-        desired_seq: 0,
-        to: JobStatus::Processed,
-        to_fence: fence,
-        now: now(),
+        ..new_job(key.clone())
+    };
+    EndJob {
         output: Some("the output".to_owned()),
-        error: None,
-        tries: 0,
-        next_run: None,
-        notes: None,
-        due: None,
         run: Some(run_of(key, fence, holder, now())),
-        token: token(),
+        ..EndJob::of(&job, holder.clone(), JobStatus::Processed, now(), token())
     }
 }
 
@@ -240,6 +233,9 @@ pub(super) fn run_of(key: &JobKey, fence: i64, holder: &Holder, started: Timesta
         fence,
         node: holder.node.clone(),
         status: JobStatus::Processed,
+        attempt: 2,
+        planned: Some(Timestamp(started.0 - 1)),
+        exit_code: Some(7),
         error: None,
         output: Some("the output".to_owned()),
     }

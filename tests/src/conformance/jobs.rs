@@ -2,8 +2,11 @@
 
 use rand::RngExt;
 use weft_engine::clock::Timestamp;
-use weft_engine::model::{DueHint, Job, JobStatus};
-use weft_engine::store::{ClaimJob, EndJob, Freshness, ReopenJob, SharedStore, Store};
+use weft_engine::model::{DueHint, Job, JobDesired, JobStatus};
+use weft_engine::schedule::JobPolicy;
+use weft_engine::store::{
+    ClaimJob, EndJob, Freshness, JobDefinition, JobSeen, RequestJob, SharedStore, Store, WriteJob,
+};
 
 use super::claims;
 use super::fixture::*;
@@ -32,6 +35,17 @@ claims!(
     an_ended_job_is_opened_again_under_its_new_fence,
     an_opening_that_saw_another_fence_is_lost,
     an_opening_sent_twice_is_one,
+    a_row_is_written_as_a_whole,
+    a_row_written_after_another_wish_is_lost,
+    a_wish_is_recorded_and_refuses_the_end_that_did_not_see_it,
+    a_wish_sent_twice_is_one,
+    a_wish_that_saw_an_old_fence_is_lost,
+    a_wish_that_saw_an_old_wish_is_lost,
+    a_wish_about_a_missing_job_finds_nothing,
+    a_wish_may_change_what_the_job_is,
+    a_wish_without_a_definition_leaves_it,
+    a_restart_forgets_who_ran_it,
+    an_end_says_what_remains_planned,
     job_runs_come_newest_first,
     job_runs_are_limited,
     a_run_sent_twice_is_one_run,
@@ -402,9 +416,9 @@ async fn due_hints_are_limited_to_the_earliest(store: SharedStore) {
 }
 
 /// The opening of `job`, seen ended under `seen`.
-fn reopening(job: Job, seen: Option<(JobStatus, i64)>) -> ReopenJob {
-    ReopenJob {
-        due: due_now(&job.key),
+fn reopening(job: Job, seen: Option<JobSeen>) -> WriteJob {
+    WriteJob {
+        due: Some(due_now(&job.key)),
         job,
         seen,
         token: token(),
@@ -441,17 +455,21 @@ async fn an_ended_job_is_opened_again_under_its_new_fence(store: SharedStore) {
         fence: 5,
         ..job.clone()
     };
-    let reopen = reopening(opened, Some((job.status, job.fence)));
+    let reopen = reopening(opened, Some(JobSeen::of(&job)));
     apply(store.as_ref(), &reopen).await;
     let found = the_job(store.as_ref(), &job.key).await;
     assert_eq!((found.status, found.archived), (JobStatus::Waiting, false));
-    assert_eq!((found.fence, found.worker), (5, None));
+    assert_eq!((found.fence, found.worker), (5, job.worker.clone()));
     apply(store.as_ref(), &claim_job(&job.key, 5, &holder("next"))).await;
 }
 
 async fn an_opening_that_saw_another_fence_is_lost(store: SharedStore) {
     let job = ended(store.as_ref()).await;
-    let reopen = reopening(job.clone(), Some((job.status, job.fence + 1)));
+    let other = JobSeen {
+        fence: job.fence + 1,
+        ..JobSeen::of(&job)
+    };
+    let reopen = reopening(job.clone(), Some(other));
     let found = lose(store.as_ref(), &reopen).await;
     assert_eq!(found.map(|found| found.status), Some(job.status));
 }
@@ -464,8 +482,222 @@ async fn an_opening_sent_twice_is_one(store: SharedStore) {
         fence: 9,
         ..job.clone()
     };
-    let reopen = reopening(opened, Some((job.status, job.fence)));
+    let reopen = reopening(opened, Some(JobSeen::of(&job)));
     apply(store.as_ref(), &reopen).await;
     apply(store.as_ref(), &reopen).await;
     assert_eq!(the_job(store.as_ref(), &job.key).await.fence, 9);
+}
+
+async fn a_row_is_written_as_a_whole(store: SharedStore) {
+    let job = ended(store.as_ref()).await;
+    let at = |offset| Some(Timestamp(now().0 + offset));
+    let policy = JobPolicy {
+        max_attempts: 3,
+        time_zone: Some("Europe/Berlin".to_owned()),
+        ..JobPolicy::default()
+    };
+    let written = Job {
+        status: JobStatus::Scheduled,
+        affinity: vec!["DC1".to_owned(), "10.0.0.1".to_owned()],
+        archived: false,
+        arguments: r#"{"a":"'\"ü"}"#.to_owned(),
+        creation_time: Timestamp(now().0 + 1),
+        start_time: at(2),
+        end_time: at(3),
+        error: Some("{}".to_owned()),
+        execution_interval: Some("0 12 * * *".to_owned()),
+        output: None,
+        tries: 4,
+        worker: None,
+        owner_incarnation: None,
+        next_run: at(5),
+        planned_run: at(6),
+        runs: 7,
+        policy,
+        created_by: "somebody".to_owned(),
+        fence: job.fence + 1,
+        desired: JobDesired::Run,
+        desired_seq: job.desired_seq + 1,
+        desired_token: None,
+        notes: Some("why".to_owned()),
+        ..job.clone()
+    };
+    let write = reopening(written.clone(), Some(JobSeen::of(&job)));
+    apply(store.as_ref(), &write).await;
+    let expected = Job {
+        op_token: Some(write.token),
+        ..written
+    };
+    assert_eq!(the_job(store.as_ref(), &job.key).await, expected);
+}
+
+async fn a_row_written_after_another_wish_is_lost(store: SharedStore) {
+    let job = ended(store.as_ref()).await;
+    let other = JobSeen {
+        desired_seq: job.desired_seq + 1,
+        ..JobSeen::of(&job)
+    };
+    let found = lose(store.as_ref(), &reopening(job.clone(), Some(other))).await;
+    assert_eq!(found.map(|found| found.fence), Some(job.fence));
+}
+
+fn wish(job: &Job, desired: JobDesired, status: JobStatus) -> RequestJob {
+    RequestJob {
+        key: job.key.clone(),
+        seen: JobSeen::of(job),
+        desired,
+        status,
+        definition: None,
+        token: token(),
+    }
+}
+
+async fn a_wish_is_recorded_and_refuses_the_end_that_did_not_see_it(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let running = owned.job(store.as_ref()).await;
+    let stop = wish(&running, JobDesired::Stop, JobStatus::Stopping);
+    apply(store.as_ref(), &stop).await;
+    let stopping = owned.job(store.as_ref()).await;
+    assert_eq!(
+        (stopping.status, stopping.desired, stopping.desired_seq),
+        (JobStatus::Stopping, JobDesired::Stop, 1)
+    );
+    assert_eq!(stopping.desired_token, Some(stop.token));
+    assert_eq!(
+        (stopping.op_token, stopping.fence, stopping.holder()),
+        (running.op_token, running.fence, running.holder())
+    );
+    let blind = end_job(&owned.key, 1, &owned.holder);
+    let found = lose(store.as_ref(), &blind).await;
+    assert_eq!(found.map(|found| found.desired_seq), Some(1));
+    let seeing = EndJob {
+        seen_status: JobStatus::Stopping,
+        desired_seq: 1,
+        desired: JobDesired::Stop,
+        to: JobStatus::Terminated,
+        ..end_job(&owned.key, 1, &owned.holder)
+    };
+    apply(store.as_ref(), &seeing).await;
+    let ended = owned.job(store.as_ref()).await;
+    assert_eq!(
+        (ended.status, ended.archived),
+        (JobStatus::Terminated, true)
+    );
+}
+
+async fn a_wish_sent_twice_is_one(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let running = owned.job(store.as_ref()).await;
+    let stop = wish(&running, JobDesired::Stop, JobStatus::Stopping);
+    apply(store.as_ref(), &stop).await;
+    apply(store.as_ref(), &stop).await;
+    assert_eq!(owned.job(store.as_ref()).await.desired_seq, 1);
+}
+
+async fn a_wish_that_saw_an_old_fence_is_lost(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let running = owned.job(store.as_ref()).await;
+    let takeover = ClaimJob {
+        seen_status: JobStatus::InProcess,
+        ..claim_job(&owned.key, 1, &holder("heir"))
+    };
+    apply(store.as_ref(), &takeover).await;
+    let late = wish(&running, JobDesired::Stop, JobStatus::Stopping);
+    let found = lose(store.as_ref(), &late).await;
+    assert_eq!(found.map(|found| found.fence), Some(2));
+}
+
+async fn a_wish_that_saw_an_old_wish_is_lost(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let running = owned.job(store.as_ref()).await;
+    let stop = wish(&running, JobDesired::Stop, JobStatus::Stopping);
+    apply(store.as_ref(), &stop).await;
+    let late = wish(&running, JobDesired::Restart, JobStatus::Restart);
+    let found = lose(store.as_ref(), &late).await;
+    assert_eq!(found.map(|found| found.desired), Some(JobDesired::Stop));
+}
+
+async fn a_wish_about_a_missing_job_finds_nothing(store: SharedStore) {
+    let job = new_job(job_key(batch_id()));
+    let found = lose(
+        store.as_ref(),
+        &wish(&job, JobDesired::Stop, JobStatus::Waiting),
+    )
+    .await;
+    assert_eq!(found, None);
+}
+
+async fn a_wish_may_change_what_the_job_is(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let running = owned.job(store.as_ref()).await;
+    let definition = JobDefinition {
+        affinity: vec!["DC2".to_owned()],
+        arguments: r#"{"b":2}"#.to_owned(),
+        execution_interval: None,
+        policy: JobPolicy {
+            max_attempts: -1,
+            ..JobPolicy::default()
+        },
+    };
+    let change = RequestJob {
+        definition: Some(definition.clone()),
+        ..wish(&running, JobDesired::Run, JobStatus::InProcess)
+    };
+    apply(store.as_ref(), &change).await;
+    let changed = owned.job(store.as_ref()).await;
+    assert_eq!(changed.affinity, definition.affinity);
+    assert_eq!(changed.arguments, definition.arguments);
+    assert_eq!(changed.execution_interval, None);
+    assert_eq!(changed.policy, definition.policy);
+    assert_eq!(
+        (changed.status, changed.desired_seq),
+        (JobStatus::InProcess, 1)
+    );
+}
+
+async fn a_wish_without_a_definition_leaves_it(store: SharedStore) {
+    let mut submit = submission();
+    submit.job.execution_interval = Some("00:01:00".to_owned());
+    apply(store.as_ref(), &submit).await;
+    apply(
+        store.as_ref(),
+        &claim_job(&submit.job.key, 0, &holder("me")),
+    )
+    .await;
+    let running = the_job(store.as_ref(), &submit.job.key).await;
+    let stop = wish(&running, JobDesired::Stop, JobStatus::Stopping);
+    apply(store.as_ref(), &stop).await;
+    let stopping = the_job(store.as_ref(), &submit.job.key).await;
+    assert_eq!(stopping.execution_interval.as_deref(), Some("00:01:00"));
+    assert_eq!(stopping.arguments, running.arguments);
+    assert_eq!(stopping.affinity, running.affinity);
+    assert_eq!(stopping.policy, running.policy);
+}
+
+async fn a_restart_forgets_who_ran_it(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let again = EndJob {
+        forget_worker: true,
+        ..give_back_job(&owned.key, 1, &owned.holder)
+    };
+    apply(store.as_ref(), &again).await;
+    let job = owned.job(store.as_ref()).await;
+    assert_eq!((job.worker, job.owner_incarnation), (None, None));
+}
+
+async fn an_end_says_what_remains_planned(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let planned = Timestamp(now().0 + 60_000);
+    let end = EndJob {
+        to: JobStatus::Scheduled,
+        next_run: Some(planned),
+        planned_run: Some(planned),
+        runs: 3,
+        desired: JobDesired::Run,
+        ..end_job(&owned.key, 1, &owned.holder)
+    };
+    apply(store.as_ref(), &end).await;
+    let job = owned.job(store.as_ref()).await;
+    assert_eq!((job.planned_run, job.runs), (Some(planned), 3));
+    assert_eq!(job.worker, Some(owned.holder.node.clone()));
 }

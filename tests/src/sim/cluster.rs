@@ -8,6 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 use weft_engine::clock::Clock;
 use weft_engine::ids::Ids;
+use weft_engine::job::JobKinds;
 use weft_engine::model::{
     Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, DueHint, NodeId, RetryPolicy,
 };
@@ -144,6 +145,7 @@ impl Cluster {
             Ids::seeded(self.seed.wrapping_mul(1_000).wrapping_add(number)),
             member.config.clone(),
             Arc::new(factory),
+            JobKinds::default(),
             Wake::default(),
         );
         let process = Process {

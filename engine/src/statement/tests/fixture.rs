@@ -18,7 +18,7 @@ use crate::inspect::StoredNodes;
 use crate::interface::Environment;
 use crate::model::{
     Batch, BatchId, BatchStatistics, BatchStatus, ChunkState, EntityRow, EntityStatus, Holder,
-    Incarnation, NodeId, NodeRow, NodeShare, NodeState, NodeStats,
+    Incarnation, Job, JobStatus, NodeId, NodeRow, NodeShare, NodeState, NodeStats,
 };
 use crate::node::{NodeConfig, Wake};
 use crate::project::ProjectCatalogue;
@@ -461,21 +461,16 @@ impl Owner<'_> {
                 token: self.fixture.ids.token(),
             },
             job: EndJob {
-                key,
-                holder: self.holder.clone(),
                 fence: self.fence,
-                desired_seq: 0,
-                to: crate::model::JobStatus::Processed,
-                to_fence: self.fence,
-                now,
+                seen_status: JobStatus::InProcess,
                 output: Some(self.id.to_string()),
-                error: None,
-                tries: 0,
-                next_run: None,
-                notes: None,
-                due: None,
-                run: None,
-                token: self.fixture.ids.token(),
+                ..EndJob::of(
+                    &Job::waiting(key, now),
+                    self.holder.clone(),
+                    JobStatus::Processed,
+                    now,
+                    self.fixture.ids.token(),
+                )
             },
         };
         applied(self.fixture.store.finish_batch(&finish).await.unwrap());

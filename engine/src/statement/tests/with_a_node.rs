@@ -24,6 +24,7 @@ async fn with_node(address: &str) -> (Fixture, NodeHandle) {
         services.ids.clone(),
         config.clone(),
         services.catalogue.clone(),
+        crate::job::JobKinds::default(),
         services.wake.clone(),
     );
     let node = Node::start(Arc::new(context));

@@ -7,7 +7,10 @@ use crate::clock::Timestamp;
 use crate::store::SCHEMA_VERSION;
 
 /// One step from a version to the next.
-const STEPS: &[(i64, &str)] = &[(1, include_str!("schema/0001_store.sql"))];
+const STEPS: &[(i64, &str)] = &[
+    (1, include_str!("schema/0001_store.sql")),
+    (2, include_str!("schema/0002_jobs.sql")),
+];
 
 /// The version the file has; none where it has no schema of ours.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<Option<i64>> {

@@ -12,12 +12,12 @@ mod packed;
 mod plain;
 mod queue;
 mod reader;
-mod reopen;
 mod rows;
 mod store;
 mod verbs_batch;
 mod verbs_chunk;
 mod verbs_job;
+mod write_job;
 mod writer;
 
 use std::fmt;

@@ -119,7 +119,7 @@ pub(super) fn incarnation_bytes(incarnation: Option<&Incarnation>) -> Option<&[u
 
 pub(super) const JOB: &str = "type, name, uid, status, affinity, archived, arguments, creation_time, \
     start_time, end_time, error, execution_interval, output, tries, worker, owner_inc, next_run, fence, \
-    op_token, desired, desired_seq, desired_token, notes";
+    op_token, desired, desired_seq, desired_token, notes, planned_run, runs, policy, created_by";
 
 pub(super) fn job(row: &Row<'_>) -> Result<Job, Failure> {
     let mut columns = Columns::of(row, "job");
@@ -149,11 +149,15 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, Failure> {
         desired_seq: columns.take()?,
         desired_token: columns.uuid_or_none("desired_token")?.map(Token),
         notes: columns.take()?,
+        planned_run: columns.time_or_none()?,
+        runs: columns.take()?,
+        policy: columns.json("policy")?,
+        created_by: columns.take()?,
     })
 }
 
-pub(super) const JOB_RUN: &str =
-    "type, name, uid, started, ended, fence, node, status, error, output";
+pub(super) const JOB_RUN: &str = "type, name, uid, started, ended, fence, node, status, error, output, \
+    attempt, planned, exit_code";
 
 pub(super) fn job_run(row: &Row<'_>) -> Result<JobRun, Failure> {
     let mut columns = Columns::of(row, "job_run");
@@ -170,6 +174,9 @@ pub(super) fn job_run(row: &Row<'_>) -> Result<JobRun, Failure> {
         status: columns.name("status")?,
         error: columns.take()?,
         output: columns.take()?,
+        attempt: columns.take()?,
+        planned: columns.time_or_none()?,
+        exit_code: columns.take()?,
     })
 }
 

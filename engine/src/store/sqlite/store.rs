@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::verbs_chunk::PackedFlush;
-use super::{SqliteStore, migrate, plain, reopen, verbs_batch, verbs_chunk, verbs_job};
+use super::{SqliteStore, migrate, plain, verbs_batch, verbs_chunk, verbs_job, write_job};
 use crate::clock::Timestamp;
 use crate::model::*;
 use crate::store::*;
@@ -70,10 +70,18 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn reopen_job(&self, reopen: &ReopenJob) -> AttemptResult<Option<Job>> {
-        let reopen = reopen.clone();
-        self.change("reopen_job", 2, move |writing| {
-            reopen::reopen(writing, &reopen)
+    async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
+        let write = write.clone();
+        self.change("write_job", 2, move |writing| {
+            write_job::write(writing, &write)
+        })
+        .await
+    }
+
+    async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
+        let request = request.clone();
+        self.change("request_job", 1, move |writing| {
+            write_job::request(writing, &request)
         })
         .await
     }

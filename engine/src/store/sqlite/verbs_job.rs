@@ -18,11 +18,23 @@ pub(super) fn insert(
     job: &Job,
     token: Token,
 ) -> Result<Option<Job>, Failure> {
-    let inserted = writing
+    if put(writing, "INSERT OR IGNORE", job, token)? == 1 {
+        return Ok(None);
+    }
+    Ok(get(writing.connection, &job.key)?.filter(|found| found.op_token != Some(token)))
+}
+
+/// Writes the row, whatever stood there.
+pub(super) fn replace(writing: &Writing<'_>, job: &Job, token: Token) -> Result<(), Failure> {
+    put(writing, "INSERT OR REPLACE", job, token).map(drop)
+}
+
+fn put(writing: &Writing<'_>, statement: &str, job: &Job, token: Token) -> Result<usize, Failure> {
+    let changed = writing
         .connection
         .prepare_cached(&format!(
-            "INSERT INTO job ({JOB}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-             ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23) ON CONFLICT DO NOTHING"
+            "{statement} INTO job ({JOB}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
+             ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)"
         ))?
         .execute(params![
             job.key.job_type,
@@ -48,11 +60,12 @@ pub(super) fn insert(
             job.desired_seq,
             token_bytes(job.desired_token.as_ref()),
             job.notes,
+            job.planned_run.map(|time| time.0),
+            job.runs,
+            json_text(&job.policy)?,
+            job.created_by,
         ])?;
-    if inserted == 1 {
-        return Ok(None);
-    }
-    Ok(get(writing.connection, &job.key)?.filter(|found| found.op_token != Some(token)))
+    Ok(changed)
 }
 
 /// See [`ClaimJob`].
@@ -98,7 +111,7 @@ pub(super) fn end(writing: &Writing<'_>, end: &EndJob) -> Result<Attempt<Option<
     if job.op_token == Some(end.token) {
         return Ok(Attempt::Applied);
     }
-    let held = job.status == JobStatus::InProcess
+    let held = job.status == end.seen_status
         && job.worker.as_ref() == Some(&end.holder.node)
         && job.owner_incarnation == Some(end.holder.incarnation)
         && job.fence == end.fence
@@ -117,7 +130,9 @@ pub(super) fn end(writing: &Writing<'_>, end: &EndJob) -> Result<Attempt<Option<
         .prepare_cached(
             "UPDATE job SET status = ?4, archived = ?5, fence = ?6, end_time = ?7, \
              output = coalesce(?8, output), error = ?9, tries = ?10, next_run = ?11, notes = ?12, \
-             op_token = ?13 WHERE type = ?1 AND name = ?2 AND uid = ?3",
+             op_token = ?13, desired = ?14, runs = ?15, planned_run = ?16, \
+             worker = CASE ?17 WHEN 0 THEN worker END, owner_inc = CASE ?17 WHEN 0 THEN owner_inc END \
+             WHERE type = ?1 AND name = ?2 AND uid = ?3",
         )?
         .execute(params![
             end.key.job_type,
@@ -133,6 +148,10 @@ pub(super) fn end(writing: &Writing<'_>, end: &EndJob) -> Result<Attempt<Option<
             end.next_run.map(|time| time.0),
             end.notes,
             bytes(&end.token.0),
+            end.desired.as_str(),
+            end.runs,
+            end.planned_run.map(|time| time.0),
+            end.forget_worker,
         ])?;
     Ok(Attempt::Applied)
 }
@@ -141,7 +160,7 @@ fn insert_run(writing: &Writing<'_>, run: &JobRun) -> Result<(), Failure> {
     writing
         .connection
         .prepare_cached(&format!(
-            "INSERT INTO job_run ({JOB_RUN}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+            "INSERT INTO job_run ({JOB_RUN}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
              ON CONFLICT DO NOTHING"
         ))?
         .execute(params![
@@ -155,6 +174,9 @@ fn insert_run(writing: &Writing<'_>, run: &JobRun) -> Result<(), Failure> {
             run.status.as_str(),
             run.error,
             run.output,
+            run.attempt,
+            run.planned.map(|time| time.0),
+            run.exit_code,
         ])?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use weft_engine::clock::{SharedClock, SystemClock};
 use weft_engine::command::CommandFactory;
 use weft_engine::ids::Ids;
+use weft_engine::job::JobKinds;
 use weft_engine::model::{Batch, BatchId, NodeId};
 use weft_engine::node::{Context, Node, NodeConfig, NodeHandle, Wake};
 use weft_engine::store::{Attempt, Freshness, SharedStore, StoreStatistics, SubmitBatch};
@@ -42,6 +43,7 @@ impl Serving {
             Ids::from_system(),
             config,
             factory,
+            JobKinds::default(),
             Wake::default(),
         ));
         let node = Node::start(Arc::clone(&context));

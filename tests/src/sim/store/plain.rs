@@ -12,8 +12,8 @@ use weft_engine::model::{
 use weft_engine::store::{
     AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy,
     EndJob, FinishBatch, FinishLost, FlushChunk, Freshness, ListBatches, ListJobs, MoveBatch,
-    OpenChunk, ReopenJob, RequestBatch, ReserveChunks, SCHEMA_VERSION, SaveBatchStatistics, Store,
-    StoreResult, StoreStatistics, SubmitBatch, SubmitLost,
+    OpenChunk, RequestBatch, RequestJob, ReserveChunks, SCHEMA_VERSION, SaveBatchStatistics, Store,
+    StoreResult, StoreStatistics, SubmitBatch, SubmitLost, WriteJob,
 };
 
 use super::SimHandle;
@@ -141,8 +141,12 @@ impl Store for SimHandle {
         .await
     }
 
-    async fn reopen_job(&self, reopen: &ReopenJob) -> AttemptResult<Option<Job>> {
-        self.reopen(reopen).await
+    async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
+        self.write_a_job(write).await
+    }
+
+    async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
+        self.request_a_job(request).await
     }
 
     async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>> {

@@ -7,7 +7,7 @@ use weft_engine::model::{
 };
 use weft_engine::store::{
     ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy, EndJob, FlushChunk,
-    MoveBatch, OpenChunk, ReopenJob, RequestBatch, ReserveChunks, SaveBatchStatistics,
+    MoveBatch, OpenChunk, RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics, WriteJob,
 };
 
 /// A plain write: without a condition, one writer, the last one by its stamp stands.
@@ -74,8 +74,10 @@ pub enum Swap {
     ClaimJob(ClaimJob),
     /// See [`EndJob`].
     EndJob(Box<EndJob>),
-    /// See [`ReopenJob`].
-    ReopenJob(Box<ReopenJob>),
+    /// See [`WriteJob`].
+    WriteJob(Box<WriteJob>),
+    /// See [`RequestJob`].
+    RequestJob(Box<RequestJob>),
     /// See [`ClaimBatch`].
     ClaimBatch(ClaimBatch),
     /// See [`MoveBatch`].
@@ -107,7 +109,8 @@ impl Swap {
             Self::ClaimCommand(_) => "claim_command",
             Self::ClaimJob(_) => "claim_job",
             Self::EndJob(_) => "end_job",
-            Self::ReopenJob(_) => "reopen_job",
+            Self::WriteJob(_) => "write_job",
+            Self::RequestJob(_) => "request_job",
             Self::ClaimBatch(_) => "claim_batch",
             Self::MoveBatch(_) => "move_batch",
             Self::Reserve(_) => "reserve_chunks",
@@ -140,9 +143,18 @@ impl Swap {
                 end.to,
                 end.to_fence
             ),
-            Self::ReopenJob(reopen) => {
-                format!("{} fence {}", head(&reopen.job.key.uid), reopen.job.fence)
-            }
+            Self::WriteJob(write) => format!(
+                "{} fence {} to {}",
+                head(&write.job.key.uid),
+                write.job.fence,
+                write.job.status
+            ),
+            Self::RequestJob(request) => format!(
+                "{} {} wish {}",
+                head(&request.key.uid),
+                request.desired,
+                request.seen.desired_seq + 1
+            ),
             Self::ClaimBatch(claim) => format!(
                 "{} {} fence {} to {}",
                 short(claim.id),

@@ -7,7 +7,7 @@ use weft_engine::model::{
     Batch, BatchId, BatchListing, ChunkHead, ChunkState, Deployment, DueHint, EntityRow, Fence,
     Incarnation, Instance, Job, JobKey, JobRun, JobStatus, NodeId, NodeRow, NodeStats, Token,
 };
-use weft_engine::store::BatchGuard;
+use weft_engine::store::{BatchGuard, JobSeen, RequestJob};
 
 use super::bug::PlantedBug;
 use super::row::Row;
@@ -204,7 +204,7 @@ impl Tables {
                 hidden_until,
                 watch,
                 |job| {
-                    job.status == JobStatus::InProcess
+                    job.status == end.seen_status
                         && job.worker.as_ref() == Some(&end.holder.node)
                         && job.owner_incarnation == Some(end.holder.incarnation)
                         && job.fence == end.fence
@@ -222,23 +222,27 @@ impl Tables {
                     job.tries = end.tries;
                     job.next_run = end.next_run;
                     job.notes.clone_from(&end.notes);
-                },
-            ),
-            Swap::ReopenJob(reopen) => match reopen.seen {
-                None => self.insert_job(&reopen.job, reopen.token, hidden_until, watch),
-                Some((status, fence)) => self.change_job(
-                    &reopen.job.key,
-                    reopen.token,
-                    hidden_until,
-                    watch,
-                    |job| job.status == status && job.fence == fence,
-                    |job| {
-                        *job = reopen.job.clone();
+                    job.desired = end.desired;
+                    job.runs = end.runs;
+                    job.planned_run = end.planned_run;
+                    if end.forget_worker {
                         job.worker = None;
                         job.owner_incarnation = None;
-                    },
+                    }
+                },
+            ),
+            Swap::WriteJob(write) => match write.seen {
+                None => self.insert_job(&write.job, write.token, hidden_until, watch),
+                Some(seen) => self.change_job(
+                    &write.job.key,
+                    write.token,
+                    hidden_until,
+                    watch,
+                    |job| JobSeen::of(job) == seen,
+                    |job| *job = write.job.clone(),
                 ),
             },
+            Swap::RequestJob(request) => self.request_job(request, hidden_until, watch),
             Swap::Deploy(deploy) => self.deploy(deploy),
             Swap::ClaimBatch(_)
             | Swap::MoveBatch(_)
@@ -297,6 +301,41 @@ impl Tables {
         let mut after = before.clone();
         change(&mut after);
         after.op_token = Some(token);
+        watch.job(Some(&before), &after);
+        row.write(after, hidden_until);
+        Answer::Applied
+    }
+
+    /// `op_token` belongs to the owner alone.
+    fn request_job(
+        &mut self,
+        request: &RequestJob,
+        hidden_until: u64,
+        watch: &mut Watch,
+    ) -> Answer {
+        let Some(row) = self.jobs.get_mut(&request.key) else {
+            return Answer::Lost(Found::Job(None));
+        };
+        let before = row.serial().clone();
+        if before.desired_token == Some(request.token) {
+            return Answer::Applied;
+        }
+        if JobSeen::of(&before) != request.seen {
+            return Answer::Lost(Found::Job(Some(Box::new(before))));
+        }
+        let mut after = before.clone();
+        after.status = request.status;
+        after.desired = request.desired;
+        after.desired_seq += 1;
+        after.desired_token = Some(request.token);
+        if let Some(definition) = &request.definition {
+            after.affinity.clone_from(&definition.affinity);
+            after.arguments.clone_from(&definition.arguments);
+            after
+                .execution_interval
+                .clone_from(&definition.execution_interval);
+            after.policy = definition.policy.clone();
+        }
         watch.job(Some(&before), &after);
         row.write(after, hidden_until);
         Answer::Applied

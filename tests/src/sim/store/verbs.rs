@@ -3,7 +3,7 @@
 use weft_engine::model::{Batch, BatchId, ChunkHead, Deployment, Job};
 use weft_engine::store::{
     Attempt, AttemptResult, ClaimJob, EndJob, FinishBatch, FinishLost, FlushChunk, MoveBatch,
-    ReopenJob, RequestBatch, StoreError, SubmitBatch, SubmitLost,
+    RequestBatch, RequestJob, StoreError, SubmitBatch, SubmitLost, WriteJob,
 };
 
 use super::SimHandle;
@@ -57,10 +57,21 @@ impl SimHandle {
             .await
     }
 
-    pub(super) async fn reopen(&self, reopen: &ReopenJob) -> AttemptResult<Option<Job>> {
-        self.hint(Plain::Due(reopen.due.clone())).await?;
-        self.swap("reopen_job", Swap::ReopenJob(Box::new(reopen.clone())), job)
+    pub(super) async fn write_a_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
+        if let Some(due) = &write.due {
+            self.hint(Plain::Due(due.clone())).await?;
+        }
+        self.swap("write_job", Swap::WriteJob(Box::new(write.clone())), job)
             .await
+    }
+
+    pub(super) async fn request_a_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
+        self.swap(
+            "request_job",
+            Swap::RequestJob(Box::new(request.clone())),
+            job,
+        )
+        .await
     }
 
     pub(super) async fn change_batch(
@@ -170,7 +181,8 @@ impl Tables {
             }
             Swap::ClaimJob(claim) => job(&claim.key),
             Swap::EndJob(end) => job(&end.key),
-            Swap::ReopenJob(reopen) => job(&reopen.job.key),
+            Swap::WriteJob(write) => job(&write.job.key),
+            Swap::RequestJob(request) => job(&request.key),
             Swap::ClaimBatch(claim) => batch(&claim.id),
             Swap::MoveBatch(change) => batch(&change.guard.id),
             Swap::Reserve(reserve) => batch(&reserve.guard.id),

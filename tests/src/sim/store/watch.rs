@@ -102,7 +102,8 @@ impl Watch {
         });
         // A claim or a reopening under the same fence could not be told from the one before.
         let same_run = after.fence == before.fence && after.status.is_ended();
-        self.require(after.fence > before.fence || same_run, || {
+        let is_wish = after.desired_seq > before.desired_seq && from == to;
+        self.require(after.fence > before.fence || same_run || is_wish, || {
             format!("I4: job {uid} changed hands under fence {}", after.fence)
         });
     }

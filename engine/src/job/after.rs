@@ -1,0 +1,257 @@
+//! What becomes of a job's row when one of its tries ends: a pure function.
+
+use crate::clock::Timestamp;
+use crate::hash;
+use crate::model::{
+    DueHint, Fence, Holder, Job, JobDesired, JobEvent, JobRun, JobStatus, Token, job_error,
+};
+use crate::schedule::{RunEnd as ScheduledRun, Schedule, following};
+use crate::store::EndJob;
+
+use super::kind::{OUTPUT_BYTES, Retry, RunEnd, RunFailure, RunOutput};
+
+/// How a try ended, as the node sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TryEnd {
+    /// The kind said so.
+    Ended(RunEnd),
+    /// The node leaves: somebody else begins it anew, and it does not count as a try.
+    HandedBack,
+    /// The node gives the job up to others, without precedence for itself (Fabric R96).
+    GivenUp,
+}
+
+/// What is written at the end of a try.
+///
+/// `job` is the row with the wishes that were seen last; `holder` is who ran it.
+pub fn after(job: &Job, holder: &Holder, end: &TryEnd, now: Timestamp, token: Token) -> EndJob {
+    let plain = |to, to_fence| EndJob {
+        to_fence,
+        planned_run: job.planned_run,
+        ..EndJob::of(job, holder.clone(), to, now, token)
+    };
+    match (job.desired, end) {
+        (JobDesired::Stop, _) => {
+            let event = match job.status {
+                JobStatus::Stopping => JobEvent::Stopped,
+                _ => JobEvent::StopRequested,
+            };
+            let to = job.status.next(event).unwrap_or(JobStatus::Terminated);
+            let to = if to == JobStatus::Stopping {
+                JobStatus::Terminated
+            } else {
+                to
+            };
+            let (output, error) = traces(end, now, holder);
+            EndJob {
+                output: output.text.clone(),
+                error: None,
+                tries: 0,
+                runs: job.runs + 1,
+                run: Some(record(
+                    job,
+                    holder,
+                    JobStatus::Terminated,
+                    &output,
+                    error,
+                    now,
+                )),
+                ..plain(to, job.fence)
+            }
+        }
+        (JobDesired::Restart, _) => {
+            let (output, error) = traces(end, now, holder);
+            EndJob {
+                desired: JobDesired::Run,
+                forget_worker: true,
+                tries: 0,
+                due: Some(due(job, now)),
+                run: Some(record(job, holder, JobStatus::Restart, &output, error, now)),
+                ..plain(JobStatus::Waiting, job.fence + 1)
+            }
+        }
+        (JobDesired::Run | JobDesired::Kill, TryEnd::HandedBack) => EndJob {
+            due: Some(due(job, now)),
+            error: job.error.clone(),
+            ..plain(JobStatus::Waiting, job.fence + 1)
+        },
+        (JobDesired::Run | JobDesired::Kill, TryEnd::GivenUp) => EndJob {
+            due: Some(due(job, now)),
+            error: job.error.clone(),
+            forget_worker: true,
+            ..plain(JobStatus::Waiting, job.fence + 1)
+        },
+        (_, TryEnd::Ended(RunEnd::Succeeded(output))) => succeeded(job, holder, output, now, plain),
+        (_, TryEnd::Ended(RunEnd::Failed(failure))) => failed(job, holder, failure, now, plain),
+    }
+}
+
+fn succeeded(
+    job: &Job,
+    holder: &Holder,
+    output: &RunOutput,
+    now: Timestamp,
+    plain: impl Fn(JobStatus, Fence) -> EndJob,
+) -> EndJob {
+    let end = EndJob {
+        desired: JobDesired::Run,
+        output: output.text.as_deref().map(head),
+        tries: 0,
+        runs: job.runs + 1,
+        run: Some(record(job, holder, JobStatus::Processed, output, None, now)),
+        ..plain(JobStatus::Processed, job.fence)
+    };
+    match next_run(job, now) {
+        Some(next_run) => scheduled(job, next_run, end),
+        None => end,
+    }
+}
+
+fn failed(
+    job: &Job,
+    holder: &Holder,
+    failure: &RunFailure,
+    now: Timestamp,
+    plain: impl Fn(JobStatus, Fence) -> EndJob,
+) -> EndJob {
+    let tries = job.tries.saturating_add(1);
+    let error = error_of(failure, now, holder);
+    let is_tried_again = match failure.retry {
+        Retry::AsPolicy => job.policy.may_try_again(tries),
+        Retry::Never => false,
+        Retry::Always => true,
+    };
+    let end = EndJob {
+        desired: JobDesired::Run,
+        output: failure.output.text.as_deref().map(head),
+        error: Some(error.clone()),
+        tries,
+        run: Some(record(
+            job,
+            holder,
+            JobStatus::Failed,
+            &failure.output,
+            Some(error),
+            now,
+        )),
+        ..plain(JobStatus::Failed, job.fence)
+    };
+    if is_tried_again {
+        let next_run = now.plus(job.policy.retry_delay(tries));
+        return EndJob {
+            to: JobStatus::Waiting,
+            to_fence: job.fence + 1,
+            next_run: Some(next_run),
+            due: Some(due(job, next_run)),
+            notes: Some(format!("try {tries} failed: {}", failure.message)),
+            ..end
+        };
+    }
+    let end = EndJob {
+        runs: job.runs + 1,
+        notes: Some(failure.message.clone()),
+        ..end
+    };
+    match next_run(job, now) {
+        // A recurring job goes on with its next time; the error stays until a run succeeds.
+        Some(next_run) => EndJob {
+            tries: 0,
+            ..scheduled(job, next_run, end)
+        },
+        None => end,
+    }
+}
+
+fn scheduled(job: &Job, next_run: Timestamp, end: EndJob) -> EndJob {
+    EndJob {
+        to: JobStatus::Scheduled,
+        to_fence: job.fence + 1,
+        next_run: Some(next_run),
+        planned_run: Some(next_run),
+        due: Some(due(job, next_run)),
+        ..end
+    }
+}
+
+/// The time of the run after this one.
+fn next_run(job: &Job, now: Timestamp) -> Option<Timestamp> {
+    // A run that was started by hand leaves the scheduled one where it is, unless it went on until then (Fabric R75).
+    if let Some(planned) = job.planned_run.filter(|planned| *planned > now) {
+        return Some(planned);
+    }
+    let schedule = schedule_of(job)?;
+    let end = ScheduledRun {
+        planned: job.planned_run,
+        ended: now,
+        runs: job.runs + 1,
+    };
+    following(&schedule, &job.policy, &end, seed_of(job))
+}
+
+/// The schedule that the row was started with. One that cannot be read (a newer version wrote it) has no next run.
+pub fn schedule_of(job: &Job) -> Option<Schedule> {
+    let text = job.execution_interval.as_deref().unwrap_or_default();
+    Schedule::parse(text, job.policy.zone()).ok()
+}
+
+/// Spreads the jitter of different jobs; the same on every node.
+pub fn seed_of(job: &Job) -> u64 {
+    hash::stable(&[&job.key.job_type, &job.key.name, &job.key.uid])
+}
+
+fn due(job: &Job, due_at: Timestamp) -> DueHint {
+    DueHint {
+        due_at,
+        key: job.key.clone(),
+    }
+}
+
+/// What a try that nobody wants any more left behind.
+fn traces(end: &TryEnd, now: Timestamp, holder: &Holder) -> (RunOutput, Option<String>) {
+    match end {
+        TryEnd::HandedBack | TryEnd::GivenUp => (RunOutput::default(), None),
+        TryEnd::Ended(RunEnd::Succeeded(output)) => (output.clone(), None),
+        TryEnd::Ended(RunEnd::Failed(failure)) => {
+            (failure.output.clone(), Some(error_of(failure, now, holder)))
+        }
+    }
+}
+
+fn error_of(failure: &RunFailure, now: Timestamp, holder: &Holder) -> String {
+    job_error(&failure.exception_type, &failure.message, now, &holder.node)
+}
+
+fn record(
+    job: &Job,
+    holder: &Holder,
+    status: JobStatus,
+    output: &RunOutput,
+    error: Option<String>,
+    now: Timestamp,
+) -> JobRun {
+    JobRun {
+        key: job.key.clone(),
+        started: job.start_time.unwrap_or(now),
+        ended: now,
+        fence: job.fence,
+        node: holder.node.clone(),
+        status,
+        attempt: job.tries + 1,
+        planned: job.planned_run,
+        exit_code: output.exit_code,
+        error,
+        output: output.text.as_deref().map(head),
+    }
+}
+
+/// The head of a text, cut between characters and marked where there was more.
+fn head(text: &str) -> String {
+    if text.len() <= OUTPUT_BYTES {
+        return text.to_owned();
+    }
+    let end = (0..=OUTPUT_BYTES)
+        .rev()
+        .find(|end| text.is_char_boundary(*end))
+        .unwrap_or(0);
+    format!("{}… ({} bytes in all)", &text[..end], text.len())
+}

@@ -1,0 +1,11 @@
+//! Jobs that are not batches: what a kind of job is, and how one of its runs begins and ends.
+//!
+//! The scheduler claims a job and hands it to a [`JobRunner`], which runs its [`JobKind`], keeps an eye on what people
+//! wish meanwhile, and writes the end. What the row becomes is decided by [`after`], which knows no store.
+
+pub mod after;
+mod kind;
+mod runner;
+
+pub use kind::{Check, JobKind, JobKinds, Retry, Run, RunEnd, RunFailure, RunOutput};
+pub use runner::JobRunner;

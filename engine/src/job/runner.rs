@@ -1,0 +1,286 @@
+//! Runs one claimed job to the end of its try.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::after::{TryEnd, after};
+use super::kind::{JobKind, Run, RunEnd, RunFailure};
+use crate::model::{DueHint, Job, JobDesired, JobStatus};
+use crate::node::Life;
+use crate::store::{Freshness, Settled, StoreResult};
+
+/// What does not end by itself this long after it was told to is dropped.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+/// A node that leaves keeps this much of its grace for stopping what does not end by itself.
+const LEAVING_RESERVE: Duration = Duration::from_secs(8);
+/// Far enough away to be never.
+const NEVER: Duration = Duration::from_secs(86_400 * 365);
+
+/// Runs one job that this life has claimed.
+#[derive(Debug)]
+pub struct JobRunner {
+    life: Life,
+    job: Job,
+    kind: Arc<dyn JobKind>,
+    give_up_after: Option<Duration>,
+}
+
+/// Why a run was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StopReason {
+    /// A person wants it to stop or to start over.
+    Wish,
+    /// A person wants the task gone; the job follows the path of a failure (Fabric R84).
+    Kill,
+    /// It took longer than it may.
+    Timeout,
+    /// The node leaves.
+    Leaving,
+    /// It runs above the recommended size of its affinity and had its time: another node may have it.
+    GivenUp,
+}
+
+impl JobRunner {
+    /// A runner of a job that this life has claimed, and gives up after a while where it took exceptional room.
+    pub fn new(
+        life: Life,
+        job: Job,
+        kind: Arc<dyn JobKind>,
+        give_up_after: Option<Duration>,
+    ) -> Self {
+        Self {
+            life,
+            job,
+            kind,
+            give_up_after,
+        }
+    }
+
+    /// Runs one try and writes its end, unless the job has become somebody else's; answers when the job is due again.
+    ///
+    /// # Errors
+    /// What the store refused in a way that trying again cannot help.
+    pub async fn run(mut self) -> StoreResult<Option<DueHint>> {
+        let stop = CancellationToken::new();
+        let run = Run {
+            job: self.job.clone(),
+            stop: stop.clone(),
+        };
+        let kind = Arc::clone(&self.kind);
+        let task = AssertUnwindSafe(kind.run(run)).catch_unwind();
+        let mut task: Task<'_> = Box::pin(task.map(|end| end.unwrap_or_else(|_| panicked())));
+        let Some(end) = self.watch(&mut task, &stop).await else {
+            debug!(
+                job.uid = self.job.key.uid,
+                "Dropped a run that is not mine any more"
+            );
+            return Ok(None);
+        };
+        // Whatever it started ends with it, before anybody may start it again.
+        drop(task);
+        self.write_end(&end).await
+    }
+
+    /// Waits for the end of the task and for reasons to end it; none where this life may not act any more.
+    async fn watch(&mut self, task: &mut Task<'_>, stop: &CancellationToken) -> Option<TryEnd> {
+        let began = Instant::now();
+        let mut timeout = began + limit_of(&self.job);
+        let mut drop_at = began + NEVER;
+        let mut reason = None;
+        let mut leave_at = began + NEVER;
+        let mut look_at = began;
+        let mut give_up_at = began + self.give_up_after.unwrap_or(NEVER).min(NEVER);
+        loop {
+            let why = tokio::select! {
+                biased;
+                () = self.life.trust.ended() => return None,
+                end = task.as_mut() => return Some(self.judge(end, reason)),
+                () = sleep_until(drop_at) => return Some(self.dropped(reason)),
+                () = sleep_until(timeout) => StopReason::Timeout,
+                () = self.life.draining.cancelled(), if leave_at > began + NEVER / 2 => {
+                    let grace = self.life.context.config.drain_grace;
+                    leave_at = Instant::now() + grace.saturating_sub(LEAVING_RESERVE);
+                    continue;
+                }
+                () = sleep_until(leave_at) => StopReason::Leaving,
+                () = sleep_until(give_up_at) => StopReason::GivenUp,
+                () = sleep_until(look_at) => {
+                    look_at = Instant::now() + self.life.context.config.poll_interval;
+                    match self.wish().await {
+                        None => return None,
+                        Some(JobDesired::Run) => continue,
+                        Some(JobDesired::Kill) => StopReason::Kill,
+                        Some(JobDesired::Stop | JobDesired::Restart) => StopReason::Wish,
+                    }
+                }
+            };
+            timeout = began + NEVER;
+            give_up_at = began + NEVER;
+            leave_at = leave_at.max(began + NEVER / 4);
+            if reason == Some(why) {
+                continue;
+            }
+            info!(
+                job.name = self.job.key.name,
+                job.uid = self.job.key.uid,
+                reason = ?why,
+                "Stopping job {} {}",
+                self.job.key.job_type,
+                self.job.key.name
+            );
+            stop.cancel();
+            // Whoever only asks for a stop waits until the run sees it (Fabric C.1, Abort); KILL does not wait.
+            if why != StopReason::Wish {
+                drop_at = drop_at.min(Instant::now() + STOP_GRACE);
+            }
+            reason = Some(why);
+        }
+    }
+
+    /// What people wish now; none where the job is not this life's any more.
+    async fn wish(&mut self) -> Option<JobDesired> {
+        let store = &self.life.context.store;
+        match store.job(&self.job.key, Freshness::Committed).await {
+            // A read may be behind the claim.
+            Ok(Some(row)) if row.fence == self.job.fence => {
+                if row.desired_seq > self.job.desired_seq {
+                    self.learn(row);
+                }
+                Some(self.job.desired)
+            }
+            Ok(Some(row)) if row.fence > self.job.fence => None,
+            Ok(_) => Some(self.job.desired),
+            Err(error) => {
+                debug!(error = %error, "Could not look for wishes: {error}");
+                Some(self.job.desired)
+            }
+        }
+    }
+
+    /// Takes over what others may write while a node holds the job.
+    fn learn(&mut self, row: Job) {
+        self.job.status = row.status;
+        self.job.desired = row.desired;
+        self.job.desired_seq = row.desired_seq;
+        self.job.affinity = row.affinity;
+        self.job.arguments = row.arguments;
+        self.job.execution_interval = row.execution_interval;
+        self.job.policy = row.policy;
+    }
+
+    fn judge(&self, end: RunEnd, reason: Option<StopReason>) -> TryEnd {
+        match (reason, end) {
+            (Some(StopReason::Leaving), RunEnd::Failed(_)) => TryEnd::HandedBack,
+            (Some(StopReason::GivenUp), RunEnd::Failed(_)) => TryEnd::GivenUp,
+            (Some(StopReason::Timeout), RunEnd::Failed(failure)) => {
+                TryEnd::Ended(RunEnd::Failed(RunFailure {
+                    output: failure.output,
+                    ..self.too_long()
+                }))
+            }
+            (Some(StopReason::Kill), RunEnd::Failed(failure)) => {
+                TryEnd::Ended(RunEnd::Failed(RunFailure {
+                    output: failure.output,
+                    ..killed()
+                }))
+            }
+            (_, end) => TryEnd::Ended(end),
+        }
+    }
+
+    fn dropped(&self, reason: Option<StopReason>) -> TryEnd {
+        match reason {
+            Some(StopReason::Leaving) => TryEnd::HandedBack,
+            Some(StopReason::GivenUp) => TryEnd::GivenUp,
+            Some(StopReason::Timeout) => TryEnd::Ended(RunEnd::Failed(self.too_long())),
+            Some(StopReason::Kill | StopReason::Wish) | None => {
+                TryEnd::Ended(RunEnd::Failed(killed()))
+            }
+        }
+    }
+
+    fn too_long(&self) -> RunFailure {
+        let limit = self.job.policy.timeout_ms.unwrap_or_default();
+        RunFailure::new("Timeout", format!("it took longer than TIMEOUT_MS={limit}"))
+    }
+
+    async fn write_end(&mut self, end: &TryEnd) -> StoreResult<Option<DueHint>> {
+        loop {
+            let context = &self.life.context;
+            let now = context.clock.now();
+            let operation = after(&self.job, &self.life.me, end, now, context.ids.token());
+            match self.life.settle(&operation).await? {
+                Settled::Applied => {
+                    self.tell(&operation.to, end);
+                    return Ok(operation.due);
+                }
+                Settled::StillUnknown => return Ok(None),
+                Settled::Lost(Some(row))
+                    if row.fence == self.job.fence && row.desired_seq > self.job.desired_seq =>
+                {
+                    // Somebody wished something meanwhile: the end is decided anew.
+                    self.learn(row);
+                }
+                Settled::Lost(_) => {
+                    warn!(
+                        job.uid = self.job.key.uid,
+                        "The end of job {} {} was refused: it is somebody else's by now",
+                        self.job.key.job_type,
+                        self.job.key.name
+                    );
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    fn tell(&self, to: &JobStatus, end: &TryEnd) {
+        let key = &self.job.key;
+        match end {
+            TryEnd::Ended(RunEnd::Failed(failure)) => warn!(
+                job.name = key.name,
+                job.uid = key.uid,
+                "'{}.{}.{}' failed and is now {to}: {}",
+                key.job_type,
+                key.name,
+                key.uid,
+                failure.message
+            ),
+            _ => info!(
+                job.name = key.name,
+                job.uid = key.uid,
+                "'{}.{}.{}' is now {to}",
+                key.job_type,
+                key.name,
+                key.uid
+            ),
+        }
+    }
+}
+
+type Task<'a> = Pin<Box<dyn Future<Output = RunEnd> + Send + 'a>>;
+
+fn limit_of(job: &Job) -> Duration {
+    match job.policy.timeout_ms {
+        Some(limit) => Duration::from_millis(u64::try_from(limit).unwrap_or(0)).min(NEVER),
+        None => NEVER,
+    }
+}
+
+fn killed() -> RunFailure {
+    RunFailure::new("Killed", "it was killed")
+}
+
+fn panicked() -> RunEnd {
+    RunEnd::Failed(RunFailure::new(
+        "Panic",
+        "the run broke off inside Weft; the log of the node says where",
+    ))
+}
