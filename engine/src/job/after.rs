@@ -182,6 +182,7 @@ fn next_run(job: &Job, now: Timestamp) -> Option<Timestamp> {
     let schedule = schedule_of(job)?;
     let end = ScheduledRun {
         planned: job.planned_run,
+        started: job.start_time.unwrap_or(now),
         ended: now,
         runs: job.runs + 1,
     };
@@ -191,7 +192,7 @@ fn next_run(job: &Job, now: Timestamp) -> Option<Timestamp> {
 /// The schedule that the row was started with. One that cannot be read (a newer version wrote it) has no next run.
 pub fn schedule_of(job: &Job) -> Option<Schedule> {
     let text = job.execution_interval.as_deref().unwrap_or_default();
-    Schedule::parse(text, job.policy.zone()).ok()
+    Schedule::parse(text, job.policy.zone().ok()?).ok()
 }
 
 /// Spreads the jitter of different jobs; the same on every node.

@@ -39,6 +39,8 @@ const HINT_READY_EVERY: Duration = Duration::from_secs(10 * 60);
 /// A hint without a row is looked at again for this long: the row may be on its way.
 const ORPHAN_PATIENCE: Duration = Duration::from_secs(60);
 const ORPHAN_PAUSE: Duration = Duration::from_secs(2);
+/// Clocks count in milliseconds; without a pause a moment that is almost there would be asked for again and again.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const HINTS_PER_POLL: usize = 1_000;
 const FIRST_DEFERRAL: Duration = Duration::from_secs(60);
 const LONGEST_DEFERRAL: Duration = Duration::from_secs(600);
@@ -101,10 +103,6 @@ impl Looking {
             };
             if let Err(error) = done {
                 debug!(error = %error, "Could not look for due jobs: {error}");
-                // What is due stays due: without a pause of its own this would go round at once.
-                if self.pause(poll_at) == Duration::ZERO {
-                    tokio::time::sleep(context.config.poll_interval / 4).await;
-                }
             }
             let pause = self.pause(poll_at);
             tokio::select! {
@@ -125,8 +123,10 @@ impl Looking {
 
     fn pause(&self, poll_at: Duration) -> Duration {
         let now = self.life.context.clock.monotonic();
-        let next = self.timers.next().map_or(poll_at, |next| next.min(poll_at));
-        next.saturating_sub(now)
+        // A node that leaves lets its timers pass; the hints stay for others.
+        let next = self.timers.next().filter(|_| self.life.takes_work());
+        let next = next.map_or(poll_at, |next| next.min(poll_at));
+        next.saturating_sub(now).max(SHORTEST_PAUSE)
     }
 
     /// Reads hints of a span that ends a little ahead of the next poll.
