@@ -16,6 +16,7 @@ pub mod model;
 pub mod node;
 pub mod project;
 pub mod reconcile;
+pub mod schedule;
 pub mod scheduler;
 pub mod source;
 pub mod statement;
