@@ -30,6 +30,8 @@ mod words;
 mod zone;
 
 pub use cron::Cron;
+pub use next::{Due, First, RunEnd, due, first, following};
+pub use policy::JobPolicy;
 pub use zone::zone;
 
 /// No interval is longer than a century; what asks for more is a mistake of units.
