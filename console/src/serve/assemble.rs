@@ -8,10 +8,10 @@ use weft_engine::command::CommandFactory;
 use weft_engine::config::Loaded;
 use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
-use weft_engine::job::JobKinds;
+use weft_engine::job::{JobKind, JobKinds};
 use weft_engine::node::{Context, Node, NodeHandle, Wake};
 use weft_engine::project::ProjectCatalogue;
-use weft_engine::statement::{LocalTokenPolicy, Services, Statements};
+use weft_engine::statement::{BatchSchedule, LocalTokenPolicy, Services, Statements};
 use weft_engine::store::SharedStore;
 
 use super::{PRINCIPAL, project};
@@ -51,6 +51,8 @@ pub async fn start(parts: Parts, url: &str) -> RunningNode {
         config.data.clone(),
         Environment::of_process(),
     ));
+    let batch_schedule = Arc::new(BatchSchedule::default());
+    let kinds = JobKinds::new([Arc::clone(&batch_schedule) as Arc<dyn JobKind>]);
     let wake = Wake::default();
     let context = Context::new(
         Arc::clone(&store),
@@ -58,7 +60,7 @@ pub async fn start(parts: Parts, url: &str) -> RunningNode {
         ids.clone(),
         config.clone(),
         Arc::clone(&catalogue) as Arc<dyn CommandFactory>,
-        JobKinds::default(),
+        kinds.clone(),
         wake.clone(),
     );
     context.set_http_address(url.to_owned());
@@ -73,9 +75,11 @@ pub async fn start(parts: Parts, url: &str) -> RunningNode {
         cluster_id,
         catalogue,
         wake,
+        kinds,
         nodes: Arc::new(handle.clone()),
         policy: Arc::new(LocalTokenPolicy::new(PRINCIPAL)),
     };
+    batch_schedule.serve(services.clone());
     RunningNode {
         handle,
         statements: Statements::new(services),

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{InspectResult, Inspector, waiting};
 use crate::clock::Timestamp;
+use crate::job::after::schedule_of;
 use crate::model::{Job, JobKey, JobStatus, job_type};
 use crate::node::Member;
 use crate::statement::Permit;
@@ -12,6 +13,8 @@ use crate::store::ListJobs;
 
 /// Rows that one question looks at: archived ones are passed over before the limit counts.
 const SCANNED: usize = 100_000;
+/// A job that is due and not claimed for so long waits for a slot.
+const SLOT_MS: i64 = 3_000;
 const DAY_MS: i64 = 24 * 3_600_000;
 
 /// Which jobs are wanted.
@@ -71,8 +74,10 @@ pub struct JobItem {
     pub candidates: usize,
     /// The message of its last failure.
     pub error: Option<String>,
-    /// Why it waits.
+    /// Why it does not run yet.
     pub note: Option<String>,
+    /// When it runs, in words; none for a job that runs once and at once.
+    pub schedule: Option<String>,
 }
 
 /// A page of jobs, by key.
@@ -173,6 +178,23 @@ impl Inspector {
 }
 
 fn item(job: Job, now: Timestamp, members: &[Member]) -> JobItem {
+    JobItem {
+        next_run: NextRun::of(&job, now),
+        candidates: waiting::candidates(&job.affinity, members),
+        error: job.error.as_deref().map(message_of),
+        note: job_note(&job, now, members),
+        schedule: in_words(&job),
+        job,
+    }
+}
+
+fn in_words(job: &Job) -> Option<String> {
+    job.execution_interval.as_ref()?;
+    Some(schedule_of(job)?.describe())
+}
+
+/// Why a job does not run yet, if something is in its way.
+pub fn job_note(job: &Job, now: Timestamp, members: &[Member]) -> Option<String> {
     let may_wait = match job.status {
         JobStatus::Scheduled | JobStatus::Waiting | JobStatus::Restart => true,
         JobStatus::InProcess
@@ -185,19 +207,41 @@ fn item(job: Job, now: Timestamp, members: &[Member]) -> JobItem {
         job_type::BATCH_PROCESS => "JOB_AFFINITY",
         _ => "AFFINITY",
     };
-    let unmatched = || waiting::unmatched(option, &job.affinity, members);
-    let stuck = may_wait.then(unmatched).flatten();
-    JobItem {
-        next_run: NextRun::of(&job, now),
-        candidates: waiting::candidates(&job.affinity, members),
-        error: job.error.as_deref().map(message_of),
-        note: stuck.or_else(|| job.notes.clone()),
-        job,
+    if !may_wait {
+        return job.notes.clone();
     }
+    let unmatched = || match job.policy.relocate {
+        true => None,
+        false => waiting::unmatched(option, &job.affinity, members),
+    };
+    let paused = || {
+        let is_paused = job.policy.paused && job.status == JobStatus::Scheduled;
+        is_paused.then(|| "its schedule is paused; UPDATEJOB … PAUSED=false goes on".to_owned())
+    };
+    let retry = || {
+        let at = job.next_run.filter(|at| *at > now && job.tries > 0)?;
+        let why = job.notes.as_deref().unwrap_or("the last try failed");
+        Some(format!(
+            "{why}; the next try is at {}",
+            at.to_seconds_text()
+        ))
+    };
+    let for_a_slot = || {
+        let ready_since = job.next_run.unwrap_or(job.creation_time);
+        let is_ready = job.status == JobStatus::Waiting && now.millis_since(ready_since) > SLOT_MS;
+        is_ready.then(|| {
+            "waits for a free slot of a node (K2JOBS_POOL_SIZE, or its affinity's)".to_owned()
+        })
+    };
+    paused()
+        .or_else(unmatched)
+        .or_else(retry)
+        .or_else(|| job.notes.clone())
+        .or_else(for_a_slot)
 }
 
 /// The sentence in `error_msg`, which is JSON (Fabric B.1); anything else is shown as it is.
-fn message_of(error: &str) -> String {
+pub fn message_of(error: &str) -> String {
     let parsed: Option<Value> = serde_json::from_str(error).ok();
     let message = parsed.as_ref().and_then(|parsed| {
         let keys = ["message", "trace_element", "exception_type"];

@@ -23,7 +23,7 @@ pub use batch_list::{BatchItem, BatchListPage, BatchListQuery, StatusFilter};
 pub use batch_summary::{BatchSummary, SummaryLevel, SummaryQuery, SummaryRow};
 pub use cluster_status::{NodeItem, NodeQuery};
 pub use figures::{clock_text, decimal_text, progress_percent, share_percent};
-pub use job_status::{JobItem, JobPage, JobQuery, JobSelection, NextRun};
+pub use job_status::{JobItem, JobPage, JobQuery, JobSelection, NextRun, job_note, message_of};
 pub use live_nodes::{LiveNodes, StoredNodes};
 pub use waiting::{Affinities, unmatched};
 

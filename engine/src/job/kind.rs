@@ -120,6 +120,11 @@ pub trait JobKind: Debug + Send + Sync {
     /// As the column `type` has it.
     fn job_type(&self) -> &'static str;
 
+    /// Its runs take a slot of the pool; not so for what only waits for others.
+    fn takes_slot(&self) -> bool {
+        true
+    }
+
     /// Whether a job of this kind can be run as it is defined: its name, its arguments.
     ///
     /// # Errors

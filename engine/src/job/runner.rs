@@ -98,6 +98,8 @@ impl JobRunner {
         let mut look_at = began;
         let mut give_up_at = began + self.give_up_after.unwrap_or(NEVER).min(NEVER);
         loop {
+            let context = Arc::clone(&self.life.context);
+            let wished = context.wake.wished();
             let why = tokio::select! {
                 biased;
                 () = self.life.trust.ended() => return None,
@@ -111,7 +113,7 @@ impl JobRunner {
                 }
                 () = sleep_until(leave_at) => StopReason::Leaving,
                 () = sleep_until(give_up_at) => StopReason::GivenUp,
-                () = sleep_until(look_at) => {
+                () = async { tokio::select! { () = sleep_until(look_at) => (), () = wished => () } } => {
                     look_at = Instant::now() + self.life.context.config.poll_interval;
                     match self.wish().await {
                         None => return None,

@@ -12,6 +12,7 @@ pub struct Wake {
     jobs: Arc<Notify>,
     due: Arc<Mutex<Vec<DueHint>>>,
     due_told: Arc<Notify>,
+    wishes: Arc<Notify>,
     chunks: Arc<Notify>,
     batches: Arc<Notify>,
 }
@@ -36,6 +37,16 @@ impl Wake {
     /// What [`Wake::due`] was told since the last call.
     pub fn take_due(&self) -> Vec<DueHint> {
         std::mem::take(&mut *self.lock())
+    }
+
+    /// Somebody wished something about a running job: runners of this process should look.
+    pub fn wishes(&self) {
+        self.wishes.notify_waiters();
+    }
+
+    /// Resolves after [`Wake::wishes`]. It counts from the call, so take it before you look.
+    pub fn wished(&self) -> impl Future<Output = ()> + '_ {
+        self.wishes.notified()
     }
 
     /// Resolves after [`Wake::due`].

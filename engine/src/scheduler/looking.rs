@@ -286,7 +286,7 @@ impl Looking {
         while looks.peek().is_some() {
             let mut group = Vec::new();
             for (key, look) in looks.by_ref().take(READS_AT_ONCE) {
-                if key.job_type != job_type::BATCH_PROCESS && self.free_slots() <= group.len() {
+                if takes_slot(&self.life, &key) && self.free_slots() <= group.len() {
                     self.await_room(key, look, None);
                 } else {
                     group.push((key, look));
@@ -390,6 +390,7 @@ impl Looking {
         let room = match (is_batch, self.running.batch_count()) {
             (true, count) if count < config.max_running_batches => Room::Free(None),
             (true, _) => Room::Full,
+            (false, _) if !takes_slot(life, &job.key) => Room::Free(None),
             (false, _) => room_here(life, &self.running, affinity),
         };
         let kind = match is_batch {
@@ -558,6 +559,7 @@ impl Looking {
         let held = Held {
             fence: job.fence + 1,
             hinted_at: life.context.clock.monotonic(),
+            takes_slot: kind.takes_slot(),
             slot,
         };
         let done = self.running.enter(&job.key, held);
@@ -629,6 +631,7 @@ impl Looking {
         let held = Held {
             fence: job.fence,
             hinted_at: life.context.clock.monotonic(),
+            takes_slot: false,
             slot: None,
         };
         let done = self.running.enter(&job.key, held);
@@ -688,6 +691,12 @@ async fn claim_and_tell(life: &Life, claim: &ClaimJob, mut job: Job) -> StoreRes
         life.me.node
     );
     Ok(Some(job))
+}
+
+/// Batches have a limit of their own, and what only waits needs none.
+fn takes_slot(life: &Life, key: &JobKey) -> bool {
+    let kind = life.context.kinds.get(&key.job_type);
+    kind.is_some_and(|kind| kind.takes_slot())
 }
 
 fn room_here(life: &Life, running: &Running, affinity: &[String]) -> Room {

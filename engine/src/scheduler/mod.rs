@@ -46,6 +46,8 @@ pub struct Running {
 struct Held {
     fence: Fence,
     hinted_at: Duration,
+    /// It counts against the pool.
+    takes_slot: bool,
     /// The logical id whose slot it takes, if one limits it.
     slot: Option<String>,
 }
@@ -111,14 +113,14 @@ impl Running {
     }
 
     fn job_count(&self) -> usize {
-        self.lock().keys().filter(|key| !is_batch(key)).count()
+        self.lock().values().filter(|held| held.takes_slot).count()
     }
 
     /// The slots that jobs take, batches aside.
     fn job_slots(&self) -> Vec<Option<String>> {
         let jobs = self.lock();
-        let jobs = jobs.iter().filter(|(key, _)| !is_batch(key));
-        jobs.map(|(_, held)| held.slot.clone()).collect()
+        let jobs = jobs.values().filter(|held| held.takes_slot);
+        jobs.map(|held| held.slot.clone()).collect()
     }
 
     fn hinted_before(&self, moment: Duration) -> Vec<JobKey> {

@@ -37,6 +37,18 @@ pub(super) async fn cancel(
     Ok(())
 }
 
+/// Asks for the end of a batch; answers what comes first.
+///
+/// # Errors
+/// There is no such batch, or it has ended.
+pub(super) async fn wish_of(
+    services: &Services,
+    id: BatchId,
+    principal: &str,
+) -> Result<&'static str, Refusal> {
+    wish(services, id, principal).await.map(|(_, note)| note)
+}
+
 /// The row as it is afterwards, and what to say.
 async fn wish(
     services: &Services,

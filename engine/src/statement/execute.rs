@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::output::Output;
 use super::permit::part;
 use super::request::Request;
-use super::{Permit, Refusal, Services, Session, cancel, instances, project, select, submit};
+use super::{Permit, Refusal, Services, Session, cancel, instances, jobs, project, select, submit};
 use super::{tables, values};
-use crate::inspect::Inspector;
+use crate::inspect::{InProcessQuery, Inspector};
 
 /// Carries out one request.
 ///
@@ -48,6 +48,18 @@ pub(super) async fn execute(
         Request::JobStatus(query) => {
             tables::job_status(&inspector, &part(&who, query), output).await
         }
+        Request::StartJob(request) => {
+            jobs::start(services, session, part(&who, *request), output).await
+        }
+        Request::ChangeJobs { target, change } => {
+            jobs::change(services, part(&who, (target, change)), output).await
+        }
+        Request::JobHistory(request) => jobs::history(services, part(&who, request), output).await,
+        Request::Tasks { all } => {
+            let entities = part(&who, InProcessQuery::default());
+            jobs::tasks(services, &inspector, &part(&who, all), &entities, output).await
+        }
+        Request::KillTask(request) => jobs::kill(services, part(&who, request), output).await,
         Request::ClusterStatus(query) => {
             tables::cluster_status(&inspector, &part(&who, query), output).await
         }

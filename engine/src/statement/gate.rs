@@ -44,6 +44,7 @@ pub(super) async fn pass(services: &Services, batch: &Batch, trust: &Trust) -> R
         if let Some(other) = named
             && let Some(other) = store.batch(other, Freshness::Committed).await?
             && !other.status.is_final()
+            && other.id != batch.id
         {
             return Err(already_running(&other));
         }

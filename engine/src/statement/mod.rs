@@ -2,11 +2,13 @@
 
 mod affinity;
 mod arguments;
+mod batch_schedule;
 mod cancel;
 mod execute;
 mod frame;
 mod gate;
 mod instances;
+mod jobs;
 mod lower;
 mod output;
 mod permit;
@@ -24,14 +26,19 @@ mod values;
 mod wait;
 
 pub use affinity::AffinityList;
+pub use batch_schedule::BatchSchedule;
 pub use frame::{End, EndStatus, Frame, Progress};
 pub use gate::command_key;
-pub use lower::lower;
+pub use jobs::SESSION_SCOPE;
+pub use lower::{PolicyChange, lower};
 pub use permit::{
     Access, LocalTokenPolicy, Operation, Permission, Permit, Policy, Principal, authorize,
 };
 pub use refusal::Refusal;
-pub use request::{CancelTarget, GetRequest, InstanceName, Request, SetRequest, SubmitRequest};
+pub use request::{
+    CancelTarget, GetRequest, InstanceName, JobChange, JobHistoryRequest, JobTarget, KillRequest,
+    Request, SetRequest, StartJobRequest, SubmitRequest, UpdateJob,
+};
 pub use secret::{MASK, is_secret};
 pub use services::Services;
 pub use session::Session;

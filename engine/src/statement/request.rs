@@ -1,14 +1,18 @@
 //! Everything that can be asked of a node. Console, API, UI and compatibility layers all end here.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde_json::{Map, Value};
 use weft_lang::ListTarget;
 
+use super::lower::PolicyChange;
 use super::permit::{Access, Operation, Permission};
 use crate::inspect::{
     BatchInfoQuery, BatchListQuery, EntityQuery, InProcessQuery, JobQuery, NodeQuery, SummaryQuery,
 };
 use crate::model::{BatchId, BatchSpec};
+use crate::schedule::JobPolicy;
 
 /// One request.
 #[derive(Debug)]
@@ -29,6 +33,24 @@ pub enum Request {
     BatchCancel(CancelTarget),
     /// JOBSTATUS.
     JobStatus(JobQuery),
+    /// STARTJOB.
+    StartJob(Box<StartJobRequest>),
+    /// STOPJOB, RESTARTJOB, RESUMEJOB and UPDATEJOB.
+    ChangeJobs {
+        /// Which jobs.
+        target: JobTarget,
+        /// What becomes of them.
+        change: JobChange,
+    },
+    /// JOBHISTORY.
+    JobHistory(JobHistoryRequest),
+    /// PS: of this node, or of all.
+    Tasks {
+        /// Of all nodes.
+        all: bool,
+    },
+    /// KILL of a task.
+    KillTask(KillRequest),
     /// CLUSTERSTATUS.
     ClusterStatus(NodeQuery),
     /// CLUSTERID.
@@ -69,6 +91,82 @@ pub struct SubmitRequest {
     pub is_sync_instance: bool,
     /// What a person should know of how the command was read.
     pub notices: Vec<String>,
+}
+
+/// Which jobs a command is about: all of a type and name, or one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobTarget {
+    /// The type, as the column has it.
+    pub job_type: String,
+    /// The name.
+    pub name: String,
+    /// The one of that type and name.
+    pub uid: Option<String>,
+}
+
+/// A job that shall be started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartJobRequest {
+    /// Which; without a uid it is a new one.
+    pub target: JobTarget,
+    /// Which nodes may run it.
+    pub affinity: Vec<String>,
+    /// ARGS.
+    pub arguments: Map<String, Value>,
+    /// ARGS were given.
+    pub has_arguments: bool,
+    /// EXEC_INTERVAL, where it says more than once and now.
+    pub execution_interval: Option<String>,
+    /// Retries, misfires, bounds.
+    pub policy: JobPolicy,
+}
+
+/// What becomes of jobs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobChange {
+    /// They end.
+    Stop,
+    /// They begin anew.
+    Restart,
+    /// They are taken up again after their end.
+    Resume,
+    /// They are defined anew.
+    Update(Box<UpdateJob>),
+}
+
+/// What UPDATEJOB changes; what is none stays.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpdateJob {
+    /// Which nodes may run it.
+    pub affinity: Option<Vec<String>>,
+    /// ARGS.
+    pub arguments: Option<Map<String, Value>>,
+    /// EXEC_INTERVAL as typed; empty makes it a job that runs once.
+    pub execution_interval: Option<String>,
+    /// RESET_END_TIME.
+    pub reset_end_time: Option<bool>,
+    /// The other options.
+    pub policy: PolicyChange,
+    /// SET values of the session.
+    pub session: BTreeMap<String, String>,
+}
+
+/// Whose runs shall be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobHistoryRequest {
+    /// Of which jobs.
+    pub target: JobTarget,
+    /// How many runs at most, of each job.
+    pub limit: usize,
+}
+
+/// Which task shall end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KillRequest {
+    /// The node it runs on.
+    pub node: String,
+    /// The task, as PS shows it.
+    pub task: String,
 }
 
 /// Which batch shall be cancelled.
@@ -120,6 +218,10 @@ impl Operation for Request {
             Self::BatchDetails(query) => query.access(),
             Self::BatchInProcess(query) => query.access(),
             Self::JobStatus(query) => query.access(),
+            Self::StartJob(_) | Self::ChangeJobs { .. } | Self::KillTask(_) => {
+                Access::to(Permission::Batch)
+            }
+            Self::JobHistory(_) | Self::Tasks { .. } => Access::to(Permission::BatchRead),
             Self::ClusterStatus(query) => query.access(),
             Self::ClusterId | Self::List(_) => Access::to(Permission::BatchRead),
             Self::Deploy(_) => Access::to(Permission::Deploy),

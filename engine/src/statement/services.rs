@@ -6,6 +6,7 @@ use super::permit::Policy;
 use crate::clock::SharedClock;
 use crate::ids::Ids;
 use crate::inspect::LiveNodes;
+use crate::job::JobKinds;
 use crate::node::{NodeConfig, Wake};
 use crate::project::ProjectCatalogue;
 use crate::store::SharedStore;
@@ -27,6 +28,8 @@ pub struct Services {
     pub catalogue: Arc<ProjectCatalogue>,
     /// Wake-ups between the parts of this process.
     pub wake: Wake,
+    /// The kinds of job that this node can run.
+    pub kinds: JobKinds,
     /// Which nodes live.
     pub nodes: Arc<dyn LiveNodes>,
     /// What principals may do.

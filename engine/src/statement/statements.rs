@@ -93,7 +93,14 @@ impl Statements {
     ) -> Result<(), Refusal> {
         let services = &self.services;
         let statement = Statement::parse(text)?;
-        let request = lower(&statement, session, &services.catalogue, &services.config).await?;
+        let request = lower(
+            &statement,
+            session,
+            &services.catalogue,
+            &services.config,
+            &services.kinds,
+        )
+        .await?;
         let permit = self.authorize(principal, request)?;
         execute(services, session, permit, output, stop).await
     }

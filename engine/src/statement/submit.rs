@@ -33,7 +33,8 @@ pub(super) async fn submit(
     for notice in &permit.request().notices {
         output.notice(notice).await;
     }
-    let batch = create(services, &permit).await?;
+    let id = BatchId(services.ids.uuid());
+    let batch = create(services, &permit, id).await?;
     if batch.spec.asynchronous {
         session.last_batch = Some(batch.id);
         let note = note(services, &batch)
@@ -55,8 +56,15 @@ pub(super) async fn submit(
 }
 
 /// Writes the rows of a new batch.
-async fn create(services: &Services, permit: &Permit<SubmitRequest>) -> Result<Batch, Refusal> {
-    let batch = batch_of(services, permit);
+///
+/// # Errors
+/// It was refused, or nobody knows what became of it.
+pub(super) async fn create(
+    services: &Services,
+    permit: &Permit<SubmitRequest>,
+    id: BatchId,
+) -> Result<Batch, Refusal> {
+    let batch = batch_of(services, permit, id);
     let trust = Trust::for_duration(services.clock.clone(), PATIENCE);
     if !batch.spec.allow_multiple {
         gate::pass(services, &batch, &trust).await?;
@@ -92,10 +100,9 @@ fn outcome_unknown(id: BatchId) -> Refusal {
     ))
 }
 
-fn batch_of(services: &Services, permit: &Permit<SubmitRequest>) -> Batch {
+fn batch_of(services: &Services, permit: &Permit<SubmitRequest>, id: BatchId) -> Batch {
     let request = permit.request();
     let owner = &permit.principal().name;
-    let id = BatchId(services.ids.uuid());
     let execution_id = services.ids.uuid().to_string();
     Batch {
         arguments: arguments(id, &request.spec, &request.command, &execution_id, owner),

@@ -36,7 +36,7 @@ const IN_PROCESS: [&str; 7] = [
     "exeid",
     "command",
 ];
-const JOB_STATUS: [&str; 14] = [
+const JOB_STATUS: [&str; 16] = [
     "Type",
     "Name",
     "UID",
@@ -51,6 +51,8 @@ const JOB_STATUS: [&str; 14] = [
     "Notes",
     "Owner",
     "Tries",
+    "Why Waiting",
+    "Schedule",
 ];
 const CLUSTER_STATUS: [&str; 8] = [
     "Status",
@@ -372,6 +374,8 @@ fn job_row(item: JobItem) -> Vec<Value> {
         let time = time.unwrap_or_default().to_utc();
         json!(time.format("%Y %m %d %H:%M:%S").to_string())
     };
+    let is_waiting = !job.status.is_ended() && job.holder().is_none();
+    let why = item.note.clone().filter(|_| is_waiting);
     let notes = item.error.or(item.note).unwrap_or_default();
     let owner = job.worker.map_or_else(String::new, |worker| worker.0);
     vec![
@@ -389,6 +393,8 @@ fn job_row(item: JobItem) -> Vec<Value> {
         json!(notes),
         json!(owner),
         json!(job.tries),
+        json!(why.unwrap_or_default()),
+        json!(item.schedule.unwrap_or_default()),
     ]
 }
 

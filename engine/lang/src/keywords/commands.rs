@@ -38,7 +38,6 @@ const MONITOR: CommandSpec = CommandSpec {
 
 const JOB: CommandSpec = CommandSpec {
     chapter: Chapter::Jobs,
-    available: false,
     places: &[Place::JobType],
     options: options::JOB,
     ..BLANK
@@ -126,7 +125,7 @@ pub static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "KILL",
         kind: CommandKind::Kill,
-        summary: "cancels a batch; with a node and a task (not available in this version), ends that task",
+        summary: "cancels a batch; with a node and a task, as PS shows them, ends that task",
         syntax: &["KILL '<batch id>'", "KILL '<node id>' '<task id>'"],
         example: "KILL '35408af6-b26a-4243-bc95-f114335bfa5e';",
         ..OF_A_BATCH
@@ -265,7 +264,6 @@ pub static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "JOBSTATUS",
         kind: CommandKind::JobStatus,
-        available: true,
         summary: "lists jobs; without words behind it, those that are not archived",
         syntax: &[
             "JOBSTATUS",
@@ -346,6 +344,7 @@ pub static COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "STOPPARSER",
+        available: false,
         summary: "stops a parser of a logical unit",
         syntax: &["STOPPARSER <LU> <parser>"],
         example: "STOPPARSER Customer deltaIid;",

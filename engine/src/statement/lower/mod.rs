@@ -3,6 +3,7 @@
 
 mod batch;
 mod bind;
+mod job;
 mod monitor;
 mod values;
 
@@ -10,11 +11,13 @@ use weft_lang::{
     CancelSpelling, Command, DeployTarget, Get, Instance, ListTarget, Spanned, Statement, Text,
 };
 
+pub use self::job::PolicyChange;
 pub(super) use self::monitor::about_type;
 use self::values::{batch_id, literal};
 use super::request::{CancelTarget, GetRequest, InstanceName, Request};
 use super::{Refusal, Session};
 use crate::inspect::{BatchInfoQuery, InProcessQuery, NodeQuery, SummaryQuery};
+use crate::job::JobKinds;
 use crate::node::NodeConfig;
 use crate::project::{CatalogueError, Project, ProjectCatalogue, UnknownProjectName};
 
@@ -24,6 +27,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) session: &'a Session,
     pub(super) catalogue: &'a ProjectCatalogue,
     pub(super) config: &'a NodeConfig,
+    pub(super) kinds: &'a JobKinds,
 }
 
 /// Turns a statement into the request that it means.
@@ -35,6 +39,7 @@ pub async fn lower(
     session: &Session,
     catalogue: &ProjectCatalogue,
     config: &NodeConfig,
+    kinds: &JobKinds,
 ) -> Result<Request, Refusal> {
     if !statement.is_available() {
         return Err(not_available(statement.keyword()));
@@ -43,6 +48,7 @@ pub async fn lower(
         session,
         catalogue,
         config,
+        kinds,
     };
     match &statement.command {
         Command::Batch(command) => batch::lower(command, statement, surroundings).await,
@@ -69,6 +75,16 @@ pub async fn lower(
             batch_id: id,
         } => cancel(*spelling, id.as_ref(), session).map(Request::BatchCancel),
         Command::JobStatus(filter) => monitor::job_status(filter).map(Request::JobStatus),
+        Command::Job(command) => job::lower(command, surroundings),
+        Command::JobHistory {
+            job_type,
+            name,
+            uid,
+            limit,
+        } => job::history(job_type, name, uid.as_ref(), limit.as_ref()),
+        Command::Ps { task: Some(_), .. } => Err(not_available("PS of one task")),
+        Command::Ps { all, task: None } => Ok(Request::Tasks { all: *all }),
+        Command::KillTask { node, task } => job::kill(node, task),
         Command::Deploy { target, .. } => match target {
             DeployTarget::Folder(folder) => Ok(Request::Deploy(folder.value.clone().into())),
             DeployTarget::Project | DeployTarget::LogicalUnit(_) => Err(Refusal::usage(
@@ -101,10 +117,6 @@ pub async fn lower(
         Command::BatchPause { .. }
         | Command::BatchRetry { .. }
         | Command::BatchEdit { .. }
-        | Command::Job(_)
-        | Command::JobHistory { .. }
-        | Command::Ps { .. }
-        | Command::KillTask { .. }
         | Command::CdcRepublish(_)
         | Command::Broadway(_)
         | Command::Other { .. } => Err(not_available(statement.keyword())),

@@ -152,6 +152,7 @@ impl Fixture {
             cluster_id: Some("c1".to_owned()),
             catalogue: Arc::new(catalogue),
             wake: Wake::default(),
+            kinds: crate::job::JobKinds::default(),
             nodes: Arc::new(StoredNodes(store.clone())),
             policy: Arc::new(LocalTokenPolicy::new("admin")),
         };

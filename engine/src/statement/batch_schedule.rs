@@ -1,0 +1,181 @@
+//! BATCH_SCHEDULE: a job that holds a BATCH statement; each of its runs submits a fresh batch (design section 8).
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokio::time::sleep;
+use weft_lang::{Command, Statement};
+
+use super::permit::{Principal, part};
+use super::request::{Request, SubmitRequest};
+use super::{Permit, Refusal, SESSION_SCOPE, Services, Session, Statements, lower, submit};
+use crate::job::{Check, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput};
+use crate::model::{Batch, BatchId, BatchStatus, Job, job_type};
+use crate::store::Freshness;
+
+/// The argument that holds the statement.
+const COMMAND: &str = "command";
+
+/// The kind BATCH_SCHEDULE. With ASYNC='true' in its statement a run ends when the batch is submitted, otherwise when the
+/// batch has ended, and fails when the batch failed.
+#[derive(Debug, Default)]
+pub struct BatchSchedule {
+    statements: OnceLock<Statements>,
+}
+
+impl BatchSchedule {
+    /// Runs statements with these from now on. The kinds of job are left out: a batch needs none.
+    pub fn serve(&self, services: Services) {
+        let services = Services {
+            kinds: JobKinds::default(),
+            ..services
+        };
+        // Served twice it goes on with the first.
+        let _ = self.statements.set(Statements::new(services));
+    }
+
+    async fn lowered(&self, job: &Job) -> Result<(Statements, Permit<SubmitRequest>), Refusal> {
+        let statements = self
+            .statements
+            .get()
+            .ok_or_else(|| Refusal::failed("the node does not run statements yet"))?;
+        let arguments: Map<String, Value> = serde_json::from_str(&job.arguments)
+            .map_err(|error| Refusal::failed(format!("its arguments cannot be read: {error}")))?;
+        let Some(text) = arguments.get(COMMAND).and_then(Value::as_str) else {
+            return Err(
+                Refusal::usage("BATCH_SCHEDULE needs ARGS with the statement to submit").hint(
+                    r#"ARGS='{"command":"BATCH <LU> FABRIC_COMMAND=\"sync_instance <LU>.?\""}'"#,
+                ),
+            );
+        };
+        let statement = Statement::parse(text)?;
+        if !matches!(statement.command, Command::Batch(_)) {
+            let message = format!(
+                "a BATCH_SCHEDULE submits BATCH, not {}",
+                statement.keyword()
+            );
+            return Err(Refusal::usage(message));
+        }
+        let session = Session {
+            scope: scope_of(&arguments),
+            ..Session::default()
+        };
+        let services = statements.services();
+        let request = lower(
+            &statement,
+            &session,
+            &services.catalogue,
+            &services.config,
+            &services.kinds,
+        )
+        .await?;
+        let principal = Principal {
+            name: job.created_by.clone(),
+        };
+        let (who, request) = statements.authorize(&principal, request)?.open();
+        let Request::SubmitBatch(request) = request else {
+            return Err(Refusal::usage("a BATCH_SCHEDULE submits BATCH"));
+        };
+        Ok((statements.clone(), part(&who, *request)))
+    }
+
+    async fn submit_and_wait(&self, run: &Run) -> Result<RunEnd, Refusal> {
+        let (statements, permit) = self.lowered(&run.job).await?;
+        let services = statements.services();
+        // A try that comes after a crash finds the batch of the one before.
+        let id = BatchId(run.idempotency_key());
+        let batch = match services.store.batch(id, Freshness::Serial).await? {
+            Some(batch) => batch,
+            None => submit::create(services, &permit, id).await?,
+        };
+        if batch.spec.asynchronous {
+            return Ok(succeeded(id));
+        }
+        loop {
+            let woken = services.wake.batches_woken();
+            let row = services.store.batch(id, Freshness::Committed).await?;
+            if let Some(end) = row.as_ref().and_then(end_of) {
+                return Ok(end);
+            }
+            tokio::select! {
+                biased;
+                () = run.stop.cancelled() => {
+                    let message = format!("it waits no longer; batch {id} goes on, BATCH_CANCEL '{id}' ends it");
+                    return Ok(RunEnd::Failed(RunFailure::new("Stopped", message)));
+                }
+                () = woken => (),
+                () = sleep(services.config.poll_interval) => (),
+            }
+        }
+    }
+}
+
+fn succeeded(id: BatchId) -> RunEnd {
+    RunEnd::Succeeded(RunOutput {
+        // Fabric B.1: the output of a batch job is the bid.
+        text: Some(id.to_string()),
+        exit_code: None,
+    })
+}
+
+/// How the end of the batch reads as the end of the run; none while it goes on.
+fn end_of(batch: &Batch) -> Option<RunEnd> {
+    let failed = |why: String| {
+        let mut failure = RunFailure::new("BatchFailed", why);
+        failure.output.text = Some(batch.id.to_string());
+        Some(RunEnd::Failed(failure.never_again()))
+    };
+    match batch.status {
+        BatchStatus::Done => Some(succeeded(batch.id)),
+        BatchStatus::Failed => {
+            let why = batch.error.as_deref().unwrap_or("for an unknown reason");
+            failed(format!("batch {} failed: {why}", batch.id))
+        }
+        BatchStatus::Cancelled => failed(format!("batch {} was cancelled", batch.id)),
+        BatchStatus::WaitingForJob
+        | BatchStatus::New
+        | BatchStatus::GenerateIid
+        | BatchStatus::InProgress
+        | BatchStatus::ResumeFailures
+        | BatchStatus::Paused => None,
+    }
+}
+
+/// What the session had set when the job was started.
+fn scope_of(arguments: &Map<String, Value>) -> BTreeMap<String, String> {
+    #[derive(Default, Deserialize)]
+    struct Stored {
+        scope: BTreeMap<String, String>,
+    }
+    let text = arguments.get(SESSION_SCOPE).and_then(Value::as_str);
+    let stored: Option<Stored> = text.and_then(|text| serde_json::from_str(text).ok());
+    stored.unwrap_or_default().scope
+}
+
+#[async_trait]
+impl JobKind for BatchSchedule {
+    fn job_type(&self) -> &'static str {
+        job_type::BATCH_SCHEDULE
+    }
+
+    fn takes_slot(&self) -> bool {
+        false
+    }
+
+    async fn check(&self, job: &Job) -> Result<(), Check> {
+        self.lowered(job).await.map(drop).map_err(|refusal| Check {
+            message: refusal.to_string(),
+            hint: None,
+        })
+    }
+
+    async fn run(&self, run: Run) -> RunEnd {
+        match self.submit_and_wait(&run).await {
+            Ok(end) => end,
+            Err(refusal) => RunEnd::Failed(RunFailure::new("Refused", refusal.to_string())),
+        }
+    }
+}

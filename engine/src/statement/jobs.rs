@@ -1,0 +1,583 @@
+//! STARTJOB and its family: rows are written where nobody holds them, and wishes where somebody does.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tracing::info;
+
+use super::output::Output;
+use super::request::{
+    JobChange, JobHistoryRequest, JobTarget, KillRequest, StartJobRequest, UpdateJob,
+};
+use super::secret::without_secrets;
+use super::{EndStatus, Permit, Refusal, Services, Session, cancel};
+use crate::clock::Timestamp;
+use crate::inspect::{Inspector, job_note};
+use crate::job::change::{self, Step, Update};
+use crate::model::{DueHint, Job, JobKey, JobRun, JobStatus, job_type};
+use crate::node::affinity::Identity;
+use crate::node::{Member, Trust};
+use crate::store::{
+    Freshness, JobDefinition, JobSeen, ListJobs, RequestJob, Settled, WriteJob, settle,
+};
+
+const CHANGED: [&str; 5] = ["Type", "Name", "UID", "Status", "Notes"];
+const HISTORY: [&str; 11] = [
+    "UID",
+    "Started",
+    "Ended",
+    "Planned",
+    "Status",
+    "Try",
+    "Node",
+    "Exit Code",
+    "Duration (ms)",
+    "Error",
+    "Output",
+];
+const TASKS: [&str; 6] = ["Node", "Task", "Kind", "Command", "Since", "For (ms)"];
+/// Where the session's values stand in `arguments` (Fabric B.2).
+pub const SESSION_SCOPE: &str = "session_scope";
+/// How often a row may move while we write.
+const ATTEMPTS: usize = 10;
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Jobs that one command changes at most.
+const TARGETS: usize = 10_000;
+const MOVES_TOO_FAST: &str = "the job moves too fast to be changed; ask again";
+
+/// STARTJOB.
+///
+/// # Errors
+/// It was refused, and no row was left.
+pub(super) async fn start(
+    services: &Services,
+    session: &Session,
+    permit: Permit<StartJobRequest>,
+    output: &Output,
+) -> Result<(), Refusal> {
+    let request = permit.request();
+    let members = services.nodes.members().await?;
+    one_sort_of_names(&request.affinity, &members)?;
+    let key = JobKey {
+        job_type: request.target.job_type.clone(),
+        name: request.target.name.clone(),
+        uid: match &request.target.uid {
+            Some(uid) => uid.clone(),
+            None => services.ids.uuid().to_string(),
+        },
+    };
+    let now = services.clock.now();
+    let defined = Job {
+        affinity: request.affinity.clone(),
+        arguments: stored(request.arguments.clone(), &session.scope),
+        execution_interval: request.execution_interval.clone(),
+        policy: request.policy.clone(),
+        created_by: permit.principal().name.clone(),
+        ..Job::waiting(key, now)
+    };
+    let wanted = change::begun(defined, now).map_err(Refusal::failed)?;
+    check(services, &wanted).await?;
+    let is_by_hand = request.execution_interval.is_none() && !request.has_arguments;
+    let job = write_new(services, wanted, is_by_hand).await?;
+    let note = job_note(&job, now, &members);
+    output.columns(&CHANGED).await;
+    output.row(row(&job, note)).await;
+    Ok(())
+}
+
+async fn write_new(services: &Services, wanted: Job, is_by_hand: bool) -> Result<Job, Refusal> {
+    let store = services.store.as_ref();
+    let trust = Trust::for_duration(services.clock.clone(), PATIENCE);
+    for _ in 0..ATTEMPTS {
+        let found = store.job(&wanted.key, Freshness::Serial).await?;
+        let (job, seen) = match &found {
+            None => (wanted.clone(), None),
+            Some(found) => match change::started_again(found, &wanted, is_by_hand) {
+                Step::Write(job) => (*job, Some(JobSeen::of(found))),
+                Step::Refuse(why) | Step::Leave(why) => return Err(Refusal::failed(why)),
+                Step::Wish { .. } => return Err(Refusal::failed(MOVES_TOO_FAST)),
+            },
+        };
+        if let Written::Yes = write(services, &trust, &job, seen).await? {
+            info!(
+                job.name = job.key.name,
+                job.uid = job.key.uid,
+                "Started '{}.{}.{}', which is {}",
+                job.key.job_type,
+                job.key.name,
+                job.key.uid,
+                job.status
+            );
+            return Ok(job);
+        }
+    }
+    Err(Refusal::failed(MOVES_TOO_FAST))
+}
+
+enum Written {
+    Yes,
+    SomebodyWasFaster,
+}
+
+async fn write(
+    services: &Services,
+    trust: &Trust,
+    job: &Job,
+    seen: Option<JobSeen>,
+) -> Result<Written, Refusal> {
+    let due = (!job.archived).then(|| DueHint {
+        due_at: job.next_run.unwrap_or_else(|| services.clock.now()),
+        key: job.key.clone(),
+    });
+    let operation = WriteJob {
+        job: job.clone(),
+        seen,
+        due: due.clone(),
+        token: services.ids.token(),
+    };
+    match settle(services.store.as_ref(), &services.ids, trust, &operation).await? {
+        Settled::Applied => {
+            due.into_iter().for_each(|due| services.wake.due(due));
+            Ok(Written::Yes)
+        }
+        Settled::Lost(_) => Ok(Written::SomebodyWasFaster),
+        Settled::StillUnknown => {
+            due.into_iter().for_each(|due| services.wake.due(due));
+            Err(outcome_unknown(&job.key))
+        }
+    }
+}
+
+fn outcome_unknown(key: &JobKey) -> Refusal {
+    let message = "the store does not answer: nobody knows whether the job was changed";
+    Refusal::new(EndStatus::Unreachable, message).hint(format!(
+        "look with JOBSTATUS {} '{}' WITH UID='{}' before you repeat it",
+        key.job_type, key.name, key.uid
+    ))
+}
+
+/// The kind looks at the definition before there is a row.
+async fn check(services: &Services, job: &Job) -> Result<(), Refusal> {
+    let Some(kind) = services.kinds.get(&job.key.job_type) else {
+        return Err(Refusal::failed(format!(
+            "this node cannot run jobs of type {}",
+            job.key.job_type
+        )));
+    };
+    kind.check(job).await.map_err(|check| {
+        let refusal = Refusal::failed(check.message);
+        match check.hint {
+            Some(hint) => refusal.hint(hint),
+            None => refusal,
+        }
+    })
+}
+
+/// ARGS and what the session had set, as the row keeps them.
+fn stored(mut arguments: Map<String, Value>, scope: &BTreeMap<String, String>) -> String {
+    if !scope.is_empty() {
+        let scope = json!({ "scope": without_secrets(scope) });
+        arguments.insert(SESSION_SCOPE.to_owned(), Value::from(scope.to_string()));
+    }
+    Value::Object(arguments).to_string()
+}
+
+/// Logical ids and names of machines are not mixed in one job (Fabric R24).
+fn one_sort_of_names(affinity: &[String], members: &[Member]) -> Result<(), Refusal> {
+    let is_physical = |name: &String| {
+        name.parse::<std::net::IpAddr>().is_ok()
+            || members.iter().any(|member| {
+                Identity::from(&member.row).is_named_physically(std::slice::from_ref(name))
+            })
+    };
+    let is_logical = |name: &String| {
+        members
+            .iter()
+            .any(|member| Identity::from(&member.row).sizes_of(name).is_some())
+    };
+    let logical = affinity.iter().find(|name| is_logical(name));
+    let physical = affinity
+        .iter()
+        .find(|name| is_physical(name) && !is_logical(name));
+    match (logical, physical) {
+        (Some(logical), Some(physical)) => Err(Refusal::usage(format!(
+            "AFFINITY mixes the logical id `{logical}` with `{physical}`, which names machines"
+        ))
+        .hint("name either logical ids, or nodes and data centres")),
+        _ => Ok(()),
+    }
+}
+
+/// STOPJOB, RESTARTJOB, RESUMEJOB and UPDATEJOB: one row for each job.
+///
+/// # Errors
+/// There is no such job, or none of them could be changed.
+pub(super) async fn change(
+    services: &Services,
+    permit: Permit<(JobTarget, JobChange)>,
+    output: &Output,
+) -> Result<(), Refusal> {
+    let (target, change) = permit.request();
+    let jobs = matching(services, target).await?;
+    let is_wanted = |job: &&Job| match (change, &target.uid) {
+        (_, Some(_)) => true,
+        (JobChange::Resume, None) => job.archived,
+        (JobChange::Stop | JobChange::Restart | JobChange::Update(_), None) => !job.archived,
+    };
+    let wanted: Vec<&Job> = jobs.iter().filter(is_wanted).collect();
+    if wanted.is_empty() {
+        let state = match change {
+            JobChange::Resume => "archived",
+            JobChange::Stop | JobChange::Restart | JobChange::Update(_) => "active",
+        };
+        return Err(Refusal::failed(format!(
+            "none of the {} jobs {} '{}' is {state}",
+            jobs.len(),
+            target.job_type,
+            target.name
+        )));
+    }
+    let is_one = wanted.len() == 1;
+    let mut rows = Vec::new();
+    let mut refusals = Vec::new();
+    let principal = &permit.principal().name;
+    for job in wanted {
+        match change_one(services, job, change, principal).await {
+            Ok((job, note)) => rows.push(row(&job, note)),
+            Err(refusal) if is_one => return Err(refusal),
+            Err(refusal) => {
+                rows.push(row(job, Some(refusal.to_string())));
+                refusals.push(refusal);
+            }
+        }
+    }
+    output.columns(&CHANGED).await;
+    let count = rows.len();
+    for row in rows {
+        output.row(row).await;
+    }
+    match refusals.is_empty() {
+        true => Ok(()),
+        false => Err(Refusal::failed(format!(
+            "{} of {count} jobs were not changed; the column Notes says why",
+            refusals.len()
+        ))),
+    }
+}
+
+async fn change_one(
+    services: &Services,
+    job: &Job,
+    change: &JobChange,
+    principal: &str,
+) -> Result<(Job, Option<String>), Refusal> {
+    if job.key.job_type == job_type::BATCH_PROCESS {
+        return change_batch(services, job, change, principal).await;
+    }
+    let key = &job.key;
+    let (job, note) = apply(services, key, |job, now| match change {
+        JobChange::Stop => Ok(change::stopped(job, now)),
+        JobChange::Restart => Ok(change::restarted(job)),
+        JobChange::Resume => Ok(change::resumed(job, now)),
+        JobChange::Update(update) => Ok(change::updated(job, definition(job, update)?, now)),
+    })
+    .await?;
+    info!(
+        job.name = key.name,
+        job.uid = key.uid,
+        principal,
+        "{principal} changed '{}.{}.{}', which is {} now",
+        key.job_type,
+        key.name,
+        key.uid,
+        job.status
+    );
+    Ok((job, note))
+}
+
+/// STOPJOB of the job of a batch is BATCH_CANCEL (Fabric A.9, row 3); the batch itself says what else may become of it.
+async fn change_batch(
+    services: &Services,
+    job: &Job,
+    change: &JobChange,
+    principal: &str,
+) -> Result<(Job, Option<String>), Refusal> {
+    let hint = match change {
+        JobChange::Stop => {
+            let id = job.key.uid.parse().map_err(|_| {
+                Refusal::failed(format!("the uid `{}` is no batch id", job.key.uid))
+            })?;
+            let note = cancel::wish_of(services, id, principal).await?;
+            return Ok((job.clone(), Some(note.to_owned())));
+        }
+        JobChange::Restart | JobChange::Update(_) => "STOPJOB or BATCH_CANCEL ends it",
+        JobChange::Resume => "submit the batch again",
+    };
+    Err(Refusal::failed("the job of a batch is changed through its batch").hint(hint))
+}
+
+/// Reads, decides and writes until the row stood still meanwhile.
+async fn apply(
+    services: &Services,
+    key: &JobKey,
+    decide: impl Fn(&Job, Timestamp) -> Result<Step, Refusal>,
+) -> Result<(Job, Option<String>), Refusal> {
+    let trust = Trust::for_duration(services.clock.clone(), PATIENCE);
+    for _ in 0..ATTEMPTS {
+        let found = services.store.job(key, Freshness::Serial).await?;
+        let Some(found) = found else {
+            return Err(Refusal::not_found("the job is gone"));
+        };
+        let seen = JobSeen::of(&found);
+        match decide(&found, services.clock.now())? {
+            Step::Leave(why) => return Ok((found, Some(why))),
+            Step::Refuse(why) => return Err(Refusal::failed(why)),
+            Step::Write(job) => {
+                if job.policy != found.policy || job.arguments != found.arguments {
+                    check(services, &job).await?;
+                }
+                if let Written::Yes = write(services, &trust, &job, Some(seen)).await? {
+                    let note = job.notes.clone();
+                    return Ok((*job, note));
+                }
+            }
+            Step::Wish {
+                desired,
+                status,
+                definition,
+            } => {
+                let wished = Job {
+                    status,
+                    ..found.clone()
+                };
+                let request = RequestJob {
+                    key: key.clone(),
+                    seen,
+                    desired,
+                    status,
+                    definition: definition.map(|definition| *definition),
+                    token: services.ids.token(),
+                };
+                let store = services.store.as_ref();
+                match settle(store, &services.ids, &trust, &request).await? {
+                    Settled::Applied => {
+                        services.wake.wishes();
+                        return Ok((
+                            wished,
+                            Some("the node that runs it carries it out".to_owned()),
+                        ));
+                    }
+                    // It moved, or somebody else wished for something: look again.
+                    Settled::Lost(_) => (),
+                    Settled::StillUnknown => return Err(outcome_unknown(key)),
+                }
+            }
+        }
+    }
+    Err(Refusal::failed(MOVES_TOO_FAST))
+}
+
+/// The definition with what UPDATEJOB gives.
+fn definition(job: &Job, update: &UpdateJob) -> Result<Update, Refusal> {
+    let policy = update.policy.apply(job.policy.clone())?;
+    let execution_interval = match &update.execution_interval {
+        None => job.execution_interval.clone(),
+        Some(text) if text.trim().is_empty() => None,
+        Some(text) => Some(text.trim().to_owned()),
+    };
+    let bounds = |policy: &crate::schedule::JobPolicy| {
+        (
+            policy.start_at,
+            policy.end_at,
+            policy.time_zone.clone(),
+            policy.jitter_ms,
+        )
+    };
+    Ok(Update {
+        reschedules: execution_interval != job.execution_interval
+            || bounds(&policy) != bounds(&job.policy),
+        runs_now: update.reset_end_time == Some(true),
+        definition: JobDefinition {
+            affinity: update
+                .affinity
+                .clone()
+                .unwrap_or_else(|| job.affinity.clone()),
+            arguments: match &update.arguments {
+                None => job.arguments.clone(),
+                Some(arguments) => stored(arguments.clone(), &update.session),
+            },
+            execution_interval,
+            policy,
+        },
+    })
+}
+
+async fn matching(services: &Services, target: &JobTarget) -> Result<Vec<Job>, Refusal> {
+    let list = ListJobs {
+        job_type: Some(target.job_type.clone()),
+        name: Some(target.name.clone()),
+        uid: target.uid.clone(),
+        limit: TARGETS,
+    };
+    let jobs = services.store.jobs(&list).await?;
+    if !jobs.is_empty() {
+        return Ok(jobs);
+    }
+    let JobTarget {
+        job_type,
+        name,
+        uid,
+    } = target;
+    let uid = uid
+        .as_ref()
+        .map_or_else(String::new, |uid| format!(" with UID '{uid}'"));
+    Err(
+        Refusal::not_found(format!("there is no job {job_type} '{name}'{uid}"))
+            .hint(format!("JOBSTATUS {job_type} shows those of the type")),
+    )
+}
+
+fn row(job: &Job, note: Option<String>) -> Vec<Value> {
+    vec![
+        json!(job.key.job_type),
+        json!(job.key.name),
+        json!(job.key.uid),
+        json!(job.status.as_str()),
+        json!(note),
+    ]
+}
+
+/// JOBHISTORY.
+///
+/// # Errors
+/// There is no such job, or what the store said.
+pub(super) async fn history(
+    services: &Services,
+    permit: Permit<JobHistoryRequest>,
+    output: &Output,
+) -> Result<(), Refusal> {
+    let request = permit.request();
+    let jobs = matching(services, &request.target).await?;
+    let mut runs: Vec<JobRun> = Vec::new();
+    for job in &jobs {
+        runs.extend(services.store.job_runs(&job.key, request.limit).await?);
+    }
+    runs.sort_by_key(|run| std::cmp::Reverse((run.started, run.fence)));
+    runs.truncate(request.limit);
+    output.columns(&HISTORY).await;
+    for run in runs {
+        let time = |time: Timestamp| time.to_seconds_text();
+        let error = run.error.as_deref().map(crate::inspect::message_of);
+        output
+            .row(vec![
+                json!(run.key.uid),
+                json!(time(run.started)),
+                json!(time(run.ended)),
+                json!(run.planned.map(time)),
+                json!(run.status.as_str()),
+                json!(run.attempt),
+                json!(run.node.0),
+                json!(run.exit_code),
+                json!(run.ended.millis_since(run.started)),
+                json!(error),
+                json!(run.output),
+            ])
+            .await;
+    }
+    Ok(())
+}
+
+/// PS: the jobs and entities at work, here or everywhere.
+///
+/// # Errors
+/// What the store said.
+pub(super) async fn tasks(
+    services: &Services,
+    inspector: &Inspector,
+    permit: &Permit<bool>,
+    entities: &Permit<crate::inspect::InProcessQuery>,
+    output: &Output,
+) -> Result<(), Refusal> {
+    let all = *permit.request();
+    let is_shown = |node: &str| all || node == services.config.guid.0;
+    let now = services.clock.now();
+    output.columns(&TASKS).await;
+    for job in running_jobs(services).await? {
+        let Some(holder) = job.holder().filter(|holder| is_shown(&holder.node.0)) else {
+            continue;
+        };
+        let since = job.start_time.unwrap_or(now);
+        output
+            .row(vec![
+                json!(holder.node.0),
+                json!(job.key.uid),
+                json!("job"),
+                json!(format!("{} {}", job.key.job_type, job.key.name)),
+                json!(since.to_seconds_text()),
+                json!(now.millis_since(since).max(0)),
+            ])
+            .await;
+    }
+    for item in inspector.in_process(entities).await? {
+        if is_shown(&item.node.0) {
+            output
+                .row(vec![
+                    json!(item.node.0),
+                    json!(format!("{}/{}", item.batch, item.entity)),
+                    json!("entity"),
+                    json!(item.command),
+                    json!(item.since.to_seconds_text()),
+                    json!(item.millis),
+                ])
+                .await;
+        }
+    }
+    Ok(())
+}
+
+async fn running_jobs(services: &Services) -> Result<Vec<Job>, Refusal> {
+    let list = ListJobs {
+        limit: TARGETS,
+        ..ListJobs::default()
+    };
+    let mut jobs = services.store.jobs(&list).await?;
+    jobs.retain(|job| {
+        matches!(
+            job.status,
+            JobStatus::InProcess | JobStatus::Stopping | JobStatus::Restart
+        )
+    });
+    Ok(jobs)
+}
+
+/// KILL of a task.
+///
+/// # Errors
+/// No such task runs there.
+pub(super) async fn kill(
+    services: &Services,
+    permit: Permit<KillRequest>,
+    output: &Output,
+) -> Result<(), Refusal> {
+    let KillRequest { node, task } = permit.request();
+    let jobs = running_jobs(services).await?;
+    let found = jobs.into_iter().find(|job| {
+        job.key.uid == *task && job.holder().is_some_and(|holder| holder.node.0 == *node)
+    });
+    let Some(job) = found else {
+        let refusal = Refusal::not_found(format!("node {node} runs no task {task}"));
+        return Err(match task.contains('/') {
+            true => refusal.hint("an entity ends with its batch: BATCH_CANCEL"),
+            false => refusal.hint("PS ALL shows nodes and tasks"),
+        });
+    };
+    let (job, note) = if job.key.job_type == job_type::BATCH_PROCESS {
+        change_batch(services, &job, &JobChange::Stop, &permit.principal().name).await?
+    } else {
+        apply(services, &job.key, |job, _| Ok(change::killed(job))).await?
+    };
+    output.columns(&CHANGED).await;
+    output.row(row(&job, note)).await;
+    Ok(())
+}
