@@ -448,6 +448,8 @@ async fn jobs_are_shown_with_the_documented_columns_and_texts() {
         "Notes",
         "Owner",
         "Tries",
+        "Why Waiting",
+        "Schedule",
     ];
     let answer = fixture.run("jobstatus").await.ok();
     assert_eq!(answer.columns, columns);
@@ -460,7 +462,7 @@ async fn jobs_are_shown_with_the_documented_columns_and_texts() {
     assert_eq!(
         answer.lines(),
         [format!(
-            "BATCH PROCESS|BATCH_Other|{id}|WAITING|{created}|1970 01 01 00:00:00|1970 01 01 00:00:00||false|Ready to be executed|1|||0"
+            "BATCH PROCESS|BATCH_Other|{id}|WAITING|{created}|1970 01 01 00:00:00|1970 01 01 00:00:00||false|Ready to be executed|1|||0||"
         )]
     );
     let mut owner = fixture.owner(id).await;

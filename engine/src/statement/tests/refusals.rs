@@ -58,9 +58,9 @@ async fn names_that_are_not_there_are_marked_and_the_nearest_is_named() {
 async fn what_this_version_lacks_is_refused_by_name() {
     let fixture = Fixture::deployed().await;
     let cases = [
-        ("STARTJOB USER_JOB NAME='Other.f';", "STARTJOB"),
         ("BATCH_PAUSE;", "BATCH_PAUSE"),
-        ("PS;", "PS"),
+        ("PS 17;", "PS of one task"),
+        ("STOPPARSER Other p;", "STOPPARSER"),
         ("migrate_list", "MIGRATE_LIST"),
         (
             "BATCH Other FROM fabric USING ('select 1') FABRIC_COMMAND='echo ?'",
