@@ -6,6 +6,7 @@ use weft_engine::model::{Batch, BatchId, BatchStatus, ChunkState, EntityStatus, 
 use weft_engine::scheduler::job_key_of;
 
 use super::cluster::{Cluster, Submitted};
+use super::jobs;
 use super::scenario::Scenario;
 use super::script::{Effect, Script};
 use super::store::Tables;
@@ -34,6 +35,12 @@ pub fn all(cluster: &Cluster, scenario: &Scenario) -> Vec<String> {
             None => (),
         }
     }
+    jobs::check(
+        &cluster.jobs.snapshot(),
+        &cluster.job_effects,
+        tables,
+        &mut violations,
+    );
     let lives = u64::try_from(inner.lives()).unwrap_or(u64::MAX);
     drop(inner);
     check_effects(cluster, scenario, lives, &mut violations);
@@ -213,10 +220,14 @@ fn check_cost(cluster: &Cluster, violations: &mut Vec<String>) {
         .all()
         .last()
         .map_or(0, |last| last.at / 1_000);
-    let allowed = 12 * batches + 8 * chunks + batches * seconds / 10;
+    // A claim, a history row and an end for each try of a job.
+    let jobs = cluster.jobs.snapshot();
+    let tries: u64 = jobs.values().map(|asked| asked.planned.tries()).sum();
+    let allowed = 12 * batches + 8 * chunks + batches * seconds / 10 + 3 * tries;
     if sent > allowed {
         violations.push(format!(
-            "cost: {sent} compare-and-sets for {batches} batches with {chunks} chunks, {allowed} are allowed"
+            "cost: {sent} compare-and-sets for {batches} batches with {chunks} chunks and {tries} tries of jobs, \
+             {allowed} are allowed"
         ));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 use weft_engine::clock::Clock;
 use weft_engine::ids::Ids;
-use weft_engine::job::JobKinds;
+use weft_engine::job::{JobKind, JobKinds};
 use weft_engine::model::{
     Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, DueHint, NodeId, RetryPolicy,
 };
@@ -17,6 +17,7 @@ use weft_engine::scheduler::{job_key_of, submission_of};
 use weft_engine::store::{RequestBatch, Settled, Store, SubmitBatch, settle};
 
 use super::control::{Control, SimClock};
+use super::jobs::{self, PlannedJob, SimKind};
 use super::script::{Effects, Script, ScriptFactory, Scripts};
 use super::store::{CLIENT, SimHandle, SimStore};
 
@@ -32,6 +33,10 @@ pub struct Cluster {
     pub scripts: Scripts,
     /// What they did outside.
     pub effects: Effects,
+    /// What jobs did outside.
+    pub job_effects: jobs::Effects,
+    /// The jobs that clients asked for.
+    pub jobs: jobs::AllAsked,
     seed: u64,
     nodes: BTreeMap<String, Member>,
     processes: u64,
@@ -75,6 +80,8 @@ impl Cluster {
             store: SimStore::new(seed, keep_lines),
             scripts: Scripts::default(),
             effects: Effects::default(),
+            job_effects: jobs::Effects::default(),
+            jobs: jobs::AllAsked::default(),
             seed,
             nodes: BTreeMap::new(),
             processes: 0,
@@ -139,13 +146,21 @@ impl Cluster {
             process: format!("{name}.{number}"),
             store: self.store.clone(),
         };
+        let clock = SimClock::new(Arc::clone(&control), member.skew_ms);
+        let kind = SimKind {
+            effects: self.job_effects.clone(),
+            control: Arc::clone(&control),
+            clock: Arc::clone(&clock),
+            process: format!("{name}.{number}"),
+            store: self.store.clone(),
+        };
         let context = Context::new(
             store.clone(),
-            SimClock::new(Arc::clone(&control), member.skew_ms),
+            clock,
             Ids::seeded(self.seed.wrapping_mul(1_000).wrapping_add(number)),
             member.config.clone(),
             Arc::new(factory),
-            JobKinds::default(),
+            JobKinds::new([Arc::new(kind) as Arc<dyn JobKind>]),
             Wake::default(),
         );
         let process = Process {
@@ -293,6 +308,20 @@ impl Cluster {
                 }
             }
         });
+    }
+
+    /// A client starts a job in the background.
+    pub fn start_job(&mut self, number: usize, planned: PlannedJob) {
+        let (store, clock, ids) = self.client(number as u128 + 1_000_000);
+        let client = jobs::Client { store, clock, ids };
+        client.start(format!("j{number}"), planned, self.jobs.clone());
+    }
+
+    /// A client stops it.
+    pub fn stop_job(&mut self, number: usize) {
+        let (store, clock, ids) = self.client(number as u128 + 2_000_000);
+        let client = jobs::Client { store, clock, ids };
+        client.stop(format!("j{number}"), self.jobs.clone());
     }
 
     fn client(&self, number: u128) -> (Arc<SimHandle>, Arc<SimClock>, Ids) {

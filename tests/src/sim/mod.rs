@@ -7,6 +7,7 @@
 mod check;
 mod cluster;
 mod control;
+pub mod jobs;
 mod panics;
 mod scenario;
 mod script;

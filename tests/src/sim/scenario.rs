@@ -8,6 +8,7 @@ use rand::{RngExt, SeedableRng};
 use weft_engine::node::NodeConfig;
 
 use super::cluster::Cluster;
+use super::jobs::PlannedJob;
 use super::script::Script;
 use super::store::FaultPlan;
 
@@ -18,6 +19,8 @@ pub struct Scenario {
     pub nodes: Vec<(NodeConfig, i64)>,
     /// The batches.
     pub batches: Vec<Planned>,
+    /// The jobs.
+    pub jobs: Vec<PlannedJob>,
     /// How calls fail until it gets calm.
     pub faults: FaultPlan,
     /// What is done to nodes and store, by simulated millisecond.
@@ -135,9 +138,13 @@ impl Scenario {
                 ..planned
             })
             .collect();
+        let jobs = (0..chance.random_range(0..=4))
+            .map(|_| PlannedJob::drawn(calm, &mut chance))
+            .collect();
         Self {
             nodes,
             batches,
+            jobs,
             faults,
             events,
             ambushes,

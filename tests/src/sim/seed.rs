@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::check;
 use super::cluster::Cluster;
+use super::jobs::PlannedJob;
 use super::panics;
 use super::scenario::{Event, Planned, Scenario};
 use super::store::{FaultPlan, PlantedBug};
@@ -130,6 +131,8 @@ fn report(seed: u64, cluster: &Cluster, violations: Vec<String>) -> Report {
 enum Step<'a> {
     Submit(usize, &'a Planned),
     Cancel(usize),
+    Start(usize, &'a PlannedJob),
+    Stop(usize),
     Event(&'a Event),
 }
 
@@ -140,6 +143,12 @@ async fn play(cluster: &mut Cluster, scenario: &Scenario) {
         steps.push((planned.at, Step::Submit(number, planned)));
         if let Some(after) = planned.cancel_after {
             steps.push((planned.at + after, Step::Cancel(number)));
+        }
+    }
+    for (number, planned) in scenario.jobs.iter().enumerate() {
+        steps.push((planned.at, Step::Start(number, planned)));
+        if let Some(after) = planned.stop_after {
+            steps.push((planned.at + after, Step::Stop(number)));
         }
     }
     let events = scenario.events.iter();
@@ -162,6 +171,8 @@ async fn play(cluster: &mut Cluster, scenario: &Scenario) {
                     cluster.cancel(id);
                 }
             }
+            Step::Start(number, planned) => cluster.start_job(number, planned.clone()),
+            Step::Stop(number) => cluster.stop_job(number),
             Step::Event(event) => carry_out(cluster, event, scenario.lost.as_ref()),
         }
     }

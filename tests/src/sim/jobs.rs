@@ -1,0 +1,361 @@
+//! Jobs in a simulated world: a kind whose runs are only time, what they did, and what must hold of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use weft_engine::clock::Clock;
+use weft_engine::ids::Ids;
+use weft_engine::job::change::{self, Step};
+use weft_engine::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_engine::model::{DueHint, Fence, Job, JobKey, JobStatus};
+use weft_engine::node::Trust;
+use weft_engine::schedule::JobPolicy;
+use weft_engine::store::{
+    Freshness, JobSeen, RequestJob, Settled, Store, StoreError, WriteJob, settle,
+};
+
+use super::control::{Control, SimClock};
+use super::store::{SimHandle, SimStore, Tables};
+
+/// The type under which simulated jobs go.
+pub const JOB_TYPE: &str = "PROCESS";
+/// How patient a client is.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A client reads a row again after this.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A job to come.
+#[derive(Clone, Debug)]
+pub struct PlannedJob {
+    /// When it is started.
+    pub at: u64,
+    /// What its runs do.
+    pub work: Work,
+    /// Runs in all; more than one makes it a job of an interval of one second.
+    pub runs: i64,
+    /// How long after its start somebody stops it.
+    pub stop_after: Option<u64>,
+}
+
+/// What a run does; the arguments of its job.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Work {
+    /// How long it takes.
+    pub millis: u64,
+    /// So many of its first tries fail.
+    pub failing: i32,
+}
+
+impl PlannedJob {
+    /// Tries of all its runs.
+    pub fn tries(&self) -> u64 {
+        let each = i64::from(self.work.failing) + 1;
+        u64::try_from(self.runs * each).unwrap_or(0)
+    }
+
+    /// Drawn by lot.
+    pub fn drawn(is_calm: bool, chance: &mut StdRng) -> Self {
+        let is_stopped = !is_calm && chance.random_bool(0.25);
+        Self {
+            at: chance.random_range(0..9_000),
+            work: Work {
+                millis: [0, 20, 400, 3_000][chance.random_range(0..4)],
+                failing: [0, 0, 1, 2][chance.random_range(0..4)],
+            },
+            runs: [1, 1, 3][chance.random_range(0..3)],
+            stop_after: is_stopped.then(|| chance.random_range(0..8_000)),
+        }
+    }
+}
+
+/// That a try was begun, or finished: what a job does outside, where no fence reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// The job.
+    pub uid: String,
+    /// The fence it ran under.
+    pub fence: Fence,
+    /// The same for all tries of one run.
+    pub key: Uuid,
+    /// It did what it was to do.
+    pub succeeded: bool,
+    /// It was begun before its time, by the clock of its node.
+    pub early: bool,
+}
+
+/// All effects, in order. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Effects(Arc<Mutex<Vec<Effect>>>);
+
+impl Effects {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Effect>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A job that a client asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What it was.
+    pub planned: PlannedJob,
+    /// The client was told that it stands.
+    pub started: bool,
+    /// The client asked for its end.
+    pub stopped: bool,
+}
+
+/// What clients asked for, by uid. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct AllAsked(Arc<Mutex<BTreeMap<String, Asked>>>);
+
+impl AllAsked {
+    /// As it stands.
+    pub fn snapshot(&self) -> BTreeMap<String, Asked> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Asked>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The kind in one process.
+#[derive(Debug)]
+pub struct SimKind {
+    /// Where effects go.
+    pub effects: Effects,
+    /// The process.
+    pub control: Arc<Control>,
+    /// Its clock.
+    pub clock: Arc<SimClock>,
+    /// Its name: node and number.
+    pub process: String,
+    /// For the trace.
+    pub store: SimStore,
+}
+
+#[async_trait]
+impl JobKind for SimKind {
+    fn job_type(&self) -> &'static str {
+        JOB_TYPE
+    }
+
+    async fn check(&self, _job: &Job) -> Result<(), Check> {
+        Ok(())
+    }
+
+    async fn run(&self, run: Run) -> RunEnd {
+        self.control.running().await;
+        let job = &run.job;
+        let work: Work = serde_json::from_str(&job.arguments).expect("the arguments of a client");
+        let early = job
+            .next_run
+            .is_some_and(|next_run| self.clock.now() < next_run);
+        let effect = |succeeded| Effect {
+            uid: job.key.uid.clone(),
+            fence: job.fence,
+            key: run.idempotency_key(),
+            succeeded,
+            early,
+        };
+        let now = self.store.now();
+        let head = &job.key.uid;
+        self.store
+            .inner()
+            .trace
+            .note(now, &self.process, "run", head);
+        self.effects.lock().push(effect(false));
+        tokio::select! {
+            biased;
+            () = run.stop.cancelled() => {
+                return RunEnd::Failed(RunFailure::new("Stopped", "it was stopped"));
+            }
+            () = tokio::time::sleep(Duration::from_millis(work.millis)) => (),
+        }
+        self.control.running().await;
+        if run.attempt() <= work.failing {
+            return RunEnd::Failed(RunFailure::new("Oops", "the script says so"));
+        }
+        self.effects.lock().push(effect(true));
+        RunEnd::Succeeded(RunOutput::default())
+    }
+}
+
+/// A client of the store, with what it needs.
+pub struct Client {
+    /// Its view of the store.
+    pub store: Arc<SimHandle>,
+    /// Its clock.
+    pub clock: Arc<SimClock>,
+    /// Its chance.
+    pub ids: Ids,
+}
+
+impl Client {
+    /// Starts a job in the background.
+    pub fn start(self, uid: String, planned: PlannedJob, all: AllAsked) {
+        let asked = Asked {
+            planned: planned.clone(),
+            started: false,
+            stopped: false,
+        };
+        all.lock().insert(uid.clone(), asked);
+        tokio::spawn(async move {
+            let now = self.clock.now();
+            let defined = Job {
+                arguments: serde_json::to_string(&planned.work).expect("two numbers"),
+                execution_interval: (planned.runs > 1).then(|| "00:00:01".to_owned()),
+                policy: JobPolicy {
+                    max_attempts: 5,
+                    retry_delay_ms: 300,
+                    max_runs: Some(planned.runs),
+                    ..JobPolicy::default()
+                },
+                ..Job::waiting(key_of(&uid), now)
+            };
+            let job = change::begun(defined, now).expect("it can begin");
+            let write = WriteJob {
+                due: Some(DueHint {
+                    due_at: now,
+                    key: job.key.clone(),
+                }),
+                job,
+                seen: None,
+                token: self.ids.token(),
+            };
+            let trust = Trust::for_duration(self.clock.clone(), PATIENCE);
+            let settled = settle(self.store.as_ref(), &self.ids, &trust, &write).await;
+            if matches!(settled, Ok(Settled::Applied))
+                && let Some(asked) = all.lock().get_mut(&uid)
+            {
+                asked.started = true;
+            }
+        });
+    }
+
+    /// Stops a job in the background.
+    pub fn stop(self, uid: String, all: AllAsked) {
+        if let Some(asked) = all.lock().get_mut(&uid) {
+            asked.stopped = true;
+        }
+        tokio::spawn(async move {
+            let trust = Trust::for_duration(self.clock.clone(), PATIENCE);
+            while !self.stop_once(&key_of(&uid), &trust).await && trust.wait(PAUSE).await {}
+        });
+    }
+
+    /// Answers whether nothing is left to be done.
+    async fn stop_once(&self, key: &JobKey, trust: &Trust) -> bool {
+        let job = match self.store.job(key, Freshness::Serial).await {
+            Ok(Some(job)) => job,
+            Ok(None) => return true,
+            Err(_) => return false,
+        };
+        let seen = JobSeen::of(&job);
+        let store = self.store.as_ref();
+        let settled: Result<bool, StoreError> = match change::stopped(&job, self.clock.now()) {
+            Step::Leave(_) | Step::Refuse(_) => return true,
+            Step::Write(job) => {
+                let write = WriteJob {
+                    job: *job,
+                    seen: Some(seen),
+                    due: None,
+                    token: self.ids.token(),
+                };
+                let settled = settle(store, &self.ids, trust, &write).await;
+                settled.map(|settled| !matches!(settled, Settled::Lost(_)))
+            }
+            Step::Wish {
+                desired, status, ..
+            } => {
+                let request = RequestJob {
+                    key: key.clone(),
+                    seen,
+                    desired,
+                    status,
+                    definition: None,
+                    token: self.ids.token(),
+                };
+                let settled = settle(store, &self.ids, trust, &request).await;
+                settled.map(|settled| !matches!(settled, Settled::Lost(_)))
+            }
+        };
+        settled.unwrap_or(false)
+    }
+}
+
+fn key_of(uid: &str) -> JobKey {
+    JobKey {
+        job_type: JOB_TYPE.to_owned(),
+        name: "simulated".to_owned(),
+        uid: uid.to_owned(),
+    }
+}
+
+/// What does not hold of the jobs once everything is quiet.
+pub fn check(
+    asked: &BTreeMap<String, Asked>,
+    effects: &Effects,
+    tables: &Tables,
+    violations: &mut Vec<String>,
+) {
+    let effects = effects.lock().clone();
+    for (uid, asked) in asked {
+        let key = key_of(uid);
+        let Some(job) = tables.jobs.get(&key).map(|row| row.peek()) else {
+            if asked.started {
+                violations.push(format!("I12: job {uid} was acknowledged and is gone"));
+            }
+            continue;
+        };
+        check_end(job, asked, violations);
+        let own: Vec<&Effect> = effects.iter().filter(|effect| effect.uid == *uid).collect();
+        for (number, effect) in own.iter().enumerate() {
+            // Who takes a run over goes on with what another clock has begun.
+            let is_first = own[..number].iter().all(|other| other.key != effect.key);
+            if effect.early && is_first {
+                violations.push(format!("job {uid} ran before its time"));
+            }
+            let same = |other: &&&Effect| {
+                other.fence == effect.fence && other.succeeded == effect.succeeded
+            };
+            if own.iter().filter(same).count() > 1 {
+                let fence = effect.fence;
+                violations.push(format!("I4: job {uid} ran twice under fence {fence}"));
+            }
+        }
+        let runs = tables.runs.iter().filter(|((of, ..), _)| *of == key);
+        let processed = runs.filter(|(_, run)| run.status == JobStatus::Processed);
+        for ((_, _, fence), _) in processed {
+            let did = own
+                .iter()
+                .any(|effect| effect.fence == *fence && effect.succeeded);
+            if !did {
+                violations.push(format!(
+                    "job {uid} is recorded under fence {fence} and did nothing"
+                ));
+            }
+        }
+    }
+}
+
+fn check_end(job: &Job, asked: &Asked, violations: &mut Vec<String>) {
+    let uid = &job.key.uid;
+    let fits = match (job.status, asked.stopped) {
+        (JobStatus::Processed, _) => job.runs == asked.planned.runs,
+        (JobStatus::Terminated, true) => true,
+        _ => false,
+    };
+    if job.status.is_ended() && !fits {
+        violations.push(format!(
+            "I5: job {uid} ended {} after {} of {} runs ({:?})",
+            job.status, job.runs, asked.planned.runs, job.error
+        ));
+    }
+}
