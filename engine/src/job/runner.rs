@@ -113,7 +113,7 @@ impl JobRunner {
                 }
                 () = sleep_until(leave_at) => StopReason::Leaving,
                 () = sleep_until(give_up_at) => StopReason::GivenUp,
-                () = async { tokio::select! { () = sleep_until(look_at) => (), () = wished => () } } => {
+                () = at_or_when(look_at, wished) => {
                     look_at = Instant::now() + self.life.context.config.poll_interval;
                     match self.wish().await {
                         None => return None,
@@ -264,6 +264,15 @@ impl JobRunner {
                 key.uid
             ),
         }
+    }
+}
+
+/// At this moment, or earlier when something happens.
+async fn at_or_when(moment: Instant, happens: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        () = happens => (),
+        () = sleep_until(moment) => (),
     }
 }
 

@@ -4,6 +4,7 @@
 mod bare;
 mod engine;
 mod gauge;
+mod jobs;
 mod latency;
 mod place;
 mod report;
@@ -38,6 +39,20 @@ enum What {
         /// How many batches
         #[arg(long, default_value_t = 200)]
         batches: usize,
+    },
+    /// Jobs: an idle node with few and with many of them, lateness at a low rate and of many at once
+    Jobs {
+        #[command(flatten)]
+        place: PlaceArguments,
+        /// How many are scheduled for later while the node idles
+        #[arg(long, default_value_t = 1_000_000)]
+        scheduled: usize,
+        /// How many are due at one moment
+        #[arg(long, default_value_t = 10_000)]
+        due: usize,
+        /// How many come one by one
+        #[arg(long, default_value_t = 400)]
+        apart: usize,
     },
     /// Writes the example project with as many ids
     Project {
@@ -103,13 +118,26 @@ fn main() -> Result<()> {
         What::Latency { place, batches } => {
             print(&runtime.block_on(latency::measure(&place, batches))?)
         }
+        What::Jobs {
+            place,
+            scheduled,
+            due,
+            apart,
+        } => {
+            let found = place.place()?;
+            let measured = jobs::measure(&found, place.server, scheduled, due, apart);
+            runtime
+                .block_on(measured)?
+                .iter()
+                .try_for_each(|measured| print(measured))
+        }
         What::Project { folder, ids } => work::write_project(&folder, ids),
         What::Report { runs } => report::print(&runs),
     }
 }
 
 #[expect(clippy::print_stdout, reason = "runs are the data of this program")]
-fn print(run: &run::Run) -> Result<()> {
+fn print(run: &impl serde::Serialize) -> Result<()> {
     println!("{}", serde_json::to_string(run)?);
     Ok(())
 }
