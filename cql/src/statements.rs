@@ -138,7 +138,8 @@ statements! {
             desired_seq = :to_desired_seq, desired_token = :desired_token, affinity = :affinity, \
             arguments = :arguments, execution_interval = :execution_interval, policy = :policy \
             WHERE type = :type AND name = :name AND uid = :uid \
-            IF status = :seen_status AND fence = :fence AND desired_seq = :desired_seq";
+            IF status = :seen_status AND fence = :fence AND desired_seq = :desired_seq \
+            AND desired_token != :desired_token";
         end_job: Cas = "UPDATE {system}.jobs SET status = :status, archived = :archived, fence = :to_fence, \
             end_time = :end_time, output = :output, error_msg = :error_msg, tries = :tries, \
             next_run = :next_run, notes = :notes, op_token = :op_token, desired = :desired, \

@@ -752,6 +752,26 @@ async fn a_schedule_submits_a_fresh_batch_at_each_run() {
 }
 
 #[tokio::test]
+async fn a_start_by_hand_runs_what_was_defined_and_leaves_the_schedule() {
+    let jobs = Jobs::new().await;
+    let text = "STARTJOB BATCH_SCHEDULE NAME='nightly' UID='n' EXEC_INTERVAL='0 2 * * *' \
+                ARGS='{\"command\":\"BATCH Other.(''1'') FABRIC_COMMAND=''sync_instance Other.?''\"}'";
+    let started = jobs.run(text).await.ok();
+    assert_eq!(*started.cell("Status"), json!("SCHEDULED"));
+    let key = JobKey {
+        job_type: "BATCH_SCHEDULE".to_owned(),
+        name: "nightly".to_owned(),
+        uid: "n".to_owned(),
+    };
+    let planned = jobs.job(&key).await.next_run;
+    let by_hand = "STARTJOB BATCH_SCHEDULE NAME='nightly' UID='n'";
+    jobs.run(by_hand).await.ok();
+    let job = jobs.until(&key, |job| job.runs == 1).await;
+    assert_eq!((job.status, job.next_run), (JobStatus::Scheduled, planned));
+    jobs.leave().await;
+}
+
+#[tokio::test]
 async fn a_stop_of_a_batchs_job_cancels_the_batch() {
     let jobs = Jobs::new().await;
     let id = jobs
