@@ -13,7 +13,9 @@ use weft_engine::node::{Context, Node, NodeHandle, Wake};
 use weft_engine::project::ProjectCatalogue;
 use weft_engine::statement::{BatchSchedule, LocalTokenPolicy, Services, Statements};
 use weft_engine::store::SharedStore;
+use weft_web::RunTokens;
 
+use super::call_back::NodeCallBack;
 use super::{PRINCIPAL, project};
 
 /// What a node is made of.
@@ -37,8 +39,8 @@ pub struct RunningNode {
     pub statements: Statements,
 }
 
-/// Starts a node and waits until it serves.
-pub async fn start(parts: Parts, url: &str) -> RunningNode {
+/// Starts a node and waits until it serves. It is called at `url`, by scripts that it runs with one of `run_tokens`.
+pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNode {
     let Loaded {
         node: config,
         cluster_id,
@@ -52,7 +54,14 @@ pub async fn start(parts: Parts, url: &str) -> RunningNode {
         Environment::of_process(),
     ));
     let batch_schedule = Arc::new(BatchSchedule::default());
-    let kinds = JobKinds::new([Arc::clone(&batch_schedule) as Arc<dyn JobKind>]);
+    let connecting = weft_connect::kinds(weft_connect::Parts {
+        projects: Arc::clone(&catalogue) as Arc<_>,
+        config: config.clone(),
+        environment: Environment::of_process(),
+        call_back: Arc::new(NodeCallBack::new(url, run_tokens)),
+    });
+    let batch_schedules = Arc::clone(&batch_schedule) as Arc<dyn JobKind>;
+    let kinds = JobKinds::new(connecting.into_iter().chain([batch_schedules]));
     let wake = Wake::default();
     let context = Context::new(
         Arc::clone(&store),

@@ -2,6 +2,7 @@
 
 mod api;
 mod assemble;
+mod call_back;
 mod completion;
 mod cursor;
 mod project;
@@ -15,7 +16,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use weft_web::{AllowedHost, LocalToken, Options, Principal};
+use weft_web::{AllowedHost, LocalToken, Options, Principal, RunTokens};
 
 pub use assemble::{Parts, RunningNode};
 
@@ -34,6 +35,7 @@ pub struct Door {
     /// Where it is.
     pub url: String,
     api: Arc<NodeApi>,
+    run_tokens: RunTokens,
     shutdown: CancellationToken,
     served: JoinHandle<std::io::Result<()>>,
 }
@@ -51,8 +53,10 @@ impl Door {
         let principal = Principal {
             name: PRINCIPAL.to_owned(),
         };
+        let run_tokens = RunTokens::new();
         let options = Options {
             allowed_hosts,
+            run_tokens: run_tokens.clone(),
             ..Options::new(token, principal)
         };
         // A second door in one process shares the metrics of the first.
@@ -66,6 +70,7 @@ impl Door {
         Ok(Self {
             url: format!("http://{address}"),
             api,
+            run_tokens,
             shutdown,
             served,
         })
@@ -78,7 +83,7 @@ impl Door {
 
     /// Starts the node behind it.
     pub async fn start_node(&self, parts: Parts) -> RunningNode {
-        let node = assemble::start(parts, &self.url).await;
+        let node = assemble::start(parts, &self.url, self.run_tokens.clone()).await;
         self.api.is_ready(node.clone());
         node
     }

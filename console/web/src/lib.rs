@@ -2,7 +2,7 @@
 //!
 //! It knows no store: whatever it answers comes from an [`Api`], which the binary implements with the engine.
 //! Everything but `/livez`, `/readyz` and `/version` needs the token (`Authorization: Bearer …`), `/metrics` and
-//! the OpenAPI document included.
+//! the OpenAPI document included. Beside the token of the node there are those of runs, see [`RunTokens`].
 
 mod api;
 mod batches;
@@ -19,6 +19,7 @@ mod nodes;
 mod openapi;
 mod problem;
 mod request;
+mod run_tokens;
 mod security;
 mod server;
 mod statements;
@@ -38,6 +39,7 @@ pub use moment::Moment;
 pub use nodes::{NodeItem, NodeList};
 pub use openapi::document;
 pub use problem::{Code, FieldError, Problem};
+pub use run_tokens::{RunToken, RunTokens};
 pub use security::AllowedHost;
 pub use server::{Options, serve};
 pub use statements::{

@@ -180,7 +180,7 @@ pub(crate) async fn authenticate(
         .ok()
         .flatten()
         .and_then(bearer);
-    if !presented.is_some_and(|presented| app.token.matches(presented)) {
+    let Some(principal) = presented.and_then(|presented| principal_of(&app, presented)) else {
         metrics::counter!("auth_failures_total").increment(1);
         let detail = match presented {
             Some(_) => "the token is not the one of this node",
@@ -189,12 +189,17 @@ pub(crate) async fn authenticate(
         return Problem::new(Code::Unauthorized)
             .detail(detail)
             .into_response();
-    }
+    };
     request.headers_mut().remove(header::AUTHORIZATION);
-    request
-        .extensions_mut()
-        .insert::<Principal>(app.principal.clone());
+    request.extensions_mut().insert::<Principal>(principal);
     next.run(request).await
+}
+
+fn principal_of(app: &App, presented: &str) -> Option<Principal> {
+    match app.token.matches(presented) {
+        true => Some(app.principal.clone()),
+        false => app.run_tokens.principal(presented),
+    }
 }
 
 fn bearer(value: &str) -> Option<&str> {

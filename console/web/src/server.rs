@@ -22,6 +22,7 @@ use tower::ServiceExt;
 
 use crate::api::{Api, Principal};
 use crate::problem::{Code, Problem};
+use crate::run_tokens::RunTokens;
 use crate::security::{AllowedHost, Connection, authenticate, guard_source};
 use crate::token::LocalToken;
 use crate::{openapi, request};
@@ -39,6 +40,8 @@ pub struct Options {
     pub token: LocalToken,
     /// Who they are then.
     pub principal: Principal,
+    /// What scripts show instead, and who they are.
+    pub run_tokens: RunTokens,
     /// Further names of this server, e.g. behind a proxy.
     pub allowed_hosts: Vec<AllowedHost>,
     /// The longest wait for the head of a request.
@@ -61,6 +64,7 @@ impl Options {
         Self {
             token,
             principal,
+            run_tokens: RunTokens::new(),
             allowed_hosts: Vec::new(),
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
@@ -80,6 +84,7 @@ pub(crate) struct Shared {
     pub api: Arc<dyn Api>,
     pub token: LocalToken,
     pub principal: Principal,
+    pub run_tokens: RunTokens,
     pub allowed_hosts: Vec<AllowedHost>,
     pub request_timeout: Duration,
     pub heartbeat_interval: Duration,
@@ -141,6 +146,7 @@ pub async fn serve(
         api,
         token: options.token,
         principal: options.principal,
+        run_tokens: options.run_tokens,
         allowed_hosts: options.allowed_hosts,
         request_timeout: options.request_timeout,
         heartbeat_interval: options.heartbeat_interval,

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use rustix::fs::OFlags;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 const MIN_TOKEN_CHARS: usize = 16;
 const MAX_TOKEN_CHARS: usize = 1_024;
@@ -150,14 +150,24 @@ impl LocalToken {
 
     /// Whether `presented` is the token. Takes the same time however much of it is right: digests are compared.
     pub fn matches(&self, presented: &str) -> bool {
-        let mine = Sha256::digest(self.0.expose().as_bytes());
-        let theirs = Sha256::digest(presented.as_bytes());
-        let difference = mine
-            .iter()
-            .zip(theirs.iter())
-            .fold(0_u8, |difference, (a, b)| black_box(difference | (a ^ b)));
-        black_box(difference) == 0
+        is_same(&digest_of(self.0.expose()), &digest_of(presented))
     }
+}
+
+/// What is compared instead of a token, so that the time it takes says nothing about the token.
+pub(crate) type Digest = [u8; 32];
+
+pub(crate) fn digest_of(token: &str) -> Digest {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// Takes the same time wherever they differ.
+pub(crate) fn is_same(one: &Digest, other: &Digest) -> bool {
+    let difference = one
+        .iter()
+        .zip(other)
+        .fold(0_u8, |difference, (a, b)| black_box(difference | (a ^ b)));
+    black_box(difference) == 0
 }
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> TokenError {
@@ -266,10 +276,15 @@ fn write_draft(draft: &Path, token: &Secret) -> io::Result<()> {
 }
 
 fn random_text(path: &Path) -> Result<Secret, TokenError> {
+    random_token().map_err(|error| io_error("find chance for", path, error))
+}
+
+/// 32 random bytes as text.
+pub(crate) fn random_token() -> io::Result<Secret> {
     let mut bytes = [0_u8; 32];
     SysRng
         .try_fill_bytes(&mut bytes)
-        .map_err(|error| io_error("find chance for", path, io::Error::other(error)))?;
+        .map_err(io::Error::other)?;
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
 }
 

@@ -156,6 +156,8 @@ pub static KEYS: &[Key] = &[
         set!(Number, |draft, number| draft.node.max_give_up = minutes(number))),
     key!("jobs", "K2JOB_ARCHIVING_TIME_HOUR", Kind::Number(1, 87_600), "720", "how long a job that has ended is kept",
         set!(Number, |draft, number| draft.node.job_archiving_time = minutes(number.saturating_mul(60)))),
+    key!("jobs", "HTTP_ALLOWED_HOSTS", Kind::Hosts, "", "hosts that jobs of type HTTP may call, each with :PORT where only that one is meant; none where empty",
+        set!(List, |draft, list| draft.node.http_allowed_hosts = list)),
 
     key!("batch_process", "MAX_WORKERS_PER_NODE", Kind::Number(0, 1_024), "8", "workers for all batches on the node; 0 excludes it",
         set!(Number, |draft, number| draft.node.max_workers_per_node = count(number))),

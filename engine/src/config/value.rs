@@ -19,6 +19,8 @@ pub enum Kind {
     Address,
     /// Addresses, separated by commas.
     Addresses,
+    /// Addresses, separated by commas, each with its port where only that one is meant (`api.example.com:8443`).
+    Hosts,
     /// Logical ids, separated by commas, each with its slots where it has some (`blue:2-4`).
     LogicalIds,
 }
@@ -43,6 +45,10 @@ impl Kind {
             Self::ClusterId => "1 to 20 letters or digits".to_owned(),
             Self::Address => "an IP address or a host name".to_owned(),
             Self::Addresses => "IP addresses or host names, separated by commas".to_owned(),
+            Self::Hosts => {
+                "host names or IP addresses, each with or without :PORT, separated by commas"
+                    .to_owned()
+            }
             Self::LogicalIds => {
                 "names separated by commas, each as NAME, NAME:MAXIMUM or NAME:RECOMMENDED-MAXIMUM"
                     .to_owned()
@@ -60,6 +66,7 @@ impl Kind {
             Self::ClusterId => is_cluster_id(text).then(|| Value::Text(text.to_owned())),
             Self::Address => is_address(text).then(|| Value::Text(text.to_owned())),
             Self::Addresses => list(text, is_address),
+            Self::Hosts => list(text, is_host),
             Self::LogicalIds => list(text, is_logical_id),
         }
     }
@@ -120,6 +127,24 @@ fn is_host_name(text: &str) -> bool {
         })
 }
 
+fn is_host(text: &str) -> bool {
+    if is_address(text) {
+        return true;
+    }
+    // An IPv6 address with a port stands in brackets.
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') => (host, Some(port)),
+        Some(_) | None => (text, None),
+    };
+    let address = match host.strip_prefix('[') {
+        Some(inside) => inside
+            .strip_suffix(']')
+            .is_some_and(|inside| inside.parse::<std::net::Ipv6Addr>().is_ok()),
+        None => !host.contains(':') && is_address(host),
+    };
+    address && port.is_none_or(|port| whole(port, 1, 65_535).is_some())
+}
+
 fn is_logical_id(text: &str) -> bool {
     let (name, slots) = text.split_once(':').unwrap_or((text, ""));
     let mut numbers = slots
@@ -165,6 +190,18 @@ mod tests {
                 "a, ,b",
                 Value::List(vec!["a".into(), "b".into()]),
             ),
+            (
+                Kind::Hosts,
+                "api.example.com, localhost:8080,10.0.0.1,[::1]:80,::1,[fe80::1]",
+                Value::List(vec![
+                    "api.example.com".into(),
+                    "localhost:8080".into(),
+                    "10.0.0.1".into(),
+                    "[::1]:80".into(),
+                    "::1".into(),
+                    "[fe80::1]".into(),
+                ]),
+            ),
             (Kind::ClusterId, "prod1", Value::Text("prod1".to_owned())),
         ];
         for (kind, text, expected) in allowed {
@@ -183,6 +220,16 @@ mod tests {
             (Kind::ClusterId, "abcdefghijklmnopqrstu"),
             (Kind::LogicalIds, "blue:x"),
             (Kind::LogicalIds, "blue:1-2-3"),
+            (Kind::Hosts, "a:0"),
+            (Kind::Hosts, "a:65536"),
+            (Kind::Hosts, "a:"),
+            (Kind::Hosts, ":80"),
+            (Kind::Hosts, "http://a"),
+            (Kind::Hosts, "a/b"),
+            (Kind::Hosts, "*"),
+            (Kind::Hosts, "u@a"),
+            (Kind::Hosts, "[a]:80"),
+            (Kind::Hosts, "10.0.0.256:80"),
             (Kind::Name, "a b"),
         ];
         for (kind, text) in refused {

@@ -86,6 +86,11 @@ impl fmt::Debug for Environment {
 pub struct Secret(String);
 
 impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// Reads what `reference` names: `env:NAME` or `file:/path`.
     ///
     /// # Errors

@@ -8,5 +8,5 @@ pub mod change;
 mod kind;
 mod runner;
 
-pub use kind::{Check, JobKind, JobKinds, Retry, Run, RunEnd, RunFailure, RunOutput};
+pub use kind::{Check, JobKind, JobKinds, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure, RunOutput};
 pub use runner::JobRunner;

@@ -219,6 +219,24 @@ impl ProjectCatalogue {
         current.cloned().ok_or(CatalogueError::NothingDeployed)
     }
 
+    /// The folder in which the project that is deployed now is unpacked. While the store does not answer, what was
+    /// deployed when this node last looked.
+    ///
+    /// # Errors
+    /// Nothing is deployed, or what the store has cannot be read.
+    pub async fn current_folder(&self) -> Result<PathBuf, CatalogueError> {
+        let deployment = match self.refresh().await {
+            Ok(deployment) => deployment,
+            Err(CatalogueError::Store(error)) if error.is_transient() => match self.deployment() {
+                Some(deployment) => Some(deployment),
+                None => return Err(CatalogueError::Store(error)),
+            },
+            Err(error) => return Err(error),
+        };
+        let deployment = deployment.ok_or(CatalogueError::NothingDeployed)?;
+        Ok(self.projects().join(deployment.hash))
+    }
+
     /// The project with this hash, fetched from the store if this node does not have it open.
     ///
     /// # Errors
@@ -234,7 +252,7 @@ impl ProjectCatalogue {
         let bytes = self.store.bundle(hash).await?;
         let bytes = bytes.ok_or_else(|| CatalogueError::UnknownProject(hash.to_owned()))?;
         let surroundings = self.surroundings(&self.data);
-        let projects = self.data.join("projects");
+        let projects = self.projects();
         let expected = hash.to_owned();
         let project = on_thread(move || {
             let bundle = Bundle::from_bytes(&bytes, &expected)?;
@@ -255,6 +273,10 @@ impl ProjectCatalogue {
     fn open_project(&self, hash: &str) -> Option<Arc<Project>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         state.projects.get(hash).cloned()
+    }
+
+    fn projects(&self) -> PathBuf {
+        self.data.join("projects")
     }
 
     fn surroundings(&self, base: &Path) -> Surroundings {

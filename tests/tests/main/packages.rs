@@ -1,21 +1,35 @@
-//! The packages and what each may use: `lang ← engine ← {cql, web} ← console`, and the tests anything.
+//! The packages and what each may use: `lang ← engine ← {connect, cql, web} ← console`, and the tests anything.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Each folder with the packages of ours that it may use.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("engine/lang", &[]),
     ("engine", &["weft-lang"]),
+    ("engine/connect", &["weft-lang", "weft-engine"]),
     ("cql", &["weft-lang", "weft-engine"]),
     ("console/web", &["weft-lang", "weft-engine"]),
     (
         "console",
-        &["weft-lang", "weft-engine", "weft-cql", "weft-web"],
+        &[
+            "weft-lang",
+            "weft-engine",
+            "weft-connect",
+            "weft-cql",
+            "weft-web",
+        ],
     ),
     (
         "tests",
-        &["weft-lang", "weft-engine", "weft-cql", "weft-web", "weft"],
+        &[
+            "weft-lang",
+            "weft-engine",
+            "weft-connect",
+            "weft-cql",
+            "weft-web",
+            "weft",
+        ],
     ),
 ];
 

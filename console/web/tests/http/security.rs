@@ -3,6 +3,7 @@
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use weft_web::{Principal, RunTokens};
 
 use crate::client::{Call, call};
 use crate::document::operations;
@@ -295,4 +296,26 @@ async fn every_answer_has_the_security_headers() {
             assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
         }
     }
+}
+
+#[tokio::test]
+async fn a_script_calls_in_the_name_of_whoever_started_it_until_its_run_ends() {
+    let tokens = RunTokens::new();
+    let shared = tokens.clone();
+    let server = Server::start_with(|options| options.run_tokens = shared).await;
+    let token = tokens
+        .grant(Principal {
+            name: "ann".to_owned(),
+        })
+        .unwrap();
+    let bearer = format!("Bearer {}", token.secret().expose());
+    let nodes = || call(server.address, "GET", "/api/v1/nodes");
+    let asked = || nodes().header("authorization", &bearer).send();
+    assert_eq!(asked().await.status, 200);
+    assert_eq!(nodes().token().send().await.status, 200);
+    drop(token);
+    asked().await.problem(401, "unauthorized").await;
+    assert_eq!(nodes().token().send().await.status, 200);
+    let names = server.api.principals.lock().unwrap().clone();
+    assert_eq!(names, ["ann", "tester", "tester"]);
 }

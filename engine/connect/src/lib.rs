@@ -1,0 +1,73 @@
+//! Kinds of job that reach out of Weft: scripts of the deployed project, and calls over HTTP.
+//!
+//! Each kind is one file and stands behind [`JobKind`]; a node is handed [`kinds`] of them.
+
+mod arguments;
+mod call_back;
+mod capture;
+mod group;
+mod hosts;
+mod http;
+mod process;
+mod script;
+mod work_folder;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use weft_engine::interface::Environment;
+use weft_engine::job::JobKind;
+use weft_engine::node::NodeConfig;
+use weft_engine::project::{CatalogueError, ProjectCatalogue};
+
+pub use call_back::{CallBack, Grant};
+pub use http::Http;
+pub use process::Process;
+
+use work_folder::WorkFolders;
+
+/// What the kinds are made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Where the scripts of the deployed project are.
+    pub projects: Arc<dyn DeployedProject>,
+    /// What the node was told about itself: its data folder, the hosts that may be called.
+    pub config: NodeConfig,
+    /// The variables of the node: what a script inherits and a header names.
+    pub environment: Environment,
+    /// How a script may talk to the node that runs it.
+    pub call_back: Arc<dyn CallBack>,
+}
+
+/// Where the deployed project lies on this node.
+#[async_trait]
+pub trait DeployedProject: std::fmt::Debug + Send + Sync {
+    /// The folder in which the project that is deployed now is unpacked; none where nothing is deployed.
+    ///
+    /// # Errors
+    /// A sentence: it cannot be found out, or the project cannot be unpacked.
+    async fn folder(&self) -> Result<Option<PathBuf>, String>;
+}
+
+#[async_trait]
+impl DeployedProject for ProjectCatalogue {
+    async fn folder(&self) -> Result<Option<PathBuf>, String> {
+        match self.current_folder().await {
+            Ok(folder) => Ok(Some(folder)),
+            Err(CatalogueError::NothingDeployed) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// The kinds of this package. Working folders that an earlier process left behind in the data folder are removed, so
+/// one process at a time may have that folder.
+pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
+    let folders = WorkFolders::new(&parts.config.data);
+    folders.remove_leftovers();
+    let hosts = parts.config.http_allowed_hosts.clone();
+    let http = Http::new(&hosts, parts.environment.clone());
+    let process = Process::new(parts.projects, folders, parts.environment, parts.call_back);
+    vec![Arc::new(process), Arc::new(http)]
+}

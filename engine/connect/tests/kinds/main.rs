@@ -1,0 +1,8 @@
+//! The kinds with real scripts, real processes and real connections.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bench;
+mod deployed;
+mod http;
+mod process;
