@@ -129,7 +129,7 @@ fn main() -> Result<()> {
             runtime
                 .block_on(measured)?
                 .iter()
-                .try_for_each(|measured| print(measured))
+                .try_for_each(print)
         }
         What::Project { folder, ids } => work::write_project(&folder, ids),
         What::Report { runs } => report::print(&runs),
