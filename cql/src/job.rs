@@ -376,16 +376,16 @@ impl CassandraStore {
 
     /// Hour by hour, all shards of an hour at once, until there are enough.
     ///
-    /// Nothing can be due that is older than what hints live, so `from` is taken as at most 31 days
-    /// before `to`.
+    /// Nothing can be due that is older than what hints live, so it begins at most 31 days before `to`.
     pub(crate) async fn due_between(
         &self,
-        from: Timestamp,
+        after: &DueHint,
         to: Timestamp,
         limit: usize,
     ) -> StoreResult<Vec<DueHint>> {
-        let from = from.max(Timestamp(to.0.saturating_sub(31 * DAY_MS)));
-        let hours: Vec<i64> = (hour_of(from).0..=hour_of(to).0)
+        let oldest = DueHint::in_front_of(Timestamp(to.0.saturating_sub(31 * DAY_MS)));
+        let after = after.max(&oldest);
+        let hours: Vec<i64> = (hour_of(after.due_at).0..=hour_of(to).0)
             .step_by(usize::try_from(HOUR_MS).unwrap_or(usize::MAX))
             .collect();
         let mut hints: Vec<DueHint> = Vec::new();
@@ -393,7 +393,7 @@ impl CassandraStore {
             let reads = wave
                 .iter()
                 .flat_map(|hour| (0..DUE_SHARDS).map(move |shard| (*hour, shard)))
-                .map(|(hour, shard)| self.due_shard(hour, shard, from, to, limit))
+                .map(|(hour, shard)| self.due_shard(hour, shard, after, to, limit))
                 .collect();
             hints.extend(all_of(READS_AT_ONCE, reads).await?.into_iter().flatten());
             if hints.len() >= limit {
@@ -409,14 +409,17 @@ impl CassandraStore {
         &self,
         hour: i64,
         shard: u64,
-        from: Timestamp,
+        after: &DueHint,
         to: Timestamp,
         limit: usize,
     ) -> StoreResult<Vec<DueHint>> {
         let values = Values::new()
             .set("bucket", Timestamp(hour))
             .set("shard", i32::try_from(shard).unwrap_or(0))
-            .set("from_time", from)
+            .set("after_time", after.due_at)
+            .set("after_type", &after.key.job_type)
+            .set("after_name", &after.key.name)
+            .set("after_uid", &after.key.uid)
             .set("to_time", to)
             .set("rows", i32::try_from(limit).unwrap_or(i32::MAX));
         self.read("due", "jobs_due", &self.statements.due, values)

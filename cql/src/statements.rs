@@ -157,7 +157,9 @@ statements! {
         put_due: Write =
             insert("{system}.jobs_due", "bucket, shard, due_at, type, name, uid", " USING TTL :ttl");
         due: Read = select("due_at, type, name, uid", "{system}.jobs_due",
-            "WHERE bucket = :bucket AND shard = :shard AND due_at >= :from_time AND due_at <= :to_time LIMIT :rows");
+            "WHERE bucket = :bucket AND shard = :shard \
+             AND (due_at, type, name, uid) > (:after_time, :after_type, :after_name, :after_uid) \
+             AND (due_at) <= (:to_time) LIMIT :rows");
         runs: Read = select(RUN, "{system}.job_runs",
             "WHERE type = :type AND name = :name AND uid = :uid AND month = :month LIMIT :rows");
 

@@ -80,8 +80,8 @@ impl Store for CassandraStore {
         self.write_due("put_due", hint).await
     }
 
-    async fn due(&self, from: Timestamp, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {
-        self.due_between(from, to, limit).await
+    async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {
+        self.due_between(after, to, limit).await
     }
 
     async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>> {

@@ -169,6 +169,20 @@ pub struct DueHint {
     pub key: JobKey,
 }
 
+impl DueHint {
+    /// Stands in front of every hint of this moment: where a reading begins.
+    pub fn in_front_of(moment: Timestamp) -> Self {
+        Self {
+            due_at: moment,
+            key: JobKey {
+                job_type: String::new(),
+                name: String::new(),
+                uid: String::new(),
+            },
+        }
+    }
+}
+
 /// One run of a job, written once at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRun {

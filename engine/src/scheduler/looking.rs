@@ -138,7 +138,7 @@ impl Looking {
         let context = Arc::clone(&self.life.context);
         let now = context.clock.now();
         let monotonic = context.clock.monotonic();
-        let mut from = match self.mark {
+        let from = match self.mark {
             None => self.start_of_look(now).await?,
             Some(mark) if monotonic.saturating_sub(self.looked_long_at) >= LONG_LOOK_EVERY => {
                 self.looked_long_at = monotonic;
@@ -147,10 +147,13 @@ impl Looking {
             Some(mark) => minus(mark, OVERLAP),
         };
         let to = now.plus(context.config.poll_interval + AHEAD);
+        let mut after = DueHint::in_front_of(from);
         loop {
-            let hints = context.store.due(from, to, HINTS_PER_POLL).await?;
-            let full = hints.len() >= HINTS_PER_POLL;
-            let last = hints.last().map(|hint| hint.due_at);
+            let hints = context.store.due(&after, to, HINTS_PER_POLL).await?;
+            let last = hints
+                .last()
+                .filter(|_| hints.len() >= HINTS_PER_POLL)
+                .cloned();
             for hint in hints {
                 if !self.passed.contains_key(&hint) {
                     self.note(&hint, now, monotonic);
@@ -158,12 +161,8 @@ impl Looking {
                 }
             }
             self.look_at_what_is_due().await?;
-            match last {
-                // A page of one and the same moment must not hold the poll up for ever.
-                Some(last) if full && last > from => from = last,
-                Some(last) if full => from = Timestamp(last.0 + 1),
-                _ => break,
-            }
+            let Some(last) = last else { break };
+            after = last;
         }
         self.mark = Some(now);
         let horizon = minus(now, LONG_LOOK * 2);

@@ -83,8 +83,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>>;
     /// Writes a hint. The same hint twice is one hint.
     async fn put_due(&self, hint: &DueHint) -> StoreResult<()>;
-    /// Hints with `from <= due_at <= to`, ascending, at most `limit`.
-    async fn due(&self, from: Timestamp, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>>;
+    /// Hints strictly behind `after` with `due_at <= to`, by moment and key, at most `limit`. A page goes on behind the
+    /// last hint of the one before.
+    async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>>;
 
     /// See [`WriteJob`].
     async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>>;

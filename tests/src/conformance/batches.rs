@@ -1,6 +1,6 @@
 //! The life of a batch.
 
-use weft_engine::model::{Batch, BatchDesired, BatchStatus, JobStatus};
+use weft_engine::model::{Batch, BatchDesired, BatchStatus, DueHint, JobStatus};
 use weft_engine::store::{
     BatchGuard, BatchSet, ClaimBatch, ClaimCommand, FinishLost, Freshness, MoveBatch, RequestBatch,
     ReserveChunks, SaveBatchStatistics, SharedStore, SubmitBatch, SubmitLost,
@@ -117,7 +117,10 @@ async fn a_taken_job_key_is_lost_behind_the_batch_row(store: SharedStore) {
 async fn a_submission_writes_its_hint(store: SharedStore) {
     let submit = submitted(store.as_ref()).await;
     let at = submit.due.due_at;
-    let hints = store.due(at, at, 100_000).await.expect("readable");
+    let hints = store
+        .due(&DueHint::in_front_of(at), at, 100_000)
+        .await
+        .expect("readable");
     assert!(hints.contains(&submit.due));
 }
 
@@ -428,7 +431,10 @@ async fn a_request_writes_its_hint(store: SharedStore) {
     let pause = request(&owned, BatchDesired::Pause, 1);
     apply(store.as_ref(), &pause).await;
     let at = pause.due.due_at;
-    let hints = store.due(at, at, 100_000).await.expect("readable");
+    let hints = store
+        .due(&DueHint::in_front_of(at), at, 100_000)
+        .await
+        .expect("readable");
     assert!(hints.contains(&pause.due));
 }
 

@@ -53,6 +53,7 @@ claims!(
     the_same_hint_twice_is_one_hint,
     a_span_of_hints_has_both_its_ends,
     due_hints_are_limited_to_the_earliest,
+    due_hints_of_one_moment_come_page_by_page,
 );
 
 async fn a_submitted_job_is_read_back_whole(store: SharedStore) {
@@ -148,7 +149,10 @@ async fn a_claim_writes_its_hint(store: SharedStore) {
     claim.due.due_at = own_moment();
     apply(store.as_ref(), &claim).await;
     let at = claim.due.due_at;
-    let hints = store.due(at, at, 1_000).await.expect("readable");
+    let hints = store
+        .due(&DueHint::in_front_of(at), at, 1_000)
+        .await
+        .expect("readable");
     assert!(hints.contains(&claim.due));
 }
 
@@ -286,7 +290,7 @@ async fn a_recurring_job_goes_to_its_next_run(store: SharedStore) {
     );
     assert!(!job.archived);
     let hints = store
-        .due(next_run, next_run, 1_000)
+        .due(&DueHint::in_front_of(next_run), next_run, 1_000)
         .await
         .expect("readable");
     assert!(hints.iter().any(|hint| hint.key == owned.key));
@@ -368,7 +372,11 @@ async fn due_hints_come_in_order(store: SharedStore) {
         store.put_due(hint).await.expect("writable");
     }
     let found: Vec<_> = store
-        .due(Timestamp(base), Timestamp(base + 7_200_000), 100_000)
+        .due(
+            &DueHint::in_front_of(Timestamp(base)),
+            Timestamp(base + 7_200_000),
+            100_000,
+        )
         .await
         .expect("readable");
     assert!(found.is_sorted_by_key(|hint| hint.due_at));
@@ -382,7 +390,9 @@ async fn the_same_hint_twice_is_one_hint(store: SharedStore) {
     let hint = hint_at(own_moment().0);
     store.put_due(&hint).await.expect("writable");
     store.put_due(&hint).await.expect("writable");
-    let found = store.due(hint.due_at, hint.due_at, 1_000).await;
+    let found = store
+        .due(&DueHint::in_front_of(hint.due_at), hint.due_at, 1_000)
+        .await;
     let own = found.expect("readable");
     assert_eq!(own.iter().filter(|found| **found == hint).count(), 1);
 }
@@ -394,11 +404,34 @@ async fn a_span_of_hints_has_both_its_ends(store: SharedStore) {
         store.put_due(hint).await.expect("writable");
     }
     let found = store
-        .due(Timestamp(base + 1), Timestamp(base + 2), 1_000)
+        .due(
+            &DueHint::in_front_of(Timestamp(base + 1)),
+            Timestamp(base + 2),
+            1_000,
+        )
         .await
         .expect("readable");
     let own: Vec<_> = found.iter().filter(|hint| hints.contains(hint)).collect();
     assert_eq!(own, [&hints[1], &hints[2]]);
+}
+
+async fn due_hints_of_one_moment_come_page_by_page(store: SharedStore) {
+    let at = own_moment();
+    let mut hints: Vec<DueHint> = (0..7).map(|_| hint_at(at.0)).collect();
+    for hint in &hints {
+        store.put_due(hint).await.expect("writable");
+    }
+    hints.sort();
+    let mut found = Vec::new();
+    let mut after = DueHint::in_front_of(at);
+    loop {
+        let page = store.due(&after, at, 2).await.expect("readable");
+        let Some(last) = page.last() else { break };
+        after = last.clone();
+        assert!(page.len() <= 2);
+        found.extend(page.into_iter().filter(|hint| hints.contains(hint)));
+    }
+    assert_eq!(found, hints);
 }
 
 async fn due_hints_are_limited_to_the_earliest(store: SharedStore) {
@@ -408,7 +441,11 @@ async fn due_hints_are_limited_to_the_earliest(store: SharedStore) {
         store.put_due(hint).await.expect("writable");
     }
     let found = store
-        .due(Timestamp(base), Timestamp(base + 2), 2)
+        .due(
+            &DueHint::in_front_of(Timestamp(base)),
+            Timestamp(base + 2),
+            2,
+        )
         .await
         .expect("readable");
     assert_eq!(found.len(), 2);

@@ -1,6 +1,6 @@
 //! Texts of any content and of the sizes that are promised.
 
-use weft_engine::model::EntitySource;
+use weft_engine::model::{DueHint, EntitySource};
 use weft_engine::store::{FlushChunk, SharedStore};
 
 use super::claims;
@@ -85,7 +85,10 @@ async fn a_job_may_have_any_text_as_its_name(store: SharedStore) {
         let job = the_job(store.as_ref(), &submit.job.key).await;
         assert_eq!(job.key, submit.job.key);
         let at = submit.due.due_at;
-        let hints = store.due(at, at, 100_000).await.expect("readable");
+        let hints = store
+            .due(&DueHint::in_front_of(at), at, 100_000)
+            .await
+            .expect("readable");
         assert!(hints.contains(&submit.due), "no hint for {odd:?}");
     }
 }

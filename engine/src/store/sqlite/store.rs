@@ -126,9 +126,10 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn due(&self, from: Timestamp, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {
+    async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {
+        let after = after.clone();
         self.read("due", move |reading| {
-            verbs_job::due(reading.connection, from, to, limit)
+            verbs_job::due(reading.connection, &after, to, limit)
         })
         .await
     }

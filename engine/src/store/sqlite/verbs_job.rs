@@ -211,25 +211,36 @@ pub(super) fn forget_old_hints(connection: &Connection, now: Timestamp) -> rusql
 /// Hints of a span, ascending.
 pub(super) fn due(
     connection: &Connection,
-    from: Timestamp,
+    after: &DueHint,
     to: Timestamp,
     limit: usize,
 ) -> Result<Vec<DueHint>, Failure> {
     let mut statement = connection.prepare_cached(
-        "SELECT due_at, type, name, uid FROM job_due WHERE due_at BETWEEN ?1 AND ?2 \
+        "SELECT due_at, type, name, uid FROM job_due \
+         WHERE (due_at, type, name, uid) > (?1, ?4, ?5, ?6) AND due_at <= ?2 \
          ORDER BY due_at, type, name, uid LIMIT ?3",
     )?;
     let hints = statement
-        .query_map(params![from.0, to.0, sql_limit(limit)], |row| {
-            Ok(DueHint {
-                due_at: Timestamp(row.get(0)?),
-                key: JobKey {
-                    job_type: row.get(1)?,
-                    name: row.get(2)?,
-                    uid: row.get(3)?,
-                },
-            })
-        })?
+        .query_map(
+            params![
+                after.due_at.0,
+                to.0,
+                sql_limit(limit),
+                after.key.job_type,
+                after.key.name,
+                after.key.uid,
+            ],
+            |row| {
+                Ok(DueHint {
+                    due_at: Timestamp(row.get(0)?),
+                    key: JobKey {
+                        job_type: row.get(1)?,
+                        name: row.get(2)?,
+                        uid: row.get(3)?,
+                    },
+                })
+            },
+        )?
         .collect::<Result<_, _>>()?;
     Ok(hints)
 }

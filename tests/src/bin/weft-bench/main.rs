@@ -126,10 +126,7 @@ fn main() -> Result<()> {
         } => {
             let found = place.place()?;
             let measured = jobs::measure(&found, place.server, scheduled, due, apart);
-            runtime
-                .block_on(measured)?
-                .iter()
-                .try_for_each(print)
+            runtime.block_on(measured)?.iter().try_for_each(print)
         }
         What::Project { folder, ids } => work::write_project(&folder, ids),
         What::Report { runs } => report::print(&runs),

@@ -128,11 +128,11 @@ impl Store for SimHandle {
         self.put(Plain::Due(hint.clone())).await
     }
 
-    async fn due(&self, from: Timestamp, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {
+    async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {
         self.read("due", false, |inner, now| {
             let hints = inner.tables.due.iter();
             hints
-                .filter(|(hint, _)| from <= hint.due_at && hint.due_at <= to)
+                .filter(|(hint, _)| after < *hint && hint.due_at <= to)
                 .filter(|(_, visible_at)| **visible_at <= now)
                 .map(|(hint, _)| hint.clone())
                 .take(limit)
