@@ -3,16 +3,17 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
-use weft_engine::model::BatchId;
-use weft_engine::statement::{self, End, EndStatus, Frame};
+use weft_engine::model::{BatchId, JobKey};
+use weft_engine::statement::{self, End, EndStatus, Frame, JobDraft};
 use weft_web::{
-    Api, ApiError, ApiResult, BatchDetail, BatchPage, BatchSummary, BatchesQuery, CompleteQuery,
-    Completion, EntitiesQuery, EntityPage, JobPage, JobsQuery, NodeList, Principal, Readiness,
-    StatementRun, VersionInfo,
+    Api, ApiError, ApiResult, BatchDetail, BatchPage, BatchSummary, BatchesQuery, ChangeJob,
+    CompleteQuery, Completion, EntitiesQuery, EntityPage, JobItem, JobPage, JobsQuery, NodeList,
+    Principal, Readiness, RunId, RunPage, StartedJob, StatementRun, VersionInfo,
 };
 
 use super::assemble::RunningNode;
 use super::completion;
+use super::jobs::Jobs;
 use super::queries::Queries;
 
 /// The API of this process; the node behind it may come later.
@@ -56,6 +57,11 @@ impl NodeApi {
         let node = self.node()?;
         let asking = engine_principal(principal);
         Ok(Queries::new(&node.statements, asking))
+    }
+
+    fn jobs_of(&self, principal: &Principal) -> ApiResult<Jobs<'_>> {
+        let asking = engine_principal(principal);
+        Ok(Jobs::new(&self.node()?.statements, asking))
     }
 
     fn reason(&self) -> String {
@@ -110,7 +116,42 @@ impl Api for NodeApi {
     }
 
     async fn jobs(&self, principal: &Principal, query: JobsQuery) -> ApiResult<JobPage> {
-        self.queries(principal)?.jobs(query).await
+        self.jobs_of(principal)?.page(query).await
+    }
+
+    async fn job(&self, principal: &Principal, key: JobKey) -> ApiResult<JobItem> {
+        self.jobs_of(principal)?.job(key).await
+    }
+
+    async fn job_runs(&self, principal: &Principal, key: JobKey, limit: u32) -> ApiResult<RunPage> {
+        self.jobs_of(principal)?.runs(key, limit).await
+    }
+
+    async fn run_output(
+        &self,
+        principal: &Principal,
+        key: JobKey,
+        run: RunId,
+    ) -> ApiResult<Option<String>> {
+        self.jobs_of(principal)?.run_output(key, run).await
+    }
+
+    async fn start_job(
+        &self,
+        principal: &Principal,
+        draft: JobDraft,
+        key: Option<String>,
+    ) -> ApiResult<StartedJob> {
+        self.jobs_of(principal)?.start(&draft, key.as_deref()).await
+    }
+
+    async fn change_job(
+        &self,
+        principal: &Principal,
+        key: JobKey,
+        change: ChangeJob,
+    ) -> ApiResult<JobItem> {
+        self.jobs_of(principal)?.change(key, change).await
     }
 
     async fn nodes(&self, principal: &Principal) -> ApiResult<NodeList> {

@@ -5,6 +5,7 @@ mod assemble;
 mod call_back;
 mod completion;
 mod cursor;
+mod jobs;
 mod project;
 mod queries;
 

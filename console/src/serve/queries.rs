@@ -2,15 +2,15 @@
 
 use regex::Regex;
 use weft_engine::inspect::{
-    self, BatchInfoQuery, BatchListQuery, EntityQuery, InspectError, Inspector, JobQuery,
-    JobSelection, NodeQuery, SummaryQuery,
+    self, BatchInfoQuery, BatchListQuery, EntityQuery, InspectError, Inspector, NodeQuery,
+    SummaryQuery,
 };
 use weft_engine::model::{BatchId, NodeShare};
 use weft_engine::statement::{Operation, Permit, Principal, Statements};
 use weft_web::{
     ApiError, ApiResult, BatchDetail, BatchItem, BatchPage, BatchSummary, BatchesQuery,
-    EntitiesQuery, EntityItem, EntityPage, EntitySort, JobItem, JobPage, JobsQuery, NodeItem,
-    NodeList, StatusFilter, SummaryLevel, SummaryRow,
+    EntitiesQuery, EntityItem, EntityPage, EntitySort, NodeItem, NodeList, StatusFilter,
+    SummaryLevel, SummaryRow,
 };
 
 use super::cursor;
@@ -107,38 +107,6 @@ impl<'a> Queries<'a> {
         })
     }
 
-    /// A page of jobs.
-    pub async fn jobs(&self, query: JobsQuery) -> ApiResult<JobPage> {
-        let selection = match query.job_type {
-            None => JobSelection::All,
-            Some(job_type) => JobSelection::Of {
-                job_type,
-                name: query.name,
-                uid: None,
-            },
-        };
-        let request = JobQuery {
-            selection,
-            status: query.status.map(Into::into),
-            after: cursor::read(query.cursor.as_deref())?,
-            limit: limit(query.limit, 100),
-        };
-        let page = self
-            .inspector
-            .jobs(&self.permit(request)?)
-            .await
-            .map_err(failed)?;
-        let items = page.items.into_iter().map(|item| JobItem {
-            note: item.note,
-            error: item.error,
-            ..JobItem::from(&item.job)
-        });
-        Ok(JobPage {
-            items: items.collect(),
-            next: page.next.as_ref().map(cursor::write).transpose()?,
-        })
-    }
-
     /// The nodes of the cluster.
     pub async fn nodes(&self) -> ApiResult<NodeList> {
         let nodes = self
@@ -156,7 +124,7 @@ impl<'a> Queries<'a> {
     }
 }
 
-fn limit(asked: Option<u32>, default: usize) -> usize {
+pub(super) fn limit(asked: Option<u32>, default: usize) -> usize {
     asked.map_or(default, |limit| {
         usize::try_from(limit)
             .unwrap_or(MAX_LIMIT)
@@ -246,9 +214,11 @@ fn entity_item(item: inspect::EntityItem) -> EntityItem {
     }
 }
 
-fn failed(error: InspectError) -> ApiError {
+pub(super) fn failed(error: InspectError) -> ApiError {
     match error {
-        InspectError::NoSuchBatch(_) => ApiError::NotFound(error.to_string()),
+        InspectError::NoSuchBatch(_) | InspectError::NoSuchJob(_) => {
+            ApiError::NotFound(error.to_string())
+        }
         InspectError::Store(store) if store.is_transient() => {
             ApiError::Unavailable(store.to_string())
         }

@@ -3,15 +3,17 @@
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use weft_engine::model::BatchId;
-use weft_engine::statement::{Frame, Session};
+use weft_engine::model::{BatchId, JobKey};
+use weft_engine::statement::{Frame, JobDraft, Refusal, Session};
 
 use crate::batches::{
     BatchDetail, BatchPage, BatchSummary, BatchesQuery, EntitiesQuery, EntityPage,
 };
 use crate::complete::{CompleteQuery, Completion};
 use crate::health::{Readiness, VersionInfo};
-use crate::jobs::{JobPage, JobsQuery};
+use crate::job_changes::{ChangeJob, StartedJob};
+use crate::job_runs::{RunId, RunPage};
+use crate::jobs::{JobItem, JobPage, JobsQuery};
 use crate::nodes::NodeList;
 
 /// Who calls. What they may do is decided behind [`Api`], never in the HTTP layer.
@@ -48,6 +50,9 @@ pub enum ApiError {
         /// What is wrong with it.
         message: String,
     },
+    /// What the engine refused, with its place and its hint.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The principal may not do this.
     #[error("{0}")]
     NotAllowed(String),
@@ -88,6 +93,36 @@ pub trait Api: Send + Sync + 'static {
 
     /// A page of jobs.
     async fn jobs(&self, principal: &Principal, query: JobsQuery) -> ApiResult<JobPage>;
+
+    /// One job.
+    async fn job(&self, principal: &Principal, key: JobKey) -> ApiResult<JobItem>;
+
+    /// The last runs of a job, newest first.
+    async fn job_runs(&self, principal: &Principal, key: JobKey, limit: u32) -> ApiResult<RunPage>;
+
+    /// What is kept of the output of a run; none where it wrote nothing.
+    async fn run_output(
+        &self,
+        principal: &Principal,
+        key: JobKey,
+        run: RunId,
+    ) -> ApiResult<Option<String>>;
+
+    /// Starts a job; with a key, the same call again finds its own job.
+    async fn start_job(
+        &self,
+        principal: &Principal,
+        draft: JobDraft,
+        key: Option<String>,
+    ) -> ApiResult<StartedJob>;
+
+    /// Changes a job.
+    async fn change_job(
+        &self,
+        principal: &Principal,
+        key: JobKey,
+        change: ChangeJob,
+    ) -> ApiResult<JobItem>;
 
     /// The nodes of the cluster.
     async fn nodes(&self, principal: &Principal) -> ApiResult<NodeList>;

@@ -1,16 +1,22 @@
 //! From the engine's rows to what the API shows.
 
 use serde_json::Value;
+use weft_engine::inspect::{self, NextRun};
 use weft_engine::model::{
-    Batch, BatchStatus, EntityRow, EntitySource, EntityStatus, Job, NodeRow, NodeShare, SlowEntity,
+    Batch, BatchStatus, EntityRow, EntitySource, EntityStatus, JobRun, NodeRow, NodeShare,
+    SlowEntity,
 };
+use weft_engine::schedule::JobPolicy;
 
 use crate::batches::{BatchDetail, BatchItem, EntityItem, EntityStatusName};
-use crate::jobs::JobItem;
+use crate::job_runs::RunItem;
+use crate::jobs::{JobCounts, JobItem, JobPolicyItem};
 use crate::nodes::NodeItem;
 
 /// Of a long list of ids the first ones are shown.
 const SHOWN_IDS: usize = 100;
+/// Of a kept output this much stands in lists.
+const SHOWN_OUTPUT_BYTES: usize = 1_024;
 
 impl BatchItem {
     /// A batch of which `done` was handled so far.
@@ -158,28 +164,100 @@ impl EntityItem {
     }
 }
 
-impl From<&Job> for JobItem {
-    fn from(job: &Job) -> Self {
+impl From<inspect::JobItem> for JobItem {
+    fn from(item: inspect::JobItem) -> Self {
+        let why_waiting = item.why_waiting().map(str::to_owned);
+        let job = item.job;
         Self {
-            job_type: job.key.job_type.clone(),
-            name: job.key.name.clone(),
-            uid: job.key.uid.clone(),
+            job_type: job.key.job_type,
+            name: job.key.name,
+            uid: job.key.uid,
             status: job.status.into(),
-            affinity: job.affinity.clone(),
+            affinity: job.affinity,
+            candidates: item.candidates,
             archived: job.archived,
             arguments: json_or_text(&job.arguments),
+            created_by: job.created_by,
             created_at: job.creation_time.into(),
             started_at: job.start_time.map(Into::into),
             ended_at: job.end_time.map(Into::into),
-            next_run_at: job.next_run.map(Into::into),
-            execution_interval: job.execution_interval.clone(),
-            error: job.error.clone(),
-            output: job.output.clone(),
+            next_run: item.next_run.into(),
+            next_run_at: match item.next_run {
+                NextRun::At(time) => Some(time.into()),
+                NextRun::Ready | NextRun::Running | NextRun::Never => None,
+            },
+            exec_interval: job.execution_interval,
+            schedule: item.schedule,
+            policy: (&job.policy).into(),
+            error: item.error,
+            output: job.output.map(|output| head(output).0),
             tries: job.tries,
-            node: job.worker.as_ref().map(|node| node.0.clone()),
-            note: job.notes.clone(),
+            runs: job.runs,
+            node: job.worker.map(|node| node.0),
+            why_waiting,
+            note: item.note,
         }
     }
+}
+
+impl From<&JobPolicy> for JobPolicyItem {
+    fn from(policy: &JobPolicy) -> Self {
+        Self {
+            start_at: policy.start_at.map(Into::into),
+            end_at: policy.end_at.map(Into::into),
+            time_zone: policy.time_zone.clone(),
+            misfire: policy.misfire.to_string(),
+            overlap: policy.overlap.to_string(),
+            max_runs: policy.max_runs,
+            jitter_ms: policy.jitter_ms,
+            max_attempts: policy.max_attempts,
+            retry_delay_ms: policy.retry_delay_ms,
+            retry_factor: policy.retry_factor,
+            retry_max_delay_ms: policy.retry_max_delay_ms,
+            timeout_ms: policy.timeout_ms,
+            relocate: policy.relocate,
+            paused: policy.paused,
+        }
+    }
+}
+
+impl From<inspect::JobCounts> for JobCounts {
+    fn from(counts: inspect::JobCounts) -> Self {
+        let by_status = counts.of.into_iter();
+        Self {
+            by_status: by_status
+                .map(|count| (count.status.as_str().to_owned(), count.jobs))
+                .collect(),
+            is_lower_bound: counts.is_lower_bound,
+        }
+    }
+}
+
+impl From<JobRun> for RunItem {
+    fn from(run: JobRun) -> Self {
+        let (output, is_cut) = run.output.map(head).unzip();
+        Self {
+            id: format!("{}-{}", run.started.0, run.fence),
+            node: run.node.0,
+            status: run.status.into(),
+            attempt: run.attempt,
+            planned_at: run.planned.map(Into::into),
+            started_at: run.started.into(),
+            ended_at: run.ended.into(),
+            duration_ms: run.ended.millis_since(run.started),
+            exit_code: run.exit_code,
+            error: run.error.as_deref().map(inspect::message_of),
+            output,
+            output_is_cut: is_cut.unwrap_or(false),
+        }
+    }
+}
+
+/// The head of an output, and whether there is more.
+fn head(mut output: String) -> (String, bool) {
+    let is_cut = output.len() > SHOWN_OUTPUT_BYTES;
+    output.truncate(output.floor_char_boundary(SHOWN_OUTPUT_BYTES));
+    (output, is_cut)
 }
 
 impl NodeItem {
@@ -223,6 +301,15 @@ mod tests {
     fn columns_that_are_not_json_are_shown_as_they_are() {
         assert_eq!(json_or_text("{\"a\":1}"), serde_json::json!({ "a": 1 }));
         assert_eq!(json_or_text("cut off {"), Value::from("cut off {"));
+    }
+
+    #[test]
+    fn of_long_outputs_the_head_is_shown() {
+        assert_eq!(head("short".to_owned()), ("short".to_owned(), false));
+        let (shown, is_cut) = head("ü".repeat(600) + "x");
+        assert_eq!((shown.len(), is_cut), (1_024, true));
+        let (shown, _) = head("x".to_owned() + &"ü".repeat(600));
+        assert_eq!(shown.len(), 1_023);
     }
 
     #[test]

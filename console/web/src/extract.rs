@@ -7,12 +7,14 @@ use axum::extract::{
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
 use std::error::Error as _;
+use utoipa::IntoParams;
 use uuid::Uuid;
-use weft_engine::model::BatchId;
+use weft_engine::model::{BatchId, JobKey};
 
 use crate::api::Principal;
 use crate::problem::{Code, FieldError, Problem};
@@ -144,6 +146,76 @@ impl<S: Send + Sync> FromRequestParts<S> for BatchPath {
             Uuid::parse_str(&text).map_err(|error| Problem::parameter("id", error.to_string()))?;
         Ok(Self(BatchId(id)))
     }
+}
+
+/// The job that the path names. Each part is percent-encoded, so that it may hold `/`.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct JobPath {
+    /// The kind, e.g. `PROCESS` or `BATCH PROCESS`; percent-encoded like all parts, `/` as `%2F`.
+    #[param(rename = "type")]
+    #[serde(rename = "type")]
+    job_type: String,
+    /// The name.
+    name: String,
+    /// Tells jobs of one name apart.
+    uid: String,
+}
+
+impl From<JobPath> for JobKey {
+    fn from(path: JobPath) -> Self {
+        Self {
+            job_type: path.job_type,
+            name: path.name,
+            uid: path.uid,
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for JobPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path_parts(parts, state).await
+    }
+}
+
+/// The run that the path names.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct RunPath {
+    /// The `id` of the run.
+    run: String,
+}
+
+impl RunPath {
+    /// When it started, in milliseconds, and its fence.
+    pub(crate) fn read(&self) -> Result<(i64, i64), Problem> {
+        let parts = self.run.rsplit_once('-');
+        let numbers = parts.and_then(|(started, fence)| {
+            let number = |text: &str| text.parse().ok();
+            Some((number(started)?, number(fence)?))
+        });
+        numbers
+            .ok_or_else(|| Problem::parameter("run", "not the `id` of a run, e.g. 1767323045000-3"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RunPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path_parts(parts, state).await
+    }
+}
+
+async fn path_parts<T: DeserializeOwned + Send, S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+) -> Result<T, Problem> {
+    let path = <Path<T> as FromRequestParts<S>>::from_request_parts(parts, state).await;
+    path.map(|Path(path)| path)
+        .map_err(|rejection| Problem::new(Code::BadRequest).detail(rejection.body_text()))
 }
 
 /// How many items a page has.

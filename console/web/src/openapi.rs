@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use crate::extract::Caller;
 use crate::problem::{Code, FieldError, PROBLEM_JSON, Problem};
 use crate::server::App;
-use crate::{batches, complete, health, jobs, nodes, statements};
+use crate::{batches, complete, health, job_changes, job_runs, jobs, nodes, statements};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,7 +31,7 @@ use crate::{batches, complete, health, jobs, nodes, statements};
     tags(
         (name = "statements", description = "The command language"),
         (name = "batches", description = "Batches and their entities"),
-        (name = "jobs", description = "Jobs"),
+        (name = "jobs", description = "Jobs and their runs"),
         (name = "nodes", description = "Nodes of the cluster"),
         (name = "health", description = "Health, version, metrics"),
     ),
@@ -56,7 +56,13 @@ fn protected_routes() -> OpenApiRouter<App> {
         .routes(routes!(batches::get_batch))
         .routes(routes!(batches::get_batch_summary))
         .routes(routes!(batches::list_entities))
-        .routes(routes!(jobs::list_jobs))
+        .routes(routes!(jobs::list_jobs, job_changes::start_job))
+        .routes(routes!(jobs::get_job, job_changes::update_job))
+        .routes(routes!(job_changes::stop_job))
+        .routes(routes!(job_changes::restart_job))
+        .routes(routes!(job_changes::resume_job))
+        .routes(routes!(job_runs::list_runs))
+        .routes(routes!(job_runs::get_run_output))
         .routes(routes!(nodes::list_nodes))
         .routes(routes!(health::metrics))
         .routes(routes!(openapi_json))
@@ -120,7 +126,7 @@ fn finish(operation: &mut Operation) {
     add_problem(
         operation,
         "400",
-        "The request cannot be read (`bad_request`, `malformed_json`)",
+        "The request cannot be read, or a field cannot be so (`bad_request`, `malformed_json`, `usage`)",
     );
     add_problem(
         operation,
@@ -168,11 +174,13 @@ fn is_problem(content: &RefOr<Content>) -> bool {
 fn describe(status: &str) -> &'static str {
     match status {
         "200" => "The answer",
+        "201" => "It was made; `Location` says where it is",
         "404" => "What was named does not exist (`not_found`)",
+        "409" => "It cannot be as things stand (`conflict`)",
         "413" => "Too large (`too_large`, `statement_too_long`)",
         "415" => "The body is not application/json (`unsupported_media_type`)",
         "422" => {
-            "A value has no meaning; `errors` names the place (`invalid_body`, `invalid_parameter`)"
+            "A value has no meaning, `errors` names the place; or it cannot be done (`invalid_body`, `invalid_parameter`, `refused`)"
         }
         _ => "A problem",
     }

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use weft_engine::statement::{EndStatus, Fault, Refusal};
 
 use crate::api::ApiError;
 
@@ -18,6 +19,8 @@ pub enum Code {
     BadRequest,
     /// The body is not JSON.
     MalformedJson,
+    /// A field says what cannot be; `errors` names it.
+    Usage,
     /// No token, or a wrong one.
     Unauthorized,
     /// The principal may not do this.
@@ -30,6 +33,8 @@ pub enum Code {
     NoSuchRoute,
     /// The path has no such method.
     MethodNotAllowed,
+    /// It cannot be as things stand, e.g. the job runs.
+    Conflict,
     /// The body is too large.
     TooLarge,
     /// The statement is too long.
@@ -42,6 +47,8 @@ pub enum Code {
     InvalidBody,
     /// A parameter has no meaning.
     InvalidParameter,
+    /// It is understood and cannot be done.
+    Refused,
     /// A mistake of ours.
     Internal,
     /// The store or the node cannot answer now.
@@ -56,15 +63,18 @@ impl Code {
     /// The HTTP status that goes with it.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest | Self::MalformedJson => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::MalformedJson | Self::Usage => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::NotAllowed | Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NoSuchRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge | Self::StatementTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
-            Self::InvalidBody | Self::InvalidParameter => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::InvalidBody | Self::InvalidParameter | Self::Refused => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable | Self::Busy | Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -74,18 +84,21 @@ impl Code {
         match self {
             Self::BadRequest => "The request cannot be read",
             Self::MalformedJson => "The body is not JSON",
+            Self::Usage => "A field cannot be so",
             Self::Unauthorized => "A valid token is needed",
             Self::NotAllowed => "Not allowed",
             Self::ForeignOrigin => "Calls from other origins are refused",
             Self::NotFound => "Not found",
             Self::NoSuchRoute => "No such path",
             Self::MethodNotAllowed => "The path has no such method",
+            Self::Conflict => "Not as things stand",
             Self::TooLarge => "The body is too large",
             Self::StatementTooLong => "The statement is too long",
             Self::UnsupportedMediaType => "The body must be application/json",
             Self::WrongHost => "This server does not answer for that host",
             Self::InvalidBody => "The body has the wrong shape",
             Self::InvalidParameter => "A parameter has no meaning",
+            Self::Refused => "It cannot be done",
             Self::Internal => "Something went wrong here",
             Self::Unavailable => "Not available now",
             Self::Busy => "Too many statements at once",
@@ -100,6 +113,7 @@ impl Code {
             StatusCode::FORBIDDEN => Self::NotAllowed,
             StatusCode::NOT_FOUND => Self::NoSuchRoute,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::CONFLICT => Self::Conflict,
             StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             StatusCode::UNPROCESSABLE_ENTITY => Self::InvalidBody,
@@ -210,6 +224,12 @@ impl Problem {
             })
     }
 
+    /// A mistake of ours: the log says what, the client does not learn it.
+    fn internal(detail: &str) -> Self {
+        tracing::error!("A request failed: {detail}");
+        Self::new(Code::Internal)
+    }
+
     fn body(&self) -> Body {
         Body::from(serde_json::to_vec(self).unwrap_or_default())
     }
@@ -220,14 +240,54 @@ impl From<ApiError> for Problem {
         match error {
             ApiError::NotFound(detail) => Self::new(Code::NotFound).detail(detail),
             ApiError::Invalid { parameter, message } => Self::parameter(parameter, message),
+            ApiError::Refused(refusal) => Self::from(&refusal),
             ApiError::NotAllowed(detail) => Self::new(Code::NotAllowed).detail(detail),
             ApiError::Unavailable(detail) => Self::new(Code::Unavailable).detail(detail),
-            ApiError::Internal(detail) => {
-                tracing::error!("A request failed: {detail}");
-                Self::new(Code::Internal)
-            }
+            ApiError::Internal(detail) => Self::internal(&detail),
         }
     }
+}
+
+impl From<&Refusal> for Problem {
+    fn from(refusal: &Refusal) -> Self {
+        let code = match (refusal.status(), refusal.fault()) {
+            (EndStatus::Usage, _) => Code::Usage,
+            (EndStatus::NotFound, _) => Code::NotFound,
+            (EndStatus::NotAllowed, _) => Code::NotAllowed,
+            (EndStatus::Unreachable, _) => Code::Unavailable,
+            (_, Fault::Request) => Code::Refused,
+            (_, Fault::State) => Code::Conflict,
+            (_, Fault::Node) => return Self::internal(refusal.message()),
+        };
+        let mut problem = Self::new(code).detail(refusal.message());
+        if let Some(hint) = refusal.advice() {
+            problem = problem.hint(hint);
+        }
+        match refusal.option().and_then(pointer_of) {
+            Some(pointer) => problem.at(FieldError {
+                pointer: Some(pointer),
+                parameter: None,
+                line: None,
+                column: None,
+                detail: refusal.message().to_owned(),
+            }),
+            None => problem,
+        }
+    }
+}
+
+/// Where the body has what the language calls an option.
+fn pointer_of(option: &str) -> Option<String> {
+    Some(match option {
+        "TYPE" | "NAME" | "UID" | "AFFINITY" | "EXEC_INTERVAL" => {
+            format!("/{}", option.to_ascii_lowercase())
+        }
+        "ARGS" => "/arguments".to_owned(),
+        "START_AT" | "END_AT" | "TIME_ZONE" | "MISFIRE" | "OVERLAP" | "MAX_RUNS" | "JITTER_MS"
+        | "MAX_ATTEMPTS" | "RETRY_DELAY_MS" | "RETRY_FACTOR" | "RETRY_MAX_DELAY_MS"
+        | "TIMEOUT_MS" => format!("/policy/{}", option.to_ascii_lowercase()),
+        _ => return None,
+    })
 }
 
 impl IntoResponse for Problem {

@@ -222,6 +222,45 @@ impl Takes {
     }
 }
 
+impl Takes {
+    /// Whether it takes this number.
+    pub fn admits(self, number: i64) -> bool {
+        match self {
+            Self::Integer(least, most) => (least..=most).contains(&number),
+            Self::IntegerOrUnlimited(least, most) => {
+                number == -1 || (least..=most).contains(&number)
+            }
+            Self::Boolean
+            | Self::Decimal(_)
+            | Self::Text
+            | Self::Nodes
+            | Self::Name(_)
+            | Self::Schedule
+            | Self::Misfire => false,
+        }
+    }
+
+    /// What it takes, for an error about what it does not.
+    pub fn in_words(self) -> String {
+        match self {
+            Self::Integer(least, most) if most >= i64::from(u32::MAX) => {
+                format!("a whole number from {least} up")
+            }
+            Self::Integer(least, most) => format!("a whole number from {least} to {most}"),
+            Self::IntegerOrUnlimited(least, most) => {
+                format!("-1 or a whole number from {least} to {most}")
+            }
+            Self::Boolean
+            | Self::Decimal(_)
+            | Self::Text
+            | Self::Nodes
+            | Self::Name(_)
+            | Self::Schedule
+            | Self::Misfire => self.form().to_owned(),
+        }
+    }
+}
+
 impl CommandSpec {
     /// The command of this name or alias, whatever its case and blanks.
     pub fn find(name: &str) -> Option<&'static Self> {

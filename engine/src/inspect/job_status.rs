@@ -3,13 +3,13 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{InspectResult, Inspector, waiting};
+use super::{InspectError, InspectResult, Inspector, waiting};
 use crate::clock::Timestamp;
 use crate::job::after::schedule_of;
 use crate::model::{Job, JobKey, JobStatus, job_type};
 use crate::node::Member;
 use crate::statement::Permit;
-use crate::store::ListJobs;
+use crate::store::{Freshness, ListJobs};
 
 /// Rows that one question looks at: archived ones are passed over before the limit counts.
 const SCANNED: usize = 100_000;
@@ -24,11 +24,17 @@ pub struct JobQuery {
     pub selection: JobSelection,
     /// Only those that stand here.
     pub status: Option<JobStatus>,
+    /// Only those that are archived, or only those that are not.
+    pub archived: Option<bool>,
     /// Strictly behind this one in the order of keys.
     pub after: Option<JobKey>,
     /// At most so many.
     pub limit: usize,
 }
+
+/// Everything about one job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobInfoQuery(pub JobKey);
 
 /// Which jobs are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +93,39 @@ pub struct JobPage {
     pub items: Vec<JobItem>,
     /// Where the next page begins, where there may be one.
     pub next: Option<JobKey>,
+    /// How many there are, on all pages and of every status.
+    pub counts: JobCounts,
+}
+
+/// How many jobs of a selection stand where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct JobCounts {
+    /// Every status, in the order of a job's life.
+    pub of: Vec<JobCount>,
+    /// There may be more than were looked at.
+    pub is_lower_bound: bool,
+}
+
+/// How many jobs stand here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct JobCount {
+    /// Where.
+    pub status: JobStatus,
+    /// How many.
+    pub jobs: usize,
+}
+
+impl JobCounts {
+    fn of<'j>(jobs: impl Iterator<Item = &'j Job> + Clone, is_lower_bound: bool) -> Self {
+        let count = |status: &JobStatus| JobCount {
+            status: *status,
+            jobs: jobs.clone().filter(|job| job.status == *status).count(),
+        };
+        Self {
+            of: JobStatus::ALL.iter().map(count).collect(),
+            is_lower_bound,
+        }
+    }
 }
 
 impl NextRun {
@@ -137,7 +176,8 @@ impl JobQuery {
         list
     }
 
-    fn admits(&self, job: &Job, now: Timestamp) -> bool {
+    /// Whether it is one of those that are counted.
+    fn selects(&self, job: &Job, now: Timestamp) -> bool {
         let selected = match &self.selection {
             JobSelection::Active => !job.archived,
             JobSelection::All | JobSelection::Of { .. } => true,
@@ -148,7 +188,14 @@ impl JobQuery {
             }
         };
         selected
-            && self.status.is_none_or(|status| job.status == status)
+            && self
+                .archived
+                .is_none_or(|archived| job.archived == archived)
+    }
+
+    /// Whether it is one of those that are counted and shown.
+    fn shows(&self, job: &Job) -> bool {
+        self.status.is_none_or(|status| job.status == status)
             && self.after.as_ref().is_none_or(|after| job.key > *after)
     }
 }
@@ -163,28 +210,53 @@ impl Inspector {
         let members = self.nodes.members().await?;
         let now = self.clock.now();
         let mut jobs = self.store.jobs(&query.list()).await?;
-        jobs.retain(|job| query.admits(job, now));
+        let is_lower_bound = jobs.len() >= SCANNED;
+        jobs.retain(|job| query.selects(job, now));
+        let counts = JobCounts::of(jobs.iter(), is_lower_bound);
+        jobs.retain(|job| query.shows(job));
         // A store may have an order of its own.
         jobs.sort_by(|one, other| one.key.cmp(&other.key));
         let next = (jobs.len() > query.limit).then(|| jobs.get(query.limit.wrapping_sub(1)));
         let next = next.flatten().map(|job| job.key.clone());
         jobs.truncate(query.limit);
-        let items = jobs.into_iter().map(|job| item(job, now, &members));
+        let items = jobs.into_iter().map(|job| JobItem::of(job, now, &members));
         Ok(JobPage {
             items: items.collect(),
             next,
+            counts,
         })
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// There is no such job, or what the store said.
+    pub async fn job(&self, permit: &Permit<JobInfoQuery>) -> InspectResult<JobItem> {
+        let JobInfoQuery(key) = permit.request();
+        let job = self.store.job(key, Freshness::Committed).await?;
+        let job = job.ok_or_else(|| InspectError::NoSuchJob(key.clone()))?;
+        let members = self.nodes.members().await?;
+        Ok(JobItem::of(job, self.clock.now(), &members))
     }
 }
 
-fn item(job: Job, now: Timestamp, members: &[Member]) -> JobItem {
-    JobItem {
-        next_run: NextRun::of(&job, now),
-        candidates: waiting::candidates(&job.affinity, members),
-        error: job.error.as_deref().map(message_of),
-        note: job_note(&job, now, members),
-        schedule: in_words(&job),
-        job,
+impl JobItem {
+    /// What there is to say of a row while these nodes live.
+    pub fn of(job: Job, now: Timestamp, members: &[Member]) -> Self {
+        Self {
+            next_run: NextRun::of(&job, now),
+            candidates: waiting::candidates(&job.affinity, members),
+            error: job.error.as_deref().map(message_of),
+            note: job_note(&job, now, members),
+            schedule: in_words(&job),
+            job,
+        }
+    }
+
+    /// The note, where it says why the job does not run yet.
+    pub fn why_waiting(&self) -> Option<&str> {
+        let is_waiting = !self.job.status.is_ended() && self.job.holder().is_none();
+        self.note.as_deref().filter(|_| is_waiting)
     }
 }
 

@@ -23,12 +23,15 @@ pub use batch_list::{BatchItem, BatchListPage, BatchListQuery, StatusFilter};
 pub use batch_summary::{BatchSummary, SummaryLevel, SummaryQuery, SummaryRow};
 pub use cluster_status::{NodeItem, NodeQuery};
 pub use figures::{clock_text, decimal_text, progress_percent, share_percent};
-pub use job_status::{JobItem, JobPage, JobQuery, JobSelection, NextRun, job_note, message_of};
+pub use job_status::{
+    JobCount, JobCounts, JobInfoQuery, JobItem, JobPage, JobQuery, JobSelection, NextRun, job_note,
+    message_of,
+};
 pub use live_nodes::{LiveNodes, StoredNodes};
 pub use waiting::{Affinities, unmatched};
 
 use crate::clock::SharedClock;
-use crate::model::{Batch, BatchId, NodeShare, NodeStats};
+use crate::model::{Batch, BatchId, JobKey, NodeShare, NodeStats};
 use crate::node::NodeConfig;
 use crate::statement::Services;
 use crate::store::{Freshness, SharedStore, StoreError};
@@ -42,6 +45,9 @@ pub enum InspectError {
     /// The batch does not exist, or not any more.
     #[error("there is no batch {0}")]
     NoSuchBatch(BatchId),
+    /// The job does not exist, or not any more.
+    #[error("there is no job {} '{}' with UID '{}'", .0.job_type, .0.name, .0.uid)]
+    NoSuchJob(JobKey),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),

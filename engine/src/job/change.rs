@@ -1,6 +1,10 @@
 //! What a command makes of a job's row: pure functions. A row that nobody holds is written anew as a whole; where a node
 //! holds it, the command leaves a wish that the node carries out (design section 5, rule 9).
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
 use crate::clock::Timestamp;
 use crate::job::after::{schedule_of, seed_of};
 use crate::model::{Job, JobDesired, JobEvent, JobStatus};
@@ -59,6 +63,19 @@ pub fn started_again(found: &Job, wanted: &Job, is_by_hand: bool) -> Step {
         "Job is running: '{}.{}.{}' is {}",
         found.key.job_type, found.key.name, found.key.uid, found.status
     ))
+}
+
+/// Whether the same call that wants `wanted` may have made `found`: the definition is the same, wherever it stands.
+pub fn is_defined_as(found: &Job, wanted: &Job) -> bool {
+    // The order of keys in a JSON object says nothing, nor does that of nodes.
+    let nodes = |job: &Job| job.affinity.iter().cloned().collect::<BTreeSet<String>>();
+    let arguments = |job: &Job| serde_json::from_str::<Value>(&job.arguments).ok();
+    found.key == wanted.key
+        && found.created_by == wanted.created_by
+        && nodes(found) == nodes(wanted)
+        && arguments(found) == arguments(wanted)
+        && found.execution_interval == wanted.execution_interval
+        && found.policy == wanted.policy
 }
 
 /// STOPJOB.
@@ -300,6 +317,48 @@ mod tests {
         assert!(matches!(again, Step::Leave(_)));
         let over = stopped(&job(JobStatus::Processed), NOW);
         assert!(matches!(over, Step::Leave(_)));
+    }
+
+    #[test]
+    fn a_job_is_recognised_by_its_definition_wherever_it_stands() {
+        let wanted = Job {
+            arguments: r#"{"a":1,"b":[2]}"#.to_owned(),
+            ..job(JobStatus::Waiting)
+        };
+        let found = Job {
+            arguments: r#"{"b":[2],"a":1}"#.to_owned(),
+            runs: 3,
+            ..job(JobStatus::Processed)
+        };
+        assert!(is_defined_as(&found, &wanted));
+        let others = [
+            Job {
+                arguments: "{}".to_owned(),
+                ..found.clone()
+            },
+            Job {
+                execution_interval: Some("00:10:00".to_owned()),
+                ..found.clone()
+            },
+            Job {
+                created_by: "eve".to_owned(),
+                ..found.clone()
+            },
+            Job {
+                affinity: vec!["DC1".to_owned()],
+                ..found.clone()
+            },
+            Job {
+                policy: JobPolicy {
+                    max_runs: Some(1),
+                    ..JobPolicy::default()
+                },
+                ..found
+            },
+        ];
+        for other in others {
+            assert!(!is_defined_as(&other, &wanted), "{other:?}");
+        }
     }
 
     #[test]

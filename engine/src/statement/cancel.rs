@@ -60,7 +60,7 @@ async fn wish(
     for _ in 0..ATTEMPTS {
         let batch = existing(services, id, Freshness::Serial).await?;
         if batch.status.is_final() {
-            return Err(Refusal::failed(format!(
+            return Err(Refusal::conflict(format!(
                 "batch {id} is {} and cannot be cancelled",
                 batch.status
             )));
@@ -100,7 +100,7 @@ async fn wish(
             }
         }
     }
-    Err(Refusal::failed(format!(
+    Err(Refusal::conflict(format!(
         "batch {id} moves too fast to be cancelled; ask again"
     )))
 }

@@ -7,13 +7,14 @@ use serde_json::{Map, Value, json};
 use tracing::info;
 
 use super::output::Output;
+use super::refusal::no_such_job;
 use super::request::{
     JobChange, JobHistoryRequest, JobTarget, KillRequest, StartJobRequest, UpdateJob,
 };
 use super::secret::without_secrets;
 use super::{EndStatus, Permit, Refusal, Services, Session, cancel};
 use crate::clock::Timestamp;
-use crate::inspect::{Inspector, job_note};
+use crate::inspect::{Inspector, JobItem};
 use crate::job::change::{self, Step, Update};
 use crate::model::{DueHint, Job, JobKey, JobRun, JobStatus, job_type};
 use crate::node::affinity::Identity;
@@ -56,6 +57,30 @@ pub(super) async fn start(
     permit: Permit<StartJobRequest>,
     output: &Output,
 ) -> Result<(), Refusal> {
+    let begun = begin(services, &session.scope, &permit).await?;
+    let item = &begun.item;
+    output.columns(&CHANGED).await;
+    output.row(row(&item.job, item.note.clone())).await;
+    Ok(())
+}
+
+/// A job that was asked for.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) item: JobItem,
+    /// It was there already, for the same request.
+    pub(super) was_there: bool,
+}
+
+/// Starts a job; `scope` is what the session has set.
+///
+/// # Errors
+/// It was refused, and no row was left.
+pub(super) async fn begin(
+    services: &Services,
+    scope: &BTreeMap<String, String>,
+    permit: &Permit<StartJobRequest>,
+) -> Result<Begun, Refusal> {
     let request = permit.request();
     let members = services.nodes.members().await?;
     one_sort_of_names(&request.affinity, &members)?;
@@ -70,32 +95,70 @@ pub(super) async fn start(
     let now = services.clock.now();
     let defined = Job {
         affinity: request.affinity.clone(),
-        arguments: stored(request.arguments.clone(), &session.scope),
+        arguments: stored(request.arguments.clone(), scope),
         execution_interval: request.execution_interval.clone(),
         policy: request.policy.clone(),
         created_by: permit.principal().name.clone(),
         ..Job::waiting(key, now)
     };
-    let wanted = change::begun(defined, now).map_err(Refusal::failed)?;
-    let is_by_hand = request.execution_interval.is_none() && !request.has_arguments;
-    let job = write_new(services, wanted, is_by_hand).await?;
-    let note = job_note(&job, now, &members);
-    output.columns(&CHANGED).await;
-    output.row(row(&job, note)).await;
-    Ok(())
+    let repeated = if request.is_repeatable {
+        // Before anything is refused: what was right when it was asked first may have become wrong.
+        let found = services.store.job(&defined.key, Freshness::Serial).await?;
+        found
+            .map(|found| asked_again(found, &defined))
+            .transpose()?
+    } else {
+        None
+    };
+    let (job, was_there) = match repeated {
+        Some(found) => (found, true),
+        None => {
+            let wanted = change::begun(defined, now).map_err(Refusal::failed)?;
+            write_new(services, wanted, request).await?
+        }
+    };
+    Ok(Begun {
+        item: JobItem::of(job, now, &members),
+        was_there,
+    })
 }
 
-async fn write_new(services: &Services, wanted: Job, is_by_hand: bool) -> Result<Job, Refusal> {
+/// The job of a request that was made before, which is the answer to it.
+fn asked_again(found: Job, wanted: &Job) -> Result<Job, Refusal> {
+    if change::is_defined_as(&found, wanted) {
+        return Ok(found);
+    }
+    let JobKey {
+        job_type,
+        name,
+        uid,
+    } = &found.key;
+    Err(Refusal::conflict(format!(
+        "the key was used before, for '{job_type}.{name}.{uid}', which is defined otherwise"
+    ))
+    .hint("use a new key for a new job"))
+}
+
+/// The row as it is then, and whether it was there before.
+async fn write_new(
+    services: &Services,
+    wanted: Job,
+    request: &StartJobRequest,
+) -> Result<(Job, bool), Refusal> {
     let store = services.store.as_ref();
     let trust = Trust::for_duration(services.clock.clone(), PATIENCE);
+    let is_by_hand = request.execution_interval.is_none() && !request.has_arguments;
     for _ in 0..ATTEMPTS {
         let found = store.job(&wanted.key, Freshness::Serial).await?;
         let (job, seen) = match &found {
             None => (wanted.clone(), None),
+            Some(found) if request.is_repeatable => {
+                return asked_again(found.clone(), &wanted).map(|job| (job, true));
+            }
             Some(found) => match change::started_again(found, &wanted, is_by_hand) {
                 Step::Write(job) => (*job, Some(JobSeen::of(found))),
-                Step::Refuse(why) | Step::Leave(why) => return Err(Refusal::failed(why)),
-                Step::Wish { .. } => return Err(Refusal::failed(MOVES_TOO_FAST)),
+                Step::Refuse(why) | Step::Leave(why) => return Err(Refusal::conflict(why)),
+                Step::Wish { .. } => return Err(Refusal::conflict(MOVES_TOO_FAST)),
             },
         };
         // A start by hand runs what was looked at when it was defined.
@@ -115,10 +178,10 @@ async fn write_new(services: &Services, wanted: Job, is_by_hand: bool) -> Result
                 job.key.uid,
                 job.status
             );
-            return Ok(job);
+            return Ok((job, false));
         }
     }
-    Err(Refusal::failed(MOVES_TOO_FAST))
+    Err(Refusal::conflict(MOVES_TOO_FAST))
 }
 
 enum Written {
@@ -210,6 +273,7 @@ fn one_sort_of_names(affinity: &[String], members: &[Member]) -> Result<(), Refu
         (Some(logical), Some(physical)) => Err(Refusal::usage(format!(
             "AFFINITY mixes the logical id `{logical}` with `{physical}`, which names machines"
         ))
+        .about("AFFINITY")
         .hint("name either logical ids, or nodes and data centres")),
         _ => Ok(()),
     }
@@ -224,6 +288,45 @@ pub(super) async fn change(
     permit: Permit<(JobTarget, JobChange)>,
     output: &Output,
 ) -> Result<(), Refusal> {
+    let changed = change_all(services, &permit).await?;
+    output.columns(&CHANGED).await;
+    let count = changed.len();
+    let mut refused = 0;
+    for Changed {
+        job,
+        note,
+        is_refused,
+    } in changed
+    {
+        refused += usize::from(is_refused);
+        output.row(row(&job, note)).await;
+    }
+    match refused {
+        0 => Ok(()),
+        _ => Err(Refusal::failed(format!(
+            "{refused} of {count} jobs were not changed; the column Notes says why"
+        ))),
+    }
+}
+
+/// A job that was to be changed.
+#[derive(Debug)]
+pub(super) struct Changed {
+    /// As it is now.
+    pub(super) job: Job,
+    /// What there is to say of it, or why it was refused.
+    pub(super) note: Option<String>,
+    is_refused: bool,
+}
+
+/// Changes all jobs of the target.
+///
+/// # Errors
+/// There is no such job, or there is one and it was refused.
+pub(super) async fn change_all(
+    services: &Services,
+    permit: &Permit<(JobTarget, JobChange)>,
+) -> Result<Vec<Changed>, Refusal> {
     let (target, change) = permit.request();
     let jobs = matching(services, target).await?;
     let is_wanted = |job: &&Job| match (change, &target.uid) {
@@ -237,7 +340,7 @@ pub(super) async fn change(
             JobChange::Resume => "archived",
             JobChange::Stop | JobChange::Restart | JobChange::Update(_) => "active",
         };
-        return Err(Refusal::failed(format!(
+        return Err(Refusal::conflict(format!(
             "none of the {} jobs {} '{}' is {state}",
             jobs.len(),
             target.job_type,
@@ -245,31 +348,21 @@ pub(super) async fn change(
         )));
     }
     let is_one = wanted.len() == 1;
-    let mut rows = Vec::new();
-    let mut refusals = Vec::new();
+    let mut changed = Vec::new();
     let principal = &permit.principal().name;
     for job in wanted {
-        match change_one(services, job, change, principal).await {
-            Ok((job, note)) => rows.push(row(&job, note)),
+        let (job, note, is_refused) = match change_one(services, job, change, principal).await {
+            Ok((job, note)) => (job, note, false),
             Err(refusal) if is_one => return Err(refusal),
-            Err(refusal) => {
-                rows.push(row(job, Some(refusal.to_string())));
-                refusals.push(refusal);
-            }
-        }
+            Err(refusal) => (job.clone(), Some(refusal.to_string()), true),
+        };
+        changed.push(Changed {
+            job,
+            note,
+            is_refused,
+        });
     }
-    output.columns(&CHANGED).await;
-    let count = rows.len();
-    for row in rows {
-        output.row(row).await;
-    }
-    match refusals.is_empty() {
-        true => Ok(()),
-        false => Err(Refusal::failed(format!(
-            "{} of {count} jobs were not changed; the column Notes says why",
-            refusals.len()
-        ))),
-    }
+    Ok(changed)
 }
 
 async fn change_one(
@@ -338,7 +431,7 @@ async fn apply(
         let seen = JobSeen::of(&found);
         match decide(&found, services.clock.now())? {
             Step::Leave(why) => return Ok((found, Some(why))),
-            Step::Refuse(why) => return Err(Refusal::failed(why)),
+            Step::Refuse(why) => return Err(Refusal::conflict(why)),
             Step::Write(job) => {
                 if job.policy != found.policy || job.arguments != found.arguments {
                     check(services, &job).await?;
@@ -381,7 +474,7 @@ async fn apply(
             }
         }
     }
-    Err(Refusal::failed(MOVES_TOO_FAST))
+    Err(Refusal::conflict(MOVES_TOO_FAST))
 }
 
 /// The definition with what UPDATEJOB gives.
@@ -430,18 +523,11 @@ async fn matching(services: &Services, target: &JobTarget) -> Result<Vec<Job>, R
     if !jobs.is_empty() {
         return Ok(jobs);
     }
-    let JobTarget {
-        job_type,
-        name,
-        uid,
-    } = target;
-    let uid = uid
-        .as_ref()
-        .map_or_else(String::new, |uid| format!(" with UID '{uid}'"));
-    Err(
-        Refusal::not_found(format!("there is no job {job_type} '{name}'{uid}"))
-            .hint(format!("JOBSTATUS {job_type} shows those of the type")),
-    )
+    Err(no_such_job(
+        &target.job_type,
+        &target.name,
+        target.uid.as_deref(),
+    ))
 }
 
 fn row(job: &Job, note: Option<String>) -> Vec<Value> {
@@ -463,14 +549,7 @@ pub(super) async fn history(
     permit: Permit<JobHistoryRequest>,
     output: &Output,
 ) -> Result<(), Refusal> {
-    let request = permit.request();
-    let jobs = matching(services, &request.target).await?;
-    let mut runs: Vec<JobRun> = Vec::new();
-    for job in &jobs {
-        runs.extend(services.store.job_runs(&job.key, request.limit).await?);
-    }
-    runs.sort_by_key(|run| std::cmp::Reverse((run.started, run.fence)));
-    runs.truncate(request.limit);
+    let runs = runs(services, &permit).await?;
     output.columns(&HISTORY).await;
     for run in runs {
         let time = |time: Timestamp| time.to_seconds_text();
@@ -492,6 +571,25 @@ pub(super) async fn history(
             .await;
     }
     Ok(())
+}
+
+/// The last runs of all jobs of the target, newest first.
+///
+/// # Errors
+/// There is no such job, or what the store said.
+pub(super) async fn runs(
+    services: &Services,
+    permit: &Permit<JobHistoryRequest>,
+) -> Result<Vec<JobRun>, Refusal> {
+    let request = permit.request();
+    let jobs = matching(services, &request.target).await?;
+    let mut runs: Vec<JobRun> = Vec::new();
+    for job in &jobs {
+        runs.extend(services.store.job_runs(&job.key, request.limit).await?);
+    }
+    runs.sort_by_key(|run| std::cmp::Reverse((run.started, run.fence)));
+    runs.truncate(request.limit);
+    Ok(runs)
 }
 
 /// PS: the jobs and entities at work, here or everywhere.

@@ -8,6 +8,8 @@ mod execute;
 mod frame;
 mod gate;
 mod instances;
+mod job_calls;
+mod job_draft;
 mod jobs;
 mod lower;
 mod output;
@@ -29,12 +31,14 @@ pub use affinity::AffinityList;
 pub use batch_schedule::BatchSchedule;
 pub use frame::{End, EndStatus, Frame, Progress};
 pub use gate::command_key;
+pub use job_calls::StartedJob;
+pub use job_draft::{Ask, JobDraft, PolicyDraft};
 pub use jobs::SESSION_SCOPE;
-pub use lower::{PolicyChange, lower};
+pub use lower::{canonical_job_type, lower};
 pub use permit::{
     Access, LocalTokenPolicy, Operation, Permission, Permit, Policy, Principal, authorize,
 };
-pub use refusal::Refusal;
+pub use refusal::{Fault, Refusal};
 pub use request::{
     CancelTarget, GetRequest, InstanceName, JobChange, JobHistoryRequest, JobTarget, KillRequest,
     Request, SetRequest, StartJobRequest, SubmitRequest, UpdateJob,

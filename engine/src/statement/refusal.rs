@@ -16,6 +16,19 @@ pub struct Refusal {
     // Large, and only ever on the way out.
     diagnostic: Box<Diagnostic>,
     is_placed: bool,
+    fault: Fault,
+    option: Option<&'static str>,
+}
+
+/// Where the cause of a failure is, for who has more words for it than [`EndStatus::Failed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// What is asked for cannot be, now or later.
+    Request,
+    /// It cannot be as things stand: what it is about runs, has ended, or is another thing.
+    State,
+    /// The store or the node.
+    Node,
 }
 
 impl Refusal {
@@ -25,12 +38,22 @@ impl Refusal {
             status,
             diagnostic: Box::new(Diagnostic::new(message, Span::default())),
             is_placed: false,
+            fault: Fault::Request,
+            option: None,
         }
     }
 
     /// The command cannot be carried out.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(EndStatus::Failed, message)
+    }
+
+    /// The command cannot be carried out as things stand.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self {
+            fault: Fault::State,
+            ..Self::failed(message)
+        }
     }
 
     /// The text cannot mean anything.
@@ -48,6 +71,13 @@ impl Refusal {
     pub fn at(mut self, span: Span) -> Self {
         self.diagnostic.span = span;
         self.is_placed = true;
+        self
+    }
+
+    /// The same refusal about an option of the command, e.g. `START_AT`; whoever asked knows where it stands.
+    #[must_use]
+    pub fn about(mut self, option: &'static str) -> Self {
+        self.option = Some(option);
         self
     }
 
@@ -70,6 +100,16 @@ impl Refusal {
     /// What kind of end this is.
     pub fn status(&self) -> EndStatus {
         self.status
+    }
+
+    /// Where the cause is.
+    pub fn fault(&self) -> Fault {
+        self.fault
+    }
+
+    /// The option that it is about, where it is about one.
+    pub fn option(&self) -> Option<&'static str> {
+        self.option
     }
 
     /// The sentence.
@@ -103,6 +143,8 @@ impl From<Diagnostic> for Refusal {
             status: EndStatus::Usage,
             diagnostic: Box::new(diagnostic),
             is_placed: true,
+            fault: Fault::Request,
+            option: None,
         }
     }
 }
@@ -114,7 +156,10 @@ impl From<StoreError> for Refusal {
         } else {
             EndStatus::Failed
         };
-        Self::new(status, error.to_string())
+        Self {
+            fault: Fault::Node,
+            ..Self::new(status, error.to_string())
+        }
     }
 }
 
@@ -123,9 +168,17 @@ impl From<InspectError> for Refusal {
         match error {
             InspectError::NoSuchBatch(_) => Self::not_found(error.to_string())
                 .hint("BATCH_LIST STATUS='ALL' shows the batches that there are"),
+            InspectError::NoSuchJob(key) => no_such_job(&key.job_type, &key.name, Some(&key.uid)),
             InspectError::Store(error) => error.into(),
         }
     }
+}
+
+/// There is no job of this identity.
+pub(super) fn no_such_job(job_type: &str, name: &str, uid: Option<&str>) -> Refusal {
+    let uid = uid.map_or_else(String::new, |uid| format!(" with UID '{uid}'"));
+    Refusal::not_found(format!("there is no job {job_type} '{name}'{uid}"))
+        .hint(format!("JOBSTATUS {job_type} shows those of the type"))
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use weft_lang::ListTarget;
 
-use super::lower::PolicyChange;
+use super::job_draft::PolicyDraft;
 use super::permit::{Access, Operation, Permission};
 use crate::inspect::{
-    BatchInfoQuery, BatchListQuery, EntityQuery, InProcessQuery, JobQuery, NodeQuery, SummaryQuery,
+    BatchInfoQuery, BatchListQuery, EntityQuery, InProcessQuery, JobInfoQuery, JobQuery, NodeQuery,
+    SummaryQuery,
 };
 use crate::model::{BatchId, BatchSpec};
 use crate::schedule::JobPolicy;
@@ -119,6 +120,8 @@ pub struct StartJobRequest {
     pub execution_interval: Option<String>,
     /// Retries, misfires, bounds.
     pub policy: JobPolicy,
+    /// Whoever asks may ask twice: a job that is there and is defined so is the answer, running or ended.
+    pub is_repeatable: bool,
 }
 
 /// What becomes of jobs.
@@ -146,7 +149,7 @@ pub struct UpdateJob {
     /// RESET_END_TIME.
     pub reset_end_time: Option<bool>,
     /// The other options.
-    pub policy: PolicyChange,
+    pub policy: PolicyDraft,
     /// SET values of the session.
     pub session: BTreeMap<String, String>,
 }
@@ -218,10 +221,10 @@ impl Operation for Request {
             Self::BatchDetails(query) => query.access(),
             Self::BatchInProcess(query) => query.access(),
             Self::JobStatus(query) => query.access(),
-            Self::StartJob(_) | Self::ChangeJobs { .. } | Self::KillTask(_) => {
-                Access::to(Permission::Batch)
-            }
-            Self::JobHistory(_) | Self::Tasks { .. } => Access::to(Permission::BatchRead),
+            Self::StartJob(request) => request.access(),
+            Self::ChangeJobs { .. } | Self::KillTask(_) => Access::to(Permission::Batch),
+            Self::JobHistory(request) => request.access(),
+            Self::Tasks { .. } => Access::to(Permission::BatchRead),
             Self::ClusterStatus(query) => query.access(),
             Self::ClusterId | Self::List(_) => Access::to(Permission::BatchRead),
             Self::Deploy(_) => Access::to(Permission::Deploy),
@@ -242,6 +245,18 @@ impl Operation for Request {
     }
 }
 
+impl Operation for StartJobRequest {
+    fn access(&self) -> Access {
+        Access::to(Permission::Batch)
+    }
+}
+
+impl Operation for (JobTarget, JobChange) {
+    fn access(&self) -> Access {
+        Access::to(Permission::Batch)
+    }
+}
+
 macro_rules! reads {
     ($($query:ty),* $(,)?) => {$(
         impl Operation for $query {
@@ -259,5 +274,7 @@ reads!(
     EntityQuery,
     InProcessQuery,
     JobQuery,
+    JobInfoQuery,
+    JobHistoryRequest,
     NodeQuery,
 );

@@ -368,14 +368,13 @@ pub(super) async fn job_status(
 }
 
 fn job_row(item: JobItem) -> Vec<Value> {
+    let why = item.why_waiting().unwrap_or_default().to_owned();
     let job = item.job;
     // The form of JOBSTATUS, blanks between the parts of the date; never is the epoch.
     let moment = |time: Option<Timestamp>| {
         let time = time.unwrap_or_default().to_utc();
         json!(time.format("%Y %m %d %H:%M:%S").to_string())
     };
-    let is_waiting = !job.status.is_ended() && job.holder().is_none();
-    let why = item.note.clone().filter(|_| is_waiting);
     let notes = item.error.or(item.note).unwrap_or_default();
     let owner = job.worker.map_or_else(String::new, |worker| worker.0);
     vec![
@@ -393,7 +392,7 @@ fn job_row(item: JobItem) -> Vec<Value> {
         json!(notes),
         json!(owner),
         json!(job.tries),
-        json!(why.unwrap_or_default()),
+        json!(why),
         json!(item.schedule.unwrap_or_default()),
     ]
 }

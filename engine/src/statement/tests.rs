@@ -4,6 +4,7 @@ mod fixture;
 
 mod batches;
 mod instances;
+mod job_calls;
 mod jobs;
 mod looking;
 mod refusals;

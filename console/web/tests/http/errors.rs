@@ -153,6 +153,13 @@ async fn parameters_without_meaning_are_named() {
         ("/api/v1/batches/17/summary", "id"),
         ("/api/v1/batches/17/entities", "id"),
         ("/api/v1/jobs?name=x", "name"),
+        ("/api/v1/jobs?type=PROCESS&uid=1", "uid"),
+        ("/api/v1/jobs?archived=maybe", "archived"),
+        ("/api/v1/jobs?limit=1001", "limit"),
+        ("/api/v1/jobs/PROCESS/a/1/runs?limit=0", "limit"),
+        ("/api/v1/jobs/PROCESS/a/1/runs?limit=1001", "limit"),
+        ("/api/v1/jobs/PROCESS/a/1/runs/17/output", "run"),
+        ("/api/v1/jobs/PROCESS/a/1/runs/17-x/output", "run"),
         ("/api/v1/complete?text=%C3%BC&cursor=1", "cursor"),
     ] {
         let problem = call(server.address, "GET", path)

@@ -11,8 +11,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use weft_engine::model::BatchId;
-use weft_engine::statement::{End, EndStatus, Frame, Session};
+use weft_engine::clock::Timestamp;
+use weft_engine::inspect::{self, NextRun};
+use weft_engine::model::{BatchId, Job, JobKey, JobRun, JobStatus, NodeId};
+use weft_engine::statement::{End, EndStatus, Frame, JobDraft, Session};
 use weft_web::*;
 
 pub const TOKEN: &str = "a-token-for-tests-only";
@@ -26,6 +28,13 @@ pub struct Fake {
     pub not_ready: Mutex<Vec<String>>,
     pub principals: Mutex<Vec<String>>,
     pub batches_asked: Mutex<Vec<BatchesQuery>>,
+    pub jobs_asked: Mutex<Vec<JobsQuery>>,
+    /// The key, and what shall become of it.
+    pub changes: Mutex<Vec<(JobKey, ChangeJob)>>,
+    /// What shall be started, and under which idempotency key.
+    pub starts: Mutex<Vec<(JobDraft, Option<String>)>>,
+    /// The job that is started was started before.
+    pub was_there: AtomicBool,
     pub panics: AtomicBool,
     /// How many statements came to their own end.
     pub finished: AtomicUsize,
@@ -84,8 +93,55 @@ impl Api for Fake {
         self.answer(principal, EntityPage::default())
     }
 
-    async fn jobs(&self, principal: &Principal, _: JobsQuery) -> ApiResult<JobPage> {
+    async fn jobs(&self, principal: &Principal, query: JobsQuery) -> ApiResult<JobPage> {
+        self.jobs_asked.lock().unwrap().push(query);
         self.answer(principal, JobPage::default())
+    }
+
+    async fn job(&self, principal: &Principal, key: JobKey) -> ApiResult<JobItem> {
+        self.answer(principal, job(key))
+    }
+
+    async fn job_runs(&self, principal: &Principal, key: JobKey, limit: u32) -> ApiResult<RunPage> {
+        let items = (0..limit).map(|_| run(&key).into()).collect();
+        self.answer(principal, RunPage { items })
+    }
+
+    async fn run_output(
+        &self,
+        principal: &Principal,
+        key: JobKey,
+        id: RunId,
+    ) -> ApiResult<Option<String>> {
+        let run = run(&key);
+        assert_eq!((run.started, run.fence), (id.started, id.fence));
+        self.answer(principal, run.output)
+    }
+
+    async fn start_job(
+        &self,
+        principal: &Principal,
+        draft: JobDraft,
+        key: Option<String>,
+    ) -> ApiResult<StartedJob> {
+        let item = job(JobKey {
+            job_type: draft.job_type.clone(),
+            name: draft.name.clone(),
+            uid: draft.uid.clone().unwrap_or_else(|| "1".to_owned()),
+        });
+        self.starts.lock().unwrap().push((draft, key));
+        let was_there = self.was_there.load(Ordering::SeqCst);
+        self.answer(principal, StartedJob { item, was_there })
+    }
+
+    async fn change_job(
+        &self,
+        principal: &Principal,
+        key: JobKey,
+        change: ChangeJob,
+    ) -> ApiResult<JobItem> {
+        self.changes.lock().unwrap().push((key.clone(), change));
+        self.answer(principal, job(key))
     }
 
     async fn nodes(&self, principal: &Principal) -> ApiResult<NodeList> {
@@ -119,6 +175,42 @@ impl Api for Fake {
             version: "0.0.0".to_owned(),
             commit: None,
         }
+    }
+}
+
+fn job(key: JobKey) -> JobItem {
+    let job = Job {
+        execution_interval: Some("0 3 * * *".to_owned()),
+        next_run: Some(Timestamp(1_767_323_045_000)),
+        status: JobStatus::Scheduled,
+        created_by: "tester".to_owned(),
+        runs: 7,
+        ..Job::waiting(key, Timestamp(1_767_000_000_000))
+    };
+    JobItem::from(inspect::JobItem {
+        next_run: NextRun::At(Timestamp(1_767_323_045_000)),
+        candidates: 2,
+        error: None,
+        note: Some("no node is there".to_owned()),
+        schedule: Some("every day at 03:00".to_owned()),
+        job,
+    })
+}
+
+/// A run whose output is as long as none that is kept.
+fn run(key: &JobKey) -> JobRun {
+    JobRun {
+        key: key.clone(),
+        started: Timestamp(1_767_323_045_000),
+        ended: Timestamp(1_767_323_046_500),
+        fence: 3,
+        node: NodeId("n1".to_owned()),
+        status: JobStatus::Processed,
+        attempt: 1,
+        planned: None,
+        exit_code: Some(0),
+        error: None,
+        output: Some("ü".repeat(40_000)),
     }
 }
 

@@ -6,6 +6,7 @@ mod client;
 mod document;
 mod errors;
 mod fake;
+mod jobs;
 mod lifecycle;
 mod logs;
 mod security;

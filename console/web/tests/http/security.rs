@@ -12,17 +12,28 @@ use crate::fake::{BATCH, Server, TOKEN};
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/version"];
 
 fn prepared(server: &Server, method: &str, path: &str) -> Call {
-    let path = path.replace("{id}", &BATCH.to_string());
+    let path = [
+        ("{id}", BATCH.to_string().as_str()),
+        ("{type}", "PROCESS"),
+        ("{name}", "a%2Fb.sh"),
+        ("{uid}", "1"),
+        ("{run}", "1767323045000-3"),
+    ]
+    .iter()
+    .fold(path.to_owned(), |path, (part, value)| {
+        path.replace(part, value)
+    });
     let query = if path.ends_with("/complete") {
         "?text=B"
     } else {
         ""
     };
     let call = call(server.address, method, &format!("{path}{query}"));
-    if method == "POST" {
-        call.json(&json!({ "statement": "x;" }))
-    } else {
-        call
+    match (method, path.as_str()) {
+        ("POST", "/api/v1/statements") => call.json(&json!({ "statement": "x;" })),
+        ("POST", "/api/v1/jobs") => call.json(&json!({ "type": "PROCESS", "name": "a" })),
+        ("PATCH", _) => call.json(&json!({})),
+        _ => call,
     }
 }
 
@@ -30,7 +41,7 @@ fn prepared(server: &Server, method: &str, path: &str) -> Call {
 async fn every_route_but_the_open_ones_needs_the_token() {
     let server = Server::start().await;
     let operations = operations();
-    assert!(operations.len() >= 13, "{operations:?}");
+    assert!(operations.len() >= 21, "{operations:?}");
     for (method, path) in &operations {
         let answer = prepared(&server, method, path).send().await;
         if OPEN.contains(&path.as_str()) {
@@ -45,7 +56,7 @@ async fn every_route_but_the_open_ones_needs_the_token() {
         answer.problem(401, "unauthorized").await;
         let right = prepared(&server, method, path).token().send().await;
         assert!(
-            [200, 404].contains(&right.status.as_u16()),
+            [200, 201, 404].contains(&right.status.as_u16()),
             "{path}: {}",
             right.status
         );

@@ -210,17 +210,13 @@ fn value(option: &OptionSpec, literal: &Spanned<String>) -> Result<Value, Diagno
         Takes::Boolean if text.eq_ignore_ascii_case("true") => Ok(Value::Boolean(true)),
         Takes::Boolean if text.eq_ignore_ascii_case("false") => Ok(Value::Boolean(false)),
         Takes::Boolean => Err(wrong("true or false".to_owned()).expecting(["true", "false"])),
-        Takes::Integer(least, most) => match text.trim().parse::<i64>() {
-            Ok(number) if (least..=most).contains(&number) => Ok(Value::Integer(number)),
-            Ok(_) | Err(_) if most >= i64::from(u32::MAX) => Err(wrong(format!("a whole number from {least} up"))),
-            Ok(_) | Err(_) => Err(wrong(format!("a whole number from {least} to {most}"))),
-        },
-        Takes::IntegerOrUnlimited(least, most) => match text.trim().parse::<i64>() {
-            Ok(number) if number == -1 || (least..=most).contains(&number) => {
-                Ok(Value::Integer(number))
-            }
-            Ok(_) | Err(_) => Err(wrong(format!("-1 or a whole number from {least} to {most}"))),
-        },
+        Takes::Integer(..) | Takes::IntegerOrUnlimited(..) => {
+            let number = text.trim().parse::<i64>().ok();
+            let number = number.filter(|number| option.takes.admits(*number));
+            number
+                .map(Value::Integer)
+                .ok_or_else(|| wrong(option.takes.in_words()))
+        }
         Takes::Decimal(least) => match text.trim() {
             number if is_decimal(number, least) => Ok(Value::Text(number.to_owned())),
             _ => Err(wrong(format!("a number from {least} up, as in 2 or 1.5"))),

@@ -1,206 +1,150 @@
-//! STARTJOB and its family: what is typed, checked and read, before any row is looked at.
+//! STARTJOB and its family: what is typed, read into a draft; the rules about it are the draft's.
 
 use serde_json::{Map, Value};
-use weft_lang::names::JOB_TYPE;
 use weft_lang::{JobCommand, JobPolicyOptions, JobVerb, Span, Spanned, Text};
 
-use super::super::AffinityList;
-use super::super::request::{
-    JobChange, JobHistoryRequest, JobTarget, KillRequest, Request, StartJobRequest, UpdateJob,
-};
-use super::super::secret::is_secret;
+use super::super::job_draft::{Ask, JobDraft, PolicyDraft, known_type};
+use super::super::request::{JobChange, JobHistoryRequest, JobTarget, KillRequest, Request};
 use super::values::literal;
 use super::{Refusal, Surroundings, not_available};
-use crate::clock::Timestamp;
-use crate::model::job_type;
-use crate::schedule::policy::{Misfire, Overlap};
-use crate::schedule::{JobPolicy, Schedule, Timing};
 
-/// What stands before the name of an environment variable in ARGS, where the value itself is a secret.
-const BY_REFERENCE: &str = "env:";
 /// Runs that JOBHISTORY shows without a LIMIT.
 const HISTORY_ROWS: usize = 20;
 const HISTORY_ROWS_AT_MOST: usize = 10_000;
-const ARGUMENT_BYTES: usize = 64 * 1_024;
 
 pub(super) fn lower(
     command: &JobCommand,
     surroundings: Surroundings<'_>,
 ) -> Result<Request, Refusal> {
-    let job_type = known_type(&command.job_type)?;
+    let draft = draft(command)?;
+    let request = request(command, &draft, surroundings);
+    request.map_err(|refusal| match refusal.option() {
+        Some(option) => refusal.at(place_of(option, command)),
+        None => refusal,
+    })
+}
+
+fn request(
+    command: &JobCommand,
+    draft: &JobDraft,
+    surroundings: Surroundings<'_>,
+) -> Result<Request, Refusal> {
+    let target = draft.target()?;
     if command.target.is_some() {
-        return Err(not_available("STARTJOB of an instance").at(command.job_type.span));
+        return Err(not_available("STARTJOB of an instance").about("TYPE"));
     }
-    let name = command.name.as_ref().map_or("", |name| name.value.as_str());
-    if name.trim().is_empty() {
-        let place = command
-            .name
-            .as_ref()
-            .map_or(command.job_type.span, |name| name.span);
-        return Err(Refusal::usage("the job's NAME is empty").at(place));
-    }
-    let target = JobTarget {
-        job_type,
-        name: name.to_owned(),
-        uid: command.uid.as_ref().map(|uid| uid.value.clone()),
-    };
     let change = match command.verb {
-        JobVerb::Start => return start(command, target, surroundings),
+        JobVerb::Start => {
+            let start = draft.start(surroundings.kinds)?;
+            return Ok(Request::StartJob(Box::new(start)));
+        }
         JobVerb::Stop => JobChange::Stop,
         JobVerb::Restart => JobChange::Restart,
         JobVerb::Resume => JobChange::Resume,
-        JobVerb::Update => JobChange::Update(Box::new(update(command, &target, surroundings)?)),
+        JobVerb::Update => draft.update(&target.job_type, &surroundings.session.scope)?,
     };
     Ok(Request::ChangeJobs { target, change })
 }
 
-fn start(
-    command: &JobCommand,
-    target: JobTarget,
-    surroundings: Surroundings<'_>,
-) -> Result<Request, Refusal> {
-    runnable(&command.job_type, &target.job_type, surroundings)?;
-    if let Some(uid) = command.uid.as_ref().filter(|uid| uid.value.is_empty()) {
-        return Err(Refusal::usage("the job's UID is empty").at(uid.span));
-    }
-    let policy = policy(&command.policy, JobPolicy::default())?;
-    let interval = interval(command.exec_interval.as_ref(), &policy)?;
-    let arguments = command.args.as_ref().map(arguments).transpose()?;
-    Ok(Request::StartJob(Box::new(StartJobRequest {
-        target,
-        affinity: affinity(command),
-        arguments: arguments.unwrap_or_default(),
-        has_arguments: command.args.is_some(),
-        execution_interval: interval,
-        policy,
-    })))
-}
-
-fn update(
-    command: &JobCommand,
-    target: &JobTarget,
-    surroundings: Surroundings<'_>,
-) -> Result<UpdateJob, Refusal> {
-    if target.job_type == job_type::BATCH_PROCESS {
-        return Err(Refusal::usage("the job of a batch cannot be changed")
-            .at(command.job_type.span)
-            .hint("BATCH_CANCEL ends the batch; submit another one"));
-    }
-    let arguments = command.args.as_ref().map(arguments).transpose()?;
-    // Whether zone and schedule go together is known once the row is read.
-    policy(&command.policy, JobPolicy::default())?;
-    let options = command.policy.clone();
-    let update = UpdateJob {
-        affinity: command.affinity.is_some().then(|| affinity(command)),
-        arguments,
-        execution_interval: command
-            .exec_interval
-            .as_ref()
-            .map(|text| text.value.clone()),
+fn draft(command: &JobCommand) -> Result<JobDraft, Refusal> {
+    let text = |given: &Option<Spanned<String>>| given.as_ref().map(|text| text.value.clone());
+    Ok(JobDraft {
+        job_type: command.job_type.value.clone(),
+        name: text(&command.name).unwrap_or_default(),
+        uid: text(&command.uid),
+        affinity: text(&command.affinity).map(|text| vec![text]).into(),
+        arguments: command.args.as_ref().map(arguments).transpose()?.into(),
+        exec_interval: text(&command.exec_interval).into(),
         reset_end_time: command.reset_end_time.as_ref().map(|reset| reset.value),
-        policy: PolicyChange(options),
-        session: surroundings.session.scope.clone(),
-    };
-    if let Some(text) = &command.exec_interval {
-        interval(Some(text), &JobPolicy::default())?;
-    }
-    Ok(update)
-}
-
-/// The options of a policy that were given; applied to the policy that a job has.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PolicyChange(JobPolicyOptions);
-
-impl PolicyChange {
-    /// The policy with these options.
-    ///
-    /// # Errors
-    /// They do not go together.
-    pub fn apply(&self, before: JobPolicy) -> Result<JobPolicy, Refusal> {
-        policy(&self.0, before)
-    }
-}
-
-/// The type as the column has it.
-fn known_type(written: &Spanned<String>) -> Result<String, Refusal> {
-    let known = JOB_TYPE.canonical(&written.value);
-    known.map(str::to_owned).ok_or_else(|| {
-        Refusal::usage(format!("`{}` is no type of job", written.value))
-            .at(written.span)
-            .near(&written.value, JOB_TYPE.names.iter().copied())
+        policy: policy(&command.policy)?,
     })
 }
 
-/// The kinds that this node knows how to run.
-fn runnable(
-    written: &Spanned<String>,
-    job_type: &str,
-    surroundings: Surroundings<'_>,
-) -> Result<(), Refusal> {
-    if job_type == job_type::BATCH_PROCESS {
-        return Err(Refusal::usage("the job of a batch is started by BATCH")
-            .at(written.span)
-            .hint("BATCH <LU> FABRIC_COMMAND='…'; on a schedule: STARTJOB BATCH_SCHEDULE"));
+fn policy(options: &JobPolicyOptions) -> Result<PolicyDraft, Refusal> {
+    if let Some(after) = &options.after {
+        return Err(not_available("AFTER").at(after.span));
     }
-    if surroundings.kinds.get(job_type).is_some() {
-        return Ok(());
-    }
-    let names: Vec<&str> = surroundings.kinds.names().collect();
-    Err(Refusal::failed(format!(
-        "jobs of type {job_type} are known but not available in this version"
-    ))
-    .at(written.span)
-    .hint(format!("this version runs {}", names.join(", "))))
+    let text = |given: &Option<Spanned<String>>| -> Ask<String> {
+        given.as_ref().map(|text| text.value.clone()).into()
+    };
+    let count = |given: &Option<Spanned<u64>>| -> Ask<i64> {
+        let count = given.as_ref().map(|count| count.value);
+        count
+            .map(|count| i64::try_from(count).unwrap_or(i64::MAX))
+            .into()
+    };
+    let boolean = |given: &Option<Spanned<bool>>| -> Ask<bool> {
+        given.as_ref().map(|boolean| boolean.value).into()
+    };
+    Ok(PolicyDraft {
+        start_at: text(&options.start_at),
+        end_at: text(&options.end_at),
+        time_zone: text(&options.time_zone),
+        misfire: text(&options.misfire),
+        overlap: text(&options.overlap),
+        max_runs: count(&options.max_runs),
+        jitter_ms: count(&options.jitter_ms),
+        max_attempts: options
+            .max_attempts
+            .as_ref()
+            .map(|attempts| attempts.value)
+            .into(),
+        retry_delay_ms: count(&options.retry_delay_ms),
+        // What is no number is refused as one.
+        retry_factor: options
+            .retry_factor
+            .as_ref()
+            .map(|factor| factor.value.parse().unwrap_or(f64::NAN))
+            .into(),
+        retry_max_delay_ms: count(&options.retry_max_delay_ms),
+        timeout_ms: count(&options.timeout_ms),
+        relocate: boolean(&options.relocate),
+        paused: boolean(&options.paused),
+    })
 }
 
-fn affinity(command: &JobCommand) -> Vec<String> {
-    let members = command
-        .affinity
-        .as_ref()
-        .map(|text| AffinityList::read(&text.value).members)
-        .unwrap_or_default();
-    if members.is_empty() {
-        // Fabric R23.
-        return vec![crate::node::affinity::ANY.to_owned()];
+/// Where an option stands; the type of the job for what is not there.
+fn place_of(option: &str, command: &JobCommand) -> Span {
+    fn span<T>(given: &Option<Spanned<T>>) -> Option<Span> {
+        given.as_ref().map(|given| given.span)
     }
-    members
+    let policy = &command.policy;
+    let place = match option {
+        "NAME" => span(&command.name),
+        "UID" => span(&command.uid),
+        "AFFINITY" => span(&command.affinity),
+        "ARGS" => span(&command.args),
+        "EXEC_INTERVAL" => span(&command.exec_interval),
+        "START_AT" => span(&policy.start_at),
+        "END_AT" => span(&policy.end_at),
+        "TIME_ZONE" => span(&policy.time_zone),
+        "MISFIRE" => span(&policy.misfire),
+        "OVERLAP" => span(&policy.overlap),
+        "MAX_RUNS" => span(&policy.max_runs),
+        "JITTER_MS" => span(&policy.jitter_ms),
+        "MAX_ATTEMPTS" => span(&policy.max_attempts),
+        "RETRY_DELAY_MS" => span(&policy.retry_delay_ms),
+        "RETRY_FACTOR" => span(&policy.retry_factor),
+        "RETRY_MAX_DELAY_MS" => span(&policy.retry_max_delay_ms),
+        "TIMEOUT_MS" => span(&policy.timeout_ms),
+        _ => None,
+    };
+    place.unwrap_or(command.job_type.span)
 }
 
 /// ARGS as a JSON object; relaxed forms are `{a:10,b:20}` and `A=10, B=20` (Fabric A.1).
 fn arguments(text: &Spanned<String>) -> Result<Map<String, Value>, Refusal> {
-    let place = text.span;
-    if text.value.len() > ARGUMENT_BYTES {
-        let message = format!("ARGS has at most {ARGUMENT_BYTES} bytes");
-        return Err(Refusal::usage(message).at(place));
-    }
     let trimmed = text.value.trim();
     if trimmed.is_empty() {
         return Ok(Map::new());
     }
-    let parsed: Result<Map<String, Value>, _> = serde_json::from_str(trimmed);
-    let map = match parsed {
-        Ok(map) => map,
-        Err(error) => relaxed(trimmed).ok_or_else(|| {
+    serde_json::from_str(trimmed).or_else(|error| {
+        relaxed(trimmed).ok_or_else(|| {
             Refusal::usage(format!("ARGS is no JSON object: {error}"))
-                .at(place)
+                .at(text.span)
                 .hint(r#"write ARGS='{"name":"value"}'"#)
-        })?,
-    };
-    for (name, value) in &map {
-        let by_reference = value
-            .as_str()
-            .is_some_and(|text| text.starts_with(BY_REFERENCE) || text.is_empty());
-        if is_secret(name) && !by_reference {
-            return Err(Refusal::usage(format!(
-                "`{name}` in ARGS would be stored in plain text for everybody to read"
-            ))
-            .at(place)
-            .hint(format!(
-                "write \"{name}\":\"{BY_REFERENCE}NAME\" and set the variable NAME where the nodes run"
-            )));
-        }
-    }
-    Ok(map)
+        })
+    })
 }
 
 /// `{a:10,b:20}` and `A=10, B=20`, without nesting, quotes or blanks in values.
@@ -232,111 +176,6 @@ fn relaxed(text: &str) -> Option<Map<String, Value>> {
     Some(map)
 }
 
-/// EXEC_INTERVAL as typed, once it is known to be a schedule.
-fn interval(text: Option<&Spanned<String>>, policy: &JobPolicy) -> Result<Option<String>, Refusal> {
-    let Some(text) = text else {
-        return Ok(None);
-    };
-    let refused = |error: crate::schedule::ScheduleError| {
-        Refusal::usage(error.to_string()).at(text.span).hint(
-            "EXEC_INTERVAL is 'yyyy-MM-dd HH:mm:ss', '[D.]HH:MM:SS' or a cron expression of five, six or seven fields",
-        )
-    };
-    let zone = policy.zone().map_err(refused)?;
-    let schedule = Schedule::parse(&text.value, zone).map_err(refused)?;
-    Ok(match schedule.timing() {
-        Timing::Once => None,
-        Timing::At(_) | Timing::Every(_) | Timing::Cron(_) => Some(text.value.trim().to_owned()),
-    })
-}
-
-fn policy(options: &JobPolicyOptions, before: JobPolicy) -> Result<JobPolicy, Refusal> {
-    let mut policy = before;
-    if let Some(after) = &options.after {
-        return Err(not_available("AFTER").at(after.span));
-    }
-    if let Some(zone) = &options.time_zone {
-        let name = zone.value.trim();
-        policy.time_zone = (!name.is_empty()).then(|| name.to_owned());
-        policy
-            .zone()
-            .map_err(|error| Refusal::usage(error.to_string()).at(zone.span))?;
-    }
-    if let Some(start) = &options.start_at {
-        policy.start_at = bound(start, &policy)?;
-    }
-    if let Some(end) = &options.end_at {
-        policy.end_at = bound(end, &policy)?;
-    }
-    if let (Some(start), Some(end), Some(place)) = (
-        policy.start_at,
-        policy.end_at,
-        options.end_at.as_ref().or(options.start_at.as_ref()),
-    ) && end <= start
-    {
-        return Err(Refusal::usage("END_AT is not behind START_AT").at(place.span));
-    }
-    if let Some(misfire) = &options.misfire {
-        let read: Result<Misfire, _> = misfire.value.parse();
-        policy.misfire =
-            read.map_err(|error| Refusal::usage(error.to_string()).at(misfire.span))?;
-    }
-    if let Some(overlap) = &options.overlap {
-        let read: Result<Overlap, _> = overlap.value.parse();
-        policy.overlap =
-            read.map_err(|error| Refusal::usage(error.to_string()).at(overlap.span))?;
-    }
-    if let Some(factor) = &options.retry_factor {
-        let read: f64 = factor.value.parse().map_err(|_| {
-            Refusal::usage("RETRY_FACTOR is a number of at least 1").at(factor.span)
-        })?;
-        policy.retry_factor = read;
-    }
-    let number = |given: &Option<Spanned<u64>>, set: &mut i64| {
-        if let Some(given) = given {
-            *set = i64::try_from(given.value).unwrap_or(i64::MAX);
-        }
-    };
-    number(&options.jitter_ms, &mut policy.jitter_ms);
-    number(&options.retry_delay_ms, &mut policy.retry_delay_ms);
-    number(&options.retry_max_delay_ms, &mut policy.retry_max_delay_ms);
-    let optional = |given: &Option<Spanned<u64>>, set: &mut Option<i64>| {
-        if let Some(given) = given {
-            *set = Some(i64::try_from(given.value).unwrap_or(i64::MAX));
-        }
-    };
-    optional(&options.max_runs, &mut policy.max_runs);
-    optional(&options.timeout_ms, &mut policy.timeout_ms);
-    if let Some(attempts) = &options.max_attempts {
-        policy.max_attempts = i32::try_from(attempts.value).unwrap_or(i32::MAX);
-    }
-    if let Some(relocate) = &options.relocate {
-        policy.relocate = relocate.value;
-    }
-    if let Some(paused) = &options.paused {
-        policy.paused = paused.value;
-    }
-    Ok(policy)
-}
-
-/// A moment in the job's time zone; an empty text takes the bound away.
-fn bound(text: &Spanned<String>, policy: &JobPolicy) -> Result<Option<Timestamp>, Refusal> {
-    if text.value.trim().is_empty() {
-        return Ok(None);
-    }
-    let refused = |place: Span| {
-        Refusal::usage(format!("`{}` is not a moment", text.value))
-            .at(place)
-            .hint("write '2027-08-12 12:20:07'")
-    };
-    let zone = policy.zone().map_err(|_| refused(text.span))?;
-    let schedule = Schedule::parse(&text.value, zone).map_err(|_| refused(text.span))?;
-    match schedule.timing() {
-        Timing::At(moment) => Ok(Some(*moment)),
-        Timing::Once | Timing::Every(_) | Timing::Cron(_) => Err(refused(text.span)),
-    }
-}
-
 pub(super) fn history(
     written: &Spanned<String>,
     name: &Spanned<Text>,
@@ -348,7 +187,7 @@ pub(super) fn history(
     });
     Ok(Request::JobHistory(JobHistoryRequest {
         target: JobTarget {
-            job_type: known_type(written)?,
+            job_type: known_type(&written.value).map_err(|refusal| refusal.at(written.span))?,
             name: literal(name)?.to_owned(),
             uid: uid.map(|uid| uid.value.clone()),
         },

@@ -11,8 +11,8 @@ use weft_lang::{
     CancelSpelling, Command, DeployTarget, Get, Instance, ListTarget, Spanned, Statement, Text,
 };
 
-pub use self::job::PolicyChange;
 pub(super) use self::monitor::about_type;
+pub use self::monitor::canonical as canonical_job_type;
 use self::values::{batch_id, literal};
 use super::request::{CancelTarget, GetRequest, InstanceName, Request};
 use super::{Refusal, Session};

@@ -124,13 +124,14 @@ pub(super) fn job_status(filter: &JobFilter) -> Result<JobQuery, Refusal> {
     Ok(JobQuery {
         selection,
         status: None,
+        archived: None,
         after: None,
         limit: JOBS,
     })
 }
 
-/// As the column `type` has it.
-fn canonical(job_type: &str) -> String {
+/// A type of job as the column `type` has it; one that is not known stays as it is, in capitals.
+pub fn canonical(job_type: &str) -> String {
     let known = JOB_TYPE.canonical(job_type).map(str::to_owned);
     known.unwrap_or_else(|| job_type.to_ascii_uppercase())
 }

@@ -1,0 +1,115 @@
+//! Runs of a job: its history, and what a run wrote.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use weft_engine::clock::Timestamp;
+use weft_engine::model::Fence;
+
+use crate::extract::{Caller, JobPath, Parameters, RunPath, page_limit};
+use crate::jobs::JobStatusName;
+use crate::moment::Moment;
+use crate::problem::Problem;
+use crate::server::App;
+
+/// The most of an output that is answered; no more is kept.
+const MAX_OUTPUT_BYTES: usize = 64 * 1_024;
+
+/// What `GET …/runs` may ask.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RunsQuery {
+    /// At most so many; 20 by default.
+    #[param(minimum = 1, maximum = 1000, nullable = false)]
+    pub limit: Option<u32>,
+}
+
+/// Which run of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunId {
+    /// When it started.
+    pub started: Timestamp,
+    /// The fence it ran under.
+    pub fence: Fence,
+}
+
+/// One try at a run of a job, which has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunItem {
+    /// Its name in paths: when it started, in milliseconds, and its fence.
+    pub id: String,
+    /// The node that ran it.
+    pub node: String,
+    /// How it ended.
+    pub status: JobStatusName,
+    /// Which try it was, from 1.
+    pub attempt: i32,
+    /// The scheduled time it was for; null = started by hand or at once.
+    pub planned_at: Option<Moment>,
+    /// When it started.
+    pub started_at: Moment,
+    /// When it ended.
+    pub ended_at: Moment,
+    /// How long it took, in milliseconds.
+    pub duration_ms: i64,
+    /// What the process ended with, where it was one.
+    pub exit_code: Option<i32>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The first KiB of its output.
+    pub output: Option<String>,
+    /// More of the output is kept: `…/runs/{id}/output`.
+    pub output_is_cut: bool,
+}
+
+/// The last runs of a job, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunPage {
+    /// The runs.
+    pub items: Vec<RunItem>,
+}
+
+/// List the last runs of a job, newest first
+#[utoipa::path(get, path = "/api/v1/jobs/{type}/{name}/{uid}/runs", tag = "jobs", params(JobPath, RunsQuery),
+    responses((status = 200, body = RunPage), (status = 404, body = Problem), (status = 422, body = Problem)))]
+pub(crate) async fn list_runs(
+    State(app): State<App>,
+    Caller(principal): Caller,
+    path: JobPath,
+    Parameters(query): Parameters<RunsQuery>,
+) -> Result<Json<RunPage>, Problem> {
+    let limit = page_limit(query.limit, 20, 1_000)?;
+    let page = app.api.job_runs(&principal, path.into(), limit).await?;
+    Ok(Json(page))
+}
+
+/// Show what is kept of a run's output
+///
+/// The text as it was written, at most 64 KiB; empty where the run wrote nothing.
+#[utoipa::path(get, path = "/api/v1/jobs/{type}/{name}/{uid}/runs/{run}/output", tag = "jobs",
+    params(JobPath, RunPath),
+    responses(
+        (status = 200, body = String, content_type = "text/plain", description = "The output"),
+        (status = 404, body = Problem), (status = 422, body = Problem),
+    ))]
+pub(crate) async fn get_run_output(
+    State(app): State<App>,
+    Caller(principal): Caller,
+    path: JobPath,
+    run: RunPath,
+) -> Result<Response, Problem> {
+    let (started, fence) = run.read()?;
+    let run = RunId {
+        started: Timestamp(started),
+        fence,
+    };
+    let output = app.api.run_output(&principal, path.into(), run).await?;
+    let mut output = output.unwrap_or_default();
+    output.truncate(output.floor_char_boundary(MAX_OUTPUT_BYTES));
+    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((kind, output).into_response())
+}
