@@ -7,6 +7,7 @@ mod garage;
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -20,7 +21,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 12] = files![
+const FILES: [(&str, &str); 14] = files![
     "README.md",
     "LICENSE-data",
     "project.yaml",
@@ -32,6 +33,8 @@ const FILES: [(&str, &str); 12] = files![
     "logical_units/AUTODATA_DELTA/service_history.sql",
     "logical_units/AUTODATA_DELTA/part.sql",
     "logical_units/AUTODATA_DELTA/model.sql",
+    "scripts/sync_first.sh",
+    "scripts/fail.sh",
     "data/cars.csv",
 ];
 
@@ -126,7 +129,11 @@ fn write(path: &Path, content: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(failed)?;
     }
-    fs::write(path, content).with_context(failed)
+    fs::write(path, content).with_context(failed)?;
+    if path.extension().is_some_and(|extension| extension == "sh") {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).with_context(failed)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

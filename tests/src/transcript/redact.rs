@@ -13,12 +13,14 @@ const FIXED: [&str; 2] = ["35408af6-b26a-4243-bc95-f114335bfa5e", "00000000-"];
 const EPOCH: &str = "1970 01 01 00:00:00";
 
 /// Columns whose values are not the same twice.
-const COLUMNS: [(&str, &str); 10] = [
+const COLUMNS: [(&str, &str); 12] = [
     ("Duration", "<duration>"),
     ("Remaining dur.", "<duration>"),
     ("Ent./sec (pace)", "<pace>"),
     ("Ent./sec (avg.)", "<pace>"),
     ("Time at work (ms)", "<ms>"),
+    ("Duration (ms)", "<ms>"),
+    ("For (ms)", "<ms>"),
     ("Process time (ms)", "<ms>"),
     ("Entity time p50 (ms)", "<ms>"),
     ("Entity time p90 (ms)", "<ms>"),

@@ -29,10 +29,10 @@ fn request(
     draft: &JobDraft,
     surroundings: Surroundings<'_>,
 ) -> Result<Request, Refusal> {
-    let target = draft.target()?;
     if command.target.is_some() {
         return Err(not_available("STARTJOB of an instance").about("TYPE"));
     }
+    let target = draft.target()?;
     let change = match command.verb {
         JobVerb::Start => {
             let start = draft.start(surroundings.kinds)?;
