@@ -23,8 +23,9 @@ const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// Hints live so long past their moment (design section 6).
 const HINT_KEPT: Duration = Duration::from_secs(30 * 86_400);
-/// The longest TTL that Cassandra takes.
-const LONGEST_TTL_S: i64 = 630_720_000;
+/// A row cannot live past January 2038 on every server, so no hint lies farther ahead. Whoever finds it before the
+/// job's time writes the next one.
+const FARTHEST_HINT: Duration = Duration::from_secs(300 * 86_400);
 /// Reads in flight.
 const READS_AT_ONCE: usize = 32;
 /// Hours of the due index read at once, each in all its shards.
@@ -363,12 +364,13 @@ impl CassandraStore {
 
     pub(crate) async fn write_due(&self, verb: &'static str, hint: &DueHint) -> StoreResult<()> {
         let now = SystemClock.now();
-        let kept_until = hint.due_at.max(now).plus(HINT_KEPT);
-        let ttl = (kept_until.millis_since(now) / 1_000).min(LONGEST_TTL_S);
+        let due_at = hint.due_at.min(now.plus(FARTHEST_HINT));
+        let kept_until = due_at.max(now).plus(HINT_KEPT);
+        let ttl = kept_until.millis_since(now) / 1_000;
         let values = Values::new()
-            .set("bucket", hour_of(hint.due_at))
+            .set("bucket", hour_of(due_at))
             .set("shard", shard_of(&hint.key))
-            .set("due_at", hint.due_at)
+            .set("due_at", due_at)
             .job(&hint.key)
             .set("ttl", i32::try_from(ttl).unwrap_or(i32::MAX));
         self.write(verb, &self.statements.put_due, values).await

@@ -154,8 +154,6 @@ pub static KEYS: &[Key] = &[
         set!(Number, |draft, number| draft.node.min_give_up = minutes(number))),
     key!("jobs", "MAX_GIVE_UP_EXCEPTIONAL_MINUTES", Kind::Number(2, 14_400), "1440", "and after so long at most; the time is drawn by lot",
         set!(Number, |draft, number| draft.node.max_give_up = minutes(number))),
-    key!("jobs", "K2JOB_ARCHIVING_TIME_HOUR", Kind::Number(1, 87_600), "720", "how long a job that has ended is kept",
-        set!(Number, |draft, number| draft.node.job_archiving_time = minutes(number.saturating_mul(60)))),
     key!("jobs", "HTTP_ALLOWED_HOSTS", Kind::Hosts, "", "hosts that jobs of type HTTP may call, each with :PORT where only that one is meant; none where empty",
         set!(List, |draft, list| draft.node.http_allowed_hosts = list)),
 
@@ -191,6 +189,8 @@ const NOT_YET: &str = "not there yet";
 
 /// Keys of Fabric that are known and have no effect, so that nobody wonders.
 pub static UNUSED_KEYS: &[UnusedKey] = unused! {
+    "jobs":
+        "K2JOB_ARCHIVING_TIME_HOUR" => "jobs that have ended are kept until they are cleaned up, which is not there yet";
     "batch_process":
         "MAX_BATCH_SIZE_PROCESSING" => CHUNKS,
         "MAX_BULK_SIZE" => CHUNKS,

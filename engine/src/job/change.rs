@@ -239,6 +239,13 @@ pub fn begun(job: Job, now: Timestamp) -> Result<Job, String> {
         ..job
     };
     match first(&schedule, &job.policy, now, seed_of(&job)) {
+        // A schedule that stands still begins with the end of its pause.
+        First::Now if job.policy.paused && schedule.is_recurring() => Ok(Job {
+            status: JobStatus::Scheduled,
+            next_run: Some(now),
+            planned_run: Some(now),
+            ..job
+        }),
         First::Now => Ok(job),
         First::At(moment) => Ok(Job {
             status: JobStatus::Scheduled,
@@ -479,6 +486,17 @@ mod tests {
         let kept = written(updated(&daily, kept, NOW));
         assert_eq!(kept.next_run, daily.next_run);
         assert_eq!(kept.affinity, ["DC1"]);
+    }
+
+    #[test]
+    fn a_paused_interval_begins_with_the_end_of_its_pause() {
+        let mut paused = job(JobStatus::Waiting);
+        paused.execution_interval = Some("00:00:30".to_owned());
+        paused.policy.paused = true;
+        let paused = begun(paused, NOW).unwrap();
+        assert_eq!(paused.status, JobStatus::Scheduled);
+        let on = written(updated(&paused, update(Some("00:00:30")), NOW));
+        assert_eq!((on.status, on.next_run), (JobStatus::Waiting, None));
     }
 
     #[test]

@@ -34,8 +34,6 @@ pub struct NodeConfig {
     pub min_give_up: Duration,
     /// MAX_GIVE_UP_EXCEPTIONAL_MINUTES, default 1,440.
     pub max_give_up: Duration,
-    /// K2JOB_ARCHIVING_TIME_HOUR, default 720: how long an ended job is kept.
-    pub job_archiving_time: Duration,
     /// HTTP_ALLOWED_HOSTS (ours), default none: `host` or `host:port` that jobs of type HTTP may call.
     pub http_allowed_hosts: Vec<String>,
     /// MAX_RUNNING_BATCHES (ours), default 100.
@@ -79,7 +77,6 @@ impl NodeConfig {
             claim_exceptional_interval: Duration::from_secs(60),
             min_give_up: Duration::from_secs(60),
             max_give_up: Duration::from_secs(1_440 * 60),
-            job_archiving_time: Duration::from_secs(720 * 3_600),
             http_allowed_hosts: Vec::new(),
             max_running_batches: 100,
             max_workers_per_node: 8,

@@ -48,6 +48,8 @@ const LONGEST_DEFERRAL: Duration = Duration::from_secs(600);
 const READS_AT_ONCE: usize = 32;
 /// Of those that wait for a slot, so many are looked through when one comes free.
 const READY_SCANNED: usize = 1_000;
+/// So many wait for a slot in memory; further ones wait in hints.
+const READY_AT_MOST: usize = 50_000;
 
 pub(super) struct Looking {
     life: Life,
@@ -253,7 +255,8 @@ impl Looking {
                 key: key.clone(),
             };
             context.store.put_due(&hint).await?;
-            self.ready.hinted(&key, now);
+            // It comes back with the hint, if nobody has run it until then.
+            self.ready.remove(&key);
         }
         Ok(())
     }
@@ -286,7 +289,10 @@ impl Looking {
             let mut group = Vec::new();
             for (key, look) in looks.by_ref().take(READS_AT_ONCE) {
                 if takes_slot(&self.life, &key) && self.free_slots() <= group.len() {
-                    self.await_room(key, look, None);
+                    if let Err(error) = self.await_room(key.clone(), look, None).await {
+                        self.come_back(key, look);
+                        failed = Some(error);
+                    }
                 } else {
                     group.push((key, look));
                 }
@@ -308,10 +314,7 @@ impl Looking {
                     Err(error) => Err(error),
                 };
                 if let Err(error) = acted {
-                    let pause = self.life.context.config.poll_interval;
-                    let at = self.life.context.clock.monotonic() + pause;
-                    let since = look.since;
-                    self.timers.set_if_earlier(key, Look { at, since });
+                    self.come_back(key, look);
                     failed = Some(error);
                 }
             }
@@ -319,13 +322,31 @@ impl Looking {
         failed.map_or(Ok(()), Err)
     }
 
-    fn await_room(&mut self, key: JobKey, look: Look, affinity: Option<Vec<String>>) {
+    fn come_back(&mut self, key: JobKey, look: Look) {
+        let pause = self.life.context.config.poll_interval;
+        let at = self.life.context.clock.monotonic() + pause;
+        let since = look.since;
+        self.timers.set_if_earlier(key, Look { at, since });
+    }
+
+    /// It waits in memory for a slot to come free; where too many do, or none ever will, a hint keeps it for later.
+    async fn await_room(
+        &mut self,
+        key: JobKey,
+        look: Look,
+        affinity: Option<Vec<String>>,
+    ) -> StoreResult<()> {
+        let has_pool = self.life.context.config.job_pool_size > 0;
+        if !has_pool || self.ready.len() >= READY_AT_MOST {
+            return self.defer(&key, Obstacle::NoRoom).await;
+        }
         let waiting = Waiting {
             since: look.since,
             hinted_at: self.life.context.clock.monotonic(),
             affinity,
         };
         self.ready.put(key, waiting);
+        Ok(())
     }
 
     async fn act(&mut self, key: &JobKey, look: Look, row: Option<Job>) -> StoreResult<()> {
@@ -354,9 +375,16 @@ impl Looking {
             }
             Plan::Claim(room) => self.claim_in_background(job, room),
             Plan::NotBefore(moment) => self.not_before(key, moment).await?,
-            Plan::Defer(obstacle) => self.defer(key, obstacle).await?,
+            Plan::Defer(obstacle) => {
+                self.defer(key, obstacle).await?;
+                if obstacle == Obstacle::NoRoom {
+                    // The durable hint is for others and for later; room for a batch may come here any moment.
+                    self.come_back(key.clone(), look);
+                }
+            }
             Plan::AwaitRoom => {
-                self.await_room(key.clone(), look, Some(job.affinity));
+                self.await_room(key.clone(), look, Some(job.affinity))
+                    .await?;
             }
             Plan::Again(pause) => {
                 let at = monotonic + pause;
@@ -452,13 +480,11 @@ impl Looking {
             key.job_type,
             key.name
         );
-        self.deferrals.insert(key.clone(), pause);
-        if obstacle == Obstacle::NoRoom {
-            // The durable hint is for others and for later; a slot may come free here any moment.
-            let at = context.clock.monotonic() + context.config.poll_interval;
-            self.timers
-                .set_if_earlier(key.clone(), Look { at, since: at });
+        if self.deferrals.len() >= READY_AT_MOST {
+            // Their pauses begin anew, which costs a hint or two.
+            self.deferrals.clear();
         }
+        self.deferrals.insert(key.clone(), pause);
         Ok(())
     }
 

@@ -76,11 +76,9 @@ impl Ready {
             .collect()
     }
 
-    /// A hint for it was written.
-    pub fn hinted(&mut self, key: &JobKey, now: Duration) {
-        if let Some(waiting) = self.waiting.get_mut(key) {
-            waiting.hinted_at = now;
-        }
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Nobody waits.

@@ -54,6 +54,7 @@ claims!(
     a_span_of_hints_has_both_its_ends,
     due_hints_are_limited_to_the_earliest,
     due_hints_of_one_moment_come_page_by_page,
+    a_hint_of_another_century_is_taken,
 );
 
 async fn a_submitted_job_is_read_back_whole(store: SharedStore) {
@@ -413,6 +414,12 @@ async fn a_span_of_hints_has_both_its_ends(store: SharedStore) {
         .expect("readable");
     let own: Vec<_> = found.iter().filter(|hint| hints.contains(hint)).collect();
     assert_eq!(own, [&hints[1], &hints[2]]);
+}
+
+/// A store may keep it nearer: whoever finds it too early writes the next one.
+async fn a_hint_of_another_century_is_taken(store: SharedStore) {
+    let hint = hint_at(now().0 + 172 * 365 * 86_400_000);
+    store.put_due(&hint).await.expect("writable");
 }
 
 async fn due_hints_of_one_moment_come_page_by_page(store: SharedStore) {
