@@ -34,6 +34,8 @@ const HOURS_AT_ONCE: usize = 4;
 const MONTHS_BACK: u32 = 13;
 /// Rows that a list of all jobs looks at, as JOBSTATUS shows at most so many.
 const JOBS_SCANNED: usize = 10_000;
+/// Rows looked at for those that are not archived: most of them may be.
+const ACTIVE_JOBS_SCANNED: usize = 50_000;
 
 /// The partition of a job, for the lane of its compare-and-sets.
 pub(crate) fn lane(key: &JobKey) -> impl Hash + '_ {
@@ -283,8 +285,15 @@ impl CassandraStore {
                 job.into_iter().collect()
             }
             (Some(job_type), Some(name), None) => self.jobs_of(job_type, name, list.limit).await?,
-            (job_type, _, _) => self.all_jobs(job_type.as_deref()).await?,
+            (job_type, _, _) => {
+                let scanned = match list.active_only {
+                    true => ACTIVE_JOBS_SCANNED,
+                    false => JOBS_SCANNED,
+                };
+                self.all_jobs(job_type.as_deref(), scanned).await?
+            }
         };
+        jobs.retain(|job| !list.active_only || !job.archived);
         jobs.sort_by(|a, b| a.key.cmp(&b.key));
         jobs.truncate(list.limit);
         Ok(jobs)
@@ -318,14 +327,14 @@ impl CassandraStore {
         Ok(jobs.into_iter().flatten().collect())
     }
 
-    async fn all_jobs(&self, job_type: Option<&str>) -> StoreResult<Vec<Job>> {
+    async fn all_jobs(&self, job_type: Option<&str>, scanned: usize) -> StoreResult<Vec<Job>> {
         let rows = self
             .scan(
                 "jobs",
                 JOBS,
                 &self.statements.all_jobs,
                 Values::new(),
-                JOBS_SCANNED,
+                scanned,
             )
             .await?;
         let mut jobs = Vec::new();

@@ -160,6 +160,7 @@ impl NextRun {
 impl JobQuery {
     fn list(&self) -> ListJobs {
         let mut list = ListJobs {
+            active_only: self.selection == JobSelection::Active,
             limit: SCANNED,
             ..ListJobs::default()
         };

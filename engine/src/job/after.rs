@@ -65,17 +65,22 @@ pub fn after(job: &Job, holder: &Holder, end: &TryEnd, now: Timestamp, token: To
                 desired: JobDesired::Run,
                 forget_worker: true,
                 tries: 0,
+                // What begins anew is another run, with an idempotency key of its own.
+                runs: job.runs + 1,
                 due: Some(due(job, now)),
                 run: Some(record(job, holder, JobStatus::Restart, &output, error, now)),
                 ..plain(JobStatus::Waiting, job.fence + 1)
             }
         }
         (JobDesired::Run | JobDesired::Kill, TryEnd::HandedBack) => EndJob {
+            // A kill was about this try; the next one is another.
+            desired: JobDesired::Run,
             due: Some(due(job, now)),
             error: job.error.clone(),
             ..plain(JobStatus::Waiting, job.fence + 1)
         },
         (JobDesired::Run | JobDesired::Kill, TryEnd::GivenUp) => EndJob {
+            desired: JobDesired::Run,
             due: Some(due(job, now)),
             error: job.error.clone(),
             forget_worker: true,
@@ -168,7 +173,8 @@ fn scheduled(job: &Job, next_run: Timestamp, end: EndJob) -> EndJob {
         to_fence: job.fence + 1,
         next_run: Some(next_run),
         planned_run: Some(next_run),
-        due: Some(due(job, next_run)),
+        // A time that was missed and is made up for is due now: nobody looks into the past.
+        due: Some(due(job, next_run.max(end.now))),
         ..end
     }
 }

@@ -121,6 +121,8 @@ pub fn restarted(job: &Job) -> Step {
         return write(Job {
             status: JobStatus::Waiting,
             next_run: None,
+            // What was tried already begins anew as another run, with an idempotency key of its own.
+            runs: job.runs + i64::from(job.tries > 0),
             tries: 0,
             worker: None,
             owner_incarnation: None,

@@ -52,6 +52,16 @@ pub enum RunEnd {
     Failed(RunFailure),
 }
 
+impl RunEnd {
+    /// What it left behind, however it ended.
+    pub fn output(self) -> RunOutput {
+        match self {
+            Self::Succeeded(output) => output,
+            Self::Failed(failure) => failure.output,
+        }
+    }
+}
+
 /// What a run leaves behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunOutput {

@@ -94,8 +94,9 @@ impl JobRunner {
         let mut timeout = began + limit_of(&self.job);
         let mut drop_at = began + NEVER;
         let mut reason = None;
-        let mut leave_at = began + NEVER;
+        let mut leave_at: Option<Instant> = None;
         let mut look_at = began;
+        let mut look: Option<Look> = None;
         let mut give_up_at = began + self.give_up_after.unwrap_or(NEVER).min(NEVER);
         loop {
             let context = Arc::clone(&self.life.context);
@@ -105,27 +106,43 @@ impl JobRunner {
                 () = self.life.trust.ended() => return None,
                 end = task.as_mut() => return Some(self.judge(end, reason)),
                 () = sleep_until(drop_at) => return Some(self.dropped(reason)),
-                () = sleep_until(timeout) => StopReason::Timeout,
-                () = self.life.draining.cancelled(), if leave_at > began + NEVER / 2 => {
-                    let grace = self.life.context.config.drain_grace;
-                    leave_at = Instant::now() + grace.saturating_sub(LEAVING_RESERVE);
+                () = sleep_until(timeout) => {
+                    timeout = began + NEVER;
+                    StopReason::Timeout
+                }
+                () = self.life.draining.cancelled(), if leave_at.is_none() => {
+                    let grace = context.config.drain_grace;
+                    leave_at = Some(Instant::now() + grace.saturating_sub(LEAVING_RESERVE));
                     continue;
                 }
-                () = sleep_until(leave_at) => StopReason::Leaving,
-                () = sleep_until(give_up_at) => StopReason::GivenUp,
-                () = at_or_when(look_at, wished) => {
-                    look_at = Instant::now() + self.life.context.config.poll_interval;
-                    match self.wish().await {
+                () = sleep_until(leave_at.unwrap_or(began + NEVER)) => {
+                    leave_at = Some(began + NEVER);
+                    StopReason::Leaving
+                }
+                () = sleep_until(give_up_at) => {
+                    give_up_at = began + NEVER;
+                    StopReason::GivenUp
+                }
+                row = settled(&mut look), if look.is_some() => {
+                    look = None;
+                    look_at = Instant::now() + context.config.poll_interval;
+                    match self.wish_of(row) {
                         None => return None,
                         Some(JobDesired::Run) => continue,
                         Some(JobDesired::Kill) => StopReason::Kill,
                         Some(JobDesired::Stop | JobDesired::Restart) => StopReason::Wish,
                     }
                 }
+                () = at_or_when(look_at, wished), if look.is_none() => {
+                    let key = self.job.key.clone();
+                    let context = Arc::clone(&context);
+                    // Beside the run: a store that hangs holds up neither the run nor the end of trust.
+                    look = Some(Box::pin(async move {
+                        context.store.job(&key, Freshness::Committed).await
+                    }));
+                    continue;
+                }
             };
-            timeout = began + NEVER;
-            give_up_at = began + NEVER;
-            leave_at = leave_at.max(began + NEVER / 4);
             if reason == Some(why) {
                 continue;
             }
@@ -146,10 +163,9 @@ impl JobRunner {
         }
     }
 
-    /// What people wish now; none where the job is not this life's any more.
-    async fn wish(&mut self) -> Option<JobDesired> {
-        let store = &self.life.context.store;
-        match store.job(&self.job.key, Freshness::Committed).await {
+    /// What people wish by this row; none where the job is not this life's any more.
+    fn wish_of(&mut self, row: StoreResult<Option<Job>>) -> Option<JobDesired> {
+        match row {
             // A read may be behind the claim.
             Ok(Some(row)) if row.fence == self.job.fence => {
                 if row.desired_seq > self.job.desired_seq {
@@ -179,21 +195,18 @@ impl JobRunner {
 
     fn judge(&self, end: RunEnd, reason: Option<StopReason>) -> TryEnd {
         match (reason, end) {
-            (Some(StopReason::Leaving), RunEnd::Failed(_)) => TryEnd::HandedBack,
-            (Some(StopReason::GivenUp), RunEnd::Failed(_)) => TryEnd::GivenUp,
-            (Some(StopReason::Timeout), RunEnd::Failed(failure)) => {
-                TryEnd::Ended(RunEnd::Failed(RunFailure {
-                    output: failure.output,
-                    ..self.too_long()
-                }))
-            }
-            (Some(StopReason::Kill), RunEnd::Failed(failure)) => {
-                TryEnd::Ended(RunEnd::Failed(RunFailure {
-                    output: failure.output,
-                    ..killed()
-                }))
-            }
-            (_, end) => TryEnd::Ended(end),
+            // What was told to stop has not done all it was to do, whatever it says: a script may clean up and exit 0.
+            (Some(StopReason::Leaving), _) => TryEnd::HandedBack,
+            (Some(StopReason::GivenUp), _) => TryEnd::GivenUp,
+            (Some(StopReason::Timeout), end) => TryEnd::Ended(RunEnd::Failed(RunFailure {
+                output: end.output(),
+                ..self.too_long()
+            })),
+            (Some(StopReason::Kill), end) => TryEnd::Ended(RunEnd::Failed(RunFailure {
+                output: end.output(),
+                ..killed()
+            })),
+            (Some(StopReason::Wish) | None, end) => TryEnd::Ended(end),
         }
     }
 
@@ -264,6 +277,16 @@ impl JobRunner {
                 key.uid
             ),
         }
+    }
+}
+
+type Look = Pin<Box<dyn Future<Output = StoreResult<Option<Job>>> + Send>>;
+
+/// What a look under way finds.
+async fn settled(look: &mut Option<Look>) -> StoreResult<Option<Job>> {
+    match look {
+        Some(look) => look.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -175,10 +175,18 @@ impl Looking {
 
     /// A hint becomes a look at its moment; it is due since then, by this process's own clock.
     fn note(&mut self, hint: &DueHint, now: Timestamp, monotonic: Duration) {
-        let ahead = u64::try_from(hint.due_at.millis_since(now)).unwrap_or(0);
-        let at = monotonic + Duration::from_millis(ahead);
-        self.timers
-            .set_if_earlier(hint.key.clone(), Look { at, since: at });
+        let apart = Duration::from_millis(hint.due_at.millis_since(now).unsigned_abs());
+        let look = if hint.due_at > now {
+            let at = monotonic + apart;
+            Look { at, since: at }
+        } else {
+            let since = monotonic.saturating_sub(apart);
+            Look {
+                at: monotonic,
+                since,
+            }
+        };
+        self.timers.set_if_earlier(hint.key.clone(), look);
     }
 
     async fn start_of_look(&self, now: Timestamp) -> StoreResult<Timestamp> {
@@ -198,7 +206,12 @@ impl Looking {
     async fn look_at_what_is_due(&mut self) -> StoreResult<()> {
         let context = Arc::clone(&self.life.context);
         let (now, monotonic) = (context.clock.now(), context.clock.monotonic());
+        let horizon = now.plus(context.config.poll_interval + AHEAD);
         for hint in context.wake.take_due() {
+            if hint.due_at > horizon {
+                // A poll will read it in time. Were it noted now, an earlier timer could swallow it.
+                continue;
+            }
             self.note(&hint, now, monotonic);
             // A poll that reads it need not look again.
             self.passed.insert(hint, now);
@@ -257,6 +270,9 @@ impl Looking {
             context.store.put_due(&hint).await?;
             // It comes back with the hint, if nobody has run it until then.
             self.ready.remove(&key);
+            let since = now;
+            let at = now + FIRST_DEFERRAL;
+            self.timers.set_if_earlier(key, Look { at, since });
         }
         Ok(())
     }
@@ -342,7 +358,8 @@ impl Looking {
         }
         let waiting = Waiting {
             since: look.since,
-            hinted_at: self.life.context.clock.monotonic(),
+            // Its hint is as old as that, whenever it was read.
+            hinted_at: look.since,
             affinity,
         };
         self.ready.put(key, waiting);
@@ -509,6 +526,7 @@ impl Looking {
                 owner_incarnation: None,
                 next_run: None,
                 tries: 0,
+                runs: job.runs + 1,
                 ..job
             },
             RowMove::PassTo(Some(next)) => Job {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use tracing::info;
+use tracing::{debug, info};
 
 use super::output::Output;
 use super::refusal::no_such_job;
@@ -43,6 +43,8 @@ pub const SESSION_SCOPE: &str = "session_scope";
 /// How often a row may move while we write.
 const ATTEMPTS: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The second hint at a row that was written over.
+const HINT_AGAIN: Duration = Duration::from_secs(1);
 /// Jobs that one command changes at most.
 const TARGETS: usize = 10_000;
 const MOVES_TOO_FAST: &str = "the job moves too fast to be changed; ask again";
@@ -195,8 +197,10 @@ async fn write(
     job: &Job,
     seen: Option<JobSeen>,
 ) -> Result<Written, Refusal> {
+    let now = services.clock.now();
     let due = (!job.archived).then(|| DueHint {
-        due_at: job.next_run.unwrap_or_else(|| services.clock.now()),
+        // Nobody looks into the past.
+        due_at: job.next_run.map_or(now, |next_run| next_run.max(now)),
         key: job.key.clone(),
     });
     let operation = WriteJob {
@@ -207,14 +211,34 @@ async fn write(
     };
     match settle(services.store.as_ref(), &services.ids, trust, &operation).await? {
         Settled::Applied => {
-            due.into_iter().for_each(|due| services.wake.due(due));
+            if let Some(due) = due {
+                if seen.is_some() && due.due_at <= services.clock.now() {
+                    hint_again(services, &due, HINT_AGAIN).await;
+                }
+                services.wake.due(due);
+            }
             Ok(Written::Yes)
         }
         Settled::Lost(_) => Ok(Written::SomebodyWasFaster),
         Settled::StillUnknown => {
-            due.into_iter().for_each(|due| services.wake.due(due));
+            if let Some(due) = due {
+                hint_again(services, &due, PATIENCE).await;
+                services.wake.due(due);
+            }
             Err(outcome_unknown(&job.key))
         }
+    }
+}
+
+/// The hint comes before the row. Another node may have looked in between, seen the row as it was, and passed the hint;
+/// a second one at another moment leads there again, should this node die before it claims.
+async fn hint_again(services: &Services, due: &DueHint, later: Duration) {
+    let hint = DueHint {
+        due_at: services.clock.now().plus(later),
+        key: due.key.clone(),
+    };
+    if let Err(error) = services.store.put_due(&hint).await {
+        debug!(error = %error, "Could not hint at a job a second time: {error}");
     }
 }
 
@@ -446,6 +470,13 @@ async fn apply(
                 status,
                 definition,
             } => {
+                if let Some(definition) = &definition {
+                    // Once the run has ended nobody is there to be told.
+                    let defined = with(&found, definition);
+                    change::begun(defined.clone(), services.clock.now())
+                        .map_err(Refusal::failed)?;
+                    check(services, &defined).await?;
+                }
                 let wished = Job {
                     status,
                     ..found.clone()
@@ -475,6 +506,17 @@ async fn apply(
         }
     }
     Err(Refusal::conflict(MOVES_TOO_FAST))
+}
+
+/// The job as this definition has it.
+fn with(job: &Job, definition: &JobDefinition) -> Job {
+    Job {
+        affinity: definition.affinity.clone(),
+        arguments: definition.arguments.clone(),
+        execution_interval: definition.execution_interval.clone(),
+        policy: definition.policy.clone(),
+        ..job.clone()
+    }
 }
 
 /// The definition with what UPDATEJOB gives.
@@ -517,6 +559,7 @@ async fn matching(services: &Services, target: &JobTarget) -> Result<Vec<Job>, R
         job_type: Some(target.job_type.clone()),
         name: Some(target.name.clone()),
         uid: target.uid.clone(),
+        active_only: false,
         limit: TARGETS,
     };
     let jobs = services.store.jobs(&list).await?;
@@ -586,9 +629,9 @@ pub(super) async fn runs(
     let mut runs: Vec<JobRun> = Vec::new();
     for job in &jobs {
         runs.extend(services.store.job_runs(&job.key, request.limit).await?);
+        runs.sort_by_key(|run| std::cmp::Reverse((run.started, run.fence)));
+        runs.truncate(request.limit);
     }
-    runs.sort_by_key(|run| std::cmp::Reverse((run.started, run.fence)));
-    runs.truncate(request.limit);
     Ok(runs)
 }
 
@@ -642,6 +685,7 @@ pub(super) async fn tasks(
 
 async fn running_jobs(services: &Services) -> Result<Vec<Job>, Refusal> {
     let list = ListJobs {
+        active_only: true,
         limit: TARGETS,
         ..ListJobs::default()
     };

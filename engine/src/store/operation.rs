@@ -536,6 +536,8 @@ pub struct ListJobs {
     pub name: Option<String>,
     /// Only this uid (with a type and a name).
     pub uid: Option<String>,
+    /// Only those that are not archived.
+    pub active_only: bool,
     /// At most so many.
     pub limit: usize,
 }

@@ -5,7 +5,8 @@ use weft_engine::clock::Timestamp;
 use weft_engine::model::{DueHint, Job, JobDesired, JobStatus};
 use weft_engine::schedule::JobPolicy;
 use weft_engine::store::{
-    ClaimJob, EndJob, Freshness, JobDefinition, JobSeen, RequestJob, SharedStore, Store, WriteJob,
+    ClaimJob, EndJob, Freshness, JobDefinition, JobSeen, ListJobs, RequestJob, SharedStore, Store,
+    WriteJob,
 };
 
 use super::claims;
@@ -55,6 +56,7 @@ claims!(
     due_hints_are_limited_to_the_earliest,
     due_hints_of_one_moment_come_page_by_page,
     a_hint_of_another_century_is_taken,
+    jobs_that_have_ended_can_be_left_out_of_a_list,
 );
 
 async fn a_submitted_job_is_read_back_whole(store: SharedStore) {
@@ -414,6 +416,20 @@ async fn a_span_of_hints_has_both_its_ends(store: SharedStore) {
         .expect("readable");
     let own: Vec<_> = found.iter().filter(|hint| hints.contains(hint)).collect();
     assert_eq!(own, [&hints[1], &hints[2]]);
+}
+
+async fn jobs_that_have_ended_can_be_left_out_of_a_list(store: SharedStore) {
+    let job = ended(store.as_ref()).await;
+    let mut list = ListJobs {
+        job_type: Some(job.key.job_type.clone()),
+        name: Some(job.key.name.clone()),
+        uid: Some(job.key.uid.clone()),
+        active_only: false,
+        limit: 10,
+    };
+    assert_eq!(store.jobs(&list).await.expect("readable").len(), 1);
+    list.active_only = true;
+    assert_eq!(store.jobs(&list).await.expect("readable").len(), 0);
 }
 
 /// A store may keep it nearer: whoever finds it too early writes the next one.

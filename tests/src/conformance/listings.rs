@@ -144,6 +144,7 @@ async fn jobs_are_found_by_type_name_and_uid(store: SharedStore) {
     let submit = submitted(store.as_ref()).await;
     let key = &submit.job.key;
     let exact = ListJobs {
+        active_only: false,
         job_type: Some(key.job_type.clone()),
         name: Some(key.name.clone()),
         uid: Some(key.uid.clone()),
@@ -156,6 +157,7 @@ async fn jobs_are_found_by_type_name_and_uid(store: SharedStore) {
     by_name.job.key.name = own_text("BATCH");
     apply(store.as_ref(), &by_name).await;
     let named = ListJobs {
+        active_only: false,
         job_type: Some(key.job_type.clone()),
         name: Some(by_name.job.key.name.clone()),
         uid: None,
@@ -208,6 +210,7 @@ async fn jobs_are_limited(store: SharedStore) {
 async fn a_uid_that_nobody_has_finds_nothing(store: SharedStore) {
     let key = job_key(batch_id());
     let list = ListJobs {
+        active_only: false,
         job_type: Some(key.job_type),
         name: Some(key.name),
         uid: Some(key.uid),

@@ -516,6 +516,22 @@ async fn an_update_changes_what_the_next_run_is() {
 }
 
 #[tokio::test]
+async fn a_run_that_was_put_off_comes_at_its_new_time() {
+    let jobs = Jobs::with(|config| config.poll_interval = Duration::from_millis(100)).await;
+    let now = jobs.fixture.clock.now();
+    let at = |seconds: u64| now.plus(Duration::from_secs(seconds)).to_seconds_text();
+    let key = jobs
+        .start("ok", &format!("EXEC_INTERVAL='{}'", at(2)))
+        .await;
+    let later = format!("{} EXEC_INTERVAL='{}'", command("UPDATEJOB", &key), at(4));
+    jobs.run(&later).await.ok();
+    let planned = jobs.job(&key).await.next_run.unwrap();
+    let job = jobs.until_status(&key, JobStatus::Processed).await;
+    assert!(job.start_time.unwrap() >= planned);
+    jobs.leave().await;
+}
+
+#[tokio::test]
 async fn an_update_of_a_running_job_holds_from_its_next_run() {
     let jobs = Jobs::new().await;
     let key = jobs.start("hang", "").await;

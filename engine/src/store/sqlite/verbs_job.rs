@@ -264,13 +264,18 @@ pub(super) fn list(connection: &Connection, list: &ListJobs) -> Result<Vec<Job>,
     let wanted = [&list.job_type, &list.name, &list.uid];
     let given: Vec<&str> = wanted.iter().map_while(|part| part.as_deref()).collect();
     let condition = match given.len() {
-        0 => "",
-        1 => "WHERE type = ?2",
-        2 => "WHERE type = ?2 AND name = ?3",
-        _ => "WHERE type = ?2 AND name = ?3 AND uid = ?4",
+        0 => "true",
+        1 => "type = ?2",
+        2 => "type = ?2 AND name = ?3",
+        _ => "type = ?2 AND name = ?3 AND uid = ?4",
+    };
+    let active = if list.active_only {
+        "AND archived = 0"
+    } else {
+        ""
     };
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {JOB} FROM job {condition} ORDER BY type, name, uid LIMIT ?1"
+        "SELECT {JOB} FROM job WHERE {condition} {active} ORDER BY type, name, uid LIMIT ?1"
     ))?;
     statement.raw_bind_parameter(1, sql_limit(list.limit))?;
     for (position, part) in given.iter().enumerate() {

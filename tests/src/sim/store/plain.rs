@@ -106,6 +106,7 @@ impl Store for SimHandle {
                     given.iter().zip(parts).all(|(want, part)| *want == part)
                 })
                 .map(|(_, row)| row.peek().clone())
+                .filter(|job| !list.active_only || !job.archived)
                 .take(list.limit)
                 .collect()
         })
