@@ -244,7 +244,8 @@ fn record(
         node: holder.node.clone(),
         status,
         attempt: job.tries + 1,
-        planned: job.planned_run,
+        // A run by hand leaves a time that is still to come to its own run.
+        planned: job.planned_run.filter(|planned| *planned <= now),
         exit_code: output.exit_code,
         error,
         output: output.text.as_deref().map(head),

@@ -241,8 +241,8 @@ pub fn begun(job: Job, now: Timestamp) -> Result<Job, String> {
         ..job
     };
     match first(&schedule, &job.policy, now, seed_of(&job)) {
-        // A schedule that stands still begins with the end of its pause.
-        First::Now if job.policy.paused && schedule.is_recurring() => Ok(Job {
+        // What stands still begins with the end of its pause.
+        First::Now if job.policy.paused => Ok(Job {
             status: JobStatus::Scheduled,
             next_run: Some(now),
             planned_run: Some(now),
@@ -498,6 +498,12 @@ mod tests {
         let paused = begun(paused, NOW).unwrap();
         assert_eq!(paused.status, JobStatus::Scheduled);
         let on = written(updated(&paused, update(Some("00:00:30")), NOW));
+        assert_eq!((on.status, on.next_run), (JobStatus::Waiting, None));
+        let mut once = job(JobStatus::Waiting);
+        once.policy.paused = true;
+        let once = begun(once, NOW).unwrap();
+        assert_eq!(once.status, JobStatus::Scheduled);
+        let on = written(updated(&once, update(None), NOW));
         assert_eq!((on.status, on.next_run), (JobStatus::Waiting, None));
     }
 

@@ -198,10 +198,15 @@ impl JobRunner {
             // What was told to stop has not done all it was to do, whatever it says: a script may clean up and exit 0.
             (Some(StopReason::Leaving), _) => TryEnd::HandedBack,
             (Some(StopReason::GivenUp), _) => TryEnd::GivenUp,
-            (Some(StopReason::Timeout), end) => TryEnd::Ended(RunEnd::Failed(RunFailure {
-                output: end.output(),
-                ..self.too_long()
-            })),
+            (Some(StopReason::Timeout), end) => {
+                let mut failure = self.too_long();
+                if let RunEnd::Failed(told) = &end {
+                    // What it says itself may matter, e.g. that the batch it waited for goes on.
+                    failure.message = format!("{}; {}", failure.message, told.message);
+                }
+                failure.output = end.output();
+                TryEnd::Ended(RunEnd::Failed(failure))
+            }
             (Some(StopReason::Kill), end) => TryEnd::Ended(RunEnd::Failed(RunFailure {
                 output: end.output(),
                 ..killed()

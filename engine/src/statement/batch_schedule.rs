@@ -13,7 +13,7 @@ use super::permit::{Principal, part};
 use super::request::{Request, SubmitRequest};
 use super::{Permit, Refusal, SESSION_SCOPE, Services, Session, Statements, lower, submit};
 use crate::job::{Check, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput};
-use crate::model::{Batch, BatchId, BatchStatus, Job, job_type};
+use crate::model::{Batch, BatchId, BatchStatistics, BatchStatus, Job, job_type};
 use crate::store::Freshness;
 
 /// The argument that holds the statement.
@@ -121,6 +121,23 @@ fn succeeded(id: BatchId) -> RunEnd {
     })
 }
 
+/// A batch that is DONE may have entities that failed: its job says so where people look in the morning.
+fn done(batch: &Batch) -> RunEnd {
+    let total = batch.statistics.as_ref().map(BatchStatistics::total);
+    match total.filter(|total| total.failed > 0) {
+        None => succeeded(batch.id),
+        Some(total) => RunEnd::Succeeded(RunOutput {
+            text: Some(format!(
+                "{}: {} of {} entities failed",
+                batch.id,
+                total.failed,
+                total.handled()
+            )),
+            exit_code: None,
+        }),
+    }
+}
+
 /// How the end of the batch reads as the end of the run; none while it goes on.
 fn end_of(batch: &Batch) -> Option<RunEnd> {
     let failed = |why: String| {
@@ -129,7 +146,7 @@ fn end_of(batch: &Batch) -> Option<RunEnd> {
         Some(RunEnd::Failed(failure.never_again()))
     };
     match batch.status {
-        BatchStatus::Done => Some(succeeded(batch.id)),
+        BatchStatus::Done => Some(done(batch)),
         BatchStatus::Failed => {
             let why = batch.error.as_deref().unwrap_or("for an unknown reason");
             failed(format!("batch {} failed: {why}", batch.id))

@@ -723,7 +723,9 @@ pub(super) async fn kill(
     let (job, note) = if job.key.job_type == job_type::BATCH_PROCESS {
         change_batch(services, &job, &JobChange::Stop, &permit.principal().name).await?
     } else {
-        apply(services, &job.key, |job, _| Ok(change::killed(job))).await?
+        let (job, _) = apply(services, &job.key, |job, _| Ok(change::killed(job))).await?;
+        let note = "this try ends; the job is tried again as after a failure, STOPJOB ends it";
+        (job, Some(note.to_owned()))
     };
     output.columns(&CHANGED).await;
     output.row(row(&job, note)).await;

@@ -125,7 +125,7 @@ pub static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "KILL",
         kind: CommandKind::Kill,
-        summary: "cancels a batch; with a node and a task, as PS shows them, ends that task",
+        summary: "cancels a batch; with a node and a task, as PS shows them, ends that try of a job",
         syntax: &["KILL '<batch id>'", "KILL '<node id>' '<task id>'"],
         example: "KILL '35408af6-b26a-4243-bc95-f114335bfa5e';",
         ..OF_A_BATCH
@@ -271,7 +271,7 @@ pub static COMMANDS: &[CommandSpec] = &[
             "JOBSTATUS <type>",
             "JOBSTATUS <type> '<name>' [with UID='<uid>']",
         ],
-        example: "JOBSTATUS USER_JOB 'Customer.copyReferences' with UID='1_2';",
+        example: "JOBSTATUS PROCESS 'sync_first.sh' with UID='1_2';",
         with: With::Required,
         options: options::JOB_STATUS,
         ..JOB
@@ -281,7 +281,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         kind: CommandKind::JobHistory,
         summary: "lists the runs of a job, the latest first",
         syntax: &["JOBHISTORY <type> '<name>' [with UID='<uid>'] [LIMIT=<n>]"],
-        example: "JOBHISTORY USER_JOB 'Customer.copyReferences' with UID='1_2' LIMIT=20;",
+        example: "JOBHISTORY PROCESS 'sync_first.sh' with UID='1_2' LIMIT=20;",
         options: options::JOB_HISTORY,
         ..JOB
     },
@@ -293,7 +293,7 @@ pub static COMMANDS: &[CommandSpec] = &[
             "STARTJOB <type> NAME='<name>' [UID='<uid>'] [AFFINITY='<nodes>'] [ARGS='<json>'] [EXEC_INTERVAL='<schedule>'] [<options>]",
             "STARTJOB cdc_republish_instance_job <LU>.<id> [TABLES='<table>,<table>']",
         ],
-        example: "STARTJOB USER_JOB NAME='Customer.copyReferences' UID='1_2' ARGS='{\"id\":\"1\"}' EXEC_INTERVAL='00:00:30';",
+        example: "STARTJOB PROCESS NAME='sync_first.sh' UID='1_2' ARGS='{\"0\":\"100\"}' EXEC_INTERVAL='0 2 * * *' TIME_ZONE='Europe/Berlin';",
         options: options::START_JOB,
         ..JOB
     },
@@ -302,7 +302,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         kind: CommandKind::StopJob,
         summary: "stops jobs of a type and name; with UID, one of them",
         syntax: &["STOPJOB <type> NAME='<name>' [UID='<uid>']"],
-        example: "STOPJOB USER_JOB NAME='Customer.copyReferences' UID='1_2';",
+        example: "STOPJOB PROCESS NAME='sync_first.sh' UID='1_2';",
         ..JOB
     },
     CommandSpec {
@@ -310,7 +310,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         kind: CommandKind::RestartJob,
         summary: "stops jobs of a type and name and runs them again",
         syntax: &["RESTARTJOB <type> NAME='<name>' [UID='<uid>']"],
-        example: "RESTARTJOB USER_JOB NAME='Customer.copyReferences' UID='1_2';",
+        example: "RESTARTJOB PROCESS NAME='sync_first.sh' UID='1_2';",
         ..JOB
     },
     CommandSpec {
@@ -318,7 +318,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         kind: CommandKind::ResumeJob,
         summary: "takes up archived jobs of a type and name again",
         syntax: &["RESUMEJOB <type> NAME='<name>' [UID='<uid>']"],
-        example: "RESUMEJOB USER_JOB NAME='Customer.copyReferences' UID='1_2';",
+        example: "RESUMEJOB PROCESS NAME='sync_first.sh' UID='1_2';",
         ..JOB
     },
     CommandSpec {
@@ -328,14 +328,14 @@ pub static COMMANDS: &[CommandSpec] = &[
         syntax: &[
             "UPDATEJOB <type> NAME='<name>' [UID='<uid>'] [AFFINITY='<nodes>'] [ARGS='<json>'] [EXEC_INTERVAL='<schedule>'] [RESET_END_TIME=true|false] [<options>]",
         ],
-        example: "UPDATEJOB USER_JOB NAME='Customer.copyReferences' UID='1_2' EXEC_INTERVAL='30 4-16/3 5 11 *' RESET_END_TIME=true;",
+        example: "UPDATEJOB PROCESS NAME='sync_first.sh' UID='1_2' EXEC_INTERVAL='30 4-16/3 5 11 *' RESET_END_TIME=true;",
         options: options::UPDATE_JOB,
         ..JOB
     },
     CommandSpec {
         name: "PS",
         kind: CommandKind::Ps,
-        summary: "lists the tasks of this node or of all nodes, or shows the stack of one",
+        summary: "lists the tasks of this node or of all nodes (the stack of one task is not available in this version)",
         syntax: &["PS", "PS ALL", "PS <task id>"],
         example: "PS ALL;",
         places: &[Place::Word("ALL")],

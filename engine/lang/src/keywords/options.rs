@@ -306,7 +306,7 @@ static RETRY_FACTOR: OptionSpec = option(
 static RETRY_MAX_DELAY_MS: OptionSpec = option(
     "RETRY_MAX_DELAY_MS",
     Takes::Integer(0, i64::MAX),
-    "how many milliseconds to wait at most, however often RETRY_FACTOR was applied; no limit if not given",
+    "how many milliseconds to wait at most, however often RETRY_FACTOR was applied; an hour if not given",
 );
 static JOB_TIMEOUT_MS: OptionSpec = option(
     "TIMEOUT_MS",
@@ -326,7 +326,7 @@ static PAUSED: OptionSpec = option(
 static AFTER: OptionSpec = option(
     "AFTER",
     Takes::Text,
-    "runs when another job ends: `<type> <name> [<uid>] SUCCEEDED|FAILED|ENDED [+HH:MM:SS]`, more than one separated by `;`",
+    "runs when another job ends: `<type> <name> [<uid>] SUCCEEDED|FAILED|ENDED [+HH:MM:SS]`, more than one separated by `;` (not available in this version)",
 );
 
 pub(super) static START_JOB: &[&OptionSpec] = &[
