@@ -2,9 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::hash;
-use crate::model::{
-    DueHint, Fence, Holder, Job, JobDesired, JobEvent, JobRun, JobStatus, Token, job_error,
-};
+use crate::model::{DueHint, Fence, Holder, Job, JobDesired, JobRun, JobStatus, Token, job_error};
 use crate::schedule::{RunEnd as ScheduledRun, Schedule, following};
 use crate::store::EndJob;
 
@@ -32,16 +30,6 @@ pub fn after(job: &Job, holder: &Holder, end: &TryEnd, now: Timestamp, token: To
     };
     match (job.desired, end) {
         (JobDesired::Stop, _) => {
-            let event = match job.status {
-                JobStatus::Stopping => JobEvent::Stopped,
-                _ => JobEvent::StopRequested,
-            };
-            let to = job.status.next(event).unwrap_or(JobStatus::Terminated);
-            let to = if to == JobStatus::Stopping {
-                JobStatus::Terminated
-            } else {
-                to
-            };
             let (output, error) = traces(end, now, holder);
             EndJob {
                 output: output.text.clone(),
@@ -56,7 +44,7 @@ pub fn after(job: &Job, holder: &Holder, end: &TryEnd, now: Timestamp, token: To
                     error,
                     now,
                 )),
-                ..plain(to, job.fence)
+                ..plain(JobStatus::Terminated, job.fence)
             }
         }
         (JobDesired::Restart, _) => {
@@ -72,18 +60,12 @@ pub fn after(job: &Job, holder: &Holder, end: &TryEnd, now: Timestamp, token: To
                 ..plain(JobStatus::Waiting, job.fence + 1)
             }
         }
-        (JobDesired::Run | JobDesired::Kill, TryEnd::HandedBack) => EndJob {
+        (JobDesired::Run | JobDesired::Kill, TryEnd::HandedBack | TryEnd::GivenUp) => EndJob {
             // A kill was about this try; the next one is another.
             desired: JobDesired::Run,
             due: Some(due(job, now)),
             error: job.error.clone(),
-            ..plain(JobStatus::Waiting, job.fence + 1)
-        },
-        (JobDesired::Run | JobDesired::Kill, TryEnd::GivenUp) => EndJob {
-            desired: JobDesired::Run,
-            due: Some(due(job, now)),
-            error: job.error.clone(),
-            forget_worker: true,
+            forget_worker: *end == TryEnd::GivenUp,
             ..plain(JobStatus::Waiting, job.fence + 1)
         },
         (_, TryEnd::Ended(RunEnd::Succeeded(output))) => succeeded(job, holder, output, now, plain),
@@ -257,9 +239,6 @@ fn head(text: &str) -> String {
     if text.len() <= OUTPUT_BYTES {
         return text.to_owned();
     }
-    let end = (0..=OUTPUT_BYTES)
-        .rev()
-        .find(|end| text.is_char_boundary(*end))
-        .unwrap_or(0);
+    let end = text.floor_char_boundary(OUTPUT_BYTES);
     format!("{}… ({} bytes in all)", &text[..end], text.len())
 }

@@ -358,8 +358,6 @@ impl Looking {
         }
         let waiting = Waiting {
             since: look.since,
-            // Its hint is as old as that, whenever it was read.
-            hinted_at: look.since,
             affinity,
         };
         self.ready.put(key, waiting);

@@ -8,10 +8,8 @@ use crate::model::JobKey;
 /// One that waits.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
-    /// Since when it has been due here.
+    /// Since when it has been due; its hint is as old as that.
     pub since: Duration,
-    /// When a hint for it was written last, or came.
-    pub hinted_at: Duration,
     /// Its affinity, once its row was read.
     pub affinity: Option<Vec<String>>,
 }
@@ -27,14 +25,9 @@ impl Ready {
     /// Adds one, or learns more of it.
     pub fn put(&mut self, key: JobKey, waiting: Waiting) {
         let before = self.remove(&key);
-        let since = before.as_ref().map_or(waiting.since, |before| before.since);
-        let hinted_at = before.map_or(waiting.hinted_at, |before| before.hinted_at);
+        let since = before.map_or(waiting.since, |before| before.since);
         self.order.insert((since, key.clone()));
-        let waiting = Waiting {
-            since,
-            hinted_at,
-            ..waiting
-        };
+        let waiting = Waiting { since, ..waiting };
         self.waiting.insert(key, waiting);
     }
 
@@ -68,10 +61,10 @@ impl Ready {
 
     /// Those whose hint is older than this, at most `count`.
     pub fn stale(&self, hinted_before: Duration, count: usize) -> Vec<JobKey> {
-        self.waiting
+        self.order
             .iter()
-            .filter(|(_, waiting)| waiting.hinted_at < hinted_before)
-            .map(|(key, _)| key.clone())
+            .take_while(|(since, _)| *since < hinted_before)
+            .map(|(_, key)| key.clone())
             .take(count)
             .collect()
     }

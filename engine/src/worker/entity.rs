@@ -105,11 +105,7 @@ fn backoff(delay_ms: i64, attempt: i32) -> Duration {
 fn cut(mut text: String, longest: usize) -> String {
     const MARK: &str = "… (cut)";
     if text.len() > longest {
-        let mut end = longest - MARK.len();
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
+        text.truncate(text.floor_char_boundary(longest - MARK.len()));
         text.push_str(MARK);
     }
     text
