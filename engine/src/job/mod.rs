@@ -8,5 +8,8 @@ pub mod change;
 mod kind;
 mod runner;
 
-pub use kind::{Check, JobKind, JobKinds, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure, RunOutput};
+pub use kind::{
+    Check, JobKind, JobKinds, Lender, Lent, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure,
+    RunOutput, Slot,
+};
 pub use runner::JobRunner;
