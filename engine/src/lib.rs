@@ -8,6 +8,7 @@ pub mod batch;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod flow;
 pub mod hash;
 pub mod ids;
 pub mod inspect;

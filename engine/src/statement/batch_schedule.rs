@@ -61,6 +61,7 @@ impl BatchSchedule {
             &services.catalogue,
             &services.config,
             &services.kinds,
+            services.flows.as_ref(),
         )
         .await?;
         let principal = Principal {

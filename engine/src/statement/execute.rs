@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::output::Output;
 use super::permit::part;
 use super::request::Request;
-use super::{Permit, Refusal, Services, Session, cancel, instances, jobs, project, select, submit};
-use super::{tables, values};
+use super::{Permit, Refusal, Services, Session, cancel, flow_request, instances, jobs, project};
+use super::{select, submit, tables, values};
 use crate::inspect::{InProcessQuery, Inspector};
 
 /// Carries out one request.
@@ -79,6 +79,9 @@ pub(super) async fn execute(
         }
         Request::SyncInstance(instance) => {
             instances::sync_instance(services, session, part(&who, instance), output, stop).await
+        }
+        Request::Broadway(request) => {
+            flow_request::run(services, session, part(&who, *request), output, stop).await
         }
         Request::Select(sql) => {
             select::select(services, session, part(&who, sql), output, stop).await
