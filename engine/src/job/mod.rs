@@ -5,8 +5,10 @@
 
 pub mod after;
 pub mod change;
+mod checkpoint;
 mod kind;
 mod runner;
 
+pub use checkpoint::{CheckpointError, CheckpointHolder, CheckpointStore, Checkpoints};
 pub use kind::{Check, JobKind, JobKinds, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure, RunOutput};
 pub use runner::JobRunner;
