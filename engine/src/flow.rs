@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::job::Slot;
+use crate::job::{CheckpointHolder, Slot};
 use crate::statement::{Principal, Session};
 
 /// Names that the command BROADWAY keeps for itself; no input of a flow is called so, in any case.
@@ -59,14 +59,16 @@ pub struct FlowCall {
 /// How a flow goes on where an earlier try stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
-    /// The tries that share their points have the same.
+    /// The tries that share what they have finished have the same; so may other runs, one after the other.
     pub scope: String,
-    /// Who this try is, for people.
-    pub holder: String,
-    /// Tries from the same points; none = as the node is configured. What is tried more often is refused.
+    /// Who this try is; a later one takes over.
+    pub holder: CheckpointHolder,
+    /// Tries that go on where one stopped; the next starts over. None = as the node is configured.
     pub max_tries: Option<u64>,
-    /// Older points do not count; none = as the node is configured.
+    /// How long it may be gone on with; later tries start over. None = as the node is configured.
     pub time_to_live: Option<Duration>,
+    /// A try after the end answers what was answered, and runs nothing.
+    pub keeps_end: bool,
 }
 
 /// What a flow answered.

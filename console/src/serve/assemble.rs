@@ -8,7 +8,7 @@ use weft_engine::command::CommandFactory;
 use weft_engine::config::Loaded;
 use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
-use weft_engine::job::{JobKind, JobKinds};
+use weft_engine::job::{CheckpointStore, JobKind, JobKinds};
 use weft_engine::node::{Context, Node, NodeHandle, Wake};
 use weft_engine::project::ProjectCatalogue;
 use weft_engine::statement::{
@@ -59,13 +59,16 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
     );
     let catalogue = Arc::new(catalogue.with_validators(weft_connect::validators()));
     let late = LateStatements::default();
-    let connecting = weft_connect::kinds(weft_connect::Parts {
+    let parts = weft_connect::Parts {
         projects: Arc::clone(&catalogue) as Arc<_>,
         config: config.clone(),
         environment: Environment::of_process(),
         call_back: Arc::new(NodeCallBack::new(url, run_tokens)),
         statements: late.clone(),
-    });
+        checkpoints: CheckpointStore::new(Arc::clone(&store), ids.clone(), Arc::clone(&clock)),
+    };
+    let flows = weft_connect::flows(&parts);
+    let connecting = weft_connect::kinds(parts);
     let batch_schedules = Arc::new(BatchSchedule::new(late.clone())) as Arc<dyn JobKind>;
     let kinds = JobKinds::new(connecting.into_iter().chain([batch_schedules]));
     let wake = Wake::default();
@@ -91,6 +94,7 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         catalogue,
         wake,
         kinds,
+        flows,
         nodes: Arc::new(handle.clone()),
         policy: Arc::new(LocalTokenPolicy::new(PRINCIPAL)),
     };

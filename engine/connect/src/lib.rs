@@ -1,13 +1,17 @@
-//! Kinds of job that reach out of Weft: scripts of the deployed project, and calls over HTTP.
+//! Kinds of job that reach out of Weft: scripts and flows of the deployed project, and calls over HTTP.
 //!
 //! Each kind is one file and stands behind [`JobKind`]; a node is handed [`kinds`] of them.
 
 mod arguments;
+mod broadway_job;
 mod call_back;
 mod capture;
+mod files;
+mod flow;
 mod group;
 mod hosts;
 mod http;
+mod on_thread;
 mod process;
 mod script;
 mod work_folder;
@@ -16,16 +20,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use weft_engine::flow::Flows;
 use weft_engine::interface::Environment;
-use weft_engine::job::JobKind;
+use weft_engine::job::{CheckpointStore, JobKind};
 use weft_engine::node::NodeConfig;
-use weft_engine::project::{CatalogueError, Project, ProjectCatalogue, Validators};
+use weft_engine::project::{CatalogueError, Project, ProjectCatalogue, Validator, Validators};
 use weft_engine::statement::LateStatements;
 
+pub use broadway_job::BroadwayJob;
 pub use call_back::{CallBack, Grant};
+pub use flow::actors_markdown;
 pub use http::Http;
 pub use process::Process;
 
+use files::Files;
+use flow::{FlowRunner, FlowValidator, Tools};
 use work_folder::WorkFolders;
 
 /// What the kinds are made of.
@@ -41,6 +50,8 @@ pub struct Parts {
     pub call_back: Arc<dyn CallBack>,
     /// What runs the statements of functions and flows.
     pub statements: LateStatements,
+    /// Where runs write down what they have finished.
+    pub checkpoints: CheckpointStore,
 }
 
 /// Where the deployed project lies on this node.
@@ -85,11 +96,27 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     folders.remove_leftovers();
     let hosts = parts.config.http_allowed_hosts.clone();
     let http = Http::new(&hosts, parts.environment.clone());
+    let broadway = BroadwayJob::new(flows(&parts));
     let process = Process::new(parts.projects, folders, parts.environment, parts.call_back);
-    vec![Arc::new(process), Arc::new(http)]
+    vec![Arc::new(process), Arc::new(http), Arc::new(broadway)]
+}
+
+/// What runs the flows of the deployed project.
+pub fn flows(parts: &Parts) -> Arc<dyn Flows> {
+    let tools = Tools {
+        statements: parts.statements.clone(),
+        http: Http::new(&parts.config.http_allowed_hosts, parts.environment.clone()),
+        files: Files::new(&parts.config.file_roots),
+    };
+    Arc::new(FlowRunner::new(
+        Arc::clone(&parts.projects),
+        parts.config.clone(),
+        parts.checkpoints.clone(),
+        tools,
+    ))
 }
 
 /// What checks the files of a project that the kinds of this package run.
 pub fn validators() -> Validators {
-    Validators::default()
+    Validators::new([Arc::new(FlowValidator) as Arc<dyn Validator>])
 }

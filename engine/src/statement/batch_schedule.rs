@@ -153,8 +153,8 @@ fn end_of(batch: &Batch) -> Option<RunEnd> {
     }
 }
 
-/// What the session had set when the job was started.
-fn scope_of(arguments: &Map<String, Value>) -> BTreeMap<String, String> {
+/// What the session had set when a job of these arguments was started.
+pub fn scope_of(arguments: &Map<String, Value>) -> BTreeMap<String, String> {
     #[derive(Default, Deserialize)]
     struct Stored {
         scope: BTreeMap<String, String>,

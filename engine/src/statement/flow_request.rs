@@ -11,7 +11,7 @@ use super::output::Output;
 use super::permit::{Access, Operation, Permission};
 use super::{EndStatus, Permit, Refusal, Services, Session};
 use crate::flow::{FlowCall, FlowName, Recovery};
-use crate::job::Slot;
+use crate::job::{CheckpointHolder, Slot};
 
 /// A flow that shall run: its call was checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,9 +84,16 @@ pub(super) async fn run(
     let principal = permit.principal();
     let recovery = request.recovery.as_ref().map(|recovery| Recovery {
         scope: format!("flow/{name}/{}/{}", principal.name, recovery.id),
-        holder: format!("{} on {}", principal.name, services.config.guid.0),
+        holder: CheckpointHolder {
+            job: format!("BROADWAY {name} {}", principal.name),
+            created: services.clock.now(),
+            fence: 0,
+            node: services.config.guid.0.clone(),
+        },
         max_tries: recovery.max_tries,
         time_to_live: recovery.time_to_live,
+        // What has ended is over: the same statement runs it again.
+        keeps_end: false,
     });
     let run_id = match &recovery {
         Some(recovery) => Uuid::new_v5(&Uuid::NAMESPACE_OID, recovery.scope.as_bytes()),

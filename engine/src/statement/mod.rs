@@ -30,7 +30,7 @@ mod values;
 mod wait;
 
 pub use affinity::AffinityList;
-pub use batch_schedule::BatchSchedule;
+pub use batch_schedule::{BatchSchedule, scope_of};
 pub use flow_request::{FlowRequest, RecoveryRequest, ResultStructure};
 pub use frame::{End, EndStatus, Frame, Progress};
 pub use gate::command_key;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use weft_engine::flow::{FlowName, FlowFailure};
+use weft_engine::flow::{FlowFailure, FlowName};
 use weft_engine::job::Slot;
 use weft_engine::project::{Findings, LogicalUnit, Project, Spot};
 use weft_engine::statement::{Principal, Session};
@@ -47,11 +47,7 @@ pub(crate) struct InputSpec {
 }
 
 /// An input that must be there.
-pub(crate) const fn required(
-    name: &'static str,
-    kind: InputKind,
-    help: &'static str,
-) -> InputSpec {
+pub(crate) const fn required(name: &'static str, kind: InputKind, help: &'static str) -> InputSpec {
     InputSpec {
         name,
         kind,
@@ -61,11 +57,7 @@ pub(crate) const fn required(
 }
 
 /// An input that may be left out.
-pub(crate) const fn optional(
-    name: &'static str,
-    kind: InputKind,
-    help: &'static str,
-) -> InputSpec {
+pub(crate) const fn optional(name: &'static str, kind: InputKind, help: &'static str) -> InputSpec {
     InputSpec {
         is_required: false,
         ..required(name, kind, help)
@@ -81,6 +73,8 @@ pub(crate) enum InputKind {
     Text,
     /// A text that stands in the flow as it is: code and names are deployed, never data.
     Fixed,
+    /// A number, or a text that is one.
+    Number,
     /// A whole number within bounds, or a text that is one.
     Whole(u64, u64),
     /// True or false, or a text that says so.
@@ -100,6 +94,7 @@ impl InputKind {
             Self::Any => "any value".to_owned(),
             Self::Text => "a text".to_owned(),
             Self::Fixed => "a text without links".to_owned(),
+            Self::Number => "a number".to_owned(),
             Self::Whole(from, to) => format!("a whole number from {from} to {to}"),
             Self::Flag => "true or false".to_owned(),
             Self::List => "a list".to_owned(),
@@ -116,11 +111,16 @@ impl InputKind {
         let accepted = match (self, value) {
             (Self::Any, value)
             | (Self::Text | Self::Fixed, value @ Value::String(_))
+            | (Self::Number, value @ Value::Number(_))
             | (Self::Flag, value @ Value::Bool(_))
             | (Self::List | Self::ListOrMap, value @ Value::Array(_))
             | (Self::Map | Self::ListOrMap, value @ Value::Object(_)) => Ok(value),
             (Self::Text, value @ (Value::Number(_) | Value::Bool(_))) => {
                 Ok(Value::from(value.to_string()))
+            }
+            (Self::Number, Value::String(text)) => {
+                let number = serde_json::from_str(text.trim()).ok();
+                number.filter(Value::is_number).ok_or(Value::String(text))
             }
             (Self::Flag, Value::String(text)) => match text.to_ascii_lowercase().as_str() {
                 "true" => Ok(Value::Bool(true)),
@@ -283,8 +283,6 @@ pub(crate) struct Checking<'a> {
     pub flow: &'a str,
     /// Where what is wrong goes.
     pub findings: &'a Findings,
-    /// Where the actor stands.
-    pub spot: &'a Spot,
 }
 
 /// The inputs of an actor as they stand in the flow.
@@ -331,6 +329,9 @@ pub(crate) trait Actor: Debug + Send + Sync {
     ///
     /// # Errors
     /// Why it could not.
-    async fn act(&self, inputs: Inputs, run: ActorRun<'_>)
-    -> Result<Map<String, Value>, ActorError>;
+    async fn act(
+        &self,
+        inputs: Inputs,
+        run: ActorRun<'_>,
+    ) -> Result<Map<String, Value>, ActorError>;
 }

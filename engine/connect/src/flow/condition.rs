@@ -63,7 +63,9 @@ impl Condition {
         let condition = reader.any(0)?;
         match reader.rest.trim_start() {
             "" => Ok(condition),
-            rest => Err(format!("`{rest}` is too much; join conditions by `and` or `or`")),
+            rest => Err(format!(
+                "`{rest}` is too much; join conditions by `and` or `or`"
+            )),
         }
     }
 
@@ -151,9 +153,8 @@ impl Comparison {
             (None, Value::String(left), Value::String(right)) => Some(left.cmp(right)),
             _ => None,
         };
-        let order = order.ok_or_else(|| {
-            format!("{} and {} have no order", kind_of(left), kind_of(right))
-        })?;
+        let order = order
+            .ok_or_else(|| format!("{} and {} have no order", kind_of(left), kind_of(right)))?;
         Ok(match self {
             Self::Less => order == Ordering::Less,
             Self::LessOrEqual => order != Ordering::Greater,
@@ -167,7 +168,11 @@ impl Comparison {
 fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+        Value::String(text) => text
+            .trim()
+            .parse()
+            .ok()
+            .filter(|number: &f64| number.is_finite()),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }

@@ -23,6 +23,15 @@ const ACTORS: usize = 2_000;
 const DEPTH: usize = 8;
 /// Rows that are worked on at once.
 const PARALLEL: u64 = 64;
+/// What inputs may be said to take.
+const INPUT_TYPES: [(&str, InputKind); 6] = [
+    ("any", InputKind::Any),
+    ("text", InputKind::Text),
+    ("number", InputKind::Number),
+    ("boolean", InputKind::Flag),
+    ("list", InputKind::List),
+    ("map", InputKind::Map),
+];
 
 /// A flow.
 #[derive(Debug)]
@@ -61,8 +70,6 @@ pub(crate) struct Stage {
     pub body: Body,
     /// What is done when it fails.
     pub on_error: Option<Handler>,
-    /// Where it stands.
-    pub spot: Spot,
 }
 
 /// What a stage does.
@@ -119,8 +126,6 @@ pub(crate) struct ActorCall {
     pub actor: &'static dyn Actor,
     /// What it takes.
     pub inputs: Vec<WrittenInput>,
-    /// Where it stands.
-    pub spot: Spot,
 }
 
 impl FlowDefinition {
@@ -165,7 +170,6 @@ impl FlowDefinition {
                 logical_unit,
                 flow,
                 findings,
-                spot: &call.spot,
             };
             call.actor.check(WrittenInputs(&call.inputs), at).await;
         }
@@ -210,9 +214,15 @@ impl FlowDefinition {
     ///
     /// # Errors
     /// The name of the input that it is about, if it is about one that was given; what is wrong; and what to do.
-    pub(crate) fn accept(&self, given: &Map<String, Value>) -> Result<Map<String, Value>, NotAccepted> {
+    pub(crate) fn accept(
+        &self,
+        given: &Map<String, Value>,
+    ) -> Result<Map<String, Value>, NotAccepted> {
         let known = || self.inputs.iter().map(|input| input.name.as_str());
-        if let Some(unknown) = given.keys().find(|name| !known().any(|known| known == *name)) {
+        if let Some(unknown) = given
+            .keys()
+            .find(|name| !known().any(|known| known == *name))
+        {
             let hint = match nearest(unknown, known()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None if self.inputs.is_empty() => "it takes none".to_owned(),
@@ -245,13 +255,14 @@ impl FlowDefinition {
         for input in &self.inputs {
             let value = match given.get(&input.name) {
                 None | Some(Value::Null) => input.default.clone(),
-                Some(value) => input.kind.accept(of_text(input.kind, value)).map_err(|error| {
-                    NotAccepted {
+                Some(value) => input
+                    .kind
+                    .accept(of_text(input.kind, value))
+                    .map_err(|error| NotAccepted {
                         input: Some(input.name.clone()),
                         message: format!("the input `{}` {error}", input.name),
                         hint: None,
-                    }
-                })?,
+                    })?,
             };
             accepted.insert(input.name.clone(), value);
         }
@@ -377,7 +388,10 @@ impl Reader<'_> {
             );
             self.findings.add(spot, message);
         } else if let Some(other) = self.names.get(name) {
-            let message = format!("`{name}` is the name of something else in line {}", other.line);
+            let message = format!(
+                "`{name}` is the name of something else in line {}",
+                other.line
+            );
             self.findings.add(spot, message);
         }
         self.names
@@ -400,33 +414,13 @@ impl Reader<'_> {
         let kind = match fields.text("type") {
             None => InputKind::Any,
             Some(written) => {
-                let known = [
-                    ("any", InputKind::Any),
-                    ("text", InputKind::Text),
-                    ("number", InputKind::Any),
-                    ("whole", InputKind::Whole(0, u64::MAX)),
-                    ("boolean", InputKind::Flag),
-                    ("list", InputKind::List),
-                    ("map", InputKind::Map),
-                ]
-                .into_iter()
-                .filter(|(name, _)| *name != "number");
-                let found = known.clone().find(|(name, _)| *name == written);
-                found.map_or_else(
-                    || {
-                        let message = format!(
-                            "`{written}` is no type of input: there are {}",
-                            known
-                                .clone()
-                                .map(|(name, _)| name)
-                                .collect::<Vec<_>>()
-                                .join(", ")
-                        );
-                        self.findings.add(&kind_spot, message);
-                        InputKind::Any
-                    },
-                    |(_, kind)| kind,
-                )
+                let found = INPUT_TYPES.into_iter().find(|(name, _)| *name == written);
+                if found.is_none() {
+                    let known = INPUT_TYPES.map(|(name, _)| name).join(", ");
+                    let message = format!("`{written}` is no type of input: there are {known}");
+                    self.findings.add(&kind_spot, message);
+                }
+                found.map_or(InputKind::Any, |(_, kind)| kind)
             }
         };
         let required_spot = fields.spot("required");
@@ -536,9 +530,15 @@ impl Reader<'_> {
             }
             self.visible = outside;
             if let Some(name) = name {
-                self.visible.insert(name.to_owned(), Known::Outputs(outputs));
+                self.visible
+                    .insert(name.to_owned(), Known::Outputs(outputs));
             }
-            (collect, repeat.rows.take(), repeat.variable.clone(), repeat.parallel)
+            (
+                collect,
+                repeat.rows.take(),
+                repeat.variable.clone(),
+                repeat.parallel,
+            )
         });
         let repeat = match repeat {
             None => None,
@@ -555,7 +555,6 @@ impl Reader<'_> {
             repeat,
             body: body?,
             on_error,
-            spot,
         })
     }
 
@@ -595,7 +594,8 @@ impl Reader<'_> {
                 Some(Body::Stages(self.stages(stages, &stages_spot, depth + 1)))
             }
             (Some(_), Some(_)) => {
-                let message = "a stage has either `actors`, all at once, or `stages`, one after the other";
+                let message =
+                    "a stage has either `actors`, all at once, or `stages`, one after the other";
                 self.findings.add(&stages_spot, message);
                 None
             }
@@ -668,8 +668,10 @@ impl Reader<'_> {
         if let Some(name) = name {
             self.name(name, &fields.spot("name"));
             if name == "error" {
-                self.findings
-                    .add(&fields.spot("name"), "`error` is what error handlers are given");
+                self.findings.add(
+                    &fields.spot("name"),
+                    "`error` is what error handlers are given",
+                );
             }
         }
         let actor_spot = fields.spot("actor");
@@ -699,7 +701,8 @@ impl Reader<'_> {
                     _ => Expression::read(&entry.node, &spot, self),
                 };
                 if let Some(literal) = value.literal()
-                    && !(literal.is_null() && !input.is_required)
+                    && !(literal.is_null()
+                        && (!input.is_required || input.kind == InputKind::Fixed))
                     && let Err(error) = input.kind.accept(literal)
                 {
                     self.findings.add(&spot, error);
@@ -722,17 +725,22 @@ impl Reader<'_> {
             name: name?.to_owned(),
             actor: actor?,
             inputs,
-            spot: spot.clone(),
         })
     }
 
     /// Code stands there as it is: what a link leads to is data, and never becomes code.
     fn fixed(&mut self, text: &str, spot: &Spot) -> Expression {
-        let has_links = pieces(text)
-            .is_ok_and(|pieces| pieces.iter().any(|piece| !matches!(piece, super::expression::Piece::Text(_))));
+        let has_links = pieces(text).is_ok_and(|pieces| {
+            pieces
+                .iter()
+                .any(|piece| !matches!(piece, super::expression::Piece::Text(_)))
+        });
         if has_links {
-            let message = "takes no links `${…}`: values go into `parameters`, or into other inputs";
+            let message =
+                "takes no links `${…}`: values go into `parameters`, or into other inputs";
             self.findings.add(spot, message);
+            // Nobody need look at it any further.
+            return Expression::Literal(Value::Null);
         }
         Expression::Literal(Value::from(text))
     }
@@ -753,7 +761,9 @@ impl Reader<'_> {
             let mut fields = Fields::of(node, query_spot.clone(), self.findings);
             let interface = fields.required("interface").map(str::to_owned);
             let sql_spot = fields.spot("sql");
-            let sql = fields.required("sql").map(|text| self.fixed(text, &sql_spot));
+            let sql = fields
+                .required("sql")
+                .map(|text| self.fixed(text, &sql_spot));
             let sql = sql.and_then(|sql| sql.literal()?.as_str().map(str::to_owned));
             let parameters_spot = fields.spot("parameters");
             let parameters = fields

@@ -1,7 +1,6 @@
 //! What stands in a flow: literals, links `${…}` to what is known by then, and texts with links in them.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use serde_json::{Map, Number, Value};
 use weft_engine::project::Spot;
@@ -44,7 +43,7 @@ pub(crate) struct Link {
 }
 
 /// Where links lead.
-pub(crate) trait Lookup {
+pub(crate) trait Lookup: Sync {
     /// What has this name; nothing where its stage was passed over.
     fn find(&self, name: &str) -> Option<&Value>;
 }
@@ -96,7 +95,9 @@ impl Link {
     }
 
     fn no_inside(&self, at: usize, what: &str) -> String {
-        let before = [&[self.root.clone()], &self.path[..at]].concat().join(".");
+        let before = [std::slice::from_ref(&self.root), &self.path[..at]]
+            .concat()
+            .join(".");
         format!("{self}: `{before}` is {what}")
     }
 }
@@ -148,8 +149,9 @@ impl Expression {
                     .iter()
                     .map(|entry| (entry.key.clone(), Self::read(&entry.node, &spot, meets)))
                     .collect();
-                let literal =
-                    |(key, value): &(String, Self)| value.literal().map(|value| (key.clone(), value));
+                let literal = |(key, value): &(String, Self)| {
+                    value.literal().map(|value| (key.clone(), value))
+                };
                 match entries.iter().map(literal).collect::<Option<Map<_, _>>>() {
                     Some(map) => Self::Literal(Value::Object(map)),
                     None => Self::Map(entries),
@@ -241,23 +243,19 @@ pub(crate) fn text_of(value: &Value) -> String {
     }
 }
 
-/// How long a value is as JSON, without writing it anywhere.
+/// About how long a value is as JSON: a text counts as it is.
 pub(crate) fn json_bytes(value: &Value) -> usize {
-    struct Counter(usize);
-    impl io::Write for Counter {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
+    const SHORT: usize = 8;
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => SHORT,
+        Value::String(text) => text.len() + 2,
+        Value::Array(list) => list.iter().map(json_bytes).sum::<usize>() + list.len() + 2,
+        Value::Object(map) => {
+            map.iter()
+                .map(|(key, value)| key.len() + 4 + json_bytes(value))
+                .sum::<usize>()
+                + 2
         }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut counter = Counter(0);
-    match serde_json::to_writer(&mut counter, value) {
-        Ok(()) => counter.0,
-        // A value of JSON can always be written, and counting does not fail.
-        Err(_) => usize::MAX,
     }
 }
 
@@ -377,8 +375,14 @@ mod tests {
         check("${ids.rows.0}", json!({"id": "a", "n": 1}));
         check("${ids.rows.7.id}", json!(null));
         check("${nobody.at.all}", json!(null));
-        check("'${text}/${ids.count}/${flag}/${ids.rows.1.n}.'", json!("x/2/true/."));
-        check("'${ids.rows}!'", json!("[{\"id\":\"a\",\"n\":1},{\"id\":\"b\",\"n\":null}]!"));
+        check(
+            "'${text}/${ids.count}/${flag}/${ids.rows.1.n}.'",
+            json!("x/2/true/."),
+        );
+        check(
+            "'${ids.rows}!'",
+            json!("[{\"id\":\"a\",\"n\":1},{\"id\":\"b\",\"n\":null}]!"),
+        );
         check("'$${text} costs $5'", json!("${text} costs $5"));
         check("{a: ['${text}'], b: 1}", json!({"a": ["x"], "b": 1}));
     }
@@ -386,7 +390,10 @@ mod tests {
     #[test]
     fn links_are_met_with_their_lines() {
         let (_, met) = read("a: 1\nb:\n  - ${x.y}\n  - 'at ${z}'\n");
-        assert_eq!(met.links, [("${x.y}".to_owned(), 3), ("${z}".to_owned(), 4)]);
+        assert_eq!(
+            met.links,
+            [("${x.y}".to_owned(), 3), ("${z}".to_owned(), 4)]
+        );
         let wrong = |text: &str| read(&format!("v: '{text}'")).1.wrong;
         assert_eq!(wrong("${x"), ["`${` is not closed in `${x`"]);
         assert_eq!(wrong("${}"), ["`${}` names nothing"]);

@@ -14,13 +14,17 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use weft_connect::{CallBack, DeployedProject, Grant, Parts, kinds};
-use weft_engine::clock::Timestamp;
+use weft_engine::clock::{SharedClock, SystemClock, Timestamp};
+use weft_engine::ids::Ids;
 use weft_engine::interface::{Environment, Secret};
-use weft_engine::job::{Check, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput, Slot};
+use weft_engine::job::{
+    Check, CheckpointStore, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput, Slot,
+};
 use weft_engine::model::{Job, JobKey, NodeId};
 use weft_engine::node::NodeConfig;
 use weft_engine::project::Project;
 use weft_engine::statement::LateStatements;
+use weft_engine::store::sqlite::{Options, SqliteStore};
 
 /// Longer than anything here takes, so that a mistake is a failure and not a test that hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -99,12 +103,14 @@ impl Bench {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         let calls = Arc::new(Calls::default());
+        let checkpoints = checkpoints(folder.path());
         let parts = Parts {
             projects: Arc::new(Folder(project)),
             config,
             environment: Environment::of(variables),
             call_back: Arc::clone(&calls) as Arc<dyn CallBack>,
             statements: LateStatements::default(),
+            checkpoints,
         };
         let kinds = JobKinds::new(kinds(parts));
         Self {
@@ -171,6 +177,13 @@ impl Bench {
     pub fn lifeline(&self) -> Lifeline {
         Lifeline::new(self.folder.path())
     }
+}
+
+/// Checkpoints in a store of its own.
+fn checkpoints(folder: &Path) -> CheckpointStore {
+    let clock: SharedClock = Arc::new(SystemClock);
+    let store = SqliteStore::open(folder.join("store"), Options::new(Arc::clone(&clock)));
+    CheckpointStore::new(Arc::new(store.unwrap()), Ids::seeded(1), clock)
 }
 
 pub fn job(job_type: &str, name: &str, arguments: &Value) -> Job {
