@@ -21,7 +21,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 14] = files![
+const FILES: [(&str, &str); 20] = files![
     "README.md",
     "LICENSE-data",
     "project.yaml",
@@ -33,6 +33,12 @@ const FILES: [(&str, &str); 14] = files![
     "logical_units/AUTODATA_DELTA/service_history.sql",
     "logical_units/AUTODATA_DELTA/part.sql",
     "logical_units/AUTODATA_DELTA/model.sql",
+    "logical_units/AUTODATA_DELTA/flows/call.yaml",
+    "logical_units/AUTODATA_DELTA/flows/export_models.yaml",
+    "logical_units/AUTODATA_DELTA/flows/jobs.yaml",
+    "logical_units/AUTODATA_DELTA/flows/models.yaml",
+    "logical_units/AUTODATA_DELTA/flows/resume.yaml",
+    "logical_units/AUTODATA_DELTA/flows/sync_newest.yaml",
     "scripts/sync_first.sh",
     "scripts/fail.sh",
     "data/cars.csv",
