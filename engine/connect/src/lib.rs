@@ -8,6 +8,7 @@ mod capture;
 mod group;
 mod hosts;
 mod http;
+pub mod javascript;
 mod process;
 mod script;
 mod work_folder;
