@@ -5,6 +5,7 @@
 //! [`inspect`] says what a person should know about the cluster.
 
 mod batch;
+mod checkpoint;
 mod chunk;
 mod connect;
 mod deployment;

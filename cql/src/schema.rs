@@ -22,6 +22,7 @@ use crate::statements::{cluster, lock, schema_changes};
 const LOCK: &str = include_str!("../schema/0000_lock.cql");
 const TABLES: &str = include_str!("../schema/0001_tables.cql");
 const JOB_COLUMNS: &str = include_str!("../schema/0002_jobs.cql");
+const CHECKPOINTS: &str = include_str!("../schema/0003_checkpoints.cql");
 const UNIT: &str = include_str!("../schema/logical_unit.cql");
 
 /// A holder whose beat stands still so long is taken to be dead. One statement may take a minute, and a
@@ -92,7 +93,8 @@ async fn bring_up(
         _ => (),
     }
     let changes = |file| schema_changes(file, &held.link.names, None, options.replication_factor);
-    let (tables, columns) = (changes(TABLES), changes(JOB_COLUMNS));
+    let (mut tables, columns) = (changes(TABLES), changes(JOB_COLUMNS));
+    tables.extend(changes(CHECKPOINTS));
     let mut count = tables.len();
     held.run_all(tables).await?;
     let missing = missing_columns(held.link, columns).await?;

@@ -66,6 +66,8 @@ const NODE_INFO: &str = "bid, nodeid, aggregated_results, dc_name, failed_count,
 
 const DEPLOYMENT: &str = "seq, hash, deployed_at, deployed_by, logical_units";
 
+const CHECKPOINT_HEAD: &str = "scope, s_fence, s_seq, s_holder, s_token";
+
 const LISTING: &str = "day, creation_time, bid, status, end_time, command, failed";
 
 /// What the owner of a batch proves with every change (design section 5, rule 9).
@@ -238,6 +240,22 @@ statements! {
             select("WRITETIME(hb_seq) AS stamp", "{system}.nodes", "WHERE guid = :guid");
         put_node_info: Write = insert("{batch}.batchprocess_node_info", NODE_INFO, "");
         node_info: Read = select(NODE_INFO, "{batch}.batchprocess_node_info", "WHERE bid = :bid");
+
+        // Checkpoints.
+        take_checkpoints: Cas = "UPDATE {system}.checkpoints SET s_fence = :to_fence, s_seq = 0, \
+            s_holder = :s_holder, s_token = :s_token WHERE scope = :scope \
+            IF s_fence = :s_fence AND s_token != :s_token";
+        save_checkpoints: Cas = "UPDATE {system}.checkpoints SET s_seq = :to_seq, s_token = :s_token \
+            WHERE scope = :scope IF s_fence = :s_fence AND s_seq = :s_seq AND s_token != :s_token";
+        put_checkpoint: Cas = insert("{system}.checkpoints", "scope, item, value, updated_at", "");
+        remove_checkpoint: Cas = "DELETE FROM {system}.checkpoints WHERE scope = :scope AND item = :item";
+        forget_checkpoints: Cas = "DELETE FROM {system}.checkpoints WHERE scope = :scope AND item > :after";
+        checkpoint_head: Read = select(&format!("DISTINCT {CHECKPOINT_HEAD}"), "{system}.checkpoints",
+            "WHERE scope = :scope");
+        checkpoint_head_serial: Serial = select(&format!("DISTINCT {CHECKPOINT_HEAD}"), "{system}.checkpoints",
+            "WHERE scope = :scope");
+        checkpoints: Read = select("item, value, updated_at", "{system}.checkpoints",
+            "WHERE scope = :scope AND item > :after LIMIT :rows");
 
         // Deployment.
         put_part: Write = insert("{system}.bundles", "hash, part, parts, data", "");
@@ -492,6 +510,7 @@ mod tests {
         for (file, unit) in [
             (include_str!("../schema/0000_lock.cql"), None),
             (include_str!("../schema/0001_tables.cql"), None),
+            (include_str!("../schema/0003_checkpoints.cql"), None),
             (
                 include_str!("../schema/logical_unit.cql"),
                 Some("k2view_customer_t1"),

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use weft_engine::clock::Timestamp;
 use weft_engine::model::{
-    Batch, BatchId, ChunkContent, ChunkHead, Deployment, DueHint, EntityRow, Instance,
-    InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
+    Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
+    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
 };
 use weft_engine::store::{
     AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy,
-    EndJob, FinishBatch, FinishLost, FlushChunk, Freshness, ListBatches, ListJobs, MoveBatch,
-    OpenChunk, RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics, Store, StoreResult,
-    StoreStatistics, SubmitBatch, SubmitLost, WriteJob,
+    EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints, Freshness, ListBatches,
+    ListJobs, MoveBatch, OpenChunk, RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics,
+    SaveCheckpoints, Store, StoreResult, StoreStatistics, SubmitBatch, SubmitLost, TakeCheckpoints,
+    WriteJob,
 };
 
 use crate::CassandraStore;
@@ -187,6 +188,44 @@ impl Store for CassandraStore {
         limit: usize,
     ) -> StoreResult<Vec<String>> {
         self.ids_behind(logical_unit, after, limit).await
+    }
+
+    async fn take_checkpoints(
+        &self,
+        take: &TakeCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        self.take_scope(take).await
+    }
+
+    async fn save_checkpoints(
+        &self,
+        save: &SaveCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        self.save_scope(save).await
+    }
+
+    async fn forget_checkpoints(
+        &self,
+        forget: &ForgetCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        self.forget_scope(forget).await
+    }
+
+    async fn checkpoint_head(
+        &self,
+        scope: &str,
+        freshness: Freshness,
+    ) -> StoreResult<Option<CheckpointHead>> {
+        self.read_scope("checkpoint_head", scope, freshness).await
+    }
+
+    async fn checkpoints(
+        &self,
+        scope: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<Checkpoint>> {
+        self.items_of(scope, after, limit).await
     }
 
     async fn ensure_logical_units(&self, logical_units: &[String]) -> StoreResult<()> {

@@ -5,8 +5,13 @@
 
 pub mod after;
 pub mod change;
+mod checkpoint;
 mod kind;
 mod runner;
 
-pub use kind::{Check, JobKind, JobKinds, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure, RunOutput};
+pub use checkpoint::{CheckpointError, CheckpointHolder, CheckpointStore, Checkpoints};
+pub use kind::{
+    Check, JobKind, JobKinds, Lender, Lent, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure,
+    RunOutput, Slot,
+};
 pub use runner::JobRunner;

@@ -1,6 +1,7 @@
 //! What Weft is about: jobs, batches, chunks, nodes, entities, and the states they move through.
 
 mod batch;
+mod checkpoint;
 mod chunk;
 pub mod documented;
 mod entity;
@@ -14,6 +15,7 @@ pub use batch::{
     Batch, BatchDesired, BatchListing, BatchSpec, BatchStatistics, EntitySource, InProcess,
     NodeStats, RetryPolicy, SlowEntity,
 };
+pub use checkpoint::{Checkpoint, CheckpointHead};
 pub use chunk::{ChunkContent, ChunkHead, ChunkState, NodeShare};
 pub use entity::{EntityRow, EntityStatus};
 pub use identity::{BatchId, Fence, Holder, Incarnation, NodeId, Token};

@@ -23,12 +23,12 @@ pub use settle::{Conditional, Settled, settle};
 
 use crate::clock::Timestamp;
 use crate::model::{
-    Batch, BatchId, ChunkContent, ChunkHead, Deployment, DueHint, EntityRow, Instance,
-    InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
+    Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
+    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
 };
 
 /// The version of the schema that this program reads and writes.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 
 /// The store every part of a node shares.
 pub type SharedStore = Arc<dyn Store>;
@@ -162,6 +162,38 @@ pub trait Store: Send + Sync + fmt::Debug {
         after: Option<&str>,
         limit: usize,
     ) -> StoreResult<Vec<String>>;
+
+    // Checkpoints of runs.
+
+    /// See [`TakeCheckpoints`].
+    async fn take_checkpoints(
+        &self,
+        take: &TakeCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>>;
+    /// See [`SaveCheckpoints`].
+    async fn save_checkpoints(
+        &self,
+        save: &SaveCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>>;
+    /// See [`ForgetCheckpoints`].
+    async fn forget_checkpoints(
+        &self,
+        forget: &ForgetCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>>;
+    /// Who holds a scope; none where nobody ever took it.
+    async fn checkpoint_head(
+        &self,
+        scope: &str,
+        freshness: Freshness,
+    ) -> StoreResult<Option<CheckpointHead>>;
+    /// Items strictly behind `after` in the order of their bytes, at most `limit`. Complete for whoever took the scope
+    /// before; others may miss a write under way.
+    async fn checkpoints(
+        &self,
+        scope: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<Checkpoint>>;
 
     // Deployment.
 

@@ -10,7 +10,8 @@ use crate::model::{
     Token,
 };
 use crate::schedule::JobPolicy;
-use std::collections::BTreeMap;
+use crate::store::StoreError;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Step 3: batch row WAITING_FOR_JOB, then its job row WAITING. Both carry `token` as `op_token`.
 ///
@@ -501,6 +502,112 @@ pub struct ChangeChunk {
 pub struct Deploy {
     /// The new deployment, with its `seq`.
     pub deployment: crate::model::Deployment,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+/// A run takes a scope of checkpoints: `IF s_fence = <seen>` (none: there is no head) → seen + 1, seq 0.
+///
+/// From then on nobody who took it before can write. The fence never goes down and a head is never removed, so a
+/// delayed copy of this, or of a write under an older fence, finds another fence than it wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakeCheckpoints {
+    /// The scope.
+    pub scope: String,
+    /// Who takes it, as text.
+    pub holder: String,
+    /// The fence that was seen; none = nobody ever took it.
+    pub seen: Option<Fence>,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+impl TakeCheckpoints {
+    /// The fence it is held under from then on.
+    pub fn fence(&self) -> Fence {
+        self.seen.unwrap_or(0) + 1
+    }
+}
+
+/// Bytes of items and values that one [`SaveCheckpoints`] may carry.
+pub const CHECKPOINT_BYTES: usize = 256 * 1024;
+/// Items that one [`SaveCheckpoints`] may write and remove.
+pub const CHECKPOINT_ITEMS: usize = 1_000;
+/// Longest name of an item, and of a scope, in bytes.
+pub const CHECKPOINT_NAME_BYTES: usize = 8 * 1024;
+
+/// The run that holds a scope writes and removes items, all or none: `IF s_fence = <held> AND s_seq = <seq>` → seq + 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaveCheckpoints {
+    /// The scope.
+    pub scope: String,
+    /// The fence it is held under.
+    pub fence: Fence,
+    /// Writes under this fence so far.
+    pub seq: i64,
+    /// What is written, each item once.
+    pub puts: Vec<(String, String)>,
+    /// What is removed; none of it is in `puts`.
+    pub removes: Vec<String>,
+    /// The moment of the write.
+    pub now: Timestamp,
+    /// Names this attempt.
+    pub token: Token,
+}
+
+impl SaveCheckpoints {
+    /// Every store asks this first.
+    ///
+    /// # Errors
+    /// What is over its limit, by name; nothing was written.
+    pub fn within_limits(&self) -> Result<(), StoreError> {
+        let scope = &self.scope;
+        let refused = |what: String| {
+            Err(StoreError::Refused(format!(
+                "checkpoints of {scope}: {what}"
+            )))
+        };
+        let names = self.puts.iter().map(|(item, _)| item).chain(&self.removes);
+        let mut seen = BTreeSet::new();
+        let mut bytes: usize = self.puts.iter().map(|(_, value)| value.len()).sum();
+        for name in names {
+            if name.is_empty() || name.len() > CHECKPOINT_NAME_BYTES {
+                return refused(format!(
+                    "the name of an item has {} bytes, 1 to {CHECKPOINT_NAME_BYTES} are allowed",
+                    name.len()
+                ));
+            }
+            if !seen.insert(name) {
+                return refused(format!("item {name:?} stands twice in one write"));
+            }
+            bytes += name.len();
+        }
+        if seen.len() > CHECKPOINT_ITEMS {
+            return refused(format!(
+                "{} items in one write, at most {CHECKPOINT_ITEMS} are allowed",
+                seen.len()
+            ));
+        }
+        if bytes > CHECKPOINT_BYTES {
+            return refused(format!(
+                "{bytes} bytes in one write, at most {CHECKPOINT_BYTES} are allowed"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The run that holds a scope removes all of its items: `IF s_fence = <held> AND s_seq = <seq>` → seq + 1.
+///
+/// The head stays with its fence. Were it removed, a delayed take or write of the past would find what it wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForgetCheckpoints {
+    /// The scope.
+    pub scope: String,
+    /// The fence it is held under.
+    pub fence: Fence,
+    /// Writes under this fence so far.
+    pub seq: i64,
     /// Names this attempt.
     pub token: Token,
 }

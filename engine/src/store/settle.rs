@@ -11,11 +11,12 @@ use tracing::debug;
 
 use super::{
     Attempt, AttemptResult, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy,
-    EndJob, FinishBatch, FinishLost, FlushChunk, MoveBatch, OpenChunk, RequestBatch, RequestJob,
-    ReserveChunks, SaveBatchStatistics, Store, StoreError, SubmitBatch, SubmitLost, WriteJob,
+    EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints, MoveBatch, OpenChunk,
+    RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics, SaveCheckpoints, Store,
+    StoreError, SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
 };
 use crate::ids::Ids;
-use crate::model::{Batch, BatchId, ChunkHead, Deployment, Job};
+use crate::model::{Batch, BatchId, CheckpointHead, ChunkHead, Deployment, Job};
 use crate::node::Trust;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
@@ -117,4 +118,7 @@ conditional! {
     FlushChunk => flush_chunk -> Option<ChunkHead>,
     ChangeChunk => change_chunk -> Option<ChunkHead>,
     Deploy => deploy -> Option<Deployment>,
+    TakeCheckpoints => take_checkpoints -> Option<CheckpointHead>,
+    SaveCheckpoints => save_checkpoints -> Option<CheckpointHead>,
+    ForgetCheckpoints => forget_checkpoints -> Option<CheckpointHead>,
 }

@@ -5,6 +5,7 @@
 //! Unknown wherever it likes.
 
 mod batches;
+mod checkpoints;
 mod chunks;
 mod deployment;
 mod fixture;
@@ -66,6 +67,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         nodes::CASES,
         instances::CASES,
         deployment::CASES,
+        checkpoints::CASES,
         limits::CASES,
     ]
     .into_iter()

@@ -16,9 +16,11 @@ use tokio_util::sync::CancellationToken;
 use weft_connect::{CallBack, DeployedProject, Grant, Parts, kinds};
 use weft_engine::clock::Timestamp;
 use weft_engine::interface::{Environment, Secret};
-use weft_engine::job::{Check, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput};
+use weft_engine::job::{Check, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput, Slot};
 use weft_engine::model::{Job, JobKey, NodeId};
 use weft_engine::node::NodeConfig;
+use weft_engine::project::Project;
+use weft_engine::statement::LateStatements;
 
 /// Longer than anything here takes, so that a mistake is a failure and not a test that hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -75,6 +77,10 @@ impl DeployedProject for Folder {
     async fn folder(&self) -> Result<Option<PathBuf>, String> {
         Ok(self.0.exists().then(|| self.0.clone()))
     }
+
+    async fn project(&self) -> Result<Option<Arc<Project>>, String> {
+        Ok(None)
+    }
 }
 
 impl Bench {
@@ -98,6 +104,7 @@ impl Bench {
             config,
             environment: Environment::of(variables),
             call_back: Arc::clone(&calls) as Arc<dyn CallBack>,
+            statements: LateStatements::default(),
         };
         let kinds = JobKinds::new(kinds(parts));
         Self {
@@ -139,7 +146,11 @@ impl Bench {
 
     pub async fn run_until(&self, job: Job, stop: CancellationToken) -> RunEnd {
         let kind = self.kind(&job.key.job_type);
-        let run = kind.run(Run { job, stop });
+        let run = kind.run(Run {
+            job,
+            stop,
+            slot: Slot::default(),
+        });
         tokio::time::timeout(PATIENCE, run)
             .await
             .expect("the run ends")

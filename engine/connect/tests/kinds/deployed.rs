@@ -13,10 +13,11 @@ use weft_connect::{Parts, kinds};
 use weft_engine::clock::{SharedClock, SystemClock};
 use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
-use weft_engine::job::{JobKinds, Run};
+use weft_engine::job::{JobKinds, Run, Slot};
 use weft_engine::model::NodeId;
 use weft_engine::node::{NodeConfig, Trust};
 use weft_engine::project::ProjectCatalogue;
+use weft_engine::statement::LateStatements;
 use weft_engine::store::sqlite::{Options, SqliteStore};
 
 use crate::bench::{Calls, process, succeeded};
@@ -49,6 +50,7 @@ async fn scripts_run_as_they_were_deployed_last() {
         config,
         environment,
         call_back: Arc::new(Calls::default()),
+        statements: LateStatements::default(),
     }));
     let kind = kinds.get("PROCESS").unwrap();
     let job = process("hello.sh", &json!({"0": "there"}));
@@ -72,6 +74,7 @@ async fn scripts_run_as_they_were_deployed_last() {
     let run = || Run {
         job: job.clone(),
         stop: CancellationToken::new(),
+        slot: Slot::default(),
     };
     assert_eq!(
         succeeded(kind.run(run()).await).text.as_deref(),

@@ -10,6 +10,7 @@ use crate::store::SCHEMA_VERSION;
 const STEPS: &[(i64, &str)] = &[
     (1, include_str!("schema/0001_store.sql")),
     (2, include_str!("schema/0002_jobs.sql")),
+    (3, include_str!("schema/0003_checkpoints.sql")),
 ];
 
 /// The version the file has; none where it has no schema of ours.

@@ -15,6 +15,7 @@ mod reader;
 mod rows;
 mod store;
 mod verbs_batch;
+mod verbs_checkpoint;
 mod verbs_chunk;
 mod verbs_job;
 mod write_job;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::verbs_chunk::PackedFlush;
-use super::{SqliteStore, migrate, plain, verbs_batch, verbs_chunk, verbs_job, write_job};
+use super::{
+    SqliteStore, migrate, plain, verbs_batch, verbs_checkpoint, verbs_chunk, verbs_job, write_job,
+};
 use crate::clock::Timestamp;
 use crate::model::*;
 use crate::store::*;
@@ -324,6 +326,68 @@ impl Store for SqliteStore {
         let after = after.map(str::to_owned);
         self.read("instance_ids", move |reading| {
             plain::instance_ids(reading.connection, &logical_unit, after.as_deref(), limit)
+        })
+        .await
+    }
+
+    async fn take_checkpoints(
+        &self,
+        take: &TakeCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        let take = take.clone();
+        self.change("take_checkpoints", 1, move |writing| {
+            verbs_checkpoint::take(writing, &take)
+        })
+        .await
+    }
+
+    async fn save_checkpoints(
+        &self,
+        save: &SaveCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        save.within_limits()?;
+        let save = save.clone();
+        let rows = 1 + save.puts.len() + save.removes.len();
+        self.change("save_checkpoints", rows, move |writing| {
+            verbs_checkpoint::save(writing, &save)
+        })
+        .await
+    }
+
+    async fn forget_checkpoints(
+        &self,
+        forget: &ForgetCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        let forget = forget.clone();
+        self.change("forget_checkpoints", 1, move |writing| {
+            verbs_checkpoint::forget(writing, &forget)
+        })
+        .await
+    }
+
+    async fn checkpoint_head(
+        &self,
+        scope: &str,
+        freshness: Freshness,
+    ) -> StoreResult<Option<CheckpointHead>> {
+        self.settle_attempts(freshness).await?;
+        let scope = scope.to_owned();
+        self.read("checkpoint_head", move |reading| {
+            verbs_checkpoint::head(reading.connection, &scope)
+        })
+        .await
+    }
+
+    async fn checkpoints(
+        &self,
+        scope: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<Checkpoint>> {
+        let scope = scope.to_owned();
+        let after = after.unwrap_or_default().to_owned();
+        self.read("checkpoints", move |reading| {
+            verbs_checkpoint::items(reading.connection, &scope, &after, limit)
         })
         .await
     }

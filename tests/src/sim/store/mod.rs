@@ -7,6 +7,7 @@
 
 mod bug;
 mod calls;
+mod checkpoint;
 mod faults;
 mod plain;
 mod row;

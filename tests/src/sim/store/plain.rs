@@ -6,14 +6,15 @@ use async_trait::async_trait;
 use rand::RngExt;
 use weft_engine::clock::Timestamp;
 use weft_engine::model::{
-    Batch, BatchId, ChunkContent, ChunkHead, Deployment, DueHint, EntityRow, Instance,
-    InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
+    Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
+    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
 };
 use weft_engine::store::{
     AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy,
-    EndJob, FinishBatch, FinishLost, FlushChunk, Freshness, ListBatches, ListJobs, MoveBatch,
-    OpenChunk, RequestBatch, RequestJob, ReserveChunks, SCHEMA_VERSION, SaveBatchStatistics, Store,
-    StoreResult, StoreStatistics, SubmitBatch, SubmitLost, WriteJob,
+    EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints, Freshness, ListBatches,
+    ListJobs, MoveBatch, OpenChunk, RequestBatch, RequestJob, ReserveChunks, SCHEMA_VERSION,
+    SaveBatchStatistics, SaveCheckpoints, Store, StoreResult, StoreStatistics, SubmitBatch,
+    SubmitLost, TakeCheckpoints, WriteJob,
 };
 
 use super::SimHandle;
@@ -352,6 +353,58 @@ impl Store for SimHandle {
             .map(|(_, id)| id.clone())
             .take(limit)
             .collect()
+        })
+        .await
+    }
+
+    async fn take_checkpoints(
+        &self,
+        take: &TakeCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        self.change_scope("take_checkpoints", Swap::TakeCheckpoints(take.clone()))
+            .await
+    }
+
+    async fn save_checkpoints(
+        &self,
+        save: &SaveCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        save.within_limits()?;
+        let swap = Swap::SaveCheckpoints(Box::new(save.clone()));
+        self.change_scope("save_checkpoints", swap).await
+    }
+
+    async fn forget_checkpoints(
+        &self,
+        forget: &ForgetCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        let swap = Swap::ForgetCheckpoints(forget.clone());
+        self.change_scope("forget_checkpoints", swap).await
+    }
+
+    async fn checkpoint_head(
+        &self,
+        scope: &str,
+        freshness: Freshness,
+    ) -> StoreResult<Option<CheckpointHead>> {
+        let serial = freshness == Freshness::Serial;
+        self.read("checkpoint_head", serial, |inner, now| {
+            let row = inner.tables.checkpoints.get_mut(scope)?;
+            fresh(row, freshness, now, &mut inner.chance).map(|scope| scope.head.clone())
+        })
+        .await
+    }
+
+    async fn checkpoints(
+        &self,
+        scope: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<Checkpoint>> {
+        self.read("checkpoints", false, |inner, now| {
+            let row = inner.tables.checkpoints.get_mut(scope);
+            let found = row.and_then(|row| row.committed(now, &mut inner.chance));
+            found.map_or_else(Vec::new, |scope| scope.behind(after, limit))
         })
         .await
     }

@@ -2,12 +2,13 @@
 
 use weft_engine::clock::Timestamp;
 use weft_engine::model::{
-    Batch, BatchId, BatchListing, BatchStatistics, BatchStatus, ChunkHead, Deployment, DueHint,
-    Instance, Job, JobRun, NodeRow, NodeStats, Token,
+    Batch, BatchId, BatchListing, BatchStatistics, BatchStatus, CheckpointHead, ChunkHead,
+    Deployment, DueHint, Instance, Job, JobRun, NodeRow, NodeStats, Token,
 };
 use weft_engine::store::{
     ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy, EndJob, FlushChunk,
-    MoveBatch, OpenChunk, RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics, WriteJob,
+    ForgetCheckpoints, MoveBatch, OpenChunk, RequestBatch, RequestJob, ReserveChunks,
+    SaveBatchStatistics, SaveCheckpoints, TakeCheckpoints, WriteJob,
 };
 
 /// A plain write: without a condition, one writer, the last one by its stamp stands.
@@ -98,6 +99,12 @@ pub enum Swap {
     ChangeChunk(ChangeChunk),
     /// See [`Deploy`].
     Deploy(Deploy),
+    /// See [`TakeCheckpoints`].
+    TakeCheckpoints(TakeCheckpoints),
+    /// See [`SaveCheckpoints`].
+    SaveCheckpoints(Box<SaveCheckpoints>),
+    /// See [`ForgetCheckpoints`].
+    ForgetCheckpoints(ForgetCheckpoints),
 }
 
 impl Swap {
@@ -121,6 +128,9 @@ impl Swap {
             Self::Flush(_) => "flush_chunk",
             Self::ChangeChunk(_) => "change_chunk",
             Self::Deploy(_) => "deploy",
+            Self::TakeCheckpoints(_) => "take_checkpoints",
+            Self::SaveCheckpoints(_) => "save_checkpoints",
+            Self::ForgetCheckpoints(_) => "forget_checkpoints",
         }
     }
 
@@ -210,6 +220,18 @@ impl Swap {
                 change.to
             ),
             Self::Deploy(deploy) => deploy.deployment.hash.clone(),
+            Self::TakeCheckpoints(take) => format!("{} fence {}", take.scope, take.fence()),
+            Self::SaveCheckpoints(save) => format!(
+                "{} fence {} seq {} with {} and {} removed",
+                save.scope,
+                save.fence,
+                save.seq,
+                save.puts.len(),
+                save.removes.len()
+            ),
+            Self::ForgetCheckpoints(forget) => {
+                format!("{} fence {} seq {}", forget.scope, forget.fence, forget.seq)
+            }
         }
     }
 }
@@ -245,4 +267,6 @@ pub enum Found {
     Command(Option<BatchId>),
     /// The deployed project.
     Deployment(Option<Deployment>),
+    /// The head of a scope of checkpoints.
+    Checkpoints(Option<CheckpointHead>),
 }

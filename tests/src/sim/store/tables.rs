@@ -10,6 +10,7 @@ use weft_engine::model::{
 use weft_engine::store::{BatchGuard, JobSeen, RequestJob};
 
 use super::bug::PlantedBug;
+use super::checkpoint::Scope;
 use super::row::Row;
 use super::statement::{Answer, Found, ListingCopy, Plain, Swap, failed_of};
 use super::watch::Watch;
@@ -68,6 +69,8 @@ pub struct Tables {
     pub logical_units: BTreeSet<String>,
     /// Bundles by hash.
     pub bundles: BTreeMap<String, Vec<u8>>,
+    /// `checkpoints` by scope.
+    pub checkpoints: BTreeMap<String, Row<Scope>>,
     /// The deployed project.
     pub deployment: Option<(Token, Deployment)>,
 }
@@ -244,6 +247,9 @@ impl Tables {
             },
             Swap::RequestJob(request) => self.request_job(request, hidden_until, watch),
             Swap::Deploy(deploy) => self.deploy(deploy),
+            Swap::TakeCheckpoints(_) | Swap::SaveCheckpoints(_) | Swap::ForgetCheckpoints(_) => {
+                self.swap_checkpoints(swap, hidden_until)
+            }
             Swap::ClaimBatch(_)
             | Swap::MoveBatch(_)
             | Swap::Reserve(_)

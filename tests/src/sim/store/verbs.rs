@@ -1,6 +1,6 @@
 //! The compare-and-set verbs as ordered lists of statements.
 
-use weft_engine::model::{Batch, BatchId, ChunkHead, Deployment, Job};
+use weft_engine::model::{Batch, BatchId, CheckpointHead, ChunkHead, Deployment, Job};
 use weft_engine::store::{
     Attempt, AttemptResult, ClaimJob, EndJob, FinishBatch, FinishLost, FlushChunk, MoveBatch,
     RequestBatch, RequestJob, StoreError, SubmitBatch, SubmitLost, WriteJob,
@@ -156,6 +156,18 @@ impl SimHandle {
         })
         .await
     }
+
+    pub(super) async fn change_scope(
+        &self,
+        verb: &'static str,
+        swap: Swap,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        self.swap(verb, swap, |found| match found {
+            Found::Checkpoints(found) => found,
+            _ => None,
+        })
+        .await
+    }
 }
 
 impl Tables {
@@ -168,6 +180,10 @@ impl Tables {
         let batch = |id: &BatchId| {
             let row = self.batches.get(id);
             Found::Batch(row.map(|row| Box::new(row.peek().clone())))
+        };
+        let scope = |name: &String| {
+            let row = self.checkpoints.get(name);
+            Found::Checkpoints(row.map(|row| row.peek().head.clone()))
         };
         let job = |key| {
             let row = self.jobs.get(key);
@@ -192,6 +208,9 @@ impl Tables {
             Swap::ClaimChunk(claim) => chunk(claim.batch, claim.number),
             Swap::Flush(flush) => chunk(flush.batch, flush.number),
             Swap::ChangeChunk(change) => chunk(change.batch, change.number),
+            Swap::TakeCheckpoints(take) => scope(&take.scope),
+            Swap::SaveCheckpoints(save) => scope(&save.scope),
+            Swap::ForgetCheckpoints(forget) => scope(&forget.scope),
             Swap::Deploy(_) => {
                 Found::Deployment(self.deployment.as_ref().map(|(_, found)| found.clone()))
             }
