@@ -8,8 +8,10 @@
 mod bridge;
 mod function;
 mod host;
+mod node_host;
 mod parameters;
 mod runtime;
+mod validator;
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,8 +30,10 @@ use crate::capture::Capture;
 
 use bridge::{Bridge, serve};
 pub use function::{Finding, Function, SOURCE_BYTES};
-pub use host::{Host, HostError, NoHost, TABLE_BYTES, TABLE_ROWS, Table, too_large, value_of};
+pub use host::{Host, HostError, NoHost, TABLE_BYTES, TABLE_ROWS, Table};
+pub use node_host::NodeHost;
 use runtime::Engine;
+pub use validator::FunctionFiles;
 
 /// How long a function that was ended is waited for. Almost all of what it may do is interrupted in milliseconds.
 const END_GRACE: Duration = Duration::from_secs(2);
@@ -167,8 +171,9 @@ impl JavaScript {
     ) -> Result<Option<Returned>, Failure> {
         let permit = tokio::select! {
             biased;
-            () = call.stop.cancelled() => None,
+            // With a thread at hand it is called even when it shall stop: it sees that, and may have to tidy up.
             permit = Arc::clone(&self.threads).acquire_owned() => permit.ok(),
+            () = call.stop.cancelled() => None,
         };
         let Some(permit) = permit else {
             return Err(Failure::new(

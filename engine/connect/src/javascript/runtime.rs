@@ -115,6 +115,7 @@ impl Engine {
     /// Reads the file without running any of it; none where it does not declare the function.
     pub(super) fn declared(&self, script: &Script) -> Result<Option<Declared>, Failure> {
         let json: Option<String> = self.attempt(script, |ctx, tools| {
+            let before: Value<'_> = ctx.globals().get(script.name.as_str())?;
             // Functions are declared before the first statement runs, and that one ends it.
             match eval(ctx, script, "throw null;") {
                 Err(Error::Exception) => {
@@ -126,11 +127,10 @@ impl Engine {
                 Err(error) => return Err(error),
                 Ok(()) => (),
             }
-            let globals = ctx.globals();
-            if !globals.contains_key(script.name.as_str())? {
+            let function: Value<'_> = ctx.globals().get(script.name.as_str())?;
+            if function == before {
                 return Ok(None);
             }
-            let function: Value<'_> = globals.get(script.name.as_str())?;
             let declared: Function<'_> = tools.get("declared")?;
             declared.call((function,))
         })?;

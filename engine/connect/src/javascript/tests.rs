@@ -338,6 +338,8 @@ async fn a_stop_is_seen_and_sleep_ends_with_it() {
         Ok(Some(Returned::Json(json))) => assert!(json.ends_with(",false,true,false]"), "{json}"),
         other => panic!("{other:?}"),
     }
+    // Without a thread it is not waited for any longer.
+    let java_script = JavaScript::new(Limits::default(), 0);
     let ended = java_script.call(call, Arc::new(NoHost)).await;
     assert_eq!(ended.result.unwrap_err().name, "Stopped");
 }
@@ -599,6 +601,8 @@ async fn what_is_wrong_with_a_file_is_found_without_running_it() {
         "the file contains a NUL character",
     )
     .await;
+    let finding = Function::read(FILE, "db", b"let x;").await.unwrap_err();
+    assert_eq!(finding.message, "the file declares no `function db(…)`");
     let read = Function::read(FILE, "f", b"while (true) {}\nfunction f(a, b = 1) {}")
         .await
         .unwrap();
