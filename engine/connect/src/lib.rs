@@ -89,7 +89,11 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     folders.remove_leftovers();
     let hosts = parts.config.http_allowed_hosts.clone();
     let http = Http::new(&hosts, parts.environment.clone());
-    let user_job = UserJob::new(Arc::clone(&parts.projects), parts.statements);
+    let user_job = UserJob::new(
+        Arc::clone(&parts.projects),
+        parts.statements,
+        parts.environment.clone(),
+    );
     let process = Process::new(parts.projects, folders, parts.environment, parts.call_back);
     vec![Arc::new(process), Arc::new(http), Arc::new(user_job)]
 }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
+use weft_engine::interface::Environment;
 use weft_engine::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_engine::model::Job;
 use weft_engine::project::{Project, UnknownProjectName};
-use weft_engine::statement::{LateStatements, Principal, Session};
+use weft_engine::statement::{LateStatements, Principal, Session, is_secret};
 use weft_lang::names::nearest;
 
 use crate::capture::Capture;
+use crate::http::OWN_VARIABLES;
 use crate::javascript::{Call, Ended, Failure, Function, JavaScript, Limits, NodeHost, Returned};
 use crate::{DeployedProject, arguments};
 
@@ -23,6 +25,7 @@ const THREADS: usize = 64;
 pub struct UserJob {
     projects: Arc<dyn DeployedProject>,
     statements: LateStatements,
+    environment: Environment,
     java_script: JavaScript,
 }
 
@@ -34,10 +37,15 @@ struct Defined {
 }
 
 impl UserJob {
-    pub(crate) fn new(projects: Arc<dyn DeployedProject>, statements: LateStatements) -> Self {
+    pub(crate) fn new(
+        projects: Arc<dyn DeployedProject>,
+        statements: LateStatements,
+        environment: Environment,
+    ) -> Self {
         Self {
             projects,
             statements,
+            environment,
             java_script: JavaScript::new(Limits::default(), THREADS),
         }
     }
@@ -92,7 +100,14 @@ impl JobKind for UserJob {
     }
 
     async fn run(&self, run: Run) -> RunEnd {
-        let defined = match self.defined(&run.job).await {
+        let defined = self.defined(&run.job).await.and_then(|defined| {
+            let arguments = secrets(&self.environment, defined.arguments)?;
+            Ok(Defined {
+                arguments,
+                ..defined
+            })
+        });
+        let defined = match defined {
             Ok(defined) => defined,
             Err(check) => return RunEnd::Failed(RunFailure::new("Function", check.message)),
         };
@@ -122,6 +137,7 @@ fn unknown(error: &UnknownProjectName, place: String, known: &[&str]) -> Check {
     let hint = match (&error.nearest, known) {
         (Some(near), _) => Some(format!("did you mean `{near}`?")),
         (None, []) => None,
+        (None, [only]) => Some(format!("there is {only}")),
         (None, known) => {
             let shown = known[..known.len().min(SHOWN)].join(", ");
             let more = if known.len() > SHOWN { ", …" } else { "" };
@@ -152,6 +168,31 @@ fn check_arguments(function: &Function, arguments: &Map<String, Value>) -> Resul
         message: format!("the function {name} has no parameter `{strange}`"),
         hint: Some(hint),
     })
+}
+
+/// The arguments with the values of secrets, which stand in the row as the names of variables of the node.
+fn secrets(
+    environment: &Environment,
+    arguments: Map<String, Value>,
+) -> Result<Map<String, Value>, Check> {
+    let resolved = arguments.into_iter().map(|(name, value)| {
+        let variable = value.as_str().and_then(|text| text.strip_prefix("env:"));
+        let Some(variable) = variable.filter(|_| is_secret(&name)) else {
+            return Ok((name, value));
+        };
+        let refused = |what: &str| Check {
+            message: format!("the argument `{name}` names {variable}, which {what}"),
+            hint: None,
+        };
+        if variable.to_ascii_uppercase().starts_with(OWN_VARIABLES) {
+            return Err(refused("belongs to the node"));
+        }
+        let secret = environment
+            .get(variable)
+            .ok_or_else(|| refused("is not set on this node"))?;
+        Ok((name, Value::from(secret)))
+    });
+    resolved.collect()
 }
 
 /// What it logged stands before what it returned, as a script would write it.

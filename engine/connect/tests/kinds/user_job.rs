@@ -40,7 +40,7 @@ impl Node {
             folder.path().join("store"),
             Options::new(Arc::clone(&clock)),
         );
-        let environment = Environment::of(BTreeMap::new());
+        let environment = Environment::of(BTreeMap::from([("PW".to_owned(), "hush".to_owned())]));
         let data = folder.path().join("data");
         let config = NodeConfig::with_defaults(NodeId("n1".to_owned()), data.clone());
         let catalogue = ProjectCatalogue::new(
@@ -151,6 +151,27 @@ async fn a_function_runs_with_its_arguments_and_its_value_is_the_output() {
 }
 
 #[tokio::test]
+async fn secrets_are_named_in_the_row_and_taken_from_the_node() {
+    let node = Node::new();
+    let source = "function f(password, plain) { return [password, plain]; }";
+    let arguments = json!({"password": "env:PW", "plain": "env:PW"});
+    let output = succeeded(node.end_of(source, &arguments).await);
+    assert_eq!(output.text.as_deref(), Some(r#"["hush","env:PW"]"#));
+    for (variable, expected) in [
+        ("NO", "NO, which is not set on this node"),
+        ("WEFT_TOKEN", "WEFT_TOKEN, which belongs to the node"),
+    ] {
+        let arguments = json!({ "password": format!("env:{variable}") });
+        let failure = failed(node.run("CARS.f", &arguments).await);
+        let expected = format!("the argument `password` names {expected}");
+        assert_eq!(
+            (failure.exception_type.as_str(), failure.message),
+            ("Function", expected)
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_run_is_refused_with_what_can() {
     let node = Node::new();
     let check = async |name: &str, arguments: Value, expected: &str| {
@@ -180,7 +201,7 @@ async fn what_cannot_be_run_is_refused_with_what_can() {
         (
             "NOWHERE.countCars",
             json!({}),
-            "there is no logical unit `NOWHERE` | there are CARS",
+            "there is no logical unit `NOWHERE` | there is CARS",
         ),
         (
             "CARS.countCar",
