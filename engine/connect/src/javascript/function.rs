@@ -3,9 +3,11 @@
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::parameters;
 use super::runtime::{Engine, Script};
@@ -13,6 +15,9 @@ use super::{Ending, Failure, Limits, on_thread};
 
 /// The longest file of a function.
 pub const SOURCE_BYTES: usize = 1024 * 1024;
+
+/// Reading takes milliseconds; only a hostile file takes long.
+const READ_TIME: Duration = Duration::from_secs(10);
 
 /// What is wrong with the file of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,23 +47,16 @@ impl Function {
             let _ = sender.send(Self::of(script));
         })
         .map_err(|failure| at_first_line(failure.message))?;
-        let gone = |_| at_first_line("the thread that reads it ended early".to_owned());
-        answer.await.map_err(gone)?
-    }
-
-    /// The same for threads that may block.
-    ///
-    /// # Errors
-    /// What is wrong with the file.
-    pub fn read_blocking(file: &str, name: &str, text: &[u8]) -> Result<Self, Finding> {
-        let script = script(file, name, text)?;
-        let (sender, answer) = std::sync::mpsc::channel();
-        on_thread(move || {
-            let _ = sender.send(Self::of(script));
-        })
-        .map_err(|failure| at_first_line(failure.message))?;
-        let gone = |_| at_first_line("the thread that reads it ended early".to_owned());
-        answer.recv().map_err(gone)?
+        match timeout(READ_TIME, answer).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(_)) => Err(at_first_line(
+                "the thread that reads it ended early".to_owned(),
+            )),
+            Err(_) => Err(at_first_line(format!(
+                "it cannot be read within {} s",
+                READ_TIME.as_secs()
+            ))),
+        }
     }
 
     fn of(script: Script) -> Result<Self, Finding> {

@@ -43,7 +43,7 @@ impl HostError {
 }
 
 /// What a function is told where an answer is too large.
-pub fn too_large() -> HostError {
+pub(super) fn too_large() -> HostError {
     let message = format!(
         "the answer has more than {TABLE_ROWS} rows or {} MiB; ask for less, e.g. with LIMIT",
         TABLE_BYTES / 1024 / 1024
@@ -52,7 +52,7 @@ pub fn too_large() -> HostError {
 }
 
 /// A value of a source as a function gets it: a number that JavaScript cannot hold exactly is its digits, bytes are hex.
-pub fn value_of(value: weft_engine::source::Value) -> Value {
+pub(super) fn value_of(value: weft_engine::source::Value) -> Value {
     use weft_engine::source::Value as Source;
     match value {
         Source::Null => Value::Null,
@@ -79,24 +79,4 @@ pub trait Host: Debug + Send + Sync {
         sql: &str,
         parameters: Vec<Literal>,
     ) -> Result<Table, HostError>;
-}
-
-/// A host for functions that reach nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct NoHost;
-
-#[async_trait]
-impl Host for NoHost {
-    async fn statement(&self, _sql: &str, _parameters: Vec<Literal>) -> Result<Table, HostError> {
-        Err(HostError::new("NotHere", "fabric() is not available here"))
-    }
-
-    async fn query(
-        &self,
-        _interface: &str,
-        _sql: &str,
-        _parameters: Vec<Literal>,
-    ) -> Result<Table, HostError> {
-        Err(HostError::new("NotHere", "db() is not available here"))
-    }
 }

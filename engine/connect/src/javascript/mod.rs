@@ -30,7 +30,7 @@ use crate::capture::Capture;
 
 use bridge::{Bridge, serve};
 pub use function::{Finding, Function, SOURCE_BYTES};
-pub use host::{Host, HostError, NoHost, TABLE_BYTES, TABLE_ROWS, Table};
+pub use host::{Host, HostError, TABLE_BYTES, TABLE_ROWS, Table};
 pub use node_host::NodeHost;
 use runtime::Engine;
 pub use validator::FunctionFiles;

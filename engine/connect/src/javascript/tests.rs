@@ -60,13 +60,13 @@ impl Host for Echo {
     }
 }
 
-fn function(source: &str) -> Arc<Function> {
-    Arc::new(Function::read_blocking(FILE, "f", source.as_bytes()).unwrap())
+async fn function(source: &str) -> Arc<Function> {
+    Arc::new(Function::read(FILE, "f", source.as_bytes()).await.unwrap())
 }
 
 async fn call(source: &str, arguments: Value, limits: Limits) -> Ended {
     let call = Call {
-        function: function(source),
+        function: function(source).await,
         arguments: arguments.as_object().unwrap().clone(),
         stop: CancellationToken::new(),
     };
@@ -133,7 +133,8 @@ async fn arguments_arrive_by_the_names_of_the_parameters() {
 async fn nothing_of_a_run_is_left_for_the_next() {
     let function = function(
         "function f() { globalThis.n = (globalThis.n ?? 0) + 1; Array.prototype.x = 1; return n; }",
-    );
+    )
+    .await;
     let java_script = JavaScript::new(Limits::default(), 1);
     for _ in 0..3 {
         let call = Call {
@@ -141,7 +142,7 @@ async fn nothing_of_a_run_is_left_for_the_next() {
             arguments: Map::new(),
             stop: CancellationToken::new(),
         };
-        let ended = java_script.call(call, Arc::new(NoHost)).await;
+        let ended = java_script.call(call, Arc::new(Echo::default())).await;
         assert_eq!(ended.result, Ok(json_of("1")));
     }
 }
@@ -323,12 +324,12 @@ async fn a_stop_is_seen_and_sleep_ends_with_it() {
     let source = "function f() { const before = isAborted(); const slept = sleep(1e9); return [before, slept, isAborted(), sleep(1)]; }";
     let stop = CancellationToken::new();
     let call = Call {
-        function: function(source),
+        function: function(source).await,
         arguments: Map::new(),
         stop: stop.clone(),
     };
     let java_script = JavaScript::new(Limits::default(), 1);
-    let ended = java_script.call(call.clone(), Arc::new(NoHost));
+    let ended = java_script.call(call.clone(), Arc::new(Echo::default()));
     let (ended, ()) = tokio::join!(ended, async {
         tokio::task::yield_now().await;
         stop.cancel();
@@ -340,7 +341,7 @@ async fn a_stop_is_seen_and_sleep_ends_with_it() {
     }
     // Without a thread it is not waited for any longer.
     let java_script = JavaScript::new(Limits::default(), 0);
-    let ended = java_script.call(call, Arc::new(NoHost)).await;
+    let ended = java_script.call(call, Arc::new(Echo::default())).await;
     assert_eq!(ended.result.unwrap_err().name, "Stopped");
 }
 
@@ -367,7 +368,7 @@ async fn whatever_is_dropped_ends() {
         let (hangs, mut hung) = mpsc::channel(1);
         let source = format!("function f() {{ {body} }}");
         let call = Call {
-            function: function(&source),
+            function: function(&source).await,
             arguments: Map::new(),
             stop: CancellationToken::new(),
         };
@@ -535,14 +536,14 @@ async fn a_function_may_spoil_what_it_finds_for_itself_only() {
 #[tokio::test]
 async fn more_calls_than_threads_wait_for_their_turn() {
     let java_script = JavaScript::new(Limits::default(), 2);
-    let function = function("function f(n) { sleep(5); return n; }");
+    let function = function("function f(n) { sleep(5); return n; }").await;
     let calls = (0..8).map(|n| {
         let call = Call {
             function: Arc::clone(&function),
             arguments: json!({ "n": n }).as_object().unwrap().clone(),
             stop: CancellationToken::new(),
         };
-        java_script.call(call, Arc::new(NoHost))
+        java_script.call(call, Arc::new(Echo::default()))
     });
     let mut calls: Vec<_> = calls.map(Box::pin).collect();
     for (n, call) in calls.iter_mut().enumerate() {
