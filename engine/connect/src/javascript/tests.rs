@@ -432,7 +432,7 @@ async fn memory_is_limited() {
         "let o = {}; for (;;) o = { o, p: [1, 2, 3] }",
         "return JSON.stringify(new Array(2 ** 26).fill('xxxxxxxxxxxxxxxx'))",
         "return JSON.parse('[' + '[],'.repeat(4e6) + '[]]')",
-        "return new Array(2 ** 32 - 1)",
+        "return new Array(1e5).fill('x'.repeat(1e4))",
         "return Array.from({ length: 2 ** 32 - 1 })",
         "new Promise((f) => f()).then(function g() { const a = []; for (;;) a.push({}); }); return (async () => { const a = []; for (;;) { a.push({}); } })()",
         "const a = []; for (;;) { try { a.push(new Array(1000).fill(a)); } catch (e) { throw e; } }",
