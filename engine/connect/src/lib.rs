@@ -1,4 +1,4 @@
-//! Kinds of job that reach out of Weft: scripts of the deployed project, and calls over HTTP.
+//! Kinds of job that reach out of Weft: scripts and functions of the deployed project, and calls over HTTP.
 //!
 //! Each kind is one file and stands behind [`JobKind`]; a node is handed [`kinds`] of them.
 
@@ -8,8 +8,10 @@ mod capture;
 mod group;
 mod hosts;
 mod http;
+pub mod javascript;
 mod process;
 mod script;
+mod user_job;
 mod work_folder;
 
 use std::path::PathBuf;
@@ -19,13 +21,15 @@ use async_trait::async_trait;
 use weft_engine::interface::Environment;
 use weft_engine::job::JobKind;
 use weft_engine::node::NodeConfig;
-use weft_engine::project::{CatalogueError, Project, ProjectCatalogue, Validators};
+use weft_engine::project::{CatalogueError, Project, ProjectCatalogue, Validator, Validators};
 use weft_engine::statement::LateStatements;
 
 pub use call_back::{CallBack, Grant};
 pub use http::Http;
 pub use process::Process;
+pub use user_job::UserJob;
 
+use javascript::FunctionFiles;
 use work_folder::WorkFolders;
 
 /// What the kinds are made of.
@@ -85,11 +89,16 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     folders.remove_leftovers();
     let hosts = parts.config.http_allowed_hosts.clone();
     let http = Http::new(&hosts, parts.environment.clone());
+    let user_job = UserJob::new(
+        Arc::clone(&parts.projects),
+        parts.statements,
+        parts.environment.clone(),
+    );
     let process = Process::new(parts.projects, folders, parts.environment, parts.call_back);
-    vec![Arc::new(process), Arc::new(http)]
+    vec![Arc::new(process), Arc::new(http), Arc::new(user_job)]
 }
 
 /// What checks the files of a project that the kinds of this package run.
 pub fn validators() -> Validators {
-    Validators::default()
+    Validators::new([Arc::new(FunctionFiles) as Arc<dyn Validator>])
 }

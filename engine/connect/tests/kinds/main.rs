@@ -6,3 +6,4 @@ mod bench;
 mod deployed;
 mod http;
 mod process;
+mod user_job;
