@@ -21,7 +21,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 20] = files![
+const FILES: [(&str, &str); 24] = files![
     "README.md",
     "LICENSE-data",
     "project.yaml",
@@ -39,6 +39,10 @@ const FILES: [(&str, &str); 20] = files![
     "logical_units/AUTODATA_DELTA/flows/models.yaml",
     "logical_units/AUTODATA_DELTA/flows/resume.yaml",
     "logical_units/AUTODATA_DELTA/flows/sync_newest.yaml",
+    "logical_units/AUTODATA_DELTA/functions/checkMileage.js",
+    "logical_units/AUTODATA_DELTA/functions/countIds.js",
+    "logical_units/AUTODATA_DELTA/functions/syncFirst.js",
+    "logical_units/AUTODATA_DELTA/functions/waitForStop.js",
     "scripts/sync_first.sh",
     "scripts/fail.sh",
     "data/cars.csv",

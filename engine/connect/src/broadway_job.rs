@@ -1,14 +1,13 @@
 //! BROADWAY_JOB: a flow of a logical unit.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use weft_engine::flow::{FlowCall, FlowEnd, FlowName, Flows, Recovery};
 use weft_engine::job::{Check, CheckpointHolder, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_engine::model::Job;
-use weft_engine::statement::{Principal, Session, scope_of};
+use weft_engine::statement::{Principal, Session};
 
 use crate::arguments;
 
@@ -85,10 +84,7 @@ impl JobKind for BroadwayJob {
             principal: Principal {
                 name: run.job.created_by.clone(),
             },
-            session: Session {
-                scope: session_of(&run.job),
-                ..Session::default()
-            },
+            session: Session::of_job(&run.job),
             run_id: run.idempotency_key(),
             recovery: Some(Recovery {
                 // One for all runs of a job: each finds out whether what stands there is its own.
@@ -108,10 +104,4 @@ impl JobKind for BroadwayJob {
             }
         }
     }
-}
-
-/// What the session had set when the job was started.
-fn session_of(job: &Job) -> BTreeMap<String, String> {
-    let arguments: Map<String, Value> = serde_json::from_str(&job.arguments).unwrap_or_default();
-    scope_of(&arguments)
 }

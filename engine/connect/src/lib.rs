@@ -1,4 +1,4 @@
-//! Kinds of job that reach out of Weft: scripts and flows of the deployed project, and calls over HTTP.
+//! Kinds of job that reach out of Weft: scripts, functions and flows of the deployed project, and calls over HTTP.
 //!
 //! Each kind is one file and stands behind [`JobKind`]; a node is handed [`kinds`] of them.
 
@@ -11,9 +11,11 @@ mod flow;
 mod group;
 mod hosts;
 mod http;
+pub mod javascript;
 mod on_thread;
 mod process;
 mod script;
+mod user_job;
 mod work_folder;
 
 use std::path::PathBuf;
@@ -32,10 +34,15 @@ pub use call_back::{CallBack, Grant};
 pub use flow::actors_markdown;
 pub use http::Http;
 pub use process::Process;
+pub use user_job::UserJob;
 
 use files::Files;
 use flow::{FlowRunner, FlowValidator, Tools};
+use javascript::{FunctionFiles, JavaScript, Limits};
 use work_folder::WorkFolders;
+
+/// Functions that flows run at a time; each may hold its limit of memory.
+const FUNCTIONS: usize = 32;
 
 /// What the kinds are made of.
 #[derive(Clone, Debug)]
@@ -97,8 +104,18 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     let hosts = parts.config.http_allowed_hosts.clone();
     let http = Http::new(&hosts, parts.environment.clone());
     let broadway = BroadwayJob::new(flows(&parts));
+    let user_job = UserJob::new(
+        Arc::clone(&parts.projects),
+        parts.statements,
+        parts.environment.clone(),
+    );
     let process = Process::new(parts.projects, folders, parts.environment, parts.call_back);
-    vec![Arc::new(process), Arc::new(http), Arc::new(broadway)]
+    vec![
+        Arc::new(process),
+        Arc::new(http),
+        Arc::new(user_job),
+        Arc::new(broadway),
+    ]
 }
 
 /// What runs the flows of the deployed project.
@@ -106,6 +123,7 @@ pub fn flows(parts: &Parts) -> Arc<dyn Flows> {
     let tools = Tools {
         statements: parts.statements.clone(),
         http: Http::new(&parts.config.http_allowed_hosts, parts.environment.clone()),
+        java_script: JavaScript::new(Limits::default(), FUNCTIONS),
         files: Files::new(&parts.config.file_roots),
     };
     Arc::new(FlowRunner::new(
@@ -118,5 +136,6 @@ pub fn flows(parts: &Parts) -> Arc<dyn Flows> {
 
 /// What checks the files of a project that the kinds of this package run.
 pub fn validators() -> Validators {
-    Validators::new([Arc::new(FlowValidator) as Arc<dyn Validator>])
+    let functions = Arc::new(FunctionFiles) as Arc<dyn Validator>;
+    Validators::new([functions, Arc::new(FlowValidator)])
 }

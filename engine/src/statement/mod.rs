@@ -6,6 +6,7 @@ mod batch_schedule;
 mod cancel;
 mod execute;
 mod flow_request;
+mod followers;
 mod frame;
 mod gate;
 mod instances;
@@ -30,7 +31,7 @@ mod values;
 mod wait;
 
 pub use affinity::AffinityList;
-pub use batch_schedule::{BatchSchedule, scope_of};
+pub use batch_schedule::BatchSchedule;
 pub use flow_request::{FlowRequest, RecoveryRequest, ResultStructure};
 pub use frame::{End, EndStatus, Frame, Progress};
 pub use gate::command_key;

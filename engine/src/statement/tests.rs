@@ -10,4 +10,5 @@ mod jobs;
 mod looking;
 mod refusals;
 mod submission;
+mod triggers;
 mod with_a_node;

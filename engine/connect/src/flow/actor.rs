@@ -1,6 +1,7 @@
 //! What actors are: their inputs and outputs, and what they do with them.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -255,7 +256,7 @@ pub(crate) struct ActorRun<'a> {
     /// Runs flows, and has what actors share.
     pub runner: &'a FlowRunner,
     /// The project of this run.
-    pub project: &'a Project,
+    pub project: &'a Arc<Project>,
     /// The flow that it stands in.
     pub flow: &'a FlowName,
     /// In whose name statements run.
@@ -283,6 +284,8 @@ pub(crate) struct Checking<'a> {
     pub flow: &'a str,
     /// Where what is wrong goes.
     pub findings: &'a Findings,
+    /// Where the actor stands.
+    pub spot: &'a Spot,
 }
 
 /// The inputs of an actor as they stand in the flow.

@@ -126,6 +126,8 @@ pub(crate) struct ActorCall {
     pub actor: &'static dyn Actor,
     /// What it takes.
     pub inputs: Vec<WrittenInput>,
+    /// Where it stands.
+    pub spot: Spot,
 }
 
 impl FlowDefinition {
@@ -170,6 +172,7 @@ impl FlowDefinition {
                 logical_unit,
                 flow,
                 findings,
+                spot: &call.spot,
             };
             call.actor.check(WrittenInputs(&call.inputs), at).await;
         }
@@ -725,6 +728,7 @@ impl Reader<'_> {
             name: name?.to_owned(),
             actor: actor?,
             inputs,
+            spot: spot.clone(),
         })
     }
 

@@ -8,6 +8,7 @@ use futures::future::{BoxFuture, join_all};
 use futures::stream::{self, BoxStream, StreamExt};
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 use uuid::Uuid;
 use weft_engine::flow::{FlowCall, FlowEnd, FlowFailure, FlowName, FlowPart, FlowRefusal, Flows};
@@ -194,7 +195,24 @@ impl Flows for FlowRunner {
             .find(&call.name)
             .await
             .map_err(|refusal| FlowFailure::new("Flow", refusal.message))?;
-        AROUND.scope(around + 1, self.run_found(found, call)).await
+        if around == 0 {
+            return AROUND.scope(1, self.run_found(found, call)).await;
+        }
+        // A task of its own has a stack of its own: flows within flows use no more of one than a flow.
+        let runner = self.clone();
+        let inner = async move { runner.run_found(found, call).await };
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the task ends with this future, which aborts it when it is dropped"
+        )]
+        let inner = tokio::spawn(AROUND.scope(around + 1, inner));
+        match AbortOnDropHandle::new(inner).await {
+            Ok(ended) => ended,
+            Err(_) => Err(FlowFailure::new(
+                "Panic",
+                "the flow broke off inside Weft; the log of the node says where",
+            )),
+        }
     }
 }
 

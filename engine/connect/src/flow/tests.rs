@@ -26,6 +26,7 @@ use super::{FlowRunner, FlowValidator, Tools};
 use crate::DeployedProject;
 use crate::files::Files;
 use crate::http::Http;
+use crate::javascript::{JavaScript, Limits};
 
 const LU: &str = "\
 root: car
@@ -141,6 +142,7 @@ impl Bench {
         let tools = Tools {
             statements: LateStatements::default(),
             http: Http::new(&[], environment()),
+            java_script: JavaScript::new(Limits::default(), 4),
             files: Files::new(&[folder.path().to_path_buf()]),
         };
         let checkpoints = CheckpointStore::new(Arc::new(store), Ids::seeded(1), shared);

@@ -5,6 +5,7 @@ use weft_engine::statement::{LateStatements, Statements};
 use super::actor::ActorError;
 use crate::files::Files;
 use crate::http::Http;
+use crate::javascript::JavaScript;
 
 /// What actors reach out with.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(crate) struct Tools {
     pub statements: LateStatements,
     /// Calls hosts that the node allows.
     pub http: Http,
+    /// Runs functions.
+    pub java_script: JavaScript,
     /// Reads and writes below folders that the node allows.
     pub files: Files,
 }

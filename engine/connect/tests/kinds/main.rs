@@ -4,5 +4,7 @@
 
 mod bench;
 mod deployed;
+mod flows;
 mod http;
 mod process;
+mod user_job;

@@ -6,6 +6,7 @@ mod fabric_command;
 mod file;
 mod http;
 mod inner_flow;
+mod javascript;
 mod simple;
 mod waiting;
 
@@ -19,6 +20,7 @@ pub(super) static ACTORS: &[&dyn Actor] = &[
     &db_command::DbCommand,
     &fabric_command::FabricCommand,
     &inner_flow::InnerFlow,
+    &javascript::JavaScript,
     &broadway_job::BroadwayJob,
     &waiting::BatchWait,
     &waiting::JobWait,
