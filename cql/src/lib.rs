@@ -6,6 +6,7 @@
 
 mod batch;
 mod chunk;
+mod cleanup;
 mod connect;
 mod deployment;
 mod inspect;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use weft_engine::cleanup::Cleanup;
 use weft_engine::clock::SharedClock;
 use weft_engine::command::CommandFactory;
 use weft_engine::config::Loaded;
@@ -61,7 +62,9 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         call_back: Arc::new(NodeCallBack::new(url, run_tokens)),
     });
     let batch_schedules = Arc::clone(&batch_schedule) as Arc<dyn JobKind>;
-    let kinds = JobKinds::new(connecting.into_iter().chain([batch_schedules]));
+    let cleanup = Cleanup::new(Arc::clone(&store), Arc::clone(&clock), ids.clone());
+    let own = [batch_schedules, Arc::new(cleanup)];
+    let kinds = JobKinds::new(connecting.into_iter().chain(own));
     let wake = Wake::default();
     let context = Context::new(
         Arc::clone(&store),

@@ -6,6 +6,7 @@
 
 mod batches;
 mod chunks;
+mod cleanup;
 mod deployment;
 mod fixture;
 mod flush;
@@ -67,6 +68,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         instances::CASES,
         deployment::CASES,
         limits::CASES,
+        cleanup::CASES,
     ]
     .into_iter()
     .flatten()
