@@ -28,7 +28,7 @@ const DAYS_AT_ONCE: usize = 16;
 const COMMAND_HEAD: usize = 200;
 
 /// The partition of a batch, for the lane of its compare-and-sets.
-fn lane(id: BatchId) -> impl Hash {
+pub(crate) fn lane(id: BatchId) -> impl Hash {
     (BATCHES, id)
 }
 
@@ -244,7 +244,9 @@ impl CassandraStore {
 
     pub(crate) async fn request(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>> {
         const VERB: &str = "request_batch";
-        self.write_due(VERB, &request.due).await?;
+        if let Some(due) = &request.due {
+            self.write_due(VERB, due).await?;
+        }
         let statuses: Vec<CqlValue> = request
             .allowed
             .iter()
@@ -291,7 +293,7 @@ impl CassandraStore {
     }
 
     /// A refusal with the row that refused. The answer is definite already, so reading may follow.
-    async fn with_batch(
+    pub(crate) async fn with_batch(
         &self,
         verb: &'static str,
         attempt: Attempt<()>,
@@ -415,11 +417,11 @@ fn submission_stamp(batch: &Batch) -> i64 {
     batch.creation_time.0.saturating_mul(1_000)
 }
 
-fn day_of(moment: Timestamp) -> i64 {
+pub(crate) fn day_of(moment: Timestamp) -> i64 {
     moment.0.div_euclid(DAY_MS)
 }
 
-fn day_value(day: i64) -> CqlValue {
+pub(crate) fn day_value(day: i64) -> CqlValue {
     CqlValue::Date(CqlDate(
         u32::try_from(day.saturating_add(EPOCH_DAY)).unwrap_or(0),
     ))

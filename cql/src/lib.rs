@@ -7,6 +7,7 @@
 mod batch;
 mod checkpoint;
 mod chunk;
+mod cleanup;
 mod connect;
 mod deployment;
 mod inspect;

@@ -153,9 +153,16 @@ statements! {
         insert_run: Cas = insert("{system}.job_runs", RUN, " IF NOT EXISTS");
         job: Read = select(JOB, "{system}.jobs", "WHERE type = :type AND name = :name AND uid = :uid");
         job_serial: Serial = select(JOB, "{system}.jobs", "WHERE type = :type AND name = :name AND uid = :uid");
-        all_jobs: Read = select(JOB, "{system}.jobs", "");
+        delete_job: Cas = "DELETE FROM {system}.jobs WHERE type = :type AND name = :name AND uid = :uid \
+            IF status = :seen_status AND fence = :fence AND desired_seq = :desired_seq AND op_token = :seen_token";
+        first_jobs: Read = select(JOB, "{system}.jobs", "LIMIT :rows");
+        // Two keys may share a token, so the token itself is read again and passed over by name.
+        next_jobs: Read = select(JOB, "{system}.jobs",
+            "WHERE token(type, name, uid) >= token(:type, :name, :uid) LIMIT :rows");
         jobs_by_name: Read =
-            select("uid", "{system}.jobs_by_name", "WHERE type = :type AND name = :name LIMIT :rows");
+            select("uid", "{system}.jobs_by_name", "WHERE type = :type AND name = :name AND uid > :after LIMIT :rows");
+        drop_name: Write = "DELETE FROM {system}.jobs_by_name USING TIMESTAMP :stamp \
+            WHERE type = :type AND name = :name AND uid = :uid";
         put_name: Write = insert("{system}.jobs_by_name", "type, name, uid", "");
         put_follower: Write = insert("{system}.job_followers",
             "type, name, follower_type, follower_name, follower_uid", "");
@@ -169,6 +176,11 @@ statements! {
              AND (due_at) <= (:to_time) LIMIT :rows");
         runs: Read = select(RUN, "{system}.job_runs",
             "WHERE type = :type AND name = :name AND uid = :uid AND month = :month LIMIT :rows");
+        old_runs: Read = select("started, run_fence", "{system}.job_runs",
+            "WHERE type = :type AND name = :name AND uid = :uid AND month = :month AND started < :before LIMIT :rows");
+        // Runs are inserted once and never touched again, so one that ended long ago may be removed plainly.
+        drop_runs: Write = "DELETE FROM {system}.job_runs USING TIMESTAMP :stamp \
+            WHERE type = :type AND name = :name AND uid = :uid AND month = :month AND started < :before";
 
         // Batches.
         insert_batch: Cas = insert("{batch}.batchprocess_list", BATCH, " IF NOT EXISTS");
@@ -188,6 +200,12 @@ statements! {
         request_batch: Cas = "UPDATE {batch}.batchprocess_list SET desired = :desired, \
             desired_seq = :to_desired_seq, desired_token = :desired_token WHERE bid = :bid \
             IF desired_seq = :desired_seq AND status IN :statuses AND desired_token != :desired_token";
+        delete_batch: Cas = "DELETE FROM {batch}.batchprocess_list WHERE bid = :bid \
+            IF status = :seen_status AND fence = :fence AND desired_seq = :desired_seq";
+        drop_listing: Write = "DELETE FROM {batch}.batchprocess_by_day \
+            WHERE day = :day AND creation_time = :creation_time AND bid = :bid";
+        drop_node_info: Write = "DELETE FROM {batch}.batchprocess_node_info WHERE bid = :bid";
+        drop_errors: Write = "DELETE FROM {batch}.batchprocess_entities_errors WHERE bid = :bid";
         batch: Read = select(BATCH, "{batch}.batchprocess_list", "WHERE bid = :bid");
         batch_serial: Serial = select(BATCH, "{batch}.batchprocess_list", "WHERE bid = :bid");
         put_listing: Write = insert("{batch}.batchprocess_by_day", LISTING, " USING TIMESTAMP :stamp");
@@ -233,6 +251,10 @@ statements! {
             "WHERE bid = :bid AND chunk = :chunk");
         entities: Read = select(ENTITY, "{batch}.batchprocess_entities_info",
             "WHERE bid = :bid AND chunk = :chunk");
+        // Plain, whole partitions, and only of batches that ended days ago (design section 5, rule 5).
+        drop_chunk: Write =
+            "DELETE FROM {batch}.batchprocess_entities_info WHERE bid = :bid AND chunk = :chunk";
+        drop_ids: Write = "DELETE FROM {batch}.batchprocess_chunk_ids WHERE bid = :bid AND chunk = :chunk";
         put_error: Write = insert("{batch}.batchprocess_entities_errors",
             "bid, chunk, entityid, error, nodeid", " USING TIMESTAMP :stamp");
         forget_errors: Write = "DELETE FROM {batch}.batchprocess_entities_errors USING TIMESTAMP :stamp \

@@ -9,11 +9,11 @@ use weft_engine::model::{
     EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
 };
 use weft_engine::store::{
-    AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy,
-    EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints, Freshness, ListBatches,
-    ListJobs, MoveBatch, OpenChunk, RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics,
-    SaveCheckpoints, Store, StoreResult, StoreStatistics, SubmitBatch, SubmitLost, TakeCheckpoints,
-    WriteJob,
+    AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
+    DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints,
+    Freshness, JobsPage, ListBatches, ListJobs, MoveBatch, OpenChunk, RequestBatch, RequestJob,
+    ReserveChunks, SaveBatchStatistics, SaveCheckpoints, Store, StoreResult, StoreStatistics,
+    SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
 };
 
 use crate::CassandraStore;
@@ -69,8 +69,24 @@ impl Store for CassandraStore {
         self.read_job("job", key, freshness).await
     }
 
-    async fn jobs(&self, list: &ListJobs) -> StoreResult<Vec<Job>> {
+    async fn jobs(&self, list: &ListJobs) -> StoreResult<JobsPage> {
         self.list_jobs(list).await
+    }
+
+    async fn delete_job(&self, delete: &DeleteJob) -> AttemptResult<Option<Job>> {
+        self.delete_a_job(delete).await
+    }
+
+    async fn forget_runs(&self, key: &JobKey, before: Timestamp) -> StoreResult<usize> {
+        self.forget_old_runs(key, before).await
+    }
+
+    async fn delete_batch(&self, delete: &DeleteBatch) -> AttemptResult<Option<Batch>> {
+        self.delete_a_batch(delete).await
+    }
+
+    async fn forget_chunks(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<()> {
+        self.forget_chunk_partitions(batch, from, to).await
     }
 
     async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>> {

@@ -46,6 +46,14 @@ impl Timestamp {
         )
     }
 
+    /// The moment `duration` earlier; saturates.
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
     /// Milliseconds from `earlier` to this moment; negative when `earlier` is later.
     pub fn millis_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)

@@ -5,6 +5,7 @@
 //! behind [`ids::Ids`].
 
 pub mod batch;
+pub mod cleanup;
 pub mod clock;
 pub mod command;
 pub mod config;

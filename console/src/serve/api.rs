@@ -154,6 +154,10 @@ impl Api for NodeApi {
         self.jobs_of(principal)?.change(key, change).await
     }
 
+    async fn remove_job(&self, principal: &Principal, key: JobKey) -> ApiResult<()> {
+        self.jobs_of(principal)?.remove(key).await
+    }
+
     async fn nodes(&self, principal: &Principal) -> ApiResult<NodeList> {
         self.queries(principal)?.nodes().await
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use weft_engine::cleanup::Cleanup;
 use weft_engine::clock::SharedClock;
 use weft_engine::command::CommandFactory;
 use weft_engine::config::Loaded;
@@ -70,7 +71,9 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
     let flows = weft_connect::flows(&parts);
     let connecting = weft_connect::kinds(parts);
     let batch_schedules = Arc::new(BatchSchedule::new(late.clone())) as Arc<dyn JobKind>;
-    let kinds = JobKinds::new(connecting.into_iter().chain([batch_schedules]));
+    let cleanup = Cleanup::new(Arc::clone(&store), Arc::clone(&clock), ids.clone());
+    let own = [batch_schedules, Arc::new(cleanup)];
+    let kinds = JobKinds::new(connecting.into_iter().chain(own));
     let wake = Wake::default();
     let context = Context::new(
         Arc::clone(&store),

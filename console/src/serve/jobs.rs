@@ -100,6 +100,14 @@ impl<'a> Jobs<'a> {
         let changed = self.statements.change_job(&self.principal, key, change);
         Ok(changed.await?.into())
     }
+
+    /// Removes one that is archived.
+    pub async fn remove(&self, key: JobKey) -> ApiResult<()> {
+        Ok(self
+            .statements
+            .remove_job(&self.principal, stored(key))
+            .await?)
+    }
 }
 
 /// The key as the store has it: types may be written in any case.

@@ -124,6 +124,9 @@ pub trait Api: Send + Sync + 'static {
         change: ChangeJob,
     ) -> ApiResult<JobItem>;
 
+    /// Removes an archived job with its history.
+    async fn remove_job(&self, principal: &Principal, key: JobKey) -> ApiResult<()>;
+
     /// The nodes of the cluster.
     async fn nodes(&self, principal: &Principal) -> ApiResult<NodeList>;
 

@@ -301,6 +301,26 @@ pub(crate) async fn update_job(
     change(&app, principal, path, change_to).await
 }
 
+/// Remove an archived job
+///
+/// With its history. Its type, name and uid may be used again at once.
+#[utoipa::path(delete, path = "/api/v1/jobs/{type}/{name}/{uid}", tag = "jobs", params(JobPath),
+    responses((status = 204), (status = 404, body = Problem),
+        (status = 409, body = Problem, description = "It is not archived"), (status = 422, body = Problem)))]
+pub(crate) async fn remove_job(
+    State(app): State<App>,
+    Caller(principal): Caller,
+    path: JobPath,
+) -> Result<StatusCode, Problem> {
+    let key = JobKey::from(path);
+    to_its_end(
+        &app,
+        |api| async move { api.remove_job(&principal, key).await },
+    )
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn change(
     app: &App,
     principal: Principal,

@@ -57,7 +57,11 @@ fn protected_routes() -> OpenApiRouter<App> {
         .routes(routes!(batches::get_batch_summary))
         .routes(routes!(batches::list_entities))
         .routes(routes!(jobs::list_jobs, job_changes::start_job))
-        .routes(routes!(jobs::get_job, job_changes::update_job))
+        .routes(routes!(
+            jobs::get_job,
+            job_changes::update_job,
+            job_changes::remove_job
+        ))
         .routes(routes!(job_changes::stop_job))
         .routes(routes!(job_changes::restart_job))
         .routes(routes!(job_changes::resume_job))

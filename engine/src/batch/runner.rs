@@ -179,7 +179,8 @@ impl Runner {
     async fn stage(&self, owned: &mut Owned, progress: &mut Progress) -> Result<Stage, OwnerError> {
         match owned.row.desired {
             BatchDesired::Cancel => return self.carry_out_cancel(owned, progress).await,
-            BatchDesired::Run => (),
+            // Only what has ended is removed, and it is found to have ended below.
+            BatchDesired::Run | BatchDesired::Remove => (),
             BatchDesired::Pause => {
                 return Err(OwnerError::Failed(
                     "pausing is not available in this version".to_owned(),

@@ -145,9 +145,13 @@ pub static KEYS: &[Key] = &[
         set!(Duration, |draft, time| draft.node.drain_grace = time)),
     key!("fabric_cluster", "RECONCILE_INTERVAL_SEC", Kind::Seconds(1, 86_400), "300", "time between repairs of hints and forgotten batches",
         set!(Duration, |draft, time| draft.node.reconcile_interval = time)),
+    key!("fabric_cluster", "CLEANUP_INTERVAL_SEC", Kind::Seconds(60, 604_800), "21600", "time between two looks for archived jobs and ended batches to remove; one node of the cluster does it",
+        set!(Duration, |draft, time| draft.node.cleanup_interval = time)),
 
     key!("jobs", "K2JOBS_POOL_SIZE", Kind::Number(0, 100_000), "25", "jobs that the node runs at once, batches aside; 0 runs none",
         set!(Number, |draft, number| draft.node.job_pool_size = count(number))),
+    key!("jobs", "K2JOB_ARCHIVING_TIME_HOUR", Kind::Number(1, 876_000), "720", "archived jobs are removed so many hours after their end, and runs so many hours after their start; on Cassandra runs live 720 hours at most",
+        set!(Number, |draft, number| draft.node.job_archiving_time = minutes(number.saturating_mul(60)))),
     key!("jobs", "CLAIM_EXCEPTIONAL_INTERVAL_SEC", Kind::Seconds(0, 86_400), "60", "wait before a job is claimed above the recommended size of its affinity",
         set!(Duration, |draft, time| draft.node.claim_exceptional_interval = time)),
     key!("jobs", "MIN_GIVE_UP_EXCEPTIONAL_MINUTES", Kind::Number(1, 14_400), "1", "a job above the recommended size is given up after so long at least",
@@ -180,6 +184,8 @@ pub static KEYS: &[Key] = &[
         set!(Duration, |draft, time| draft.node.batch_min_time = time)),
     key!("batch_process", "BATCH_DETAIL_MAX_ROWS_SIZE", Kind::Number(1, 1_000_000), "10000", "rows that BATCH_DETAILS shows without LIMIT",
         set!(Number, |draft, number| draft.node.batch_detail_max_rows = count(number))),
+    key!("batch_process", "BATCH_KEPT_DAYS", Kind::Number(1, 29), "7", "batches are removed so many days after their end, with all that is known of their entities",
+        set!(Number, |draft, number| draft.node.batch_kept = minutes(number.saturating_mul(24 * 60)))),
     key!("batch_process", "CANCEL_GRACE_SEC", Kind::Seconds(0, 3_600), "10", "how long running entities may finish after a cancel",
         set!(Duration, |draft, time| draft.node.cancel_grace = time)),
 ];
@@ -196,8 +202,6 @@ const NOT_YET: &str = "not there yet";
 
 /// Keys of Fabric that are known and have no effect, so that nobody wonders.
 pub static UNUSED_KEYS: &[UnusedKey] = unused! {
-    "jobs":
-        "K2JOB_ARCHIVING_TIME_HOUR" => "jobs that have ended are kept until they are cleaned up, which is not there yet";
     "batch_process":
         "MAX_BATCH_SIZE_PROCESSING" => CHUNKS,
         "MAX_BULK_SIZE" => CHUNKS,

@@ -11,7 +11,7 @@ use crate::model::{Job, JobKey, JobStatus, job_type};
 use crate::node::Member;
 use crate::schedule::Trigger;
 use crate::statement::Permit;
-use crate::store::{Freshness, ListJobs};
+use crate::store::{Freshness, ListJobs, Look, each_job};
 
 /// Rows that one question looks at: archived ones are passed over before the limit counts.
 const SCANNED: usize = 100_000;
@@ -28,7 +28,7 @@ pub struct JobQuery {
     pub status: Option<JobStatus>,
     /// Only those that are archived, or only those that are not.
     pub archived: Option<bool>,
-    /// Strictly behind this one in the order of keys.
+    /// Strictly behind this one in the store's own order: `next` of the page before.
     pub after: Option<JobKey>,
     /// At most so many.
     pub limit: usize,
@@ -90,7 +90,7 @@ pub struct JobItem {
     pub schedule: Option<String>,
 }
 
-/// A page of jobs, by key.
+/// A page of jobs, in the store's own order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct JobPage {
     /// The jobs.
@@ -120,14 +120,20 @@ pub struct JobCount {
 }
 
 impl JobCounts {
-    fn of<'j>(jobs: impl Iterator<Item = &'j Job> + Clone, is_lower_bound: bool) -> Self {
+    fn none() -> Self {
         let count = |status: &JobStatus| JobCount {
             status: *status,
-            jobs: jobs.clone().filter(|job| job.status == *status).count(),
+            jobs: 0,
         };
         Self {
             of: JobStatus::ALL.iter().map(count).collect(),
-            is_lower_bound,
+            is_lower_bound: false,
+        }
+    }
+
+    fn add(&mut self, status: JobStatus) {
+        if let Some(count) = self.of.iter_mut().find(|count| count.status == status) {
+            count.jobs += 1;
         }
     }
 }
@@ -202,7 +208,23 @@ impl JobQuery {
     /// Whether it is one of those that are counted and shown.
     fn shows(&self, job: &Job) -> bool {
         self.status.is_none_or(|status| job.status == status)
-            && self.after.as_ref().is_none_or(|after| job.key > *after)
+    }
+}
+
+/// The rows of a page while they are gathered.
+#[derive(Debug, Default)]
+struct Gathered {
+    jobs: Vec<Job>,
+    /// There are more of them behind the last.
+    more: bool,
+}
+
+impl Gathered {
+    fn add(&mut self, job: Job, limit: usize) {
+        match self.jobs.len() < limit {
+            true => self.jobs.push(job),
+            false => self.more = true,
+        }
     }
 }
 
@@ -215,16 +237,47 @@ impl Inspector {
         let query = permit.request();
         let members = self.nodes.members().await?;
         let now = self.clock.now();
-        let mut jobs = self.store.jobs(&query.list()).await?;
-        let is_lower_bound = jobs.len() >= SCANNED;
-        jobs.retain(|job| query.selects(job, now));
-        let counts = JobCounts::of(jobs.iter(), is_lower_bound);
-        jobs.retain(|job| query.shows(job));
-        // A store may have an order of its own.
-        jobs.sort_by(|one, other| one.key.cmp(&other.key));
-        let next = (jobs.len() > query.limit).then(|| jobs.get(query.limit.wrapping_sub(1)));
-        let next = next.flatten().map(|job| job.key.clone());
-        jobs.truncate(query.limit);
+        let list = query.list();
+        let mut gathered = Gathered::default();
+        let mut counts = JobCounts::none();
+        // The figures are of all pages, so they begin with the first job wherever this page begins.
+        counts.is_lower_bound = each_job(self.store.as_ref(), &list, |job| {
+            if query.selects(&job, now) {
+                counts.add(job.status);
+                if query.after.is_none() && query.shows(&job) {
+                    gathered.add(job, query.limit);
+                }
+            }
+            Look::Further
+        })
+        .await?;
+        gathered.more |= counts.is_lower_bound && query.after.is_none();
+        let mut looked_at = None;
+        if let Some(after) = &query.after {
+            let behind = ListJobs {
+                after: Some(after.clone()),
+                ..list
+            };
+            gathered.more |= each_job(self.store.as_ref(), &behind, |job| {
+                looked_at = Some(job.key.clone());
+                if query.selects(&job, now) && query.shows(&job) {
+                    gathered.add(job, query.limit);
+                }
+                match gathered.more {
+                    true => Look::Enough,
+                    false => Look::Further,
+                }
+            })
+            .await?;
+        }
+        let Gathered { jobs, more } = gathered;
+        // With a full page the next begins behind its last row; else behind the last that was looked at.
+        let last = jobs.last().map(|job| job.key.clone());
+        let next = match jobs.len() < query.limit {
+            true => looked_at.or(last),
+            false => last,
+        };
+        let next = next.filter(|_| more);
         let items = jobs.into_iter().map(|job| JobItem::of(job, now, &members));
         Ok(JobPage {
             items: items.collect(),

@@ -20,9 +20,16 @@ pub enum BatchDesired {
     Pause,
     /// Stop for good.
     Cancel,
+    /// It has ended and is being removed: whatever else is wished comes too late.
+    Remove,
 }
 
-names!(BatchDesired { Run = "RUN", Pause = "PAUSE", Cancel = "CANCEL" });
+names!(BatchDesired {
+    Run = "RUN",
+    Pause = "PAUSE",
+    Cancel = "CANCEL",
+    Remove = "REMOVE",
+});
 
 /// Where the ids of a batch come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,6 +14,8 @@ pub mod job_type {
     pub const BATCH_PROCESS: &str = "BATCH PROCESS";
     /// Submits a batch whenever it is due (design section 8, recurring BATCH).
     pub const BATCH_SCHEDULE: &str = "BATCH_SCHEDULE";
+    /// Removes archived jobs, old runs and ended batches.
+    pub const CLEANUP: &str = "CLEANUP";
 }
 
 /// The identity of a job.

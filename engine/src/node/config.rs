@@ -64,6 +64,12 @@ pub struct NodeConfig {
     pub max_chunk_size: usize,
     /// RECONCILE_INTERVAL_SEC (ours), default 300 s.
     pub reconcile_interval: Duration,
+    /// CLEANUP_INTERVAL_SEC (ours), default 6 h.
+    pub cleanup_interval: Duration,
+    /// K2JOB_ARCHIVING_TIME_HOUR, default 720: archived jobs, and history, are kept so long.
+    pub job_archiving_time: Duration,
+    /// BATCH_KEPT_DAYS (ours), default 7: batches are kept so long after their end.
+    pub batch_kept: Duration,
 }
 
 impl NodeConfig {
@@ -98,6 +104,9 @@ impl NodeConfig {
             drain_grace: Duration::from_secs(25),
             max_chunk_size: 1_000,
             reconcile_interval: Duration::from_secs(300),
+            cleanup_interval: Duration::from_secs(6 * 3_600),
+            job_archiving_time: Duration::from_secs(720 * 3_600),
+            batch_kept: Duration::from_secs(7 * 86_400),
         }
     }
 

@@ -310,6 +310,8 @@ impl Lives {
         );
         life.tasks
             .spawn_vital(&trust, crate::reconcile::run(life.clone()));
+        life.tasks
+            .spawn_vital(&trust, crate::cleanup::run(life.clone()));
         self.state.send_replace(State::Serving);
 
         let fenced = tokio::select! {

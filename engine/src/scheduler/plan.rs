@@ -168,7 +168,7 @@ fn passed_over(job: &Job, now: Timestamp) -> Option<RowMove> {
 /// section 5, rule 9).
 fn anybody_may_end(batch: Option<&Batch>) -> bool {
     batch.is_none_or(|batch| match batch.desired {
-        BatchDesired::Cancel => true,
+        BatchDesired::Cancel | BatchDesired::Remove => true,
         BatchDesired::Pause => batch.status != BatchStatus::Paused,
         BatchDesired::Run => batch.status.is_final(),
     })

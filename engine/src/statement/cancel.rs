@@ -73,10 +73,10 @@ async fn wish(
             desired: BatchDesired::Cancel,
             seq: batch.desired_seq + 1,
             allowed: open_statuses(),
-            due: DueHint {
+            due: Some(DueHint {
                 due_at: services.clock.now(),
                 key: job_key_of(&batch),
-            },
+            }),
             token: services.ids.token(),
         };
         match settle(store, &services.ids, &trust, &request).await? {

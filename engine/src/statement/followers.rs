@@ -48,23 +48,31 @@ async fn refuse_circles(services: &Services, job: &Job) -> Result<(), Refusal> {
         if condition.is_about(&job.key) {
             return Err(circle(&path));
         }
-        let list = ListJobs {
+        let mut list = ListJobs {
             job_type: Some(condition.job_type.clone()),
             name: Some(condition.name.clone()),
             uid: condition.uid.clone(),
             active_only: true,
             limit: LOOKED_AT,
+            after: None,
         };
-        for found in services.store.jobs(&list).await? {
-            if !seen.insert(found.key.clone()) {
-                continue;
+        loop {
+            let page = services.store.jobs(&list).await?;
+            for found in page.jobs {
+                if !seen.insert(found.key.clone()) {
+                    continue;
+                }
+                if seen.len() > LOOKED_AT {
+                    let message = format!("it follows more than {LOOKED_AT} other jobs");
+                    return Err(Refusal::failed(message).about("AFTER"));
+                }
+                let further = conditions(&found).cloned();
+                open.extend(further.map(|condition| (condition, path.clone())));
             }
-            if seen.len() > LOOKED_AT {
-                let message = format!("it follows more than {LOOKED_AT} other jobs");
-                return Err(Refusal::failed(message).about("AFTER"));
+            list.after = page.next;
+            if list.after.is_none() {
+                break;
             }
-            let further = conditions(&found).cloned();
-            open.extend(further.map(|condition| (condition, path.clone())));
         }
     }
     Ok(())

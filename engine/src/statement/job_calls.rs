@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::request::{JobChange, JobHistoryRequest, JobTarget, StartJobRequest};
-use super::{JobDraft, Principal, Refusal, Statements, jobs};
+use super::request::{JobChange, JobHistoryRequest, JobTarget, RemoveJob, StartJobRequest};
+use super::{JobDraft, Principal, Refusal, Statements, job_removal, jobs};
 use crate::clock::Timestamp;
 use crate::inspect::{JobInfoQuery, JobItem};
 use crate::model::{Fence, JobKey, JobRun};
@@ -88,6 +88,15 @@ impl Statements {
     ) -> Result<JobItem, Refusal> {
         let change = draft.update(&key.job_type, &BTreeMap::new())?;
         self.change_job(principal, key, change).await
+    }
+
+    /// Removes an archived job with its history.
+    ///
+    /// # Errors
+    /// There is none, or it is not archived.
+    pub async fn remove_job(&self, principal: &Principal, key: JobKey) -> Result<(), Refusal> {
+        let permit = self.authorize(principal, RemoveJob(key))?;
+        job_removal::remove(self.services(), &permit).await
     }
 
     /// The last runs of a job, newest first.

@@ -20,7 +20,8 @@ use crate::model::{DueHint, Job, JobKey, JobRun, JobStatus, job_type};
 use crate::node::affinity::Identity;
 use crate::node::{Member, Trust};
 use crate::store::{
-    Freshness, JobDefinition, JobSeen, ListJobs, RequestJob, Settled, WriteJob, settle,
+    Freshness, JobDefinition, JobSeen, ListJobs, Look, RequestJob, Settled, WriteJob, each_job,
+    settle,
 };
 
 const CHANGED: [&str; 5] = ["Type", "Name", "UID", "Status", "Notes"];
@@ -45,6 +46,8 @@ const ATTEMPTS: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The second hint at a row that was written over.
 const HINT_AGAIN: Duration = Duration::from_secs(1);
+/// Rows that are looked at for those that run.
+const LOOKED_AT: usize = 100_000;
 /// Jobs that one command changes at most.
 const TARGETS: usize = 10_000;
 const MOVES_TOO_FAST: &str = "the job moves too fast to be changed; ask again";
@@ -566,9 +569,10 @@ async fn matching(services: &Services, target: &JobTarget) -> Result<Vec<Job>, R
         name: Some(target.name.clone()),
         uid: target.uid.clone(),
         active_only: false,
+        after: None,
         limit: TARGETS,
     };
-    let jobs = services.store.jobs(&list).await?;
+    let jobs = services.store.jobs(&list).await?.jobs;
     if !jobs.is_empty() {
         return Ok(jobs);
     }
@@ -692,16 +696,21 @@ pub(super) async fn tasks(
 async fn running_jobs(services: &Services) -> Result<Vec<Job>, Refusal> {
     let list = ListJobs {
         active_only: true,
-        limit: TARGETS,
+        limit: LOOKED_AT,
         ..ListJobs::default()
     };
-    let mut jobs = services.store.jobs(&list).await?;
-    jobs.retain(|job| {
-        matches!(
+    let mut jobs = Vec::new();
+    each_job(services.store.as_ref(), &list, |job| {
+        if matches!(
             job.status,
             JobStatus::InProcess | JobStatus::Stopping | JobStatus::Restart
-        )
-    });
+        ) {
+            jobs.push(job);
+        }
+        Look::Further
+    })
+    .await?;
+    jobs.sort_by(|one: &Job, other| one.key.cmp(&other.key));
     Ok(jobs)
 }
 

@@ -12,6 +12,7 @@ mod gate;
 mod instances;
 mod job_calls;
 mod job_draft;
+mod job_removal;
 mod jobs;
 mod late;
 mod lower;

@@ -13,7 +13,7 @@ use crate::inspect::{
     BatchInfoQuery, BatchListQuery, EntityQuery, InProcessQuery, JobInfoQuery, JobQuery, NodeQuery,
     SummaryQuery,
 };
-use crate::model::{BatchId, BatchSpec};
+use crate::model::{BatchId, BatchSpec, JobKey};
 use crate::schedule::JobPolicy;
 
 /// One request.
@@ -250,6 +250,16 @@ impl Operation for Request {
 }
 
 impl Operation for StartJobRequest {
+    fn access(&self) -> Access {
+        Access::to(Permission::Batch)
+    }
+}
+
+/// An archived job shall be gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoveJob(pub JobKey);
+
+impl Operation for RemoveJob {
     fn access(&self) -> Access {
         Access::to(Permission::Batch)
     }

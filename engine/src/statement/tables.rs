@@ -344,7 +344,10 @@ pub(super) async fn job_status(
     permit: &Permit<JobQuery>,
     output: &Output,
 ) -> Result<(), Refusal> {
-    let page = inspector.jobs(permit).await?;
+    let mut page = inspector.jobs(permit).await?;
+    // A store has an order of its own; people look for names.
+    page.items
+        .sort_by(|one, other| one.job.key.cmp(&other.job.key));
     output.columns(&JOB_STATUS).await;
     let is_empty = page.items.is_empty();
     for item in page.items {
@@ -354,7 +357,7 @@ pub(super) async fn job_status(
         let limit = permit.request().limit;
         output
             .notice(format!(
-                "only the first {limit} jobs are shown; name a type to see others"
+                "only {limit} of the jobs are shown; name a type or a job to see others"
             ))
             .await;
     }

@@ -7,6 +7,7 @@
 mod counters;
 pub mod operation;
 mod outcome;
+mod pages;
 mod settle;
 pub mod sqlite;
 
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 pub use counters::{Counters, StoreStatistics};
 pub use operation::*;
 pub use outcome::{Attempt, Freshness, StoreError};
+pub use pages::{Look, each_job};
 pub use settle::{Conditional, Settled, settle};
 
 use crate::clock::Timestamp;
@@ -77,8 +79,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>>;
     /// One job.
     async fn job(&self, key: &JobKey, freshness: Freshness) -> StoreResult<Option<Job>>;
-    /// Jobs by type, name and uid, at most `limit`, in key order.
-    async fn jobs(&self, list: &ListJobs) -> StoreResult<Vec<Job>>;
+    /// Jobs by type, name and uid, page by page.
+    async fn jobs(&self, list: &ListJobs) -> StoreResult<JobsPage>;
     /// The runs of a job, newest first, at most `limit`.
     async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>>;
     /// Notes that a job waits for the ends of those of a type and name; it is written before the job's row. The same
@@ -87,6 +89,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Which jobs wait for the ends of those of a type and name, by key, at most `limit`.
     async fn followers(&self, job_type: &str, name: &str, limit: usize)
     -> StoreResult<Vec<JobKey>>;
+    /// See [`DeleteJob`].
+    async fn delete_job(&self, delete: &DeleteJob) -> AttemptResult<Option<Job>>;
+    /// Removes the runs of a job that started before `before`; answers how many it found.
+    async fn forget_runs(&self, key: &JobKey, before: Timestamp) -> StoreResult<usize>;
     /// Writes a hint. The same hint twice is one hint.
     async fn put_due(&self, hint: &DueHint) -> StoreResult<()>;
     /// Hints strictly behind `after` with `due_at <= to`, by moment and key, at most `limit`. A page goes on behind the
@@ -120,7 +126,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The directory by day, newest first.
     async fn batches(&self, list: &ListBatches) -> StoreResult<BatchPage>;
 
+    /// See [`DeleteBatch`].
+    async fn delete_batch(&self, delete: &DeleteBatch) -> AttemptResult<Option<Batch>>;
+
     // Chunks and entities.
+
+    /// Removes the chunks with `from <= number < to`, with their ids and entities. Only for a batch whose removal is
+    /// wished ([`crate::model::BatchDesired::Remove`]): a plain write, for nobody writes there any more.
+    async fn forget_chunks(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<()>;
 
     /// See [`OpenChunk`].
     async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>>;

@@ -221,6 +221,39 @@ pub struct RequestJob {
     pub token: Token,
 }
 
+/// An archived job is removed, with what its name and its history had of it: `IF status, fence, desired_seq, op_token
+/// = <seen>`.
+///
+/// The token of the last writer stands in the condition, so that a delayed copy cannot meet a job of the same key that
+/// was started anew and ended like this one. A row that is missing answers Applied: it is gone, which is all that was wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteJob {
+    /// The job.
+    pub key: JobKey,
+    /// The row that was seen.
+    pub seen: JobSeen,
+    /// Who wrote it last.
+    pub seen_token: Option<Token>,
+    /// When it was started: its history is not older.
+    pub started: Timestamp,
+    /// When it ended: what the name and the history say of later times belongs to another job of this key.
+    pub ended: Timestamp,
+}
+
+impl DeleteJob {
+    /// For a job that has ended; none for one that has not.
+    pub fn of(job: &Job) -> Option<Self> {
+        let times = [Some(job.creation_time), job.start_time, job.end_time];
+        (job.archived && job.status.is_ended()).then(|| Self {
+            key: job.key.clone(),
+            seen: JobSeen::of(job),
+            seen_token: job.op_token,
+            started: job.creation_time,
+            ended: times.into_iter().flatten().max().unwrap_or_default(),
+        })
+    }
+}
+
 /// Proof of ownership that every compare-and-set of a batch's owner carries (design section 5, rule 9).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchGuard {
@@ -389,8 +422,8 @@ pub struct RequestBatch {
     pub seq: i64,
     /// The statuses in which the wish makes sense.
     pub allowed: Vec<BatchStatus>,
-    /// When somebody must look at the batch's job; written first.
-    pub due: DueHint,
+    /// When somebody must look at the batch's job; written first. None where nothing is left to be done by a node.
+    pub due: Option<DueHint>,
     /// Names this attempt.
     pub token: Token,
 }
@@ -423,6 +456,25 @@ pub enum SubmitLost {
     Batch(Box<Batch>),
     /// Another job has this key; the batch row was written and the reconciler will find it.
     Job(Box<Job>),
+}
+
+/// The last step of a batch's removal, behind [`Store::forget_chunks`](super::Store::forget_chunks): figures and errors,
+/// the row `IF status, fence, desired_seq = <seen>`, and its line in the directory.
+///
+/// The wish REMOVE was left in the row before anything of it was touched, so `desired_seq` is of a row that nobody
+/// can take up again. A row that is missing answers Applied, and its line in the directory is removed all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteBatch {
+    /// The batch.
+    pub id: BatchId,
+    /// When it was submitted: where the directory has it.
+    pub creation_time: Timestamp,
+    /// The end state that was seen.
+    pub seen_status: BatchStatus,
+    /// The fence that was seen.
+    pub seen_fence: Fence,
+    /// The wish to remove it.
+    pub desired_seq: i64,
 }
 
 /// The generator fills a reserved number, or seals it (`state` VOID): `IF c_state = null`.
@@ -664,6 +716,18 @@ pub struct ListJobs {
     pub uid: Option<String>,
     /// Only those that are not archived.
     pub active_only: bool,
-    /// At most so many.
+    /// Strictly behind this one in the store's own order: `next` of the page before.
+    pub after: Option<JobKey>,
+    /// At most so many are looked at; the filters may leave fewer.
     pub limit: usize,
+}
+
+/// A page of jobs. The order is the store's own, the same for every page and every list; jobs of one type and name
+/// come by uid. A job that is there from the first page to the last comes once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JobsPage {
+    /// The jobs.
+    pub jobs: Vec<Job>,
+    /// Where the next page begins; none behind the last.
+    pub next: Option<JobKey>,
 }

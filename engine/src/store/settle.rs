@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use tracing::debug;
 
 use super::{
-    Attempt, AttemptResult, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy,
-    EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints, MoveBatch, OpenChunk,
-    RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics, SaveCheckpoints, Store,
-    StoreError, SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
+    Attempt, AttemptResult, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
+    DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints,
+    MoveBatch, OpenChunk, RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics,
+    SaveCheckpoints, Store, StoreError, SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
 };
 use crate::ids::Ids;
 use crate::model::{Batch, BatchId, CheckpointHead, ChunkHead, Deployment, Job};
@@ -107,6 +107,8 @@ conditional! {
     EndJob => end_job -> Option<Job>,
     WriteJob => write_job -> Option<Job>,
     RequestJob => request_job -> Option<Job>,
+    DeleteJob => delete_job -> Option<Job>,
+    DeleteBatch => delete_batch -> Option<Batch>,
     ClaimBatch => claim_batch -> Option<Batch>,
     MoveBatch => move_batch -> Option<Batch>,
     ReserveChunks => reserve_chunks -> Option<Batch>,

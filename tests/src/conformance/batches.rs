@@ -361,7 +361,7 @@ fn request(owned: &Owned, desired: BatchDesired, seq: i64) -> RequestBatch {
         desired,
         seq,
         allowed: vec![BatchStatus::GenerateIid, BatchStatus::InProgress],
-        due: due_now(&owned.key),
+        due: Some(due_now(&owned.key)),
         token: token(),
     }
 }
@@ -430,12 +430,13 @@ async fn a_request_writes_its_hint(store: SharedStore) {
     let owned = Owned::in_progress(store.as_ref()).await;
     let pause = request(&owned, BatchDesired::Pause, 1);
     apply(store.as_ref(), &pause).await;
-    let at = pause.due.due_at;
+    let due = pause.due.expect("the request has a hint");
+    let at = due.due_at;
     let hints = store
         .due(&DueHint::in_front_of(at), at, 100_000)
         .await
         .expect("readable");
-    assert!(hints.contains(&pause.due));
+    assert!(hints.contains(&due));
 }
 
 async fn finish_batch_ends_both_rows(store: SharedStore) {

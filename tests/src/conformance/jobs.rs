@@ -429,11 +429,12 @@ async fn jobs_that_have_ended_can_be_left_out_of_a_list(store: SharedStore) {
         name: Some(job.key.name.clone()),
         uid: Some(job.key.uid.clone()),
         active_only: false,
+        after: None,
         limit: 10,
     };
-    assert_eq!(store.jobs(&list).await.expect("readable").len(), 1);
+    assert_eq!(store.jobs(&list).await.expect("readable").jobs.len(), 1);
     list.active_only = true;
-    assert_eq!(store.jobs(&list).await.expect("readable").len(), 0);
+    assert_eq!(store.jobs(&list).await.expect("readable").jobs.len(), 0);
 }
 
 /// A store may keep it nearer: whoever finds it too early writes the next one.

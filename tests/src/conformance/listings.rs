@@ -19,6 +19,9 @@ claims!(
     jobs_are_found_by_type_name_and_uid,
     jobs_come_in_the_order_of_their_keys,
     jobs_are_limited,
+    pages_of_jobs_visit_each_once,
+    pages_of_jobs_of_one_name_go_on_behind_the_last,
+    a_page_goes_on_behind_a_job_that_was_removed,
     a_uid_that_nobody_has_finds_nothing,
 );
 
@@ -148,9 +151,10 @@ async fn jobs_are_found_by_type_name_and_uid(store: SharedStore) {
         job_type: Some(key.job_type.clone()),
         name: Some(key.name.clone()),
         uid: Some(key.uid.clone()),
+        after: None,
         limit: 10,
     };
-    let found = store.jobs(&exact).await.expect("readable");
+    let found = store.jobs(&exact).await.expect("readable").jobs;
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].key, *key);
     let mut by_name = submission();
@@ -161,9 +165,10 @@ async fn jobs_are_found_by_type_name_and_uid(store: SharedStore) {
         job_type: Some(key.job_type.clone()),
         name: Some(by_name.job.key.name.clone()),
         uid: None,
+        after: None,
         limit: 10,
     };
-    let found = store.jobs(&named).await.expect("readable");
+    let found = store.jobs(&named).await.expect("readable").jobs;
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].key, by_name.job.key);
 }
@@ -191,7 +196,7 @@ async fn five_jobs(store: &SharedStore) -> (ListJobs, Vec<String>) {
 
 async fn jobs_come_in_the_order_of_their_keys(store: SharedStore) {
     let (list, uids) = five_jobs(&store).await;
-    let found = store.jobs(&list).await.expect("readable");
+    let found = store.jobs(&list).await.expect("readable").jobs;
     let found: Vec<_> = found.into_iter().map(|job| job.key.uid).collect();
     assert_eq!(found, uids);
 }
@@ -201,10 +206,76 @@ async fn jobs_are_limited(store: SharedStore) {
     let found = store.jobs(&ListJobs { limit: 2, ..list }).await;
     let found: Vec<_> = found
         .expect("readable")
+        .jobs
         .into_iter()
         .map(|job| job.key.uid)
         .collect();
     assert_eq!(found, uids[..2]);
+}
+
+/// The uids of a list of this name, page by page.
+async fn uids_by_pages(store: &SharedStore, list: &ListJobs, own: &str) -> Vec<String> {
+    let mut list = list.clone();
+    let mut uids = Vec::new();
+    loop {
+        let page = store.jobs(&list).await.expect("readable");
+        let found = page.jobs.into_iter().filter(|job| job.key.name == own);
+        uids.extend(found.map(|job| job.key.uid));
+        list.after = page.next;
+        if list.after.is_none() {
+            return uids;
+        }
+    }
+}
+
+async fn pages_of_jobs_visit_each_once(store: SharedStore) {
+    let (list, uids) = five_jobs(&store).await;
+    let own = list.name.expect("they have a name");
+    // Whatever others have in the store: each page looks at three rows, of this type or of any.
+    for job_type in [list.job_type, None] {
+        let all = ListJobs {
+            job_type,
+            limit: 3,
+            ..ListJobs::default()
+        };
+        let mut found = uids_by_pages(&store, &all, &own).await;
+        found.sort();
+        assert_eq!(found, uids);
+    }
+}
+
+async fn pages_of_jobs_of_one_name_go_on_behind_the_last(store: SharedStore) {
+    let (list, uids) = five_jobs(&store).await;
+    let own = list.name.clone().expect("they have a name");
+    let pages = ListJobs { limit: 2, ..list };
+    assert_eq!(uids_by_pages(&store, &pages, &own).await, uids);
+    let first = store.jobs(&pages).await.expect("readable");
+    let next = first.next.expect("there are more");
+    assert_eq!(next.uid, uids[1]);
+    let whole = ListJobs { limit: 5, ..pages };
+    assert_eq!(store.jobs(&whole).await.expect("readable").next, None);
+}
+
+async fn a_page_goes_on_behind_a_job_that_was_removed(store: SharedStore) {
+    let (list, uids) = five_jobs(&store).await;
+    let key = |uid: &str| weft_engine::model::JobKey {
+        job_type: list.job_type.clone().expect("they have a type"),
+        name: list.name.clone().expect("they have a name"),
+        uid: uid.to_owned(),
+    };
+    let runner = holder("runner");
+    let removed = key(&uids[1]);
+    apply(store.as_ref(), &claim_job(&removed, 0, &runner)).await;
+    apply(store.as_ref(), &end_job(&removed, 1, &runner)).await;
+    let job = the_job(store.as_ref(), &removed).await;
+    let delete = weft_engine::store::DeleteJob::of(&job).expect("it has ended");
+    apply(store.as_ref(), &delete).await;
+    let behind = ListJobs {
+        after: Some(removed),
+        ..list.clone()
+    };
+    let own = list.name.expect("they have a name");
+    assert_eq!(uids_by_pages(&store, &behind, &own).await, uids[2..]);
 }
 
 async fn a_uid_that_nobody_has_finds_nothing(store: SharedStore) {
@@ -214,7 +285,8 @@ async fn a_uid_that_nobody_has_finds_nothing(store: SharedStore) {
         job_type: Some(key.job_type),
         name: Some(key.name),
         uid: Some(key.uid),
+        after: None,
         limit: 10,
     };
-    assert!(store.jobs(&list).await.expect("readable").is_empty());
+    assert!(store.jobs(&list).await.expect("readable").jobs.is_empty());
 }

@@ -7,6 +7,7 @@
 mod batches;
 mod checkpoints;
 mod chunks;
+mod cleanup;
 mod deployment;
 mod fixture;
 mod flush;
@@ -69,6 +70,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         deployment::CASES,
         checkpoints::CASES,
         limits::CASES,
+        cleanup::CASES,
     ]
     .into_iter()
     .flatten()

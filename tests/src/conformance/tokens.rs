@@ -113,7 +113,7 @@ fn cancel(owned: &Owned) -> RequestBatch {
         desired: BatchDesired::Cancel,
         seq: 1,
         allowed: vec![BatchStatus::WaitingForJob, BatchStatus::InProgress],
-        due: due_now(&owned.key),
+        due: Some(due_now(&owned.key)),
         token: token(),
     }
 }

@@ -296,10 +296,10 @@ impl Cluster {
                         .copied()
                         .filter(|status| !status.is_final())
                         .collect(),
-                    due: DueHint {
+                    due: Some(DueHint {
                         due_at: clock.now(),
                         key: job_key_of(&row),
-                    },
+                    }),
                     token: ids.token(),
                 };
                 match settle(client.as_ref(), &ids, &trust, &request).await {

@@ -39,8 +39,12 @@ pub struct PlannedJob {
     pub at: u64,
     /// What its runs do.
     pub work: Work,
-    /// Runs in all; more than one makes it a job of an interval of one second.
+    /// Runs in all; more than one makes it a job of an interval.
     pub runs: i64,
+    /// That interval.
+    pub interval: &'static str,
+    /// Which nodes may run it; none = all.
+    pub affinity: Vec<String>,
     /// How long after its start somebody stops it.
     pub stop_after: Option<u64>,
     /// Another job waits for the ends of its runs.
@@ -57,6 +61,19 @@ pub struct Work {
 }
 
 impl PlannedJob {
+    /// Runs once, at once, anywhere, for so long.
+    pub fn once(millis: u64) -> Self {
+        Self {
+            at: 0,
+            work: Work { millis, failing: 0 },
+            runs: 1,
+            interval: "00:00:01",
+            affinity: Vec::new(),
+            stop_after: None,
+            is_followed: false,
+        }
+    }
+
     /// Tries of all its runs.
     pub fn tries(&self) -> u64 {
         let each = i64::from(self.work.failing) + 1;
@@ -73,6 +90,8 @@ impl PlannedJob {
                 failing: [0, 0, 1, 2][chance.random_range(0..4)],
             },
             runs: [1, 1, 3][chance.random_range(0..3)],
+            interval: "00:00:01",
+            affinity: Vec::new(),
             stop_after: is_stopped.then(|| chance.random_range(0..8_000)),
             is_followed: chance.random_bool(0.5),
         }
@@ -99,6 +118,12 @@ pub struct Effect {
 pub struct Effects(Arc<Mutex<Vec<Effect>>>);
 
 impl Effects {
+    /// How many tries of a job were begun.
+    pub fn begun(&self, uid: &str) -> usize {
+        let begun = |effect: &&Effect| effect.uid == uid && !effect.succeeded;
+        self.lock().iter().filter(begun).count()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Effect>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -218,7 +243,8 @@ impl Client {
             let is_followed = planned.is_followed && self.follow(&uid).await;
             let defined = Job {
                 arguments: arguments_of(planned.work),
-                execution_interval: (planned.runs > 1).then(|| "00:00:01".to_owned()),
+                affinity: planned.affinity.clone(),
+                execution_interval: (planned.runs > 1).then(|| planned.interval.to_owned()),
                 policy: JobPolicy {
                     max_attempts: 5,
                     retry_delay_ms: 300,
@@ -323,7 +349,8 @@ impl Client {
     }
 }
 
-fn key_of(uid: &str) -> JobKey {
+/// The key under which a simulated job goes.
+pub fn key_of(uid: &str) -> JobKey {
     JobKey {
         job_type: JOB_TYPE.to_owned(),
         name: NAME.to_owned(),

@@ -31,6 +31,8 @@ pub struct Fake {
     pub jobs_asked: Mutex<Vec<JobsQuery>>,
     /// The key, and what shall become of it.
     pub changes: Mutex<Vec<(JobKey, ChangeJob)>>,
+    /// What shall be gone.
+    pub removals: Mutex<Vec<JobKey>>,
     /// What shall be started, and under which idempotency key.
     pub starts: Mutex<Vec<(JobDraft, Option<String>)>>,
     /// The job that is started was started before.
@@ -142,6 +144,11 @@ impl Api for Fake {
     ) -> ApiResult<JobItem> {
         self.changes.lock().unwrap().push((key.clone(), change));
         self.answer(principal, job(key))
+    }
+
+    async fn remove_job(&self, principal: &Principal, key: JobKey) -> ApiResult<()> {
+        self.removals.lock().unwrap().push(key);
+        self.answer(principal, ())
     }
 
     async fn nodes(&self, principal: &Principal) -> ApiResult<NodeList> {

@@ -228,6 +228,18 @@ async fn changes_arrive_with_the_job_they_are_about() {
 }
 
 #[tokio::test]
+async fn a_removal_answers_without_a_body() {
+    let server = Server::start().await;
+    let answer = call(server.address, "DELETE", PATH).token().send().await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(*server.api.removals.lock().unwrap(), [key()]);
+    let refusal = Refusal::conflict("'PROCESS.a.1' is IN_PROCESS");
+    *server.api.fail_with.lock().unwrap() = Some(ApiError::Refused(refusal));
+    let answer = call(server.address, "DELETE", PATH).token().send().await;
+    answer.problem(409, "conflict").await;
+}
+
+#[tokio::test]
 async fn what_the_engine_refuses_is_a_problem_with_a_code_a_place_and_a_hint() {
     let server = Server::start().await;
     let away = StoreError::Unavailable("nobody answers".to_owned());

@@ -381,6 +381,64 @@ async fn a_run_is_found_by_its_start_and_its_fence() {
 }
 
 #[tokio::test]
+async fn only_an_archived_job_is_removed_and_its_uid_is_free_again() {
+    let (fixture, admin) = (fixture().await, admin());
+    let asked = JobDraft {
+        uid: Some("1".to_owned()),
+        ..draft("a")
+    };
+    let key = key("a", "1");
+    let remove = async |key: &JobKey| fixture.statements.remove_job(&admin, key.clone()).await;
+    let refusal = remove(&key).await.unwrap_err();
+    assert_eq!(refusal.status(), EndStatus::NotFound);
+    fixture.start(&asked, None).await.unwrap();
+    let refusal = remove(&key).await.unwrap_err();
+    assert_eq!(refusal.fault(), Fault::State);
+    assert_eq!(
+        refusal.message(),
+        "'PROCESS.a.1' is WAITING and only an archived job is removed"
+    );
+    fixture.run_job(&key, Some("hello")).await;
+    remove(&key).await.unwrap();
+    let gone = fixture.statements.job(&admin, key.clone()).await;
+    assert_eq!(gone.unwrap_err().status(), EndStatus::NotFound);
+    let refusal = remove(&key).await.unwrap_err();
+    assert_eq!(refusal.status(), EndStatus::NotFound);
+    fixture.start(&asked, None).await.unwrap();
+    let runs = fixture.statements.job_runs(&admin, key, 5).await.unwrap();
+    assert_eq!(runs, []);
+}
+
+#[tokio::test]
+async fn pages_go_on_behind_the_cursor_and_count_everything() {
+    let (fixture, admin) = (fixture().await, admin());
+    for name in ["a", "b", "c", "d", "e"] {
+        fixture.start(&nightly(name), None).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let query = JobQuery {
+            selection: JobSelection::All,
+            status: Some(JobStatus::Scheduled),
+            archived: None,
+            after,
+            limit: 2,
+        };
+        let permit = fixture.statements.authorize(&admin, query).unwrap();
+        let page = fixture.statements.inspector().jobs(&permit).await.unwrap();
+        let total: usize = page.counts.of.iter().map(|count| count.jobs).sum();
+        assert_eq!(total, 5);
+        seen.extend(page.items.into_iter().map(|item| item.job.key.name));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, ["a", "b", "c", "d", "e"]);
+}
+
+#[tokio::test]
 async fn counts_are_of_all_pages_and_of_every_status() {
     let (fixture, admin) = (fixture().await, admin());
     for name in ["a", "b", "c"] {

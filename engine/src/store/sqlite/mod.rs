@@ -3,6 +3,7 @@
 //! A verb is one transaction, and many verbs share one commit. Physical tables are compact; the documented
 //! names are views over them, so `sqlite3` reads what `cqlsh` would.
 
+mod cleanup;
 mod connection;
 mod failure;
 mod lock;
@@ -265,9 +266,10 @@ impl SqliteStore {
     }
 
     /// One plain write.
-    async fn put<W>(&self, verb: &'static str, rows: usize, mut work: W) -> StoreResult<()>
+    async fn put<T, W>(&self, verb: &'static str, rows: usize, mut work: W) -> StoreResult<T>
     where
-        W: FnMut(&mut Writing<'_>) -> Result<(), Failure> + Send + 'static,
+        StoreResult<T>: Answer,
+        W: FnMut(&mut Writing<'_>) -> Result<T, Failure> + Send + 'static,
     {
         self.counters.call(verb);
         self.write(rows, move |writing| work(writing).map(Ok)).await

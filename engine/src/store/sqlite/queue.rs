@@ -49,6 +49,17 @@ impl Answer for StoreResult<()> {
     }
 }
 
+/// A plain write that says how much it did.
+impl Answer for StoreResult<usize> {
+    fn refused(error: StoreError) -> Self {
+        Err(error)
+    }
+
+    fn unknown(reason: String) -> Self {
+        Err(StoreError::Unavailable(reason))
+    }
+}
+
 /// A verb in the queue. It may be carried out more than once, each time in a fresh transaction.
 pub(super) trait Queued: Send {
     /// How much it weighs in its group.

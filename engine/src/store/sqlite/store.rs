@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use super::verbs_chunk::PackedFlush;
 use super::{
-    SqliteStore, migrate, plain, verbs_batch, verbs_checkpoint, verbs_chunk, verbs_job, write_job,
+    SqliteStore, cleanup, migrate, plain, verbs_batch, verbs_checkpoint, verbs_chunk, verbs_job,
+    write_job,
 };
 use crate::clock::Timestamp;
 use crate::model::*;
@@ -104,7 +105,7 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn jobs(&self, list: &ListJobs) -> StoreResult<Vec<Job>> {
+    async fn jobs(&self, list: &ListJobs) -> StoreResult<JobsPage> {
         let list = list.clone();
         self.read("jobs", move |reading| {
             verbs_job::list(reading.connection, &list)
@@ -138,6 +139,31 @@ impl Store for SqliteStore {
         let (job_type, name) = (job_type.to_owned(), name.to_owned());
         self.read("followers", move |reading| {
             verbs_job::followers(reading.connection, &job_type, &name, limit)
+        })
+        .await
+    }
+
+    async fn delete_job(&self, delete: &DeleteJob) -> AttemptResult<Option<Job>> {
+        let delete = delete.clone();
+        self.change("delete_job", 2, move |writing| {
+            cleanup::delete_job(writing, &delete)
+        })
+        .await
+    }
+
+    async fn forget_runs(&self, key: &JobKey, before: Timestamp) -> StoreResult<usize> {
+        let (asked, wanted) = (key.clone(), key.clone());
+        // Most jobs have none, and the writer has other work.
+        let found = self
+            .read("forget_runs", move |reading| {
+                cleanup::has_old_runs(reading.connection, &asked, before)
+            })
+            .await?;
+        if !found {
+            return Ok(0);
+        }
+        self.put("forget_runs", 100, move |writing| {
+            cleanup::forget_runs(writing, &wanted, before)
         })
         .await
     }
@@ -226,6 +252,25 @@ impl Store for SqliteStore {
             verbs_batch::list(reading.connection, &list)
         })
         .await
+    }
+
+    async fn delete_batch(&self, delete: &DeleteBatch) -> AttemptResult<Option<Batch>> {
+        let delete = delete.clone();
+        self.change("delete_batch", 2, move |writing| {
+            cleanup::delete_batch(writing, &delete)
+        })
+        .await
+    }
+
+    async fn forget_chunks(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<()> {
+        for number in from..to {
+            // One chunk at a time: others write in between.
+            self.put("forget_chunks", 1_000, move |writing| {
+                cleanup::forget_chunk(writing, batch, number)
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>> {

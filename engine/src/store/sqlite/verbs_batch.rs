@@ -260,7 +260,9 @@ pub(super) fn request(
     if batch.desired_seq != request.seq - 1 || !request.allowed.contains(&batch.status) {
         return Ok(Attempt::Lost(Some(batch)));
     }
-    verbs_job::put_due(writing, &request.due)?;
+    if let Some(due) = &request.due {
+        verbs_job::put_due(writing, due)?;
+    }
     writing
         .connection
         .prepare_cached(

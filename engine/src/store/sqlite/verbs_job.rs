@@ -8,7 +8,7 @@ use super::rows::{self, JOB, JOB_RUN, bytes, incarnation_bytes, json_text, token
 use crate::clock::Timestamp;
 use crate::job::TriggerState;
 use crate::model::{DueHint, Job, JobKey, JobRun, JobStatus, Token};
-use crate::store::{Attempt, ClaimJob, EndJob, ListJobs};
+use crate::store::{Attempt, ClaimJob, EndJob, JobsPage, ListJobs};
 
 /// Hints live until due + 30 days (design section 6).
 const HINT_LIFE_MS: i64 = 30 * 86_400_000;
@@ -311,26 +311,34 @@ pub(super) fn get(connection: &Connection, key: &JobKey) -> Result<Option<Job>, 
 }
 
 /// Jobs in key order.
-pub(super) fn list(connection: &Connection, list: &ListJobs) -> Result<Vec<Job>, Failure> {
+pub(super) fn list(connection: &Connection, list: &ListJobs) -> Result<JobsPage, Failure> {
     // A uid counts only with a name, a name only with a type: together they are a prefix of the key.
     let wanted = [&list.job_type, &list.name, &list.uid];
     let given: Vec<&str> = wanted.iter().map_while(|part| part.as_deref()).collect();
     let condition = match given.len() {
         0 => "true",
-        1 => "type = ?2",
-        2 => "type = ?2 AND name = ?3",
-        _ => "type = ?2 AND name = ?3 AND uid = ?4",
+        1 => "type = ?5",
+        2 => "type = ?5 AND name = ?6",
+        _ => "type = ?5 AND name = ?6 AND uid = ?7",
     };
+    // Before the first key there is none with an empty type.
+    let behind = "(type, name, uid) > (?2, ?3, ?4)";
     let active = if list.active_only {
         "AND archived = 0"
     } else {
         ""
     };
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {JOB} FROM job WHERE {condition} {active} ORDER BY type, name, uid LIMIT ?1"
+        "SELECT {JOB} FROM job WHERE {condition} {active} AND {behind} ORDER BY type, name, uid LIMIT ?1"
     ))?;
-    statement.raw_bind_parameter(1, sql_limit(list.limit))?;
-    for (position, part) in given.iter().enumerate() {
+    statement.raw_bind_parameter(1, sql_limit(list.limit.saturating_add(1)))?;
+    let after = list.after.as_ref();
+    let behind = [
+        after.map_or("", |key| &key.job_type),
+        after.map_or("", |key| &key.name),
+        after.map_or("", |key| &key.uid),
+    ];
+    for (position, part) in behind.iter().chain(&given).enumerate() {
         statement.raw_bind_parameter(position + 2, part)?;
     }
     let mut found = statement.raw_query();
@@ -338,7 +346,10 @@ pub(super) fn list(connection: &Connection, list: &ListJobs) -> Result<Vec<Job>,
     while let Some(row) = found.next()? {
         jobs.push(rows::job(row)?);
     }
-    Ok(jobs)
+    let more = jobs.len() > list.limit;
+    jobs.truncate(list.limit);
+    let next = jobs.last().filter(|_| more).map(|job| job.key.clone());
+    Ok(JobsPage { jobs, next })
 }
 
 /// The runs of a job, newest first.

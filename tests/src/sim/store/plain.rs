@@ -10,11 +10,11 @@ use weft_engine::model::{
     EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
 };
 use weft_engine::store::{
-    AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy,
-    EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints, Freshness, ListBatches,
-    ListJobs, MoveBatch, OpenChunk, RequestBatch, RequestJob, ReserveChunks, SCHEMA_VERSION,
-    SaveBatchStatistics, SaveCheckpoints, Store, StoreResult, StoreStatistics, SubmitBatch,
-    SubmitLost, TakeCheckpoints, WriteJob,
+    AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
+    DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints,
+    Freshness, JobsPage, ListBatches, ListJobs, MoveBatch, OpenChunk, RequestBatch, RequestJob,
+    ReserveChunks, SCHEMA_VERSION, SaveBatchStatistics, SaveCheckpoints, Store, StoreResult,
+    StoreStatistics, SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
 };
 
 use super::SimHandle;
@@ -93,25 +93,58 @@ impl Store for SimHandle {
         .await
     }
 
-    async fn jobs(&self, list: &ListJobs) -> StoreResult<Vec<Job>> {
+    async fn jobs(&self, list: &ListJobs) -> StoreResult<JobsPage> {
         self.read("jobs", false, |inner, _| {
             // A uid counts only with a name, a name only with a type: together they are a prefix of the key.
             let wanted = [&list.job_type, &list.name, &list.uid];
             let given: Vec<&String> = wanted.iter().map_while(|part| part.as_ref()).collect();
-            inner
+            let mut rows: Vec<Job> = inner
                 .tables
                 .jobs
                 .iter()
-                .filter(|(key, _)| {
-                    let parts = [&key.job_type, &key.name, &key.uid];
-                    given.iter().zip(parts).all(|(want, part)| *want == part)
-                })
+                .filter(|(key, _)| list.after.as_ref().is_none_or(|after| *key > after))
                 .map(|(_, row)| row.peek().clone())
-                .filter(|job| !list.active_only || !job.archived)
-                .take(list.limit)
-                .collect()
+                .take(list.limit.saturating_add(1))
+                .collect();
+            let more = rows.len() > list.limit;
+            rows.truncate(list.limit);
+            let next = rows.last().filter(|_| more).map(|job| job.key.clone());
+            // Like Cassandra it filters what it has looked at, so a page may be short, or empty.
+            rows.retain(|job| {
+                let parts = [&job.key.job_type, &job.key.name, &job.key.uid];
+                let is_wanted = given.iter().zip(parts).all(|(want, part)| *want == part);
+                is_wanted && !(list.active_only && job.archived)
+            });
+            JobsPage { jobs: rows, next }
         })
         .await
+    }
+
+    async fn delete_job(&self, delete: &DeleteJob) -> AttemptResult<Option<Job>> {
+        self.delete_a_job(delete).await
+    }
+
+    async fn forget_runs(&self, key: &JobKey, before: Timestamp) -> StoreResult<usize> {
+        let found = self
+            .read("forget_runs", false, |inner, _| {
+                let runs = inner.tables.runs.keys();
+                runs.filter(|(of, started, _)| of == key && *started < before)
+                    .count()
+            })
+            .await?;
+        if found > 0 {
+            self.put(Plain::ForgetRuns(key.clone(), before)).await?;
+        }
+        Ok(found)
+    }
+
+    async fn delete_batch(&self, delete: &DeleteBatch) -> AttemptResult<Option<Batch>> {
+        self.delete_a_batch(delete).await
+    }
+
+    async fn forget_chunks(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<()> {
+        self.counters.call("forget_chunks");
+        self.put(Plain::ForgetChunks(batch, from, to)).await
     }
 
     async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>> {

@@ -6,9 +6,9 @@ use weft_engine::model::{
     Deployment, DueHint, Instance, Job, JobKey, JobRun, NodeRow, NodeStats, Token,
 };
 use weft_engine::store::{
-    ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy, EndJob, FlushChunk,
-    ForgetCheckpoints, MoveBatch, OpenChunk, RequestBatch, RequestJob, ReserveChunks,
-    SaveBatchStatistics, SaveCheckpoints, TakeCheckpoints, WriteJob,
+    ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, DeleteBatch, DeleteJob, Deploy,
+    EndJob, FlushChunk, ForgetCheckpoints, MoveBatch, OpenChunk, RequestBatch, RequestJob,
+    ReserveChunks, SaveBatchStatistics, SaveCheckpoints, TakeCheckpoints, WriteJob,
 };
 
 /// A plain write: without a condition, one writer, the last one by its stamp stands.
@@ -32,6 +32,14 @@ pub enum Plain {
     Instances(String, Vec<Instance>),
     /// A bundle.
     Bundle(String, Vec<u8>),
+    /// The runs of a job that started before are removed.
+    ForgetRuns(JobKey, Timestamp),
+    /// Chunks of a batch from a number to another are removed.
+    ForgetChunks(BatchId, i64, i64),
+    /// The figures of a batch are removed.
+    ForgetStats(BatchId),
+    /// The line of a batch in the directory is removed.
+    ForgetListing(Timestamp, BatchId),
 }
 
 /// What a move changes in the directory.
@@ -81,6 +89,10 @@ pub enum Swap {
     WriteJob(Box<WriteJob>),
     /// See [`RequestJob`].
     RequestJob(Box<RequestJob>),
+    /// See [`DeleteJob`].
+    DeleteJob(DeleteJob),
+    /// See [`DeleteBatch`].
+    DeleteBatch(DeleteBatch),
     /// See [`ClaimBatch`].
     ClaimBatch(ClaimBatch),
     /// See [`MoveBatch`].
@@ -120,6 +132,8 @@ impl Swap {
             Self::EndJob(_) => "end_job",
             Self::WriteJob(_) => "write_job",
             Self::RequestJob(_) => "request_job",
+            Self::DeleteJob(_) => "delete_job",
+            Self::DeleteBatch(_) => "delete_batch",
             Self::ClaimBatch(_) => "claim_batch",
             Self::MoveBatch(_) => "move_batch",
             Self::Reserve(_) => "reserve_chunks",
@@ -167,6 +181,10 @@ impl Swap {
                 request.desired,
                 request.seen.desired_seq + 1
             ),
+            Self::DeleteJob(delete) => {
+                format!("{} fence {}", head(&delete.key.uid), delete.seen.fence)
+            }
+            Self::DeleteBatch(delete) => short(delete.id),
             Self::ClaimBatch(claim) => format!(
                 "{} {} fence {} to {}",
                 short(claim.id),

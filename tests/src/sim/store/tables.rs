@@ -141,6 +141,18 @@ impl Tables {
             Plain::Bundle(hash, bytes) => {
                 self.bundles.entry(hash).or_insert(bytes);
             }
+            Plain::ForgetRuns(key, before) => {
+                self.runs
+                    .retain(|(of, started, _), _| *of != key || *started >= before);
+            }
+            Plain::ForgetChunks(batch, from, to) => {
+                self.chunks
+                    .retain(|(of, number), _| *of != batch || *number < from || *number >= to);
+            }
+            Plain::ForgetStats(batch) => self.stats.retain(|(of, _), _| *of != batch),
+            Plain::ForgetListing(created, batch) => {
+                self.listings.remove(&(created, batch.to_string()));
+            }
         }
     }
 
@@ -255,6 +267,33 @@ impl Tables {
                 ),
             },
             Swap::RequestJob(request) => self.request_job(request, hidden_until, watch),
+            Swap::DeleteJob(delete) => {
+                let Some(row) = self.jobs.get_mut(&delete.key) else {
+                    return Answer::Applied;
+                };
+                let found = row.serial();
+                if JobSeen::of(found) != delete.seen || found.op_token != delete.seen_token {
+                    return Answer::Lost(Found::Job(Some(Box::new(found.clone()))));
+                }
+                watch.removed_job(found);
+                self.jobs.remove(&delete.key);
+                Answer::Applied
+            }
+            Swap::DeleteBatch(delete) => {
+                let Some(row) = self.batches.get_mut(&delete.id) else {
+                    return Answer::Applied;
+                };
+                let found = row.serial();
+                let is_as_seen = found.status == delete.seen_status
+                    && found.fence == delete.seen_fence
+                    && found.desired_seq == delete.desired_seq;
+                if !is_as_seen {
+                    return Answer::Lost(Found::Batch(Some(Box::new(found.clone()))));
+                }
+                watch.removed_batch(found);
+                self.batches.remove(&delete.id);
+                Answer::Applied
+            }
             Swap::Deploy(deploy) => self.deploy(deploy),
             Swap::TakeCheckpoints(_) | Swap::SaveCheckpoints(_) | Swap::ForgetCheckpoints(_) => {
                 self.swap_checkpoints(swap, hidden_until)

@@ -1,9 +1,10 @@
 //! The compare-and-set verbs as ordered lists of statements.
 
+use weft_engine::clock::Timestamp;
 use weft_engine::model::{Batch, BatchId, CheckpointHead, ChunkHead, Deployment, Job};
 use weft_engine::store::{
-    Attempt, AttemptResult, ClaimJob, EndJob, FinishBatch, FinishLost, FlushChunk, MoveBatch,
-    RequestBatch, RequestJob, StoreError, SubmitBatch, SubmitLost, WriteJob,
+    Attempt, AttemptResult, ClaimJob, DeleteBatch, DeleteJob, EndJob, FinishBatch, FinishLost,
+    FlushChunk, MoveBatch, RequestBatch, RequestJob, StoreError, SubmitBatch, SubmitLost, WriteJob,
 };
 
 use super::SimHandle;
@@ -74,6 +75,33 @@ impl SimHandle {
         .await
     }
 
+    pub(super) async fn delete_a_job(&self, delete: &DeleteJob) -> AttemptResult<Option<Job>> {
+        let answer = self
+            .swap("delete_job", Swap::DeleteJob(delete.clone()), job)
+            .await?;
+        if answer != Attempt::Applied {
+            return Ok(answer);
+        }
+        let behind = Timestamp(delete.ended.0.saturating_add(1));
+        let forget = Plain::ForgetRuns(delete.key.clone(), behind);
+        Ok(half_done(self.put(forget).await.map(|()| Attempt::Applied)))
+    }
+
+    pub(super) async fn delete_a_batch(
+        &self,
+        delete: &DeleteBatch,
+    ) -> AttemptResult<Option<Batch>> {
+        self.hint(Plain::ForgetStats(delete.id)).await?;
+        let answer = self
+            .change_batch("delete_batch", Swap::DeleteBatch(delete.clone()))
+            .await?;
+        if answer != Attempt::Applied {
+            return Ok(answer);
+        }
+        let forget = Plain::ForgetListing(delete.creation_time, delete.id);
+        Ok(half_done(self.put(forget).await.map(|()| Attempt::Applied)))
+    }
+
     pub(super) async fn change_batch(
         &self,
         verb: &'static str,
@@ -99,7 +127,9 @@ impl SimHandle {
     }
 
     pub(super) async fn request(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>> {
-        self.hint(Plain::Due(request.due.clone())).await?;
+        if let Some(due) = &request.due {
+            self.hint(Plain::Due(due.clone())).await?;
+        }
         self.change_batch("request_batch", Swap::Request(request.clone()))
             .await
     }
@@ -199,6 +229,8 @@ impl Tables {
             Swap::EndJob(end) => job(&end.key),
             Swap::WriteJob(write) => job(&write.job.key),
             Swap::RequestJob(request) => job(&request.key),
+            Swap::DeleteJob(delete) => job(&delete.key),
+            Swap::DeleteBatch(delete) => batch(&delete.id),
             Swap::ClaimBatch(claim) => batch(&claim.id),
             Swap::MoveBatch(change) => batch(&change.guard.id),
             Swap::Reserve(reserve) => batch(&reserve.guard.id),

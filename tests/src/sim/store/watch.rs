@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use weft_engine::model::{
-    Batch, BatchEvent, BatchId, BatchStatus, ChunkState, EntityStatus, Holder, Job, JobEvent,
-    JobStatus, NodeId,
+    Batch, BatchDesired, BatchEvent, BatchId, BatchStatus, ChunkState, EntityStatus, Holder, Job,
+    JobEvent, JobStatus, NodeId,
 };
 use weft_engine::store::FlushChunk;
 
@@ -69,8 +69,13 @@ impl Watch {
                 )
             },
         );
-        self.require(!before.status.is_final() || before == after, || {
-            format!("I2: batch {id} is {} and was written", before.status)
+        let is_being_removed = after.desired == BatchDesired::Remove;
+        self.require(
+            !before.status.is_final() || before == after || is_being_removed,
+            || format!("I2: batch {id} is {} and was written", before.status),
+        );
+        self.require(before.status.is_final() || !is_being_removed, || {
+            format!("I2: batch {id} is {} and is being removed", before.status)
         });
         self.require(after.desired_seq >= before.desired_seq, || {
             format!("I4: desired_seq of batch {id} went down")
@@ -108,6 +113,22 @@ impl Watch {
         let is_wish = after.desired_seq > before.desired_seq && from == to;
         self.require(after.fence > before.fence || same_run || is_wish, || {
             format!("I4: job {uid} changed hands under fence {}", after.fence)
+        });
+    }
+
+    /// A job row was removed.
+    pub fn removed_job(&mut self, job: &Job) {
+        self.require(job.archived && job.status.is_ended(), || {
+            format!("I2: job {} is {} and was removed", job.key.uid, job.status)
+        });
+    }
+
+    /// A batch row was removed.
+    pub fn removed_batch(&mut self, batch: &Batch) {
+        let is_marked = batch.status.is_final() && batch.desired == BatchDesired::Remove;
+        self.require(is_marked, || {
+            let id = short(batch.id);
+            format!("I2: batch {id} is {} and was removed", batch.status)
         });
     }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weft_engine::model::{BatchId, BatchStatus, ChunkState};
+use weft_engine::model::{BatchId, BatchStatus, ChunkState, JobKey};
 use weft_engine::node::NodeConfig;
 use weft_engine::store::Store;
+use weft_tests::sim::store::FaultPlan;
 use weft_tests::sim::{Cluster, Script, extra_effects, in_simulated_time};
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub const MINUTE: Duration = Duration::from_secs(60);
 
 /// Ids in pages, `wait_ms` before each.
 fn paged(pages: usize, per_page: usize, wait_ms: u64, entity_ms: u64) -> Script {
@@ -168,6 +169,79 @@ fn a_batch_waits_days_for_its_node_and_starts_soon_after_it() {
         assert!(took < 15_000, "started after {took} ms");
         let end = cluster.wait_for_end(batch, MINUTE).await;
         assert_eq!(end, Some(BatchStatus::Done));
+    });
+}
+
+/// Nodes that look rarely, or simulated days would take minutes.
+pub fn slow_config(name: &str) -> NodeConfig {
+    NodeConfig {
+        heartbeat_interval: Duration::from_secs(100),
+        heartbeat_miss: 12,
+        poll_interval: Duration::from_secs(20),
+        reconcile_interval: Duration::from_secs(300),
+        ..Cluster::quick_config(name)
+    }
+}
+
+#[test]
+fn what_is_old_is_removed_by_one_node() {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(8, false);
+        let names = ["n1", "n2", "n3"];
+        for name in names {
+            let config = NodeConfig {
+                cleanup_interval: Duration::from_secs(1_800),
+                job_archiving_time: Duration::from_secs(4 * 3_600),
+                batch_kept: Duration::from_secs(2 * 3_600),
+                ..slow_config(name)
+            };
+            cluster.add(config, 0);
+            cluster.start(name);
+        }
+        cluster.store.inner().faults = FaultPlan::weighted(0.2);
+        let spec = cluster.spec(paged(5, 8, 100, 50));
+        let old = cluster.submit(spec);
+        let end = cluster.wait_for_end(old, 60 * MINUTE).await;
+        assert_eq!(end, Some(BatchStatus::Done));
+        tokio::time::sleep(90 * MINUTE).await;
+        let spec = cluster.spec(Script::plain(5, 10));
+        let young = cluster.submit(spec);
+        let end = cluster.wait_for_end(young, 20 * MINUTE).await;
+        assert_eq!(end, Some(BatchStatus::Done));
+        // Older than two hours, younger than four: the batch goes, its job stays.
+        tokio::time::sleep(80 * MINUTE).await;
+        let seen = |cluster: &Cluster, batch: BatchId| {
+            let inner = cluster.store.inner();
+            let of = |key: &JobKey| key.uid == batch.to_string();
+            (
+                inner.tables.batches.contains_key(&batch),
+                inner
+                    .tables
+                    .chunks
+                    .keys()
+                    .filter(|(of, _)| *of == batch)
+                    .count()
+                    > 0,
+                inner.tables.jobs.keys().any(of),
+            )
+        };
+        assert_eq!(seen(&cluster, old), (false, false, true));
+        assert_eq!(seen(&cluster, young), (true, true, true));
+        tokio::time::sleep(300 * MINUTE).await;
+        assert_eq!(seen(&cluster, old), (false, false, false));
+        assert_eq!(seen(&cluster, young), (false, false, false));
+        let inner = cluster.store.inner();
+        assert!(inner.tables.listings.is_empty());
+        assert!(inner.tables.stats.is_empty());
+        assert!(inner.tables.runs.is_empty());
+        drop(inner);
+        // All of it was the work of one.
+        let swept = |name: &str| {
+            let statistics = cluster.process(name).expect("it runs").store.statistics();
+            statistics.compare_and_sets.contains_key("delete_job")
+        };
+        assert_eq!(names.map(swept), [true, false, false]);
+        assert_nothing_broke(&cluster);
     });
 }
 
