@@ -27,7 +27,7 @@ struct Allowed<'r> {
 }
 
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
-const HINT: &str = "config.ini names the folders: FILE_ALLOWED_ROOTS in section [jobs], absolute paths separated by commas";
+const HINT: &str = "config.ini names the folders: FILE_ROOTS in section [jobs], absolute paths separated by commas";
 
 impl Files {
     /// Allows what lies under these folders.
@@ -148,7 +148,7 @@ fn open_root(root: &Path) -> Result<OwnedFd, String> {
     openat(CWD, root, flags, Mode::empty()).map_err(|error| {
         let root = root.display();
         format!(
-            "the folder {root} of FILE_ALLOWED_ROOTS cannot be opened: {}",
+            "the folder {root} of FILE_ROOTS cannot be opened: {}",
             reason(error)
         )
     })
@@ -221,7 +221,7 @@ mod tests {
         place.refused("nowhere/a.txt", "it is not there");
         let none = Files::default();
         let error = none.read("a.txt", 5).unwrap_err();
-        assert!(error.contains("allows no folder") && error.contains("FILE_ALLOWED_ROOTS"));
+        assert!(error.contains("allows no folder") && error.contains("FILE_ROOTS"));
     }
 
     #[test]

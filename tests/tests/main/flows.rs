@@ -26,7 +26,7 @@ outputs: {first: '${once.bytes}', gate: '${gate.status}'}
 ";
 
 async fn start(folder: &Path) -> anyhow::Result<Node> {
-    let roots = format!("jobs.FILE_ALLOWED_ROOTS={}", folder.join("files").display());
+    let roots = format!("jobs.FILE_ROOTS={}", folder.join("files").display());
     // One slot: the flow lends it while it waits.
     let more = ["--set", &roots, "--set", "jobs.K2JOBS_POOL_SIZE=1"];
     Dev::start_with(folder, 10, &more).await

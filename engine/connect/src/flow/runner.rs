@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::future::{BoxFuture, join_all};
 use futures::stream::{self, BoxStream, StreamExt};
 use serde_json::{Map, Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 use uuid::Uuid;
@@ -20,13 +20,15 @@ use super::actor::{ActorError, ActorRun, Inputs, OUTPUT_BYTES, STOPPED};
 use super::definition::{ActorCall, Body, FlowDefinition, Handler, Repeat, RowSource, Stage};
 use super::expression::{Lookup, json_bytes};
 use super::points::{LOST, Points};
-use super::scope::{Kept, Scope};
+use super::scope::{Held, Kept, Scope};
 use super::sql::parameters_of;
 use super::tools::Tools;
 use crate::DeployedProject;
 
 /// Flows that call flows.
 const NESTED: usize = 8;
+/// Actors of a run that act at a time, loops and everything: each may hold its limit of memory.
+const ACTING: usize = 32;
 
 tokio::task_local! {
     /// How many flows are around this one, whichever way they call each other.
@@ -145,6 +147,8 @@ impl FlowRunner {
             found: &found,
             call: &call,
             points: Mutex::new(points),
+            kept: &kept,
+            acting: Semaphore::new(ACTING),
         };
         let place = Place {
             trail: String::new(),
@@ -303,6 +307,8 @@ struct Execution<'a> {
     found: &'a Found,
     call: &'a FlowCall,
     points: Mutex<Points>,
+    kept: &'a Kept,
+    acting: Semaphore,
 }
 
 /// What actors gave, and why some gave nothing.
@@ -418,9 +424,11 @@ impl Execution<'_> {
         let ended = join_all(acts).await;
         let mut given = Given::default();
         let mut failures = Vec::new();
+        let mut all_held = Vec::new();
         for (call, ended) in actors.iter().zip(ended) {
             match ended {
-                Ok(outputs) => {
+                Ok((outputs, held)) => {
+                    all_held.push(held);
                     given
                         .outputs
                         .insert(call.name.clone(), Value::Object(outputs));
@@ -437,7 +445,9 @@ impl Execution<'_> {
         call: &ActorCall,
         scope: &dyn Lookup,
         place: &Place,
-    ) -> Result<Map<String, Value>, ActorError> {
+    ) -> Result<(Map<String, Value>, Held<'_>), ActorError> {
+        // It is never closed.
+        let _acting = self.acting.acquire().await;
         let mut given = Map::new();
         for input in &call.inputs {
             let value = input.value.value(scope);
@@ -469,7 +479,9 @@ impl Execution<'_> {
             );
             return Err(ActorError::new("Memory", message));
         }
-        Ok(outputs)
+        let (held, fits) = self.kept.hold(bytes);
+        fits.map_err(|error| ActorError::new("Memory", error))?;
+        Ok((outputs, held))
     }
 
     /// Runs an error handler; answers where the flow goes on.
@@ -504,7 +516,7 @@ impl Execution<'_> {
                 return Err(Trouble::Over(FlowFailure::new(STOPPED, message)));
             }
             match self.act(call, &inner, &place).await {
-                Ok(outputs) => inner
+                Ok((outputs, _)) => inner
                     .keep(&call.name, Value::Object(outputs))
                     .map_err(|error| both(&error))?,
                 Err(error) if error.exception_type == STOPPED => {

@@ -14,13 +14,44 @@ pub(crate) const KEPT_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Kept(AtomicUsize);
 
+/// Counts outputs that no scope keeps yet, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    kept: &'a Kept,
+    bytes: usize,
+}
+
+impl Kept {
+    /// Counts so many bytes.
+    ///
+    /// # Errors
+    /// There is too much already; then they are counted all the same until what holds them is dropped.
+    pub(crate) fn hold(&self, bytes: usize) -> (Held<'_>, Result<(), String>) {
+        let before = self.0.fetch_add(bytes, Ordering::Relaxed);
+        let fits = match before + bytes > KEPT_BYTES {
+            true => Err(format!(
+                "the flow keeps more than {} MiB of outputs at a time",
+                KEPT_BYTES / 1024 / 1024
+            )),
+            false => Ok(()),
+        };
+        (Held { kept: self, bytes }, fits)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.kept.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// Values by name, within those of a scope around it.
 #[derive(Debug)]
 pub(crate) struct Scope<'a> {
     around: Option<&'a Scope<'a>>,
     values: BTreeMap<String, Value>,
     kept: &'a Kept,
-    bytes: usize,
+    held: Vec<Held<'a>>,
 }
 
 impl<'a> Scope<'a> {
@@ -30,7 +61,7 @@ impl<'a> Scope<'a> {
             around: None,
             values: BTreeMap::new(),
             kept,
-            bytes: 0,
+            held: Vec::new(),
         }
     }
 
@@ -40,7 +71,7 @@ impl<'a> Scope<'a> {
             around: Some(around),
             values: BTreeMap::new(),
             kept: around.kept,
-            bytes: 0,
+            held: Vec::new(),
         }
     }
 
@@ -49,15 +80,9 @@ impl<'a> Scope<'a> {
     /// # Errors
     /// There is too much already.
     pub(crate) fn keep(&mut self, name: &str, value: Value) -> Result<(), String> {
-        let bytes = json_bytes(&value);
-        self.bytes += bytes;
-        let before = self.kept.0.fetch_add(bytes, Ordering::Relaxed);
-        if before + bytes > KEPT_BYTES {
-            return Err(format!(
-                "the flow keeps more than {} MiB of outputs at a time",
-                KEPT_BYTES / 1024 / 1024
-            ));
-        }
+        let (held, fits) = self.kept.hold(json_bytes(&value));
+        self.held.push(held);
+        fits?;
         self.values.insert(name.to_owned(), value);
         Ok(())
     }
@@ -75,12 +100,6 @@ impl<'a> Scope<'a> {
     /// What it keeps itself.
     pub(crate) fn take(&mut self) -> Map<String, Value> {
         std::mem::take(&mut self.values).into_iter().collect()
-    }
-}
-
-impl Drop for Scope<'_> {
-    fn drop(&mut self) {
-        self.kept.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

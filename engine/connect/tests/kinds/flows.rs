@@ -59,6 +59,7 @@ impl Bench {
         config.job_pool_size = 1;
         config.poll_interval = Duration::from_millis(50);
         config.cancel_grace = Duration::from_millis(100);
+        config.drain_grace = Duration::from_millis(100);
         config.http_allowed_hosts = vec!["127.0.0.1".to_owned()];
         config.file_roots = vec![folder.path().join("files")];
         fs::create_dir(folder.path().join("files")).unwrap();
@@ -373,11 +374,13 @@ outputs: {status: '${a.status}', body: '${a.body}', id: '${a.json.cars.0.id}'}
         let text = format!("BROADWAY CAR.f port={port} recoveryId=r recoveryMaxTries=1");
         bench.error(&text).await;
     }
-    let calls = seen.calls.lock().unwrap();
-    assert_eq!(calls.len(), 2);
-    let key = |at: usize| calls[at].headers["idempotency-key"].clone();
-    assert_eq!(key(0), key(1));
-    drop(calls);
+    let keys: Vec<_> = {
+        let calls = seen.calls.lock().unwrap();
+        let key = |call: &crate::http::Call| call.headers["idempotency-key"].clone();
+        calls.iter().map(key).collect()
+    };
+    assert_eq!(keys.len(), 2);
+    assert_eq!(keys[0], keys[1]);
     bench.end().await;
 }
 

@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use weft_engine::project::{Findings, Project, Spot, nearest};
-use weft_engine::source::SourceError;
+use weft_engine::source::{RowLimits, SourceError};
 
 use crate::flow::actor::{
-    Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, WrittenInputs, optional,
-    required,
+    Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, OUTPUT_BYTES,
+    WrittenInputs, optional, required,
 };
 use crate::flow::sql;
 
@@ -32,6 +32,11 @@ const SPEC: ActorSpec = ActorSpec {
         ),
     ],
     outputs: sql::TABLE,
+};
+
+const LIMITS: RowLimits = RowLimits {
+    rows: 1_000_000,
+    bytes: OUTPUT_BYTES,
 };
 
 #[async_trait]
@@ -61,7 +66,9 @@ impl Actor for DbCommand {
         let interface = run.project.interface(inputs.text("interface"));
         let interface = interface.map_err(failed)?;
         let parameters = sql::parameters(inputs.value("parameters")).map_err(failed)?;
-        let rows = interface.query(inputs.text("sql"), parameters).await;
+        let rows = interface
+            .query_within(inputs.text("sql"), parameters, LIMITS)
+            .await;
         rows.map(sql::outputs_of)
             .map_err(|error| failed(error.to_string()))
     }

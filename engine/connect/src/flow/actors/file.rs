@@ -10,7 +10,8 @@ use crate::flow::expression::text_of;
 use crate::on_thread::on_thread;
 
 const THREAD: &str = "weft-files";
-const PATH: &str = "the path, below a folder of FILE_ALLOWED_ROOTS; one that is not absolute begins in the first of them";
+const PATH: &str =
+    "the path, below a folder of FILE_ROOTS; one that is not absolute begins in the first of them";
 
 #[derive(Debug)]
 pub(super) struct FileRead;
