@@ -12,7 +12,7 @@ use weft_engine::interface::Environment;
 use weft_engine::job::{JobKind, JobKinds};
 use weft_engine::node::{Context, Node, NodeHandle, Wake};
 use weft_engine::project::ProjectCatalogue;
-use weft_engine::statement::{BatchSchedule, LocalTokenPolicy, Services, Statements};
+use weft_engine::statement::{BatchSchedule, LocalTokenPolicy, Migrate, Services, Statements};
 use weft_engine::store::SharedStore;
 use weft_web::RunTokens;
 
@@ -63,7 +63,8 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
     });
     let batch_schedules = Arc::clone(&batch_schedule) as Arc<dyn JobKind>;
     let cleanup = Cleanup::new(Arc::clone(&store), Arc::clone(&clock), ids.clone());
-    let own = [batch_schedules, Arc::new(cleanup)];
+    let migrate = Migrate::new(Arc::clone(&batch_schedule));
+    let own = [batch_schedules, Arc::new(migrate), Arc::new(cleanup)];
     let kinds = JobKinds::new(connecting.into_iter().chain(own));
     let wake = Wake::default();
     let context = Context::new(

@@ -16,6 +16,7 @@ pub mod ast;
 pub mod complete;
 pub mod diagnostic;
 pub mod help;
+pub mod job_types;
 pub mod keywords;
 mod lexer;
 pub mod names;

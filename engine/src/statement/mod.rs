@@ -13,6 +13,8 @@ mod job_draft;
 mod job_removal;
 mod jobs;
 mod lower;
+mod migrate_job;
+mod one_task;
 mod output;
 mod permit;
 mod project;
@@ -35,7 +37,8 @@ pub use gate::command_key;
 pub use job_calls::StartedJob;
 pub use job_draft::{Ask, JobDraft, PolicyDraft};
 pub use jobs::SESSION_SCOPE;
-pub use lower::{canonical_job_type, lower};
+pub use lower::{canonical_job_name, canonical_job_type, lower};
+pub use migrate_job::Migrate;
 pub use permit::{
     Access, LocalTokenPolicy, Operation, Permission, Permit, Policy, Principal, authorize,
 };
