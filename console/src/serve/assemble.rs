@@ -13,7 +13,7 @@ use weft_engine::job::{JobKind, JobKinds};
 use weft_engine::node::{Context, Node, NodeHandle, Wake};
 use weft_engine::project::ProjectCatalogue;
 use weft_engine::statement::{
-    BatchSchedule, LateStatements, LocalTokenPolicy, Services, Statements,
+    BatchSchedule, LateStatements, LocalTokenPolicy, Migrate, Services, Statements,
 };
 use weft_engine::store::SharedStore;
 use weft_web::RunTokens;
@@ -67,9 +67,10 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         call_back: Arc::new(NodeCallBack::new(url, run_tokens)),
         statements: late.clone(),
     });
-    let batch_schedules = Arc::new(BatchSchedule::new(late.clone())) as Arc<dyn JobKind>;
+    let batch_schedule = Arc::new(BatchSchedule::new(late.clone()));
     let cleanup = Cleanup::new(Arc::clone(&store), Arc::clone(&clock), ids.clone());
-    let own = [batch_schedules, Arc::new(cleanup)];
+    let migrate = Migrate::new(Arc::clone(&batch_schedule));
+    let own: [Arc<dyn JobKind>; 3] = [batch_schedule, Arc::new(migrate), Arc::new(cleanup)];
     let kinds = JobKinds::new(connecting.into_iter().chain(own));
     let wake = Wake::default();
     let context = Context::new(

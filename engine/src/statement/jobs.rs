@@ -693,7 +693,11 @@ pub(super) async fn tasks(
     Ok(())
 }
 
-async fn running_jobs(services: &Services) -> Result<Vec<Job>, Refusal> {
+/// The jobs that nodes hold now, by key.
+///
+/// # Errors
+/// What the store said.
+pub(super) async fn running_jobs(services: &Services) -> Result<Vec<Job>, Refusal> {
     let list = ListJobs {
         active_only: true,
         limit: LOOKED_AT,
