@@ -580,6 +580,25 @@ async fn a_kill_ends_what_does_not_listen_and_the_job_has_failed() {
 }
 
 #[tokio::test]
+async fn a_kill_ends_what_was_stopped_and_does_not_listen() {
+    let jobs = Jobs::new().await;
+    let key = jobs.start("deaf", "").await;
+    jobs.until_status(&key, JobStatus::InProcess).await;
+    jobs.run(&format!("STOPJOB PROCESS NAME='deaf' UID='{}'", key.uid))
+        .await
+        .ok();
+    jobs.until_status(&key, JobStatus::Stopping).await;
+    let killed = jobs.run(&format!("KILL 'n1' '{}'", key.uid)).await.ok();
+    assert_eq!(
+        *killed.cell("Notes"),
+        json!("it ends now, whether it listens or not")
+    );
+    let job = jobs.until_status(&key, JobStatus::Terminated).await;
+    assert_eq!(job.error, None);
+    jobs.leave().await;
+}
+
+#[tokio::test]
 async fn a_run_that_takes_too_long_is_ended() {
     let jobs = Jobs::new().await;
     let key = jobs.start("hang", "MAX_ATTEMPTS=1 TIMEOUT_MS=50").await;
