@@ -10,7 +10,11 @@ use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use uuid::Uuid;
 use weft_cql::{CassandraOptions, CassandraStore, inspect, migrate};
-use weft_engine::store::{SCHEMA_VERSION, Store, StoreError};
+use weft_engine::clock::Timestamp;
+use weft_engine::model::{Job, JobKey, Token};
+use weft_engine::store::{
+    Attempt, Freshness, ListJobs, SCHEMA_VERSION, Store, StoreError, WriteJob,
+};
 
 /// A cluster id of its own; none where there is no cluster to test on.
 fn options() -> Option<CassandraOptions> {
@@ -161,6 +165,57 @@ async fn the_inspection_sees_nodes_and_keyspaces() -> Result<()> {
         node.clock_offset_ms
             .is_some_and(|offset| offset.abs() < 5_000),
         "{node:?}"
+    );
+    drop_keyspaces(&options, &[]).await
+}
+
+/// Fabric R56: a row without a status stops its own job, and hides no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_without_a_status_hides_no_other() -> Result<()> {
+    let Some(options) = options() else {
+        return Ok(());
+    };
+    migrate(&options).await?;
+    let store = CassandraStore::connect(options.clone()).await?;
+    let key = |uid: &str| JobKey {
+        job_type: "PROCESS".to_owned(),
+        name: "a.sh".to_owned(),
+        uid: uid.to_owned(),
+    };
+    for uid in ["1", "2", "3"] {
+        let write = WriteJob {
+            job: Job::waiting(key(uid), Timestamp(0)),
+            seen: None,
+            due: None,
+            token: Token(Uuid::new_v4()),
+        };
+        let written = store.write_job(&write).await?;
+        ensure!(written == Attempt::Applied, "{written:?}");
+    }
+    let text = format!(
+        "DELETE status FROM k2viewsystem_{}.jobs WHERE type = 'PROCESS' AND name = 'a.sh' AND uid = '2'",
+        options.cluster_id
+    );
+    session(&options).await?.query_unpaged(text, ()).await?;
+    let mut list = ListJobs {
+        limit: 1,
+        ..ListJobs::default()
+    };
+    let mut found = Vec::new();
+    loop {
+        let page = store.jobs(&list).await?;
+        found.extend(page.jobs.into_iter().map(|job| job.key.uid));
+        list.after = page.next;
+        if list.after.is_none() {
+            break;
+        }
+    }
+    found.sort();
+    ensure!(found == ["1", "3"], "{found:?}");
+    let broken = store.job(&key("2"), Freshness::Committed).await;
+    ensure!(
+        matches!(broken, Err(StoreError::Corrupt { .. })),
+        "{broken:?}"
     );
     drop_keyspaces(&options, &[]).await
 }

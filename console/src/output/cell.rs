@@ -16,6 +16,22 @@ pub fn text_of(value: &Value) -> Cow<'_, str> {
     }
 }
 
+/// Characters of a cell that a table for people shows.
+const SHOWN: usize = 1_000;
+
+/// A value as a table for people shows it: what is long is cut, and says so.
+pub(super) fn shown(value: &Value) -> Cow<'_, str> {
+    let text = text_of(value);
+    let Some((end, _)) = text.char_indices().nth(SHOWN) else {
+        return text;
+    };
+    let more = text[end..].chars().count();
+    let cut = &text[..end];
+    Cow::Owned(format!(
+        "{cut}… {more} more characters, whole with --output json"
+    ))
+}
+
 /// A text that cannot move the cursor, break a line or change colours: control characters are spelled out.
 pub(super) fn on_one_line(text: &str) -> Cow<'_, str> {
     let is_unsafe = |c: char| c.is_control() || is_direction(c);

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 use super::Format;
-use super::cell::{on_one_line, text_of, width};
+use super::cell::{on_one_line, shown, text_of, width};
 
 /// Rows that are looked at before the widths of columns are settled.
 const SAMPLE: usize = 1_000;
@@ -168,7 +168,7 @@ impl TableWriter {
         let mut out = format!("-[ row {number} ]-\n");
         for (name, value) in self.columns.iter().zip(row) {
             let pad = " ".repeat(name_width.unwrap_or(0).saturating_sub(width(name)));
-            let text = text_of(value);
+            let text = shown(value);
             let _ = writeln!(out, "{}{pad} | {}", on_one_line(name), on_one_line(&text));
         }
         out
@@ -230,7 +230,7 @@ fn widths(columns: &[String], rows: &[Vec<Value>]) -> Vec<usize> {
         .collect();
     for row in rows {
         for (widest, value) in widths.iter_mut().zip(row) {
-            *widest = (*widest).max(width(&on_one_line(&text_of(value))));
+            *widest = (*widest).max(width(&on_one_line(&shown(value))));
         }
     }
     widths
@@ -253,7 +253,7 @@ fn head(columns: &[String], widths: &[usize]) -> String {
 fn line(row: &[Value], widths: &[usize]) -> String {
     let mut out = String::new();
     for (value, width) in row.iter().zip(widths) {
-        cell(&mut out, &text_of(value), *width);
+        cell(&mut out, &shown(value), *width);
     }
     out.push_str("|\n");
     out
@@ -280,6 +280,32 @@ mod tests {
         }
         out.push_str(&writer.end());
         out
+    }
+
+    #[test]
+    fn a_long_cell_is_cut_for_people_and_whole_for_machines() {
+        let long = "ü".repeat(5_000);
+        let mark = "… 4000 more characters, whole with --output json";
+        for format in [Format::Table, Format::Vertical] {
+            let out = write(format, None, &["Output"], &[json!([long])]);
+            assert!(
+                out.contains(&format!("{}{mark}", "ü".repeat(1_000))),
+                "{out}"
+            );
+            assert!(!out.contains(&"ü".repeat(1_001)));
+        }
+        for format in [
+            Format::Json,
+            Format::Jsonl,
+            Format::Csv,
+            Format::Tsv,
+            Format::Md,
+        ] {
+            assert!(write(format, None, &["Output"], &[json!([long])]).contains(&long));
+        }
+        let fits = "x".repeat(1_000);
+        let out = write(Format::Table, None, &["Output"], &[json!([fits])]);
+        assert!(out.contains(&fits) && !out.contains('…'));
     }
 
     #[test]

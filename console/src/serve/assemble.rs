@@ -13,7 +13,7 @@ use weft_engine::job::{CheckpointStore, JobKind, JobKinds};
 use weft_engine::node::{Context, Node, NodeHandle, Wake};
 use weft_engine::project::ProjectCatalogue;
 use weft_engine::statement::{
-    BatchSchedule, LateStatements, LocalTokenPolicy, Services, Statements,
+    BatchSchedule, LateStatements, LocalTokenPolicy, Migrate, Services, Statements,
 };
 use weft_engine::store::SharedStore;
 use weft_web::RunTokens;
@@ -70,9 +70,10 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
     };
     let flows = weft_connect::flows(&parts);
     let connecting = weft_connect::kinds(parts);
-    let batch_schedules = Arc::new(BatchSchedule::new(late.clone())) as Arc<dyn JobKind>;
+    let batch_schedule = Arc::new(BatchSchedule::new(late.clone()));
     let cleanup = Cleanup::new(Arc::clone(&store), Arc::clone(&clock), ids.clone());
-    let own = [batch_schedules, Arc::new(cleanup)];
+    let migrate = Migrate::new(Arc::clone(&batch_schedule));
+    let own: [Arc<dyn JobKind>; 3] = [batch_schedule, Arc::new(migrate), Arc::new(cleanup)];
     let kinds = JobKinds::new(connecting.into_iter().chain(own));
     let wake = Wake::default();
     let context = Context::new(

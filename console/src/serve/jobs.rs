@@ -2,7 +2,9 @@
 
 use weft_engine::inspect::{JobQuery, JobSelection};
 use weft_engine::model::JobKey;
-use weft_engine::statement::{JobChange, JobDraft, Principal, Statements, canonical_job_type};
+use weft_engine::statement::{
+    JobChange, JobDraft, Principal, Statements, canonical_job_name, canonical_job_type,
+};
 use weft_web::{ApiResult, ChangeJob, JobItem, JobPage, JobsQuery, RunId, RunPage, StartedJob};
 
 use super::cursor;
@@ -28,11 +30,17 @@ impl<'a> Jobs<'a> {
     pub async fn page(&self, query: JobsQuery) -> ApiResult<JobPage> {
         let selection = match query.job_type {
             None => JobSelection::All,
-            Some(job_type) => JobSelection::Of {
-                job_type: canonical_job_type(&job_type),
-                name: query.name,
-                uid: query.uid,
-            },
+            Some(job_type) => {
+                let job_type = canonical_job_type(&job_type);
+                let name = query
+                    .name
+                    .map(|name| canonical_job_name(&job_type, &name).to_owned());
+                JobSelection::Of {
+                    job_type,
+                    name,
+                    uid: query.uid,
+                }
+            }
         };
         let request = JobQuery {
             selection,
@@ -112,8 +120,10 @@ impl<'a> Jobs<'a> {
 
 /// The key as the store has it: types may be written in any case.
 fn stored(key: JobKey) -> JobKey {
+    let job_type = canonical_job_type(&key.job_type);
     JobKey {
-        job_type: canonical_job_type(&key.job_type),
+        name: canonical_job_name(&job_type, &key.name).to_owned(),
+        job_type,
         ..key
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::job_types::JOB_TYPES;
 use crate::keywords::{COMMANDS, Chapter, CommandSpec, OptionSpec, Takes};
 
 /// Name and summary of every command, by chapter, for HELP without a topic.
@@ -55,7 +56,45 @@ pub fn document() -> String {
             document_command(&mut out, spec);
         }
     }
+    out.push_str(SCHEDULES);
+    document_job_types(&mut out);
     out
+}
+
+const SCHEDULES: &str = "
+## Schedules
+
+What EXEC_INTERVAL means, by its form:
+
+| Form | Meaning |
+|---|---|
+| not given, `''`, `'00:00:00'` or `'0'` | once, at once |
+| `'yyyy-MM-dd HH:mm:ss'` | once, then; in TIME_ZONE, UTC if not given |
+| `'HH:MM:SS'`, `'D.HH:MM:SS'`, or a bare number of seconds such as `'300'` | at once, and so long after the end of each run |
+| `'<minute> <hour> <day> <month> <weekday>'` | crontab; with day and weekday both restricted either of them counts |
+| `'<second> <minute> <hour> <day> <month> <weekday> [<year>]'` | Quartz, with `?`, `L`, `L-n`, `W`, `#` |
+";
+
+fn document_job_types(out: &mut String) {
+    out.push_str(
+        "
+## Job types
+
+What this version runs. Other types of Fabric are known by name and refused; the job of a batch is started by BATCH.
+",
+    );
+    for known in JOB_TYPES {
+        put(
+            out,
+            format_args!(
+                "\n### {} jobs\n\nA job of type {} {}. NAME is {}.\n\n| ARGS | Meaning |\n|---|---|\n",
+                known.name, known.name, known.summary, known.job_name
+            ),
+        );
+        for (name, meaning) in known.arguments {
+            put(out, format_args!("| `{name}` | {meaning} |\n"));
+        }
+    }
 }
 
 const INTRODUCTION: &str = "\

@@ -17,6 +17,7 @@ pub mod bind;
 pub mod complete;
 pub mod diagnostic;
 pub mod help;
+pub mod job_types;
 pub mod keywords;
 mod lexer;
 pub mod names;

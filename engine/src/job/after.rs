@@ -37,7 +37,12 @@ pub fn after(
         planned_run: job.planned_run,
         ..EndJob::of(job, holder.clone(), to, now, token)
     };
-    match (job.desired, end) {
+    // A kill of what was stopped only hurries the stop.
+    let wished = match (job.desired, job.status) {
+        (JobDesired::Kill, JobStatus::Stopping) => JobDesired::Stop,
+        (desired, _) => desired,
+    };
+    match (wished, end) {
         (JobDesired::Stop, _) => {
             let (output, error) = traces(end, now, holder);
             EndJob {

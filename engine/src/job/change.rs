@@ -171,9 +171,10 @@ pub fn resumed(job: &Job, now: Timestamp) -> Step {
 /// KILL of the task that runs it.
 pub fn killed(job: &Job) -> Step {
     match (job.holder(), job.status) {
-        (Some(_), JobStatus::InProcess) => Step::Wish {
+        // What was stopped and does not listen ends as it was to: the row stays STOPPING.
+        (Some(_), status @ (JobStatus::InProcess | JobStatus::Stopping)) => Step::Wish {
             desired: JobDesired::Kill,
-            status: JobStatus::InProcess,
+            status,
             definition: None,
         },
         (Some(_), _) => Step::Leave(format!("it is {} and ends by itself", job.status)),
@@ -322,6 +323,20 @@ mod tests {
 
     fn is_refused(step: &Step) -> bool {
         matches!(step, Step::Refuse(_))
+    }
+
+    #[test]
+    fn a_kill_ends_what_runs_even_after_a_stop() {
+        for status in [JobStatus::InProcess, JobStatus::Stopping] {
+            let wish = Step::Wish {
+                desired: JobDesired::Kill,
+                status,
+                definition: None,
+            };
+            assert_eq!(killed(&job(status)), wish);
+        }
+        assert!(matches!(killed(&job(JobStatus::Restart)), Step::Leave(_)));
+        assert!(is_refused(&killed(&job(JobStatus::Waiting))));
     }
 
     #[test]

@@ -74,16 +74,20 @@ impl Run {
 
     /// The same for every try at one run and different for every run: what is done under it twice may be recognised.
     pub fn idempotency_key(&self) -> Uuid {
-        let job = &self.job;
-        let parts = [
-            job.key.job_type.as_str(),
-            &job.key.name,
-            &job.key.uid,
-            &job.creation_time.0.to_string(),
-            &job.runs.to_string(),
-        ];
-        Uuid::new_v5(&Uuid::NAMESPACE_OID, parts.join("\0").as_bytes())
+        run_key(&self.job)
     }
+}
+
+/// The idempotency key of the run that a job is at, or comes to next.
+pub fn run_key(job: &Job) -> Uuid {
+    let parts = [
+        job.key.job_type.as_str(),
+        &job.key.name,
+        &job.key.uid,
+        &job.creation_time.0.to_string(),
+        &job.runs.to_string(),
+    ];
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, parts.join("\0").as_bytes())
 }
 
 /// How a try ended.

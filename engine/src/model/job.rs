@@ -14,6 +14,10 @@ pub mod job_type {
     pub const BATCH_PROCESS: &str = "BATCH PROCESS";
     /// Submits a batch whenever it is due (design section 8, recurring BATCH).
     pub const BATCH_SCHEDULE: &str = "BATCH_SCHEDULE";
+    /// Runs a script of the deployed project.
+    pub const PROCESS: &str = "PROCESS";
+    /// Syncs instances of a logical unit by a batch.
+    pub const MIGRATE: &str = "MIGRATE";
     /// Removes archived jobs, old runs and ended batches.
     pub const CLEANUP: &str = "CLEANUP";
 }

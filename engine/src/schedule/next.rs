@@ -60,7 +60,7 @@ pub fn first(schedule: &Schedule, policy: &JobPolicy, now: Timestamp, seed: u64)
         Timing::Every(_) => times.begin(start, times.most_jitter()),
         Timing::At(at) if *at < now => {
             let at = local::to_seconds_text(*at, schedule.zone());
-            First::Never(format!("{at} has passed"))
+            First::Never(format!("{at} ({}) has passed", schedule.zone()))
         }
         Timing::At(at) if times.is_within(*at) => First::At(*at),
         Timing::At(_) => First::Never("its time lies outside of its start and end".to_owned()),
@@ -201,7 +201,7 @@ mod tests {
         check_first(
             "2020-01-01 00:00:00",
             &policy,
-            First::Never("2020-01-01 00:00:00 has passed".to_owned()),
+            First::Never("2020-01-01 00:00:00 (UTC) has passed".to_owned()),
         );
         check_first(
             "0 0 0 1 1 ? 2020",

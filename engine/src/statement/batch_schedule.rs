@@ -28,21 +28,18 @@ impl BatchSchedule {
         Self { statements }
     }
 
-    async fn lowered(&self, job: &Job) -> Result<(Statements, Permit<SubmitRequest>), Refusal> {
+    /// What a job whose statement is `text` submits.
+    async fn lowered(
+        &self,
+        job: &Job,
+        text: &str,
+    ) -> Result<(Statements, Permit<SubmitRequest>), Refusal> {
         let statements = self.statements.get()?;
-        let arguments: Map<String, Value> = serde_json::from_str(&job.arguments)
-            .map_err(|error| Refusal::failed(format!("its arguments cannot be read: {error}")))?;
-        let Some(text) = arguments.get(COMMAND).and_then(Value::as_str) else {
-            return Err(
-                Refusal::usage("BATCH_SCHEDULE needs ARGS with the statement to submit").hint(
-                    r#"ARGS='{"command":"BATCH <LU> FABRIC_COMMAND=\"sync_instance <LU>.?\""}'"#,
-                ),
-            );
-        };
         let statement = Statement::parse(text)?;
         if !matches!(statement.command, Command::Batch(_)) {
             let message = format!(
-                "a BATCH_SCHEDULE submits BATCH, not {}",
+                "a {} submits BATCH, not {}",
+                job.key.job_type,
                 statement.keyword()
             );
             return Err(Refusal::usage(message));
@@ -68,8 +65,24 @@ impl BatchSchedule {
         Ok((statements, part(&who, *request)))
     }
 
-    async fn submit_and_wait(&self, run: &Run) -> Result<RunEnd, Refusal> {
-        let (statements, permit) = self.lowered(&run.job).await?;
+    /// Whether a job whose statement is `text` can submit it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) async fn check_statement(&self, job: &Job, text: &str) -> Result<(), Refusal> {
+        self.lowered(job, text).await.map(drop)
+    }
+
+    /// Runs a job whose statement is `text`.
+    pub(super) async fn run_statement(&self, run: &Run, text: &str) -> RunEnd {
+        match self.submit_and_wait(run, text).await {
+            Ok(end) => end,
+            Err(refusal) => RunEnd::Failed(RunFailure::new("Refused", refusal.to_string())),
+        }
+    }
+
+    async fn submit_and_wait(&self, run: &Run, text: &str) -> Result<RunEnd, Refusal> {
+        let (statements, permit) = self.lowered(&run.job, text).await?;
         let services = statements.services();
         // A try that comes after a crash finds the batch of the one before.
         let id = BatchId(run.idempotency_key());
@@ -97,6 +110,21 @@ impl BatchSchedule {
             }
         }
     }
+}
+
+fn arguments_of(job: &Job) -> Result<Map<String, Value>, Refusal> {
+    serde_json::from_str(&job.arguments)
+        .map_err(|error| Refusal::failed(format!("its arguments cannot be read: {error}")))
+}
+
+/// The statement that the job holds.
+fn held_by(job: &Job) -> Result<String, Refusal> {
+    let arguments = arguments_of(job)?;
+    let text = arguments.get(COMMAND).and_then(Value::as_str);
+    text.map(str::to_owned).ok_or_else(|| {
+        Refusal::usage("BATCH_SCHEDULE needs ARGS with the statement to submit")
+            .hint(r#"ARGS='{"command":"BATCH <LU> FABRIC_COMMAND=\"sync_instance <LU>.?\""}'"#)
+    })
 }
 
 fn succeeded(id: BatchId) -> RunEnd {
@@ -158,15 +186,16 @@ impl JobKind for BatchSchedule {
     }
 
     async fn check(&self, job: &Job) -> Result<(), Check> {
-        self.lowered(job).await.map(drop).map_err(|refusal| Check {
+        let checked = async { self.check_statement(job, &held_by(job)?).await };
+        checked.await.map_err(|refusal| Check {
             message: refusal.to_string(),
             hint: None,
         })
     }
 
     async fn run(&self, run: Run) -> RunEnd {
-        match self.submit_and_wait(&run).await {
-            Ok(end) => end,
+        match held_by(&run.job) {
+            Ok(text) => self.run_statement(&run, &text).await,
             Err(refusal) => RunEnd::Failed(RunFailure::new("Refused", refusal.to_string())),
         }
     }

@@ -8,8 +8,11 @@ use tokio_util::sync::CancellationToken;
 use super::output::Output;
 use super::permit::part;
 use super::request::Request;
-use super::{Permit, Refusal, Services, Session, cancel, flow_request, instances, jobs, project};
-use super::{select, submit, tables, values};
+use super::{
+    Permit, Refusal, Services, Session, cancel, flow_request, instances, jobs, one_task, project,
+    select,
+};
+use super::{submit, tables, values};
 use crate::inspect::{InProcessQuery, Inspector};
 
 /// Carries out one request.
@@ -59,9 +62,17 @@ pub(super) async fn execute(
             let entities = part(&who, InProcessQuery::default());
             jobs::tasks(services, &inspector, &part(&who, all), &entities, output).await
         }
+        Request::Task(task) => {
+            let entities = part(&who, InProcessQuery::default());
+            one_task::show(services, &inspector, &part(&who, task), &entities, output).await
+        }
         Request::KillTask(request) => jobs::kill(services, part(&who, request), output).await,
         Request::ClusterStatus(query) => {
             tables::cluster_status(&inspector, &part(&who, query), output).await
+        }
+        Request::AffinityStatus(query) => {
+            let running = jobs::running_jobs(services).await?;
+            tables::affinity_status(&inspector, &part(&who, query), &running, output).await
         }
         Request::ClusterId => {
             let id = json!(services.cluster_id);

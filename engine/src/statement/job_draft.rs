@@ -12,7 +12,7 @@ use weft_lang::names::JOB_TYPE;
 use super::AffinityList;
 use super::request::{JobTarget, StartJobRequest, UpdateJob};
 use super::secret::is_secret;
-use super::{JobChange, Refusal};
+use super::{JobChange, Refusal, canonical_job_name};
 use crate::clock::Timestamp;
 use crate::job::JobKinds;
 use crate::model::job_type;
@@ -131,9 +131,10 @@ impl JobDraft {
         if self.name.trim().is_empty() {
             return Err(Refusal::usage("the job's NAME is empty").about("NAME"));
         }
+        let name = canonical_job_name(&job_type, &self.name).to_owned();
         Ok(JobTarget {
             job_type,
-            name: self.name.clone(),
+            name,
             uid: self.uid.clone(),
         })
     }
@@ -178,6 +179,12 @@ impl JobDraft {
                 .about("TYPE")
                 .hint("BATCH_CANCEL ends the batch; submit another one"));
         }
+        if self.asks_nothing() {
+            let refusal = Refusal::usage("nothing is said about what shall be another");
+            return Err(refusal.about("TYPE").hint(
+                "AFFINITY, ARGS, EXEC_INTERVAL, RESET_END_TIME and the options of the schedule can be changed",
+            ));
+        }
         let arguments = self.arguments()?;
         // Whether zone and schedule go together is known once the row is read.
         self.policy.apply(JobPolicy::default())?;
@@ -197,6 +204,14 @@ impl JobDraft {
             policy: self.policy.clone(),
             session: scope.clone(),
         })))
+    }
+
+    fn asks_nothing(&self) -> bool {
+        self.affinity == Ask::Stays
+            && self.arguments == Ask::Stays
+            && self.exec_interval == Ask::Stays
+            && self.reset_end_time.is_none()
+            && self.policy == PolicyDraft::default()
     }
 
     fn affinity(&self) -> Option<Vec<String>> {

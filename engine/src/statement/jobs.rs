@@ -693,7 +693,11 @@ pub(super) async fn tasks(
     Ok(())
 }
 
-async fn running_jobs(services: &Services) -> Result<Vec<Job>, Refusal> {
+/// The jobs that nodes hold now, by key.
+///
+/// # Errors
+/// What the store said.
+pub(super) async fn running_jobs(services: &Services) -> Result<Vec<Job>, Refusal> {
     let list = ListJobs {
         active_only: true,
         limit: LOOKED_AT,
@@ -738,9 +742,16 @@ pub(super) async fn kill(
     let (job, note) = if job.key.job_type == job_type::BATCH_PROCESS {
         change_batch(services, &job, &JobChange::Stop, &permit.principal().name).await?
     } else {
-        let (job, _) = apply(services, &job.key, |job, _| Ok(change::killed(job))).await?;
-        let note = "this try ends; the job is tried again as after a failure, STOPJOB ends it";
-        (job, Some(note.to_owned()))
+        let (job, left) = apply(services, &job.key, |job, _| Ok(change::killed(job))).await?;
+        let note = match job.status {
+            JobStatus::Stopping => Some("it ends now, whether it listens or not".to_owned()),
+            JobStatus::InProcess => Some(
+                "this try ends; the job is tried again as after a failure, STOPJOB ends it"
+                    .to_owned(),
+            ),
+            _ => left,
+        };
+        (job, note)
     };
     output.columns(&CHANGED).await;
     output.row(row(&job, note)).await;

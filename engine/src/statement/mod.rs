@@ -16,6 +16,8 @@ mod job_removal;
 mod jobs;
 mod late;
 mod lower;
+mod migrate_job;
+mod one_task;
 mod output;
 mod permit;
 mod project;
@@ -40,7 +42,8 @@ pub use job_calls::StartedJob;
 pub use job_draft::{Ask, JobDraft, PolicyDraft};
 pub use jobs::SESSION_SCOPE;
 pub use late::{Answer, AnswerLimits, LateStatements, Unanswered};
-pub use lower::{canonical_job_type, lower};
+pub use lower::{canonical_job_name, canonical_job_type, lower};
+pub use migrate_job::Migrate;
 pub use permit::{
     Access, LocalTokenPolicy, Operation, Permission, Permit, Policy, Principal, authorize,
 };

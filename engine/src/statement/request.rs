@@ -51,10 +51,14 @@ pub enum Request {
         /// Of all nodes.
         all: bool,
     },
+    /// PS of one task.
+    Task(String),
     /// KILL of a task.
     KillTask(KillRequest),
     /// CLUSTERSTATUS.
     ClusterStatus(NodeQuery),
+    /// CLUSTERSTATUS NODE_AFFINITY_STATUS.
+    AffinityStatus(NodeQuery),
     /// CLUSTERID.
     ClusterId,
     /// DEPLOY of a folder on the node.
@@ -227,8 +231,8 @@ impl Operation for Request {
             Self::StartJob(request) => request.access(),
             Self::ChangeJobs { .. } | Self::KillTask(_) => Access::to(Permission::Batch),
             Self::JobHistory(request) => request.access(),
-            Self::Tasks { .. } => Access::to(Permission::BatchRead),
-            Self::ClusterStatus(query) => query.access(),
+            Self::Tasks { .. } | Self::Task(_) => Access::to(Permission::BatchRead),
+            Self::ClusterStatus(query) | Self::AffinityStatus(query) => query.access(),
             Self::ClusterId | Self::List(_) => Access::to(Permission::BatchRead),
             Self::Deploy(_) => Access::to(Permission::Deploy),
             Self::Get(get) => Access::on(

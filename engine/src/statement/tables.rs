@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::output::Output;
+use super::refusal::no_such_job;
 use super::{Permit, Refusal};
 use crate::clock::Timestamp;
 use crate::inspect::{
@@ -10,7 +11,8 @@ use crate::inspect::{
     InProcessQuery, Inspector, JobItem, JobQuery, JobSelection, NodeQuery, SummaryLevel,
     SummaryQuery, SummaryRow, clock_text, decimal_text,
 };
-use crate::model::EntityStatus;
+use crate::model::{EntityStatus, Job};
+use crate::node::affinity::Identity;
 use crate::statement::arguments::{DEFAULT_ENVIRONMENT, session_value};
 
 const BATCH_LIST: [&str; 10] = [
@@ -24,6 +26,15 @@ const BATCH_LIST: [&str; 10] = [
     "Execution id",
     "Error",
     "Notes",
+];
+const AFFINITY_STATUS: [&str; 7] = [
+    "Status",
+    "Node Id",
+    "DC",
+    "Affinity",
+    "Recommended",
+    "Max",
+    "Running Jobs",
 ];
 const DETAILS: [&str; 5] = ["Entity ID", "Node id", "Status", "Error", "Results"];
 const PROCESS_TIME: &str = "Process time (ms)";
@@ -361,11 +372,21 @@ pub(super) async fn job_status(
             ))
             .await;
     }
-    if let JobSelection::Of { job_type, .. } = &permit.request().selection
+    if let JobSelection::Of {
+        job_type,
+        name,
+        uid,
+    } = &permit.request().selection
         && is_empty
-        && let Some(notice) = super::lower::about_type(job_type)
     {
-        output.notice(notice).await;
+        let notice = super::lower::about_type(job_type).or_else(|| {
+            let refusal = no_such_job(job_type, name.as_deref()?, uid.as_deref());
+            let hint = refusal.advice().unwrap_or_default();
+            Some(format!("{}; {hint}", refusal.message()))
+        });
+        if let Some(notice) = notice {
+            output.notice(notice).await;
+        }
     }
     Ok(())
 }
@@ -420,6 +441,48 @@ pub(super) async fn cluster_status(
             time(Some(node.row.heartbeat_at)),
         ];
         output.row(row).await;
+    }
+    Ok(())
+}
+
+/// CLUSTERSTATUS NODE_AFFINITY_STATUS: the logical ids of each node, how many jobs it runs for them, and how many it should
+/// and may.
+pub(super) async fn affinity_status(
+    inspector: &Inspector,
+    permit: &Permit<NodeQuery>,
+    running: &[Job],
+    output: &Output,
+) -> Result<(), Refusal> {
+    let nodes = inspector.nodes(permit).await?;
+    output.columns(&AFFINITY_STATUS).await;
+    for node in nodes {
+        let identity = Identity::from(&node.row);
+        for written in &node.row.logical_ids {
+            let name = written.split(':').next().unwrap_or(written).trim();
+            // Without a number there is no limit.
+            let size = |size: usize| match size {
+                usize::MAX => Value::Null,
+                size => json!(size),
+            };
+            let sizes = identity.sizes_of(name);
+            let names_it = |job: &&Job| {
+                let is_here = job
+                    .holder()
+                    .is_some_and(|holder| holder.node == node.row.guid);
+                let mut members = job.affinity.iter();
+                is_here && members.any(|member| member.eq_ignore_ascii_case(name))
+            };
+            let row = vec![
+                json!(node.status),
+                json!(node.row.guid),
+                json!(node.row.dc),
+                json!(name),
+                sizes.map_or(Value::Null, |sizes| size(sizes.recommended)),
+                sizes.map_or(Value::Null, |sizes| size(sizes.maximum)),
+                json!(running.iter().filter(names_it).count()),
+            ];
+            output.row(row).await;
+        }
     }
     Ok(())
 }

@@ -20,8 +20,10 @@ use weft_engine::model::{
 use weft_engine::node::Trust;
 use weft_engine::store::sqlite::{CommitFault, OpenError, Options, SqliteStore, lock_owner};
 use weft_engine::store::{
-    Attempt, ClaimChunk, FlushChunk, OpenChunk, Settled, Store, StoreError, settle,
+    Attempt, ClaimChunk, FlushChunk, Freshness, ListJobs, OpenChunk, Settled, Store, StoreError,
+    settle,
 };
+use weft_tests::conformance::submission;
 
 const FILE: &str = "weft.db";
 
@@ -617,6 +619,46 @@ async fn kill_9_loses_nothing_acknowledged() {
         assert_eq!(i64::try_from(rows.len()), Ok(head.seq * 100));
         assert_eq!(head.ok, head.seq * 100);
     }
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_hides_no_other() {
+    let folder = folder();
+    let path = folder.path().join("weft.db");
+    let mut keys = Vec::new();
+    {
+        let store = open(&path);
+        for _ in 0..3 {
+            let submit = submission();
+            applied(store.submit_batch(&submit).await);
+            keys.push(submit.job.key);
+        }
+    }
+    keys.sort();
+    let connection = Connection::open(&path).expect("the file can be opened");
+    let changed = connection.execute("UPDATE job SET status = '' WHERE uid = ?1", [&keys[1].uid]);
+    assert_eq!(changed, Ok(1));
+    let store = open(&path);
+    let list = ListJobs {
+        limit: 2,
+        ..ListJobs::default()
+    };
+    let first = store.jobs(&list).await.expect("readable");
+    assert_eq!(first.jobs.len(), 1);
+    assert_eq!(first.jobs[0].key, keys[0]);
+    assert_eq!(first.next.as_ref(), Some(&keys[1]));
+    let behind = ListJobs {
+        after: first.next,
+        ..list
+    };
+    let second = store.jobs(&behind).await.expect("readable");
+    assert_eq!(second.jobs[0].key, keys[2]);
+    assert_eq!(second.next, None);
+    let broken = store.job(&keys[1], Freshness::Committed).await;
+    assert!(
+        matches!(broken, Err(StoreError::Corrupt { .. })),
+        "{broken:?}"
+    );
 }
 
 #[tokio::test]

@@ -335,7 +335,7 @@ pub static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "PS",
         kind: CommandKind::Ps,
-        summary: "lists the tasks of this node or of all nodes (the stack of one task is not available in this version)",
+        summary: "lists the tasks of this node or of all nodes, or shows what one task does now",
         syntax: &["PS", "PS ALL", "PS <task id>"],
         example: "PS ALL;",
         places: &[Place::Word("ALL")],
@@ -426,7 +426,7 @@ pub static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "BROADWAY",
         kind: CommandKind::Broadway,
-        summary: "runs a flow; its settings are RESULT_STRUCTURE, recoveryId, recoveryTtl and recoveryMaxTries",
+        summary: "runs a flow and shows its outputs",
         syntax: &[
             "BROADWAY <LU>.<flow> [<input>=<value>[, <input>=<value>…]] [RESULT_STRUCTURE=COLUMN|ROW|CURSOR] [recoveryId=<id> [recoveryTtl=<seconds>] [recoveryMaxTries=<n>]]",
         ],
@@ -466,7 +466,7 @@ pub static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "CLUSTERSTATUS",
         kind: CommandKind::ClusterStatus,
-        summary: "lists the nodes",
+        summary: "lists the nodes; with NODE_AFFINITY_STATUS, the logical ids of each with their sizes",
         syntax: &["CLUSTERSTATUS [NODE_AFFINITY_STATUS]"],
         example: "CLUSTERSTATUS;",
         places: &[Place::Word("NODE_AFFINITY_STATUS")],

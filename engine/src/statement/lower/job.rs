@@ -5,6 +5,7 @@ use weft_lang::{JobCommand, JobPolicyOptions, JobVerb, Span, Spanned, Text};
 
 use super::super::job_draft::{Ask, JobDraft, PolicyDraft, known_type};
 use super::super::request::{JobChange, JobHistoryRequest, JobTarget, KillRequest, Request};
+use super::canonical_job_name as canonical_name;
 use super::values::literal;
 use super::{Refusal, Surroundings, not_available};
 
@@ -184,10 +185,12 @@ pub(super) fn history(
     let limit = limit.map_or(HISTORY_ROWS, |limit| {
         usize::try_from(limit.value).unwrap_or(usize::MAX)
     });
+    let job_type = known_type(&written.value).map_err(|refusal| refusal.at(written.span))?;
+    let name = canonical_name(&job_type, literal(name)?).to_owned();
     Ok(Request::JobHistory(JobHistoryRequest {
         target: JobTarget {
-            job_type: known_type(&written.value).map_err(|refusal| refusal.at(written.span))?,
-            name: literal(name)?.to_owned(),
+            job_type,
+            name,
             uid: uid.map(|uid| uid.value.clone()),
         },
         limit: limit.min(HISTORY_ROWS_AT_MOST),

@@ -13,7 +13,7 @@ use weft_lang::{
 };
 
 pub(super) use self::monitor::about_type;
-pub use self::monitor::canonical as canonical_job_type;
+pub use self::monitor::{canonical as canonical_job_type, canonical_name as canonical_job_name};
 use self::values::{batch_id, literal};
 use super::request::{CancelTarget, GetRequest, InstanceName, Request};
 use super::{Refusal, Session};
@@ -87,7 +87,9 @@ pub async fn lower(
             uid,
             limit,
         } => job::history(job_type, name, uid.as_ref(), limit.as_ref()),
-        Command::Ps { task: Some(_), .. } => Err(not_available("PS of one task")),
+        Command::Ps {
+            task: Some(task), ..
+        } => Ok(Request::Task(literal(task)?.to_owned())),
         Command::Ps { all, task: None } => Ok(Request::Tasks { all: *all }),
         Command::KillTask { node, task } => job::kill(node, task),
         Command::Deploy { target, .. } => match target {
@@ -102,7 +104,7 @@ pub async fn lower(
         } => Ok(Request::ClusterStatus(NodeQuery)),
         Command::ClusterStatus {
             node_affinity: true,
-        } => Err(not_available("CLUSTERSTATUS NODE_AFFINITY_STATUS")),
+        } => Ok(Request::AffinityStatus(NodeQuery)),
         Command::ClusterId => Ok(Request::ClusterId),
         Command::Set { assignments } => values::set(assignments, surroundings).await,
         Command::Help { topic } => Ok(Request::Help(topic.clone())),

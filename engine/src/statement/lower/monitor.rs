@@ -8,6 +8,7 @@ use super::super::AffinityList;
 use super::Refusal;
 use super::values::{Edge, batch_id, literal, moment};
 use crate::inspect::{BatchListQuery, EntityQuery, JobQuery, JobSelection, StatusFilter};
+use crate::model::job_type;
 use crate::node::NodeConfig;
 
 /// Ended batches that BATCH_LIST shows at most.
@@ -115,11 +116,15 @@ pub(super) fn job_status(filter: &JobFilter) -> Result<JobQuery, Refusal> {
             job_type,
             name,
             uid,
-        } => JobSelection::Of {
-            job_type: canonical(&job_type.value),
-            name: Some(literal(name)?.to_owned()),
-            uid: uid.as_ref().map(|uid| uid.value.clone()),
-        },
+        } => {
+            let job_type = canonical(&job_type.value);
+            let name = canonical_name(&job_type, literal(name)?).to_owned();
+            JobSelection::Of {
+                job_type,
+                name: Some(name),
+                uid: uid.as_ref().map(|uid| uid.value.clone()),
+            }
+        }
     };
     Ok(JobQuery {
         selection,
@@ -134,6 +139,18 @@ pub(super) fn job_status(filter: &JobFilter) -> Result<JobQuery, Refusal> {
 pub fn canonical(job_type: &str) -> String {
     let known = JOB_TYPE.canonical(job_type).map(str::to_owned);
     known.unwrap_or_else(|| job_type.to_ascii_uppercase())
+}
+
+/// The name of a job as its row has it: a script may be written with the folder that it always lies in, and is one job
+/// all the same.
+pub fn canonical_name<'n>(of_type: &str, name: &'n str) -> &'n str {
+    if of_type != job_type::PROCESS {
+        return name;
+    }
+    let bare = name
+        .strip_prefix("scripts/")
+        .filter(|bare| !bare.is_empty());
+    bare.unwrap_or(name)
 }
 
 /// What to say where there are no jobs of a type: nothing for a type that we know.

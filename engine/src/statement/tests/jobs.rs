@@ -13,7 +13,9 @@ use super::fixture::Fixture;
 use crate::job::{Check, JobKind, JobKinds, Retry, Run, RunEnd, RunFailure, RunOutput};
 use crate::model::{Job, JobKey, JobStatus, NodeId};
 use crate::node::{Context, Node, NodeConfig, NodeHandle};
-use crate::statement::{BatchSchedule, EndStatus, LateStatements, Services, Session, Statements};
+use crate::statement::{
+    BatchSchedule, EndStatus, LateStatements, Migrate, Services, Session, Statements,
+};
 use crate::store::Freshness;
 
 /// What stands in for PROCESS here: the name of a job says what its runs do.
@@ -111,6 +113,7 @@ impl Jobs {
         let kinds = JobKinds::new([
             kind.clone() as Arc<dyn JobKind>,
             schedule.clone() as Arc<dyn JobKind>,
+            Arc::new(Migrate::new(schedule.clone())) as Arc<dyn JobKind>,
         ]);
         let context = Context::new(
             services.store.clone(),
@@ -577,6 +580,25 @@ async fn a_kill_ends_what_does_not_listen_and_the_job_has_failed() {
 }
 
 #[tokio::test]
+async fn a_kill_ends_what_was_stopped_and_does_not_listen() {
+    let jobs = Jobs::new().await;
+    let key = jobs.start("deaf", "").await;
+    jobs.until_status(&key, JobStatus::InProcess).await;
+    jobs.run(&format!("STOPJOB PROCESS NAME='deaf' UID='{}'", key.uid))
+        .await
+        .ok();
+    jobs.until_status(&key, JobStatus::Stopping).await;
+    let killed = jobs.run(&format!("KILL 'n1' '{}'", key.uid)).await.ok();
+    assert_eq!(
+        *killed.cell("Notes"),
+        json!("it ends now, whether it listens or not")
+    );
+    let job = jobs.until_status(&key, JobStatus::Terminated).await;
+    assert_eq!(job.error, None);
+    jobs.leave().await;
+}
+
+#[tokio::test]
 async fn a_run_that_takes_too_long_is_ended() {
     let jobs = Jobs::new().await;
     let key = jobs.start("hang", "MAX_ATTEMPTS=1 TIMEOUT_MS=50").await;
@@ -711,6 +733,11 @@ async fn what_cannot_be_started_leaves_no_row() {
             "STARTJOB BATCH_SCHEDULE NAME='x' ARGS='{\"command\":\"BATCH Nope FABRIC_COMMAND=''echo ?''\"}'",
             "Nope",
         ),
+        ("STARTJOB MIGRATE NAME='Nope'", "Nope"),
+        (
+            "STARTJOB MIGRATE NAME='Other' ARGS='{\"max_workes_per_node\":2}'",
+            "MAX_WORKES_PER_NODE",
+        ),
     ];
     for (text, expected) in cases {
         let answer = jobs.run(text).await;
@@ -789,6 +816,127 @@ async fn a_schedule_submits_a_fresh_batch_at_each_run() {
             .any(|row| Some(row[0].as_str().unwrap()) == job.output.as_deref()),
         "the output of a run is the id of its batch"
     );
+    jobs.leave().await;
+}
+
+#[tokio::test]
+async fn a_migrate_job_syncs_a_unit_by_a_fresh_batch_at_each_run() {
+    let jobs = Jobs::new().await;
+    let text = "STARTJOB MIGRATE NAME='Other' UID='m' EXEC_INTERVAL='00:00:01' MAX_RUNS=2 \
+                ARGS='{\"instances\":[\"1\",\"2\"],\"max_workers_per_node\":1}'";
+    jobs.run(text).await.ok();
+    let key = JobKey {
+        job_type: "MIGRATE".to_owned(),
+        name: "Other".to_owned(),
+        uid: "m".to_owned(),
+    };
+    let job = jobs.until(&key, |job| job.archived).await;
+    assert_eq!((job.status, job.runs), (JobStatus::Processed, 2));
+    let done = jobs.run("BATCH_LIST STATUS='DONE'").await.ok();
+    let statement = "MIGRATE Other.('1','2') WITH MAX_WORKERS_PER_NODE='1';";
+    assert_eq!(done.rows.len(), 2);
+    for row in &done.rows {
+        assert_eq!(row[1], json!(statement));
+    }
+    // Each of the two batches had a job of its own.
+    let batches = jobs.run("JOBSTATUS BATCH_PROCESS").await.ok();
+    assert_eq!(batches.rows.len(), 2);
+    jobs.leave().await;
+}
+
+#[tokio::test]
+async fn a_task_says_what_it_does_now() {
+    let jobs = Jobs::new().await;
+    let key = jobs.start("hang", "UID='h' TIMEOUT_MS=600000").await;
+    jobs.until_status(&key, JobStatus::InProcess).await;
+    let shown = jobs.run("PS 'h'").await.ok();
+    assert_eq!(shown.rows.len(), 1);
+    assert_eq!(*shown.cell("Command"), json!("PROCESS hang"));
+    assert_eq!(
+        *shown.cell("Doing"),
+        json!("runs try 1 of 10; it is ended after 600000 ms")
+    );
+    let text = "STARTJOB MIGRATE NAME='Other' UID='m' ARGS='{\"instances\":\"1\",\"job_affinity\":\"10.9.9.9\"}'";
+    jobs.run(text).await.ok();
+    let key = JobKey {
+        job_type: "MIGRATE".to_owned(),
+        name: "Other".to_owned(),
+        uid: "m".to_owned(),
+    };
+    jobs.until_status(&key, JobStatus::InProcess).await;
+    let doing = async || {
+        let shown = jobs.run("PS 'm'").await.ok();
+        shown.cell("Doing").as_str().unwrap().to_owned()
+    };
+    while doing().await.ends_with("which is being submitted") {
+        tokio::task::yield_now().await;
+    }
+    let doing = doing().await;
+    assert!(doing.starts_with("waits for batch "), "{doing}");
+    assert!(doing.ends_with(", which is WAITING_FOR_JOB"), "{doing}");
+    let none = jobs.run("PS 'nothing'").await;
+    assert_eq!(none.end.status, EndStatus::NotFound);
+    assert!(none.error().contains("no task `nothing` runs"));
+    jobs.leave().await;
+}
+
+#[tokio::test]
+async fn affinities_are_shown_with_their_sizes_and_what_runs() {
+    let jobs = Jobs::with(|config| {
+        config.logical_ids = ["blue:2-4", "green", "ANY:0"].map(str::to_owned).to_vec();
+    })
+    .await;
+    let key = jobs.start("hang", "AFFINITY='blue'").await;
+    jobs.until_status(&key, JobStatus::InProcess).await;
+    let answer = jobs.run("CLUSTERSTATUS NODE_AFFINITY_STATUS").await.ok();
+    assert_eq!(
+        answer.lines(),
+        [
+            "ALIVE|n1|LOCAL_DC|blue|2|4|1",
+            "ALIVE|n1|LOCAL_DC|green|null|null|0",
+            "ALIVE|n1|LOCAL_DC|ANY|0|0|0",
+        ]
+    );
+    jobs.leave().await;
+}
+
+#[tokio::test]
+async fn a_script_has_one_name_with_and_without_its_folder() {
+    let jobs = Jobs::new().await;
+    let key = jobs.start("scripts/fine", "UID='s'").await;
+    assert_eq!(key.name, "scripts/fine");
+    let key = JobKey {
+        name: "fine".to_owned(),
+        ..key
+    };
+    let job = jobs.until(&key, |job| job.archived).await;
+    assert_eq!(job.status, JobStatus::Processed);
+    for name in ["fine", "scripts/fine"] {
+        for text in [
+            format!("JOBSTATUS PROCESS '{name}' WITH UID='s'"),
+            format!("JOBHISTORY PROCESS '{name}' WITH UID='s'"),
+            format!("STOPJOB PROCESS NAME='{name}' UID='s'"),
+        ] {
+            assert_eq!(jobs.run(&text).await.ok().rows.len(), 1, "{text}");
+        }
+    }
+    jobs.leave().await;
+}
+
+#[tokio::test]
+async fn an_update_that_says_nothing_is_refused() {
+    let jobs = Jobs::new().await;
+    jobs.start("x", "UID='u' EXEC_INTERVAL='0 2 * * *'").await;
+    let refused = jobs.run("UPDATEJOB PROCESS NAME='x' UID='u'").await;
+    assert_eq!(refused.end.status, EndStatus::Usage);
+    let error = refused.error();
+    assert!(
+        error.contains("nothing is said about what shall be another"),
+        "{error}"
+    );
+    assert!(error.contains("EXEC_INTERVAL"), "{error}");
+    let update = "UPDATEJOB PROCESS NAME='x' UID='u' RESET_END_TIME=false";
+    jobs.run(update).await.ok();
     jobs.leave().await;
 }
 

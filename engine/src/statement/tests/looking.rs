@@ -477,7 +477,6 @@ async fn jobs_are_shown_with_the_documented_columns_and_texts() {
         ("JOBSTATUS 1 days ago", 1),
         ("JOBSTATUS BATCH_PROCESS", 1),
         ("JOBSTATUS 'BATCH PROCESS' 'BATCH_Other'", 1),
-        ("JOBSTATUS 'BATCH PROCESS' 'BATCH_None'", 0),
         ("JOBSTATUS USER_JOB", 0),
     ] {
         let answer = fixture.run(text).await.ok();
@@ -495,6 +494,20 @@ async fn jobs_are_shown_with_the_documented_columns_and_texts() {
         json!("no more execution scheduled")
     );
     assert_eq!(*answer.cell("Is Archived"), json!(true));
+    for (text, expected) in [
+        (
+            "JOBSTATUS 'BATCH PROCESS' 'BATCH_None'",
+            "there is no job BATCH PROCESS 'BATCH_None'; JOBSTATUS BATCH PROCESS shows those of the type",
+        ),
+        (
+            "JOBSTATUS PROCESS 'a.sh' WITH UID='7'",
+            "there is no job PROCESS 'a.sh' with UID '7'; JOBSTATUS PROCESS shows those of the type",
+        ),
+    ] {
+        let answer = fixture.run(text).await.ok();
+        assert_eq!(answer.rows.len(), 0);
+        assert_eq!(answer.notices, [expected]);
+    }
     let answer = fixture.run("JOBSTATUS USER_JOBB").await.ok();
     assert_eq!(
         answer.notices,

@@ -59,7 +59,6 @@ async fn what_this_version_lacks_is_refused_by_name() {
     let fixture = Fixture::deployed().await;
     let cases = [
         ("BATCH_PAUSE;", "BATCH_PAUSE"),
-        ("PS 17;", "PS of one task"),
         ("STOPPARSER Other p;", "STOPPARSER"),
         ("migrate_list", "MIGRATE_LIST"),
         (
@@ -71,10 +70,9 @@ async fn what_this_version_lacks_is_refused_by_name() {
             "FROM fabric USING a BROADWAY flow",
         ),
         ("BATCHF Other.f().small FABRIC_COMMAND='echo ?'", "BATCHF"),
-        (
-            "clusterstatus NODE_AFFINITY_STATUS;",
-            "CLUSTERSTATUS NODE_AFFINITY_STATUS",
-        ),
+        ("list affinity_rules;", "LIST AFFINITY_RULES"),
+        ("set_global reset_affinity_rules;", "SET_GLOBAL"),
+        ("trace ops;", "TRACE"),
     ];
     for (text, name) in cases {
         let answer = fixture.run(text).await;

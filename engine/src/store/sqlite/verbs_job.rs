@@ -1,6 +1,7 @@
 //! The compare-and-sets of jobs, and what reads them.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use tracing::warn;
 
 use super::failure::Failure;
 use super::queue::Writing;
@@ -342,14 +343,31 @@ pub(super) fn list(connection: &Connection, list: &ListJobs) -> Result<JobsPage,
         statement.raw_bind_parameter(position + 2, part)?;
     }
     let mut found = statement.raw_query();
-    let mut jobs = Vec::new();
+    let mut keyed = Vec::new();
     while let Some(row) = found.next()? {
-        jobs.push(rows::job(row)?);
+        let key = JobKey {
+            job_type: row.get("type")?,
+            name: row.get("name")?,
+            uid: row.get("uid")?,
+        };
+        // One row that cannot be read must not hide the others (Fabric R56).
+        let job = match rows::job(row) {
+            Ok(job) => Some(job),
+            Err(Failure::Store(error)) => {
+                warn!("A job is left out of a list: {error}");
+                None
+            }
+            Err(Failure::Sqlite(error)) => return Err(error.into()),
+        };
+        keyed.push((key, job));
     }
-    let more = jobs.len() > list.limit;
-    jobs.truncate(list.limit);
-    let next = jobs.last().filter(|_| more).map(|job| job.key.clone());
-    Ok(JobsPage { jobs, next })
+    let more = keyed.len() > list.limit;
+    keyed.truncate(list.limit);
+    let next = keyed.last().filter(|_| more).map(|(key, _)| key.clone());
+    Ok(JobsPage {
+        jobs: keyed.into_iter().filter_map(|(_, job)| job).collect(),
+        next,
+    })
 }
 
 /// The runs of a job, newest first.

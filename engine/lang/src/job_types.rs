@@ -1,0 +1,109 @@
+//! What each type of job is for and which ARGS it takes: HELP's page and the kinds themselves read it here.
+
+/// A type of job.
+#[derive(Debug)]
+pub struct JobType {
+    /// As in [`crate::names::JOB_TYPE`].
+    pub name: &'static str,
+    /// What its runs do.
+    pub summary: &'static str,
+    /// What NAME is.
+    pub job_name: &'static str,
+    /// Name and meaning of each entry of ARGS.
+    pub arguments: &'static [(&'static str, &'static str)],
+}
+
+/// The types that this version runs; the others are known by name and refused.
+pub static JOB_TYPES: &[JobType] = &[
+    JobType {
+        name: "BATCH_SCHEDULE",
+        summary: "submits a batch, a fresh one at each run; without ASYNC='true' in the statement a run ends with its batch",
+        job_name: "free",
+        arguments: &[("command", "the BATCH statement; needed")],
+    },
+    JobType {
+        name: "CLEANUP",
+        summary: "removes what is old; the output counts it as JSON",
+        job_name: "free",
+        arguments: &[
+            (
+                "jobs_older_than_hours",
+                "archived jobs, with their history, so many hours after their end",
+            ),
+            (
+                "batches_older_than_days",
+                "ended batches, with their entities, so many days after their end",
+            ),
+            (
+                "history_older_than_hours",
+                "runs of jobs that stay, so many hours after their start; at least one of the three is needed",
+            ),
+        ],
+    },
+    JobType {
+        name: "HTTP",
+        summary: "calls an address over HTTP; only hosts in HTTP_ALLOWED_HOSTS",
+        job_name: "free",
+        arguments: &[
+            ("url", "the address, http or https; needed"),
+            ("method", "GET (the default), POST, PUT, …"),
+            (
+                "headers",
+                "an object; a value `env:NAME` is read from the variable NAME of the node",
+            ),
+            ("body", "a text, or JSON that is sent as such"),
+            (
+                "expected_status",
+                "a status such as 204, a class such as \"2xx\" (the default), or a list of them",
+            ),
+            ("timeout_ms", "how long the call may take"),
+        ],
+    },
+    JobType {
+        name: "MIGRATE",
+        summary: "syncs instances of a logical unit by a batch, a fresh one at each run",
+        job_name: "the logical unit",
+        arguments: &[
+            (
+                "instances",
+                "a list of ids, or a text with ids separated by commas; without this and the next two, all ids of the unit",
+            ),
+            ("instance_group", "the ids of this instance group"),
+            (
+                "from",
+                "`fabric` for the ids of stored instances, or an interface, with the query in `using`",
+            ),
+            ("using", "the query that gives the ids"),
+            (
+                "<option>",
+                "every option of MIGRATE by its name, e.g. `async` or `max_workers_per_node`",
+            ),
+        ],
+    },
+    JobType {
+        name: "PROCESS",
+        summary: "runs an executable file of the deployed project",
+        job_name: "its path below scripts/; `scripts/` in front of it may be left out",
+        arguments: &[("0, 1, …", "the arguments of the program by position")],
+    },
+];
+
+/// The type of this name, if this version runs it.
+pub fn job_type(name: &str) -> Option<&'static JobType> {
+    JOB_TYPES.iter().find(|known| known.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::JOB_TYPE;
+
+    #[test]
+    fn the_types_are_known_and_in_order() {
+        for known in JOB_TYPES {
+            assert!(JOB_TYPE.names.contains(&known.name), "{}", known.name);
+        }
+        assert!(JOB_TYPES.is_sorted_by_key(|known| known.name));
+        assert!(job_type("HTTP").is_some_and(|known| !known.arguments.is_empty()));
+    }
+}
