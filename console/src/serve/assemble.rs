@@ -8,10 +8,12 @@ use weft_engine::command::CommandFactory;
 use weft_engine::config::Loaded;
 use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
-use weft_engine::job::{JobKind, JobKinds};
+use weft_engine::job::{CheckpointStore, JobKind, JobKinds};
 use weft_engine::node::{Context, Node, NodeHandle, Wake};
 use weft_engine::project::ProjectCatalogue;
-use weft_engine::statement::{BatchSchedule, LocalTokenPolicy, Services, Statements};
+use weft_engine::statement::{
+    BatchSchedule, LateStatements, LocalTokenPolicy, Services, Statements,
+};
 use weft_engine::store::SharedStore;
 use weft_web::RunTokens;
 
@@ -37,6 +39,8 @@ pub struct RunningNode {
     handle: NodeHandle,
     /// Runs what is asked of it.
     pub statements: Statements,
+    /// The same for the parts that it is made of.
+    late: LateStatements,
 }
 
 /// Starts a node and waits until it serves. It is called at `url`, by scripts that it runs with one of `run_tokens`.
@@ -47,20 +51,24 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         ..
     } = parts.loaded;
     let (store, clock, ids) = (parts.store, parts.clock, parts.ids);
-    let catalogue = Arc::new(ProjectCatalogue::new(
+    let catalogue = ProjectCatalogue::new(
         Arc::clone(&store),
         Arc::clone(&clock),
         config.data.clone(),
         Environment::of_process(),
-    ));
-    let batch_schedule = Arc::new(BatchSchedule::default());
+    );
+    let catalogue = Arc::new(catalogue.with_validators(weft_connect::validators()));
+    let late = LateStatements::default();
     let connecting = weft_connect::kinds(weft_connect::Parts {
         projects: Arc::clone(&catalogue) as Arc<_>,
         config: config.clone(),
         environment: Environment::of_process(),
         call_back: Arc::new(NodeCallBack::new(url, run_tokens)),
+        statements: late.clone(),
+        store: Arc::clone(&store),
+        checkpoints: CheckpointStore::new(Arc::clone(&store), ids.clone(), Arc::clone(&clock)),
     });
-    let batch_schedules = Arc::clone(&batch_schedule) as Arc<dyn JobKind>;
+    let batch_schedules = Arc::new(BatchSchedule::new(late.clone())) as Arc<dyn JobKind>;
     let kinds = JobKinds::new(connecting.into_iter().chain([batch_schedules]));
     let wake = Wake::default();
     let context = Context::new(
@@ -88,10 +96,12 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         nodes: Arc::new(handle.clone()),
         policy: Arc::new(LocalTokenPolicy::new(PRINCIPAL)),
     };
-    batch_schedule.serve(services.clone());
+    let statements = Statements::new(services);
+    late.serve(statements.clone());
     RunningNode {
         handle,
-        statements: Statements::new(services),
+        statements,
+        late,
     }
 }
 
@@ -111,6 +121,7 @@ impl RunningNode {
         self.handle.drain();
         // Why it ended is of no interest to somebody who wanted it to.
         let _ = self.handle.ended().await;
+        self.late.close();
     }
 
     /// Whether a project is deployed.

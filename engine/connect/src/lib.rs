@@ -17,9 +17,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use weft_engine::interface::Environment;
-use weft_engine::job::JobKind;
+use weft_engine::job::{CheckpointStore, JobKind};
 use weft_engine::node::NodeConfig;
-use weft_engine::project::{CatalogueError, ProjectCatalogue};
+use weft_engine::project::{CatalogueError, Project, ProjectCatalogue, Validators};
+use weft_engine::statement::LateStatements;
+use weft_engine::store::SharedStore;
 
 pub use call_back::{CallBack, Grant};
 pub use http::Http;
@@ -38,6 +40,12 @@ pub struct Parts {
     pub environment: Environment,
     /// How a script may talk to the node that runs it.
     pub call_back: Arc<dyn CallBack>,
+    /// What runs the statements of functions and flows.
+    pub statements: LateStatements,
+    /// Where what parsers read goes to.
+    pub store: SharedStore,
+    /// Where runs write down what the next one goes on from.
+    pub checkpoints: CheckpointStore,
 }
 
 /// Where the deployed project lies on this node.
@@ -48,16 +56,30 @@ pub trait DeployedProject: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// A sentence: it cannot be found out, or the project cannot be unpacked.
     async fn folder(&self) -> Result<Option<PathBuf>, String>;
+
+    /// The project that is deployed now; none where nothing is deployed.
+    ///
+    /// # Errors
+    /// A sentence: it cannot be found out, or the project cannot be read.
+    async fn project(&self) -> Result<Option<Arc<Project>>, String>;
 }
 
 #[async_trait]
 impl DeployedProject for ProjectCatalogue {
     async fn folder(&self) -> Result<Option<PathBuf>, String> {
-        match self.current_folder().await {
-            Ok(folder) => Ok(Some(folder)),
-            Err(CatalogueError::NothingDeployed) => Ok(None),
-            Err(error) => Err(error.to_string()),
-        }
+        deployed(self.current_folder().await)
+    }
+
+    async fn project(&self) -> Result<Option<Arc<Project>>, String> {
+        deployed(self.current_project().await)
+    }
+}
+
+fn deployed<T>(found: Result<T, CatalogueError>) -> Result<Option<T>, String> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(CatalogueError::NothingDeployed) => Ok(None),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -70,4 +92,9 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     let http = Http::new(&hosts, parts.environment.clone());
     let process = Process::new(parts.projects, folders, parts.environment, parts.call_back);
     vec![Arc::new(process), Arc::new(http)]
+}
+
+/// What checks the files of a project that the kinds of this package run.
+pub fn validators() -> Validators {
+    Validators::default()
 }

@@ -21,6 +21,49 @@ pub struct Run {
     /// Cancelled when the run shall end: a person stopped or restarts it, it took too long, or the node leaves. What
     /// has not ended 5 s later is dropped.
     pub stop: CancellationToken,
+    /// The slot of the pool that it takes.
+    pub slot: Slot,
+}
+
+/// The slot of a run. While a run only waits for other work it lends the slot, so that a pool of one is enough for a
+/// job that waits for another (design section 8, slots). Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Slot(Option<Arc<dyn Lender>>);
+
+/// Counts the slots of a node.
+pub trait Lender: Debug + Send + Sync {
+    /// The slot is free for others until as many are taken back.
+    fn lend(&self);
+    /// The slot is needed again; for a while there may be more runs than slots.
+    fn take_back(&self);
+}
+
+/// The slot is lent until this is dropped.
+#[derive(Debug)]
+#[must_use = "the slot is taken back when this is dropped"]
+pub struct Lent(Slot);
+
+impl Slot {
+    /// A slot that is counted here.
+    pub fn new(lender: Arc<dyn Lender>) -> Self {
+        Self(Some(lender))
+    }
+
+    /// Lends it for as long as the answer is kept; may be lent several times at once.
+    pub fn lend(&self) -> Lent {
+        if let Some(lender) = &self.0 {
+            lender.lend();
+        }
+        Lent(self.clone())
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(lender) = &self.0.0 {
+            lender.take_back();
+        }
+    }
 }
 
 impl Run {

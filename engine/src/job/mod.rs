@@ -10,5 +10,8 @@ mod kind;
 mod runner;
 
 pub use checkpoint::{CheckpointError, CheckpointHolder, CheckpointStore, Checkpoints};
-pub use kind::{Check, JobKind, JobKinds, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure, RunOutput};
+pub use kind::{
+    Check, JobKind, JobKinds, Lender, Lent, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure,
+    RunOutput, Slot,
+};
 pub use runner::JobRunner;

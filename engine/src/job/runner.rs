@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::after::{TryEnd, after};
-use super::kind::{JobKind, Run, RunEnd, RunFailure};
+use super::kind::{JobKind, Run, RunEnd, RunFailure, Slot};
 use crate::model::{DueHint, Job, JobDesired, JobStatus};
 use crate::node::Life;
 use crate::store::{Freshness, Settled, StoreResult};
@@ -29,6 +29,7 @@ pub struct JobRunner {
     life: Life,
     job: Job,
     kind: Arc<dyn JobKind>,
+    slot: Slot,
     give_up_after: Option<Duration>,
 }
 
@@ -53,12 +54,14 @@ impl JobRunner {
         life: Life,
         job: Job,
         kind: Arc<dyn JobKind>,
+        slot: Slot,
         give_up_after: Option<Duration>,
     ) -> Self {
         Self {
             life,
             job,
             kind,
+            slot,
             give_up_after,
         }
     }
@@ -72,6 +75,7 @@ impl JobRunner {
         let run = Run {
             job: self.job.clone(),
             stop: stop.clone(),
+            slot: self.slot.clone(),
         };
         let kind = Arc::clone(&self.kind);
         let task = AssertUnwindSafe(kind.run(run)).catch_unwind();

@@ -13,7 +13,7 @@ use weft_lang::EntityTemplate;
 
 use super::bundle::{Bundle, BundleError};
 use super::echo::EchoCommand;
-use super::{Project, ProjectError};
+use super::{Project, ProjectError, Validators};
 use crate::clock::SharedClock;
 use crate::command::{CommandFactory, EntityCommand};
 use crate::ids::Ids;
@@ -72,6 +72,7 @@ pub struct ProjectCatalogue {
     clock: SharedClock,
     data: PathBuf,
     environment: Environment,
+    validators: Validators,
     state: RwLock<State>,
     /// One at a time, so that a project is unpacked once.
     loading: tokio::sync::Mutex<()>,
@@ -96,17 +97,16 @@ impl ProjectCatalogue {
             clock,
             data: data.into(),
             environment,
+            validators: Validators::default(),
             state: RwLock::default(),
             loading: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Checks the project in a folder as a whole without deploying it.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it.
-    pub async fn validate(&self, folder: &Path) -> Result<Project, Vec<ProjectError>> {
-        Project::load(folder, &self.surroundings(folder)).await
+    /// The same; what is deployed is checked by these as well.
+    #[must_use]
+    pub fn with_validators(self, validators: Validators) -> Self {
+        Self { validators, ..self }
     }
 
     /// Checks the project in a folder and deploys it as one bundle.
@@ -123,7 +123,7 @@ impl ProjectCatalogue {
         // Packed once: what is checked is what is deployed, even if somebody edits the folder meanwhile.
         let packed = folder.to_path_buf();
         let bundle = on_thread(move || Bundle::pack(&packed)).await??;
-        let project = Project::checked(&bundle, &self.surroundings(folder))
+        let project = Project::checked(&bundle, &self.surroundings(folder), &self.validators)
             .await
             .map_err(CatalogueError::Invalid)?;
         let logical_units: Vec<String> = project
@@ -219,12 +219,11 @@ impl ProjectCatalogue {
         current.cloned().ok_or(CatalogueError::NothingDeployed)
     }
 
-    /// The folder in which the project that is deployed now is unpacked. While the store does not answer, what was
-    /// deployed when this node last looked.
+    /// The project that is deployed now. While the store does not answer, what was deployed when this node last looked.
     ///
     /// # Errors
     /// Nothing is deployed, or what the store has cannot be read.
-    pub async fn current_folder(&self) -> Result<PathBuf, CatalogueError> {
+    pub async fn current_project(&self) -> Result<Arc<Project>, CatalogueError> {
         let deployment = match self.refresh().await {
             Ok(deployment) => deployment,
             Err(CatalogueError::Store(error)) if error.is_transient() => match self.deployment() {
@@ -234,7 +233,16 @@ impl ProjectCatalogue {
             Err(error) => return Err(error),
         };
         let deployment = deployment.ok_or(CatalogueError::NothingDeployed)?;
-        Ok(self.projects().join(deployment.hash))
+        self.project(&deployment.hash).await
+    }
+
+    /// The folder in which that project is unpacked.
+    ///
+    /// # Errors
+    /// As [`current_project`](Self::current_project).
+    pub async fn current_folder(&self) -> Result<PathBuf, CatalogueError> {
+        let project = self.current_project().await?;
+        Ok(self.projects().join(project.hash()))
     }
 
     /// The project with this hash, fetched from the store if this node does not have it open.

@@ -4,7 +4,8 @@ use super::finding::{Findings, Spot, nearest};
 use super::yaml::{Entry, Node, Yaml};
 
 /// A map that is being read.
-pub(super) struct Fields<'a> {
+#[derive(Debug)]
+pub struct Fields<'a> {
     findings: &'a Findings,
     spot: Spot,
     entries: &'a [Entry],
@@ -13,7 +14,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// The fields of `node`; a finding and no fields where it is no map.
-    pub(super) fn of(node: &'a Node, spot: Spot, findings: &'a Findings) -> Self {
+    pub fn of(node: &'a Node, spot: Spot, findings: &'a Findings) -> Self {
         let entries = match &node.value {
             Yaml::Map(entries) => entries.as_slice(),
             Yaml::Null => &[],
@@ -31,21 +32,21 @@ impl<'a> Fields<'a> {
     }
 
     /// Where a field is, or would be.
-    pub(super) fn spot(&self, name: &str) -> Spot {
+    pub fn spot(&self, name: &str) -> Spot {
         let found = self.entries.iter().find(|entry| entry.key == name);
         let line = found.map_or(self.spot.line, |entry| entry.line);
         inner(&self.spot, name, line)
     }
 
     /// A field of any type.
-    pub(super) fn node(&mut self, name: &'static str) -> Option<&'a Node> {
+    pub fn node(&mut self, name: &'static str) -> Option<&'a Node> {
         self.known.push(name);
         let found = self.entries.iter().find(|entry| entry.key == name)?;
         (found.node.value != Yaml::Null).then_some(&found.node)
     }
 
     /// A text.
-    pub(super) fn text(&mut self, name: &'static str) -> Option<&'a str> {
+    pub fn text(&mut self, name: &'static str) -> Option<&'a str> {
         match &self.node(name)?.value {
             Yaml::Text(text) => Some(text),
             other => {
@@ -57,7 +58,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that must be there.
-    pub(super) fn required(&mut self, name: &'static str) -> Option<&'a str> {
+    pub fn required(&mut self, name: &'static str) -> Option<&'a str> {
         if self.node(name).is_none() {
             self.findings.add(&self.spot(name), "is missing");
             return None;
@@ -66,7 +67,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number within bounds.
-    pub(super) fn number(&mut self, name: &'static str, from: u64, to: u64) -> Option<u64> {
+    pub fn number(&mut self, name: &'static str, from: u64, to: u64) -> Option<u64> {
         let text = self.text(name)?;
         let number = text
             .parse()
@@ -80,7 +81,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of texts; one text is a list of one.
-    pub(super) fn texts(&mut self, name: &'static str) -> Vec<(&'a str, Spot)> {
+    pub fn texts(&mut self, name: &'static str) -> Vec<(&'a str, Spot)> {
         let Some(node) = self.node(name) else {
             return Vec::new();
         };
@@ -107,7 +108,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A map whose keys are names of the project's own.
-    pub(super) fn entries(&mut self, name: &'static str) -> Vec<(&'a Entry, Spot)> {
+    pub fn entries(&mut self, name: &'static str) -> Vec<(&'a Entry, Spot)> {
         let Some(node) = self.node(name) else {
             return Vec::new();
         };
@@ -126,7 +127,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Complains about the fields that nobody asked for.
-    pub(super) fn finish(self) {
+    pub fn finish(self) {
         for entry in self.entries {
             let key = entry.key.as_str();
             if !self.known.contains(&key) {

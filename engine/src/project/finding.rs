@@ -36,14 +36,16 @@ impl std::error::Error for ProjectError {}
 
 /// Collects findings while a project is read.
 #[derive(Debug, Default)]
-pub(super) struct Findings(Mutex<Vec<ProjectError>>);
+pub struct Findings(Mutex<Vec<ProjectError>>);
 
 impl Findings {
-    pub(super) fn add(&self, at: &Spot, message: impl Into<String>) {
+    /// One more.
+    pub fn add(&self, at: &Spot, message: impl Into<String>) {
         self.add_near(at, message, None);
     }
 
-    pub(super) fn add_near(&self, at: &Spot, message: impl Into<String>, nearest: Option<String>) {
+    /// One more, with a known name that is near to what was written.
+    pub fn add_near(&self, at: &Spot, message: impl Into<String>, nearest: Option<String>) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -57,7 +59,7 @@ impl Findings {
     }
 
     /// All of them, by file and line.
-    pub(super) fn into_errors(self) -> Vec<ProjectError> {
+    pub fn into_errors(self) -> Vec<ProjectError> {
         let mut errors = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         errors.sort();
         errors.dedup();
@@ -77,7 +79,7 @@ pub struct Spot {
 }
 
 /// The known name that is nearest to `name`, if one is near.
-pub(crate) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<String> {
+pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<String> {
     let wanted = name.to_lowercase();
     let limit = (name.chars().count() / 3).max(2);
     known
@@ -93,8 +95,8 @@ pub(crate) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) 
         .map(|(_, known)| known.to_owned())
 }
 
-/// Names of interfaces, logical units, tables and instance groups.
-pub(super) fn is_name(name: &str) -> bool {
+/// Whether this is a name as interfaces, logical units, tables, instance groups, functions, flows and parsers have them.
+pub fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

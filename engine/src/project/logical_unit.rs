@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::finding::Spot;
+use super::{UnknownProjectName, lookup_named};
 use crate::interface::ColumnType;
 
 /// A logical unit.
@@ -19,12 +20,63 @@ pub struct LogicalUnit {
     pub tables: Vec<Table>,
     /// Instance groups, by name.
     pub instance_groups: BTreeMap<String, SourceQuery>,
+    /// User functions, by name: `functions/<name>.js`.
+    pub functions: BTreeMap<String, ProjectFile>,
+    /// Flows, by name: `flows/<name>.yaml`.
+    pub flows: BTreeMap<String, ProjectFile>,
+    /// Parsers, by name: `parsers/<name>.yaml`.
+    pub parsers: BTreeMap<String, ProjectFile>,
+}
+
+/// A file of a logical unit that the engine keeps as it is; whoever runs it reads it (see
+/// [`Validator`](super::Validator)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectFile {
+    /// Its path, relative to the project's folder.
+    pub path: String,
+    /// What it says.
+    pub text: String,
+}
+
+impl ProjectFile {
+    /// Its first line, as a place for findings.
+    pub fn spot(&self) -> Spot {
+        Spot {
+            file: self.path.clone(),
+            line: 1,
+            field: String::new(),
+        }
+    }
 }
 
 impl LogicalUnit {
     /// A table by its name.
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// A user function by its name in any case: its name as deployed, and its file.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn function(&self, name: &str) -> Result<(&str, &ProjectFile), UnknownProjectName> {
+        lookup_named(&self.functions, "function", name)
+    }
+
+    /// A flow by its name in any case: its name as deployed, and its file.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn flow(&self, name: &str) -> Result<(&str, &ProjectFile), UnknownProjectName> {
+        lookup_named(&self.flows, "flow", name)
+    }
+
+    /// A parser by its name in any case: its name as deployed, and its file.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn parser(&self, name: &str) -> Result<(&str, &ProjectFile), UnknownProjectName> {
+        lookup_named(&self.parsers, "parser", name)
     }
 }
 

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bundle::Bundle;
+use super::check_file_name;
 use super::fields::Fields;
 use super::finding::{Findings, Spot, is_name, nearest};
 use super::interface_file::column_type;
 use super::logical_unit::{
-    LogicalUnit, QueryParameter, SourceQuery, SyncMethod, Table, TableColumn, TableLink,
+    LogicalUnit, ProjectFile, QueryParameter, SourceQuery, SyncMethod, Table, TableColumn,
+    TableLink,
 };
 use super::yaml::{Node, Yaml};
 use crate::interface::named_parameters;
@@ -67,7 +69,46 @@ impl Reader<'_> {
             ids,
             tables,
             instance_groups,
+            functions: self.files("functions", "js"),
+            flows: self.files("flows", "yaml"),
+            parsers: self.files("parsers", "yaml"),
         })
+    }
+
+    /// The files directly in a folder of the logical unit, by their names without the extension.
+    fn files(&self, folder: &str, extension: &str) -> BTreeMap<String, ProjectFile> {
+        let mut files: BTreeMap<String, ProjectFile> = BTreeMap::new();
+        let inside = format!("{}/{folder}/", self.folder);
+        for path in self.bundle.paths() {
+            let Some(file) = path.strip_prefix(&inside) else {
+                continue;
+            };
+            let spot = Spot {
+                file: path.to_owned(),
+                line: 1,
+                field: String::new(),
+            };
+            let Some((name, _)) = file
+                .rsplit_once('.')
+                .filter(|(name, found)| *found == extension && !name.contains('/'))
+            else {
+                let message = format!("is not a file <name>.{extension} directly in {folder}/");
+                self.findings.add(&spot, message);
+                continue;
+            };
+            check_file_name(name, &files.keys().cloned().collect(), &spot, self.findings);
+            match self.bundle.file(path).map(std::str::from_utf8) {
+                Some(Ok(text)) => {
+                    let file = ProjectFile {
+                        path: path.to_owned(),
+                        text: text.to_owned(),
+                    };
+                    files.insert(name.to_owned(), file);
+                }
+                Some(Err(_)) | None => self.findings.add(&spot, "is not UTF-8"),
+            }
+        }
+        files
     }
 
     fn check_name(&self, name: &str, spot: &Spot) {

@@ -8,18 +8,21 @@ mod finding;
 mod interface_file;
 mod logical_unit;
 mod logical_unit_file;
-mod yaml;
+mod validator;
+pub mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 pub use bundle::{BUNDLE_BYTES, Bundle, BundleError};
 pub use catalogue::{CatalogueError, DeployReport, ProjectCatalogue};
-use finding::{Findings, is_name, nearest};
-pub use finding::{ProjectError, Spot};
+pub use fields::Fields;
+pub use finding::{Findings, ProjectError, Spot, is_name, nearest};
 pub use logical_unit::{
-    LogicalUnit, QueryParameter, SourceQuery, SyncMethod, Table, TableColumn, TableLink,
+    LogicalUnit, ProjectFile, QueryParameter, SourceQuery, SyncMethod, Table, TableColumn,
+    TableLink,
 };
+pub use validator::{Validator, Validators};
 
 use crate::interface::{InterfaceDefinition, Surroundings, open};
 use crate::source::{SharedInterface, SourceError};
@@ -68,9 +71,10 @@ impl Project {
     pub async fn load(
         folder: &Path,
         surroundings: &Surroundings,
+        validators: &Validators,
     ) -> Result<Self, Vec<ProjectError>> {
         let bundle = Bundle::pack(folder).map_err(|error| vec![not_a_bundle(&error)])?;
-        Self::checked(&bundle, surroundings).await
+        Self::checked(&bundle, surroundings, validators).await
     }
 
     /// Reads a bundle and checks it as [`load`](Self::load) does.
@@ -80,10 +84,12 @@ impl Project {
     pub async fn checked(
         bundle: &Bundle,
         surroundings: &Surroundings,
+        validators: &Validators,
     ) -> Result<Self, Vec<ProjectError>> {
         let findings = Findings::default();
         let project = Self::read(bundle, surroundings, &findings);
         project.check(&findings).await;
+        validators.check(&project, &findings).await;
         let errors = findings.into_errors();
         if errors.is_empty() {
             Ok(project)
@@ -290,11 +296,19 @@ fn lookup<'m, T>(
     what: &'static str,
     name: &str,
 ) -> Result<&'m T, UnknownProjectName> {
+    lookup_named(map, what, name).map(|(_, value)| value)
+}
+
+fn lookup_named<'m, T>(
+    map: &'m BTreeMap<String, T>,
+    what: &'static str,
+    name: &str,
+) -> Result<(&'m str, &'m T), UnknownProjectName> {
     let found = map
         .iter()
         .find(|(known, _)| known.eq_ignore_ascii_case(name));
     found
-        .map(|(_, value)| value)
+        .map(|(known, value)| (known.as_str(), value))
         .ok_or_else(|| UnknownProjectName {
             what,
             name: name.to_owned(),

@@ -5,6 +5,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tempfile::TempDir;
 
 use super::*;
@@ -88,7 +89,13 @@ fn surroundings(folder: &TempDir) -> Surroundings {
 
 async fn errors(files: &[(&str, &str)]) -> Vec<String> {
     let folder = project(files);
-    match Project::load(folder.path(), &surroundings(&folder)).await {
+    match Project::load(
+        folder.path(),
+        &surroundings(&folder),
+        &Validators::default(),
+    )
+    .await
+    {
         Ok(_) => Vec::new(),
         Err(errors) => errors.iter().map(ToString::to_string).collect(),
     }
@@ -106,9 +113,13 @@ async fn lu_errors(old: &str, new: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_project_that_is_right_is_read_as_a_whole() {
     let folder = project(&[]);
-    let project = Project::load(folder.path(), &surroundings(&folder))
-        .await
-        .unwrap();
+    let project = Project::load(
+        folder.path(),
+        &surroundings(&folder),
+        &Validators::default(),
+    )
+    .await
+    .unwrap();
     let car = project.logical_unit("car").unwrap();
     assert_eq!((car.name.as_str(), car.root.as_str()), ("CAR", "car"));
     let names: Vec<_> = car.tables.iter().map(|table| table.name.as_str()).collect();
@@ -159,9 +170,13 @@ async fn a_project_that_is_right_is_read_as_a_whole() {
 #[tokio::test]
 async fn unknown_names_come_with_the_nearest() {
     let folder = project(&[]);
-    let project = Project::load(folder.path(), &surroundings(&folder))
-        .await
-        .unwrap();
+    let project = Project::load(
+        folder.path(),
+        &surroundings(&folder),
+        &Validators::default(),
+    )
+    .await
+    .unwrap();
     let check = |error: String, expected: &str| assert_eq!(error, expected);
     check(
         project.logical_unit("CARR").unwrap_err().to_string(),
@@ -338,9 +353,13 @@ async fn queries_are_prepared_where_their_interface_can_be_reached() {
     let folder = project(&[]);
     fs::remove_file(folder.path().join("data/garage.sqlite")).unwrap();
     assert!(
-        Project::load(folder.path(), &surroundings(&folder))
-            .await
-            .is_ok(),
+        Project::load(
+            folder.path(),
+            &surroundings(&folder),
+            &Validators::default()
+        )
+        .await
+        .is_ok(),
         "a source may be down"
     );
 }
@@ -472,5 +491,88 @@ fn loading_and_deploying_can_be_awaited_on_any_thread() {
     let _ = of_deploy;
     let folder = project(&[]);
     let surroundings = surroundings(&folder);
-    is_send(&Project::load(folder.path(), &surroundings));
+    is_send(&Project::load(
+        folder.path(),
+        &surroundings,
+        &Validators::default(),
+    ));
+}
+
+#[tokio::test]
+async fn functions_flows_and_parsers_are_kept_by_their_names() {
+    let folder = project(&[
+        (
+            "logical_units/CAR/functions/count.js",
+            "function count() {}\n",
+        ),
+        ("logical_units/CAR/flows/Publish.yaml", "stages: []\n"),
+        ("logical_units/CAR/parsers/deltas.yaml", "table: deltas\n"),
+    ]);
+    let project = Project::load(
+        folder.path(),
+        &surroundings(&folder),
+        &Validators::default(),
+    )
+    .await
+    .unwrap();
+    let unit = project.logical_unit("car").unwrap();
+    let (name, file) = unit.flow("publish").unwrap();
+    assert_eq!(
+        (name, file.path.as_str()),
+        ("Publish", "logical_units/CAR/flows/Publish.yaml")
+    );
+    assert_eq!(
+        unit.function("COUNT").unwrap().1.text,
+        "function count() {}\n"
+    );
+    let unknown = unit.parser("delta").unwrap_err().to_string();
+    assert_eq!(
+        unknown,
+        "there is no parser `delta`; did you mean `deltas`?"
+    );
+    let wrong = errors(&[
+        ("logical_units/CAR/functions/count.ts", ""),
+        ("logical_units/CAR/functions/1st.js", ""),
+        ("logical_units/CAR/flows/deep/flow.yaml", ""),
+        ("logical_units/CAR/parsers/p.yml", ""),
+    ])
+    .await;
+    assert_eq!(
+        wrong,
+        [
+            "logical_units/CAR/flows/deep/flow.yaml:1: is not a file <name>.yaml directly in flows/",
+            "logical_units/CAR/functions/1st.js:1: `1st` is not a name: it starts with a letter and has only letters, digits and _",
+            "logical_units/CAR/functions/count.ts:1: is not a file <name>.js directly in functions/",
+            "logical_units/CAR/parsers/p.yml:1: is not a file <name>.yaml directly in parsers/",
+        ]
+    );
+}
+
+/// Refuses every function.
+#[derive(Debug)]
+struct NoFunctions;
+
+#[async_trait]
+impl Validator for NoFunctions {
+    async fn check(&self, project: &Project, findings: &Findings) {
+        for unit in project.logical_units() {
+            for file in unit.functions.values() {
+                findings.add(&file.spot(), "is a function");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn validators_add_to_what_is_wrong() {
+    let folder = project(&[("logical_units/CAR/functions/count.js", "")]);
+    let validators = Validators::new([Arc::new(NoFunctions) as Arc<dyn Validator>]);
+    let errors = Project::load(folder.path(), &surroundings(&folder), &validators)
+        .await
+        .unwrap_err();
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        errors,
+        ["logical_units/CAR/functions/count.js:1: is a function"]
+    );
 }

@@ -7,31 +7,40 @@ const DEPTH: usize = 32;
 
 /// A value and where it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Node {
-    pub(super) line: usize,
-    pub(super) value: Yaml,
+pub struct Node {
+    /// The line, from 1.
+    pub line: usize,
+    /// What stands there.
+    pub value: Yaml,
 }
 
 /// What a value is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Yaml {
+pub enum Yaml {
+    /// Nothing, or the plain word `null`.
     Null,
+    /// Any scalar: whoever reads it knows its type.
     Text(String),
+    /// A sequence.
     List(Vec<Node>),
+    /// A mapping, in the order of the file.
     Map(Vec<Entry>),
 }
 
 /// A key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) line: usize,
-    pub(super) node: Node,
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// The line of the key, from 1.
+    pub line: usize,
+    /// The value.
+    pub node: Node,
 }
 
 impl Yaml {
     /// What it is, for messages.
-    pub(super) fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Text(_) => "a text",
@@ -43,13 +52,18 @@ impl Yaml {
 
 /// What is wrong with a text as YAML, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct YamlError {
-    pub(super) line: usize,
-    pub(super) message: String,
+pub struct YamlError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub message: String,
 }
 
 /// Reads the one document of a file; an empty file is an empty map.
-pub(super) fn parse(text: &str) -> Result<Node, YamlError> {
+///
+/// # Errors
+/// It is not YAML, or uses what project files do not: aliases, several documents, keys that are no texts.
+pub fn parse(text: &str) -> Result<Node, YamlError> {
     let mut events = Events {
         parser: Parser::new_from_str(text),
         line: 1,

@@ -601,14 +601,16 @@ impl Looking {
             fence: job.fence + 1,
             hinted_at: life.context.clock.monotonic(),
             takes_slot: kind.takes_slot(),
+            lent: 0,
             slot,
         };
         let done = self.running.enter(&job.key, held);
+        let slot = done.slot();
         life.tasks.clone().spawn(async move {
             match claim_and_tell(&life, &claim, job).await {
                 Ok(Some(job)) => {
                     let uid = job.key.uid.clone();
-                    let runner = JobRunner::new(life.clone(), job, kind, give_up_after);
+                    let runner = JobRunner::new(life.clone(), job, kind, slot, give_up_after);
                     match runner.run().await {
                         Ok(Some(due)) => life.context.wake.due(due),
                         Ok(None) => (),
@@ -673,6 +675,7 @@ impl Looking {
             fence: job.fence,
             hinted_at: life.context.clock.monotonic(),
             takes_slot: false,
+            lent: 0,
             slot: None,
         };
         let done = self.running.enter(&job.key, held);

@@ -20,6 +20,7 @@ pub use slots::{Room, room};
 
 use self::looking::Looking;
 use crate::clock::Timestamp;
+use crate::job::{Lender, Slot};
 use crate::model::{Batch, BatchId, DueHint, Fence, Job, JobKey, NodeRow, Token, job_type};
 use crate::node::Life;
 use crate::store::SubmitBatch;
@@ -48,6 +49,8 @@ struct Held {
     hinted_at: Duration,
     /// It counts against the pool.
     takes_slot: bool,
+    /// How often its slot is lent now; while it is, it does not count.
+    lent: usize,
     /// The logical id whose slot it takes, if one limits it.
     slot: Option<String>,
 }
@@ -89,11 +92,11 @@ impl Running {
     fn enter(self: &Arc<Self>, key: &JobKey, held: Held) -> Finished {
         let fence = held.fence;
         self.lock().insert(key.clone(), held);
-        Finished {
+        Finished(Entry {
             running: Arc::clone(self),
             key: key.clone(),
             fence,
-        }
+        })
     }
 
     /// It runs here under this fence, or is being claimed from it.
@@ -113,13 +116,13 @@ impl Running {
     }
 
     fn job_count(&self) -> usize {
-        self.lock().values().filter(|held| held.takes_slot).count()
+        self.lock().values().filter(|held| held.counts()).count()
     }
 
     /// The slots that jobs take, batches aside.
     fn job_slots(&self) -> Vec<Option<String>> {
         let jobs = self.lock();
-        let jobs = jobs.values().filter(|held| held.takes_slot);
+        let jobs = jobs.values().filter(|held| held.counts());
         jobs.map(|held| held.slot.clone()).collect()
     }
 
@@ -140,25 +143,67 @@ fn is_batch(key: &JobKey) -> bool {
     key.job_type == job_type::BATCH_PROCESS
 }
 
-/// Takes a job out of the running ones, also when its task is aborted.
-struct Finished {
+impl Held {
+    fn counts(&self) -> bool {
+        self.takes_slot && self.lent == 0
+    }
+}
+
+/// One job among the running ones.
+#[derive(Clone, Debug)]
+struct Entry {
     running: Arc<Running>,
     key: JobKey,
     fence: Fence,
 }
 
+impl Entry {
+    fn change(&self, change: impl FnOnce(&mut Held)) {
+        let mut running = self.running.lock();
+        if let Some(held) = running
+            .get_mut(&self.key)
+            .filter(|held| held.fence == self.fence)
+        {
+            change(held);
+        }
+    }
+}
+
+impl Lender for Entry {
+    fn lend(&self) {
+        self.change(|held| held.lent += 1);
+        self.running.slot_freed.notify_one();
+    }
+
+    fn take_back(&self) {
+        self.change(|held| held.lent = held.lent.saturating_sub(1));
+    }
+}
+
+/// Takes a job out of the running ones, also when its task is aborted.
+struct Finished(Entry);
+
+impl Finished {
+    /// The slot that the job takes.
+    fn slot(&self) -> Slot {
+        Slot::new(Arc::new(self.0.clone()))
+    }
+}
+
 impl Drop for Finished {
     fn drop(&mut self) {
-        let mut running = self.running.lock();
-        if running
-            .get(&self.key)
-            .is_some_and(|held| held.fence == self.fence)
-        {
-            running.remove(&self.key);
+        let Entry {
+            running,
+            key,
+            fence,
+        } = &self.0;
+        let mut jobs = running.lock();
+        if jobs.get(key).is_some_and(|held| held.fence == *fence) {
+            jobs.remove(key);
         }
-        drop(running);
-        self.running.changed.notify_waiters();
-        self.running.slot_freed.notify_one();
+        drop(jobs);
+        running.changed.notify_waiters();
+        running.slot_freed.notify_one();
     }
 }
 

@@ -1,7 +1,6 @@
 //! BATCH_SCHEDULE: a job that holds a BATCH statement; each of its runs submits a fresh batch (design section 8).
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -11,8 +10,8 @@ use weft_lang::{Command, Statement};
 
 use super::permit::{Principal, part};
 use super::request::{Request, SubmitRequest};
-use super::{Permit, Refusal, SESSION_SCOPE, Services, Session, Statements, lower, submit};
-use crate::job::{Check, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput};
+use super::{LateStatements, Permit, Refusal, SESSION_SCOPE, Session, Statements, lower, submit};
+use crate::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use crate::model::{Batch, BatchId, BatchStatistics, BatchStatus, Job, job_type};
 use crate::store::Freshness;
 
@@ -21,27 +20,19 @@ const COMMAND: &str = "command";
 
 /// The kind BATCH_SCHEDULE. With ASYNC='true' in its statement a run ends when the batch is submitted, otherwise when the
 /// batch has ended, and fails when the batch failed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BatchSchedule {
-    statements: OnceLock<Statements>,
+    statements: LateStatements,
 }
 
 impl BatchSchedule {
-    /// Runs statements with these from now on. The kinds of job are left out: a batch needs none.
-    pub fn serve(&self, services: Services) {
-        let services = Services {
-            kinds: JobKinds::default(),
-            ..services
-        };
-        // Served twice it goes on with the first.
-        let _ = self.statements.set(Statements::new(services));
+    /// Submits through these.
+    pub fn new(statements: LateStatements) -> Self {
+        Self { statements }
     }
 
     async fn lowered(&self, job: &Job) -> Result<(Statements, Permit<SubmitRequest>), Refusal> {
-        let statements = self
-            .statements
-            .get()
-            .ok_or_else(|| Refusal::failed("the node does not run statements yet"))?;
+        let statements = self.statements.get()?;
         let arguments: Map<String, Value> = serde_json::from_str(&job.arguments)
             .map_err(|error| Refusal::failed(format!("its arguments cannot be read: {error}")))?;
         let Some(text) = arguments.get(COMMAND).and_then(Value::as_str) else {
@@ -79,7 +70,7 @@ impl BatchSchedule {
         let Request::SubmitBatch(request) = request else {
             return Err(Refusal::usage("a BATCH_SCHEDULE submits BATCH"));
         };
-        Ok((statements.clone(), part(&who, *request)))
+        Ok((statements, part(&who, *request)))
     }
 
     async fn submit_and_wait(&self, run: &Run) -> Result<RunEnd, Refusal> {

@@ -11,6 +11,7 @@ mod instances;
 mod job_calls;
 mod job_draft;
 mod jobs;
+mod late;
 mod lower;
 mod output;
 mod permit;
@@ -34,6 +35,7 @@ pub use gate::command_key;
 pub use job_calls::StartedJob;
 pub use job_draft::{Ask, JobDraft, PolicyDraft};
 pub use jobs::SESSION_SCOPE;
+pub use late::{Answer, AnswerLimits, LateStatements, Unanswered};
 pub use lower::{canonical_job_type, lower};
 pub use permit::{
     Access, LocalTokenPolicy, Operation, Permission, Permit, Policy, Principal, authorize,

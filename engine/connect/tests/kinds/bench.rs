@@ -14,11 +14,18 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use weft_connect::{CallBack, DeployedProject, Grant, Parts, kinds};
-use weft_engine::clock::Timestamp;
+use weft_engine::clock::{SharedClock, SystemClock, Timestamp};
+use weft_engine::ids::Ids;
 use weft_engine::interface::{Environment, Secret};
-use weft_engine::job::{Check, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput};
+use weft_engine::job::{
+    Check, CheckpointStore, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput, Slot,
+};
 use weft_engine::model::{Job, JobKey, NodeId};
 use weft_engine::node::NodeConfig;
+use weft_engine::project::Project;
+use weft_engine::statement::LateStatements;
+use weft_engine::store::SharedStore;
+use weft_engine::store::sqlite::{Options, SqliteStore};
 
 /// Longer than anything here takes, so that a mistake is a failure and not a test that hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -75,6 +82,10 @@ impl DeployedProject for Folder {
     async fn folder(&self) -> Result<Option<PathBuf>, String> {
         Ok(self.0.exists().then(|| self.0.clone()))
     }
+
+    async fn project(&self) -> Result<Option<Arc<Project>>, String> {
+        Ok(None)
+    }
 }
 
 impl Bench {
@@ -93,11 +104,18 @@ impl Bench {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         let calls = Arc::new(Calls::default());
+        let clock: SharedClock = Arc::new(SystemClock);
+        let store = folder.path().join("store");
+        let store = SqliteStore::open(store, Options::new(Arc::clone(&clock))).unwrap();
+        let store: SharedStore = Arc::new(store);
         let parts = Parts {
             projects: Arc::new(Folder(project)),
             config,
             environment: Environment::of(variables),
             call_back: Arc::clone(&calls) as Arc<dyn CallBack>,
+            statements: LateStatements::default(),
+            checkpoints: CheckpointStore::new(Arc::clone(&store), Ids::seeded(1), clock),
+            store,
         };
         let kinds = JobKinds::new(kinds(parts));
         Self {
@@ -139,7 +157,11 @@ impl Bench {
 
     pub async fn run_until(&self, job: Job, stop: CancellationToken) -> RunEnd {
         let kind = self.kind(&job.key.job_type);
-        let run = kind.run(Run { job, stop });
+        let run = kind.run(Run {
+            job,
+            stop,
+            slot: Slot::default(),
+        });
         tokio::time::timeout(PATIENCE, run)
             .await
             .expect("the run ends")

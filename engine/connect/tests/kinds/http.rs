@@ -10,7 +10,7 @@ use axum::routing::any;
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use weft_engine::job::Run;
+use weft_engine::job::{Run, Slot};
 use weft_engine::model::Job;
 
 use crate::bench::{Bench, failed, job, succeeded};
@@ -93,6 +93,7 @@ async fn a_call_is_made_as_it_was_written() {
     let run = Run {
         job: job.clone(),
         stop: CancellationToken::new(),
+        slot: Slot::default(),
     };
     let output = succeeded(bench.run(job).await);
     assert_eq!(

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use weft_engine::job::{OUTPUT_BYTES, Retry, Run};
+use weft_engine::job::{OUTPUT_BYTES, Retry, Run, Slot};
 
 use crate::bench::{Bench, failed, process, succeeded};
 
@@ -37,6 +37,7 @@ async fn a_script_sees_its_run_and_nothing_else_of_the_node() {
     let run = Run {
         job: job.clone(),
         stop: CancellationToken::new(),
+        slot: Slot::default(),
     };
     let output = succeeded(bench.run(job).await).text.unwrap();
     let mut found: Vec<&str> = output.split_terminator('\0').collect();

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::fixture::Fixture;
 use crate::job::{Check, JobKind, JobKinds, Retry, Run, RunEnd, RunFailure, RunOutput};
 use crate::model::{Job, JobKey, JobStatus, NodeId};
 use crate::node::{Context, Node, NodeConfig, NodeHandle};
-use crate::statement::{BatchSchedule, EndStatus, Services, Session, Statements};
+use crate::statement::{BatchSchedule, EndStatus, LateStatements, Services, Session, Statements};
 use crate::store::Freshness;
 
 /// What stands in for PROCESS here: the name of a job says what its runs do.
@@ -20,6 +21,7 @@ use crate::store::Freshness;
 struct Named {
     running: AtomicUsize,
     most: AtomicUsize,
+    met: Notify,
 }
 
 #[async_trait]
@@ -57,6 +59,17 @@ impl JobKind for Named {
                 failed(Retry::AsPolicy)
             }
             "deaf" => std::future::pending().await,
+            // Waits for a run of another job, and lends its slot meanwhile.
+            "wait-for-met" => {
+                let _lent = run.slot.lend();
+                let _also = run.slot.lend();
+                self.met.notified().await;
+                RunEnd::Succeeded(RunOutput::default())
+            }
+            "met" => {
+                self.met.notify_one();
+                RunEnd::Succeeded(RunOutput::default())
+            }
             _ => RunEnd::Succeeded(RunOutput {
                 text: Some(run.job.arguments.clone()),
                 exit_code: Some(0),
@@ -93,7 +106,8 @@ impl Jobs {
         let mut config = NodeConfig::with_defaults(NodeId("n1".to_owned()), data);
         configure(&mut config);
         let kind = Arc::new(Named::default());
-        let schedule = Arc::new(BatchSchedule::default());
+        let late = LateStatements::default();
+        let schedule = Arc::new(BatchSchedule::new(late.clone()));
         let kinds = JobKinds::new([
             kind.clone() as Arc<dyn JobKind>,
             schedule.clone() as Arc<dyn JobKind>,
@@ -115,7 +129,7 @@ impl Jobs {
             kinds,
             ..services
         };
-        schedule.serve(services.clone());
+        late.serve(Statements::new(services.clone()));
         fixture.statements = Statements::new(services);
         Self {
             fixture,
@@ -600,6 +614,17 @@ async fn the_pool_bounds_what_runs_at_once() {
         stopped += 1;
     }
     assert_eq!(jobs.kind.most.load(Ordering::SeqCst), 2);
+    jobs.leave().await;
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_another_lends_its_slot() {
+    let jobs = Jobs::with(|config| config.job_pool_size = 1).await;
+    let waiting = jobs.start("wait-for-met", "").await;
+    jobs.until_status(&waiting, JobStatus::InProcess).await;
+    let other = jobs.start("met", "").await;
+    jobs.until_status(&other, JobStatus::Processed).await;
+    jobs.until_status(&waiting, JobStatus::Processed).await;
     jobs.leave().await;
 }
 
