@@ -9,6 +9,7 @@ mod group;
 mod hosts;
 mod http;
 mod process;
+pub mod records;
 mod script;
 mod work_folder;
 
