@@ -8,6 +8,7 @@ mod finding;
 mod interface_file;
 mod logical_unit;
 mod logical_unit_file;
+mod parsed_table;
 mod validator;
 pub mod yaml;
 

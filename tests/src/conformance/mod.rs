@@ -15,6 +15,7 @@ mod jobs;
 mod limits;
 mod listings;
 mod nodes;
+mod parsed;
 mod tokens;
 
 use std::panic::AssertUnwindSafe;
@@ -68,6 +69,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         instances::CASES,
         deployment::CASES,
         checkpoints::CASES,
+        parsed::CASES,
         limits::CASES,
     ]
     .into_iter()

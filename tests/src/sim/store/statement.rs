@@ -3,7 +3,7 @@
 use weft_engine::clock::Timestamp;
 use weft_engine::model::{
     Batch, BatchId, BatchListing, BatchStatistics, BatchStatus, CheckpointHead, ChunkHead,
-    Deployment, DueHint, Instance, Job, JobRun, NodeRow, NodeStats, Token,
+    Deployment, DueHint, Instance, Job, JobRun, NodeRow, NodeStats, ParsedRow, ParsedTable, Token,
 };
 use weft_engine::store::{
     ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy, EndJob, FlushChunk,
@@ -30,6 +30,8 @@ pub enum Plain {
     Instances(String, Vec<Instance>),
     /// A bundle.
     Bundle(String, Vec<u8>),
+    /// Rows of a table that a parser fills.
+    Parsed(Box<ParsedTable>, Vec<ParsedRow>),
 }
 
 /// What a move changes in the directory.
