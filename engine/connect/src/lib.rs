@@ -1,4 +1,4 @@
-//! Kinds of job that reach out of Weft: scripts of the deployed project, and calls over HTTP.
+//! Kinds of job that reach out of Weft: scripts of the deployed project, calls over HTTP, and parsers of files.
 //!
 //! Each kind is one file and stands behind [`JobKind`]; a node is handed [`kinds`] of them.
 
@@ -8,6 +8,7 @@ mod capture;
 mod group;
 mod hosts;
 mod http;
+mod parser;
 mod process;
 pub mod records;
 mod script;
@@ -20,12 +21,13 @@ use async_trait::async_trait;
 use weft_engine::interface::Environment;
 use weft_engine::job::{CheckpointStore, JobKind};
 use weft_engine::node::NodeConfig;
-use weft_engine::project::{CatalogueError, Project, ProjectCatalogue, Validators};
+use weft_engine::project::{CatalogueError, Project, ProjectCatalogue, Validator, Validators};
 use weft_engine::statement::LateStatements;
 use weft_engine::store::SharedStore;
 
 pub use call_back::{CallBack, Grant};
 pub use http::Http;
+pub use parser::Parser;
 pub use process::Process;
 
 use work_folder::WorkFolders;
@@ -89,13 +91,14 @@ fn deployed<T>(found: Result<T, CatalogueError>) -> Result<Option<T>, String> {
 pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     let folders = WorkFolders::new(&parts.config.data);
     folders.remove_leftovers();
+    let parser = Parser::new(&parts);
     let hosts = parts.config.http_allowed_hosts.clone();
     let http = Http::new(&hosts, parts.environment.clone());
     let process = Process::new(parts.projects, folders, parts.environment, parts.call_back);
-    vec![Arc::new(process), Arc::new(http)]
+    vec![Arc::new(process), Arc::new(http), Arc::new(parser)]
 }
 
 /// What checks the files of a project that the kinds of this package run.
 pub fn validators() -> Validators {
-    Validators::default()
+    Validators::new([Arc::new(parser::ParserFiles) as Arc<dyn Validator>])
 }

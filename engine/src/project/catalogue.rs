@@ -297,6 +297,7 @@ impl ProjectCatalogue {
             base: base.to_path_buf(),
             scratch: self.data.join("scratch"),
             environment: self.environment.clone(),
+            store: Some(Arc::clone(&self.store)),
         }
     }
 

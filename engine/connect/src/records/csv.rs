@@ -100,11 +100,11 @@ impl Records for CsvRecords {
 }
 
 fn header(splitter: &mut Splitter) -> Result<Vec<Arc<str>>, ReadFailure> {
-    let failure = |reason: String| Err(ReadFailure(format!("line 1: {reason}")));
+    let failure = |reason: String| Err(ReadFailure::content(format!("line 1: {reason}")));
     match splitter.next()? {
         Split::Record { .. } => {}
         Split::End => {
-            return Err(ReadFailure(
+            return Err(ReadFailure::content(
                 "it is empty: its first line must name the columns".to_owned(),
             ));
         }

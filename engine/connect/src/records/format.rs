@@ -25,6 +25,16 @@ pub enum Format {
     Lines(Pattern),
 }
 
+impl Format {
+    /// Each record ends with a line break, so that what is written behind a file later can be read on its own.
+    pub fn may_grow(&self) -> bool {
+        match self {
+            Self::Csv(_) | Self::JsonLines | Self::Fixed(_) | Self::Lines(_) => true,
+            Self::Json { .. } | Self::Xml { .. } => false,
+        }
+    }
+}
+
 /// What a delimited file looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsvFormat {

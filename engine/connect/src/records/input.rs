@@ -47,6 +47,7 @@ pub struct Input {
     end: usize,
     offset: u64,
     line: u64,
+    is_compressed: bool,
     /// Bytes that may be taken before somebody looks again; none where the taker bounds itself.
     budget: Option<usize>,
 }
@@ -68,11 +69,11 @@ impl Input {
     pub fn of_file(mut file: File, limits: InputLimits) -> io::Result<Self> {
         let is_gzip = head(&mut file)? == GZIP;
         file.seek(SeekFrom::Start(0))?;
-        Ok(Self::new(if is_gzip {
-            Source::Stream(Box::new(Inflating::new(file, limits)))
-        } else {
-            Source::File(file)
-        }))
+        let source = match is_gzip {
+            true => Source::Stream(Box::new(Inflating::new(file, limits))),
+            false => Source::File(file),
+        };
+        Ok(Self::new(source, is_gzip))
     }
 
     /// A stream, decompressed where its content is gzip.
@@ -86,22 +87,28 @@ impl Input {
         let head = head(&mut stream)?;
         let is_gzip = head == GZIP;
         let whole = Cursor::new(head).chain(stream);
-        Ok(Self::new(Source::Stream(if is_gzip {
-            Box::new(Inflating::new(whole, limits))
-        } else {
-            Box::new(whole)
-        })))
+        let source: Box<dyn Read + Send> = match is_gzip {
+            true => Box::new(Inflating::new(whole, limits)),
+            false => Box::new(whole),
+        };
+        Ok(Self::new(Source::Stream(source), is_gzip))
     }
 
     /// A text that is there already.
     pub fn of_text(text: impl Into<String>) -> Self {
         let text = Cursor::new(text.into().into_bytes());
-        Self::new(Source::Stream(Box::new(text)))
+        Self::new(Source::Stream(Box::new(text)), false)
     }
 
-    fn new(source: Source) -> Self {
+    /// Whether it is decompressed on its way.
+    pub fn is_compressed(&self) -> bool {
+        self.is_compressed
+    }
+
+    fn new(source: Source, is_compressed: bool) -> Self {
         Self {
             source,
+            is_compressed,
             buffer: vec![0; BUFFER],
             start: 0,
             end: 0,

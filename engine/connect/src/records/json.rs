@@ -46,7 +46,7 @@ impl JsonRecords {
     }
 
     fn failure<T>(&self, reason: &str) -> Result<T, ReadFailure> {
-        Err(ReadFailure(format!(
+        Err(ReadFailure::content(format!(
             "line {}: {reason}",
             self.input.line() + 1
         )))

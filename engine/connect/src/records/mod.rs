@@ -37,6 +37,8 @@ pub enum Field {
     Real(f64),
     /// True or false of JSON.
     Bool(bool),
+    /// Bytes of a query.
+    Bytes(Vec<u8>),
 }
 
 /// One record.
@@ -68,7 +70,7 @@ pub struct Reject {
 }
 
 impl Reject {
-    fn new(line: u64, reason: impl Into<String>, bytes: &[u8]) -> Self {
+    pub(crate) fn new(line: u64, reason: impl Into<String>, bytes: &[u8]) -> Self {
         // Four bytes are the most that a character has.
         let head = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * HEAD)]);
         Self {
@@ -99,12 +101,34 @@ pub struct Position {
 
 /// The rest of a file cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ReadFailure(String);
+#[error("{reason}")]
+pub struct ReadFailure {
+    reason: String,
+    /// The machine failed and not the content: another reading may do better.
+    pub is_transient: bool,
+}
+
+impl ReadFailure {
+    fn content(reason: String) -> Self {
+        Self {
+            reason,
+            is_transient: false,
+        }
+    }
+}
 
 impl From<std::io::Error> for ReadFailure {
     fn from(error: std::io::Error) -> Self {
-        Self(error.to_string())
+        use std::io::ErrorKind;
+        let of_content = [
+            ErrorKind::InvalidData,
+            ErrorKind::InvalidInput,
+            ErrorKind::UnexpectedEof,
+        ];
+        Self {
+            is_transient: !of_content.contains(&error.kind()),
+            reason: error.to_string(),
+        }
     }
 }
 

@@ -51,6 +51,7 @@ fn text_of(item: &Item) -> String {
                 Field::Integer(number) => format!("{name}={number}"),
                 Field::Real(number) => format!("{name}={number:?}"),
                 Field::Bool(value) => format!("{name}={value}"),
+                Field::Bytes(bytes) => format!("{name}={bytes:?}"),
             });
             let fields: Vec<_> = fields.collect();
             format!("{}: {}", record.line, fields.join(" "))

@@ -50,7 +50,7 @@ impl XmlRecords {
 
     fn failure<T>(&self, reason: impl std::fmt::Display) -> Result<T, ReadFailure> {
         let line = self.reader.get_ref().line() + 1;
-        Err(ReadFailure(format!("line {line}: {reason}")))
+        Err(ReadFailure::content(format!("line {line}: {reason}")))
     }
 
     fn is_element(&self) -> bool {
