@@ -21,20 +21,24 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 14] = files![
+const FILES: [(&str, &str); 18] = files![
     "README.md",
     "LICENSE-data",
     "project.yaml",
     "interfaces/idsFile.yaml",
     "interfaces/garage.yaml",
     "interfaces/cars.yaml",
+    "interfaces/readings.yaml",
     "logical_units/AUTODATA_DELTA/lu.yaml",
     "logical_units/AUTODATA_DELTA/vehicle.sql",
     "logical_units/AUTODATA_DELTA/service_history.sql",
     "logical_units/AUTODATA_DELTA/part.sql",
     "logical_units/AUTODATA_DELTA/model.sql",
+    "logical_units/AUTODATA_DELTA/parsers/readings.yaml",
     "scripts/sync_first.sh",
     "scripts/fail.sh",
+    "data/readings/2024-01.csv",
+    "data/readings/2024-02.csv",
     "data/cars.csv",
 ];
 

@@ -130,7 +130,7 @@ impl Parser {
             .checkpoints
             .take(&scope, &CheckpointHolder::of(job))
             .await;
-        let key = run.idempotency_key().simple().to_string();
+        let key = run.idempotency_key();
         let rejects = RejectFile::new(&self.data, &label, &format!("{key}-{}", run.attempt()));
         let mut parsing = Parsing {
             store: &self.store,

@@ -5,4 +5,5 @@
 mod bench;
 mod deployed;
 mod http;
+mod parser;
 mod process;
