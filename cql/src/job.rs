@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{Datelike, Months, NaiveDate};
 use weft_engine::clock::{Clock, SystemClock, Timestamp};
+use weft_engine::job::TriggerState;
 use weft_engine::model::{DueHint, Job, JobKey, JobRun, Token};
 use weft_engine::store::{
     Attempt, AttemptResult, ClaimJob, EndJob, Freshness, JobSeen, ListJobs, RequestJob,
@@ -145,10 +146,12 @@ impl CassandraStore {
             .set("fence", fence)
             .set("desired_seq", desired_seq);
         let values = match definition {
-            None => values.set_or_keep("execution_interval", None::<&String>),
-            Some(definition) => {
-                values.set("execution_interval", definition.execution_interval.as_ref())
-            }
+            None => values
+                .set_or_keep("execution_interval", None::<&String>)
+                .set_or_keep("triggers", None::<&String>),
+            Some(definition) => values
+                .set("execution_interval", definition.execution_interval.as_ref())
+                .set("triggers", triggers_text(&definition.triggers)),
         };
         let attempt = self
             .compare_and_set(
@@ -194,6 +197,7 @@ impl CassandraStore {
             .set("desired", end.desired.as_str())
             .set("runs", end.runs)
             .set("planned_run", end.planned_run)
+            .set("triggers", triggers_text(&end.triggers))
             .set(
                 "to_worker_id",
                 (!end.forget_worker).then_some(&end.holder.node),
@@ -371,6 +375,44 @@ impl CassandraStore {
         Ok(runs)
     }
 
+    pub(crate) async fn write_follower(
+        &self,
+        job_type: &str,
+        name: &str,
+        follower: &JobKey,
+    ) -> StoreResult<()> {
+        let values = Values::new()
+            .set("type", job_type)
+            .set("name", name)
+            .set("follower_type", &follower.job_type)
+            .set("follower_name", &follower.name)
+            .set("follower_uid", &follower.uid);
+        let statement = &self.statements.put_follower;
+        self.write("put_follower", statement, values).await
+    }
+
+    pub(crate) async fn followers_of(
+        &self,
+        job_type: &str,
+        name: &str,
+        limit: usize,
+    ) -> StoreResult<Vec<JobKey>> {
+        let values = Values::new()
+            .set("type", job_type)
+            .set("name", name)
+            .set("rows", i32::try_from(limit).unwrap_or(i32::MAX));
+        let statement = &self.statements.followers;
+        let found = self.read("followers", "job_followers", statement, values);
+        let keys = found.await?.into_iter().map(|mut row| {
+            Ok(JobKey {
+                job_type: row.need("follower_type")?,
+                name: row.need("follower_name")?,
+                uid: row.need("follower_uid")?,
+            })
+        });
+        keys.collect()
+    }
+
     pub(crate) async fn write_due(&self, verb: &'static str, hint: &DueHint) -> StoreResult<()> {
         let now = SystemClock.now();
         let due_at = hint.due_at.min(now.plus(FARTHEST_HINT));
@@ -502,6 +544,7 @@ fn columns_of(job: &Job) -> Values {
         .set("runs", job.runs)
         .set_json("policy", &job.policy)
         .set("created_by", &job.created_by)
+        .set("triggers", triggers_text(&job.triggers))
         .set("owner_inc", job.owner_incarnation)
         .set("desired", job.desired.as_str())
         .set("desired_seq", job.desired_seq)
@@ -530,6 +573,7 @@ fn job_of(mut row: Found) -> StoreResult<Job> {
         runs: row.take("runs")?.unwrap_or(0),
         policy: row.json("policy")?.unwrap_or_default(),
         created_by: row.take("created_by")?.unwrap_or_default(),
+        triggers: row.json("triggers")?.unwrap_or_default(),
         fence: row.need("fence")?,
         op_token: row.take("op_token")?,
         desired: row.parse("desired")?,
@@ -537,6 +581,11 @@ fn job_of(mut row: Found) -> StoreResult<Job> {
         desired_token: row.take("desired_token")?,
         notes: row.take("notes")?,
     })
+}
+
+/// The column is empty for a job without triggers.
+fn triggers_text(triggers: &TriggerState) -> Option<String> {
+    (!triggers.is_empty()).then(|| json_text(triggers))
 }
 
 /// The column as Fabric writes it: `{"Affinity":["ANY"]}`.

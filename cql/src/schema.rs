@@ -23,6 +23,8 @@ use crate::statements::{cluster, lock, parsed, schema_change, schema_changes};
 const LOCK: &str = include_str!("../schema/0000_lock.cql");
 const TABLES: &str = include_str!("../schema/0001_tables.cql");
 const JOB_COLUMNS: &str = include_str!("../schema/0002_jobs.cql");
+const TRIGGER_COLUMNS: &str = include_str!("../schema/0004_triggers.cql");
+const FOLLOWERS: &str = include_str!("../schema/0004_followers.cql");
 const CHECKPOINTS: &str = include_str!("../schema/0003_checkpoints.cql");
 const UNIT: &str = include_str!("../schema/logical_unit.cql");
 
@@ -94,8 +96,11 @@ async fn bring_up(
         _ => (),
     }
     let changes = |file| schema_changes(file, &held.link.names, None, options.replication_factor);
-    let (mut tables, columns) = (changes(TABLES), changes(JOB_COLUMNS));
-    tables.extend(changes(CHECKPOINTS));
+    let all = |files: &[&'static str]| -> Vec<_> {
+        files.iter().flat_map(|file| changes(file)).collect()
+    };
+    let tables = all(&[TABLES, CHECKPOINTS, FOLLOWERS]);
+    let columns = all(&[JOB_COLUMNS, TRIGGER_COLUMNS]);
     let mut count = tables.len();
     held.run_all(tables).await?;
     let missing = missing_columns(held.link, columns).await?;

@@ -43,7 +43,8 @@ enum Kind {
 
 const JOB: &str = "type, name, uid, affinity, archived, arguments, creation_time, start_time, end_time, error_msg, \
                    execution_interval, output, status, tries, worker_id, next_run, fence, owner_inc, op_token, \
-                   submit_token, desired, desired_seq, desired_token, notes, planned_run, runs, policy, created_by";
+                   submit_token, desired, desired_seq, desired_token, notes, planned_run, runs, policy, created_by, \
+                   triggers";
 
 const BATCH: &str = "bid, arguments, command, creation_time, start_time, end_time, error, extra_stats, lut_name, \
                      owner, status, total_entities, spec, statistics, duplicates, execution_id, fence, owner_node, \
@@ -134,19 +135,19 @@ statements! {
             next_run = :next_run, fence = :to_fence, owner_inc = :owner_inc, op_token = :op_token, \
             desired = :desired, desired_seq = :desired_seq, desired_token = :desired_token, \
             notes = :notes, planned_run = :planned_run, runs = :runs, policy = :policy, \
-            created_by = :created_by WHERE type = :type AND name = :name AND uid = :uid \
+            created_by = :created_by, triggers = :triggers WHERE type = :type AND name = :name AND uid = :uid \
             IF status = :seen_status AND fence = :fence AND desired_seq = :seen_desired_seq \
             AND op_token != :op_token";
         request_job: Cas = "UPDATE {system}.jobs SET status = :status, desired = :desired, \
             desired_seq = :to_desired_seq, desired_token = :desired_token, affinity = :affinity, \
-            arguments = :arguments, execution_interval = :execution_interval, policy = :policy \
-            WHERE type = :type AND name = :name AND uid = :uid \
+            arguments = :arguments, execution_interval = :execution_interval, policy = :policy, \
+            triggers = :triggers WHERE type = :type AND name = :name AND uid = :uid \
             IF status = :seen_status AND fence = :fence AND desired_seq = :desired_seq \
             AND desired_token != :desired_token";
         end_job: Cas = "UPDATE {system}.jobs SET status = :status, archived = :archived, fence = :to_fence, \
             end_time = :end_time, output = :output, error_msg = :error_msg, tries = :tries, \
             next_run = :next_run, notes = :notes, op_token = :op_token, desired = :desired, \
-            runs = :runs, planned_run = :planned_run, worker_id = :to_worker_id, \
+            runs = :runs, planned_run = :planned_run, triggers = :triggers, worker_id = :to_worker_id, \
             owner_inc = :to_owner_inc WHERE type = :type AND name = :name AND uid = :uid \
             IF worker_id = :worker_id AND owner_inc = :owner_inc AND fence = :fence \
             AND desired_seq = :desired_seq AND status = :seen_status AND op_token != :op_token";
@@ -157,6 +158,10 @@ statements! {
         jobs_by_name: Read =
             select("uid", "{system}.jobs_by_name", "WHERE type = :type AND name = :name LIMIT :rows");
         put_name: Write = insert("{system}.jobs_by_name", "type, name, uid", "");
+        put_follower: Write = insert("{system}.job_followers",
+            "type, name, follower_type, follower_name, follower_uid", "");
+        followers: Read = select("follower_type, follower_name, follower_uid", "{system}.job_followers",
+            "WHERE type = :type AND name = :name LIMIT :rows");
         put_due: Write =
             insert("{system}.jobs_due", "bucket, shard, due_at, type, name, uid", " USING TTL :ttl");
         due: Read = select("due_at, type, name, uid", "{system}.jobs_due",

@@ -79,6 +79,19 @@ impl Store for CassandraStore {
         self.runs_of(key, limit).await
     }
 
+    async fn put_follower(&self, job_type: &str, name: &str, follower: &JobKey) -> StoreResult<()> {
+        self.write_follower(job_type, name, follower).await
+    }
+
+    async fn followers(
+        &self,
+        job_type: &str,
+        name: &str,
+        limit: usize,
+    ) -> StoreResult<Vec<JobKey>> {
+        self.followers_of(job_type, name, limit).await
+    }
+
     async fn put_due(&self, hint: &DueHint) -> StoreResult<()> {
         self.write_due("put_due", hint).await
     }

@@ -45,6 +45,24 @@ pub struct Rows {
     pub rows: Vec<Vec<Value>>,
 }
 
+/// How much of an answer is kept in memory. What the interface itself allows is a limit in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowLimits {
+    /// Rows.
+    pub rows: usize,
+    /// Bytes of texts and blobs, and 8 for any other value.
+    pub bytes: usize,
+}
+
+impl Default for RowLimits {
+    fn default() -> Self {
+        Self {
+            rows: usize::MAX,
+            bytes: usize::MAX,
+        }
+    }
+}
+
 /// Parameters of a query.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Parameters {
@@ -116,8 +134,19 @@ pub trait Interface: Send + Sync + fmt::Debug {
     /// The rows of a query as a stream, however many there are.
     async fn rows(&self, sql: &str, parameters: Vec<Value>) -> Result<RowStream, SourceError>;
 
-    /// All rows of a query.
-    async fn query(&self, sql: &str, parameters: Parameters) -> Result<Rows, SourceError>;
+    /// All rows of a query, as many as the interface's own limits allow.
+    async fn query(&self, sql: &str, parameters: Parameters) -> Result<Rows, SourceError> {
+        self.query_within(sql, parameters, RowLimits::default())
+            .await
+    }
+
+    /// All rows of a query; more than `limits` are an error that says so, before they are in memory.
+    async fn query_within(
+        &self,
+        sql: &str,
+        parameters: Parameters,
+        limits: RowLimits,
+    ) -> Result<Rows, SourceError>;
 
     /// Checks that the query can be prepared, and returns the names of its columns.
     async fn check(&self, sql: &str) -> Result<Vec<String>, SourceError>;

@@ -21,7 +21,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 18] = files![
+const FILES: [(&str, &str); 22] = files![
     "README.md",
     "LICENSE-data",
     "project.yaml",
@@ -34,6 +34,10 @@ const FILES: [(&str, &str); 18] = files![
     "logical_units/AUTODATA_DELTA/service_history.sql",
     "logical_units/AUTODATA_DELTA/part.sql",
     "logical_units/AUTODATA_DELTA/model.sql",
+    "logical_units/AUTODATA_DELTA/functions/checkMileage.js",
+    "logical_units/AUTODATA_DELTA/functions/countIds.js",
+    "logical_units/AUTODATA_DELTA/functions/syncFirst.js",
+    "logical_units/AUTODATA_DELTA/functions/waitForStop.js",
     "logical_units/AUTODATA_DELTA/parsers/readings.yaml",
     "scripts/sync_first.sh",
     "scripts/fail.sh",

@@ -6,7 +6,7 @@ use weft_engine::model::{
     Batch, BatchStatus, EntityRow, EntitySource, EntityStatus, JobRun, NodeRow, NodeShare,
     SlowEntity,
 };
-use weft_engine::schedule::JobPolicy;
+use weft_engine::schedule::{JobPolicy, Trigger};
 
 use crate::batches::{BatchDetail, BatchItem, EntityItem, EntityStatusName};
 use crate::job_runs::RunItem;
@@ -184,7 +184,7 @@ impl From<inspect::JobItem> for JobItem {
             next_run: item.next_run.into(),
             next_run_at: match item.next_run {
                 NextRun::At(time) => Some(time.into()),
-                NextRun::Ready | NextRun::Running | NextRun::Never => None,
+                NextRun::Ready | NextRun::Running | NextRun::Awaiting | NextRun::Never => None,
             },
             exec_interval: job.execution_interval,
             schedule: item.schedule,
@@ -217,6 +217,7 @@ impl From<&JobPolicy> for JobPolicyItem {
             timeout_ms: policy.timeout_ms,
             relocate: policy.relocate,
             paused: policy.paused,
+            after: (!policy.after.is_empty()).then(|| Trigger::write_all(&policy.after)),
         }
     }
 }

@@ -136,6 +136,10 @@ pub struct PolicyChange {
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub paused: Ask<bool>,
+    /// Runs when other jobs end, e.g. `PROCESS load.sh SUCCEEDED +00:05:00`; more than one separated by `;`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub after: Ask<String>,
 }
 
 /// A job that was asked for.
@@ -177,6 +181,7 @@ impl From<PolicyChange> for PolicyDraft {
             timeout_ms: policy.timeout_ms,
             relocate: policy.relocate,
             paused: policy.paused,
+            after: policy.after,
         }
     }
 }

@@ -77,6 +77,8 @@ pub enum NextRunName {
     Ready,
     /// It runs.
     Running,
+    /// When another job ends.
+    Awaiting,
     /// Never.
     Never,
 }
@@ -88,6 +90,7 @@ impl From<NextRun> for NextRunName {
             NextRun::Ready => Self::Ready,
             NextRun::Running => Self::Running,
             NextRun::Never => Self::Never,
+            NextRun::Awaiting => Self::Awaiting,
         }
     }
 }
@@ -123,6 +126,8 @@ pub struct JobPolicyItem {
     pub relocate: bool,
     /// The schedule stands still.
     pub paused: bool,
+    /// What starts it besides the schedule, as the option AFTER has it; null = nothing.
+    pub after: Option<String>,
 }
 
 /// One job.

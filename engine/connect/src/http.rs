@@ -41,7 +41,7 @@ const OURS: [(HeaderName, &str); 5] = [
     (header::CONNECTION, "is of no meaning for one call"),
 ];
 /// Variables of this prefix are secrets of the node itself.
-const OWN_VARIABLES: &str = "WEFT_";
+pub(crate) const OWN_VARIABLES: &str = "WEFT_";
 
 /// Calls addresses on hosts that the configuration allows.
 #[derive(Debug)]

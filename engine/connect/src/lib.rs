@@ -1,4 +1,4 @@
-//! Kinds of job that reach out of Weft: scripts of the deployed project, calls over HTTP, and parsers of files.
+//! Kinds of job that reach out of Weft: scripts, functions and parsers of the deployed project, and calls over HTTP.
 //!
 //! Each kind is one file and stands behind [`JobKind`]; a node is handed [`kinds`] of them.
 
@@ -8,10 +8,12 @@ mod capture;
 mod group;
 mod hosts;
 mod http;
+pub mod javascript;
 mod parser;
 mod process;
 pub mod records;
 mod script;
+mod user_job;
 mod work_folder;
 
 use std::path::PathBuf;
@@ -29,7 +31,10 @@ pub use call_back::{CallBack, Grant};
 pub use http::Http;
 pub use parser::Parser;
 pub use process::Process;
+pub use user_job::UserJob;
 
+use javascript::FunctionFiles;
+use parser::ParserFiles;
 use work_folder::WorkFolders;
 
 /// What the kinds are made of.
@@ -94,11 +99,22 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     let parser = Parser::new(&parts);
     let hosts = parts.config.http_allowed_hosts.clone();
     let http = Http::new(&hosts, parts.environment.clone());
+    let user_job = UserJob::new(
+        Arc::clone(&parts.projects),
+        parts.statements,
+        parts.environment.clone(),
+    );
     let process = Process::new(parts.projects, folders, parts.environment, parts.call_back);
-    vec![Arc::new(process), Arc::new(http), Arc::new(parser)]
+    vec![
+        Arc::new(process),
+        Arc::new(http),
+        Arc::new(user_job),
+        Arc::new(parser),
+    ]
 }
 
 /// What checks the files of a project that the kinds of this package run.
 pub fn validators() -> Validators {
-    Validators::new([Arc::new(parser::ParserFiles) as Arc<dyn Validator>])
+    let files: [Arc<dyn Validator>; 2] = [Arc::new(FunctionFiles), Arc::new(ParserFiles)];
+    Validators::new(files)
 }

@@ -13,6 +13,7 @@
 //! ```
 
 pub mod ast;
+pub mod bind;
 pub mod complete;
 pub mod diagnostic;
 pub mod help;
@@ -32,6 +33,7 @@ pub use ast::{
     CdcRepublish, Command, DeployTarget, EntitySource, Family, Get, GetVerb, Instance, JobCommand,
     JobFilter, JobPolicyOptions, JobVerb, ListTarget, Statement, Text,
 };
+pub use bind::{Literal, bind};
 pub use complete::{Candidate, Completions, ValueSource, complete};
 pub use diagnostic::Diagnostic;
 pub use keywords::{COMMANDS, CommandSpec, OptionSpec, ValueKind};

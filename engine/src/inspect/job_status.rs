@@ -6,8 +6,10 @@ use serde_json::Value;
 use super::{InspectError, InspectResult, Inspector, waiting};
 use crate::clock::Timestamp;
 use crate::job::after::schedule_of;
+use crate::job::triggered::awaited;
 use crate::model::{Job, JobKey, JobStatus, job_type};
 use crate::node::Member;
+use crate::schedule::Trigger;
 use crate::statement::Permit;
 use crate::store::{Freshness, ListJobs};
 
@@ -65,6 +67,8 @@ pub enum NextRun {
     Ready,
     /// It runs.
     Running,
+    /// When another job ends.
+    Awaiting,
     /// Never.
     Never,
 }
@@ -131,7 +135,7 @@ impl JobCounts {
 impl NextRun {
     fn of(job: &Job, now: Timestamp) -> Self {
         match job.status {
-            JobStatus::Scheduled => job.next_run.map_or(Self::Ready, Self::At),
+            JobStatus::Scheduled => job.next_run.map_or(Self::Awaiting, Self::At),
             // After a failure it waits for its next try.
             JobStatus::Waiting => match job.next_run.filter(|next| *next > now) {
                 Some(next) => Self::At(next),
@@ -152,6 +156,7 @@ impl NextRun {
             Self::At(time) => time.to_seconds_text(),
             Self::Ready => "Ready to be executed".to_owned(),
             Self::Running => "Already running".to_owned(),
+            Self::Awaiting => "waits for other jobs".to_owned(),
             Self::Never => "no more execution scheduled".to_owned(),
         }
     }
@@ -262,8 +267,11 @@ impl JobItem {
 }
 
 fn in_words(job: &Job) -> Option<String> {
-    job.execution_interval.as_ref()?;
-    Some(schedule_of(job)?.describe())
+    let schedule = job.execution_interval.as_ref();
+    let schedule = schedule.and_then(|_| Some(schedule_of(job)?.describe()));
+    let triggers = job.policy.after.iter().map(Trigger::in_words);
+    let words: Vec<String> = schedule.into_iter().chain(triggers).collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 /// Why a job does not run yet, if something is in its way.
@@ -306,7 +314,12 @@ pub fn job_note(job: &Job, now: Timestamp, members: &[Member]) -> Option<String>
             "waits for a free slot of a node (K2JOBS_POOL_SIZE, or its affinity's)".to_owned()
         })
     };
+    let for_others = || {
+        let has_no_time = job.status == JobStatus::Scheduled && job.next_run.is_none();
+        has_no_time.then(|| awaited(job)).flatten()
+    };
     paused()
+        .or_else(for_others)
         .or_else(unmatched)
         .or_else(retry)
         .or_else(|| job.notes.clone())

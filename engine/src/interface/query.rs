@@ -14,7 +14,9 @@ use super::pager::Pager;
 use super::pool::{Link, Pool, Source};
 use super::{Limits, sql};
 use crate::clock::SharedClock;
-use crate::source::{IdPage, IdStream, Interface, Parameters, RowStream, Rows, SourceError, Value};
+use crate::source::{
+    IdPage, IdStream, Interface, Parameters, RowLimits, RowStream, Rows, SourceError, Value,
+};
 
 /// Pages that wait for whoever takes them.
 const PAGES_IN_FLIGHT: usize = 4;
@@ -150,10 +152,18 @@ impl Interface for SqlInterface {
         }
     }
 
-    async fn query(&self, sql: &str, parameters: Parameters) -> Result<Rows, SourceError> {
+    async fn query_within(
+        &self,
+        sql: &str,
+        parameters: Parameters,
+        limits: RowLimits,
+    ) -> Result<Rows, SourceError> {
         let sql = sql.to_owned();
-        let limit = self.limits.rows;
-        self.on_pool(move |connection| all_rows(connection, &sql, parameters, limit))
+        let limits = RowLimits {
+            rows: limits.rows.min(self.limits.rows),
+            ..limits
+        };
+        self.on_pool(move |connection| all_rows(connection, &sql, parameters, limits))
             .await
     }
 
@@ -196,7 +206,7 @@ fn all_rows(
     connection: &Connection,
     query: &str,
     parameters: Parameters,
-    limit: usize,
+    limits: RowLimits,
 ) -> Result<Rows, Failure> {
     let (mut statement, values) = match parameters {
         Parameters::Positional(values) => (guard::prepare(connection, query)?, values),
@@ -221,18 +231,34 @@ fn all_rows(
         rows: Vec::new(),
     };
     let mut rows = bind(&mut statement, &values)?;
+    let mut bytes = 0;
     while let Some(row) = rows.next()? {
-        if answer.rows.len() == limit {
+        if answer.rows.len() == limits.rows {
             return Err(Failure::Query(format!(
-                "the query returns more than {limit} rows"
+                "the query returns more than {} rows",
+                limits.rows
             )));
         }
         let values = (0..answer.columns.len()).map(|index| Ok(value(row.get_ref(index)?)));
-        answer
-            .rows
-            .push(values.collect::<Result<_, rusqlite::Error>>()?);
+        let values = values.collect::<Result<Vec<_>, rusqlite::Error>>()?;
+        bytes += values.iter().map(size_of_value).sum::<usize>();
+        if bytes > limits.bytes {
+            return Err(Failure::Query(format!(
+                "the query returns more than {} bytes",
+                limits.bytes
+            )));
+        }
+        answer.rows.push(values);
     }
     Ok(answer)
+}
+
+fn size_of_value(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Integer(_) | Value::Real(_) => size_of::<i64>(),
+        Value::Text(text) => text.len(),
+        Value::Blob(bytes) => bytes.len(),
+    }
 }
 
 fn column_names(statement: &CachedStatement<'_>) -> Vec<String> {

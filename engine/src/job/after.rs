@@ -3,10 +3,11 @@
 use crate::clock::Timestamp;
 use crate::hash;
 use crate::model::{DueHint, Fence, Holder, Job, JobDesired, JobRun, JobStatus, Token, job_error};
-use crate::schedule::{RunEnd as ScheduledRun, Schedule, following};
+use crate::schedule::{Outcome, RunEnd as ScheduledRun, Schedule, following};
 use crate::store::EndJob;
 
 use super::kind::{OUTPUT_BYTES, Retry, RunEnd, RunFailure, RunOutput};
+use super::triggered::{EndMark, Ended, TriggerState, lives_on, triggered_run};
 
 /// How a try ended, as the node sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +22,16 @@ pub enum TryEnd {
 
 /// What is written at the end of a try.
 ///
-/// `job` is the row with the wishes that were seen last; `holder` is who ran it.
-pub fn after(job: &Job, holder: &Holder, end: &TryEnd, now: Timestamp, token: Token) -> EndJob {
+/// `job` is the row with the wishes that were seen last; `holder` is who ran it; others may wait for its end, where it
+/// `is_followed`.
+pub fn after(
+    job: &Job,
+    holder: &Holder,
+    end: &TryEnd,
+    is_followed: bool,
+    now: Timestamp,
+    token: Token,
+) -> EndJob {
     let plain = |to, to_fence| EndJob {
         to_fence,
         planned_run: job.planned_run,
@@ -36,6 +45,7 @@ pub fn after(job: &Job, holder: &Holder, end: &TryEnd, now: Timestamp, token: To
                 error: None,
                 tries: 0,
                 runs: job.runs + 1,
+                triggers: job.triggers.begun_anew(),
                 run: Some(record(
                     job,
                     holder,
@@ -68,9 +78,30 @@ pub fn after(job: &Job, holder: &Holder, end: &TryEnd, now: Timestamp, token: To
             forget_worker: *end == TryEnd::GivenUp,
             ..plain(JobStatus::Waiting, job.fence + 1)
         },
-        (_, TryEnd::Ended(RunEnd::Succeeded(output))) => succeeded(job, holder, output, now, plain),
-        (_, TryEnd::Ended(RunEnd::Failed(failure))) => failed(job, holder, failure, now, plain),
+        (_, TryEnd::Ended(RunEnd::Succeeded(output))) => {
+            let end = succeeded(job, holder, output, now, plain);
+            owing(job, end, Outcome::Succeeded, is_followed)
+        }
+        (_, TryEnd::Ended(RunEnd::Failed(failure))) => {
+            let end = failed(job, holder, failure, now, plain);
+            // A try that is followed by another is no end.
+            let is_end = end.runs > job.runs;
+            owing(job, end, Outcome::Failed, is_followed && is_end)
+        }
     }
+}
+
+/// The end with what those who wait for it are to be told.
+fn owing(job: &Job, mut end: EndJob, outcome: Outcome, is_owed: bool) -> EndJob {
+    if is_owed {
+        let mark = EndMark {
+            uid: job.key.uid.clone(),
+            created: job.creation_time,
+            run: job.runs + 1,
+        };
+        end.triggers.owe(Ended { mark, outcome });
+    }
+    end
 }
 
 fn succeeded(
@@ -88,10 +119,7 @@ fn succeeded(
         run: Some(record(job, holder, JobStatus::Processed, output, None, now)),
         ..plain(JobStatus::Processed, job.fence)
     };
-    match next_run(job, now) {
-        Some(next_run) => scheduled(job, next_run, end),
-        None => end,
-    }
+    gone_on(job, end)
 }
 
 fn failed(
@@ -139,24 +167,38 @@ fn failed(
         notes: Some(failure.message.clone()),
         ..end
     };
-    match next_run(job, now) {
-        // A recurring job goes on with its next time; the error stays until a run succeeds.
-        Some(next_run) => EndJob {
-            tries: 0,
-            ..scheduled(job, next_run, end)
-        },
-        None => end,
-    }
+    // A recurring job goes on with its next time; the error stays until a run succeeds.
+    gone_on(job, end)
 }
 
-fn scheduled(job: &Job, next_run: Timestamp, end: EndJob) -> EndJob {
-    EndJob {
-        to: JobStatus::Scheduled,
+/// The end of a run of a job that may have another: one that was triggered meanwhile, one by its schedule, or one that
+/// waits for a trigger.
+fn gone_on(job: &Job, end: EndJob) -> EndJob {
+    let (now, runs) = (end.now, end.runs);
+    let scheduled = next_run(job, now);
+    let triggered = triggered_run(job, runs);
+    if triggered.is_none() && scheduled.is_none() && !lives_on(job, runs, now) {
+        return end;
+    }
+    let end = EndJob {
         to_fence: job.fence + 1,
-        next_run: Some(next_run),
-        planned_run: Some(next_run),
-        // A time that was missed and is made up for is due now: nobody looks into the past.
-        due: Some(due(job, next_run.max(end.now))),
+        tries: 0,
+        planned_run: scheduled,
+        triggers: TriggerState {
+            fired_for: None,
+            ..end.triggers
+        },
+        ..end
+    };
+    // A time that was missed and is made up for is due now: nobody looks into the past.
+    let due_at = triggered.or(scheduled).map(|at| at.max(now));
+    EndJob {
+        to: match triggered {
+            Some(_) => JobStatus::Waiting,
+            None => JobStatus::Scheduled,
+        },
+        next_run: triggered.or(scheduled),
+        due: due_at.map(|due_at| due(job, due_at)),
         ..end
     }
 }

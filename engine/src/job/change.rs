@@ -46,6 +46,7 @@ pub fn started_again(found: &Job, wanted: &Job, is_by_hand: bool) -> Step {
         return write(Job {
             fence: found.fence,
             desired_seq: found.desired_seq,
+            triggers: found.triggers.begun_anew(),
             ..wanted.clone()
         });
     }
@@ -103,6 +104,7 @@ pub fn stopped(job: &Job, now: Timestamp) -> Step {
                 next_run: None,
                 planned_run: None,
                 notes: None,
+                triggers: job.triggers.begun_anew(),
                 ..job.clone()
             })
         }
@@ -157,6 +159,7 @@ pub fn resumed(job: &Job, now: Timestamp) -> Step {
         worker: None,
         owner_incarnation: None,
         notes: None,
+        triggers: job.triggers.begun_anew(),
         ..job.clone()
     };
     match begun(again, now) {
@@ -207,6 +210,7 @@ pub fn updated(job: &Job, update: Update, now: Timestamp) -> Step {
         arguments: update.definition.arguments,
         execution_interval: update.definition.execution_interval,
         policy: update.definition.policy,
+        triggers: update.definition.triggers,
         ..job.clone()
     };
     if update.runs_now && schedule_of(job).is_some_and(|schedule| schedule.is_recurring()) {
@@ -218,6 +222,14 @@ pub fn updated(job: &Job, update: Update, now: Timestamp) -> Step {
         });
     }
     let stands = changed.execution_interval.is_none() && job.execution_interval.is_some();
+    let has_lost_its_start = changed.next_run.is_none()
+        && changed.status == JobStatus::Scheduled
+        && changed.policy.after.is_empty();
+    if has_lost_its_start && changed.execution_interval.is_none() {
+        return Step::Refuse(
+            "nothing would start it any more; STOPJOB ends it, STARTJOB starts it once".to_owned(),
+        );
+    }
     // A recurring job that becomes a one-time job keeps its time (Fabric R37).
     if stands || !(update.reschedules || was_paused) {
         return write(changed);
@@ -240,6 +252,13 @@ pub fn begun(job: Job, now: Timestamp) -> Result<Job, String> {
         planned_run: None,
         ..job
     };
+    // What waits for others only does not run at once.
+    if job.execution_interval.is_none() && !job.policy.after.is_empty() {
+        return Ok(Job {
+            status: JobStatus::Scheduled,
+            ..job
+        });
+    }
     match first(&schedule, &job.policy, now, seed_of(&job)) {
         // What stands still begins with the end of its pause.
         First::Now if job.policy.paused => Ok(Job {
@@ -268,6 +287,7 @@ fn read(job: &Job) -> Result<Schedule, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::TriggerState;
     use crate::model::{Incarnation, JobKey, NodeId};
     use uuid::Uuid;
 
@@ -449,6 +469,7 @@ mod tests {
     fn update(interval: Option<&str>) -> Update {
         Update {
             definition: JobDefinition {
+                triggers: TriggerState::default(),
                 affinity: vec!["DC1".to_owned()],
                 arguments: "{}".to_owned(),
                 execution_interval: interval.map(str::to_owned),

@@ -8,10 +8,14 @@ pub mod change;
 mod checkpoint;
 mod kind;
 mod runner;
+mod telling;
+pub mod triggered;
 
 pub use checkpoint::{CheckpointError, CheckpointHolder, CheckpointStore, Checkpoints};
 pub use kind::{
     Check, JobKind, JobKinds, Lender, Lent, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure,
     RunOutput, Slot,
 };
-pub use runner::JobRunner;
+pub use runner::{EndedRun, JobRunner};
+pub use telling::tell;
+pub use triggered::{EndMark, Ended, TriggerState};

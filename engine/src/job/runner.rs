@@ -20,6 +20,8 @@ use crate::store::{Freshness, Settled, StoreResult};
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// A node that leaves keeps this much of its grace for stopping what does not end by itself.
 const LEAVING_RESERVE: Duration = Duration::from_secs(8);
+/// Those that wait for the end of a job are told by somebody else after so long.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
 /// Far enough away to be never.
 const NEVER: Duration = Duration::from_secs(86_400 * 365);
 
@@ -31,6 +33,15 @@ pub struct JobRunner {
     kind: Arc<dyn JobKind>,
     slot: Slot,
     give_up_after: Option<Duration>,
+}
+
+/// A run whose end is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedRun {
+    /// When the job is due again, where it is.
+    pub due: Option<DueHint>,
+    /// Others are to be told of it.
+    pub is_followed: bool,
 }
 
 /// Why a run was told to stop.
@@ -66,11 +77,11 @@ impl JobRunner {
         }
     }
 
-    /// Runs one try and writes its end, unless the job has become somebody else's; answers when the job is due again.
+    /// Runs one try and writes its end; none where the job has become somebody else's.
     ///
     /// # Errors
     /// What the store refused in a way that trying again cannot help.
-    pub async fn run(mut self) -> StoreResult<Option<DueHint>> {
+    pub async fn run(mut self) -> StoreResult<Option<EndedRun>> {
         let stop = CancellationToken::new();
         let run = Run {
             job: self.job.clone(),
@@ -195,6 +206,7 @@ impl JobRunner {
         self.job.arguments = row.arguments;
         self.job.execution_interval = row.execution_interval;
         self.job.policy = row.policy;
+        self.job.triggers = row.triggers;
     }
 
     fn judge(&self, end: RunEnd, reason: Option<StopReason>) -> TryEnd {
@@ -235,15 +247,35 @@ impl JobRunner {
         RunFailure::new("Timeout", format!("it took longer than TIMEOUT_MS={limit}"))
     }
 
-    async fn write_end(&mut self, end: &TryEnd) -> StoreResult<Option<DueHint>> {
+    async fn write_end(&mut self, end: &TryEnd) -> StoreResult<Option<EndedRun>> {
+        let context = Arc::clone(&self.life.context);
+        let key = self.job.key.clone();
+        let first = || context.store.followers(&key.job_type, &key.name, 1);
+        let Some(followers) = self.patiently(first).await? else {
+            return Ok(None);
+        };
         loop {
-            let context = &self.life.context;
             let now = context.clock.now();
-            let operation = after(&self.job, &self.life.me, end, now, context.ids.token());
+            let token = context.ids.token();
+            let is_followed = !followers.is_empty();
+            let operation = after(&self.job, &self.life.me, end, is_followed, now, token);
+            let is_followed = !operation.triggers.untold.is_empty();
+            if is_followed {
+                // Somebody looks at the row should this node die before it has told them.
+                let hint = DueHint {
+                    due_at: now.plus(TOLD_WITHIN),
+                    key: key.clone(),
+                };
+                let put = || context.store.put_due(&hint);
+                if self.patiently(put).await?.is_none() {
+                    return Ok(None);
+                }
+            }
             match self.life.settle(&operation).await? {
                 Settled::Applied => {
                     self.tell(&operation.to, end);
-                    return Ok(operation.due);
+                    let due = operation.due;
+                    return Ok(Some(EndedRun { due, is_followed }));
                 }
                 Settled::StillUnknown => return Ok(None),
                 Settled::Lost(Some(row))
@@ -261,6 +293,27 @@ impl JobRunner {
                     );
                     return Ok(None);
                 }
+            }
+        }
+    }
+
+    /// Asks again while the store is away and this life is trusted; none once it is not.
+    async fn patiently<T, F>(&self, ask: impl Fn() -> F) -> StoreResult<Option<T>>
+    where
+        F: Future<Output = StoreResult<T>>,
+    {
+        let context = &self.life.context;
+        loop {
+            match ask().await {
+                Ok(answer) => return Ok(Some(answer)),
+                Err(error) if error.is_transient() => {
+                    debug!(error = %error, "The end of a run waits for the store: {error}");
+                }
+                Err(error) => return Err(error),
+            }
+            let pause = context.ids.jitter(context.config.poll_interval);
+            if !self.life.trust.wait(pause).await {
+                return Ok(None);
             }
         }
     }

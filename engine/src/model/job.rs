@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::status::names;
 use super::{Fence, Holder, Incarnation, JobStatus, NodeId, Token};
 use crate::clock::Timestamp;
+use crate::job::TriggerState;
 use crate::schedule::JobPolicy;
 
 /// Names of job types as stored in the column `type`.
@@ -97,6 +98,9 @@ pub struct Job {
     pub desired_token: Option<Token>,
     /// Why it waits, for people.
     pub notes: Option<String>,
+    /// Where it stands with its triggers and with those that wait for it.
+    #[serde(default)]
+    pub triggers: TriggerState,
 }
 
 impl Job {
@@ -128,6 +132,7 @@ impl Job {
             desired_seq: 0,
             desired_token: None,
             notes: None,
+            triggers: TriggerState::default(),
         }
     }
 }

@@ -26,12 +26,14 @@ pub mod policy;
 #[cfg(test)]
 mod tests;
 mod times;
+mod trigger;
 mod words;
 mod zone;
 
 pub use cron::Cron;
 pub use next::{Due, First, RunEnd, due, first, following};
 pub use policy::JobPolicy;
+pub use trigger::{Condition, Outcome, Trigger, TriggerError};
 pub use zone::zone;
 
 /// No interval is longer than a century; what asks for more is a mistake of units.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::{ScheduleError, zone};
+use super::{ScheduleError, Trigger, zone};
 use crate::clock::Timestamp;
 
 /// The most missed times that are ever made up: each costs a run.
@@ -47,6 +47,9 @@ pub struct JobPolicy {
     pub paused: bool,
     /// The zone of a schedule that names none itself; none = UTC.
     pub time_zone: Option<String>,
+    /// What starts a run besides the schedule: the ends of other jobs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<Trigger>,
 }
 
 /// What becomes of times at which nobody could run the job.
@@ -102,6 +105,7 @@ impl Default for JobPolicy {
             relocate: false,
             paused: false,
             time_zone: None,
+            after: Vec::new(),
         }
     }
 }

@@ -15,8 +15,8 @@ use super::timers::{Look, Timers};
 use super::{Held, Running, batch_of, job_key_of, minus, weight};
 use crate::batch::Runner;
 use crate::clock::Timestamp;
-use crate::job::JobRunner;
 use crate::job::after::schedule_of;
+use crate::job::{JobRunner, tell};
 use crate::model::{
     Batch, BatchId, DueHint, Job, JobDesired, JobKey, JobStatus, NodeRow, job_type,
 };
@@ -406,6 +406,7 @@ impl Looking {
                 self.timers.set_if_earlier(key.clone(), Look { at, since });
             }
             Plan::Move(change) => self.move_row(job, change).await?,
+            Plan::Tell => self.tell_in_background(job.key),
         }
         Ok(())
     }
@@ -607,12 +608,19 @@ impl Looking {
         let done = self.running.enter(&job.key, held);
         let slot = done.slot();
         life.tasks.clone().spawn(async move {
+            let (key, mut followed) = (claim.key.clone(), false);
             match claim_and_tell(&life, &claim, job).await {
                 Ok(Some(job)) => {
                     let uid = job.key.uid.clone();
                     let runner = JobRunner::new(life.clone(), job, kind, slot, give_up_after);
                     match runner.run().await {
-                        Ok(Some(due)) => life.context.wake.due(due),
+                        Ok(Some(ended)) => {
+                            ended
+                                .due
+                                .into_iter()
+                                .for_each(|due| life.context.wake.due(due));
+                            followed = ended.is_followed;
+                        }
                         Ok(None) => (),
                         Err(error) => warn!(
                             job.uid = uid,
@@ -636,7 +644,18 @@ impl Looking {
                 }
             }
             drop(done);
+            if followed {
+                tell(&life, &key).await;
+            }
         });
+    }
+
+    /// Tells those that wait for the last end of this job.
+    fn tell_in_background(&self, key: JobKey) {
+        let life = self.life.clone();
+        life.tasks
+            .clone()
+            .spawn(async move { tell(&life, &key).await });
     }
 
     async fn claim_batch_job(&mut self, job: Job) -> StoreResult<()> {

@@ -63,6 +63,8 @@ pub enum Plan {
     Again(Duration),
     /// Nobody runs it: the row is moved without a run.
     Move(RowMove),
+    /// Others wait for its last end, and whoever ended it has perhaps not told them.
+    Tell,
 }
 
 /// A move of a row that nobody holds any more.
@@ -95,6 +97,9 @@ const HELD_PAUSE: Duration = Duration::from_secs(5);
 /// Decides.
 pub fn plan(seen: &Seen<'_>) -> Plan {
     let job = seen.job;
+    if !job.triggers.untold.is_empty() && job.holder().is_none() {
+        return Plan::Tell;
+    }
     if job.archived || job.status.is_ended() || seen.runs_here {
         return Plan::Pass;
     }
@@ -112,8 +117,9 @@ pub fn plan(seen: &Seen<'_>) -> Plan {
             }
         }
         JobStatus::Waiting | JobStatus::Scheduled => {
-            if job.policy.paused && job.status == JobStatus::Scheduled {
-                // UPDATEJOB writes a hint with the end of the pause.
+            let has_no_time = job.status == JobStatus::Scheduled && job.next_run.is_none();
+            if has_no_time || (job.policy.paused && job.status == JobStatus::Scheduled) {
+                // The end of a job that it waits for, or UPDATEJOB with the end of the pause, writes a hint.
                 return Plan::Pass;
             }
             if let Some(next_run) = job.next_run.filter(|next_run| *next_run > seen.now) {

@@ -1,16 +1,13 @@
 //! BATCH_SCHEDULE: a job that holds a BATCH statement; each of its runs submits a fresh batch (design section 8).
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::sleep;
 use weft_lang::{Command, Statement};
 
 use super::permit::{Principal, part};
 use super::request::{Request, SubmitRequest};
-use super::{LateStatements, Permit, Refusal, SESSION_SCOPE, Session, Statements, lower, submit};
+use super::{LateStatements, Permit, Refusal, Session, Statements, lower, submit};
 use crate::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use crate::model::{Batch, BatchId, BatchStatistics, BatchStatus, Job, job_type};
 use crate::store::Freshness;
@@ -50,10 +47,7 @@ impl BatchSchedule {
             );
             return Err(Refusal::usage(message));
         }
-        let session = Session {
-            scope: scope_of(&arguments),
-            ..Session::default()
-        };
+        let session = Session::of_job(job);
         let services = statements.services();
         let request = lower(
             &statement,
@@ -150,17 +144,6 @@ fn end_of(batch: &Batch) -> Option<RunEnd> {
         | BatchStatus::ResumeFailures
         | BatchStatus::Paused => None,
     }
-}
-
-/// What the session had set when the job was started.
-fn scope_of(arguments: &Map<String, Value>) -> BTreeMap<String, String> {
-    #[derive(Default, Deserialize)]
-    struct Stored {
-        scope: BTreeMap<String, String>,
-    }
-    let text = arguments.get(SESSION_SCOPE).and_then(Value::as_str);
-    let stored: Option<Stored> = text.and_then(|text| serde_json::from_str(text).ok());
-    stored.unwrap_or_default().scope
 }
 
 #[async_trait]

@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::job::JobKinds;
 use crate::model::job_type;
 use crate::schedule::policy::{Misfire, Overlap};
-use crate::schedule::{JobPolicy, Schedule, Timing};
+use crate::schedule::{JobPolicy, Schedule, Timing, Trigger};
 
 /// What stands before the name of an environment variable in ARGS, where the value itself is a secret.
 const BY_REFERENCE: &str = "env:";
@@ -87,6 +87,8 @@ pub struct PolicyDraft {
     pub relocate: Ask<bool>,
     /// Whether the schedule stands still.
     pub paused: Ask<bool>,
+    /// Triggers, separated by `;`; empty takes them away.
+    pub after: Ask<String>,
 }
 
 impl<T> From<Option<T>> for Ask<T> {
@@ -345,6 +347,13 @@ impl PolicyDraft {
             .apply(&mut policy.relocate, usual.relocate, |yes| Ok(*yes))?;
         self.paused
             .apply(&mut policy.paused, usual.paused, |yes| Ok(*yes))?;
+        self.after.apply(&mut policy.after, usual.after, |text| {
+            Trigger::parse_all(text).map_err(|error| {
+                Refusal::usage(error.to_string()).about("AFTER").hint(
+                    "AFTER is `<type> <name> [<uid>] SUCCEEDED|FAILED|ENDED [AND …] [+HH:MM:SS] [OFF]`, more than one separated by `;`",
+                )
+            })
+        })?;
         Ok(policy)
     }
 

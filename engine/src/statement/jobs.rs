@@ -12,7 +12,7 @@ use super::request::{
     JobChange, JobHistoryRequest, JobTarget, KillRequest, StartJobRequest, UpdateJob,
 };
 use super::secret::without_secrets;
-use super::{EndStatus, Permit, Refusal, Services, Session, cancel};
+use super::{EndStatus, Permit, Refusal, Services, Session, cancel, followers};
 use crate::clock::Timestamp;
 use crate::inspect::{Inspector, JobItem};
 use crate::job::change::{self, Step, Update};
@@ -169,6 +169,7 @@ async fn write_new(
         });
         if !is_known {
             check(services, &job).await?;
+            followers::follow(services, &job).await?;
         }
         if let Written::Yes = write(services, &trust, &job, seen).await? {
             info!(
@@ -459,6 +460,7 @@ async fn apply(
             Step::Write(job) => {
                 if job.policy != found.policy || job.arguments != found.arguments {
                     check(services, &job).await?;
+                    followers::follow(services, &job).await?;
                 }
                 if let Written::Yes = write(services, &trust, &job, Some(seen)).await? {
                     let note = job.notes.clone();
@@ -476,6 +478,7 @@ async fn apply(
                     change::begun(defined.clone(), services.clock.now())
                         .map_err(Refusal::failed)?;
                     check(services, &defined).await?;
+                    followers::follow(services, &defined).await?;
                 }
                 let wished = Job {
                     status,
@@ -515,6 +518,7 @@ fn with(job: &Job, definition: &JobDefinition) -> Job {
         arguments: definition.arguments.clone(),
         execution_interval: definition.execution_interval.clone(),
         policy: definition.policy.clone(),
+        triggers: definition.triggers.clone(),
         ..job.clone()
     }
 }
@@ -533,6 +537,7 @@ fn definition(job: &Job, update: &UpdateJob) -> Result<Update, Refusal> {
             policy.end_at,
             policy.time_zone.clone(),
             policy.jitter_ms,
+            policy.after.is_empty(),
         )
     };
     Ok(Update {
@@ -550,6 +555,7 @@ fn definition(job: &Job, update: &UpdateJob) -> Result<Update, Refusal> {
             },
             execution_interval,
             policy,
+            triggers: job.triggers.clone(),
         },
     })
 }

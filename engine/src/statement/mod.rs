@@ -5,6 +5,7 @@ mod arguments;
 mod batch_schedule;
 mod cancel;
 mod execute;
+mod followers;
 mod frame;
 mod gate;
 mod instances;

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::model::BatchId;
+use super::SESSION_SCOPE;
+use crate::model::{BatchId, Job};
 
 /// A small JSON value that the client sends and receives back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,4 +18,22 @@ pub struct Session {
     pub attached: BTreeMap<String, String>,
     /// The last asynchronous batch, for BATCH_CANCEL without an id.
     pub last_batch: Option<BatchId>,
+}
+
+impl Session {
+    /// A fresh session with what the one that started the job had set (Fabric R60).
+    pub fn of_job(job: &Job) -> Self {
+        #[derive(Default, Deserialize)]
+        struct Stored {
+            scope: BTreeMap<String, String>,
+        }
+        let arguments: Map<String, Value> =
+            serde_json::from_str(&job.arguments).unwrap_or_default();
+        let text = arguments.get(SESSION_SCOPE).and_then(Value::as_str);
+        let stored: Option<Stored> = text.and_then(|text| serde_json::from_str(text).ok());
+        Self {
+            scope: stored.unwrap_or_default().scope,
+            ..Self::default()
+        }
+    }
 }

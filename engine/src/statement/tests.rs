@@ -9,4 +9,5 @@ mod jobs;
 mod looking;
 mod refusals;
 mod submission;
+mod triggers;
 mod with_a_node;

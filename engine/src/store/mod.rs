@@ -31,7 +31,7 @@ use crate::model::{
 use crate::source::Value;
 
 /// The version of the schema that this program reads and writes.
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// The store every part of a node shares.
 pub type SharedStore = Arc<dyn Store>;
@@ -84,6 +84,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn jobs(&self, list: &ListJobs) -> StoreResult<Vec<Job>>;
     /// The runs of a job, newest first, at most `limit`.
     async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>>;
+    /// Notes that a job waits for the ends of those of a type and name; it is written before the job's row. The same
+    /// note twice is one note, and one that is not true any more does no harm.
+    async fn put_follower(&self, job_type: &str, name: &str, follower: &JobKey) -> StoreResult<()>;
+    /// Which jobs wait for the ends of those of a type and name, by key, at most `limit`.
+    async fn followers(&self, job_type: &str, name: &str, limit: usize)
+    -> StoreResult<Vec<JobKey>>;
     /// Writes a hint. The same hint twice is one hint.
     async fn put_due(&self, hint: &DueHint) -> StoreResult<()>;
     /// Hints strictly behind `after` with `due_at <= to`, by moment and key, at most `limit`. A page goes on behind the

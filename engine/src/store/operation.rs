@@ -4,6 +4,7 @@
 //! earlier sending by the token it finds in the row.
 
 use crate::clock::Timestamp;
+use crate::job::TriggerState;
 use crate::model::{
     Batch, BatchDesired, BatchId, BatchListing, BatchStatistics, BatchStatus, ChunkState, DueHint,
     EntityRow, Fence, Holder, Instance, Job, JobDesired, JobKey, JobRun, JobStatus, NodeShare,
@@ -97,6 +98,8 @@ pub struct EndJob {
     pub planned_run: Option<Timestamp>,
     /// Why it waits, for people.
     pub notes: Option<String>,
+    /// Where it stands with its triggers, and what it owes to those that wait for it.
+    pub triggers: TriggerState,
     /// When somebody must look next; written first. None for an ended job.
     pub due: Option<DueHint>,
     /// The history row, written once before the move; none where it is given back.
@@ -126,6 +129,7 @@ impl EndJob {
             next_run: None,
             planned_run: None,
             notes: None,
+            triggers: job.triggers.clone(),
             due: None,
             run: None,
             token,
@@ -171,7 +175,7 @@ pub struct WriteJob {
     pub token: Token,
 }
 
-/// What UPDATEJOB can change.
+/// What UPDATEJOB can change, and what the ends of other jobs do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobDefinition {
     /// Which nodes may run it.
@@ -182,6 +186,21 @@ pub struct JobDefinition {
     pub execution_interval: Option<String>,
     /// Retries, misfires, bounds.
     pub policy: JobPolicy,
+    /// Where it stands with its triggers.
+    pub triggers: TriggerState,
+}
+
+impl JobDefinition {
+    /// As this row has it.
+    pub fn of(job: &Job) -> Self {
+        Self {
+            affinity: job.affinity.clone(),
+            arguments: job.arguments.clone(),
+            execution_interval: job.execution_interval.clone(),
+            policy: job.policy.clone(),
+            triggers: job.triggers.clone(),
+        }
+    }
 }
 
 /// A wish about a job that a node holds: `IF status, fence = <seen> AND desired_seq = <seen>` → + 1. The owner's next

@@ -1,9 +1,12 @@
 //! The life of a job.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rand::RngExt;
 use weft_engine::clock::Timestamp;
-use weft_engine::model::{DueHint, Job, JobDesired, JobStatus};
-use weft_engine::schedule::JobPolicy;
+use weft_engine::job::{EndMark, Ended, TriggerState};
+use weft_engine::model::{DueHint, Job, JobDesired, JobKey, JobStatus};
+use weft_engine::schedule::{JobPolicy, Outcome, Trigger};
 use weft_engine::store::{
     ClaimJob, EndJob, Freshness, JobDefinition, JobSeen, ListJobs, RequestJob, SharedStore, Store,
     WriteJob,
@@ -44,6 +47,7 @@ claims!(
     a_wish_that_saw_an_old_wish_is_lost,
     a_wish_about_a_missing_job_finds_nothing,
     a_wish_may_change_what_the_job_is,
+    followers_are_found_by_the_name_they_wait_for,
     a_wish_without_a_definition_leaves_it,
     a_restart_forgets_who_ran_it,
     an_end_says_what_remains_planned,
@@ -554,6 +558,8 @@ async fn a_row_is_written_as_a_whole(store: SharedStore) {
     let policy = JobPolicy {
         max_attempts: 3,
         time_zone: Some("Europe/Berlin".to_owned()),
+        after: Trigger::parse_all("PROCESS a.sh ENDED +00:00:05; PROCESS 'b c' u FAILED OFF")
+            .expect("the store answers"),
         ..JobPolicy::default()
     };
     let written = Job {
@@ -580,6 +586,7 @@ async fn a_row_is_written_as_a_whole(store: SharedStore) {
         desired_seq: job.desired_seq + 1,
         desired_token: None,
         notes: Some("why".to_owned()),
+        triggers: triggers(),
         ..job.clone()
     };
     let write = reopening(written.clone(), Some(JobSeen::of(&job)));
@@ -698,6 +705,7 @@ async fn a_wish_may_change_what_the_job_is(store: SharedStore) {
             max_attempts: -1,
             ..JobPolicy::default()
         },
+        triggers: triggers(),
     };
     let change = RequestJob {
         definition: Some(definition.clone()),
@@ -709,6 +717,7 @@ async fn a_wish_may_change_what_the_job_is(store: SharedStore) {
     assert_eq!(changed.arguments, definition.arguments);
     assert_eq!(changed.execution_interval, None);
     assert_eq!(changed.policy, definition.policy);
+    assert_eq!(changed.triggers, definition.triggers);
     assert_eq!(
         (changed.status, changed.desired_seq),
         (JobStatus::InProcess, 1)
@@ -734,6 +743,49 @@ async fn a_wish_without_a_definition_leaves_it(store: SharedStore) {
     assert_eq!(stopping.policy, running.policy);
 }
 
+/// Something of everything.
+fn triggers() -> TriggerState {
+    let mark = EndMark {
+        uid: "u".to_owned(),
+        created: Timestamp(5),
+        run: 3,
+    };
+    let mut triggers = TriggerState {
+        met: BTreeSet::from([("t".to_owned(), "c".to_owned())]),
+        told: BTreeMap::from([("c".to_owned(), mark.clone())]),
+        fired_for: Some(Timestamp(6)),
+        untold: Vec::new(),
+    };
+    let outcome = Outcome::Failed;
+    triggers.owe(Ended { mark, outcome });
+    triggers
+}
+
+async fn followers_are_found_by_the_name_they_wait_for(store: SharedStore) {
+    let name = token().0.to_string();
+    let follower = |uid: &str| JobKey {
+        job_type: "USER_JOB".to_owned(),
+        name: "L.f".to_owned(),
+        uid: uid.to_owned(),
+    };
+    let of = async |name: &str, limit| {
+        store
+            .followers("PROCESS", name, limit)
+            .await
+            .expect("the store answers")
+    };
+    assert!(of(&name, 10).await.is_empty());
+    for uid in ["2", "1", "2"] {
+        store
+            .put_follower("PROCESS", &name, &follower(uid))
+            .await
+            .expect("the store answers");
+    }
+    assert_eq!(of(&name, 10).await, [follower("1"), follower("2")]);
+    assert_eq!(of(&name, 1).await, [follower("1")]);
+    assert!(of("another", 10).await.is_empty());
+}
+
 async fn a_restart_forgets_who_ran_it(store: SharedStore) {
     let owned = Owned::new(store.as_ref()).await;
     let again = EndJob {
@@ -754,9 +806,11 @@ async fn an_end_says_what_remains_planned(store: SharedStore) {
         planned_run: Some(planned),
         runs: 3,
         desired: JobDesired::Run,
+        triggers: triggers(),
         ..end_job(&owned.key, 1, &owned.holder)
     };
     apply(store.as_ref(), &end).await;
+    assert_eq!(owned.job(store.as_ref()).await.triggers, triggers());
     let job = owned.job(store.as_ref()).await;
     assert_eq!((job.planned_run, job.runs), (Some(planned), 3));
     assert_eq!(job.worker, Some(owned.holder.node.clone()));

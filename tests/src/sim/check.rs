@@ -259,10 +259,16 @@ pub fn what_hangs(cluster: &Cluster) -> String {
     }
     for row in inner.tables.jobs.values() {
         let job = row.peek();
-        if !job.status.is_ended() {
+        if !jobs::rests(job) {
             hanging.push(format!(
-                "job {} {} by {:?} fence {} next {:?} {:?}",
-                job.key.uid, job.status, job.worker, job.fence, job.next_run, job.error
+                "job {} {} by {:?} fence {} next {:?} {:?} {:?}",
+                job.key.uid,
+                job.status,
+                job.worker,
+                job.fence,
+                job.next_run,
+                job.error,
+                job.triggers
             ));
         }
     }

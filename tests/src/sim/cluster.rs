@@ -384,7 +384,7 @@ impl Cluster {
                 .batches
                 .values()
                 .all(|row| row.peek().status.is_final())
-            && tables.jobs.values().all(|row| row.peek().status.is_ended())
+            && tables.jobs.values().all(|row| jobs::rests(row.peek()))
     }
 }
 

@@ -15,7 +15,7 @@ use weft_engine::job::change::{self, Step};
 use weft_engine::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_engine::model::{DueHint, Fence, Job, JobKey, JobStatus};
 use weft_engine::node::Trust;
-use weft_engine::schedule::JobPolicy;
+use weft_engine::schedule::{JobPolicy, Trigger};
 use weft_engine::store::{
     Freshness, JobSeen, RequestJob, Settled, Store, StoreError, WriteJob, settle,
 };
@@ -25,6 +25,8 @@ use super::store::{SimHandle, SimStore, Tables};
 
 /// The type under which simulated jobs go.
 pub const JOB_TYPE: &str = "PROCESS";
+/// The name under which they go.
+const NAME: &str = "simulated";
 /// How patient a client is.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A client reads a row again after this.
@@ -41,6 +43,8 @@ pub struct PlannedJob {
     pub runs: i64,
     /// How long after its start somebody stops it.
     pub stop_after: Option<u64>,
+    /// Another job waits for the ends of its runs.
+    pub is_followed: bool,
 }
 
 /// What a run does; the arguments of its job.
@@ -70,6 +74,7 @@ impl PlannedJob {
             },
             runs: [1, 1, 3][chance.random_range(0..3)],
             stop_after: is_stopped.then(|| chance.random_range(0..8_000)),
+            is_followed: chance.random_bool(0.5),
         }
     }
 }
@@ -108,6 +113,8 @@ pub struct Asked {
     pub started: bool,
     /// The client asked for its end.
     pub stopped: bool,
+    /// The client was told that the one that follows stands, before it asked for this one.
+    pub is_followed: bool,
 }
 
 /// What clients asked for, by uid. Cheap to clone.
@@ -204,12 +211,13 @@ impl Client {
             planned: planned.clone(),
             started: false,
             stopped: false,
+            is_followed: false,
         };
         all.lock().insert(uid.clone(), asked);
         tokio::spawn(async move {
-            let now = self.clock.now();
+            let is_followed = planned.is_followed && self.follow(&uid).await;
             let defined = Job {
-                arguments: serde_json::to_string(&planned.work).expect("two numbers"),
+                arguments: arguments_of(planned.work),
                 execution_interval: (planned.runs > 1).then(|| "00:00:01".to_owned()),
                 policy: JobPolicy {
                     max_attempts: 5,
@@ -217,26 +225,51 @@ impl Client {
                     max_runs: Some(planned.runs),
                     ..JobPolicy::default()
                 },
-                ..Job::waiting(key_of(&uid), now)
+                ..Job::waiting(key_of(&uid), self.clock.now())
             };
-            let job = change::begun(defined, now).expect("it can begin");
-            let write = WriteJob {
-                due: Some(DueHint {
-                    due_at: now,
-                    key: job.key.clone(),
-                }),
-                job,
-                seen: None,
-                token: self.ids.token(),
-            };
-            let trust = Trust::for_duration(self.clock.clone(), PATIENCE);
-            let settled = settle(self.store.as_ref(), &self.ids, &trust, &write).await;
-            if matches!(settled, Ok(Settled::Applied))
-                && let Some(asked) = all.lock().get_mut(&uid)
-            {
-                asked.started = true;
+            let started = self.begin(defined).await;
+            if let Some(asked) = all.lock().get_mut(&uid) {
+                asked.started = started;
+                asked.is_followed = is_followed;
             }
         });
+    }
+
+    /// Starts the job that runs whenever this one has ended; answers whether it stands.
+    async fn follow(&self, uid: &str) -> bool {
+        let key = follower_of(uid);
+        let followed = self.store.put_follower(JOB_TYPE, NAME, &key).await;
+        let after = format!("{JOB_TYPE} {NAME} {uid} ENDED");
+        let quick = Work {
+            millis: 30,
+            failing: 0,
+        };
+        let defined = Job {
+            arguments: arguments_of(quick),
+            policy: JobPolicy {
+                after: Trigger::parse_all(&after).expect("a trigger"),
+                ..JobPolicy::default()
+            },
+            ..Job::waiting(key, self.clock.now())
+        };
+        followed.is_ok() && self.begin(defined).await
+    }
+
+    async fn begin(&self, defined: Job) -> bool {
+        let now = self.clock.now();
+        let job = change::begun(defined, now).expect("it can begin");
+        let write = WriteJob {
+            due: Some(DueHint {
+                due_at: now,
+                key: job.key.clone(),
+            }),
+            job,
+            seen: None,
+            token: self.ids.token(),
+        };
+        let trust = Trust::for_duration(self.clock.clone(), PATIENCE);
+        let settled = settle(self.store.as_ref(), &self.ids, &trust, &write).await;
+        matches!(settled, Ok(Settled::Applied))
     }
 
     /// Stops a job in the background.
@@ -293,9 +326,28 @@ impl Client {
 fn key_of(uid: &str) -> JobKey {
     JobKey {
         job_type: JOB_TYPE.to_owned(),
-        name: "simulated".to_owned(),
+        name: NAME.to_owned(),
         uid: uid.to_owned(),
     }
+}
+
+/// The job that waits for the ends of this one.
+fn follower_of(uid: &str) -> JobKey {
+    JobKey {
+        job_type: JOB_TYPE.to_owned(),
+        name: "follower".to_owned(),
+        uid: format!("{uid}-after"),
+    }
+}
+
+fn arguments_of(work: Work) -> String {
+    serde_json::to_string(&work).expect("two numbers")
+}
+
+/// Whether nothing becomes of this row by itself: it has ended, or waits for another to end, and owes nobody anything.
+pub fn rests(job: &Job) -> bool {
+    let awaits = job.status == JobStatus::Scheduled && job.next_run.is_none();
+    (job.status.is_ended() || awaits) && job.triggers.untold.is_empty()
 }
 
 /// What does not hold of the jobs once everything is quiet.
@@ -315,32 +367,68 @@ pub fn check(
             continue;
         };
         check_end(job, asked, violations);
-        let own: Vec<&Effect> = effects.iter().filter(|effect| effect.uid == *uid).collect();
-        for (number, effect) in own.iter().enumerate() {
-            // Who takes a run over goes on with what another clock has begun.
-            let is_first = own[..number].iter().all(|other| other.key != effect.key);
-            if effect.early && is_first {
-                violations.push(format!("job {uid} ran before its time"));
-            }
-            let same = |other: &&&Effect| {
-                other.fence == effect.fence && other.succeeded == effect.succeeded
-            };
-            if own.iter().filter(same).count() > 1 {
-                let fence = effect.fence;
-                violations.push(format!("I4: job {uid} ran twice under fence {fence}"));
-            }
+        check_runs(&key, &effects, tables, violations);
+        let follower = follower_of(uid);
+        check_runs(&follower, &effects, tables, violations);
+        let follower = tables.jobs.get(&follower).map(|row| row.peek());
+        if asked.is_followed {
+            check_follower(job, follower, violations);
         }
-        let runs = tables.runs.iter().filter(|((of, ..), _)| *of == key);
-        let processed = runs.filter(|(_, run)| run.status == JobStatus::Processed);
-        for ((_, _, fence), _) in processed {
-            let did = own
-                .iter()
-                .any(|effect| effect.fence == *fence && effect.succeeded);
-            if !did {
-                violations.push(format!(
-                    "job {uid} is recorded under fence {fence} and did nothing"
-                ));
-            }
+    }
+}
+
+/// Each end of a run was told, and started a run, or one with others.
+fn check_follower(job: &Job, follower: Option<&Job>, violations: &mut Vec<String>) {
+    let uid = &job.key.uid;
+    let Some(follower) = follower else {
+        violations.push(format!("I12: the follower of job {uid} is gone"));
+        return;
+    };
+    let told = follower.triggers.told.values().next();
+    let (runs, ends) = (follower.runs, job.runs);
+    if job.status == JobStatus::Processed && told.is_none_or(|told| told.run != ends) {
+        violations.push(format!(
+            "job {uid} ended {ends} times, its follower was told {told:?}"
+        ));
+    }
+    let fits = match told {
+        Some(_) => (1..=ends).contains(&runs),
+        None => runs == 0,
+    };
+    if !fits || follower.triggers.fired_for.is_some() {
+        violations.push(format!(
+            "job {uid} ended {ends} times and was followed {runs} times"
+        ));
+    }
+}
+
+/// What a job did fits what is recorded of it.
+fn check_runs(key: &JobKey, effects: &[Effect], tables: &Tables, violations: &mut Vec<String>) {
+    let uid = &key.uid;
+    let own: Vec<&Effect> = effects.iter().filter(|effect| effect.uid == *uid).collect();
+    for (number, effect) in own.iter().enumerate() {
+        // Who takes a run over goes on with what another clock has begun.
+        let is_first = own[..number].iter().all(|other| other.key != effect.key);
+        if effect.early && is_first {
+            violations.push(format!("job {uid} ran before its time"));
+        }
+        let same =
+            |other: &&&Effect| other.fence == effect.fence && other.succeeded == effect.succeeded;
+        if own.iter().filter(same).count() > 1 {
+            let fence = effect.fence;
+            violations.push(format!("I4: job {uid} ran twice under fence {fence}"));
+        }
+    }
+    let runs = tables.runs.iter().filter(|((of, ..), _)| of == key);
+    let processed = runs.filter(|(_, run)| run.status == JobStatus::Processed);
+    for ((_, _, fence), _) in processed {
+        let did = own
+            .iter()
+            .any(|effect| effect.fence == *fence && effect.succeeded);
+        if !did {
+            violations.push(format!(
+                "job {uid} is recorded under fence {fence} and did nothing"
+            ));
         }
     }
 }

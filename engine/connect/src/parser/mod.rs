@@ -197,13 +197,13 @@ impl JobKind for Parser {
     }
 
     async fn check(&self, job: &Job) -> Result<(), Check> {
+        let (_, _, definition) = self.parser(job).await?;
         if let Some(name) = arguments::of(job)?.keys().next() {
             return Err(Check {
                 message: format!("a parser has no argument `{name}`"),
                 hint: Some("what it reads stands in its file in the project".to_owned()),
             });
         }
-        let (_, _, definition) = self.parser(job).await?;
         match definition.source {
             RecordSource::Files { pattern, .. } => self.pattern(&pattern).map(drop),
             RecordSource::Query { .. } => Ok(()),

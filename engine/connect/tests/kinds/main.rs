@@ -7,3 +7,4 @@ mod deployed;
 mod http;
 mod parser;
 mod process;
+mod user_job;

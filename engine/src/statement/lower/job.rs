@@ -61,9 +61,6 @@ fn draft(command: &JobCommand) -> Result<JobDraft, Refusal> {
 }
 
 fn policy(options: &JobPolicyOptions) -> Result<PolicyDraft, Refusal> {
-    if let Some(after) = &options.after {
-        return Err(not_available("AFTER").at(after.span));
-    }
     let text = |given: &Option<Spanned<String>>| -> Ask<String> {
         given.as_ref().map(|text| text.value.clone()).into()
     };
@@ -100,6 +97,7 @@ fn policy(options: &JobPolicyOptions) -> Result<PolicyDraft, Refusal> {
         timeout_ms: count(&options.timeout_ms),
         relocate: boolean(&options.relocate),
         paused: boolean(&options.paused),
+        after: text(&options.after),
     })
 }
 
@@ -127,6 +125,7 @@ fn place_of(option: &str, command: &JobCommand) -> Span {
         "RETRY_FACTOR" => span(&policy.retry_factor),
         "RETRY_MAX_DELAY_MS" => span(&policy.retry_max_delay_ms),
         "TIMEOUT_MS" => span(&policy.timeout_ms),
+        "AFTER" => span(&policy.after),
         _ => None,
     };
     place.unwrap_or(command.job_type.span)

@@ -88,14 +88,14 @@ impl Drop for Left<'_> {
     }
 }
 
-struct Jobs {
-    fixture: Fixture,
+pub(super) struct Jobs {
+    pub(super) fixture: Fixture,
     node: NodeHandle,
     kind: Arc<Named>,
 }
 
 impl Jobs {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::with(|_| ()).await
     }
 
@@ -138,12 +138,12 @@ impl Jobs {
         }
     }
 
-    async fn run(&self, text: &str) -> super::fixture::Answer {
+    pub(super) async fn run(&self, text: &str) -> super::fixture::Answer {
         self.fixture.run(text).await
     }
 
     /// Starts a job; answers its key.
-    async fn start(&self, name: &str, options: &str) -> JobKey {
+    pub(super) async fn start(&self, name: &str, options: &str) -> JobKey {
         let text = format!("STARTJOB PROCESS NAME='{name}' {options}");
         let answer = self.run(&text).await.ok();
         JobKey {
@@ -153,13 +153,13 @@ impl Jobs {
         }
     }
 
-    async fn job(&self, key: &JobKey) -> Job {
+    pub(super) async fn job(&self, key: &JobKey) -> Job {
         let job = self.fixture.store.job(key, Freshness::Serial).await;
         job.unwrap().expect("it was started")
     }
 
     /// Waits until the row is as it shall be.
-    async fn until(&self, key: &JobKey, what: impl Fn(&Job) -> bool) -> Job {
+    pub(super) async fn until(&self, key: &JobKey, what: impl Fn(&Job) -> bool) -> Job {
         let waiting = async {
             loop {
                 let job = self.job(key).await;
@@ -175,17 +175,17 @@ impl Jobs {
         }
     }
 
-    async fn until_status(&self, key: &JobKey, status: JobStatus) -> Job {
+    pub(super) async fn until_status(&self, key: &JobKey, status: JobStatus) -> Job {
         self.until(key, |job| job.status == status).await
     }
 
-    async fn leave(self) {
+    pub(super) async fn leave(self) {
         self.node.drain();
         self.node.ended().await.unwrap();
     }
 }
 
-fn command(verb: &str, key: &JobKey) -> String {
+pub(super) fn command(verb: &str, key: &JobKey) -> String {
     format!("{verb} PROCESS NAME='{}' UID='{}'", key.name, key.uid)
 }
 
@@ -699,8 +699,8 @@ async fn what_cannot_be_started_leaves_no_row() {
             "Europe/Berlin",
         ),
         (
-            "STARTJOB PROCESS NAME='x' AFTER='PROCESS y SUCCEEDED'",
-            "AFTER",
+            "STARTJOB PROCESS NAME='x' AFTER='PROCESS y SUCEEDED'",
+            "needs SUCCEEDED, FAILED or ENDED",
         ),
         (
             "STARTJOB PROCESS NAME='x' START_AT='2199-01-02 00:00:00' END_AT='2199-01-01 00:00:00'",

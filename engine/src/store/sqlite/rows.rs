@@ -119,7 +119,8 @@ pub(super) fn incarnation_bytes(incarnation: Option<&Incarnation>) -> Option<&[u
 
 pub(super) const JOB: &str = "type, name, uid, status, affinity, archived, arguments, creation_time, \
     start_time, end_time, error, execution_interval, output, tries, worker, owner_inc, next_run, fence, \
-    op_token, desired, desired_seq, desired_token, notes, planned_run, runs, policy, created_by";
+    op_token, desired, desired_seq, desired_token, notes, planned_run, runs, policy, created_by, \
+    triggers";
 
 pub(super) fn job(row: &Row<'_>) -> Result<Job, Failure> {
     let mut columns = Columns::of(row, "job");
@@ -153,6 +154,7 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, Failure> {
         runs: columns.take()?,
         policy: columns.json("policy")?,
         created_by: columns.take()?,
+        triggers: columns.json_or_none("triggers")?.unwrap_or_default(),
     })
 }
 

@@ -122,6 +122,28 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn put_follower(&self, job_type: &str, name: &str, follower: &JobKey) -> StoreResult<()> {
+        let (job_type, name) = (job_type.to_owned(), name.to_owned());
+        let follower = follower.clone();
+        self.put("put_follower", 1, move |writing| {
+            verbs_job::put_follower(writing, (&job_type, &name), &follower)
+        })
+        .await
+    }
+
+    async fn followers(
+        &self,
+        job_type: &str,
+        name: &str,
+        limit: usize,
+    ) -> StoreResult<Vec<JobKey>> {
+        let (job_type, name) = (job_type.to_owned(), name.to_owned());
+        self.read("followers", move |reading| {
+            verbs_job::followers(reading.connection, &job_type, &name, limit)
+        })
+        .await
+    }
+
     async fn put_due(&self, hint: &DueHint) -> StoreResult<()> {
         let hint = hint.clone();
         self.put("put_due", 1, move |writing| {

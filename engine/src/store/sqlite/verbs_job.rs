@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::queue::Writing;
 use super::rows::{self, JOB, JOB_RUN, bytes, incarnation_bytes, json_text, token_bytes};
 use crate::clock::Timestamp;
+use crate::job::TriggerState;
 use crate::model::{DueHint, Job, JobKey, JobRun, JobStatus, Token};
 use crate::store::{Attempt, ClaimJob, EndJob, ListJobs};
 
@@ -34,7 +35,7 @@ fn put(writing: &Writing<'_>, statement: &str, job: &Job, token: Token) -> Resul
         .connection
         .prepare_cached(&format!(
             "{statement} INTO job ({JOB}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-             ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)"
+             ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)"
         ))?
         .execute(params![
             job.key.job_type,
@@ -64,6 +65,7 @@ fn put(writing: &Writing<'_>, statement: &str, job: &Job, token: Token) -> Resul
             job.runs,
             json_text(&job.policy)?,
             job.created_by,
+            triggers_text(&job.triggers)?,
         ])?;
     Ok(changed)
 }
@@ -130,7 +132,7 @@ pub(super) fn end(writing: &Writing<'_>, end: &EndJob) -> Result<Attempt<Option<
         .prepare_cached(
             "UPDATE job SET status = ?4, archived = ?5, fence = ?6, end_time = ?7, \
              output = coalesce(?8, output), error = ?9, tries = ?10, next_run = ?11, notes = ?12, \
-             op_token = ?13, desired = ?14, runs = ?15, planned_run = ?16, \
+             op_token = ?13, desired = ?14, runs = ?15, planned_run = ?16, triggers = ?18, \
              worker = CASE ?17 WHEN 0 THEN worker END, owner_inc = CASE ?17 WHEN 0 THEN owner_inc END \
              WHERE type = ?1 AND name = ?2 AND uid = ?3",
         )?
@@ -152,6 +154,7 @@ pub(super) fn end(writing: &Writing<'_>, end: &EndJob) -> Result<Attempt<Option<
             end.runs,
             end.planned_run.map(|time| time.0),
             end.forget_worker,
+            triggers_text(&end.triggers)?,
         ])?;
     Ok(Attempt::Applied)
 }
@@ -179,6 +182,55 @@ fn insert_run(writing: &Writing<'_>, run: &JobRun) -> Result<(), Failure> {
             run.exit_code,
         ])?;
     Ok(())
+}
+
+/// The column is empty for a job without triggers.
+pub(super) fn triggers_text(triggers: &TriggerState) -> Result<Option<String>, Failure> {
+    let text = (!triggers.is_empty()).then(|| json_text(triggers));
+    text.transpose()
+}
+
+/// Notes that a job waits for the ends of those of a name; the same twice is once.
+pub(super) fn put_follower(
+    writing: &Writing<'_>,
+    (job_type, name): (&str, &str),
+    follower: &JobKey,
+) -> Result<(), Failure> {
+    writing
+        .connection
+        .prepare_cached(
+            "INSERT INTO job_follower (type, name, follower_type, follower_name, follower_uid) \
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+        )?
+        .execute([
+            job_type,
+            name,
+            &follower.job_type,
+            &follower.name,
+            &follower.uid,
+        ])?;
+    Ok(())
+}
+
+/// Which jobs wait for the ends of those of a name.
+pub(super) fn followers(
+    connection: &Connection,
+    job_type: &str,
+    name: &str,
+    limit: usize,
+) -> Result<Vec<JobKey>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT follower_type, follower_name, follower_uid FROM job_follower \
+         WHERE type = ?1 AND name = ?2 ORDER BY 1, 2, 3 LIMIT ?3",
+    )?;
+    let found = statement.query_map(params![job_type, name, sql_limit(limit)], |row| {
+        Ok(JobKey {
+            job_type: row.get(0)?,
+            name: row.get(1)?,
+            uid: row.get(2)?,
+        })
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
 }
 
 /// Writes a hint; the same one twice is one.

@@ -5,7 +5,7 @@ use rusqlite::params;
 use super::failure::Failure;
 use super::queue::Writing;
 use super::rows::{bytes, json_text};
-use super::verbs_job::{get, insert, put_due, replace};
+use super::verbs_job::{get, insert, put_due, replace, triggers_text};
 use crate::model::Job;
 use crate::store::{Attempt, JobSeen, RequestJob, WriteJob};
 
@@ -52,13 +52,14 @@ pub(super) fn request(
     let definition = request.definition.as_ref();
     let affinity = definition.map(|definition| json_text(&definition.affinity));
     let policy = definition.map(|definition| json_text(&definition.policy));
+    let triggers = definition.map(|definition| triggers_text(&definition.triggers));
     writing
         .connection
         .prepare_cached(
             "UPDATE job SET status = ?4, desired = ?5, desired_seq = ?6, desired_token = ?7, \
              affinity = coalesce(?8, affinity), arguments = coalesce(?9, arguments), \
              execution_interval = CASE ?10 WHEN 0 THEN execution_interval ELSE ?11 END, \
-             policy = coalesce(?12, policy) WHERE type = ?1 AND name = ?2 AND uid = ?3",
+             policy = coalesce(?12, policy), triggers = CASE ?10 WHEN 0 THEN triggers ELSE ?13 END WHERE type = ?1 AND name = ?2 AND uid = ?3",
         )?
         .execute(params![
             request.key.job_type,
@@ -73,6 +74,7 @@ pub(super) fn request(
             definition.is_some(),
             definition.and_then(|definition| definition.execution_interval.as_ref()),
             policy.transpose()?,
+            triggers.transpose()?.flatten(),
         ])?;
     Ok(Attempt::Applied)
 }

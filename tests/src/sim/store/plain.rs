@@ -134,6 +134,31 @@ impl Store for SimHandle {
         .await
     }
 
+    async fn put_follower(&self, job_type: &str, name: &str, follower: &JobKey) -> StoreResult<()> {
+        self.counters.call("put_follower");
+        let of = (job_type.to_owned(), name.to_owned());
+        self.put(Plain::Follower(of, follower.clone())).await
+    }
+
+    async fn followers(
+        &self,
+        job_type: &str,
+        name: &str,
+        limit: usize,
+    ) -> StoreResult<Vec<JobKey>> {
+        self.read("followers", false, |inner, _| {
+            let of = (job_type.to_owned(), name.to_owned());
+            let followers = inner.tables.followers.get(&of);
+            followers
+                .into_iter()
+                .flatten()
+                .take(limit)
+                .cloned()
+                .collect()
+        })
+        .await
+    }
+
     async fn put_due(&self, hint: &DueHint) -> StoreResult<()> {
         self.counters.call("put_due");
         self.put(Plain::Due(hint.clone())).await

@@ -3,7 +3,8 @@
 use weft_engine::clock::Timestamp;
 use weft_engine::model::{
     Batch, BatchId, BatchListing, BatchStatistics, BatchStatus, CheckpointHead, ChunkHead,
-    Deployment, DueHint, Instance, Job, JobRun, NodeRow, NodeStats, ParsedRow, ParsedTable, Token,
+    Deployment, DueHint, Instance, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedRow, ParsedTable,
+    Token,
 };
 use weft_engine::store::{
     ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, Deploy, EndJob, FlushChunk,
@@ -16,6 +17,8 @@ use weft_engine::store::{
 pub enum Plain {
     /// A hint for the scheduler.
     Due(DueHint),
+    /// A job waits for the ends of those of a type and name.
+    Follower((String, String), JobKey),
     /// The directory by day, at submission.
     Listing(BatchListing),
     /// The copy for lists behind a move.

@@ -55,6 +55,8 @@ pub struct Tables {
     pub commands: BTreeMap<String, BatchId>,
     /// `jobs_due`, with the moment from which every reader sees the hint.
     pub due: BTreeMap<DueHint, u64>,
+    /// `job_followers`.
+    pub followers: BTreeMap<(String, String), BTreeSet<JobKey>>,
     /// `batchprocess_by_day`.
     pub listings: BTreeMap<(Timestamp, String), Stamped<BatchListing>>,
     /// `job_runs`.
@@ -99,6 +101,12 @@ impl Tables {
     /// A plain write arrives. `visible_at` is when every reader sees a hint.
     pub fn put(&mut self, plain: Plain, stamp: u64, now: u64, visible_at: u64) {
         match plain {
+            Plain::Follower(of, follower) => {
+                self.followers
+                    .entry(of.clone())
+                    .or_default()
+                    .insert(follower.clone());
+            }
             Plain::Due(hint) => {
                 let seen = self.due.entry(hint).or_insert(visible_at);
                 *seen = (*seen).min(visible_at);
@@ -242,6 +250,7 @@ impl Tables {
                     job.desired = end.desired;
                     job.runs = end.runs;
                     job.planned_run = end.planned_run;
+                    job.triggers = end.triggers.clone();
                     if end.forget_worker {
                         job.worker = None;
                         job.owner_incarnation = None;
@@ -355,6 +364,7 @@ impl Tables {
                 .execution_interval
                 .clone_from(&definition.execution_interval);
             after.policy = definition.policy.clone();
+            after.triggers = definition.triggers.clone();
         }
         watch.job(Some(&before), &after);
         row.write(after, hidden_until);

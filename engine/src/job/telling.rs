@@ -1,0 +1,156 @@
+//! Tells the jobs that wait for the end of another one.
+
+use futures::{StreamExt, TryStreamExt};
+use tracing::{debug, info};
+
+use super::change::Step;
+use super::triggered::{Ended, TriggerState, told};
+use crate::model::{DueHint, Job, JobKey, JobStatus};
+use crate::node::Life;
+use crate::store::{Freshness, JobSeen, RequestJob, Settled, StoreError, StoreResult, WriteJob};
+
+/// Jobs that may wait for the ends of those of one name.
+const FOLLOWERS: usize = 10_000;
+/// Rows written at once.
+const AT_ONCE: usize = 16;
+/// How often a row may move while we write.
+const ATTEMPTS: usize = 20;
+
+/// Tells everybody who waits for the ends of this job, and notes in its row that they know. Where that fails half way, the
+/// row still owes it, and a hint that was written before its end leads somebody there.
+pub async fn tell(life: &Life, key: &JobKey) {
+    match tell_all(life, key).await {
+        Ok(()) => (),
+        Err(error) => debug!(
+            job.uid = key.uid,
+            error = %error,
+            "Those that wait for job {} {} are told later: {error}",
+            key.job_type,
+            key.name
+        ),
+    }
+}
+
+async fn tell_all(life: &Life, key: &JobKey) -> StoreResult<()> {
+    let store = &life.context.store;
+    let Some(row) = store.job(key, Freshness::Serial).await? else {
+        return Ok(());
+    };
+    if row.triggers.untold.is_empty() {
+        return Ok(());
+    }
+    let followers = store.followers(&key.job_type, &key.name, FOLLOWERS).await?;
+    let telling = futures::stream::iter(followers).map(|follower| {
+        let untold = &row.triggers.untold;
+        async move {
+            for ended in untold {
+                tell_one(life, &follower, key, ended).await?;
+            }
+            Ok::<(), StoreError>(())
+        }
+    });
+    telling
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<()>()
+        .await?;
+    known(life, row).await
+}
+
+async fn tell_one(life: &Life, follower: &JobKey, key: &JobKey, ended: &Ended) -> StoreResult<()> {
+    let context = &life.context;
+    for _ in 0..ATTEMPTS {
+        let Some(row) = context.store.job(follower, Freshness::Serial).await? else {
+            return Ok(());
+        };
+        let now = context.clock.now();
+        let seen = JobSeen::of(&row);
+        let settled = match told(&row, key, ended, now) {
+            Step::Leave(_) | Step::Refuse(_) => return Ok(()),
+            Step::Write(job) => {
+                let due = (job.status == JobStatus::Waiting).then(|| DueHint {
+                    due_at: job.next_run.map_or(now, |next_run| next_run.max(now)),
+                    key: follower.clone(),
+                });
+                let write = WriteJob {
+                    job: *job,
+                    seen: Some(seen),
+                    due: due.clone(),
+                    token: context.ids.token(),
+                };
+                let settled = life.settle(&write).await?;
+                if let (Settled::Applied, Some(due)) = (&settled, due) {
+                    info!(
+                        job.uid = follower.uid,
+                        "'{}.{}.{}' is due by the end of '{}.{}.{}'",
+                        follower.job_type,
+                        follower.name,
+                        follower.uid,
+                        key.job_type,
+                        key.name,
+                        key.uid
+                    );
+                    context.wake.due(due);
+                }
+                settled
+            }
+            Step::Wish {
+                desired,
+                status,
+                definition,
+            } => {
+                let request = RequestJob {
+                    key: follower.clone(),
+                    seen,
+                    desired,
+                    status,
+                    definition: definition.map(|definition| *definition),
+                    token: context.ids.token(),
+                };
+                let settled = life.settle(&request).await?;
+                context.wake.wishes();
+                settled
+            }
+        };
+        match settled {
+            Settled::Applied => return Ok(()),
+            Settled::Lost(_) => (),
+            Settled::StillUnknown => break,
+        }
+    }
+    Err(StoreError::Unavailable(format!(
+        "job {} {} could not be told of an end",
+        follower.job_type, follower.name
+    )))
+}
+
+/// They know. Where the row has moved on, whoever moved it owes it still and tells them again; they recognise it.
+async fn known(life: &Life, row: Job) -> StoreResult<()> {
+    if row.holder().is_some() {
+        return Ok(());
+    }
+    let context = &life.context;
+    let now = context.clock.now();
+    let seen = JobSeen::of(&row);
+    let is_due = !row.archived && row.next_run.is_some() || row.status == JobStatus::Waiting;
+    let due = is_due.then(|| DueHint {
+        due_at: row.next_run.map_or(now, |next_run| next_run.max(now)),
+        key: row.key.clone(),
+    });
+    let write = WriteJob {
+        job: Job {
+            fence: row.fence + 1,
+            triggers: TriggerState {
+                untold: Vec::new(),
+                ..row.triggers.clone()
+            },
+            ..row
+        },
+        seen: Some(seen),
+        due: due.clone(),
+        token: context.ids.token(),
+    };
+    if let (Settled::Applied, Some(due)) = (life.settle(&write).await?, due) {
+        context.wake.due(due);
+    }
+    Ok(())
+}

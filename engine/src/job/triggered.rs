@@ -1,0 +1,431 @@
+//! What the end of one job makes of another that waits for it: pure functions.
+//!
+//! The row of the job that ended names what its followers have not been told of yet; whoever ended it tells them at once,
+//! and who looks at the row later tells them again, should that node have died in between. A follower keeps the end that
+//! it was told of last by each of its conditions, so that the same end counts once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::change::Step;
+use crate::clock::Timestamp;
+use crate::model::{Job, JobDesired, JobKey, JobStatus};
+use crate::schedule::{Condition, JobPolicy, Outcome, Trigger};
+use crate::store::JobDefinition;
+
+/// Ends that are told together at most; older ones have waited so long that one run makes up for them.
+const UNTOLD: usize = 16;
+
+/// Where a job stands with its triggers, and what it owes to those that wait for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TriggerState {
+    /// Conditions that are met, each with its trigger, of triggers that wait for others still.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub met: BTreeSet<(String, String)>,
+    /// The end that each condition was told of last.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<String, EndMark>,
+    /// A trigger fired while a run was going on: the next run is due then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fired_for: Option<Timestamp>,
+    /// Ends of this job that its followers have perhaps not been told of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<Ended>,
+}
+
+/// Tells one end of a job from every other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EndMark {
+    /// The uid of the job that ended.
+    pub uid: String,
+    /// When that job was started.
+    pub created: Timestamp,
+    /// Which of its runs it was, from 1.
+    pub run: i64,
+}
+
+impl EndMark {
+    /// Whether who was told of that end was told of this one, too.
+    fn is_known_by(&self, told: &Self) -> bool {
+        self.uid == told.uid && (self.created, self.run) <= (told.created, told.run)
+    }
+}
+
+/// How a run of a job ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Which end it is.
+    pub mark: EndMark,
+    /// How.
+    pub outcome: Outcome,
+}
+
+impl TriggerState {
+    /// One more end that followers are to be told of.
+    pub fn owe(&mut self, ended: Ended) {
+        if self.untold.len() == UNTOLD {
+            self.untold.remove(0);
+        }
+        self.untold.push(ended);
+    }
+
+    /// What remains when the job begins anew: it waits for what is still to come.
+    #[must_use]
+    pub fn begun_anew(&self) -> Self {
+        Self {
+            met: BTreeSet::new(),
+            fired_for: None,
+            ..self.clone()
+        }
+    }
+
+    /// Nothing is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Forgets what belongs to triggers that the job does not have any more.
+    fn prune(&mut self, triggers: &[Trigger]) {
+        let texts: BTreeSet<String> = triggers.iter().map(ToString::to_string).collect();
+        let conditions = triggers.iter().flat_map(|trigger| &trigger.conditions);
+        let conditions: BTreeSet<String> = conditions.map(ToString::to_string).collect();
+        self.met.retain(|(trigger, condition)| {
+            texts.contains(trigger) && conditions.contains(condition)
+        });
+        self.told
+            .retain(|condition, _| conditions.contains(condition));
+    }
+}
+
+/// What to do with the row of `follower`, which is told how a run of the job `key` ended.
+pub fn told(follower: &Job, key: &JobKey, ended: &Ended, now: Timestamp) -> Step {
+    if follower.status.is_ended() {
+        return Step::Leave(format!("it is {}", follower.status));
+    }
+    let mut state = follower.triggers.clone();
+    let triggers = &follower.policy.after;
+    state.prune(triggers);
+    let mut fires_at: Option<Timestamp> = None;
+    let mut is_news = false;
+    let about_it: BTreeSet<String> = triggers
+        .iter()
+        .flat_map(|trigger| &trigger.conditions)
+        .filter(|condition| condition.is_met_by(key, ended.outcome))
+        .map(ToString::to_string)
+        .filter(|condition| {
+            let told = state.told.get(condition);
+            !told.is_some_and(|told| ended.mark.is_known_by(told))
+        })
+        .collect();
+    for condition in &about_it {
+        state.told.insert(condition.clone(), ended.mark.clone());
+        is_news = true;
+    }
+    if !is_news {
+        return Step::Leave("it waits for nothing of the kind, or knows".to_owned());
+    }
+    // What is switched off, or paused, hears and does nothing.
+    for trigger in triggers
+        .iter()
+        .filter(|trigger| trigger.enabled && !follower.policy.paused)
+    {
+        let text = trigger.to_string();
+        let conditions: Vec<String> = trigger.conditions.iter().map(ToString::to_string).collect();
+        if !conditions
+            .iter()
+            .any(|condition| about_it.contains(condition))
+        {
+            continue;
+        }
+        for condition in conditions
+            .iter()
+            .filter(|condition| about_it.contains(*condition))
+        {
+            state.met.insert((text.clone(), condition.clone()));
+        }
+        let is_met = |condition: &String| state.met.contains(&(text.clone(), condition.clone()));
+        if conditions.iter().all(is_met) {
+            state.met.retain(|(trigger, _)| *trigger != text);
+            let delay = Duration::from_secs(trigger.delay_s.unsigned_abs());
+            let at = now.plus(delay);
+            fires_at = Some(fires_at.map_or(at, |earlier| earlier.min(at)));
+        }
+    }
+    let fires_at = fires_at.filter(|at| !is_over(&follower.policy, follower.runs, *at));
+    changed(follower, state, fires_at, now)
+}
+
+/// Whether a job that has had so many runs is to begin none at this moment any more.
+fn is_over(policy: &JobPolicy, runs: i64, at: Timestamp) -> bool {
+    let has_had_all = policy.max_runs.is_some_and(|most| runs >= most);
+    has_had_all || policy.end_at.is_some_and(|end| at > end)
+}
+
+/// When a run is due that was triggered while the last one was going on; `runs` is how many the job has had now.
+pub fn triggered_run(job: &Job, runs: i64) -> Option<Timestamp> {
+    let fired_for = job.triggers.fired_for?;
+    (!is_over(&job.policy, runs, fired_for)).then_some(fired_for)
+}
+
+/// Whether a job that has had so many runs lives on for the sake of its triggers, with no time to run at.
+pub fn lives_on(job: &Job, runs: i64, now: Timestamp) -> bool {
+    !job.policy.after.is_empty() && !is_over(&job.policy, runs, now)
+}
+
+/// What stands in the way of a job that waits for others, for people; none where it has no trigger that is switched on.
+pub fn awaited(job: &Job) -> Option<String> {
+    let triggers = job.policy.after.iter().filter(|trigger| trigger.enabled);
+    let texts: Vec<String> = triggers
+        .map(|trigger| {
+            let text = trigger.to_string();
+            let open = trigger.conditions.iter().filter(|condition| {
+                let met = (text.clone(), condition.to_string());
+                !job.triggers.met.contains(&met)
+            });
+            let open: Vec<String> = open.map(Condition::in_words).collect();
+            open.join(" and ")
+        })
+        .collect();
+    (!texts.is_empty()).then(|| format!("waits until {}", texts.join(", or ")))
+}
+
+fn changed(
+    follower: &Job,
+    mut state: TriggerState,
+    fires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Step {
+    if follower.holder().is_some() {
+        // The run that goes on may have begun before: another one follows it, one for all that happens meanwhile.
+        state.fired_for = match (state.fired_for, fires_at) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        return Step::Wish {
+            desired: follower.desired,
+            status: follower.status,
+            definition: Some(Box::new(JobDefinition {
+                triggers: state,
+                ..JobDefinition::of(follower)
+            })),
+        };
+    }
+    let told = Job {
+        triggers: state,
+        desired: JobDesired::Run,
+        fence: follower.fence + 1,
+        ..follower.clone()
+    };
+    let Some(at) = fires_at else {
+        return Step::Write(Box::new(told));
+    };
+    // As a start by hand it leaves the scheduled run where it is (Fabric R75).
+    let next_run = (at > now).then_some(at);
+    let next_run = match (follower.status, follower.next_run) {
+        // It waits already, perhaps for another try: whatever comes first.
+        (JobStatus::Waiting, None) => None,
+        (JobStatus::Waiting, Some(earlier)) => next_run.map(|at| at.min(earlier)),
+        _ => next_run,
+    };
+    Step::Write(Box::new(Job {
+        status: JobStatus::Waiting,
+        next_run,
+        notes: None,
+        ..told
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::{Incarnation, NodeId};
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn key(name: &str) -> JobKey {
+        JobKey {
+            job_type: "PROCESS".to_owned(),
+            name: name.to_owned(),
+            uid: "1".to_owned(),
+        }
+    }
+
+    fn follower(after: &str) -> Job {
+        Job {
+            status: JobStatus::Scheduled,
+            fence: 3,
+            policy: JobPolicy {
+                after: Trigger::parse_all(after).unwrap(),
+                ..JobPolicy::default()
+            },
+            ..Job::waiting(key("follower.sh"), Timestamp(0))
+        }
+    }
+
+    fn end(run: i64, outcome: Outcome) -> Ended {
+        let mark = EndMark {
+            uid: "1".to_owned(),
+            created: Timestamp(5),
+            run,
+        };
+        Ended { mark, outcome }
+    }
+
+    fn written(step: Step) -> Job {
+        match step {
+            Step::Write(job) => *job,
+            other => panic!("not written: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_end_starts_a_run_and_the_same_end_does_not_start_another() {
+        let job = follower("PROCESS a.sh SUCCEEDED");
+        let fired = written(told(&job, &key("a.sh"), &end(1, Outcome::Succeeded), NOW));
+        assert_eq!(
+            (fired.status, fired.next_run, fired.fence),
+            (JobStatus::Waiting, None, 4)
+        );
+        let rested = Job {
+            status: JobStatus::Scheduled,
+            ..fired
+        };
+        let again = told(&rested, &key("a.sh"), &end(1, Outcome::Succeeded), NOW);
+        assert!(matches!(again, Step::Leave(_)), "{again:?}");
+        let next = told(&rested, &key("a.sh"), &end(2, Outcome::Succeeded), NOW);
+        assert_eq!(written(next.clone()).status, JobStatus::Waiting);
+        let before = told(
+            &written(next),
+            &key("a.sh"),
+            &end(1, Outcome::Succeeded),
+            NOW,
+        );
+        assert!(matches!(before, Step::Leave(_)), "{before:?}");
+    }
+
+    #[test]
+    fn another_outcome_and_another_job_start_nothing() {
+        let job = follower("PROCESS a.sh SUCCEEDED");
+        for (name, outcome) in [("a.sh", Outcome::Failed), ("b.sh", Outcome::Succeeded)] {
+            let step = told(&job, &key(name), &end(1, outcome), NOW);
+            assert!(matches!(step, Step::Leave(_)), "{name} {step:?}");
+        }
+    }
+
+    #[test]
+    fn several_conditions_wait_for_each_other() {
+        let job = follower("PROCESS a.sh SUCCEEDED AND PROCESS b.sh ENDED +00:01:00");
+        let half = written(told(&job, &key("b.sh"), &end(7, Outcome::Failed), NOW));
+        assert_eq!(
+            (half.status, half.triggers.met.len()),
+            (JobStatus::Scheduled, 1)
+        );
+        let whole = written(told(&half, &key("a.sh"), &end(1, Outcome::Succeeded), NOW));
+        assert_eq!(
+            (whole.status, whole.next_run),
+            (JobStatus::Waiting, Some(Timestamp(NOW.0 + 60_000)))
+        );
+        assert!(whole.triggers.met.is_empty());
+        // Both are needed again for the next run.
+        let rested = Job {
+            status: JobStatus::Scheduled,
+            ..whole
+        };
+        let half = written(told(
+            &rested,
+            &key("a.sh"),
+            &end(2, Outcome::Succeeded),
+            NOW,
+        ));
+        assert_eq!(half.status, JobStatus::Scheduled);
+    }
+
+    #[test]
+    fn what_is_switched_off_or_paused_hears_and_does_nothing() {
+        let off = follower("PROCESS a.sh ENDED OFF");
+        let step = told(&off, &key("a.sh"), &end(1, Outcome::Failed), NOW);
+        assert_eq!(written(step).status, JobStatus::Scheduled);
+        let mut paused = follower("PROCESS a.sh ENDED");
+        paused.policy.paused = true;
+        let step = told(&paused, &key("a.sh"), &end(1, Outcome::Failed), NOW);
+        assert_eq!(written(step).status, JobStatus::Scheduled);
+        let mut over = follower("PROCESS a.sh ENDED");
+        over.policy.max_runs = Some(2);
+        over.runs = 2;
+        let step = told(&over, &key("a.sh"), &end(1, Outcome::Failed), NOW);
+        assert_eq!(written(step).status, JobStatus::Scheduled);
+    }
+
+    #[test]
+    fn while_a_run_goes_on_one_more_is_kept_for_later() {
+        let running = Job {
+            status: JobStatus::InProcess,
+            worker: Some(NodeId("n1".to_owned())),
+            owner_incarnation: Some(Incarnation(Uuid::from_u128(1))),
+            ..follower("PROCESS a.sh ENDED; PROCESS b.sh ENDED +00:01:00")
+        };
+        let Step::Wish {
+            desired,
+            definition,
+            ..
+        } = told(&running, &key("b.sh"), &end(1, Outcome::Failed), NOW)
+        else {
+            panic!("a node holds it");
+        };
+        assert_eq!(desired, JobDesired::Run);
+        let later = Job {
+            triggers: definition.unwrap().triggers,
+            ..running
+        };
+        assert_eq!(later.triggers.fired_for, Some(Timestamp(NOW.0 + 60_000)));
+        let Step::Wish { definition, .. } =
+            told(&later, &key("a.sh"), &end(1, Outcome::Failed), NOW)
+        else {
+            panic!("a node holds it");
+        };
+        assert_eq!(definition.unwrap().triggers.fired_for, Some(NOW));
+    }
+
+    #[test]
+    fn a_job_that_waits_already_runs_once_and_no_later() {
+        let waiting = |next_run| Job {
+            status: JobStatus::Waiting,
+            next_run,
+            ..follower("PROCESS a.sh ENDED +00:01:00; PROCESS b.sh ENDED")
+        };
+        let fired = |job: &Job, name: &str| {
+            written(told(job, &key(name), &end(1, Outcome::Failed), NOW)).next_run
+        };
+        let soon = Some(Timestamp(NOW.0 + 5));
+        assert_eq!(fired(&waiting(None), "a.sh"), None);
+        assert_eq!(fired(&waiting(soon), "a.sh"), soon);
+        assert_eq!(fired(&waiting(soon), "b.sh"), None);
+    }
+
+    #[test]
+    fn what_the_job_does_not_wait_for_any_more_is_forgotten() {
+        let mut job = follower("PROCESS a.sh ENDED");
+        job.triggers.met = BTreeSet::from([("x".to_owned(), "y".to_owned())]);
+        let mark = end(1, Outcome::Failed).mark;
+        job.triggers.told = BTreeMap::from([("z".to_owned(), mark)]);
+        let job = written(told(&job, &key("a.sh"), &end(1, Outcome::Failed), NOW));
+        assert!(job.triggers.met.is_empty());
+        assert_eq!(job.triggers.told.len(), 1);
+    }
+
+    #[test]
+    fn what_is_owed_is_bounded() {
+        let mut state = TriggerState::default();
+        assert!(state.is_empty());
+        for run in 0..100 {
+            state.owe(end(run, Outcome::Failed));
+        }
+        assert_eq!(state.untold.len(), UNTOLD);
+        assert_eq!(state.untold[0].mark.run, 100 - 16);
+    }
+}

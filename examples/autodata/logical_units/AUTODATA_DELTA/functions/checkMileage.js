@@ -1,0 +1,11 @@
+// Fails for a vehicle that has too few kilometres; a vehicle that is not there will not be there for the next try either.
+function checkMileage(id, atLeast = 0) {
+  const vehicle = db('garage').fetchFirst('select mileage_km from vehicle where id = ?', id.toUpperCase());
+  if (vehicle === null) {
+    failJob(`there is no vehicle ${id}`, 'noRetry');
+  }
+  if (vehicle.mileage_km < Number(atLeast)) {
+    throw new RangeError(`${id} has ${vehicle.mileage_km} km`);
+  }
+  return vehicle.mileage_km;
+}

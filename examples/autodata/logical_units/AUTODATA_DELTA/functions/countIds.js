@@ -1,0 +1,4 @@
+// How many vehicles there are.
+function countIds() {
+  return db('idsFile').fetchValue('select count(*) from ids');
+}
