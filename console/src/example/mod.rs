@@ -21,13 +21,14 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 25] = files![
+const FILES: [(&str, &str); 30] = files![
     "README.md",
     "LICENSE-data",
     "project.yaml",
     "interfaces/idsFile.yaml",
     "interfaces/garage.yaml",
     "interfaces/cars.yaml",
+    "interfaces/readings.yaml",
     "logical_units/AUTODATA_DELTA/lu.yaml",
     "logical_units/AUTODATA_DELTA/vehicle.sql",
     "logical_units/AUTODATA_DELTA/service_history.sql",
@@ -38,14 +39,18 @@ const FILES: [(&str, &str); 25] = files![
     "logical_units/AUTODATA_DELTA/flows/export_models.yaml",
     "logical_units/AUTODATA_DELTA/flows/jobs.yaml",
     "logical_units/AUTODATA_DELTA/flows/models.yaml",
+    "logical_units/AUTODATA_DELTA/flows/parse.yaml",
     "logical_units/AUTODATA_DELTA/flows/resume.yaml",
     "logical_units/AUTODATA_DELTA/flows/sync_newest.yaml",
     "logical_units/AUTODATA_DELTA/functions/checkMileage.js",
     "logical_units/AUTODATA_DELTA/functions/countIds.js",
     "logical_units/AUTODATA_DELTA/functions/syncFirst.js",
     "logical_units/AUTODATA_DELTA/functions/waitForStop.js",
+    "logical_units/AUTODATA_DELTA/parsers/readings.yaml",
     "scripts/sync_first.sh",
     "scripts/fail.sh",
+    "data/readings/2024-01.csv",
+    "data/readings/2024-02.csv",
     "data/cars.csv",
 ];
 

@@ -66,6 +66,7 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         environment: Environment::of_process(),
         call_back: Arc::new(NodeCallBack::new(url, run_tokens)),
         statements: late.clone(),
+        store: Arc::clone(&store),
         checkpoints: CheckpointStore::new(Arc::clone(&store), ids.clone(), Arc::clone(&clock)),
     };
     let flows = weft_connect::flows(&parts);

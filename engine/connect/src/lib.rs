@@ -1,4 +1,4 @@
-//! Kinds of job that reach out of Weft: scripts, functions and flows of the deployed project, and calls over HTTP.
+//! Kinds of job that reach out of Weft: scripts, functions, flows and parsers of the deployed project, and calls over HTTP.
 //!
 //! Each kind is one file and stands behind [`JobKind`]; a node is handed [`kinds`] of them.
 
@@ -13,7 +13,9 @@ mod hosts;
 mod http;
 pub mod javascript;
 mod on_thread;
+mod parser;
 mod process;
+pub mod records;
 mod script;
 mod user_job;
 mod work_folder;
@@ -28,17 +30,20 @@ use weft_engine::job::{CheckpointStore, JobKind};
 use weft_engine::node::NodeConfig;
 use weft_engine::project::{CatalogueError, Project, ProjectCatalogue, Validator, Validators};
 use weft_engine::statement::LateStatements;
+use weft_engine::store::SharedStore;
 
 pub use broadway_job::BroadwayJob;
 pub use call_back::{CallBack, Grant};
 pub use flow::actors_markdown;
 pub use http::Http;
+pub use parser::Parser;
 pub use process::Process;
 pub use user_job::UserJob;
 
 use files::Files;
 use flow::{FlowRunner, FlowValidator, Tools};
 use javascript::{FunctionFiles, JavaScript, Limits};
+use parser::ParserFiles;
 use work_folder::WorkFolders;
 
 /// Functions that flows run at a time; each may hold its limit of memory.
@@ -57,7 +62,9 @@ pub struct Parts {
     pub call_back: Arc<dyn CallBack>,
     /// What runs the statements of functions and flows.
     pub statements: LateStatements,
-    /// Where runs write down what they have finished.
+    /// Where what parsers read goes to.
+    pub store: SharedStore,
+    /// Where runs write down what the next one goes on from.
     pub checkpoints: CheckpointStore,
 }
 
@@ -101,6 +108,7 @@ fn deployed<T>(found: Result<T, CatalogueError>) -> Result<Option<T>, String> {
 pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     let folders = WorkFolders::new(&parts.config.data);
     folders.remove_leftovers();
+    let parser = Parser::new(&parts);
     let hosts = parts.config.http_allowed_hosts.clone();
     let http = Http::new(&hosts, parts.environment.clone());
     let broadway = BroadwayJob::new(flows(&parts));
@@ -115,6 +123,7 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
         Arc::new(http),
         Arc::new(user_job),
         Arc::new(broadway),
+        Arc::new(parser),
     ]
 }
 
@@ -136,6 +145,10 @@ pub fn flows(parts: &Parts) -> Arc<dyn Flows> {
 
 /// What checks the files of a project that the kinds of this package run.
 pub fn validators() -> Validators {
-    let functions = Arc::new(FunctionFiles) as Arc<dyn Validator>;
-    Validators::new([functions, Arc::new(FlowValidator)])
+    let files: [Arc<dyn Validator>; 3] = [
+        Arc::new(FunctionFiles),
+        Arc::new(FlowValidator),
+        Arc::new(ParserFiles),
+    ];
+    Validators::new(files)
 }

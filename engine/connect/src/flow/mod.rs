@@ -5,6 +5,7 @@
 
 mod actor;
 mod actors;
+mod bounded_json;
 mod condition;
 mod definition;
 mod expression;

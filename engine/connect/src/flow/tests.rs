@@ -68,6 +68,7 @@ async fn load(folder: &Path, flows: &[(&str, &str)]) -> Result<Project, Vec<Stri
         base: project.clone(),
         scratch: folder.join("scratch"),
         environment: environment(),
+        store: None,
     };
     let validators = Validators::new([Arc::new(FlowValidator) as Arc<dyn Validator>]);
     let loaded = Project::load(&project, &surroundings, &validators).await;

@@ -24,6 +24,7 @@ use weft_engine::model::{Job, JobKey, NodeId};
 use weft_engine::node::NodeConfig;
 use weft_engine::project::Project;
 use weft_engine::statement::LateStatements;
+use weft_engine::store::SharedStore;
 use weft_engine::store::sqlite::{Options, SqliteStore};
 
 /// Longer than anything here takes, so that a mistake is a failure and not a test that hangs.
@@ -103,14 +104,18 @@ impl Bench {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         let calls = Arc::new(Calls::default());
-        let checkpoints = checkpoints(folder.path());
+        let clock: SharedClock = Arc::new(SystemClock);
+        let store = folder.path().join("store");
+        let store = SqliteStore::open(store, Options::new(Arc::clone(&clock))).unwrap();
+        let store: SharedStore = Arc::new(store);
         let parts = Parts {
             projects: Arc::new(Folder(project)),
             config,
             environment: Environment::of(variables),
             call_back: Arc::clone(&calls) as Arc<dyn CallBack>,
             statements: LateStatements::default(),
-            checkpoints,
+            checkpoints: CheckpointStore::new(Arc::clone(&store), Ids::seeded(1), clock),
+            store,
         };
         let kinds = JobKinds::new(kinds(parts));
         Self {
@@ -177,13 +182,6 @@ impl Bench {
     pub fn lifeline(&self) -> Lifeline {
         Lifeline::new(self.folder.path())
     }
-}
-
-/// Checkpoints in a store of its own.
-fn checkpoints(folder: &Path) -> CheckpointStore {
-    let clock: SharedClock = Arc::new(SystemClock);
-    let store = SqliteStore::open(folder.join("store"), Options::new(Arc::clone(&clock)));
-    CheckpointStore::new(Arc::new(store.unwrap()), Ids::seeded(1), clock)
 }
 
 pub fn job(job_type: &str, name: &str, arguments: &Value) -> Job {

@@ -38,8 +38,8 @@ async fn scripts_run_as_they_were_deployed_last() {
         folder.path().join("store"),
         Options::new(Arc::clone(&clock)),
     );
-    let environment = Environment::of(BTreeMap::new());
     let store: SharedStore = Arc::new(store.unwrap());
+    let environment = Environment::of(BTreeMap::new());
     let config = NodeConfig::with_defaults(NodeId("n1".to_owned()), folder.path().join("data"));
     let catalogue = Arc::new(ProjectCatalogue::new(
         Arc::clone(&store),
@@ -53,7 +53,8 @@ async fn scripts_run_as_they_were_deployed_last() {
         environment,
         call_back: Arc::new(Calls::default()),
         statements: LateStatements::default(),
-        checkpoints: CheckpointStore::new(store, Ids::seeded(2), Arc::clone(&clock)),
+        checkpoints: CheckpointStore::new(Arc::clone(&store), Ids::seeded(2), Arc::clone(&clock)),
+        store,
     }));
     let kind = kinds.get("PROCESS").unwrap();
     let job = process("hello.sh", &json!({"0": "there"}));

@@ -79,6 +79,7 @@ impl Bench {
             environment,
             call_back: Arc::new(Calls::default()),
             statements: late.clone(),
+            store: Arc::clone(&store),
             checkpoints: CheckpointStore::new(Arc::clone(&store), ids.clone(), Arc::clone(&clock)),
         };
         let flows = flows(&parts);
@@ -251,6 +252,49 @@ outputs: {a: '${a.result}', b: '${b.result}', c: '${c.result}', log: '${a.log}'}
     let error = bench.error("BROADWAY CAR.f text=x bad=loop").await;
     assert!(
         error.contains("stage loop: d: it took longer than timeout_ms=50"),
+        "{error}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn texts_are_read_as_csv_json_and_xml() {
+    let bench = Bench::new(&[(
+        "f",
+        "\
+inputs: {csv: {default: ''}, json: {default: '1'}, xml: {default: '<a/>'}, lenient: {default: false}}
+stages:
+  - name: s
+    actors:
+      - {name: c, actor: CsvParser, inputs: {text: '${csv}', lenient: '${lenient}'}}
+      - {name: n, actor: CsvParser, inputs: {text: '${csv}', header: false, columns: [a, b], delimiter: '|', lenient: true}}
+      - {name: j, actor: JsonParser, inputs: {text: '${json}'}}
+      - {name: x, actor: XmlParser, inputs: {text: '${xml}', element: car}}
+outputs: {c: '${c.rows}', n: '${n.rows}', j: '${j.value}', x: '${x.rows}', rejects: '${c.rejects}'}
+",
+    )])
+    .await;
+    let text = "BROADWAY CAR.f csv='a,b\n1,\"x,y\"\n' json='{\"k\":[1,2.5,null]}' xml='<r><car n=\"1\"><m>&amp;x</m></car></r>'";
+    let outputs = bench.outputs(&text.replace("\\n", "\n")).await;
+    assert_eq!(outputs[0], json!([{"a": "1", "b": "x,y"}]));
+    assert_eq!(outputs[2], json!({"k": [1, 2.5, null]}));
+    assert_eq!(outputs[3], json!([{"n": "1", "m": "&x"}]));
+    let outputs = bench.outputs("BROADWAY CAR.f csv='1|2\n3|4'").await;
+    assert_eq!(
+        outputs[1],
+        json!([{"a": "1", "b": "2"}, {"a": "3", "b": "4"}])
+    );
+    let bad = "BROADWAY CAR.f csv='a,b\n1\n2,3\n'";
+    let error = bench.error(bad).await;
+    assert!(error.contains("stage s: c: line 2: "), "{error}");
+    let outputs = bench.outputs(&format!("{bad} lenient=true")).await;
+    assert_eq!(outputs[0], json!([{"a": "2", "b": "3"}]));
+    assert_eq!(outputs[4][0]["line"], 2);
+    let error = bench.error("BROADWAY CAR.f json='{'").await;
+    assert!(error.contains("; and j: it is no JSON: EOF"), "{error}");
+    let error = bench.error("BROADWAY CAR.f xml='<r><car>'").await;
+    assert!(
+        error.contains("; and x: it ends in the middle of an element"),
         "{error}"
     );
     bench.end().await;

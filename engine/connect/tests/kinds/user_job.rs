@@ -60,7 +60,12 @@ impl Node {
             environment,
             call_back: Arc::new(Calls::default()),
             statements: LateStatements::default(),
-            checkpoints: CheckpointStore::new(store, Ids::seeded(2), Arc::clone(&clock)),
+            checkpoints: CheckpointStore::new(
+                Arc::clone(&store),
+                Ids::seeded(2),
+                Arc::clone(&clock),
+            ),
+            store,
         }));
         let node = Self {
             folder,

@@ -7,6 +7,7 @@ mod file;
 mod http;
 mod inner_flow;
 mod javascript;
+mod parse;
 mod simple;
 mod waiting;
 
@@ -28,6 +29,9 @@ pub(super) static ACTORS: &[&dyn Actor] = &[
     &http::Http,
     &file::FileRead,
     &file::FileWrite,
+    &parse::CsvParser,
+    &parse::JsonParser,
+    &parse::XmlParser,
     &simple::Const,
     &simple::Log,
     &simple::Sleep,
