@@ -41,6 +41,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<u8> {
         node_id: None,
         args: &args.settings,
         detected_ip: None,
+        file_root: file_root(&args),
     };
     if args.settings.check {
         settings::show(&settings::read(&places, &ids)?);
@@ -89,6 +90,14 @@ async fn listen(port: u16) -> anyhow::Result<TcpListener> {
             .hint("take another port with --port, 0 takes a free one")
             .into()
     })
+}
+
+/// Parsers may read what lies next to the project: whoever runs this has named its folder, and everything here is his.
+fn file_root(args: &DevArgs) -> Option<PathBuf> {
+    match &args.project {
+        Some(project) => fs::canonicalize(project).ok(),
+        None => std::path::absolute(args.dir.join("example")).ok(),
+    }
 }
 
 /// Deploys the project that was named, or the example where nothing is deployed yet.

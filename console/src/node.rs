@@ -38,6 +38,7 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<u8> {
         node_id: args.node_id.as_deref(),
         args: &args.settings,
         detected_ip: detected_ip(&address),
+        file_root: None,
     };
     let mut loaded = settings::read(&places, &ids)?;
     join_cluster_id(&mut address, &mut loaded)?;

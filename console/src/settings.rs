@@ -1,6 +1,6 @@
 //! The settings of `dev` and `node`: gathered from files, environment and flags, checked, shown.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::Value;
@@ -26,6 +26,8 @@ pub struct Places<'a> {
     pub args: &'a SettingArgs,
     /// The address of this machine, where it is known better than the default.
     pub detected_ip: Option<String>,
+    /// A folder whose files may be read where nobody says otherwise.
+    pub file_root: Option<PathBuf>,
 }
 
 /// Reads and checks all settings. A data folder without node.id gets one, but for `--check`.
@@ -34,9 +36,15 @@ pub fn read(places: &Places<'_>, ids: &Ids) -> anyhow::Result<Loaded> {
         let [section, key] = ["node", "effective_ip"].map(str::to_owned);
         (section, key, ip.clone())
     });
+    let file_root = places.file_root.iter().filter_map(|folder| {
+        let [section, key] = ["jobs", "FILE_ROOTS"].map(str::to_owned);
+        // A path that the setting cannot hold is left out, so that nothing else is allowed by it.
+        let folder = folder.to_str().filter(|folder| !folder.contains(','))?;
+        Some((section, key, folder.to_owned()))
+    });
     let sources = Sources {
         data: places.data.to_owned(),
-        detected: detected.collect(),
+        detected: detected.chain(file_root).collect(),
         config_ini: config_ini(places)?,
         node_id: Some(node_id(places, ids)?),
         environment: std::env::vars_os()

@@ -263,6 +263,7 @@ impl CassandraStore {
             counters: Counters::default(),
             lanes: Lanes::new(),
             units: Mutex::default(),
+            parsed: Mutex::default(),
             projected: Mutex::default(),
             stamped: tokio::sync::Mutex::default(),
         })

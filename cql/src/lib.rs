@@ -16,6 +16,7 @@ mod job;
 mod names;
 mod node;
 mod outcome;
+mod parsed;
 mod rows;
 mod schema;
 mod statements;
@@ -33,7 +34,7 @@ pub use inspect::{Inspection, KeyspaceReplication, NodeInspection, inspect};
 pub use schema::{MigrationReport, migrate};
 
 use connect::{Lanes, Link};
-use statements::{Statements, UnitStatements};
+use statements::{ParsedStatements, Statements, UnitStatements};
 
 /// The store on Cassandra or ScyllaDB.
 pub struct CassandraStore {
@@ -44,6 +45,8 @@ pub struct CassandraStore {
     lanes: Lanes,
     /// Statements on the keyspaces of logical units, prepared at their first use.
     units: Mutex<BTreeMap<String, Arc<UnitStatements>>>,
+    /// Statements on the tables of parsers, by what makes the table.
+    parsed: Mutex<BTreeMap<String, Arc<ParsedStatements>>>,
     /// How many failed rows of a batch this process has put into the projection for people.
     projected: Mutex<BTreeMap<BatchId, usize>>,
     /// Nodes whose own row was looked at for the newest stamp.

@@ -220,6 +220,15 @@ impl Found {
         }
     }
 
+    /// All columns that are not null, by name: for tables whose columns are not known here.
+    pub(crate) fn into_values(self) -> impl Iterator<Item = (String, CqlValue)> {
+        let columns = self.columns;
+        self.values
+            .into_iter()
+            .enumerate()
+            .filter_map(move |(at, value)| Some((columns[at].clone(), value?)))
+    }
+
     /// Takes a column that may be null or absent.
     pub(crate) fn take<T: FromCql>(&mut self, column: &'static str) -> StoreResult<Option<T>> {
         let position = self.columns.iter().position(|name| name == column);

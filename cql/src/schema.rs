@@ -4,6 +4,7 @@
 //! beat that moves; nobody compares clocks. What is done under the lock is harmless when done twice
 //! (IF NOT EXISTS with fixed ids), so a holder that was replaced while it slept breaks nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use scylla::statement::Statement;
@@ -11,13 +12,13 @@ use tracing::{debug, info};
 use uuid::Uuid;
 use weft_engine::clock::{Clock, SystemClock};
 use weft_engine::ids::Ids;
-use weft_engine::model::Token;
+use weft_engine::model::{ParsedTable, Token};
 use weft_engine::store::{Attempt, SCHEMA_VERSION, StoreError, StoreResult};
 
 use crate::connect::{CassandraOptions, Link, judge, rows_of};
 use crate::outcome;
 use crate::rows::Values;
-use crate::statements::{cluster, lock, schema_changes};
+use crate::statements::{cluster, lock, parsed, schema_change, schema_changes};
 
 const LOCK: &str = include_str!("../schema/0000_lock.cql");
 const TABLES: &str = include_str!("../schema/0001_tables.cql");
@@ -184,6 +185,68 @@ pub(crate) async fn make_units(
     let done = held.run_all(changes).await;
     let released = held.release(None).await;
     done.and(released)
+}
+
+/// Makes the tables of parsers that are not there yet, and adds columns that are new.
+pub(crate) async fn make_parsed(link: &Link, tables: &[ParsedTable]) -> StoreResult<()> {
+    if changes_of(link, tables).await?.is_empty() {
+        return Ok(());
+    }
+    let mut held = Held::take(link).await?;
+    let done = match changes_of(link, tables).await {
+        Ok(changes) => held.run_all(changes).await,
+        Err(error) => Err(error),
+    };
+    let released = held.release(None).await;
+    done.and(released)
+}
+
+/// What is missing of these tables. Columns are added by the holder of the lock alone.
+async fn changes_of(link: &Link, tables: &[ParsedTable]) -> StoreResult<Vec<Statement>> {
+    let mut changes = Vec::new();
+    for table in tables {
+        let keyspace = link.names.unit(&table.logical_unit)?;
+        let values = Values::new()
+            .set("keyspace_name", keyspace.as_str())
+            .set("table_name", table.name.as_str());
+        let answer = link
+            .session
+            .query_unpaged(cluster::COLUMNS, values)
+            .await
+            .map_err(|error| outcome::of_plain(&error))?;
+        let mut found = BTreeMap::new();
+        for mut row in rows_of("system_schema.columns", answer)? {
+            let column: String = row.need("column_name")?;
+            let (kind, role): (String, String) = (row.need("type")?, row.need("kind")?);
+            found.insert(column, (kind, role));
+        }
+        if found.is_empty() {
+            let id = link.names.table_id(&keyspace, &table.name).to_string();
+            changes.push(schema_change(parsed::create(&keyspace, table, &id)));
+            continue;
+        }
+        let partition = parsed::partition_key(table);
+        let role = |column: &str| match column {
+            _ if partition.contains(&column) => "partition_key",
+            _ if parsed::clustering_key(table).contains(&column) => "clustering",
+            _ => "regular",
+        };
+        for (column, (_, found_role)) in &found {
+            if found_role != "regular" && found_role != role(column) {
+                return Err(table.is_another(column));
+            }
+        }
+        for (column, kind) in parsed::columns(table) {
+            match found.get(column) {
+                Some((found, found_role)) if found == kind && found_role == role(column) => {}
+                None if role(column) == "regular" => {
+                    changes.push(schema_change(parsed::add(&keyspace, table, column, kind)));
+                }
+                _ => return Err(table.is_another(column)),
+            }
+        }
+    }
+    Ok(changes)
 }
 
 /// Both tables of the keyspace are there.

@@ -11,6 +11,7 @@ use scylla::client::execution_profile::ExecutionProfileHandle;
 use scylla::client::session::Session;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, Statement};
+use weft_engine::model::ParsedTable;
 use weft_engine::store::StoreResult;
 
 use crate::names::Names;
@@ -352,6 +353,139 @@ impl UnitStatements {
     }
 }
 
+/// The statements on a table that a parser fills.
+#[derive(Debug)]
+pub(crate) struct ParsedStatements {
+    /// Values in the order of [`parsed::columns`].
+    pub(crate) put: PreparedStatement,
+    /// All rows, page by page.
+    pub(crate) page: PreparedStatement,
+    /// The rows of a key, where it is one column.
+    pub(crate) of_key: Option<PreparedStatement>,
+}
+
+impl ParsedStatements {
+    /// Prepares all of them for a keyspace that [`Names::unit`] made.
+    ///
+    /// # Errors
+    /// [`weft_engine::store::StoreError::Schema`] where the table is absent.
+    pub(crate) async fn prepare(
+        session: &Session,
+        profiles: &Profiles,
+        keyspace: &str,
+        table: &ParsedTable,
+    ) -> StoreResult<Self> {
+        let name = parsed::name(keyspace, table);
+        let columns = parsed::columns(table);
+        let markers = vec!["?"; columns.len()].join(", ");
+        let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+        let names = parsed::list(names);
+        let put = format!("INSERT INTO {name} ({names}) VALUES ({markers})");
+        let page = format!("SELECT {names} FROM {name}");
+        let of_key = match table.key.as_slice() {
+            [key] => {
+                let text = format!("{page} WHERE {} = ?", parsed::quoted(key));
+                Some(prepare(session, profiles, Kind::Read, text).await?)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            put: prepare(session, profiles, Kind::Write, put).await?,
+            page: prepare(session, profiles, Kind::Read, page).await?,
+            of_key,
+        })
+    }
+}
+
+/// The texts on tables that parsers fill. Names of keyspaces, tables and columns are letters, digits and `_`.
+pub(crate) mod parsed {
+    use weft_engine::interface::ColumnType;
+    use weft_engine::model::{ParsedTable, SOURCE_FILE, SOURCE_LINE};
+
+    /// Which stretch of its file a row is from, where file and line tell rows apart.
+    pub(crate) const SOURCE_PART: &str = "source_part";
+
+    /// A name as it is, whatever its case.
+    pub(crate) fn quoted(name: &str) -> String {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+
+    /// Names one after the other.
+    pub(crate) fn list(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+        let names = names.into_iter().map(|name| quoted(name.as_ref()));
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The table with its keyspace.
+    pub(crate) fn name(keyspace: &str, table: &ParsedTable) -> String {
+        format!("{keyspace}.{}", quoted(&table.name))
+    }
+
+    /// Its columns as they are stored, with their types.
+    pub(crate) fn columns(table: &ParsedTable) -> Vec<(&str, &'static str)> {
+        let declared = table.columns.iter();
+        let declared = declared.map(|column| (column.name.as_str(), type_of(column.kind)));
+        let source = [
+            (SOURCE_FILE, "text"),
+            (SOURCE_PART, "bigint"),
+            (SOURCE_LINE, "bigint"),
+        ];
+        let source = source.into_iter().filter(|_| table.key.is_empty());
+        source.chain(declared).collect()
+    }
+
+    fn type_of(kind: ColumnType) -> &'static str {
+        match kind {
+            ColumnType::Integer => "bigint",
+            ColumnType::Real => "double",
+            ColumnType::Blob => "blob",
+            ColumnType::Text | ColumnType::Any => "text",
+        }
+    }
+
+    /// The columns of the partition key.
+    pub(crate) fn partition_key(table: &ParsedTable) -> Vec<&str> {
+        match table.key.is_empty() {
+            true => vec![SOURCE_FILE, SOURCE_PART],
+            false => table.key.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// The columns behind it.
+    pub(crate) fn clustering_key(table: &ParsedTable) -> &'static [&'static str] {
+        match table.key.is_empty() {
+            true => &[SOURCE_LINE],
+            false => &[],
+        }
+    }
+
+    /// Makes the table.
+    pub(crate) fn create(keyspace: &str, table: &ParsedTable, id: &str) -> String {
+        let columns = columns(table).into_iter();
+        let columns: Vec<String> = columns
+            .map(|(name, kind)| format!("{} {kind}", quoted(name)))
+            .collect();
+        let mut key = format!("({})", list(partition_key(table)));
+        for column in clustering_key(table) {
+            key.push_str(&format!(", {}", quoted(column)));
+        }
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({key})) WITH id = {id}",
+            name(keyspace, table),
+            columns.join(", "),
+        )
+    }
+
+    /// Adds a column.
+    pub(crate) fn add(keyspace: &str, table: &ParsedTable, column: &str, kind: &str) -> String {
+        format!(
+            "ALTER TABLE {} ADD {} {kind}",
+            name(keyspace, table),
+            quoted(column)
+        )
+    }
+}
+
 async fn prepare(
     session: &Session,
     profiles: &Profiles,
@@ -408,14 +542,16 @@ pub(crate) fn schema_changes(
         .split(';')
         .map(str::trim)
         .filter(|text| !text.is_empty())
-        .map(|text| {
-            let text = fill(text, names, &keyspaces, replication_factor);
-            let mut statement = Statement::new(text);
-            statement.set_is_idempotent(true);
-            statement.set_request_timeout(Some(SCHEMA_CHANGE));
-            statement
-        })
+        .map(|text| schema_change(fill(text, names, &keyspaces, replication_factor)))
         .collect()
+}
+
+/// A statement that changes the schema and may be sent twice.
+pub(crate) fn schema_change(text: String) -> Statement {
+    let mut statement = Statement::new(text);
+    statement.set_is_idempotent(true);
+    statement.set_request_timeout(Some(SCHEMA_CHANGE));
+    statement
 }
 
 fn without_comments(file: &str) -> String {
@@ -455,7 +591,7 @@ pub(crate) mod cluster {
     pub(crate) const TABLES: &str =
         "SELECT table_name FROM system_schema.tables WHERE keyspace_name = :keyspace_name";
     /// The columns of a table.
-    pub(crate) const COLUMNS: &str = "SELECT column_name FROM system_schema.columns \
+    pub(crate) const COLUMNS: &str = "SELECT column_name, type, kind FROM system_schema.columns \
         WHERE keyspace_name = :keyspace_name AND table_name = :table_name";
     /// How a keyspace is copied.
     pub(crate) const REPLICATION: &str =

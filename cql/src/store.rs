@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use weft_engine::clock::Timestamp;
 use weft_engine::model::{
     Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
-    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
+    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
+    ParsedRow, ParsedTable,
 };
+use weft_engine::source::Value;
 use weft_engine::store::{
     AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
     DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints,
@@ -259,6 +261,31 @@ impl Store for CassandraStore {
 
     async fn ensure_logical_units(&self, logical_units: &[String]) -> StoreResult<()> {
         schema::make_units(&self.link, &self.options, logical_units).await
+    }
+
+    async fn ensure_parsed_tables(&self, tables: &[ParsedTable]) -> StoreResult<()> {
+        schema::make_parsed(&self.link, tables).await
+    }
+
+    async fn put_parsed_rows(&self, table: &ParsedTable, rows: &[ParsedRow]) -> StoreResult<()> {
+        self.put_rows(table, rows).await
+    }
+
+    async fn parsed_rows(
+        &self,
+        table: &ParsedTable,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<ParsedPage> {
+        self.page_of(table, after, limit).await
+    }
+
+    async fn parsed_rows_of(
+        &self,
+        table: &ParsedTable,
+        keys: &[Value],
+    ) -> StoreResult<Vec<Vec<Value>>> {
+        self.rows_of_keys(table, keys).await
     }
 
     async fn put_bundle(&self, hash: &str, bytes: &[u8]) -> StoreResult<()> {

@@ -92,6 +92,9 @@ pub struct IdPage {
 /// is the last thing it sends.
 pub type IdStream = mpsc::Receiver<Result<IdPage, SourceError>>;
 
+/// A stream of rows, page by page, each with the names of its columns. Bounded and ended as an [`IdStream`] is.
+pub type RowStream = mpsc::Receiver<Result<Rows, SourceError>>;
+
 /// Why a source did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
@@ -127,6 +130,9 @@ pub trait Interface: Send + Sync + fmt::Debug {
         parameters: Vec<Value>,
         after: Option<String>,
     ) -> Result<IdStream, SourceError>;
+
+    /// The rows of a query as a stream, however many there are.
+    async fn rows(&self, sql: &str, parameters: Vec<Value>) -> Result<RowStream, SourceError>;
 
     /// All rows of a query, as many as the interface's own limits allow.
     async fn query(&self, sql: &str, parameters: Parameters) -> Result<Rows, SourceError> {

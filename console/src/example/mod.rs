@@ -21,13 +21,14 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 18] = files![
+const FILES: [(&str, &str); 22] = files![
     "README.md",
     "LICENSE-data",
     "project.yaml",
     "interfaces/idsFile.yaml",
     "interfaces/garage.yaml",
     "interfaces/cars.yaml",
+    "interfaces/readings.yaml",
     "logical_units/AUTODATA_DELTA/lu.yaml",
     "logical_units/AUTODATA_DELTA/vehicle.sql",
     "logical_units/AUTODATA_DELTA/service_history.sql",
@@ -37,8 +38,11 @@ const FILES: [(&str, &str); 18] = files![
     "logical_units/AUTODATA_DELTA/functions/countIds.js",
     "logical_units/AUTODATA_DELTA/functions/syncFirst.js",
     "logical_units/AUTODATA_DELTA/functions/waitForStop.js",
+    "logical_units/AUTODATA_DELTA/parsers/readings.yaml",
     "scripts/sync_first.sh",
     "scripts/fail.sh",
+    "data/readings/2024-01.csv",
+    "data/readings/2024-02.csv",
     "data/cars.csv",
 ];
 

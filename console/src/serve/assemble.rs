@@ -9,7 +9,7 @@ use weft_engine::command::CommandFactory;
 use weft_engine::config::Loaded;
 use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
-use weft_engine::job::{JobKind, JobKinds};
+use weft_engine::job::{CheckpointStore, JobKind, JobKinds};
 use weft_engine::node::{Context, Node, NodeHandle, Wake};
 use weft_engine::project::ProjectCatalogue;
 use weft_engine::statement::{
@@ -66,6 +66,8 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         environment: Environment::of_process(),
         call_back: Arc::new(NodeCallBack::new(url, run_tokens)),
         statements: late.clone(),
+        store: Arc::clone(&store),
+        checkpoints: CheckpointStore::new(Arc::clone(&store), ids.clone(), Arc::clone(&clock)),
     });
     let batch_schedule = Arc::new(BatchSchedule::new(late.clone()));
     let cleanup = Cleanup::new(Arc::clone(&store), Arc::clone(&clock), ids.clone());

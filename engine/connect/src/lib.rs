@@ -1,4 +1,4 @@
-//! Kinds of job that reach out of Weft: scripts and functions of the deployed project, and calls over HTTP.
+//! Kinds of job that reach out of Weft: scripts and functions of the deployed project, calls over HTTP, and parsers of files.
 //!
 //! Each kind is one file and stands behind [`JobKind`]; a node is handed [`kinds`] of them.
 
@@ -9,7 +9,9 @@ mod group;
 mod hosts;
 mod http;
 pub mod javascript;
+mod parser;
 mod process;
+pub mod records;
 mod script;
 mod user_job;
 mod work_folder;
@@ -19,13 +21,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use weft_engine::interface::Environment;
-use weft_engine::job::JobKind;
+use weft_engine::job::{CheckpointStore, JobKind};
 use weft_engine::node::NodeConfig;
 use weft_engine::project::{CatalogueError, Project, ProjectCatalogue, Validator, Validators};
 use weft_engine::statement::LateStatements;
+use weft_engine::store::SharedStore;
 
 pub use call_back::{CallBack, Grant};
 pub use http::Http;
+pub use parser::Parser;
 pub use process::Process;
 pub use user_job::UserJob;
 
@@ -45,6 +49,10 @@ pub struct Parts {
     pub call_back: Arc<dyn CallBack>,
     /// What runs the statements of functions and flows.
     pub statements: LateStatements,
+    /// Where what parsers read goes to.
+    pub store: SharedStore,
+    /// Where runs write down what the next one goes on from.
+    pub checkpoints: CheckpointStore,
 }
 
 /// Where the deployed project lies on this node.
@@ -87,6 +95,7 @@ fn deployed<T>(found: Result<T, CatalogueError>) -> Result<Option<T>, String> {
 pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     let folders = WorkFolders::new(&parts.config.data);
     folders.remove_leftovers();
+    let parser = Parser::new(&parts);
     let hosts = parts.config.http_allowed_hosts.clone();
     let http = Http::new(&hosts, parts.environment.clone());
     let user_job = UserJob::new(
@@ -95,10 +104,18 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
         parts.environment.clone(),
     );
     let process = Process::new(parts.projects, folders, parts.environment, parts.call_back);
-    vec![Arc::new(process), Arc::new(http), Arc::new(user_job)]
+    vec![
+        Arc::new(process),
+        Arc::new(http),
+        Arc::new(user_job),
+        Arc::new(parser),
+    ]
 }
 
 /// What checks the files of a project that the kinds of this package run.
 pub fn validators() -> Validators {
-    Validators::new([Arc::new(FunctionFiles) as Arc<dyn Validator>])
+    Validators::new([
+        Arc::new(FunctionFiles) as Arc<dyn Validator>,
+        Arc::new(parser::ParserFiles),
+    ])
 }

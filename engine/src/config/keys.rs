@@ -160,6 +160,8 @@ pub static KEYS: &[Key] = &[
         set!(Number, |draft, number| draft.node.max_give_up = minutes(number))),
     key!("jobs", "HTTP_ALLOWED_HOSTS", Kind::Hosts, "", "hosts that jobs of type HTTP may call, each with :PORT where only that one is meant; none where empty",
         set!(List, |draft, list| draft.node.http_allowed_hosts = list)),
+    key!("jobs", "FILE_ROOTS", Kind::Folders, "", "folders that parsers may read files in, at any depth; none where empty",
+        set!(List, |draft, list| draft.node.file_roots = list.into_iter().map(PathBuf::from).collect())),
 
     key!("batch_process", "MAX_WORKERS_PER_NODE", Kind::Number(0, 1_024), "8", "workers for all batches on the node; 0 excludes it",
         set!(Number, |draft, number| draft.node.max_workers_per_node = count(number))),

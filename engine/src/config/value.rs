@@ -21,6 +21,8 @@ pub enum Kind {
     Addresses,
     /// Addresses, separated by commas, each with its port where only that one is meant (`api.example.com:8443`).
     Hosts,
+    /// Folders, separated by commas, each with its whole path.
+    Folders,
     /// Logical ids, separated by commas, each with its slots where it has some (`blue:2-4`).
     LogicalIds,
 }
@@ -49,6 +51,7 @@ impl Kind {
                 "host names or IP addresses, each with or without :PORT, separated by commas"
                     .to_owned()
             }
+            Self::Folders => "whole paths of folders, separated by commas".to_owned(),
             Self::LogicalIds => {
                 "names separated by commas, each as NAME, NAME:MAXIMUM or NAME:RECOMMENDED-MAXIMUM"
                     .to_owned()
@@ -67,6 +70,7 @@ impl Kind {
             Self::Address => is_address(text).then(|| Value::Text(text.to_owned())),
             Self::Addresses => list(text, is_address),
             Self::Hosts => list(text, is_host),
+            Self::Folders => list(text, is_folder),
             Self::LogicalIds => list(text, is_logical_id),
         }
     }
@@ -145,6 +149,10 @@ fn is_host(text: &str) -> bool {
     address && port.is_none_or(|port| whole(port, 1, 65_535).is_some())
 }
 
+fn is_folder(text: &str) -> bool {
+    text.starts_with('/') && text.split('/').all(|part| !matches!(part, "." | ".."))
+}
+
 fn is_logical_id(text: &str) -> bool {
     let (name, slots) = text.split_once(':').unwrap_or((text, ""));
     let mut numbers = slots
@@ -202,6 +210,11 @@ mod tests {
                     "[fe80::1]".into(),
                 ]),
             ),
+            (
+                Kind::Folders,
+                "/srv/in, /data",
+                Value::List(vec!["/srv/in".into(), "/data".into()]),
+            ),
             (Kind::ClusterId, "prod1", Value::Text("prod1".to_owned())),
         ];
         for (kind, text, expected) in allowed {
@@ -230,6 +243,8 @@ mod tests {
             (Kind::Hosts, "u@a"),
             (Kind::Hosts, "[a]:80"),
             (Kind::Hosts, "10.0.0.256:80"),
+            (Kind::Folders, "data"),
+            (Kind::Folders, "/srv/../etc"),
             (Kind::Name, "a b"),
         ];
         for (kind, text) in refused {

@@ -1,13 +1,14 @@
-//! The interfaces that need nothing but files: SQLite databases, CSV and JSON lines.
+//! The interfaces that need nothing but files and the store: SQLite databases, CSV, JSON lines, and the tables of parsers.
 //!
-//! All three answer the full SQL of SQLite. Files are virtual tables that stream their file, so memory
-//! stays flat whatever their size. An interface works on threads of its own, named `weft-interface-<name>`.
+//! All of them answer the full SQL of SQLite. Files and stored tables are virtual tables that are read as a stream, so
+//! memory stays flat whatever their size. An interface works on threads of its own, named `weft-interface-<name>`.
 
 mod csv;
 mod guard;
 mod index;
 mod jsonl;
 mod pager;
+mod parsed;
 mod pool;
 mod query;
 mod reference;
@@ -25,7 +26,9 @@ pub(crate) use sql::named_parameters;
 pub use table::ColumnType;
 
 use crate::clock::SharedClock;
+use crate::model::ParsedTable;
 use crate::source::SharedInterface;
+use crate::store::SharedStore;
 
 /// What an interface is made of: its file `interfaces/<name>.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +37,8 @@ pub struct InterfaceDefinition {
     pub name: String,
     /// What lies behind it.
     pub kind: InterfaceKind,
-    /// A file, or a folder of files; relative to the project folder, with `${NAME}` references.
+    /// A file, or a folder of files; relative to the project folder, with `${NAME}` references. Of parsed tables the name
+    /// of their logical unit.
     pub path: String,
     /// What is said of the tables, by name; files that are not named are tables too.
     pub tables: BTreeMap<String, TableDefinition>,
@@ -53,6 +57,8 @@ pub enum InterfaceKind {
     Csv,
     /// Files with a JSON object on each line.
     Jsonl,
+    /// The tables that the parsers of a logical unit fill.
+    Parsed,
 }
 
 /// A table of a CSV or JSON lines interface.
@@ -98,15 +104,19 @@ pub struct Surroundings {
     pub scratch: PathBuf,
     /// Where `${NAME}` takes its value from.
     pub environment: Environment,
+    /// Where parsed tables are; none where a project is only checked.
+    pub store: Option<SharedStore>,
 }
 
-/// Makes an interface of its definition. Nothing is opened yet, so the source may be down.
+/// Makes an interface of its definition. Nothing is opened yet, so the source may be down. `parsed` are the parsed tables
+/// of the logical unit that it names.
 ///
 /// # Errors
 /// A sentence: a reference that cannot be resolved.
 pub fn open(
     definition: &InterfaceDefinition,
     surroundings: &Surroundings,
+    parsed: &[ParsedTable],
 ) -> Result<SharedInterface, String> {
     let path = surroundings.environment.expand(&definition.path)?;
     let path = surroundings.base.join(Path::new(&path));
@@ -118,6 +128,13 @@ pub fn open(
             };
             Arc::new(table::Files::new(definition, path, format, surroundings))
         }
+        InterfaceKind::Parsed => Arc::new(parsed::ParsedTables {
+            tables: parsed
+                .iter()
+                .map(|table| (table.name.clone(), Arc::new(table.clone())))
+                .collect(),
+            store: surroundings.store.clone(),
+        }),
         InterfaceKind::Jsonl => Arc::new(table::Files::new(
             definition,
             path,

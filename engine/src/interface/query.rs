@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, Rows as SqlRows, Statement};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::guard::{self, Failure};
@@ -13,10 +14,14 @@ use super::pager::Pager;
 use super::pool::{Link, Pool, Source};
 use super::{Limits, sql};
 use crate::clock::SharedClock;
-use crate::source::{IdPage, IdStream, Interface, Parameters, RowLimits, Rows, SourceError, Value};
+use crate::source::{
+    IdPage, IdStream, Interface, Parameters, RowLimits, RowStream, Rows, SourceError, Value,
+};
 
 /// Pages that wait for whoever takes them.
 const PAGES_IN_FLIGHT: usize = 4;
+/// Rows of one page of a stream.
+const ROWS_PER_PAGE: usize = 256;
 /// Virtual machine steps between two looks at whether anybody still waits.
 const STEPS_BETWEEN_LOOKS: i32 = 2_000;
 
@@ -59,7 +64,10 @@ impl SqlInterface {
         let sender = Arc::new(sender);
         let clock = Arc::clone(&self.clock);
         let limit = Duration::from_secs(self.limits.seconds);
+        let runtime = Handle::try_current().ok();
         self.pool.run(move |link| {
+            // Tables in the store are read by waiting for it.
+            let _inside = runtime.as_ref().map(Handle::enter);
             let until = clock.monotonic() + limit;
             let waiting = Arc::clone(&sender);
             let timed_out = {
@@ -110,10 +118,32 @@ impl Interface for SqlInterface {
             sql: sql.to_owned(),
             parameters,
             pager: Pager::new(),
+            runtime: Handle::try_current().ok(),
         };
         let started = std::thread::Builder::new()
             .name(thread_name(&self.name))
             .spawn(move || query.run(ready, pages));
+        let failed = |reason: String| error(&self.name, Failure::Unavailable(reason));
+        started.map_err(|reason| failed(format!("no thread could be started: {reason}")))?;
+        match prepared.await {
+            Ok(answer) => answer.map(|()| stream),
+            Err(_) => Err(failed("the reader ended early".to_owned())),
+        }
+    }
+
+    async fn rows(&self, sql: &str, parameters: Vec<Value>) -> Result<RowStream, SourceError> {
+        let (pages, stream) = mpsc::channel(PAGES_IN_FLIGHT);
+        let (ready, prepared) = oneshot::channel();
+        let query = RowQuery {
+            name: Arc::clone(&self.name),
+            source: Arc::clone(&self.source),
+            sql: sql.to_owned(),
+            parameters,
+            runtime: Handle::try_current().ok(),
+        };
+        let started = std::thread::Builder::new()
+            .name(thread_name(&self.name))
+            .spawn(move || query.run(ready, &pages));
         let failed = |reason: String| error(&self.name, Failure::Unavailable(reason));
         started.map_err(|reason| failed(format!("no thread could be started: {reason}")))?;
         match prepared.await {
@@ -281,6 +311,71 @@ fn value(cell: ValueRef<'_>) -> Value {
     }
 }
 
+/// A query for rows with a thread and a connection of its own.
+struct RowQuery {
+    name: Arc<str>,
+    source: Arc<dyn Source>,
+    sql: String,
+    parameters: Vec<Value>,
+    runtime: Option<Handle>,
+}
+
+impl RowQuery {
+    fn run(
+        self,
+        ready: oneshot::Sender<Result<(), SourceError>>,
+        pages: &mpsc::Sender<Result<Rows, SourceError>>,
+    ) {
+        let _inside = self.runtime.as_ref().map(Handle::enter);
+        let mut link = Link::new(Arc::clone(&self.source));
+        let receiver_gone = {
+            let pages = pages.clone();
+            move || pages.is_closed()
+        };
+        let mut ready = Some(ready);
+        let outcome = with_stop(&mut link, receiver_gone, |connection| {
+            let mut statement = guard::prepare(connection, &self.sql)?;
+            let columns = column_names(&statement);
+            let mut rows = bind(&mut statement, &self.parameters)?;
+            if let Some(ready) = ready.take() {
+                let _ = ready.send(Ok(()));
+            }
+            let mut page = Vec::new();
+            loop {
+                let row = rows.next()?;
+                if let Some(row) = row {
+                    let values = (0..columns.len()).map(|at| Ok(value(row.get_ref(at)?)));
+                    page.push(values.collect::<Result<Vec<_>, rusqlite::Error>>()?);
+                }
+                let is_end = row.is_none();
+                if page.len() == ROWS_PER_PAGE || (is_end && !page.is_empty()) {
+                    let page = Rows {
+                        columns: columns.clone(),
+                        rows: std::mem::take(&mut page),
+                    };
+                    if pages.blocking_send(Ok(page)).is_err() {
+                        return Ok(());
+                    }
+                }
+                if is_end {
+                    return Ok(());
+                }
+            }
+        });
+        let Err(failure) = outcome else { return };
+        let error = error(&self.name, failure);
+        match ready {
+            Some(ready) => {
+                let _ = ready.send(Err(error));
+            }
+            // Nobody may be there any more to hear it.
+            None => {
+                let _ = pages.blocking_send(Err(error));
+            }
+        }
+    }
+}
+
 /// A query for ids with a thread and a connection of its own.
 struct IdQuery {
     name: Arc<str>,
@@ -288,6 +383,7 @@ struct IdQuery {
     sql: String,
     parameters: Vec<Value>,
     pager: Pager,
+    runtime: Option<Handle>,
 }
 
 impl IdQuery {
@@ -296,6 +392,7 @@ impl IdQuery {
         ready: oneshot::Sender<Result<(), SourceError>>,
         pages: mpsc::Sender<Result<IdPage, SourceError>>,
     ) {
+        let _inside = self.runtime.as_ref().map(Handle::enter);
         let mut link = Link::new(Arc::clone(&self.source));
         let receiver_gone = {
             // A weak sender would not see that the receiver is gone once the last strong one is dropped.

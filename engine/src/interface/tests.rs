@@ -32,8 +32,9 @@ fn open_definition(definition: &InterfaceDefinition, scratch: &Path) -> SharedIn
         base: scratch.to_path_buf(),
         scratch: scratch.join("scratch"),
         environment: Environment::of(BTreeMap::new()),
+        store: None,
     };
-    open(definition, &surroundings).unwrap()
+    open(definition, &surroundings, &[]).unwrap()
 }
 
 fn of_file(folder: &TempDir, kind: InterfaceKind, name: &str, content: &str) -> SharedInterface {
@@ -766,8 +767,9 @@ fn a_reference_that_is_not_set_is_told() {
         base: folder.path().to_path_buf(),
         scratch: folder.path().to_path_buf(),
         environment: Environment::of(BTreeMap::new()),
+        store: None,
     };
     let stated = definition(InterfaceKind::Csv, Path::new("${NOWHERE}/x.csv"));
-    let error = open(&stated, &surroundings).unwrap_err();
+    let error = open(&stated, &surroundings, &[]).unwrap_err();
     assert_eq!(error, "environment variable NOWHERE is not set");
 }

@@ -9,6 +9,7 @@ mod identity;
 mod instance;
 mod job;
 mod node;
+mod parsed;
 mod status;
 
 pub use batch::{
@@ -22,4 +23,5 @@ pub use identity::{BatchId, Fence, Holder, Incarnation, NodeId, Token};
 pub use instance::{Deployment, Instance, InstanceHead};
 pub use job::{DueHint, Job, JobDesired, JobKey, JobRun, job_error, job_type};
 pub use node::{NodeRow, NodeState};
+pub use parsed::{ParsedColumn, ParsedPage, ParsedRow, ParsedTable, SOURCE_FILE, SOURCE_LINE};
 pub use status::{BatchEvent, BatchStatus, IllegalMove, JobEvent, JobStatus, UnknownName};

@@ -36,6 +36,8 @@ pub struct NodeConfig {
     pub max_give_up: Duration,
     /// HTTP_ALLOWED_HOSTS (ours), default none: `host` or `host:port` that jobs of type HTTP may call.
     pub http_allowed_hosts: Vec<String>,
+    /// FILE_ROOTS (ours), default none: folders that parsers may read files in.
+    pub file_roots: Vec<PathBuf>,
     /// MAX_RUNNING_BATCHES (ours), default 100.
     pub max_running_batches: usize,
     /// MAX_WORKERS_PER_NODE, default 8; 0 excludes the node from batch work.
@@ -84,6 +86,7 @@ impl NodeConfig {
             min_give_up: Duration::from_secs(60),
             max_give_up: Duration::from_secs(1_440 * 60),
             http_allowed_hosts: Vec::new(),
+            file_roots: Vec::new(),
             max_running_batches: 100,
             max_workers_per_node: 8,
             slowest_count: 10,

@@ -55,8 +55,8 @@ struct File {
 }
 
 impl Bundle {
-    /// The project files under `folder`. In the files of interfaces `${PROJECT_DIR}` becomes the folder's
-    /// absolute path, so that they find data that lies next to the project and is not part of it.
+    /// The project files under `folder`. In the files of interfaces and parsers `${PROJECT_DIR}` becomes the
+    /// folder's absolute path, so that they find data that lies next to the project and is not part of it.
     ///
     /// # Errors
     /// What cannot be read, is a symbolic link or no file, or is too much.
@@ -118,10 +118,9 @@ impl Bundle {
 
     fn name_project_folder(&mut self, folder: &Path) -> Result<(), BundleError> {
         let names_it = |file: &File| contains(&file.bytes, PROJECT_DIR.as_bytes());
-        let interfaces = self.files.iter_mut();
-        for (_, file) in
-            interfaces.filter(|(name, file)| name.starts_with("interfaces/") && names_it(file))
-        {
+        let names_data = |name: &str| name.starts_with("interfaces/") || name.contains("/parsers/");
+        let files = self.files.iter_mut();
+        for (_, file) in files.filter(|(name, file)| names_data(name) && names_it(file)) {
             let plain = |c: char| c.is_alphanumeric() || "/._-+@~ ".contains(c);
             let Some(path) = folder.to_str().filter(|path| path.chars().all(plain)) else {
                 return Err(refused(

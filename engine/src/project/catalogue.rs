@@ -133,6 +133,10 @@ impl ProjectCatalogue {
         let hash = bundle.hash();
         self.store.put_bundle(&hash, &bundle.to_bytes()).await?;
         self.store.ensure_logical_units(&logical_units).await?;
+        let parsed = project.logical_units();
+        let parsed = parsed.flat_map(|logical_unit| logical_unit.parsed_tables.values());
+        let parsed: Vec<_> = parsed.cloned().collect();
+        self.store.ensure_parsed_tables(&parsed).await?;
         let mut report = DeployReport {
             deployment: Deployment {
                 seq: 0,
@@ -293,6 +297,7 @@ impl ProjectCatalogue {
             base: base.to_path_buf(),
             scratch: self.data.join("scratch"),
             environment: self.environment.clone(),
+            store: Some(Arc::clone(&self.store)),
         }
     }
 

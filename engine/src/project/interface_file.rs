@@ -7,10 +7,11 @@ use super::finding::{Findings, Spot, nearest};
 use super::yaml::Node;
 use crate::interface::{ColumnType, InterfaceDefinition, InterfaceKind, Limits, TableDefinition};
 
-const KINDS: [(&str, InterfaceKind); 3] = [
+const KINDS: [(&str, InterfaceKind); 4] = [
     ("sqlite", InterfaceKind::Sqlite),
     ("csv", InterfaceKind::Csv),
     ("jsonl", InterfaceKind::Jsonl),
+    ("parsed", InterfaceKind::Parsed),
 ];
 
 /// Folders of a bundle that a relative path can reach.
@@ -28,11 +29,15 @@ pub(super) fn read(
     let kind = fields
         .required("type")
         .and_then(|kind| kind_named(kind, &kind_spot, findings));
-    let path = fields.required("path").map(str::to_owned);
-    let path_spot = fields.spot("path");
-    if let Some(path) = &path {
-        check_path(path, &path_spot, findings);
-    }
+    let path = if kind == Some(InterfaceKind::Parsed) {
+        fields.required("logical_unit").map(str::to_owned)
+    } else {
+        let path = fields.required("path").map(str::to_owned);
+        if let Some(path) = &path {
+            check_path(path, &fields.spot("path"), findings);
+        }
+        path
+    };
     fields.text("description");
     let limits = fields.node("limits");
     let limits_spot = fields.spot("limits");
@@ -42,7 +47,8 @@ pub(super) fn read(
     let mut tables = BTreeMap::new();
     let mut delimiter = None;
     // An unknown kind says nothing about which fields it has.
-    if kind != Some(InterfaceKind::Sqlite) {
+    let has_files = !matches!(kind, Some(InterfaceKind::Sqlite | InterfaceKind::Parsed));
+    if has_files {
         for (entry, spot) in fields.entries("tables") {
             tables.insert(entry.key.clone(), table(&entry.node, spot, findings));
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::finding::Spot;
 use super::{UnknownProjectName, lookup_named};
 use crate::interface::ColumnType;
+use crate::model::ParsedTable;
 
 /// A logical unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct LogicalUnit {
     pub flows: BTreeMap<String, ProjectFile>,
     /// Parsers, by name: `parsers/<name>.yaml`.
     pub parsers: BTreeMap<String, ProjectFile>,
+    /// The tables that its parsers fill, by the parser's name.
+    pub parsed_tables: BTreeMap<String, ParsedTable>,
 }
 
 /// A file of a logical unit that the engine keeps as it is; whoever runs it reads it (see

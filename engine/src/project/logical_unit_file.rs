@@ -11,8 +11,10 @@ use super::logical_unit::{
     LogicalUnit, ProjectFile, QueryParameter, SourceQuery, SyncMethod, Table, TableColumn,
     TableLink,
 };
+use super::parsed_table;
 use super::yaml::{Node, Yaml};
 use crate::interface::named_parameters;
+use crate::model::ParsedTable;
 
 const NAME_RULE: &str = "a name starts with a letter and has only letters, digits and _";
 
@@ -61,6 +63,8 @@ impl Reader<'_> {
             instance_groups.extend(query.map(|query| (entry.key.clone(), query)));
         }
         fields.finish();
+        let parsers = self.files("parsers", "yaml");
+        let parsed_tables = self.parsed_tables(name, &parsers);
         let root = root?;
         let tables = self.link(&root, drafts)?;
         Some(LogicalUnit {
@@ -71,8 +75,30 @@ impl Reader<'_> {
             instance_groups,
             functions: self.files("functions", "js"),
             flows: self.files("flows", "yaml"),
-            parsers: self.files("parsers", "yaml"),
+            parsers,
+            parsed_tables,
         })
+    }
+
+    /// The tables of the parsers. Each table has one parser, so that nobody wonders whose rows these are.
+    fn parsed_tables(
+        &self,
+        name: &str,
+        parsers: &BTreeMap<String, ProjectFile>,
+    ) -> BTreeMap<String, ParsedTable> {
+        let mut tables: BTreeMap<String, ParsedTable> = BTreeMap::new();
+        for (parser, file) in parsers {
+            let Some(table) = parsed_table::read(name, file, self.findings) else {
+                continue;
+            };
+            let same = |other: &&ParsedTable| other.name.eq_ignore_ascii_case(&table.name);
+            if tables.values().any(|other| same(&other)) {
+                let message = format!("another parser fills table `{}` already", table.name);
+                self.findings.add(&file.spot(), message);
+            }
+            tables.insert(parser.clone(), table);
+        }
+        tables
     }
 
     /// The files directly in a folder of the logical unit, by their names without the extension.

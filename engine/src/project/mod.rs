@@ -8,6 +8,7 @@ mod finding;
 mod interface_file;
 mod logical_unit;
 mod logical_unit_file;
+mod parsed_table;
 mod validator;
 pub mod yaml;
 
@@ -24,7 +25,8 @@ pub use logical_unit::{
 };
 pub use validator::{Validator, Validators};
 
-use crate::interface::{InterfaceDefinition, Surroundings, open};
+use crate::interface::{InterfaceDefinition, InterfaceKind, Surroundings, open};
+use crate::model::ParsedTable;
 use crate::source::{SharedInterface, SourceError};
 
 /// The longest name of a logical unit: it becomes part of a keyspace's name, which has at most 48 characters.
@@ -118,7 +120,7 @@ impl Project {
 
     fn read(bundle: &Bundle, surroundings: &Surroundings, findings: &Findings) -> Self {
         read_project_file(bundle, findings);
-        let mut interfaces = BTreeMap::new();
+        let mut definitions = Vec::new();
         let mut names = BTreeSet::new();
         for (name, node, spot) in yaml_files(bundle, "interfaces/", findings) {
             check_file_name(&name, &names, &spot, findings);
@@ -134,8 +136,7 @@ impl Project {
             }
             let Some(node) = node else { continue };
             if let Some(definition) = interface_file::read(&name, &node, &spot, findings) {
-                let opened = open(&definition, surroundings);
-                interfaces.insert(name, ProjectInterface { definition, opened });
+                definitions.push((definition, spot));
             }
         }
         let mut logical_units = BTreeMap::new();
@@ -172,6 +173,19 @@ impl Project {
             if let Some(logical_unit) = reader.read(&name, &node, &spot) {
                 logical_units.insert(name, logical_unit);
             }
+        }
+        // What parsers fill is known when the logical units are.
+        let mut interfaces = BTreeMap::new();
+        for (definition, spot) in definitions {
+            let parsed = match definition.kind {
+                InterfaceKind::Parsed => {
+                    parsed_tables(&logical_units, &definition.path, &spot, findings)
+                }
+                _ => Vec::new(),
+            };
+            let opened = open(&definition, surroundings, &parsed);
+            let name = definition.name.clone();
+            interfaces.insert(name, ProjectInterface { definition, opened });
         }
         Self {
             hash: bundle.hash(),
@@ -314,6 +328,30 @@ fn lookup_named<'m, T>(
             name: name.to_owned(),
             nearest: nearest(name, map.keys().map(String::as_str)),
         })
+}
+
+/// The parsed tables of a logical unit that an interface names.
+fn parsed_tables(
+    logical_units: &BTreeMap<String, LogicalUnit>,
+    name: &str,
+    spot: &Spot,
+    findings: &Findings,
+) -> Vec<ParsedTable> {
+    let spot = Spot {
+        field: "logical_unit".to_owned(),
+        ..spot.clone()
+    };
+    match lookup(logical_units, "logical unit", name) {
+        Ok(found) if found.parsed_tables.is_empty() => {
+            findings.add(&spot, format!("logical unit {name} has no parsers"));
+            Vec::new()
+        }
+        Ok(found) => found.parsed_tables.values().cloned().collect(),
+        Err(unknown) => {
+            findings.add(&spot, unknown.to_string());
+            Vec::new()
+        }
+    }
 }
 
 fn check_columns(table: &Table, found: &[String], findings: &Findings) {

@@ -84,6 +84,7 @@ fn surroundings(folder: &TempDir) -> Surroundings {
         base: folder.path().to_path_buf(),
         scratch: folder.path().join("scratch"),
         environment: Environment::of(BTreeMap::new()),
+        store: None,
     }
 }
 
@@ -506,7 +507,10 @@ async fn functions_flows_and_parsers_are_kept_by_their_names() {
             "function count() {}\n",
         ),
         ("logical_units/CAR/flows/Publish.yaml", "stages: []\n"),
-        ("logical_units/CAR/parsers/deltas.yaml", "table: deltas\n"),
+        (
+            "logical_units/CAR/parsers/deltas.yaml",
+            "table: deltas\ncolumns: {id: INTEGER}\n",
+        ),
     ]);
     let project = Project::load(
         folder.path(),

@@ -26,8 +26,11 @@ pub use settle::{Conditional, Settled, settle};
 use crate::clock::Timestamp;
 use crate::model::{
     Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
-    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
+    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
+    ParsedRow, ParsedTable,
 };
+
+use crate::source::Value;
 
 /// The version of the schema that this program reads and writes.
 pub const SCHEMA_VERSION: i64 = 4;
@@ -213,6 +216,27 @@ pub trait Store: Send + Sync + fmt::Debug {
         after: Option<&str>,
         limit: usize,
     ) -> StoreResult<Vec<Checkpoint>>;
+
+    // Tables that parsers fill: plain, one parser each.
+
+    /// Makes the tables, and adds columns that are new (the second door of the schema, design section 5, rule 8). Their
+    /// logical units have been made. Refused by name where a table is there with other types or another key.
+    async fn ensure_parsed_tables(&self, tables: &[ParsedTable]) -> StoreResult<()>;
+    /// Writes rows; a row with a known key replaces the one there. The same rows twice are the same rows.
+    async fn put_parsed_rows(&self, table: &ParsedTable, rows: &[ParsedRow]) -> StoreResult<()>;
+    /// A page of at most `limit` rows in the store's own order; `after` is what the page before gave as `next`.
+    async fn parsed_rows(
+        &self,
+        table: &ParsedTable,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<ParsedPage>;
+    /// The rows with these keys, for a table whose key is one column; absent ones are left out.
+    async fn parsed_rows_of(
+        &self,
+        table: &ParsedTable,
+        keys: &[Value],
+    ) -> StoreResult<Vec<Vec<Value>>>;
 
     // Deployment.
 

@@ -16,6 +16,7 @@ mod jobs;
 mod limits;
 mod listings;
 mod nodes;
+mod parsed;
 mod tokens;
 
 use std::panic::AssertUnwindSafe;
@@ -69,6 +70,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         instances::CASES,
         deployment::CASES,
         checkpoints::CASES,
+        parsed::CASES,
         limits::CASES,
         cleanup::CASES,
     ]

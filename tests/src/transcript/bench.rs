@@ -34,7 +34,11 @@ impl Bench {
         };
         materialise(&folder.path().join("project"), options)?;
         let store = place.clear(folder.path()).await?;
-        let node = Node::start(folder.path(), &store, &["--node-ip", node_ip]).await?;
+        // Parsers may read what lies next to the project.
+        let data = folder.path().join("project/data");
+        let roots = format!("jobs.FILE_ROOTS={}", data.display());
+        let more = ["--node-ip", node_ip, "--set", &roots];
+        let node = Node::start(folder.path(), &store, &more).await?;
         let bench = Self {
             node,
             store,

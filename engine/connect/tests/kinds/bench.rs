@@ -14,13 +14,18 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use weft_connect::{CallBack, DeployedProject, Grant, Parts, kinds};
-use weft_engine::clock::Timestamp;
+use weft_engine::clock::{SharedClock, SystemClock, Timestamp};
+use weft_engine::ids::Ids;
 use weft_engine::interface::{Environment, Secret};
-use weft_engine::job::{Check, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput, Slot};
+use weft_engine::job::{
+    Check, CheckpointStore, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput, Slot,
+};
 use weft_engine::model::{Job, JobKey, NodeId};
 use weft_engine::node::NodeConfig;
 use weft_engine::project::Project;
 use weft_engine::statement::LateStatements;
+use weft_engine::store::SharedStore;
+use weft_engine::store::sqlite::{Options, SqliteStore};
 
 /// Longer than anything here takes, so that a mistake is a failure and not a test that hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -99,12 +104,18 @@ impl Bench {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         let calls = Arc::new(Calls::default());
+        let clock: SharedClock = Arc::new(SystemClock);
+        let store = folder.path().join("store");
+        let store = SqliteStore::open(store, Options::new(Arc::clone(&clock))).unwrap();
+        let store: SharedStore = Arc::new(store);
         let parts = Parts {
             projects: Arc::new(Folder(project)),
             config,
             environment: Environment::of(variables),
             call_back: Arc::clone(&calls) as Arc<dyn CallBack>,
             statements: LateStatements::default(),
+            checkpoints: CheckpointStore::new(Arc::clone(&store), Ids::seeded(1), clock),
+            store,
         };
         let kinds = JobKinds::new(kinds(parts));
         Self {

@@ -13,11 +13,12 @@ use weft_connect::{Parts, kinds};
 use weft_engine::clock::{SharedClock, SystemClock};
 use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
-use weft_engine::job::{JobKinds, Run, Slot};
+use weft_engine::job::{CheckpointStore, JobKinds, Run, Slot};
 use weft_engine::model::NodeId;
 use weft_engine::node::{NodeConfig, Trust};
 use weft_engine::project::ProjectCatalogue;
 use weft_engine::statement::LateStatements;
+use weft_engine::store::SharedStore;
 use weft_engine::store::sqlite::{Options, SqliteStore};
 
 use crate::bench::{Calls, process, succeeded};
@@ -37,10 +38,11 @@ async fn scripts_run_as_they_were_deployed_last() {
         folder.path().join("store"),
         Options::new(Arc::clone(&clock)),
     );
+    let store: SharedStore = Arc::new(store.unwrap());
     let environment = Environment::of(BTreeMap::new());
     let config = NodeConfig::with_defaults(NodeId("n1".to_owned()), folder.path().join("data"));
     let catalogue = Arc::new(ProjectCatalogue::new(
-        Arc::new(store.unwrap()),
+        Arc::clone(&store),
         Arc::clone(&clock),
         config.data.clone(),
         environment.clone(),
@@ -51,6 +53,8 @@ async fn scripts_run_as_they_were_deployed_last() {
         environment,
         call_back: Arc::new(Calls::default()),
         statements: LateStatements::default(),
+        checkpoints: CheckpointStore::new(Arc::clone(&store), Ids::seeded(2), Arc::clone(&clock)),
+        store,
     }));
     let kind = kinds.get("PROCESS").unwrap();
     let job = process("hello.sh", &json!({"0": "there"}));

@@ -5,5 +5,6 @@
 mod bench;
 mod deployed;
 mod http;
+mod parser;
 mod process;
 mod user_job;

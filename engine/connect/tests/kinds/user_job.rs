@@ -13,11 +13,14 @@ use weft_connect::{Parts, kinds, validators};
 use weft_engine::clock::{SharedClock, SystemClock};
 use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
-use weft_engine::job::{JobKinds, Lender, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure, Slot};
+use weft_engine::job::{
+    CheckpointStore, JobKinds, Lender, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure, Slot,
+};
 use weft_engine::model::NodeId;
 use weft_engine::node::{NodeConfig, Trust};
 use weft_engine::project::{CatalogueError, ProjectCatalogue};
 use weft_engine::statement::LateStatements;
+use weft_engine::store::SharedStore;
 use weft_engine::store::sqlite::{Options, SqliteStore};
 
 use crate::bench::{Calls, PATIENCE, failed, job, succeeded};
@@ -43,8 +46,9 @@ impl Node {
         let environment = Environment::of(BTreeMap::from([("PW".to_owned(), "hush".to_owned())]));
         let data = folder.path().join("data");
         let config = NodeConfig::with_defaults(NodeId("n1".to_owned()), data.clone());
+        let store: SharedStore = Arc::new(store.unwrap());
         let catalogue = ProjectCatalogue::new(
-            Arc::new(store.unwrap()),
+            Arc::clone(&store),
             Arc::clone(&clock),
             data,
             environment.clone(),
@@ -56,6 +60,12 @@ impl Node {
             environment,
             call_back: Arc::new(Calls::default()),
             statements: LateStatements::default(),
+            checkpoints: CheckpointStore::new(
+                Arc::clone(&store),
+                Ids::seeded(2),
+                Arc::clone(&clock),
+            ),
+            store,
         }));
         let node = Self {
             folder,

@@ -10,6 +10,7 @@ mod lock;
 mod migrate;
 mod names;
 mod packed;
+mod parsed;
 mod plain;
 mod queue;
 mod reader;

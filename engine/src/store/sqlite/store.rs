@@ -6,11 +6,12 @@ use async_trait::async_trait;
 
 use super::verbs_chunk::PackedFlush;
 use super::{
-    SqliteStore, cleanup, migrate, plain, verbs_batch, verbs_checkpoint, verbs_chunk, verbs_job,
-    write_job,
+    SqliteStore, cleanup, migrate, parsed, plain, verbs_batch, verbs_checkpoint, verbs_chunk,
+    verbs_job, write_job,
 };
 use crate::clock::Timestamp;
 use crate::model::*;
+use crate::source::Value;
 use crate::store::*;
 
 #[async_trait]
@@ -466,6 +467,50 @@ impl Store for SqliteStore {
             logical_units.len(),
             move |writing| plain::ensure_logical_units(writing, &logical_units),
         )
+        .await
+    }
+
+    async fn ensure_parsed_tables(&self, tables: &[ParsedTable]) -> StoreResult<()> {
+        let tables = tables.to_vec();
+        self.put("ensure_parsed_tables", tables.len(), move |writing| {
+            tables
+                .iter()
+                .try_for_each(|table| parsed::ensure(writing, table))
+        })
+        .await
+    }
+
+    async fn put_parsed_rows(&self, table: &ParsedTable, rows: &[ParsedRow]) -> StoreResult<()> {
+        let (table, rows) = (table.clone(), rows.to_vec());
+        self.put("put_parsed_rows", rows.len(), move |writing| {
+            parsed::put(writing, &table, &rows)
+        })
+        .await
+    }
+
+    async fn parsed_rows(
+        &self,
+        table: &ParsedTable,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<ParsedPage> {
+        let table = table.clone();
+        let after = after.map(str::to_owned);
+        self.read("parsed_rows", move |reading| {
+            parsed::page(reading.connection, &table, after.as_deref(), limit)
+        })
+        .await
+    }
+
+    async fn parsed_rows_of(
+        &self,
+        table: &ParsedTable,
+        keys: &[Value],
+    ) -> StoreResult<Vec<Vec<Value>>> {
+        let (table, keys) = (table.clone(), keys.to_vec());
+        self.read("parsed_rows_of", move |reading| {
+            parsed::of_keys(reading.connection, &table, &keys)
+        })
         .await
     }
 

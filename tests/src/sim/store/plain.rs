@@ -7,8 +7,10 @@ use rand::RngExt;
 use weft_engine::clock::Timestamp;
 use weft_engine::model::{
     Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
-    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
+    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
+    ParsedRow, ParsedTable,
 };
+use weft_engine::source::Value;
 use weft_engine::store::{
     AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
     DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints,
@@ -39,6 +41,13 @@ fn fresh<'a, T: Clone>(
 fn chunk_at(inner: &mut Inner, batch: BatchId, number: i64, now: u64) -> Option<&Chunk> {
     let row = inner.tables.chunks.get_mut(&(batch, number))?;
     row.committed(now, &mut inner.chance)
+}
+
+/// A row that was written before its table got more columns.
+fn whole(table: &ParsedTable, row: &[Value]) -> Vec<Value> {
+    let mut row = row.to_vec();
+    row.resize(table.all_columns().len(), Value::Null);
+    row
 }
 
 #[async_trait]
@@ -475,6 +484,74 @@ impl Store for SimHandle {
                 .extend(logical_units.iter().cloned());
         })
         .await
+    }
+
+    async fn ensure_parsed_tables(&self, tables: &[ParsedTable]) -> StoreResult<()> {
+        self.read("ensure_parsed_tables", false, |inner, _| {
+            for table in tables {
+                let (found, _) = inner
+                    .tables
+                    .parsed
+                    .entry(table.label())
+                    .or_insert_with(|| (table.clone(), BTreeMap::new()));
+                if found.key != table.key {
+                    return Err(table.is_another(table.key_columns()[0]));
+                }
+                for column in &table.columns {
+                    let known = found.columns.iter().find(|known| known.name == column.name);
+                    if known.is_some_and(|known| known.kind != column.kind) {
+                        return Err(table.is_another(&column.name));
+                    }
+                }
+                *found = table.clone();
+            }
+            Ok(())
+        })
+        .await?
+    }
+
+    async fn put_parsed_rows(&self, table: &ParsedTable, rows: &[ParsedRow]) -> StoreResult<()> {
+        self.counters.call("put_parsed_rows");
+        let plain = Plain::Parsed(Box::new(table.clone()), rows.to_vec());
+        self.put(plain).await
+    }
+
+    async fn parsed_rows(
+        &self,
+        table: &ParsedTable,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<ParsedPage> {
+        self.read("parsed_rows", false, |inner, _| {
+            let Some((_, rows)) = inner.tables.parsed.get(&table.label()) else {
+                return Err(table.is_absent());
+            };
+            let behind = rows
+                .iter()
+                .filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
+            let found: Vec<_> = behind.take(limit).collect();
+            let next = found.last().filter(|_| found.len() == limit);
+            Ok(ParsedPage {
+                next: next.map(|(key, _)| (*key).clone()),
+                rows: found.iter().map(|(_, row)| whole(table, row)).collect(),
+            })
+        })
+        .await?
+    }
+
+    async fn parsed_rows_of(
+        &self,
+        table: &ParsedTable,
+        keys: &[Value],
+    ) -> StoreResult<Vec<Vec<Value>>> {
+        self.read("parsed_rows_of", false, |inner, _| {
+            let Some((_, rows)) = inner.tables.parsed.get(&table.label()) else {
+                return Err(table.is_absent());
+            };
+            let found = keys.iter().filter_map(|key| rows.get(&format!("{key:?}")));
+            Ok(found.map(|row| whole(table, row)).collect())
+        })
+        .await?
     }
 
     async fn put_bundle(&self, hash: &str, bytes: &[u8]) -> StoreResult<()> {

@@ -3,7 +3,8 @@
 use weft_engine::clock::Timestamp;
 use weft_engine::model::{
     Batch, BatchId, BatchListing, BatchStatistics, BatchStatus, CheckpointHead, ChunkHead,
-    Deployment, DueHint, Instance, Job, JobKey, JobRun, NodeRow, NodeStats, Token,
+    Deployment, DueHint, Instance, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedRow, ParsedTable,
+    Token,
 };
 use weft_engine::store::{
     ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, DeleteBatch, DeleteJob, Deploy,
@@ -40,6 +41,8 @@ pub enum Plain {
     ForgetStats(BatchId),
     /// The line of a batch in the directory is removed.
     ForgetListing(Timestamp, BatchId),
+    /// Rows of a table that a parser fills.
+    Parsed(Box<ParsedTable>, Vec<ParsedRow>),
 }
 
 /// What a move changes in the directory.

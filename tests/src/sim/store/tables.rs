@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use weft_engine::clock::Timestamp;
 use weft_engine::model::{
     Batch, BatchId, BatchListing, ChunkHead, ChunkState, Deployment, DueHint, EntityRow, Fence,
-    Incarnation, Instance, Job, JobKey, JobRun, JobStatus, NodeId, NodeRow, NodeStats, Token,
+    Incarnation, Instance, Job, JobKey, JobRun, JobStatus, NodeId, NodeRow, NodeStats, ParsedTable,
+    Token,
 };
+use weft_engine::source::Value;
 use weft_engine::store::{BatchGuard, JobSeen, RequestJob};
 
 use super::bug::PlantedBug;
@@ -73,6 +75,8 @@ pub struct Tables {
     pub bundles: BTreeMap<String, Vec<u8>>,
     /// `checkpoints` by scope.
     pub checkpoints: BTreeMap<String, Row<Scope>>,
+    /// Tables that parsers fill, by label; their rows by key.
+    pub parsed: BTreeMap<String, (ParsedTable, BTreeMap<String, Vec<Value>>)>,
     /// The deployed project.
     pub deployment: Option<(Token, Deployment)>,
 }
@@ -136,6 +140,16 @@ impl Tables {
                     if newer {
                         self.instances.insert(key, instance);
                     }
+                }
+            }
+            Plain::Parsed(table, rows) => {
+                let (_, stored) = self
+                    .parsed
+                    .entry(table.label())
+                    .or_insert_with(|| (table.as_ref().clone(), BTreeMap::new()));
+                for row in &rows {
+                    let key = key_text(&table, &table.stored(row));
+                    stored.insert(key, table.stored(row));
                 }
             }
             Plain::Bundle(hash, bytes) => {
@@ -631,6 +645,19 @@ fn changed_chunk(swap: &Swap, before: &Chunk, bug: Option<PlantedBug>) -> Option
         _ => unreachable!("not a statement on a chunk"),
     }
     Some(after)
+}
+
+/// The key of a row of a parsed table as one text.
+pub fn key_text(table: &ParsedTable, row: &[Value]) -> String {
+    let columns = table.all_columns();
+    let values = table.key_columns().into_iter().map(|key| {
+        let at = columns.iter().position(|(name, _)| *name == key);
+        &row[at.expect("a key is a column")]
+    });
+    values
+        .map(|value| format!("{value:?}"))
+        .collect::<Vec<_>>()
+        .join("\0")
 }
 
 /// The listing of a batch as it is submitted.

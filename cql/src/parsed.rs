@@ -1,0 +1,185 @@
+//! Tables that parsers fill: real columns of real types in the keyspace of their logical unit.
+//!
+//! With a key each row is a partition, so none grows. Without one a partition holds a stretch of lines of one file.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use scylla::response::{PagingState, PagingStateResponse};
+use scylla::statement::prepared::PreparedStatement;
+use scylla::value::{CqlValue, MaybeUnset};
+use weft_engine::model::{ParsedPage, ParsedRow, ParsedTable};
+use weft_engine::source::Value;
+use weft_engine::store::{StoreError, StoreResult};
+
+use crate::CassandraStore;
+use crate::connect::{all_of, rows_of};
+use crate::outcome;
+use crate::rows::Found;
+use crate::statements::{ParsedStatements, parsed};
+
+const TABLE: &str = "a table of a parser";
+/// Rows written at once.
+const WRITES_AT_ONCE: usize = 64;
+/// Keys read at once.
+const READS_AT_ONCE: usize = 64;
+/// Lines of one file in one partition.
+const LINES_PER_PART: i64 = 10_000;
+
+type Bound = MaybeUnset<Option<CqlValue>>;
+
+impl CassandraStore {
+    /// The statements of a table, prepared at their first use.
+    async fn parsed(&self, table: &ParsedTable) -> StoreResult<Arc<ParsedStatements>> {
+        let keyspace = self.link.names.unit(&table.logical_unit)?;
+        let name = parsed::create(&keyspace, table, "");
+        let known = || self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known().get(&name) {
+            return Ok(Arc::clone(found));
+        }
+        let prepared =
+            ParsedStatements::prepare(&self.link.session, &self.link.profiles, &keyspace, table)
+                .await;
+        let prepared = Arc::new(prepared.map_err(|error| match error {
+            StoreError::Schema(_) => table.is_absent(),
+            other => other,
+        })?);
+        known().insert(name, Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    pub(crate) async fn put_rows(
+        &self,
+        table: &ParsedTable,
+        rows: &[ParsedRow],
+    ) -> StoreResult<()> {
+        const VERB: &str = "put_parsed_rows";
+        let statements = self.parsed(table).await?;
+        let writes = rows
+            .iter()
+            .map(|row| self.execute(VERB, &statements.put, bound(table, row)))
+            .collect();
+        all_of(WRITES_AT_ONCE, writes).await.map(|_| ())
+    }
+
+    /// Pages in the order of tokens; where a page ends is a word of the server's own.
+    pub(crate) async fn page_of(
+        &self,
+        table: &ParsedTable,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<ParsedPage> {
+        const VERB: &str = "parsed_rows";
+        let another = || StoreError::Refused("a page of another store was asked for".to_owned());
+        let state = match after {
+            None => PagingState::start(),
+            Some(after) => {
+                let bytes = BASE64.decode(after).map_err(|_| another())?;
+                PagingState::new_from_raw_bytes(bytes)
+            }
+        };
+        let mut statement = self.parsed(table).await?.page.clone();
+        statement.set_page_size(i32::try_from(limit.max(1)).unwrap_or(i32::MAX));
+        self.counters.call(VERB);
+        let answer = self
+            .link
+            .session
+            .execute_single_page(&statement, (), state)
+            .await;
+        let (answer, state) = answer.map_err(|error| outcome::of_plain(&error))?;
+        let next = match &state {
+            PagingStateResponse::HasMorePages { state } => {
+                state.as_bytes_slice().map(|bytes| BASE64.encode(bytes))
+            }
+            PagingStateResponse::NoMorePages => None,
+        };
+        let rows = rows_of(TABLE, answer)?
+            .into_iter()
+            .map(|row| values_of(table, row));
+        Ok(ParsedPage {
+            rows: rows.collect::<StoreResult<_>>()?,
+            next,
+        })
+    }
+
+    pub(crate) async fn rows_of_keys(
+        &self,
+        table: &ParsedTable,
+        keys: &[Value],
+    ) -> StoreResult<Vec<Vec<Value>>> {
+        const VERB: &str = "parsed_rows_of";
+        let statements = self.parsed(table).await?;
+        let Some(of_key) = &statements.of_key else {
+            let label = table.label();
+            return Err(StoreError::Refused(format!(
+                "table {label} has no key of one column"
+            )));
+        };
+        let reads = keys
+            .iter()
+            .map(|key| self.execute(VERB, of_key, vec![MaybeUnset::Set(cql_value(key))]))
+            .collect();
+        let found = all_of(READS_AT_ONCE, reads).await?;
+        let rows = found.into_iter().flatten().map(|row| values_of(table, row));
+        rows.collect()
+    }
+
+    async fn execute(
+        &self,
+        verb: &'static str,
+        statement: &PreparedStatement,
+        values: Vec<Bound>,
+    ) -> StoreResult<Vec<Found>> {
+        self.counters.call(verb);
+        let answer = self.link.session.execute_unpaged(statement, values).await;
+        rows_of(TABLE, answer.map_err(|error| outcome::of_plain(&error))?)
+    }
+}
+
+/// In the order of [`parsed::columns`].
+fn bound(table: &ParsedTable, row: &ParsedRow) -> Vec<Bound> {
+    let mut values: Vec<Bound> = Vec::with_capacity(row.values.len() + 3);
+    if table.key.is_empty() {
+        values.push(MaybeUnset::Set(Some(CqlValue::Text(row.file.clone()))));
+        values.push(MaybeUnset::Set(Some(CqlValue::BigInt(
+            row.line / LINES_PER_PART,
+        ))));
+        values.push(MaybeUnset::Set(Some(CqlValue::BigInt(row.line))));
+    }
+    // A row with a key may replace another one, whose values a null must clear.
+    let null = |value: &Value| match cql_value(value) {
+        None if table.key.is_empty() => MaybeUnset::Unset,
+        value => MaybeUnset::Set(value),
+    };
+    values.extend(row.values.iter().map(null));
+    values
+}
+
+fn cql_value(value: &Value) -> Option<CqlValue> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Integer(number) => CqlValue::BigInt(*number),
+        Value::Real(number) => CqlValue::Double(*number),
+        Value::Text(text) => CqlValue::Text(text.clone()),
+        Value::Blob(bytes) => CqlValue::Blob(bytes.clone()),
+    })
+}
+
+fn values_of(table: &ParsedTable, row: Found) -> StoreResult<Vec<Value>> {
+    let mut found: BTreeMap<String, CqlValue> = row.into_values().collect();
+    let columns = table.all_columns().into_iter();
+    columns
+        .map(|(name, _)| {
+            Ok(match found.remove(name) {
+                None => Value::Null,
+                Some(CqlValue::Text(text) | CqlValue::Ascii(text)) => Value::Text(text),
+                Some(CqlValue::BigInt(number)) => Value::Integer(number),
+                Some(CqlValue::Double(number)) => Value::Real(number),
+                Some(CqlValue::Blob(bytes)) => Value::Blob(bytes),
+                Some(_) => return Err(table.is_another(name)),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,310 @@
+//! Which files there are, and none outside the folders that the node allows.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use glob::{MatchOptions, Pattern};
+use sha2::{Digest, Sha256};
+
+/// The most files of one parser.
+const FILES: usize = 100_000;
+/// Bytes at the beginning of a file that tell it from another.
+pub(super) const HEAD: u64 = 4_096;
+
+/// The folders whose files may be read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FileRoots(Vec<PathBuf>);
+
+/// A file that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) path: String,
+    pub(super) size: u64,
+    pub(super) modified: String,
+}
+
+/// What a pattern names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Listing {
+    /// By the bytes of their paths.
+    pub(super) files: Vec<Found>,
+    /// What may not be read, and why.
+    pub(super) refused: Vec<(String, String)>,
+}
+
+impl FileRoots {
+    /// As the configuration has them.
+    pub(crate) fn new(roots: &[PathBuf]) -> Self {
+        Self(roots.to_vec())
+    }
+
+    /// Whether a pattern can name files at all, on whatever node.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn check_form(pattern: &str) -> Result<(), String> {
+        if !pattern.starts_with(['/', '$']) {
+            return Err(format!(
+                "`{pattern}` is no whole path; write an absolute one, or `${{PROJECT_DIR}}/…` for what lies next to the project"
+            ));
+        }
+        if pattern.split('/').any(|part| part == "..") {
+            return Err(format!("`{pattern}` leaves its folder by `..`"));
+        }
+        Pattern::new(pattern)
+            .map(drop)
+            .map_err(|error| format!("`{pattern}`: {error}"))
+    }
+
+    /// Whether what a pattern names lies below an allowed folder, as far as its text tells.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub(super) fn check_pattern(&self, pattern: &str) -> Result<(), String> {
+        Self::check_form(pattern)?;
+        let is_plain = |part: &Component<'_>| {
+            let part = part.as_os_str().to_string_lossy();
+            !part.contains(['*', '?', '['])
+        };
+        let fixed: PathBuf = Path::new(pattern)
+            .components()
+            .take_while(is_plain)
+            .collect();
+        if self.0.iter().any(|root| fixed.starts_with(root)) {
+            return Ok(());
+        }
+        let allowed: Vec<String> = self
+            .0
+            .iter()
+            .map(|root| root.display().to_string())
+            .collect();
+        Err(match allowed.is_empty() {
+            true => format!("{pattern} may not be read: this node allows no folders"),
+            false => format!(
+                "{pattern} is in none of the folders that this node allows: {}",
+                allowed.join(", ")
+            ),
+        })
+    }
+
+    /// The files that a pattern names, by the bytes of their paths. Names with a dot in front are passed over.
+    ///
+    /// # Errors
+    /// A sentence: a folder cannot be read, there are too many files.
+    pub(super) fn find(&self, pattern: &str) -> Result<Listing, String> {
+        self.check_pattern(pattern)?;
+        let options = MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+        };
+        let paths = glob::glob_with(pattern, options).map_err(|error| error.to_string())?;
+        let mut listing = Listing::default();
+        for path in paths {
+            let path = path.map_err(|error| error.to_string())?;
+            let failed = |error: io::Error| format!("{}: {error}", path.display());
+            let metadata = match fs::metadata(&path) {
+                Ok(metadata) => metadata,
+                // Gone since its folder was read, or a link that leads nowhere.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed(error)),
+            };
+            if !metadata.is_file() {
+                continue;
+            }
+            let Some(text) = path.to_str() else {
+                let name = path.display().to_string();
+                listing
+                    .refused
+                    .push((name, "its name is not UTF-8".to_owned()));
+                continue;
+            };
+            if let Err(reason) = self.check_inside(&path) {
+                listing.refused.push((text.to_owned(), reason));
+                continue;
+            }
+            if listing.files.len() == FILES {
+                return Err(format!("{pattern} names more than {FILES} files"));
+            }
+            listing.files.push(Found {
+                path: text.to_owned(),
+                size: metadata.len(),
+                modified: modified(&metadata),
+            });
+        }
+        listing
+            .files
+            .sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(listing)
+    }
+
+    /// Opens a file and makes sure that what was opened lies below an allowed folder, whatever its path led through.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub(super) fn open(&self, path: &str) -> Result<(File, Found), String> {
+        let failed = |error: io::Error| format!("{path}: {error}");
+        // A pipe that nobody writes into would hold the thread for ever.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits();
+        let flags = i32::try_from(flags).unwrap_or(0);
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(path);
+        let file = file.map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(format!("{path} is no file"));
+        }
+        // Looked at after opening: a link that is changed in between leads to another inode.
+        let real = self.check_inside(Path::new(path))?;
+        let inside = fs::metadata(&real).map_err(failed)?;
+        if (inside.dev(), inside.ino()) != (metadata.dev(), metadata.ino()) {
+            return Err(format!("{path} was replaced while it was opened"));
+        }
+        let found = Found {
+            path: path.to_owned(),
+            size: metadata.len(),
+            modified: modified(&metadata),
+        };
+        Ok((file, found))
+    }
+
+    fn check_inside(&self, path: &Path) -> Result<PathBuf, String> {
+        let real =
+            fs::canonicalize(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let inside = self
+            .0
+            .iter()
+            .any(|root| fs::canonicalize(root).is_ok_and(|root| real.starts_with(root)));
+        match inside {
+            true => Ok(real),
+            false => Err(format!(
+                "{} leads out of the folders that this node allows",
+                path.display()
+            )),
+        }
+    }
+}
+
+fn modified(metadata: &Metadata) -> String {
+    format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec())
+}
+
+/// A hash of the first bytes of a file; it stands at its beginning again afterwards.
+pub(super) fn hash_of_head(file: &mut File, bytes: u64) -> io::Result<String> {
+    use std::io::Seek;
+    file.rewind()?;
+    let mut head = Vec::new();
+    file.by_ref().take(bytes).read_to_end(&mut head)?;
+    file.rewind()?;
+    let hash = Sha256::digest(&head);
+    Ok(hash[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, FileRoots) {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            ("in/b.csv", "b"),
+            ("in/a.csv", "a"),
+            ("in/.hidden.csv", "h"),
+            ("in/deep/c.csv", "c"),
+            ("in/x.txt", "x"),
+            ("secret/s.csv", "s"),
+        ] {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let roots = FileRoots::new(&[folder.path().join("in")]);
+        (folder, roots)
+    }
+
+    fn names(found: &Listing) -> Vec<&str> {
+        let names = found.files.iter();
+        names
+            .map(|found| found.path.rsplit('/').next().unwrap_or(""))
+            .collect()
+    }
+
+    #[test]
+    fn files_are_found_in_order_and_hidden_ones_are_not() {
+        let (folder, roots) = folder();
+        let pattern = |text: &str| format!("{}/{text}", folder.path().display());
+        assert_eq!(
+            names(&roots.find(&pattern("in/*.csv")).unwrap()),
+            ["a.csv", "b.csv"]
+        );
+        assert_eq!(
+            names(&roots.find(&pattern("in/**/*.csv")).unwrap()),
+            ["a.csv", "b.csv", "c.csv"]
+        );
+        assert_eq!(names(&roots.find(&pattern("in/a.csv")).unwrap()), ["a.csv"]);
+        assert_eq!(
+            roots.find(&pattern("in/none*.csv")).unwrap(),
+            Listing::default()
+        );
+    }
+
+    #[test]
+    fn nothing_outside_is_found_or_opened() {
+        let (folder, roots) = folder();
+        let pattern = |text: &str| format!("{}/{text}", folder.path().display());
+        for outside in ["secret/*.csv", "*/s.csv", "*.csv", "inside/*.csv"] {
+            let error = roots.find(&pattern(outside)).unwrap_err();
+            assert!(error.contains("none of the folders"), "{error}");
+        }
+        assert!(
+            roots
+                .find(&pattern("in/../secret/*.csv"))
+                .unwrap_err()
+                .contains("`..`")
+        );
+        assert!(
+            roots
+                .find("in/*.csv")
+                .unwrap_err()
+                .contains("no whole path")
+        );
+        assert!(
+            FileRoots::default()
+                .find("/etc/*")
+                .unwrap_err()
+                .contains("allows no folders")
+        );
+        // A link that leads out, to a file and to a folder.
+        std::os::unix::fs::symlink(
+            folder.path().join("secret/s.csv"),
+            folder.path().join("in/link.csv"),
+        )
+        .unwrap();
+        let found = roots.find(&pattern("in/*.csv")).unwrap();
+        assert_eq!(names(&found), ["a.csv", "b.csv"]);
+        assert!(
+            found.refused[0].1.contains("link.csv leads out"),
+            "{found:?}"
+        );
+        let error = roots.open(&pattern("in/link.csv")).unwrap_err();
+        assert!(error.contains("leads out"), "{error}");
+        fs::remove_file(folder.path().join("in/link.csv")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("secret"), folder.path().join("in/door"))
+            .unwrap();
+        let found = roots.find(&pattern("in/*/*.csv")).unwrap();
+        assert_eq!(names(&found), ["c.csv"]);
+        assert!(found.refused[0].1.contains("s.csv leads out"), "{found:?}");
+        // One that stays inside may be used.
+        fs::remove_file(folder.path().join("in/door")).unwrap();
+        std::os::unix::fs::symlink("a.csv", folder.path().join("in/same.csv")).unwrap();
+        assert_eq!(
+            names(&roots.find(&pattern("in/*.csv")).unwrap()),
+            ["a.csv", "b.csv", "same.csv"]
+        );
+        assert!(roots.open(&pattern("in/same.csv")).is_ok());
+    }
+}

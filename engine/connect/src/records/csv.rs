@@ -1,0 +1,301 @@
+//! Delimited text. Where a record ends is found here, because a record may be hostile; what its fields are, by csv-core.
+
+use std::sync::Arc;
+
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
+
+use super::{
+    CsvFormat, FIELDS, Field, Input, Item, NOT_UTF8, Position, RECORD_BYTES, ReadFailure, Record,
+    Records, Reject, TOO_LONG,
+};
+
+const NOT_CLOSED: &str = "a quoted field is not closed";
+
+/// The records of a delimited file.
+pub(super) struct CsvRecords {
+    splitter: Splitter,
+    names: Vec<Arc<str>>,
+    position: Position,
+}
+
+impl CsvRecords {
+    pub(super) fn new(
+        format: &CsvFormat,
+        input: Input,
+        from: Position,
+    ) -> Result<Self, ReadFailure> {
+        let mut splitter = Splitter::new(format, input);
+        let names = if format.header {
+            header(&mut splitter)?
+        } else {
+            format
+                .columns
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect()
+        };
+        splitter.input.go_to_behind(from)?;
+        Ok(Self {
+            position: splitter.input.position(),
+            splitter,
+            names,
+        })
+    }
+
+    fn item(&mut self, line: u64) -> Item {
+        let record = &self.splitter.record;
+        let reject = |reason: &str| Item::Reject(Reject::new(line, reason, record));
+        let Ok(fields) = self.splitter.fields.as_slice() else {
+            return reject("more than 1,000 fields");
+        };
+        if self.names.is_empty() {
+            let names = 1..=fields.len();
+            self.names = names
+                .map(|number| format!("column_{number}").into())
+                .collect();
+        }
+        if fields.len() != self.names.len() {
+            let (found, wanted) = (fields.len(), self.names.len());
+            return reject(&format!("{found} fields where there are {wanted} columns"));
+        }
+        let texts: Result<Vec<&str>, _> = fields
+            .iter()
+            .map(|field| std::str::from_utf8(field))
+            .collect();
+        let Ok(texts) = texts else {
+            return reject(NOT_UTF8);
+        };
+        let fields = self.names.iter().zip(texts);
+        Item::Record(Record {
+            line,
+            fields: fields
+                .map(|(name, text)| (Arc::clone(name), Field::Text(text.to_owned())))
+                .collect(),
+        })
+    }
+}
+
+impl Records for CsvRecords {
+    fn next(&mut self) -> Result<Option<Item>, ReadFailure> {
+        let line = self.splitter.input.line() + 1;
+        let item = match self.splitter.next()? {
+            Split::End => return Ok(None),
+            Split::Record { line, terminated } => {
+                let item = self.item(line);
+                if !terminated {
+                    return Ok(Some(item));
+                }
+                item
+            }
+            Split::TooLong => Item::Reject(Reject::new(line, TOO_LONG, &self.splitter.record)),
+            Split::NotClosed => Item::Reject(Reject::new(line, NOT_CLOSED, &self.splitter.record)),
+        };
+        self.position = self.splitter.input.position();
+        Ok(Some(item))
+    }
+
+    fn position(&self) -> Position {
+        self.position
+    }
+}
+
+fn header(splitter: &mut Splitter) -> Result<Vec<Arc<str>>, ReadFailure> {
+    let failure = |reason: String| Err(ReadFailure::content(format!("line 1: {reason}")));
+    match splitter.next()? {
+        Split::Record { .. } => {}
+        Split::End => {
+            return Err(ReadFailure::content(
+                "it is empty: its first line must name the columns".to_owned(),
+            ));
+        }
+        Split::TooLong => return failure(format!("the header is {TOO_LONG}")),
+        Split::NotClosed => return failure(NOT_CLOSED.to_owned()),
+    }
+    let Ok(fields) = splitter.fields.as_slice() else {
+        return failure("more than 1,000 columns".to_owned());
+    };
+    let mut names: Vec<Arc<str>> = Vec::with_capacity(fields.len());
+    for (index, field) in fields.iter().enumerate() {
+        let Ok(name) = std::str::from_utf8(field) else {
+            return failure("the header is not UTF-8".to_owned());
+        };
+        let name: Arc<str> = match name.trim() {
+            "" => format!("column_{}", index + 1).into(),
+            name => name.into(),
+        };
+        if names.contains(&name) {
+            return failure(format!("column `{name}` is named twice"));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+enum Split {
+    Record { line: u64, terminated: bool },
+    TooLong,
+    NotClosed,
+    End,
+}
+
+/// Cuts the input into records.
+struct Splitter {
+    input: Input,
+    delimiter: u8,
+    quote: Option<u8>,
+    core: Reader,
+    record: Vec<u8>,
+    fields: FieldList,
+}
+
+/// Where the end of a record is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    FieldStart,
+    Plain,
+    Quoted,
+    /// A quote inside a quoted field: its end, or the first of two that stand for one.
+    QuoteInside,
+}
+
+impl State {
+    fn after(self, byte: u8, delimiter: u8, quote: Option<u8>) -> Self {
+        let is_quote = quote == Some(byte);
+        match self {
+            Self::FieldStart if is_quote => Self::Quoted,
+            Self::Quoted if is_quote => Self::QuoteInside,
+            Self::Quoted => Self::Quoted,
+            Self::QuoteInside if is_quote => Self::Quoted,
+            Self::FieldStart | Self::Plain | Self::QuoteInside if byte == delimiter => {
+                Self::FieldStart
+            }
+            Self::FieldStart | Self::Plain | Self::QuoteInside => Self::Plain,
+        }
+    }
+}
+
+impl Splitter {
+    fn new(format: &CsvFormat, input: Input) -> Self {
+        let core = ReaderBuilder::new()
+            .delimiter(format.delimiter)
+            .quote(format.quote.unwrap_or(b'"'))
+            .quoting(format.quote.is_some())
+            .terminator(Terminator::Any(b'\n'))
+            .build();
+        Self {
+            input,
+            delimiter: format.delimiter,
+            quote: format.quote,
+            core,
+            record: Vec::new(),
+            fields: FieldList::default(),
+        }
+    }
+
+    fn next(&mut self) -> Result<Split, ReadFailure> {
+        let (delimiter, quote) = (self.delimiter, self.quote);
+        loop {
+            let line = self.input.line() + 1;
+            self.record.clear();
+            let mut state = State::FieldStart;
+            let terminated = loop {
+                let bytes = self.input.look()?;
+                if bytes.is_empty() {
+                    break false;
+                }
+                let room = RECORD_BYTES.saturating_sub(self.record.len());
+                let seen = &bytes[..bytes.len().min(room + 1)];
+                let mut end = None;
+                for (at, byte) in seen.iter().enumerate() {
+                    if *byte == b'\n' && state != State::Quoted {
+                        end = Some(at);
+                        break;
+                    }
+                    state = state.after(*byte, delimiter, quote);
+                }
+                let count = end.map_or(seen.len(), |at| at + 1);
+                self.record.extend_from_slice(&bytes[..count]);
+                self.input.take(count);
+                if end.is_some() {
+                    break true;
+                }
+                if self.record.len() > RECORD_BYTES {
+                    return self.give_up(state);
+                }
+            };
+            if state == State::Quoted {
+                return self.give_up(state);
+            }
+            if self.record.is_empty() {
+                return Ok(Split::End);
+            }
+            let end = self.record.len() - usize::from(terminated);
+            let end = end - usize::from(end > 0 && self.record[end - 1] == b'\r');
+            if end == 0 {
+                continue;
+            }
+            self.record.truncate(end);
+            self.fields.read(&mut self.core, &mut self.record);
+            return Ok(Split::Record { line, terminated });
+        }
+    }
+
+    /// No end was found within the limit, or within the file. Only the first line of it is lost: a quote that nobody
+    /// closes shall not take the good lines behind it.
+    fn give_up(&mut self, state: State) -> Result<Split, ReadFailure> {
+        let reason = match state {
+            State::Quoted => Split::NotClosed,
+            _ => Split::TooLong,
+        };
+        match self.record.iter().position(|byte| *byte == b'\n') {
+            Some(at) => {
+                let behind = self.record.split_off(at + 1);
+                self.input.give_back(&behind);
+                Ok(reason)
+            }
+            None => {
+                let is_long = self.record.len() > RECORD_BYTES;
+                self.input.pass_line()?;
+                Ok(if is_long { Split::TooLong } else { reason })
+            }
+        }
+    }
+}
+
+/// The fields of one record.
+#[derive(Default)]
+struct FieldList {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    count: usize,
+    fits: bool,
+}
+
+impl FieldList {
+    fn read(&mut self, core: &mut Reader, record: &mut Vec<u8>) {
+        // Filled to the brim, it would be told as too small.
+        self.bytes.resize(record.len() + 1, 0);
+        self.ends.resize(FIELDS + 1, 0);
+        core.reset();
+        record.push(b'\n');
+        let (result, _, _, count) = core.read_record(record, &mut self.bytes, &mut self.ends);
+        record.pop();
+        self.fits = matches!(result, ReadRecordResult::Record);
+        self.count = count;
+    }
+
+    fn as_slice(&self) -> Result<Vec<&[u8]>, ()> {
+        if !self.fits {
+            return Err(());
+        }
+        let mut start = 0;
+        let ends = self.ends[..self.count].iter();
+        Ok(ends
+            .map(|end| {
+                let field = &self.bytes[start..*end];
+                start = *end;
+                field
+            })
+            .collect())
+    }
+}

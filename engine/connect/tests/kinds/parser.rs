@@ -1,0 +1,620 @@
+//! PARSER with a project that was deployed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use tokio_util::sync::CancellationToken;
+use weft_connect::{Parts, kinds, validators};
+use weft_engine::clock::{SharedClock, SystemClock, Timestamp};
+use weft_engine::ids::Ids;
+use weft_engine::interface::Environment;
+use weft_engine::job::{CheckpointStore, JobKind, JobKinds, Run, RunEnd, RunFailure, Slot};
+use weft_engine::model::{Job, JobKey, NodeId, ParsedTable};
+use weft_engine::node::{NodeConfig, Trust};
+use weft_engine::project::{CatalogueError, ProjectCatalogue};
+use weft_engine::source::{Parameters, Value};
+use weft_engine::statement::LateStatements;
+use weft_engine::store::SharedStore;
+use weft_engine::store::sqlite::{Options, SqliteStore};
+
+use crate::bench::Calls;
+
+const LU: &str = "root: ids\ntables:\n  ids:\n    interface: stored\n    query: select id from rows where id in (:ids)\n    id_column: id\n    key: [id]\n    columns: {id: INTEGER}\n";
+const STORED: &str = "type: parsed\nlogical_unit: CAR\n";
+const ROWS: &str = "files: ${PROJECT_DIR}/in/*\nformat: csv\ntable: rows\ncolumns: {id: INTEGER, name: TEXT}\nkey: id\n";
+
+/// A node with a project whose parser reads the folder `in` next to it.
+struct Bench {
+    folder: tempfile::TempDir,
+    store: SharedStore,
+    catalogue: Arc<ProjectCatalogue>,
+    kinds: JobKinds,
+    clock: SharedClock,
+    ids: Ids,
+}
+
+impl Bench {
+    async fn new(parser: &str) -> Self {
+        let bench = Self::empty();
+        bench.deploy(parser).await.unwrap();
+        bench
+    }
+
+    fn empty() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock: SharedClock = Arc::new(SystemClock);
+        let store = folder.path().join("store");
+        let store = SqliteStore::open(store, Options::new(Arc::clone(&clock))).unwrap();
+        let store: SharedStore = Arc::new(store);
+        let environment = Environment::of(BTreeMap::new());
+        let mut config =
+            NodeConfig::with_defaults(NodeId("n1".to_owned()), folder.path().join("data"));
+        config.file_roots = vec![folder.path().join("project/in")];
+        let catalogue = ProjectCatalogue::new(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            config.data.clone(),
+            environment.clone(),
+        );
+        let catalogue = Arc::new(catalogue.with_validators(validators()));
+        let kinds = JobKinds::new(kinds(Parts {
+            projects: Arc::clone(&catalogue) as Arc<_>,
+            config,
+            environment,
+            call_back: Arc::new(Calls::default()),
+            statements: LateStatements::default(),
+            checkpoints: CheckpointStore::new(
+                Arc::clone(&store),
+                Ids::seeded(2),
+                Arc::clone(&clock),
+            ),
+            store: Arc::clone(&store),
+        }));
+        fs::create_dir_all(folder.path().join("project/in")).unwrap();
+        Self {
+            folder,
+            store,
+            catalogue,
+            kinds,
+            clock,
+            ids: Ids::seeded(1),
+        }
+    }
+
+    async fn deploy(&self, parser: &str) -> Result<(), String> {
+        let project = self.folder.path().join("project");
+        for (path, text) in [
+            ("logical_units/CAR/lu.yaml", LU),
+            ("interfaces/stored.yaml", STORED),
+            ("logical_units/CAR/parsers/rows.yaml", parser),
+        ] {
+            let path = project.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let trust = Trust::for_duration(Arc::clone(&self.clock), Duration::from_secs(60));
+        let deployed = self
+            .catalogue
+            .deploy(&project, "tester", &self.ids, &trust)
+            .await;
+        match deployed {
+            Ok(_) => Ok(()),
+            Err(CatalogueError::Invalid(errors)) => {
+                Err(errors.iter().map(|error| format!("{error}\n")).collect())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join("project/in").join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    fn kind(&self) -> &Arc<dyn JobKind> {
+        self.kinds.get("PARSER").unwrap()
+    }
+
+    async fn run(&self, fence: i64) -> RunEnd {
+        self.kind().run(run(fence)).await
+    }
+
+    /// What a run that ends well says.
+    async fn told(&self, fence: i64) -> Json {
+        match self.run(fence).await {
+            RunEnd::Succeeded(output) => serde_json::from_str(&output.text.unwrap()).unwrap(),
+            RunEnd::Failed(failure) => panic!("{failure:?}"),
+        }
+    }
+
+    async fn query(&self, sql: &str) -> Vec<Vec<Value>> {
+        let project = self.catalogue.current_project().await.unwrap();
+        let interface = project.interface("stored").unwrap();
+        let answer = interface
+            .query(sql, Parameters::Positional(Vec::new()))
+            .await;
+        answer.unwrap().rows
+    }
+
+    async fn count(&self) -> i64 {
+        match self.query("select count(*) from rows").await[0][0] {
+            Value::Integer(count) => count,
+            ref other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn job(name: &str, fence: i64) -> Job {
+    let key = JobKey {
+        job_type: "PARSER".to_owned(),
+        name: name.to_owned(),
+        uid: "1".to_owned(),
+    };
+    Job {
+        fence,
+        worker: Some(NodeId("n1".to_owned())),
+        ..Job::waiting(key, Timestamp(7))
+    }
+}
+
+fn run(fence: i64) -> Run {
+    Run {
+        job: job("CAR.rows", fence),
+        stop: CancellationToken::new(),
+        slot: Slot::default(),
+    }
+}
+
+fn failed(end: RunEnd) -> RunFailure {
+    match end {
+        RunEnd::Failed(failure) => failure,
+        RunEnd::Succeeded(output) => panic!("{output:?}"),
+    }
+}
+
+fn lines(from: u64, to: u64) -> String {
+    (from..to).map(|id| format!("{id},name {id}\n")).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn files_become_rows_that_queries_find() {
+    let bench = Bench::new(ROWS).await;
+    bench.write("a.csv", "id,name\n1,Ann\n2,Bob\n");
+    bench.write("b.csv.gz", gzip(b"name,id\nCid,3\nAnnie,1\n"));
+    let told = bench.told(1).await;
+    assert_eq!(
+        told,
+        json!({"files": 2, "skipped": 0, "records": 4, "rejected": 0, "rejects": null})
+    );
+    let text = |text: &str| Value::Text(text.to_owned());
+    let found = bench.query("select id, name from rows order by id").await;
+    assert_eq!(
+        found,
+        [
+            // The later file has the last word.
+            [Value::Integer(1), text("Annie")],
+            [Value::Integer(2), text("Bob")],
+            [Value::Integer(3), text("Cid")],
+        ]
+    );
+    let by_key = "select name from rows where id in (3, '2', 9, null)";
+    assert_eq!(bench.query(by_key).await.len(), 2);
+    let joined = "select a.name from rows a join rows b on a.id = b.id + 1";
+    assert_eq!(bench.query(joined).await.len(), 2);
+    assert!(
+        bench
+            .query("select * from rows where id = 'x'")
+            .await
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn bad_lines_are_told_and_the_others_stored() {
+    let bench = Bench::new(ROWS).await;
+    bench.write(
+        "a.csv",
+        b"id,name\n1,Ann\nx,Bob\n3\n4,\xff\n,Nobody\n6,\"open\n7,Gil\n",
+    );
+    let told = bench.told(1).await;
+    assert_eq!(
+        (&told["records"], &told["rejected"]),
+        (&json!(2), &json!(5))
+    );
+    let rejects = fs::read_to_string(told["rejects"].as_str().unwrap()).unwrap();
+    let rejects: Vec<Json> = rejects
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let reasons: Vec<_> = rejects
+        .iter()
+        .map(|reject| {
+            (
+                reject["line"].as_u64().unwrap(),
+                reject["reason"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            (3, "column `id`: `x` is no whole number"),
+            (4, "1 fields where there are 2 columns"),
+            (5, "not UTF-8"),
+            (6, "column `id` is a key and is empty"),
+            (7, "a quoted field is not closed"),
+        ]
+    );
+    assert!(rejects[0]["file"].as_str().unwrap().ends_with("in/a.csv"));
+    assert_eq!(rejects[4]["head"], "6,\"open");
+}
+
+#[tokio::test]
+async fn each_file_is_read_once_and_what_is_written_behind_it_too() {
+    let bench = Bench::new(ROWS).await;
+    bench.write("a.csv", "id,name\n1,Ann\n2,Bo");
+    assert_eq!(bench.told(1).await["records"], 2);
+    let told = bench.told(2).await;
+    assert_eq!((&told["files"], &told["skipped"]), (&json!(0), &json!(1)));
+    // The last line was not whole: it is read again with what follows.
+    let mut file = fs::OpenOptions::new()
+        .append(true)
+        .open(bench.path("a.csv"))
+        .unwrap();
+    file.write_all(b"b\n3,Cid\n").unwrap();
+    drop(file);
+    let told = bench.told(3).await;
+    assert_eq!((&told["files"], &told["records"]), (&json!(1), &json!(2)));
+    let names = bench.query("select name from rows where id = 2").await;
+    assert_eq!(names, [[Value::Text("Bob".to_owned())]]);
+    // Another content under the name is read anew, and so is everything under another definition.
+    bench.write("a.csv", "id,name\n9,New\n");
+    assert_eq!(bench.told(4).await["records"], 1);
+    bench
+        .deploy(&ROWS.replace("name: TEXT", "name: TEXT, more: TEXT"))
+        .await
+        .unwrap();
+    assert_eq!(bench.told(5).await["records"], 1);
+    assert_eq!(bench.count().await, 4);
+    let missing = bench.query("select more from rows where id = 9").await;
+    assert_eq!(missing, [[Value::Null]]);
+}
+
+#[tokio::test]
+async fn a_run_that_was_cut_short_is_gone_on_with() {
+    let bench = Bench::new(ROWS).await;
+    for part in 0..3 {
+        let from = part * 20_000;
+        bench.write(
+            &format!("{part}.csv"),
+            format!("id,name\n{}", lines(from, from + 20_000)),
+        );
+    }
+    let mut cut_in_the_middle = 0;
+    // Dropped wherever it is, as a process that is killed.
+    for fence in 1..=6 {
+        let stop_at = bench.count().await + 3_000;
+        let watch = async {
+            while bench.count().await < stop_at {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = watch => cut_in_the_middle += 1,
+            end = bench.run(fence) => drop(end),
+        }
+    }
+    assert!(cut_in_the_middle >= 3, "{cut_in_the_middle}");
+    let told = bench.told(9).await;
+    assert_eq!(bench.count().await, 60_000);
+    let distinct = bench.query("select count(distinct name) from rows").await;
+    assert_eq!(distinct, [[Value::Integer(60_000)]]);
+    assert!(told["records"].as_u64().unwrap() <= 60_000);
+    assert_eq!(bench.told(10).await["skipped"], 3);
+}
+
+#[tokio::test]
+async fn a_run_that_was_replaced_records_nothing_more() {
+    let bench = Bench::new(ROWS).await;
+    bench.write("a.csv", "id,name\n1,Ann\n");
+    bench.told(2).await;
+    bench.write("b.csv", "id,name\n2,Bob\n");
+    let failure = failed(bench.run(1).await);
+    assert_eq!(failure.exception_type, "TakenOver");
+    assert_eq!(bench.count().await, 1);
+}
+
+#[tokio::test]
+async fn a_stop_is_obeyed_and_what_was_stored_is_not_read_again() {
+    let bench = Bench::new(ROWS).await;
+    bench.write("a.csv", format!("id,name\n{}", lines(0, 60_000)));
+    let stopped = run(1);
+    let stop = stopped.stop.clone();
+    let watch = async {
+        while bench.count().await < 2_000 {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    let (end, ()) = tokio::join!(bench.kind().run(stopped), watch);
+    let failure = failed(end);
+    assert_eq!(failure.exception_type, "Stopped");
+    let before: Json = serde_json::from_str(&failure.output.text.unwrap()).unwrap();
+    let before = before["records"].as_u64().unwrap();
+    assert!((2_000..60_000).contains(&before), "{before}");
+    let after = bench.told(2).await["records"].as_u64().unwrap();
+    assert_eq!(before + after, 60_000);
+    assert_eq!(bench.count().await, 60_000);
+}
+
+#[tokio::test]
+async fn hostile_files_end_alone() {
+    let bench = Bench::new(&format!("{ROWS}limits: {{bytes: 1000000}}\n")).await;
+    bench.write("bomb.csv", gzip(&vec![b'x'; 20 << 20]));
+    bench.write("broken.gz", b"\x1f\x8bnot gzip");
+    bench.write("good.csv", "id,name\n1,Ann\n");
+    let long = [
+        b"id,name\n2,".to_vec(),
+        vec![b'x'; 3 << 20],
+        b"\n3,Cid\n".to_vec(),
+    ]
+    .concat();
+    bench.write("long.csv", long);
+    std::os::unix::fs::symlink("/etc/passwd", bench.path("passwd")).unwrap();
+    let told = bench.told(1).await;
+    assert_eq!(
+        (&told["records"], &told["broken_files"]),
+        (&json!(2), &json!(3))
+    );
+    let broken = told["broken"].to_string();
+    for reason in [
+        "passwd leads out of",
+        "more than 1000000 bytes",
+        "not whole as gzip",
+    ] {
+        assert!(broken.contains(reason), "{reason} in {broken}");
+    }
+    assert_eq!(bench.count().await, 2);
+    let rejects = fs::read_to_string(told["rejects"].as_str().unwrap()).unwrap();
+    assert!(rejects.contains("longer than 1 MiB"), "{rejects}");
+    // Told once.
+    let told = bench.told(2).await;
+    assert_eq!((&told["files"], &told["skipped"]), (&json!(0), &json!(4)));
+}
+
+#[tokio::test]
+async fn a_table_without_a_key_has_file_and_line() {
+    let parser = ROWS.replace("key: id\n", "");
+    let bench = Bench::new(&parser).await;
+    bench.write("a.csv", "id,name\n7,Ann\n7,Ann\n,\n");
+    bench.told(1).await;
+    let found = bench
+        .query("select source_line, id from rows order by source_line")
+        .await;
+    let number = Value::Integer;
+    assert_eq!(
+        found,
+        [
+            vec![number(2), number(7)],
+            vec![number(3), number(7)],
+            vec![number(4), Value::Null],
+        ]
+    );
+}
+
+#[tokio::test]
+async fn every_format_fills_the_table() {
+    let cases = [
+        ("format: jsonl", "{\"id\":1,\"name\":\"Ann\"}\n"),
+        (
+            "format: json\npath: data.rows",
+            "{\"data\":{\"rows\":[{\"id\":1,\"name\":\"Ann\"}]}}",
+        ),
+        (
+            "format: xml\nelement: rows/row",
+            "<rows><row id='1'><name>Ann</name></row></rows>",
+        ),
+        ("format: fixed\nwidths: {id: 3, name: 5}", "001Ann  \n"),
+        (
+            "format: lines\npattern: '^(?<id>\\d+) (?<name>.*)$'",
+            "1 Ann\n",
+        ),
+        (
+            "format: csv\ndelimiter: '|'\nquote: none\nheader: false\nnames: [id, name]",
+            "1|Ann\n",
+        ),
+    ];
+    for (format, content) in cases {
+        let bench = Bench::new(&ROWS.replace("format: csv", format)).await;
+        bench.write("a", content);
+        assert_eq!(bench.told(1).await["records"], 1, "{format}");
+        let found = bench.query("select id, name from rows").await;
+        assert_eq!(
+            found,
+            [[Value::Integer(1), Value::Text("Ann".to_owned())]],
+            "{format}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_query_fills_a_table_as_well() {
+    let bench = Bench::empty();
+    let interfaces = bench.folder.path().join("project/interfaces");
+    fs::create_dir_all(&interfaces).unwrap();
+    let source = "type: csv\npath: ${PROJECT_DIR}/in/source.csv\n";
+    fs::write(interfaces.join("source.yaml"), source).unwrap();
+    bench.write("source.csv", format!("id,name\n{}", lines(0, 1_000)));
+    let parser = "interface: source\nquery: select id, upper(name) as loud from source\ntable: rows\n\
+        columns: {id: INTEGER, name: {type: TEXT, from: loud}}\nkey: id\n";
+    bench.deploy(parser).await.unwrap();
+    assert_eq!(bench.told(1).await["records"], 1_000);
+    let found = bench.query("select name from rows where id = 999").await;
+    assert_eq!(found, [[Value::Text("NAME 999".to_owned())]]);
+    let wrong = parser.replace("from: loud", "from: lound");
+    let told = bench.deploy(&wrong).await.unwrap_err();
+    assert!(
+        told.contains(
+            "column `name` is taken from a field `lound`, which there is not; did you mean `loud`?"
+        ),
+        "{told}"
+    );
+    let told = bench
+        .deploy(&parser.replace("key: id\n", ""))
+        .await
+        .unwrap_err();
+    assert!(
+        told.contains("the rows of a query have no other name"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_run_is_refused_at_the_command() {
+    let bench = Bench::empty();
+    let check = async |name: &str, arguments: &str| {
+        let job = Job {
+            arguments: arguments.to_owned(),
+            ..job(name, 0)
+        };
+        bench
+            .kind()
+            .check(&job)
+            .await
+            .map_err(|check| check.message)
+    };
+    assert_eq!(
+        check("CAR.rows", "{}").await,
+        Err("no project is deployed".to_owned())
+    );
+    bench.deploy(ROWS).await.unwrap();
+    assert_eq!(check("car.ROWS", "{}").await, Ok(()));
+    let refused = [
+        ("CAR.row", "there is no parser `row`; did you mean `rows`?"),
+        (
+            "CAT.rows",
+            "there is no logical unit `CAT`; did you mean `CAR`?",
+        ),
+        ("rows", "`rows` names no parser"),
+    ];
+    for (name, told) in refused {
+        assert_eq!(check(name, "{}").await, Err(told.to_owned()));
+    }
+    let told = check("CAR.rows", r#"{"file":"/etc/passwd"}"#).await;
+    assert_eq!(told, Err("a parser has no argument `file`".to_owned()));
+    for outside in ["/etc/*", "${PROJECT_DIR}/*.yaml"] {
+        bench
+            .deploy(&ROWS.replace("${PROJECT_DIR}/in/*", outside))
+            .await
+            .unwrap();
+        let told = check("CAR.rows", "{}").await.unwrap_err();
+        assert!(
+            told.contains("is in none of the folders that this node allows"),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_parser_file_is_checked_when_it_is_deployed() {
+    let bench = Bench::empty();
+    let cases: [(&str, &[&str]); 9] = [
+        (
+            "",
+            &[
+                "rows.yaml:1: table: is missing",
+                "rows.yaml:1: columns: is missing",
+            ],
+        ),
+        (
+            "table: entity\ncolumns: {id: INTEGR}\nfiles: in/*\nformat: csv\n",
+            &[
+                "rows.yaml:1: table: every logical unit has a table `entity` already",
+                "rows.yaml:2: columns.id: unknown type `INTEGR`",
+                "rows.yaml:3: files: `in/*` is no whole path",
+            ],
+        ),
+        (
+            "table: t\ncolumns: {id: INTEGER}\nfiles: /in/../x\nformat: csw\n",
+            &[
+                "rows.yaml:3: files: `/in/../x` leaves its folder by `..`",
+                "rows.yaml:4: format: unknown format `csw`; known are csv, jsonl, json, xml, fixed, lines; did you mean `csv`?",
+            ],
+        ),
+        (
+            "table: t\ncolumns: {id: INTEGER}\n",
+            &["files: is missing: `files` or an `interface` with a `query`"],
+        ),
+        (
+            "table: t\ncolumns: {id: REAL, source_line: TEXT}\nkey: [id, it]\nfiles: /in/[\nformat: lines\npattern: '('\n",
+            &[
+                "rows.yaml:3: key: `id` is REAL; only TEXT and INTEGER tell rows apart",
+                "rows.yaml:3: key: there is no column `it`; did you mean `id`?",
+                "columns.source_line: `source_line` is a column that tables without a key have already",
+                "rows.yaml:4: files: `/in/[`",
+                "rows.yaml:6: pattern: regex parse error",
+            ],
+        ),
+        (
+            "table: t\ncolumns: {id: ANY}\nfiles: /in/*\nformat: fixed\nwidths: {ID: 0}\n",
+            &[
+                "columns.id: a stored column has a type",
+                "widths.ID: must be how many characters wide the column is",
+            ],
+        ),
+        (
+            "table: t\ncolumns: {id: TEXT}\nfiles: /in/*\nformat: csv\nheader: maybe\nquote: ab\nnames: [x]\nlimit: 1\n",
+            &[
+                "rows.yaml:5: header: must be true or false, not `maybe`",
+                "rows.yaml:6: quote: must be one character, not `ab`",
+                "rows.yaml:7: names: the header names the columns",
+                "rows.yaml:7: names: column `id` is taken from a field `id`, which there is not",
+                "rows.yaml:8: limit: unknown field; did you mean `limits`?",
+            ],
+        ),
+        (
+            "table: t\ncolumns: {id: TEXT}\nkey: id\ninterface: nowhere\nquery: select 1\n",
+            &["interface: there is no interface `nowhere`"],
+        ),
+        ("table: t\ncolumns: [\n", &["not YAML"]),
+    ];
+    for (parser, expected) in cases {
+        let told = bench.deploy(parser).await.unwrap_err();
+        for part in expected {
+            assert!(told.contains(part), "{part}\nin\n{told}");
+        }
+    }
+    // A table that is there with other types.
+    bench.deploy(ROWS).await.unwrap();
+    let told = bench
+        .deploy(&ROWS.replace("name: TEXT", "name: REAL"))
+        .await
+        .unwrap_err();
+    assert!(
+        told.contains("table CAR.rows is there already with another type or key for `name`"),
+        "{told}"
+    );
+    let project = bench.catalogue.current_project().await.unwrap();
+    let tables: Vec<&ParsedTable> = project
+        .logical_unit("CAR")
+        .unwrap()
+        .parsed_tables
+        .values()
+        .collect();
+    assert!(bench.store.parsed_rows(tables[0], None, 1).await.is_ok());
+}
