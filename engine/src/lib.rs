@@ -9,6 +9,7 @@ pub mod cleanup;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod flow;
 pub mod hash;
 pub mod ids;
 pub mod inspect;

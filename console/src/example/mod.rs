@@ -21,7 +21,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 22] = files![
+const FILES: [(&str, &str); 29] = files![
     "README.md",
     "LICENSE-data",
     "project.yaml",
@@ -34,6 +34,13 @@ const FILES: [(&str, &str); 22] = files![
     "logical_units/AUTODATA_DELTA/service_history.sql",
     "logical_units/AUTODATA_DELTA/part.sql",
     "logical_units/AUTODATA_DELTA/model.sql",
+    "logical_units/AUTODATA_DELTA/flows/call.yaml",
+    "logical_units/AUTODATA_DELTA/flows/count.yaml",
+    "logical_units/AUTODATA_DELTA/flows/export_models.yaml",
+    "logical_units/AUTODATA_DELTA/flows/jobs.yaml",
+    "logical_units/AUTODATA_DELTA/flows/models.yaml",
+    "logical_units/AUTODATA_DELTA/flows/resume.yaml",
+    "logical_units/AUTODATA_DELTA/flows/sync_newest.yaml",
     "logical_units/AUTODATA_DELTA/functions/checkMileage.js",
     "logical_units/AUTODATA_DELTA/functions/countIds.js",
     "logical_units/AUTODATA_DELTA/functions/syncFirst.js",

@@ -60,7 +60,7 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
     );
     let catalogue = Arc::new(catalogue.with_validators(weft_connect::validators()));
     let late = LateStatements::default();
-    let connecting = weft_connect::kinds(weft_connect::Parts {
+    let parts = weft_connect::Parts {
         projects: Arc::clone(&catalogue) as Arc<_>,
         config: config.clone(),
         environment: Environment::of_process(),
@@ -68,7 +68,9 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         statements: late.clone(),
         store: Arc::clone(&store),
         checkpoints: CheckpointStore::new(Arc::clone(&store), ids.clone(), Arc::clone(&clock)),
-    });
+    };
+    let flows = weft_connect::flows(&parts);
+    let connecting = weft_connect::kinds(parts);
     let batch_schedule = Arc::new(BatchSchedule::new(late.clone()));
     let cleanup = Cleanup::new(Arc::clone(&store), Arc::clone(&clock), ids.clone());
     let migrate = Migrate::new(Arc::clone(&batch_schedule));
@@ -97,6 +99,7 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         catalogue,
         wake,
         kinds,
+        flows,
         nodes: Arc::new(handle.clone()),
         policy: Arc::new(LocalTokenPolicy::new(PRINCIPAL)),
     };

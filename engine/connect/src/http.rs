@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 use weft_engine::interface::{Environment, Secret};
 use weft_engine::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_engine::model::Job;
@@ -18,7 +19,7 @@ use crate::arguments;
 use crate::capture::{WHOLE_BYTES, text_of};
 use crate::hosts::AllowedHosts;
 
-const ARGUMENTS: [&str; 6] = [
+pub(crate) const ARGUMENTS: [&str; 6] = [
     "url",
     "method",
     "headers",
@@ -60,7 +61,12 @@ impl Http {
     }
 
     fn call(&self, job: &Job) -> Result<Call, Check> {
-        let call = Call::read(&arguments::of(job)?)?;
+        self.read(&arguments::of(job)?)
+    }
+
+    /// The call that these arguments mean, to a host that may be called.
+    pub(crate) fn read(&self, arguments: &Map<String, Value>) -> Result<Call, Check> {
+        let call = Call::read(arguments)?;
         self.check_host(&call.url)?;
         Ok(call)
     }
@@ -81,7 +87,7 @@ impl Http {
     }
 
     /// The headers with the values that only this node knows.
-    fn headers(&self, call: &Call, run: &Run) -> Result<HeaderMap, RunFailure> {
+    fn headers(&self, call: &Call, key: Uuid) -> Result<HeaderMap, RunFailure> {
         let mut headers = HeaderMap::new();
         let unusable = |name: &HeaderName, why: &str| {
             RunFailure::new("Header", format!("header {name}: {why}"))
@@ -104,7 +110,7 @@ impl Http {
             };
             headers.insert(name, value);
         }
-        let key = HeaderValue::from_str(&run.idempotency_key().to_string());
+        let key = HeaderValue::from_str(&key.to_string());
         headers.insert(
             IDEMPOTENCY_KEY,
             key.map_err(|_| unusable(&IDEMPOTENCY_KEY, "cannot be sent"))?,
@@ -113,7 +119,34 @@ impl Http {
     }
 
     async fn answer(&self, call: &Call, run: &Run) -> Result<RunOutput, RunFailure> {
-        let headers = self.headers(call, run)?;
+        let answer = self.send(call, run.idempotency_key(), WHOLE_BYTES).await?;
+        let mut text = text_of(&answer.body);
+        if answer.is_cut {
+            text.push_str("\n[… the rest was not read …]");
+        }
+        let output = RunOutput {
+            text: Some(text).filter(|text| !text.is_empty()),
+            exit_code: None,
+        };
+        let failed = match (answer.not_expected, answer.broke_off) {
+            (Some(message), _) => RunFailure::new("HttpStatus", message),
+            (None, Some(failure)) => failure,
+            (None, None) => return Ok(output),
+        };
+        Err(RunFailure { output, ..failed })
+    }
+
+    /// Makes the call and reads up to `limit` bytes of its answer, whatever its status.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub(crate) async fn send(
+        &self,
+        call: &Call,
+        key: Uuid,
+        limit: usize,
+    ) -> Result<Answer, RunFailure> {
+        let headers = self.headers(call, key)?;
         // A client of its own: nothing of one run, not even a connection, is there in another.
         let client = Client::builder()
             .no_proxy()
@@ -128,25 +161,38 @@ impl Http {
             request = request.body(body.text().to_owned());
         }
         let mut answer = request.send().await.map_err(|error| failed(&error))?;
-        let (text, read) = body_of(&mut answer).await;
-        let output = RunOutput {
-            text: Some(text).filter(|text| !text.is_empty()),
-            exit_code: None,
-        };
-        if !call.expected.contains(answer.status()) {
-            return Err(RunFailure {
-                output,
-                ..RunFailure::new("HttpStatus", call.not_expected(&answer))
-            });
-        }
-        match read {
-            Ok(()) => Ok(output),
-            Err(error) => Err(RunFailure {
-                output,
-                ..failed(&error)
-            }),
-        }
+        let (body, is_cut, read) = body_of(&mut answer, limit).await;
+        let is_expected = call.expected.contains(answer.status());
+        Ok(Answer {
+            status: answer.status().as_u16(),
+            content_type: answer
+                .headers()
+                .get(header::CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned),
+            body,
+            is_cut,
+            not_expected: (!is_expected).then(|| call.not_expected(&answer)),
+            broke_off: read.err().map(|error| failed(&error)),
+        })
     }
+}
+
+/// What a host answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// What its body is.
+    pub content_type: Option<String>,
+    /// The body, or the beginning of it.
+    pub body: Vec<u8>,
+    /// The body has more bytes than were wanted.
+    pub is_cut: bool,
+    /// Where the status is none of those that were expected: what to say of it.
+    pub not_expected: Option<String>,
+    /// Where the body ended early: why.
+    pub broke_off: Option<RunFailure>,
 }
 
 #[async_trait]
@@ -181,7 +227,7 @@ impl JobKind for Http {
 
 /// A call as the arguments of a job say it.
 #[derive(Debug)]
-struct Call {
+pub(crate) struct Call {
     url: Url,
     method: Method,
     headers: Vec<(HeaderName, HeaderSource)>,
@@ -249,7 +295,7 @@ impl Call {
     }
 
     /// What it is, without what may be confidential in the address.
-    fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         let (scheme, path) = (self.url.scheme(), self.url.path());
         format!("{} {scheme}://{}{path}", self.method, host_of(&self.url))
     }
@@ -478,19 +524,21 @@ fn read_timeout(value: Option<&Value>) -> Result<Duration, Check> {
     })
 }
 
-/// The beginning of a body as text, and whether it could be read; of a long one the rest is not read.
-async fn body_of(answer: &mut Response) -> (String, Result<(), reqwest::Error>) {
+/// The beginning of a body, whether it goes on, and whether it could be read; of a long one the rest is not read.
+async fn body_of(
+    answer: &mut Response,
+    limit: usize,
+) -> (Vec<u8>, bool, Result<(), reqwest::Error>) {
     let mut body = Vec::new();
     loop {
         match answer.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > WHOLE_BYTES => {
-                body.extend_from_slice(&chunk[..WHOLE_BYTES - body.len()]);
-                let text = format!("{}\n[… the rest was not read …]", text_of(&body));
-                return (text, Ok(()));
+            Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
+                body.extend_from_slice(&chunk[..limit - body.len()]);
+                return (body, true, Ok(()));
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return (text_of(&body), Ok(())),
-            Err(error) => return (text_of(&body), Err(error)),
+            Ok(None) => return (body, false, Ok(())),
+            Err(error) => return (body, false, Err(error)),
         }
     }
 }

@@ -1,14 +1,18 @@
-//! Kinds of job that reach out of Weft: scripts and functions of the deployed project, calls over HTTP, and parsers of files.
+//! Kinds of job that reach out of Weft: scripts, functions, flows and parsers of the deployed project, and calls over HTTP.
 //!
 //! Each kind is one file and stands behind [`JobKind`]; a node is handed [`kinds`] of them.
 
 mod arguments;
+mod broadway_job;
 mod call_back;
 mod capture;
+mod files;
+mod flow;
 mod group;
 mod hosts;
 mod http;
 pub mod javascript;
+mod on_thread;
 mod parser;
 mod process;
 pub mod records;
@@ -20,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use weft_engine::flow::Flows;
 use weft_engine::interface::Environment;
 use weft_engine::job::{CheckpointStore, JobKind};
 use weft_engine::node::NodeConfig;
@@ -27,14 +32,21 @@ use weft_engine::project::{CatalogueError, Project, ProjectCatalogue, Validator,
 use weft_engine::statement::LateStatements;
 use weft_engine::store::SharedStore;
 
+pub use broadway_job::BroadwayJob;
 pub use call_back::{CallBack, Grant};
+pub use flow::actors_markdown;
 pub use http::Http;
 pub use parser::Parser;
 pub use process::Process;
 pub use user_job::UserJob;
 
-use javascript::FunctionFiles;
+use files::Files;
+use flow::{FlowRunner, FlowValidator, Tools};
+use javascript::{FunctionFiles, JavaScript, Limits};
 use work_folder::WorkFolders;
+
+/// Functions that flows run at a time; each may hold its limit of memory.
+const FUNCTIONS: usize = 32;
 
 /// What the kinds are made of.
 #[derive(Clone, Debug)]
@@ -51,7 +63,7 @@ pub struct Parts {
     pub statements: LateStatements,
     /// Where what parsers read goes to.
     pub store: SharedStore,
-    /// Where runs write down what the next one goes on from.
+    /// Where runs write down what they have finished.
     pub checkpoints: CheckpointStore,
 }
 
@@ -98,6 +110,7 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     let parser = Parser::new(&parts);
     let hosts = parts.config.http_allowed_hosts.clone();
     let http = Http::new(&hosts, parts.environment.clone());
+    let broadway = BroadwayJob::new(flows(&parts));
     let user_job = UserJob::new(
         Arc::clone(&parts.projects),
         parts.statements,
@@ -109,13 +122,31 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
         Arc::new(http),
         Arc::new(user_job),
         Arc::new(parser),
+        Arc::new(broadway),
     ]
+}
+
+/// What runs the flows of the deployed project.
+pub fn flows(parts: &Parts) -> Arc<dyn Flows> {
+    let tools = Tools {
+        statements: parts.statements.clone(),
+        http: Http::new(&parts.config.http_allowed_hosts, parts.environment.clone()),
+        java_script: JavaScript::new(Limits::default(), FUNCTIONS),
+        files: Files::new(&parts.config.file_roots),
+    };
+    Arc::new(FlowRunner::new(
+        Arc::clone(&parts.projects),
+        parts.config.clone(),
+        parts.checkpoints.clone(),
+        tools,
+    ))
 }
 
 /// What checks the files of a project that the kinds of this package run.
 pub fn validators() -> Validators {
     Validators::new([
         Arc::new(FunctionFiles) as Arc<dyn Validator>,
+        Arc::new(FlowValidator),
         Arc::new(parser::ParserFiles),
     ])
 }

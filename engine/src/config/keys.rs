@@ -160,8 +160,13 @@ pub static KEYS: &[Key] = &[
         set!(Number, |draft, number| draft.node.max_give_up = minutes(number))),
     key!("jobs", "HTTP_ALLOWED_HOSTS", Kind::Hosts, "", "hosts that jobs of type HTTP may call, each with :PORT where only that one is meant; none where empty",
         set!(List, |draft, list| draft.node.http_allowed_hosts = list)),
-    key!("jobs", "FILE_ROOTS", Kind::Folders, "", "folders that parsers may read files in, at any depth; none where empty",
+    key!("jobs", "FILE_ROOTS", Kind::Folders, "", "folders under which jobs may read and write files; none where empty",
         set!(List, |draft, list| draft.node.file_roots = list.into_iter().map(PathBuf::from).collect())),
+
+    key!("fabric", "RECOVERY_TTL_SEC", Kind::Seconds(1, 31_622_400), "86400", "how long a flow may be gone on with where it stopped",
+        set!(Duration, |draft, time| draft.node.recovery_time_to_live = time)),
+    key!("fabric", "RECOVERY_MAX_RETRIES", Kind::Number(1, 1_000_000), "10", "tries of a flow that go on where one stopped",
+        set!(Number, |draft, number| draft.node.recovery_max_tries = number)),
 
     key!("batch_process", "MAX_WORKERS_PER_NODE", Kind::Number(0, 1_024), "8", "workers for all batches on the node; 0 excludes it",
         set!(Number, |draft, number| draft.node.max_workers_per_node = count(number))),
@@ -223,8 +228,6 @@ pub static UNUSED_KEYS: &[UnusedKey] = unused! {
         "CDC_CONSUMER_JOB_AFFINITY" => NOT_YET,
         "CDC_PUBLISHER_JOB_AFFINITY" => NOT_YET,
         "SYNC_PROTECTION" => NOT_YET,
-        "RECOVERY_TTL_SEC" => NOT_YET,
-        "RECOVERY_MAX_RETRIES" => NOT_YET,
         "DATE_FORMAT" => "dates are yyyy-MM-dd",
         "DATETIME_FORMAT" => "times are yyyy-MM-dd HH:mm:ss";
 };

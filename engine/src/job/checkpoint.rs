@@ -153,6 +153,11 @@ impl CheckpointStore {
         }
     }
 
+    /// The moment that a write would be dated with now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// What stands in a scope behind `after`, for whoever does not hold it: a write under way may be missed.
     ///
     /// # Errors

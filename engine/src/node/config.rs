@@ -36,8 +36,12 @@ pub struct NodeConfig {
     pub max_give_up: Duration,
     /// HTTP_ALLOWED_HOSTS (ours), default none: `host` or `host:port` that jobs of type HTTP may call.
     pub http_allowed_hosts: Vec<String>,
-    /// FILE_ROOTS (ours), default none: folders that parsers may read files in.
+    /// FILE_ROOTS (ours), default none: folders under which jobs may read and write files.
     pub file_roots: Vec<PathBuf>,
+    /// RECOVERY_TTL_SEC, default a day: points that a flow goes on from are good for so long.
+    pub recovery_time_to_live: Duration,
+    /// RECOVERY_MAX_RETRIES, default 10: tries of a flow from the same points.
+    pub recovery_max_tries: u64,
     /// MAX_RUNNING_BATCHES (ours), default 100.
     pub max_running_batches: usize,
     /// MAX_WORKERS_PER_NODE, default 8; 0 excludes the node from batch work.
@@ -87,6 +91,8 @@ impl NodeConfig {
             max_give_up: Duration::from_secs(1_440 * 60),
             http_allowed_hosts: Vec::new(),
             file_roots: Vec::new(),
+            recovery_time_to_live: Duration::from_secs(86_400),
+            recovery_max_tries: 10,
             max_running_batches: 100,
             max_workers_per_node: 8,
             slowest_count: 10,

@@ -12,6 +12,8 @@ pub struct Node {
     pub line: usize,
     /// What stands there.
     pub value: Yaml,
+    /// It stands without quotes: `5` may be a number, `"5"` is a text.
+    pub is_plain: bool,
 }
 
 /// What a value is.
@@ -79,6 +81,7 @@ pub fn parse(text: &str) -> Result<Node, YamlError> {
     }
     let empty = Node {
         line: 1,
+        is_plain: false,
         value: Yaml::Map(Vec::new()),
     };
     Ok(match document {
@@ -120,6 +123,7 @@ impl<'t> Events<'t> {
             return Err(self.error("nested too deeply"));
         }
         let line = self.line;
+        let is_plain = matches!(&event, Event::Scalar(_, ScalarStyle::Plain, ..));
         let value = match event {
             Event::Scalar(text, ScalarStyle::Plain, ..)
                 if matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL") =>
@@ -132,7 +136,11 @@ impl<'t> Events<'t> {
             Event::Alias(_) => return Err(self.error("aliases are not supported")),
             _ => return Err(self.error("not YAML: a value was expected")),
         };
-        Ok(Node { line, value })
+        Ok(Node {
+            line,
+            value,
+            is_plain,
+        })
     }
 
     fn list(&mut self, depth: usize) -> Result<Yaml, YamlError> {

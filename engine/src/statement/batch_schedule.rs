@@ -52,6 +52,7 @@ impl BatchSchedule {
             &services.catalogue,
             &services.config,
             &services.kinds,
+            services.flows.as_ref(),
         )
         .await?;
         let principal = Principal {

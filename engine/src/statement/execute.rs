@@ -9,7 +9,8 @@ use super::output::Output;
 use super::permit::part;
 use super::request::Request;
 use super::{
-    Permit, Refusal, Services, Session, cancel, instances, jobs, one_task, project, select,
+    Permit, Refusal, Services, Session, cancel, flow_request, instances, jobs, one_task, project,
+    select,
 };
 use super::{submit, tables, values};
 use crate::inspect::{InProcessQuery, Inspector};
@@ -89,6 +90,9 @@ pub(super) async fn execute(
         }
         Request::SyncInstance(instance) => {
             instances::sync_instance(services, session, part(&who, instance), output, stop).await
+        }
+        Request::Broadway(request) => {
+            flow_request::run(services, session, part(&who, *request), output, stop).await
         }
         Request::Select(sql) => {
             select::select(services, session, part(&who, sql), output, stop).await

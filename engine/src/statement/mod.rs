@@ -5,6 +5,7 @@ mod arguments;
 mod batch_schedule;
 mod cancel;
 mod execute;
+mod flow_request;
 mod followers;
 mod frame;
 mod gate;
@@ -34,6 +35,7 @@ mod wait;
 
 pub use affinity::AffinityList;
 pub use batch_schedule::BatchSchedule;
+pub use flow_request::{FlowRequest, RecoveryRequest, ResultStructure};
 pub use frame::{End, EndStatus, Frame, Progress};
 pub use gate::command_key;
 pub use job_calls::StartedJob;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use weft_lang::ListTarget;
 
+use super::flow_request::FlowRequest;
 use super::job_draft::PolicyDraft;
 use super::permit::{Access, Operation, Permission};
 use crate::inspect::{
@@ -70,6 +71,8 @@ pub enum Request {
     Get(GetRequest),
     /// SYNC_INSTANCE.
     SyncInstance(InstanceName),
+    /// BROADWAY.
+    Broadway(Box<FlowRequest>),
     /// SELECT on attached instances.
     Select(String),
     /// RELEASE of one logical unit or all.
@@ -241,6 +244,7 @@ impl Operation for Request {
             Self::SyncInstance(instance) => {
                 Access::on(Permission::Write, [instance.logical_unit.as_str()])
             }
+            Self::Broadway(request) => request.access(),
             Self::Select(_) => Access::to(Permission::Read),
             Self::Set(_) | Self::Help(_) | Self::Release(_) | Self::Echo { .. } => {
                 Access::to(Permission::None)

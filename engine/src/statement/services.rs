@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::permit::Policy;
 use crate::clock::SharedClock;
+use crate::flow::Flows;
 use crate::ids::Ids;
 use crate::inspect::LiveNodes;
 use crate::job::JobKinds;
@@ -30,6 +31,8 @@ pub struct Services {
     pub wake: Wake,
     /// The kinds of job that this node can run.
     pub kinds: JobKinds,
+    /// What runs flows.
+    pub flows: Arc<dyn Flows>,
     /// Which nodes live.
     pub nodes: Arc<dyn LiveNodes>,
     /// What principals may do.

@@ -99,6 +99,7 @@ impl Statements {
             &services.catalogue,
             &services.config,
             &services.kinds,
+            services.flows.as_ref(),
         )
         .await?;
         let permit = self.authorize(principal, request)?;

@@ -1,6 +1,7 @@
 //! Statements against the embedded store and a small project, without a node: rows are what is looked at.
 
 mod fixture;
+mod flows;
 
 mod batches;
 mod instances;

@@ -421,8 +421,16 @@ impl Dev {
     /// # Errors
     /// It ended, or was not ready in time.
     pub async fn start(folder: &Path, ids: usize) -> anyhow::Result<Node> {
+        Self::start_with(folder, ids, &[]).await
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Errors
+    /// It ended, or was not ready in time.
+    pub async fn start_with(folder: &Path, ids: usize, more: &[&str]) -> anyhow::Result<Node> {
         let ids = ids.to_string();
         let args = ["dev", "--dir", "dev", "--port", "0", "--ids", &ids];
-        Node::launch(folder, "dev", &args, None).await
+        Node::launch(folder, "dev", &[&args[..], more].concat(), None).await
     }
 }

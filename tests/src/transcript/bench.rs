@@ -27,18 +27,38 @@ impl Bench {
     /// # Errors
     /// The node does not start, or refuses the project.
     pub async fn set(place: &dyn Place, ids: u64, node_ip: &str) -> anyhow::Result<Self> {
+        Self::set_with(place, ids, node_ip, &[]).await
+    }
+
+    /// The same with these settings, `section.KEY=value` each; `<folder>` in them is where the node runs, and there is an
+    /// empty folder `files` in it.
+    ///
+    /// # Errors
+    /// The node does not start, or refuses the project.
+    pub async fn set_with(
+        place: &dyn Place,
+        ids: u64,
+        node_ip: &str,
+        settings: &[String],
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
+        std::fs::create_dir(folder.path().join("files"))?;
         let options = Options {
             ids,
             ..Options::default()
         };
         materialise(&folder.path().join("project"), options)?;
         let store = place.clear(folder.path()).await?;
-        // Parsers may read what lies next to the project.
-        let data = folder.path().join("project/data");
-        let roots = format!("jobs.FILE_ROOTS={}", data.display());
-        let more = ["--node-ip", node_ip, "--set", &roots];
-        let node = Node::start(folder.path(), &store, &more).await?;
+        let here = folder.path().display().to_string();
+        let settings: Vec<String> = settings
+            .iter()
+            .map(|setting| setting.replace("<folder>", &here))
+            .collect();
+        let mut args = vec!["--node-ip", node_ip];
+        for setting in &settings {
+            args.extend(["--set", setting]);
+        }
+        let node = Node::start(folder.path(), &store, &args).await?;
         let bench = Self {
             node,
             store,

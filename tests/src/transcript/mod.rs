@@ -1,6 +1,6 @@
 //! Transcripts: what a person types and what the console answers, word for word, the same on every store.
 //!
-//! A file of `tests/transcripts` begins with `name: value` lines (`ids`, `node-ip`) and an empty line. Then come
+//! A file of `tests/transcripts` begins with `name: value` lines (`ids`, `node-ip`, `set`) and an empty line. Then come
 //! steps, each followed by what it printed:
 //!
 //! * `weft> STATEMENT`, gone on with in lines that begin with `   -> `; the answer as the console writes it
@@ -11,7 +11,7 @@
 //! * `$ arguments <id 1>`: the column `arguments` of a batch, as the store has it
 //! * `# …`: what the reader should know
 //!
-//! `<id 1>` in a step is the first id that was printed. `UPDATE_TRANSCRIPTS=1` writes the files anew.
+//! `<id 1>` in a step is the first id that was printed, `<node>` the address of the node, `<folder>` where it runs. `UPDATE_TRANSCRIPTS=1` writes the files anew.
 
 mod bench;
 mod node;

@@ -105,12 +105,15 @@ impl Redactor {
         redacted
     }
 
-    /// The text of a step with the ids that it means.
+    /// The text of a step with the ids and the places that it means.
     ///
     /// # Errors
     /// The step means an id that was not printed.
     pub fn fill(&self, text: &str) -> anyhow::Result<String> {
         let mut text = text.to_owned();
+        for (path, name) in &self.folders {
+            text = text.replace(name, path);
+        }
         for (index, id) in self.ids.iter().enumerate().rev() {
             text = text.replace(&format!("<id {}>", index + 1), id);
         }

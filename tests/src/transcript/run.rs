@@ -120,10 +120,14 @@ async fn run(place: &dyn Place, text: &str) -> anyhow::Result<String> {
 
 impl<'a> Stage<'a> {
     async fn set(place: &'a dyn Place, script: &Script) -> anyhow::Result<Self> {
-        let bench = Bench::set(place, script.ids, &script.node_ip).await?;
+        let bench = Bench::set_with(place, script.ids, &script.node_ip, &script.settings).await?;
         let project = bench.project();
         Ok(Self {
-            redactor: Redactor::new(&[(&project, "<project>"), (bench.folder(), "<folder>")]),
+            redactor: Redactor::new(&[
+                (&project, "<project>"),
+                (bench.folder(), "<folder>"),
+                (Path::new(bench.node.url()), "<node>"),
+            ]),
             session: Session::default(),
             bench,
             place,

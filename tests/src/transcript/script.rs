@@ -9,6 +9,8 @@ pub struct Script {
     pub ids: u64,
     /// The address by which affinities find the node.
     pub node_ip: String,
+    /// Settings of the node, `section.KEY=value` each.
+    pub settings: Vec<String>,
     /// The lines of the header as they are written.
     pub header: String,
     /// What is done.
@@ -58,6 +60,7 @@ impl Script {
         let mut script = Self {
             ids: 10,
             node_ip: "127.0.0.1".to_owned(),
+            settings: Vec::new(),
             header: header.to_owned(),
             steps: Vec::new(),
         };
@@ -65,6 +68,7 @@ impl Script {
             match line.split_once(": ") {
                 Some(("ids", count)) => script.ids = count.parse()?,
                 Some(("node-ip", ip)) => ip.clone_into(&mut script.node_ip),
+                Some(("set", setting)) => script.settings.push(setting.to_owned()),
                 Some(("about", _)) => (),
                 Some(_) | None => bail!("the header has `{line}`"),
             }

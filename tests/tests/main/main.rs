@@ -3,6 +3,7 @@
 mod cassandra_conformance;
 mod cluster;
 mod conformance;
+mod flows;
 mod packages;
 mod readme;
 mod requirements;

@@ -16,16 +16,16 @@ use weft_engine::model::Job;
 use crate::bench::{Bench, failed, job, succeeded};
 
 #[derive(Clone, Default)]
-struct Seen {
-    calls: Arc<Mutex<Vec<Call>>>,
+pub struct Seen {
+    pub calls: Arc<Mutex<Vec<Call>>>,
     arrived: Arc<Notify>,
 }
 
 #[derive(Clone)]
-struct Call {
-    line: String,
-    headers: HeaderMap,
-    body: String,
+pub struct Call {
+    pub line: String,
+    pub headers: HeaderMap,
+    pub body: String,
 }
 
 /// A server with an answer for everything; its port.
@@ -33,7 +33,7 @@ struct Call {
     clippy::disallowed_methods,
     reason = "the server lives as long as the test"
 )]
-async fn server(seen: Seen) -> u16 {
+pub async fn server(seen: Seen) -> u16 {
     let echo = {
         let seen = seen.clone();
         move |request: Request| async move {
@@ -62,6 +62,10 @@ async fn server(seen: Seen) -> u16 {
         .route(
             "/long",
             any(|| async { "x".repeat(1_000_000).into_response() }),
+        )
+        .route(
+            "/json",
+            any(|| async { axum::Json(json!({"cars": [{"id": 7}]})) }),
         )
         .route("/silent", any(silent));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

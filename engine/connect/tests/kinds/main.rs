@@ -4,6 +4,7 @@
 
 mod bench;
 mod deployed;
+mod flows;
 mod http;
 mod parser;
 mod process;

@@ -426,9 +426,10 @@ pub static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "BROADWAY",
         kind: CommandKind::Broadway,
-        available: false,
-        summary: "runs a flow",
-        syntax: &["BROADWAY <LU>.<flow> [<name>=<value>[, <name>=<value>…]]"],
+        summary: "runs a flow and shows its outputs",
+        syntax: &[
+            "BROADWAY <LU>.<flow> [<input>=<value>[, <input>=<value>…]] [RESULT_STRUCTURE=COLUMN|ROW|CURSOR] [recoveryId=<id> [recoveryTtl=<seconds>] [recoveryMaxTries=<n>]]",
+        ],
         example: "BROADWAY Customer.publish customer_id='1' RESULT_STRUCTURE='ROW';",
         ..INSTANCE
     },

@@ -3,6 +3,7 @@
 
 mod batch;
 mod bind;
+mod flow;
 mod job;
 mod monitor;
 mod values;
@@ -16,6 +17,7 @@ pub use self::monitor::{canonical as canonical_job_type, canonical_name as canon
 use self::values::{batch_id, literal};
 use super::request::{CancelTarget, GetRequest, InstanceName, Request};
 use super::{Refusal, Session};
+use crate::flow::Flows;
 use crate::inspect::{BatchInfoQuery, InProcessQuery, NodeQuery, SummaryQuery};
 use crate::job::JobKinds;
 use crate::node::NodeConfig;
@@ -28,6 +30,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) catalogue: &'a ProjectCatalogue,
     pub(super) config: &'a NodeConfig,
     pub(super) kinds: &'a JobKinds,
+    pub(super) flows: &'a dyn Flows,
 }
 
 /// Turns a statement into the request that it means.
@@ -40,6 +43,7 @@ pub async fn lower(
     catalogue: &ProjectCatalogue,
     config: &NodeConfig,
     kinds: &JobKinds,
+    flows: &dyn Flows,
 ) -> Result<Request, Refusal> {
     if !statement.is_available() {
         return Err(not_available(statement.keyword()));
@@ -49,6 +53,7 @@ pub async fn lower(
         catalogue,
         config,
         kinds,
+        flows,
     };
     match &statement.command {
         Command::Batch(command) => batch::lower(command, statement, surroundings).await,
@@ -108,6 +113,7 @@ pub async fn lower(
             let instance = instance_name(instance, surroundings).await?;
             Ok(Request::SyncInstance(instance))
         }
+        Command::Broadway(command) => flow::lower(command, surroundings).await,
         Command::Select { sql } => Ok(Request::Select(sql.value.clone())),
         Command::Release { lu } => release(lu.as_ref(), session).map(Request::Release),
         Command::List(ListTarget::AffinityRules) => Err(not_available("LIST AFFINITY_RULES")),
@@ -120,7 +126,6 @@ pub async fn lower(
         | Command::BatchRetry { .. }
         | Command::BatchEdit { .. }
         | Command::CdcRepublish(_)
-        | Command::Broadway(_)
         | Command::Other { .. } => Err(not_available(statement.keyword())),
     }
 }

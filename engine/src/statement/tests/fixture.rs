@@ -153,6 +153,7 @@ impl Fixture {
             catalogue: Arc::new(catalogue),
             wake: Wake::default(),
             kinds: crate::job::JobKinds::default(),
+            flows: Arc::new(crate::flow::NoFlows),
             nodes: Arc::new(StoredNodes(store.clone())),
             policy: Arc::new(LocalTokenPolicy::new("admin")),
         };

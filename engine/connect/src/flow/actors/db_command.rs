@@ -1,0 +1,112 @@
+//! DbCommand: a query on an interface.
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use weft_engine::project::{Findings, Project, Spot, nearest};
+use weft_engine::source::{RowLimits, SourceError};
+
+use crate::flow::actor::{
+    Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, OUTPUT_BYTES,
+    WrittenInputs, optional, required,
+};
+use crate::flow::sql;
+
+#[derive(Debug)]
+pub(super) struct DbCommand;
+
+const SPEC: ActorSpec = ActorSpec {
+    name: "DbCommand",
+    aliases: &["SQL"],
+    summary: "asks an interface of the project",
+    inputs: &[
+        required("interface", InputKind::Fixed, "the interface"),
+        required(
+            "sql",
+            InputKind::Fixed,
+            "the query, with `?` or `:name` for values",
+        ),
+        optional(
+            "parameters",
+            InputKind::ListOrMap,
+            "a list for `?`, a map for `:name`; a map of one list is a set, as in `id in (:ids)`",
+        ),
+    ],
+    outputs: sql::TABLE,
+};
+
+const LIMITS: RowLimits = RowLimits {
+    rows: 1_000_000,
+    bytes: OUTPUT_BYTES,
+};
+
+#[async_trait]
+impl Actor for DbCommand {
+    fn spec(&self) -> &'static ActorSpec {
+        &SPEC
+    }
+
+    async fn check(&self, inputs: WrittenInputs<'_>, at: Checking<'_>) {
+        let Some((interface, spot)) = inputs.text("interface") else {
+            return;
+        };
+        if !check_interface(at.project, interface, spot, at.findings) {
+            return;
+        }
+        if let Some((sql, spot)) = inputs.text("sql") {
+            check_query(at.project, interface, sql, spot, at.findings).await;
+        }
+    }
+
+    async fn act(
+        &self,
+        inputs: Inputs,
+        run: ActorRun<'_>,
+    ) -> Result<Map<String, Value>, ActorError> {
+        let failed = |error: String| ActorError::new("Query", error);
+        let interface = run.project.interface(inputs.text("interface"));
+        let interface = interface.map_err(failed)?;
+        let parameters = sql::parameters(inputs.value("parameters")).map_err(failed)?;
+        let rows = interface
+            .query_within(inputs.text("sql"), parameters, LIMITS)
+            .await;
+        rows.map(sql::outputs_of)
+            .map_err(|error| failed(error.to_string()))
+    }
+}
+
+fn check_interface(project: &Project, interface: &str, spot: &Spot, findings: &Findings) -> bool {
+    match project.interface_definition(interface) {
+        Ok(_) => true,
+        Err(_) => {
+            let known = project
+                .interfaces()
+                .map(|interface| interface.definition.name.as_str());
+            let near = nearest(interface, known);
+            let message = format!("there is no interface `{interface}`");
+            findings.add_near(spot, message, near);
+            false
+        }
+    }
+}
+
+/// Says what is wrong with a query; its columns, where its interface can tell now.
+pub(in crate::flow) async fn check_query(
+    project: &Project,
+    interface: &str,
+    sql: &str,
+    spot: &Spot,
+    findings: &Findings,
+) -> Option<Vec<String>> {
+    if !check_interface(project, interface, spot, findings) {
+        return None;
+    }
+    let interface = project.interface(interface).ok()?;
+    match interface.check(sql).await {
+        Ok(columns) => Some(columns),
+        Err(error @ SourceError::Query { .. }) => {
+            findings.add(spot, error.to_string());
+            None
+        }
+        Err(SourceError::Unavailable { .. }) => None,
+    }
+}

@@ -1,0 +1,134 @@
+//! Const, Log and Sleep.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value, json};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::flow::actor::{
+    Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, WrittenInputs, optional,
+    required,
+};
+
+/// What of a message is logged.
+const MESSAGE_BYTES: usize = 4 * 1024;
+const DAY_MS: u64 = 86_400_000;
+
+#[derive(Debug)]
+pub(super) struct Const;
+
+const CONST: ActorSpec = ActorSpec {
+    name: "Const",
+    aliases: &[],
+    summary: "gives a value",
+    inputs: &[required(
+        "value",
+        InputKind::Any,
+        "the value, with or without links",
+    )],
+    outputs: &[("value", "the value")],
+};
+
+#[async_trait]
+impl Actor for Const {
+    fn spec(&self) -> &'static ActorSpec {
+        &CONST
+    }
+
+    async fn act(
+        &self,
+        inputs: Inputs,
+        _run: ActorRun<'_>,
+    ) -> Result<Map<String, Value>, ActorError> {
+        Ok(inputs.into_map())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Log;
+
+const LOG: ActorSpec = ActorSpec {
+    name: "Log",
+    aliases: &["Logger"],
+    summary: "writes a sentence into the log of the node",
+    inputs: &[
+        required("message", InputKind::Text, "the sentence"),
+        optional(
+            "level",
+            InputKind::Fixed,
+            "info or warn; info where it is left out",
+        ),
+    ],
+    outputs: &[],
+};
+
+#[async_trait]
+impl Actor for Log {
+    fn spec(&self) -> &'static ActorSpec {
+        &LOG
+    }
+
+    async fn check(&self, inputs: WrittenInputs<'_>, at: Checking<'_>) {
+        if let Some((level, spot)) = inputs.text("level")
+            && !["info", "warn"].contains(&level)
+        {
+            let message = format!("must be info or warn, not `{level}`");
+            at.findings.add(spot, message);
+        }
+    }
+
+    async fn act(
+        &self,
+        inputs: Inputs,
+        run: ActorRun<'_>,
+    ) -> Result<Map<String, Value>, ActorError> {
+        let message = inputs.text("message");
+        let message = &message[..message.floor_char_boundary(MESSAGE_BYTES)];
+        let (flow, place) = (run.flow, run.place);
+        match inputs.optional_text("level") {
+            Some("warn") => warn!(flow = %flow, actor = place, "{flow} {place}: {message}"),
+            Some(_) | None => info!(flow = %flow, actor = place, "{flow} {place}: {message}"),
+        }
+        Ok(Map::new())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Sleep;
+
+const SLEEP: ActorSpec = ActorSpec {
+    name: "Sleep",
+    aliases: &[],
+    summary: "waits, with its slot lent",
+    inputs: &[required(
+        "ms",
+        InputKind::Whole(0, DAY_MS),
+        "how long, in milliseconds",
+    )],
+    outputs: &[("ms", "how long it was")],
+};
+
+#[async_trait]
+impl Actor for Sleep {
+    fn spec(&self) -> &'static ActorSpec {
+        &SLEEP
+    }
+
+    async fn act(
+        &self,
+        inputs: Inputs,
+        run: ActorRun<'_>,
+    ) -> Result<Map<String, Value>, ActorError> {
+        let millis = inputs.whole("ms").unwrap_or_default();
+        let _lent = run.slot.lend();
+        tokio::select! {
+            biased;
+            () = run.stop.cancelled() => Err(ActorError::stopped("it was told to stop while it slept")),
+            () = sleep(Duration::from_millis(millis)) => {
+                Ok(Map::from_iter([("ms".to_owned(), json!(millis))]))
+            }
+        }
+    }
+}

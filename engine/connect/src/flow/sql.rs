@@ -1,0 +1,125 @@
+//! Values of flows as values of queries and statements, and back.
+
+use serde_json::{Map, Value};
+use weft_engine::source::{Parameters, Rows, Value as Source};
+use weft_lang::Literal;
+
+use super::condition::kind_of;
+
+/// A value for a parameter of a query.
+///
+/// # Errors
+/// Lists and maps are no values of a query.
+pub(super) fn parameters_of(value: &Value) -> Result<Source, String> {
+    match value {
+        Value::Null => Ok(Source::Null),
+        Value::Bool(value) => Ok(Source::Integer(i64::from(*value))),
+        Value::Number(number) => Ok(match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Source::Integer(whole),
+            (None, Some(real)) => Source::Real(real),
+            (None, None) => Source::Text(number.to_string()),
+        }),
+        Value::String(text) => Ok(Source::Text(text.clone())),
+        Value::Array(_) | Value::Object(_) => Err(format!(
+            "{} cannot be a parameter of a query",
+            kind_of(value)
+        )),
+    }
+}
+
+/// All parameters of a query: a list for `?`, a map for `:name`; a map of one list is a set.
+///
+/// # Errors
+/// They cannot be parameters.
+pub(super) fn parameters(value: &Value) -> Result<Parameters, String> {
+    let all = |values: &[Value]| values.iter().map(parameters_of).collect::<Result<_, _>>();
+    match value {
+        Value::Null => Ok(Parameters::Positional(Vec::new())),
+        Value::Array(values) => all(values).map(Parameters::Positional),
+        Value::Object(named) => {
+            let mut entries = named.iter();
+            if let (Some((name, Value::Array(values))), None) = (entries.next(), entries.next()) {
+                return Ok(Parameters::Set {
+                    name: name.clone(),
+                    values: all(values)?,
+                });
+            }
+            let values = named.iter().map(|(name, value)| {
+                let value = parameters_of(value).map_err(|error| format!(":{name}: {error}"))?;
+                Ok((name.clone(), value))
+            });
+            Ok(Parameters::Named(values.collect::<Result<_, String>>()?))
+        }
+        other => Err(format!(
+            "parameters are a list or a map, not {}",
+            kind_of(other)
+        )),
+    }
+}
+
+/// A value for the `?` of a statement.
+///
+/// # Errors
+/// Lists and maps have no literal.
+pub(super) fn literal_of(value: &Value) -> Result<Literal, String> {
+    match value {
+        Value::Null => Ok(Literal::Null),
+        Value::Bool(value) => Ok(Literal::Bool(*value)),
+        Value::Number(number) => Ok(match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Literal::Integer(whole),
+            (None, Some(real)) => Literal::Real(real),
+            (None, None) => Literal::Text(number.to_string()),
+        }),
+        Value::String(text) => Ok(Literal::Text(text.clone())),
+        Value::Array(_) | Value::Object(_) => Err(format!(
+            "{} cannot be a parameter of a statement",
+            kind_of(value)
+        )),
+    }
+}
+
+/// The answer of a query as outputs.
+pub(super) fn outputs_of(rows: Rows) -> Map<String, Value> {
+    let values = rows
+        .rows
+        .into_iter()
+        .map(|row| row.into_iter().map(json_of).collect());
+    table(&rows.columns, values)
+}
+
+fn json_of(value: Source) -> Value {
+    match value {
+        Source::Null => Value::Null,
+        Source::Integer(number) => Value::from(number),
+        Source::Real(number) => Value::from(number),
+        Source::Text(text) => Value::from(text),
+        Source::Blob(_) => Value::from(value.to_string()),
+    }
+}
+
+/// Outputs of whatever answers with a table.
+pub(super) const TABLE: &[(&str, &str)] = &[
+    ("rows", "a list of maps, one for each row"),
+    ("count", "how many rows there are"),
+    ("columns", "the names of the columns"),
+    ("first", "the first row, or nothing"),
+];
+
+/// A table as outputs.
+pub(super) fn table(
+    columns: &[String],
+    rows: impl Iterator<Item = Vec<Value>>,
+) -> Map<String, Value> {
+    let rows: Vec<Value> = rows
+        .map(|row| Value::Object(columns.iter().cloned().zip(row).collect()))
+        .collect();
+    Map::from_iter([
+        ("count".to_owned(), Value::from(rows.len())),
+        (
+            "first".to_owned(),
+            rows.first().cloned().unwrap_or_default(),
+        ),
+        ("columns".to_owned(), Value::from(columns)),
+        ("rows".to_owned(), Value::Array(rows)),
+    ])
+}
