@@ -43,7 +43,6 @@ pub use user_job::UserJob;
 use files::Files;
 use flow::{FlowRunner, FlowValidator, Tools};
 use javascript::{FunctionFiles, JavaScript, Limits};
-use parser::ParserFiles;
 use work_folder::WorkFolders;
 
 /// Functions that flows run at a time; each may hold its limit of memory.
@@ -64,7 +63,7 @@ pub struct Parts {
     pub statements: LateStatements,
     /// Where what parsers read goes to.
     pub store: SharedStore,
-    /// Where runs write down what the next one goes on from.
+    /// Where runs write down what they have finished.
     pub checkpoints: CheckpointStore,
 }
 
@@ -122,8 +121,8 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
         Arc::new(process),
         Arc::new(http),
         Arc::new(user_job),
-        Arc::new(broadway),
         Arc::new(parser),
+        Arc::new(broadway),
     ]
 }
 
@@ -145,10 +144,9 @@ pub fn flows(parts: &Parts) -> Arc<dyn Flows> {
 
 /// What checks the files of a project that the kinds of this package run.
 pub fn validators() -> Validators {
-    let files: [Arc<dyn Validator>; 3] = [
-        Arc::new(FunctionFiles),
+    Validators::new([
+        Arc::new(FunctionFiles) as Arc<dyn Validator>,
         Arc::new(FlowValidator),
-        Arc::new(ParserFiles),
-    ];
-    Validators::new(files)
+        Arc::new(parser::ParserFiles),
+    ])
 }

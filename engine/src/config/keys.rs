@@ -160,7 +160,7 @@ pub static KEYS: &[Key] = &[
         set!(Number, |draft, number| draft.node.max_give_up = minutes(number))),
     key!("jobs", "HTTP_ALLOWED_HOSTS", Kind::Hosts, "", "hosts that jobs of type HTTP may call, each with :PORT where only that one is meant; none where empty",
         set!(List, |draft, list| draft.node.http_allowed_hosts = list)),
-    key!("jobs", "FILE_ROOTS", Kind::Folders, "", "folders that parsers may read files in, and flows read and write, at any depth; none where empty",
+    key!("jobs", "FILE_ROOTS", Kind::Folders, "", "folders under which jobs may read and write files; none where empty",
         set!(List, |draft, list| draft.node.file_roots = list.into_iter().map(PathBuf::from).collect())),
 
     key!("fabric", "RECOVERY_TTL_SEC", Kind::Seconds(1, 31_622_400), "86400", "how long a flow may be gone on with where it stopped",

@@ -21,7 +21,7 @@ pub enum Kind {
     Addresses,
     /// Addresses, separated by commas, each with its port where only that one is meant (`api.example.com:8443`).
     Hosts,
-    /// Folders, separated by commas, each with its whole path.
+    /// Folders by their absolute paths, separated by commas.
     Folders,
     /// Logical ids, separated by commas, each with its slots where it has some (`blue:2-4`).
     LogicalIds,
@@ -51,7 +51,7 @@ impl Kind {
                 "host names or IP addresses, each with or without :PORT, separated by commas"
                     .to_owned()
             }
-            Self::Folders => "whole paths of folders, separated by commas".to_owned(),
+            Self::Folders => "absolute paths of folders, separated by commas".to_owned(),
             Self::LogicalIds => {
                 "names separated by commas, each as NAME, NAME:MAXIMUM or NAME:RECOMMENDED-MAXIMUM"
                     .to_owned()
@@ -149,8 +149,14 @@ fn is_host(text: &str) -> bool {
     address && port.is_none_or(|port| whole(port, 1, 65_535).is_some())
 }
 
+/// Absolute, without steps upwards, and not everything there is.
 fn is_folder(text: &str) -> bool {
-    text.starts_with('/') && text.split('/').all(|part| !matches!(part, "." | ".."))
+    let path = std::path::Path::new(text);
+    let is_plain = |part| {
+        use std::path::Component;
+        matches!(part, Component::RootDir | Component::Normal(_))
+    };
+    path.is_absolute() && path.components().count() > 1 && path.components().all(is_plain)
 }
 
 fn is_logical_id(text: &str) -> bool {
@@ -212,8 +218,8 @@ mod tests {
             ),
             (
                 Kind::Folders,
-                "/srv/in, /data",
-                Value::List(vec!["/srv/in".into(), "/data".into()]),
+                "/srv/in, /srv/out dir",
+                Value::List(vec!["/srv/in".into(), "/srv/out dir".into()]),
             ),
             (Kind::ClusterId, "prod1", Value::Text("prod1".to_owned())),
         ];
@@ -244,7 +250,8 @@ mod tests {
             (Kind::Hosts, "[a]:80"),
             (Kind::Hosts, "10.0.0.256:80"),
             (Kind::Folders, "data"),
-            (Kind::Folders, "/srv/../etc"),
+            (Kind::Folders, "/"),
+            (Kind::Folders, "/a/../b"),
             (Kind::Name, "a b"),
         ];
         for (kind, text) in refused {

@@ -36,7 +36,7 @@ pub struct NodeConfig {
     pub max_give_up: Duration,
     /// HTTP_ALLOWED_HOSTS (ours), default none: `host` or `host:port` that jobs of type HTTP may call.
     pub http_allowed_hosts: Vec<String>,
-    /// FILE_ROOTS (ours), default none: folders that parsers may read files in, and flows read and write.
+    /// FILE_ROOTS (ours), default none: folders under which jobs may read and write files.
     pub file_roots: Vec<PathBuf>,
     /// RECOVERY_TTL_SEC, default a day: points that a flow goes on from are good for so long.
     pub recovery_time_to_live: Duration,

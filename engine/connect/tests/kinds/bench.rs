@@ -183,7 +183,6 @@ impl Bench {
         Lifeline::new(self.folder.path())
     }
 }
-
 pub fn job(job_type: &str, name: &str, arguments: &Value) -> Job {
     let key = JobKey {
         job_type: job_type.to_owned(),

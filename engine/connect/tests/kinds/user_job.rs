@@ -47,7 +47,6 @@ impl Node {
         let environment = Environment::of(BTreeMap::from([("PW".to_owned(), "hush".to_owned())]));
         let data = folder.path().join("data");
         let config = NodeConfig::with_defaults(NodeId("n1".to_owned()), data.clone());
-        let store: SharedStore = Arc::new(store.unwrap());
         let catalogue = ProjectCatalogue::new(
             Arc::clone(&store),
             Arc::clone(&clock),
