@@ -11,8 +11,6 @@ use weft_engine::statement::{EndStatus, Frame, Session};
 use super::node::Node;
 use super::place::Place;
 
-const FILE_ROOTS: &str = "jobs.FILE_ROOTS=";
-
 /// A node with the example project; everything goes when it is dropped.
 #[derive(Debug)]
 pub struct Bench {
@@ -52,15 +50,8 @@ impl Bench {
         materialise(&folder.path().join("project"), options)?;
         let store = place.clear(folder.path()).await?;
         let here = folder.path().display().to_string();
-        // Parsers may read what lies next to the project, where nothing else is said.
-        let usual = [FILE_ROOTS.to_owned() + "<folder>/project/data"];
-        let usual = match settings.iter().any(|set| set.starts_with(FILE_ROOTS)) {
-            true => &[][..],
-            false => &usual[..],
-        };
         let settings: Vec<String> = settings
             .iter()
-            .chain(usual)
             .map(|setting| setting.replace("<folder>", &here))
             .collect();
         let mut args = vec!["--node-ip", node_ip];
