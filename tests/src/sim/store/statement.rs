@@ -7,8 +7,8 @@ use weft_engine::model::{
 };
 use weft_engine::store::{
     ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, DeleteBatch, DeleteJob, Deploy,
-    EndJob, FlushChunk, MoveBatch, OpenChunk, RequestBatch, RequestJob, ReserveChunks,
-    SaveBatchStatistics, WriteJob,
+    EndJob, FlushChunk, MoveBatch, OpenChunk, ReleaseCommand, RequestBatch, RequestJob,
+    ReserveChunks, SaveBatchStatistics, WriteJob,
 };
 
 /// A plain write: without a condition, one writer, the last one by its stamp stands.
@@ -79,6 +79,8 @@ pub enum Swap {
     InsertJob(Box<Job>, Token),
     /// See [`ClaimCommand`].
     ClaimCommand(ClaimCommand),
+    /// See [`ReleaseCommand`].
+    ReleaseCommand(ReleaseCommand),
     /// See [`ClaimJob`].
     ClaimJob(ClaimJob),
     /// See [`EndJob`].
@@ -120,6 +122,7 @@ impl Swap {
             Self::InsertBatch(..) => "insert_batch",
             Self::InsertJob(..) => "insert_job",
             Self::ClaimCommand(_) => "claim_command",
+            Self::ReleaseCommand(_) => "release_command",
             Self::ClaimJob(_) => "claim_job",
             Self::EndJob(_) => "end_job",
             Self::WriteJob(_) => "write_job",
@@ -145,6 +148,7 @@ impl Swap {
             Self::InsertBatch(batch, _) => short(batch.id),
             Self::InsertJob(job, _) => format!("{} fence {}", head(&job.key.uid), job.fence),
             Self::ClaimCommand(claim) => short(claim.batch),
+            Self::ReleaseCommand(release) => short(release.batch),
             Self::ClaimJob(claim) => format!(
                 "{} {} fence {}",
                 head(&claim.key.uid),
