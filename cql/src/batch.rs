@@ -427,7 +427,7 @@ pub(crate) fn day_value(day: i64) -> CqlValue {
     ))
 }
 
-fn parse_id(text: &str) -> StoreResult<BatchId> {
+pub(crate) fn parse_id(text: &str) -> StoreResult<BatchId> {
     text.parse()
         .map_err(|error: uuid::Error| StoreError::Corrupt {
             row: "active_commands".to_owned(),

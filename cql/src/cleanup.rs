@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 
 use weft_engine::clock::{Clock, SystemClock, Timestamp};
 use weft_engine::model::{Batch, BatchId, Job, JobKey};
-use weft_engine::store::{Attempt, AttemptResult, DeleteBatch, DeleteJob, StoreResult};
+use weft_engine::store::{
+    Attempt, AttemptResult, DeleteBatch, DeleteJob, ReleaseCommand, StoreResult,
+};
 
 use crate::CassandraStore;
 use crate::batch::{self, day_of, day_value};
@@ -122,6 +124,29 @@ impl CassandraStore {
             self.write(VERB, &self.statements.drop_runs, values).await?;
         }
         Ok(removed)
+    }
+
+    pub(crate) async fn release_a_command(
+        &self,
+        release: &ReleaseCommand,
+    ) -> AttemptResult<Option<BatchId>> {
+        let values = Values::new()
+            .set("bid", release.batch)
+            .set("command_key", &release.command_key);
+        let attempt = self
+            .compare_and_set_text(
+                "release_command",
+                ("active_commands", &release.command_key),
+                &self.statements.release_command,
+                values,
+                "bid",
+            )
+            .await?;
+        Ok(match attempt {
+            Attempt::Applied | Attempt::Lost(None) => Attempt::Applied,
+            Attempt::Lost(Some(found)) => Attempt::Lost(Some(batch::parse_id(&found)?)),
+            Attempt::Unknown(reason) => Attempt::Unknown(reason),
+        })
     }
 
     /// Figures and errors, the row, and its line in the directory: found there without a row it is removed by the next

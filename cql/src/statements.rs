@@ -216,6 +216,8 @@ statements! {
         // The batch named is the token: a command names one batch at a time, and each batch names itself.
         claim_command: Cas = "UPDATE {batch}.active_commands SET bid = :bid WHERE command_key = :command_key \
             IF bid = :replaces";
+        release_command: Cas = "DELETE FROM {batch}.active_commands WHERE command_key = :command_key \
+            IF bid = :bid";
         active_command: Serial =
             select("command_key, bid", "{batch}.active_commands", "WHERE command_key = :command_key");
 

@@ -22,9 +22,10 @@ use crate::clock::{SharedClock, Timestamp};
 use crate::ids::Ids;
 use crate::model::{Batch, BatchDesired, BatchListing};
 use crate::node::{Life, Trust};
+use crate::statement::command_key;
 use crate::store::{
-    Conditional, DeleteBatch, DeleteJob, Freshness, ListBatches, ListJobs, RequestBatch, Settled,
-    SharedStore, StoreError, settle,
+    Conditional, DeleteBatch, DeleteJob, Freshness, ListBatches, ListJobs, ReleaseCommand,
+    RequestBatch, Settled, SharedStore, StoreError, settle,
 };
 
 /// Rows that are looked at between two pauses.
@@ -230,6 +231,14 @@ impl Sweep {
             if to > 0 {
                 self.rest().await?;
             }
+        }
+        if !marked.spec.allow_multiple {
+            // Lost, another batch runs the same command now.
+            self.settle(&ReleaseCommand {
+                command_key: command_key(&marked),
+                batch: marked.id,
+            })
+            .await?;
         }
         let gone = self
             .delete(&DeleteBatch {

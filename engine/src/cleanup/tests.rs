@@ -13,7 +13,7 @@ use crate::model::{
     JobDesired, JobKey, JobRun, JobStatus, NodeId, RetryPolicy, Token,
 };
 use crate::store::sqlite::{Options, SqliteStore};
-use crate::store::{ClaimJob, EndJob, JobSeen, OpenChunk, SubmitBatch, WriteJob};
+use crate::store::{ClaimCommand, ClaimJob, EndJob, JobSeen, OpenChunk, SubmitBatch, WriteJob};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -166,29 +166,14 @@ impl Place {
     async fn batch(&self, status: BatchStatus) -> BatchId {
         let now = self.clock.now();
         let id = BatchId(self.ids.uuid());
-        let spec = BatchSpec {
-            logical_unit: "LU".to_owned(),
-            source: EntitySource::Stored,
-            fabric_command: "sync_instance LU.?".to_owned(),
-            affinity: Vec::new(),
-            job_affinity: Vec::new(),
-            asynchronous: true,
-            allow_multiple: true,
-            generate_entities_first: false,
-            max_nodes: None,
-            max_workers_per_node: None,
-            estimated_entities: None,
-            retry: RetryPolicy::default(),
-            entity_timeout_ms: None,
-            session_scope: BTreeMap::new(),
-            project: None,
-        };
         let batch = Batch {
             status,
             end_time: status.is_final().then_some(now),
             chunks: 3,
-            ..Batch::waiting(id, spec, now)
+            command: format!("BATCH LU.('{id}') FABRIC_COMMAND='sync_instance LU.?';"),
+            ..Batch::waiting(id, spec(), now)
         };
+        let named = batch.clone();
         let token = self.ids.token();
         let job = Job::waiting(crate::scheduler::job_key_of(&batch), now);
         self.apply(&SubmitBatch {
@@ -199,6 +184,12 @@ impl Place {
             batch,
             job,
             token,
+        })
+        .await;
+        self.apply(&ClaimCommand {
+            command_key: command_key(&named),
+            batch: id,
+            replaces: None,
         })
         .await;
         for number in 0..2 {
@@ -220,9 +211,39 @@ impl Place {
         self.store.chunk_heads(id, 0, 10).await.unwrap().len()
     }
 
+    async fn names_a_command(&self, id: BatchId) -> bool {
+        let spelled = format!("BATCH LU.('{id}') FABRIC_COMMAND='sync_instance LU.?';");
+        let batch = Batch {
+            command: spelled,
+            ..Batch::waiting(id, spec(), Timestamp(0))
+        };
+        let named = self.store.active_command(&command_key(&batch)).await;
+        named.unwrap().is_some()
+    }
+
     async fn has_batch(&self, id: BatchId) -> bool {
         let row = self.store.batch(id, Freshness::Serial).await.unwrap();
         row.is_some()
+    }
+}
+
+fn spec() -> BatchSpec {
+    BatchSpec {
+        logical_unit: "LU".to_owned(),
+        source: EntitySource::Stored,
+        fabric_command: "sync_instance LU.?".to_owned(),
+        affinity: Vec::new(),
+        job_affinity: Vec::new(),
+        asynchronous: true,
+        allow_multiple: false,
+        generate_entities_first: false,
+        max_nodes: None,
+        max_workers_per_node: None,
+        estimated_entities: None,
+        retry: RetryPolicy::default(),
+        entity_timeout_ms: None,
+        session_scope: BTreeMap::new(),
+        project: None,
     }
 }
 
@@ -331,9 +352,11 @@ async fn ended_batches_go_whole_and_others_stay() {
     for gone in [done, cancelled] {
         assert!(!place.has_batch(gone).await);
         assert_eq!(place.chunks(gone).await, 0);
+        assert!(!place.names_a_command(gone).await);
     }
     for stays in [paused, young] {
         assert!(place.has_batch(stays).await);
+        assert!(place.names_a_command(stays).await);
         assert_eq!(place.chunks(stays).await, 2);
     }
 }

@@ -241,7 +241,11 @@ impl Inspector {
         let mut gathered = Gathered::default();
         let mut counts = JobCounts::none();
         // The figures are of all pages, so they begin with the first job wherever this page begins.
+        let mut looked_at = None;
         counts.is_lower_bound = each_job(self.store.as_ref(), &list, |job| {
+            if gathered.jobs.len() < query.limit {
+                looked_at = Some(job.key.clone());
+            }
             if query.selects(&job, now) {
                 counts.add(job.status);
                 if query.after.is_none() && query.shows(&job) {
@@ -252,8 +256,8 @@ impl Inspector {
         })
         .await?;
         gathered.more |= counts.is_lower_bound && query.after.is_none();
-        let mut looked_at = None;
         if let Some(after) = &query.after {
+            looked_at = None;
             let behind = ListJobs {
                 after: Some(after.clone()),
                 ..list

@@ -360,24 +360,26 @@ pub(super) async fn job_status(
     page.items
         .sort_by(|one, other| one.job.key.cmp(&other.job.key));
     output.columns(&JOB_STATUS).await;
-    let is_empty = page.items.is_empty();
+    let shown = page.items.len();
     for item in page.items {
         output.row(job_row(item)).await;
     }
     if page.next.is_some() {
-        let limit = permit.request().limit;
-        output
-            .notice(format!(
-                "only {limit} of the jobs are shown; name a type or a job to see others"
-            ))
-            .await;
+        let notice = match shown == permit.request().limit {
+            true => {
+                format!("only {shown} of the jobs are shown; name a type or a job to see others")
+            }
+            false => "there are more jobs than were looked at; name a type and a job to see others"
+                .to_owned(),
+        };
+        output.notice(notice).await;
     }
     if let JobSelection::Of {
         job_type,
         name,
         uid,
     } = &permit.request().selection
-        && is_empty
+        && shown == 0
     {
         let notice = super::lower::about_type(job_type).or_else(|| {
             let refusal = no_such_job(job_type, name.as_deref()?, uid.as_deref());

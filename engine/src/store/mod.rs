@@ -74,6 +74,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn submit_batch(&self, submit: &SubmitBatch) -> AttemptResult<SubmitLost>;
     /// See [`ClaimCommand`]; Lost names the batch found. The batch named is the token.
     async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>>;
+    /// See [`ReleaseCommand`]; Lost names the batch found.
+    async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>>;
     /// The batch that a command names now.
     async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>>;
     /// See [`ClaimJob`].

@@ -42,6 +42,16 @@ pub struct ClaimCommand {
     pub replaces: Option<BatchId>,
 }
 
+/// The row of a command whose batch is being removed goes: `IF bid = <batch>`. Missing answers Applied. A batch names itself
+/// once, so a delayed copy finds nothing of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseCommand {
+    /// Hash of the command.
+    pub command_key: String,
+    /// The batch that it must name.
+    pub batch: BatchId,
+}
+
 /// A node takes a job: `IF status = <seen> AND fence = <seen>` → IN_PROCESS, fence + 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimJob {

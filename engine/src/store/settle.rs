@@ -12,8 +12,9 @@ use tracing::debug;
 use super::{
     Attempt, AttemptResult, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
     DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints,
-    MoveBatch, OpenChunk, RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics,
-    SaveCheckpoints, Store, StoreError, SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
+    MoveBatch, OpenChunk, ReleaseCommand, RequestBatch, RequestJob, ReserveChunks,
+    SaveBatchStatistics, SaveCheckpoints, Store, StoreError, SubmitBatch, SubmitLost,
+    TakeCheckpoints, WriteJob,
 };
 use crate::ids::Ids;
 use crate::model::{Batch, BatchId, CheckpointHead, ChunkHead, Deployment, Job};
@@ -103,6 +104,7 @@ macro_rules! conditional {
 conditional! {
     SubmitBatch => submit_batch -> SubmitLost,
     ClaimCommand => claim_command -> Option<BatchId>,
+    ReleaseCommand => release_command -> Option<BatchId>,
     ClaimJob => claim_job -> Option<Job>,
     EndJob => end_job -> Option<Job>,
     WriteJob => write_job -> Option<Job>,

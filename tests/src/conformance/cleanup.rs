@@ -3,8 +3,8 @@
 use weft_engine::clock::Timestamp;
 use weft_engine::model::{BatchDesired, BatchStatus, Job, JobStatus, NodeShare, NodeStats};
 use weft_engine::store::{
-    DeleteBatch, DeleteJob, Freshness, JobSeen, ListBatches, ListJobs, RequestBatch, SharedStore,
-    Store, WriteJob,
+    ClaimCommand, DeleteBatch, DeleteJob, Freshness, JobSeen, ListBatches, ListJobs,
+    ReleaseCommand, RequestBatch, SharedStore, Store, WriteJob,
 };
 
 use super::claims;
@@ -21,6 +21,7 @@ claims!(
     a_batch_that_somebody_wished_for_meanwhile_is_not_removed,
     a_batch_without_a_row_is_removed_from_the_list,
     chunks_outside_the_span_stay,
+    a_command_is_released_by_the_batch_that_it_names,
 );
 
 /// A job that ran once and ended, under a name of its own.
@@ -283,4 +284,29 @@ async fn chunks_outside_the_span_stay(store: SharedStore) {
     assert_eq!(numbers, [0, 3]);
     let heads = store.chunk_heads(other, 0, 64).await.expect("readable");
     assert_eq!(heads.len(), 1);
+}
+
+async fn a_command_is_released_by_the_batch_that_it_names(store: SharedStore) {
+    let (one, other) = (batch_id(), batch_id());
+    let command_key = own_text("command");
+    let claim = |batch, replaces| ClaimCommand {
+        command_key: command_key.clone(),
+        batch,
+        replaces,
+    };
+    let release = |batch| ReleaseCommand {
+        command_key: command_key.clone(),
+        batch,
+    };
+    apply(store.as_ref(), &release(one)).await;
+    apply(store.as_ref(), &claim(one, None)).await;
+    assert_eq!(lose(store.as_ref(), &release(other)).await, Some(one));
+    apply(store.as_ref(), &release(one)).await;
+    let named = store.active_command(&command_key).await;
+    assert_eq!(named.expect("readable"), None);
+    apply(store.as_ref(), &claim(other, None)).await;
+    // A delayed copy of the release finds another batch.
+    assert_eq!(lose(store.as_ref(), &release(one)).await, Some(other));
+    let named = store.active_command(&command_key).await;
+    assert_eq!(named.expect("readable"), Some(other));
 }

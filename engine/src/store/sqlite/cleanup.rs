@@ -7,7 +7,7 @@ use super::queue::Writing;
 use super::{verbs_batch, verbs_job};
 use crate::clock::Timestamp;
 use crate::model::{Batch, BatchId, Job, JobKey};
-use crate::store::{Attempt, DeleteBatch, DeleteJob, JobSeen};
+use crate::store::{Attempt, DeleteBatch, DeleteJob, JobSeen, ReleaseCommand};
 
 /// See [`DeleteJob`].
 pub(super) fn delete_job(
@@ -95,6 +95,22 @@ pub(super) fn forget_chunk(
         connection.prepare_cached(statement)?.execute([chunk_no])?;
     }
     Ok(())
+}
+
+/// See [`ReleaseCommand`].
+pub(super) fn release_command(
+    writing: &Writing<'_>,
+    release: &ReleaseCommand,
+) -> Result<Attempt<Option<BatchId>>, Failure> {
+    let found = verbs_batch::active_command(writing.connection, &release.command_key)?;
+    if found.is_some_and(|found| found != release.batch) {
+        return Ok(Attempt::Lost(found));
+    }
+    writing
+        .connection
+        .prepare_cached("DELETE FROM active_command WHERE command_key = ?1")?
+        .execute([&release.command_key])?;
+    Ok(Attempt::Applied)
 }
 
 /// See [`DeleteBatch`]. The number that stands for its id stays: it is never given to another batch.

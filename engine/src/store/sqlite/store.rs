@@ -58,6 +58,14 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>> {
+        let release = release.clone();
+        self.change("release_command", 1, move |writing| {
+            cleanup::release_command(writing, &release)
+        })
+        .await
+    }
+
     async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>> {
         let command_key = command_key.to_owned();
         self.read("active_command", move |reading| {

@@ -14,9 +14,9 @@ use weft_engine::source::Value;
 use weft_engine::store::{
     AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
     DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints,
-    Freshness, JobsPage, ListBatches, ListJobs, MoveBatch, OpenChunk, RequestBatch, RequestJob,
-    ReserveChunks, SCHEMA_VERSION, SaveBatchStatistics, SaveCheckpoints, Store, StoreResult,
-    StoreStatistics, SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
+    Freshness, JobsPage, ListBatches, ListJobs, MoveBatch, OpenChunk, ReleaseCommand, RequestBatch,
+    RequestJob, ReserveChunks, SCHEMA_VERSION, SaveBatchStatistics, SaveCheckpoints, Store,
+    StoreResult, StoreStatistics, SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
 };
 
 use super::SimHandle;
@@ -77,6 +77,10 @@ impl Store for SimHandle {
 
     async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>> {
         self.command(claim).await
+    }
+
+    async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>> {
+        self.release_a_command(release).await
     }
 
     async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>> {

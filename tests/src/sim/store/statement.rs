@@ -8,8 +8,8 @@ use weft_engine::model::{
 };
 use weft_engine::store::{
     ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, DeleteBatch, DeleteJob, Deploy,
-    EndJob, FlushChunk, ForgetCheckpoints, MoveBatch, OpenChunk, RequestBatch, RequestJob,
-    ReserveChunks, SaveBatchStatistics, SaveCheckpoints, TakeCheckpoints, WriteJob,
+    EndJob, FlushChunk, ForgetCheckpoints, MoveBatch, OpenChunk, ReleaseCommand, RequestBatch,
+    RequestJob, ReserveChunks, SaveBatchStatistics, SaveCheckpoints, TakeCheckpoints, WriteJob,
 };
 
 /// A plain write: without a condition, one writer, the last one by its stamp stands.
@@ -84,6 +84,8 @@ pub enum Swap {
     InsertJob(Box<Job>, Token),
     /// See [`ClaimCommand`].
     ClaimCommand(ClaimCommand),
+    /// See [`ReleaseCommand`].
+    ReleaseCommand(ReleaseCommand),
     /// See [`ClaimJob`].
     ClaimJob(ClaimJob),
     /// See [`EndJob`].
@@ -131,6 +133,7 @@ impl Swap {
             Self::InsertBatch(..) => "insert_batch",
             Self::InsertJob(..) => "insert_job",
             Self::ClaimCommand(_) => "claim_command",
+            Self::ReleaseCommand(_) => "release_command",
             Self::ClaimJob(_) => "claim_job",
             Self::EndJob(_) => "end_job",
             Self::WriteJob(_) => "write_job",
@@ -159,6 +162,7 @@ impl Swap {
             Self::InsertBatch(batch, _) => short(batch.id),
             Self::InsertJob(job, _) => format!("{} fence {}", head(&job.key.uid), job.fence),
             Self::ClaimCommand(claim) => short(claim.batch),
+            Self::ReleaseCommand(release) => short(release.batch),
             Self::ClaimJob(claim) => format!(
                 "{} {} fence {}",
                 head(&claim.key.uid),

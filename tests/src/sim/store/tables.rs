@@ -221,6 +221,15 @@ impl Tables {
                 self.commands.insert(claim.command_key.clone(), claim.batch);
                 Answer::Applied
             }
+            Swap::ReleaseCommand(release) => {
+                match self.commands.get(&release.command_key).copied() {
+                    Some(found) if found != release.batch => {
+                        return Answer::Lost(Found::Command(Some(found)));
+                    }
+                    _ => self.commands.remove(&release.command_key),
+                };
+                Answer::Applied
+            }
             Swap::ClaimJob(claim) => self.change_job(
                 &claim.key,
                 claim.token,

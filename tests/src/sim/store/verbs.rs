@@ -175,6 +175,18 @@ impl SimHandle {
         .await
     }
 
+    pub(super) async fn release_a_command(
+        &self,
+        release: &weft_engine::store::ReleaseCommand,
+    ) -> AttemptResult<Option<BatchId>> {
+        let swap = Swap::ReleaseCommand(release.clone());
+        self.swap("release_command", swap, |found| match found {
+            Found::Command(found) => found,
+            _ => None,
+        })
+        .await
+    }
+
     pub(super) async fn deploy_project(
         &self,
         deploy: &weft_engine::store::Deploy,
@@ -224,6 +236,9 @@ impl Tables {
             Swap::InsertJob(inserted, _) => Found::Job(Some(inserted.clone())),
             Swap::ClaimCommand(claim) => {
                 Found::Command(self.commands.get(&claim.command_key).copied())
+            }
+            Swap::ReleaseCommand(release) => {
+                Found::Command(self.commands.get(&release.command_key).copied())
             }
             Swap::ClaimJob(claim) => job(&claim.key),
             Swap::EndJob(end) => job(&end.key),

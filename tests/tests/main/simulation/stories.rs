@@ -185,8 +185,14 @@ pub fn slow_config(name: &str) -> NodeConfig {
 
 #[test]
 fn what_is_old_is_removed_by_one_node() {
-    in_simulated_time(async {
-        let mut cluster = Cluster::new(8, false);
+    for seed in 31..36 {
+        what_is_old_is_removed(seed);
+    }
+}
+
+fn what_is_old_is_removed(seed: u64) {
+    in_simulated_time(async move {
+        let mut cluster = Cluster::new(seed, false);
         let names = ["n1", "n2", "n3"];
         for name in names {
             let config = NodeConfig {
@@ -198,7 +204,7 @@ fn what_is_old_is_removed_by_one_node() {
             cluster.add(config, 0);
             cluster.start(name);
         }
-        cluster.store.inner().faults = FaultPlan::weighted(0.2);
+        cluster.store.inner().faults = FaultPlan::weighted(0.5);
         let spec = cluster.spec(paged(5, 8, 100, 50));
         let old = cluster.submit(spec);
         let end = cluster.wait_for_end(old, 60 * MINUTE).await;
@@ -225,7 +231,7 @@ fn what_is_old_is_removed_by_one_node() {
                 inner.tables.jobs.keys().any(of),
             )
         };
-        assert_eq!(seen(&cluster, old), (false, false, true));
+        assert_eq!(seen(&cluster, old), (false, false, true), "seed {seed}");
         assert_eq!(seen(&cluster, young), (true, true, true));
         tokio::time::sleep(300 * MINUTE).await;
         assert_eq!(seen(&cluster, old), (false, false, false));
