@@ -5,6 +5,5 @@
 mod bench;
 mod deployed;
 mod http;
-mod parser;
 mod process;
 mod user_job;
