@@ -104,7 +104,10 @@ async fn it_deploys_and_syncs_with_exactly_one_failure() {
         .await
         .unwrap();
     assert_eq!(deployed.deployment.logical_units, ["AUTODATA_DELTA"]);
-    assert_eq!(deployed.interfaces, ["cars", "garage", "idsFile"]);
+    assert_eq!(
+        deployed.interfaces,
+        ["cars", "garage", "idsFile", "readings"]
+    );
 
     let spec = spec(EntitySource::Query {
         interface: "idsFile".into(),

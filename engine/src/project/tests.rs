@@ -376,6 +376,20 @@ async fn every_mistake_in_an_interface_has_its_line_and_field() {
         assert_eq!(errors, expected, "{content}");
     };
     check("type: csv\npath: /x.csv\n", &[]).await;
+    check("type: parsed\n", &["1: logical_unit: is missing"]).await;
+    check(
+        "type: parsed\nlogical_unit: CRA\npath: /x\n",
+        &[
+            "1: logical_unit: there is no logical unit `CRA`; did you mean `CAR`?",
+            "3: path: unknown field",
+        ],
+    )
+    .await;
+    check(
+        "type: parsed\nlogical_unit: CAR\n",
+        &["1: logical_unit: logical unit CAR has no parsers"],
+    )
+    .await;
     check("", &["1: path: is missing", "1: type: is missing"]).await;
     check(
         "- a\n",
@@ -388,7 +402,7 @@ async fn every_mistake_in_an_interface_has_its_line_and_field() {
     .await;
     check(
         "type: cvs\npath: /x\n",
-        &["1: type: unknown type `cvs`; known are sqlite, csv, jsonl; did you mean `csv`?"],
+        &["1: type: unknown type `cvs`; known are sqlite, csv, jsonl, parsed; did you mean `csv`?"],
     )
     .await;
     check(

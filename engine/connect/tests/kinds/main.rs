@@ -6,6 +6,5 @@ mod bench;
 mod deployed;
 mod flows;
 mod http;
-mod parser;
 mod process;
 mod user_job;

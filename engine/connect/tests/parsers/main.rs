@@ -1,4 +1,6 @@
-//! PARSER with a project that was deployed.
+//! PARSER with a project that was deployed. A process of its own: another test measures how much memory its own needs.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
-use weft_connect::{Parts, kinds, validators};
+use weft_connect::{CallBack, Grant, Parts, kinds, validators};
 use weft_engine::clock::{SharedClock, SystemClock, Timestamp};
 use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
@@ -22,7 +24,15 @@ use weft_engine::statement::LateStatements;
 use weft_engine::store::SharedStore;
 use weft_engine::store::sqlite::{Options, SqliteStore};
 
-use crate::bench::Calls;
+/// Nobody is called back.
+#[derive(Debug)]
+struct NoCalls;
+
+impl CallBack for NoCalls {
+    fn grant(&self, _: &Run) -> Option<Grant> {
+        None
+    }
+}
 
 const LU: &str = "root: ids\ntables:\n  ids:\n    interface: stored\n    query: select id from rows where id in (:ids)\n    id_column: id\n    key: [id]\n    columns: {id: INTEGER}\n";
 const STORED: &str = "type: parsed\nlogical_unit: CAR\n";
@@ -66,7 +76,7 @@ impl Bench {
             projects: Arc::clone(&catalogue) as Arc<_>,
             config,
             environment,
-            call_back: Arc::new(Calls::default()),
+            call_back: Arc::new(NoCalls),
             statements: LateStatements::default(),
             checkpoints: CheckpointStore::new(
                 Arc::clone(&store),
