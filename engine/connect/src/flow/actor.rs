@@ -74,6 +74,8 @@ pub(crate) enum InputKind {
     Text,
     /// A text that stands in the flow as it is: code and names are deployed, never data.
     Fixed,
+    /// A text in a language of its own, in which `${…}` has another meaning.
+    Code,
     /// A number, or a text that is one.
     Number,
     /// A whole number within bounds, or a text that is one.
@@ -95,6 +97,7 @@ impl InputKind {
             Self::Any => "any value".to_owned(),
             Self::Text => "a text".to_owned(),
             Self::Fixed => "a text without links".to_owned(),
+            Self::Code => "code".to_owned(),
             Self::Number => "a number".to_owned(),
             Self::Whole(from, to) => format!("a whole number from {from} to {to}"),
             Self::Flag => "true or false".to_owned(),
@@ -111,7 +114,7 @@ impl InputKind {
     pub(crate) fn accept(self, value: Value) -> Result<Value, String> {
         let accepted = match (self, value) {
             (Self::Any, value)
-            | (Self::Text | Self::Fixed, value @ Value::String(_))
+            | (Self::Text | Self::Fixed | Self::Code, value @ Value::String(_))
             | (Self::Number, value @ Value::Number(_))
             | (Self::Flag, value @ Value::Bool(_))
             | (Self::List | Self::ListOrMap, value @ Value::Array(_))

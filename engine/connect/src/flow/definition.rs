@@ -701,6 +701,9 @@ impl Reader<'_> {
                 };
                 let value = match (input.kind, &entry.node.value) {
                     (InputKind::Fixed, Yaml::Text(text)) => self.fixed(text, &spot),
+                    (InputKind::Code, Yaml::Text(text)) => {
+                        Expression::Literal(Value::from(text.as_str()))
+                    }
                     _ => Expression::read(&entry.node, &spot, self),
                 };
                 if let Some(literal) = value.literal()

@@ -36,7 +36,7 @@ const SPEC: ActorSpec = ActorSpec {
         ),
         optional(
             SCRIPT,
-            InputKind::Fixed,
+            InputKind::Code,
             "instead of a function: lines that end with `return …`, and see their arguments by name",
         ),
         optional("arguments", InputKind::Map, "arguments by name"),
