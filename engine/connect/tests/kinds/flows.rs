@@ -226,7 +226,7 @@ stages:
   - name: s
     actors:
       - {name: a, actor: JavaScript, inputs: {function: shout, arguments: {text: '${text}', times: 2}}}
-      - {name: b, actor: JavaScript, inputs: {script: \"if (bad === 'yes') throw new RangeError('too bad'); return [text, x.y + 1]\", arguments: {text: '${text}', x: {y: 1}, bad: '${bad}'}}}
+      - {name: b, actor: JavaScript, inputs: {script: \"if (bad === 'yes') throw new RangeError(`too ${bad === 'yes' ? 'bad' : 'good'}`); return [text, x.y + 1]\", arguments: {text: '${text}', x: {y: 1}, bad: '${bad}'}}}
       - {name: c, actor: JavaScript, inputs: {script: 'const x = 1', arguments: {}}}
   - name: loop
     condition: ${bad} == 'loop'
@@ -294,7 +294,7 @@ outputs: {c: '${c.rows}', n: '${n.rows}', j: '${j.value}', x: '${x.rows}', rejec
     assert!(error.contains("; and j: it is no JSON: EOF"), "{error}");
     let error = bench.error("BROADWAY CAR.f xml='<r><car>'").await;
     assert!(
-        error.contains("; and x: it ends in the middle of an element"),
+        error.contains("; and x: line 1: it ends in the middle of an element"),
         "{error}"
     );
     bench.end().await;
