@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use weft_engine::node::Trust;
 use weft_engine::project::{CatalogueError, DeployReport, ProjectCatalogue};
-use weft_engine::statement::Services;
+use weft_engine::statement::{Principal, Services, apply_deployment};
 
 use crate::exit::{Failure, USAGE};
 use crate::output::tell;
@@ -40,7 +40,15 @@ pub async fn deploy(services: &Services, folder: &Path, by: &str) -> anyhow::Res
     let trust = Trust::for_duration(Arc::clone(&services.clock), PATIENCE);
     let catalogue = &services.catalogue;
     match catalogue.deploy(folder, by, &services.ids, &trust).await {
-        Ok(report) => Ok(report),
+        Ok(report) => {
+            let principal = Principal {
+                name: by.to_owned(),
+            };
+            for note in apply_deployment(services, &principal, &report).await {
+                tell::notice(&note);
+            }
+            Ok(report)
+        }
         Err(CatalogueError::Invalid(errors)) => {
             for error in &errors {
                 tell::error(&error.to_string());

@@ -52,6 +52,10 @@ fn output(end: FlowEnd) -> RunOutput {
 
 #[async_trait]
 impl JobKind for BroadwayJob {
+    fn uses_project(&self) -> bool {
+        true
+    }
+
     fn job_type(&self) -> &'static str {
         TYPE
     }

@@ -91,6 +91,10 @@ impl UserJob {
 
 #[async_trait]
 impl JobKind for UserJob {
+    fn uses_project(&self) -> bool {
+        true
+    }
+
     fn job_type(&self) -> &'static str {
         "USER_JOB"
     }

@@ -182,6 +182,11 @@ pub trait JobKind: Debug + Send + Sync {
         true
     }
 
+    /// Its runs use the logical unit that its name begins with, as it is deployed: a deployment starts them over.
+    fn uses_project(&self) -> bool {
+        false
+    }
+
     /// Whether a job of this kind can be run as it is defined: its name, its arguments.
     ///
     /// # Errors

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::finding::Spot;
+use super::job_table::ProjectJob;
 use super::{UnknownProjectName, lookup_named};
 use crate::interface::ColumnType;
 use crate::model::ParsedTable;
 
 /// A logical unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogicalUnit {
     /// Its name as deployed.
     pub name: String,
@@ -21,6 +22,8 @@ pub struct LogicalUnit {
     pub tables: Vec<Table>,
     /// Instance groups, by name.
     pub instance_groups: BTreeMap<String, SourceQuery>,
+    /// The jobs that it brings along.
+    pub jobs: Vec<ProjectJob>,
     /// User functions, by name: `functions/<name>.js`.
     pub functions: BTreeMap<String, ProjectFile>,
     /// Flows, by name: `flows/<name>.yaml`.

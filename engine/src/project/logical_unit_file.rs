@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bundle::Bundle;
-use super::check_file_name;
 use super::fields::Fields;
 use super::finding::{Findings, Spot, is_name, nearest};
 use super::interface_file::column_type;
@@ -13,6 +12,7 @@ use super::logical_unit::{
 };
 use super::parsed_table;
 use super::yaml::{Node, Yaml};
+use super::{check_file_name, job_table};
 use crate::interface::named_parameters;
 use crate::model::ParsedTable;
 
@@ -62,8 +62,22 @@ impl Reader<'_> {
             let query = self.id_query(&entry.node, spot, root_interface.as_deref());
             instance_groups.extend(query.map(|query| (entry.key.clone(), query)));
         }
+        let job_entries = fields.entries("jobs");
         fields.finish();
+        let functions = self.files("functions", "js");
+        let flows = self.files("flows", "yaml");
         let parsers = self.files("parsers", "yaml");
+        let around = job_table::Surroundings {
+            logical_unit: name,
+            functions: &functions,
+            flows: &flows,
+            parsers: &parsers,
+            findings: self.findings,
+        };
+        let jobs = job_entries
+            .into_iter()
+            .filter_map(|(entry, spot)| around.read(entry, spot))
+            .collect();
         let parsed_tables = self.parsed_tables(name, &parsers);
         let root = root?;
         let tables = self.link(&root, drafts)?;
@@ -73,8 +87,9 @@ impl Reader<'_> {
             ids,
             tables,
             instance_groups,
-            functions: self.files("functions", "js"),
-            flows: self.files("flows", "yaml"),
+            jobs,
+            functions,
+            flows,
             parsers,
             parsed_tables,
         })

@@ -6,6 +6,7 @@ mod echo;
 mod fields;
 mod finding;
 mod interface_file;
+mod job_table;
 mod logical_unit;
 mod logical_unit_file;
 mod parsed_table;
@@ -19,6 +20,7 @@ pub use bundle::{BUNDLE_BYTES, Bundle, BundleError};
 pub use catalogue::{CatalogueError, DeployReport, ProjectCatalogue};
 pub use fields::Fields;
 pub use finding::{Findings, ProjectError, Spot, is_name, nearest};
+pub use job_table::ProjectJob;
 pub use logical_unit::{
     LogicalUnit, ProjectFile, QueryParameter, SourceQuery, SyncMethod, Table, TableColumn,
     TableLink,

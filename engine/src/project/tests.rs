@@ -566,6 +566,46 @@ async fn functions_flows_and_parsers_are_kept_by_their_names() {
     );
 }
 
+#[tokio::test]
+async fn mistakes_in_the_jobs_of_a_unit_have_their_line_and_field() {
+    let text = format!(
+        "{LU}jobs:\n  a: {{type: USERJOB, name: cout}}\n  b: {{type: PROCES, name: x}}\n  c: {{type: HTTP, name: x, exec_interval: 0 0 30 2 *, args: 5}}\n  d: {{type: PROCESS, name: x, after: PROCESS y, active: perhaps, time_zone: Europe/Berlim}}\n  e: {{type: PARSER}}\n"
+    );
+    let first = LU.lines().count() + 2;
+    let errors = errors(&[
+        ("logical_units/CAR/lu.yaml", &text),
+        (
+            "logical_units/CAR/functions/count.js",
+            "function count() {}",
+        ),
+    ])
+    .await;
+    let expected = [
+        (
+            0,
+            "jobs.a.name: there is no function `cout`; did you mean `count`?",
+        ),
+        (
+            1,
+            "jobs.b.type: `PROCES` is no type of job; did you mean `PROCESS`?",
+        ),
+        (2, "jobs.c.args: must be a map, not a text"),
+        (2, "jobs.c.exec_interval: "),
+        (3, "jobs.d.active: must be true or false, not `perhaps`"),
+        (3, "jobs.d.after: expected <type> <name>"),
+        (3, "jobs.d.time_zone: "),
+        (4, "jobs.e.name: is missing"),
+    ];
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+    for (error, (line, text)) in errors.iter().zip(expected) {
+        let expected = format!("logical_units/CAR/lu.yaml:{}: {text}", first + line);
+        assert!(
+            error.starts_with(&expected),
+            "{error} instead of {expected}"
+        );
+    }
+}
+
 /// Refuses every function.
 #[derive(Debug)]
 struct NoFunctions;

@@ -1,6 +1,7 @@
 //! YAML with line numbers: plain trees of text, because a project's fields know their types themselves.
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
+use serde_json::{Number, Value};
 
 /// The deepest nesting of a project file.
 const DEPTH: usize = 32;
@@ -59,6 +60,25 @@ pub struct YamlError {
     pub line: usize,
     /// What is wrong.
     pub message: String,
+}
+
+/// The number or truth value that a scalar without quotes is; none where it is a text.
+pub fn plain(text: &str) -> Option<Value> {
+    match text {
+        "true" | "True" | "TRUE" => return Some(Value::Bool(true)),
+        "false" | "False" | "FALSE" => return Some(Value::Bool(false)),
+        _ => (),
+    }
+    let looks_like_one = text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+        && text.ends_with(|c: char| c.is_ascii_digit());
+    if !looks_like_one {
+        return None;
+    }
+    let number = match text.parse::<i64>() {
+        Ok(whole) => Number::from(whole),
+        Err(_) => Number::from_f64(text.parse().ok()?)?,
+    };
+    (number.to_string() == text).then_some(Value::Number(number))
 }
 
 /// Reads the one document of a file; an empty file is an empty map.

@@ -79,7 +79,7 @@ pub(super) async fn execute(
             output.one_row(&["Cluster id"], vec![id]).await;
             Ok(())
         }
-        Request::Deploy(folder) => project::deploy(services, part(&who, folder), output).await,
+        Request::Deploy(deploy) => project::deploy(services, part(&who, deploy), output).await,
         Request::Set(request) => {
             values::set(session, request, output).await;
             Ok(())

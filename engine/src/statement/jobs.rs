@@ -393,6 +393,21 @@ pub(super) async fn change_all(
     Ok(changed)
 }
 
+/// RESTARTJOB of one job, where a node runs it.
+///
+/// # Errors
+/// It does not run any more, or what the store said.
+pub(super) async fn restart_running(services: &Services, key: &JobKey) -> Result<(), Refusal> {
+    apply(services, key, |job, _| {
+        Ok(match job.holder() {
+            Some(_) => change::restarted(job),
+            None => Step::Leave(format!("it is {}", job.status)),
+        })
+    })
+    .await
+    .map(drop)
+}
+
 async fn change_one(
     services: &Services,
     job: &Job,

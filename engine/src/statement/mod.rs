@@ -4,6 +4,7 @@ mod affinity;
 mod arguments;
 mod batch_schedule;
 mod cancel;
+mod deployment;
 mod execute;
 mod flow_request;
 mod followers;
@@ -35,6 +36,7 @@ mod wait;
 
 pub use affinity::AffinityList;
 pub use batch_schedule::BatchSchedule;
+pub use deployment::apply_deployment;
 pub use flow_request::{FlowRequest, RecoveryRequest, ResultStructure};
 pub use frame::{End, EndStatus, Frame, Progress};
 pub use gate::command_key;
@@ -49,8 +51,8 @@ pub use permit::{
 };
 pub use refusal::{Fault, Refusal};
 pub use request::{
-    CancelTarget, GetRequest, InstanceName, JobChange, JobHistoryRequest, JobTarget, KillRequest,
-    Request, SetRequest, StartJobRequest, SubmitRequest, UpdateJob,
+    CancelTarget, DeployRequest, GetRequest, InstanceName, JobChange, JobHistoryRequest, JobTarget,
+    KillRequest, Request, SetRequest, StartJobRequest, SubmitRequest, UpdateJob,
 };
 pub use secret::{MASK, is_secret};
 pub use services::Services;

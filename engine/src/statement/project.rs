@@ -1,6 +1,5 @@
 //! DEPLOY and LIST.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,7 +7,7 @@ use weft_lang::ListTarget;
 
 use super::lower::{of_catalogue, project};
 use super::output::Output;
-use super::{Permit, Refusal, Services};
+use super::{DeployRequest, Permit, Refusal, Services, apply_deployment};
 use crate::node::Trust;
 use crate::project::{CatalogueError, ProjectError};
 
@@ -20,10 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Everything that is wrong with it, as a table, or why the store did not take it.
 pub(super) async fn deploy(
     services: &Services,
-    permit: Permit<std::path::PathBuf>,
+    permit: Permit<DeployRequest>,
     output: &Output,
 ) -> Result<(), Refusal> {
-    let folder: &Path = permit.request();
+    let DeployRequest { folder, is_soft } = permit.request();
     if !folder.is_dir() {
         let message = format!("{} is no folder on this node", folder.display());
         return Err(Refusal::not_found(message));
@@ -55,6 +54,11 @@ pub(super) async fn deploy(
         json!(notes),
     ];
     output.one_row(&columns, row).await;
+    if !is_soft {
+        for note in apply_deployment(services, permit.principal(), &report).await {
+            output.notice(note).await;
+        }
+    }
     Ok(())
 }
 

@@ -62,7 +62,7 @@ pub enum Request {
     /// CLUSTERID.
     ClusterId,
     /// DEPLOY of a folder on the node.
-    Deploy(PathBuf),
+    Deploy(DeployRequest),
     /// SET: values of the session, and attached instances where SET FROM names some.
     Set(SetRequest),
     /// HELP, of one command or of all.
@@ -215,6 +215,21 @@ pub struct InstanceName {
     pub id: String,
 }
 
+/// DEPLOY.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeployRequest {
+    /// The folder, on the node.
+    pub folder: PathBuf,
+    /// SOFT_DEPLOY: jobs are left alone.
+    pub is_soft: bool,
+}
+
+impl Operation for DeployRequest {
+    fn access(&self) -> Access {
+        Access::to(Permission::Deploy)
+    }
+}
+
 impl Operation for Request {
     fn access(&self) -> Access {
         match self {
@@ -234,7 +249,7 @@ impl Operation for Request {
             Self::Tasks { .. } | Self::Task(_) => Access::to(Permission::BatchRead),
             Self::ClusterStatus(query) | Self::AffinityStatus(query) => query.access(),
             Self::ClusterId | Self::List(_) => Access::to(Permission::BatchRead),
-            Self::Deploy(_) => Access::to(Permission::Deploy),
+            Self::Deploy(deploy) => deploy.access(),
             Self::Get(get) => Access::on(
                 Permission::Write,
                 get.instances

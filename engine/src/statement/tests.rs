@@ -4,6 +4,7 @@ mod fixture;
 mod flows;
 
 mod batches;
+mod deployments;
 mod instances;
 mod job_calls;
 mod jobs;

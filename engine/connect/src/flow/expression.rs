@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 use weft_engine::project::Spot;
-use weft_engine::project::yaml::{Node, Yaml};
+use weft_engine::project::yaml::{self, Node, Yaml};
 
 /// What links may bring together in one value.
 pub(crate) const VALUE_BYTES: usize = 32 * 1024 * 1024;
@@ -129,7 +129,7 @@ impl Expression {
         };
         match &node.value {
             Yaml::Null => Self::Literal(Value::Null),
-            Yaml::Text(text) if node.is_plain => match plain(text) {
+            Yaml::Text(text) if node.is_plain => match yaml::plain(text) {
                 Some(value) => Self::Literal(value),
                 None => Self::text(text, &spot, meets),
             },
@@ -259,26 +259,6 @@ pub(crate) fn json_bytes(value: &Value) -> usize {
     }
 }
 
-/// The value of a plain scalar that is no text (YAML's core schema). A number that would not come back as it is written
-/// (`007`, `1.50`) stays a text.
-fn plain(text: &str) -> Option<Value> {
-    match text {
-        "true" | "True" | "TRUE" => return Some(Value::Bool(true)),
-        "false" | "False" | "FALSE" => return Some(Value::Bool(false)),
-        _ => (),
-    }
-    let looks_like_one = text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
-        && text.ends_with(|c: char| c.is_ascii_digit());
-    if !looks_like_one {
-        return None;
-    }
-    let number = match text.parse::<i64>() {
-        Ok(whole) => Number::from(whole),
-        Err(_) => Number::from_f64(text.parse().ok()?)?,
-    };
-    (number.to_string() == text).then_some(Value::Number(number))
-}
-
 /// The pieces of a text; `$$` is a dollar sign.
 pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
@@ -313,7 +293,6 @@ pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, String> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use weft_engine::project::yaml;
 
     use super::*;
 

@@ -15,7 +15,7 @@ use weft_lang::{
 pub(super) use self::monitor::about_type;
 pub use self::monitor::{canonical as canonical_job_type, canonical_name as canonical_job_name};
 use self::values::{batch_id, literal};
-use super::request::{CancelTarget, GetRequest, InstanceName, Request};
+use super::request::{CancelTarget, DeployRequest, GetRequest, InstanceName, Request};
 use super::{Refusal, Session};
 use crate::flow::Flows;
 use crate::inspect::{BatchInfoQuery, InProcessQuery, NodeQuery, SummaryQuery};
@@ -92,8 +92,14 @@ pub async fn lower(
         } => Ok(Request::Task(literal(task)?.to_owned())),
         Command::Ps { all, task: None } => Ok(Request::Tasks { all: *all }),
         Command::KillTask { node, task } => job::kill(node, task),
-        Command::Deploy { target, .. } => match target {
-            DeployTarget::Folder(folder) => Ok(Request::Deploy(folder.value.clone().into())),
+        Command::Deploy {
+            target,
+            soft_deploy,
+        } => match target {
+            DeployTarget::Folder(folder) => Ok(Request::Deploy(DeployRequest {
+                folder: folder.value.clone().into(),
+                is_soft: soft_deploy.as_ref().is_some_and(|soft| soft.value),
+            })),
             DeployTarget::Project | DeployTarget::LogicalUnit(_) => Err(Refusal::usage(
                 "DEPLOY takes the folder of a project in this version",
             )

@@ -32,6 +32,10 @@ impl JobKind for Named {
         "PROCESS"
     }
 
+    fn uses_project(&self) -> bool {
+        true
+    }
+
     async fn check(&self, job: &Job) -> Result<(), Check> {
         match job.key.name.as_str() {
             "missing" => Err(Check {
@@ -50,7 +54,8 @@ impl JobKind for Named {
             let failure = RunFailure::new("Oops", "it went wrong");
             RunEnd::Failed(RunFailure { retry, ..failure })
         };
-        let end = match run.job.key.name.as_str() {
+        let name = run.job.key.name.rsplit('.').next();
+        let end = match name.unwrap_or_default() {
             "fail" => failed(Retry::AsPolicy),
             "fail-once" if run.attempt() == 1 => failed(Retry::AsPolicy),
             "fail-for-good" => failed(Retry::Never),
