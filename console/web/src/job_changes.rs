@@ -96,7 +96,7 @@ pub struct PolicyChange {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub misfire: Ask<String>,
-    /// `SKIP` (the default) or `QUEUE`.
+    /// `SKIP` (the default), `QUEUE`, or `ALLOW`: a run beside the other.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub overlap: Ask<String>,

@@ -106,7 +106,7 @@ pub struct JobPolicyItem {
     pub time_zone: Option<String>,
     /// What becomes of missed times: `ONCE`, `SKIP`, `ALL` or e.g. `ALL:20`.
     pub misfire: String,
-    /// What becomes of a time that passes during a run: `SKIP` or `QUEUE`.
+    /// What becomes of a time that passes during a run: `SKIP`, `QUEUE` or `ALLOW`.
     pub overlap: String,
     /// After so many runs it is over.
     pub max_runs: Option<i64>,

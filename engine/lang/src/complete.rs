@@ -620,7 +620,7 @@ mod tests {
         check(
             &format!("{start}OVERLAP=|"),
             "",
-            &["'SKIP'", "'QUEUE'", "!'ALLOW'"],
+            &["'SKIP'", "'QUEUE'", "'ALLOW'"],
         );
         check(&format!("{start}MISFIRE='S|"), "S", &["SKIP", "!ALL"]);
         check(&format!("{start}RELOCATE=|"), "", &["true", "false"]);

@@ -9,8 +9,6 @@ pub struct NameList {
     pub names: &'static [&'static str],
     /// Other spelling, name.
     pub aliases: &'static [(&'static str, &'static str)],
-    /// A name that people will try but that is not available, what to do instead.
-    pub unavailable: &'static [(&'static str, &'static str)],
 }
 
 impl NameList {
@@ -28,14 +26,6 @@ impl NameList {
             found.map(|(_, name)| name)
         };
         named.or_else(aliased).copied()
-    }
-
-    /// The name that `text` means and what to do instead, if it is one that is not available.
-    pub fn instead_of(&self, text: &str) -> Option<(&'static str, &'static str)> {
-        let mut unavailable = self.unavailable.iter();
-        unavailable
-            .find(|(name, _)| name.eq_ignore_ascii_case(text))
-            .copied()
     }
 }
 
@@ -83,7 +73,6 @@ pub static BATCH_STATUS: NameList = NameList {
         "ALL",
     ],
     aliases: &[("GENERATE_IID_LIST", "GENERATE_IID")],
-    unavailable: &[],
 };
 
 /// What MIGRATE_LIST takes as STATUS; SYNC_REFERENCES is a state of old versions only.
@@ -103,7 +92,6 @@ pub static MIGRATE_STATUS: NameList = NameList {
         "ALL",
     ],
     aliases: &[("GENERATE_IID_LIST", "GENERATE_IID")],
-    unavailable: &[],
 };
 
 /// What BATCH_DETAILS takes as STATUS.
@@ -111,7 +99,6 @@ pub static ENTITY_STATUS: NameList = NameList {
     what: "entity status",
     names: ENTITY_STATUSES,
     aliases: &[],
-    unavailable: &[],
 };
 
 /// What MIGRATE_DETAILS takes as STATUS: outcomes as well as states.
@@ -127,7 +114,6 @@ pub static MIGRATED_STATUS: NameList = NameList {
         "DONE",
     ],
     aliases: &[],
-    unavailable: &[],
 };
 
 /// What STARTJOB takes as MISFIRE; ALL may have a number of runs behind it, as in `ALL:20`.
@@ -135,18 +121,13 @@ pub static MISFIRE: NameList = NameList {
     what: "misfire rule",
     names: &["ONCE", "SKIP", "ALL"],
     aliases: &[],
-    unavailable: &[],
 };
 
 /// What STARTJOB takes as OVERLAP.
 pub static OVERLAP: NameList = NameList {
     what: "overlap rule",
-    names: &["SKIP", "QUEUE"],
+    names: &["SKIP", "QUEUE", "ALLOW"],
     aliases: &[],
-    unavailable: &[(
-        "ALLOW",
-        "a job runs once at a time: QUEUE makes a run wait for the one before, and a second job with another UID runs beside this one",
-    )],
 };
 
 /// The types of jobs that we know by name; any other word is a type too.
@@ -184,7 +165,6 @@ pub static JOB_TYPE: NameList = NameList {
         ("HTTP_TASK", "HTTP"),
         ("CLEANUP_TASK", "CLEANUP"),
     ],
-    unavailable: &[],
 };
 
 /// The candidate that was most likely meant by `text`, if one is near: a few letters away, or the only
@@ -233,13 +213,6 @@ mod tests {
         ] {
             assert_eq!(JOB_TYPE.canonical(alias), Some(name), "{alias}");
         }
-    }
-
-    #[test]
-    fn what_is_not_available_is_no_name_but_says_what_to_do_instead() {
-        assert_eq!(OVERLAP.canonical("ALLOW"), None);
-        assert!(matches!(OVERLAP.instead_of("allow"), Some(("ALLOW", _))));
-        assert_eq!(OVERLAP.instead_of("SKIP"), None);
     }
 
     #[test]

@@ -247,13 +247,6 @@ hint: HELP lists the commands",
 #[test]
 fn errors_about_jobs_say_what_a_job_takes() {
     check(
-        "STARTJOB USER_JOB NAME='C.j' OVERLAP=ALLOW;",
-        r"error: OVERLAP=ALLOW is not available
-  STARTJOB USER_JOB NAME='C.j' OVERLAP=ALLOW;
-                                       ^^^^^
-hint: a job runs once at a time: QUEUE makes a run wait for the one before, and a second job with another UID runs beside this one",
-    );
-    check(
         "STARTJOB USER_JOB NAME='C.j' OVERLAP=SKPI;",
         r"error: unknown overlap rule `SKPI`
   STARTJOB USER_JOB NAME='C.j' OVERLAP=SKPI;

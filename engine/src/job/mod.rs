@@ -7,6 +7,7 @@ pub mod after;
 pub mod change;
 mod checkpoint;
 mod kind;
+pub mod overlap;
 mod runner;
 mod telling;
 pub mod triggered;

@@ -12,9 +12,11 @@ use tracing::{debug, info, warn};
 
 use super::after::{TryEnd, after};
 use super::kind::{JobKind, Run, RunEnd, RunFailure, Slot};
+use super::overlap;
+use crate::clock::Timestamp;
 use crate::model::{DueHint, Job, JobDesired, JobStatus};
 use crate::node::Life;
-use crate::store::{Freshness, Settled, StoreResult};
+use crate::store::{Freshness, Settled, StoreResult, WriteJob};
 
 /// What does not end by itself this long after it was told to is dropped.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -22,6 +24,8 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 const LEAVING_RESERVE: Duration = Duration::from_secs(8);
 /// Those that wait for the end of a job are told by somebody else after so long.
 const TOLD_WITHIN: Duration = Duration::from_secs(30);
+/// What could not be written is tried again after so long.
+const SHORT_PAUSE: Duration = Duration::from_millis(200);
 /// Far enough away to be never.
 const NEVER: Duration = Duration::from_secs(86_400 * 365);
 
@@ -33,6 +37,8 @@ pub struct JobRunner {
     kind: Arc<dyn JobKind>,
     slot: Slot,
     give_up_after: Option<Duration>,
+    /// The next time for which a run beside this one is due.
+    beside: Option<Timestamp>,
 }
 
 /// A run whose end is written.
@@ -70,6 +76,7 @@ impl JobRunner {
     ) -> Self {
         Self {
             life,
+            beside: overlap::first_beside(&job),
             job,
             kind,
             slot,
@@ -113,6 +120,8 @@ impl JobRunner {
         let mut look_at = began;
         let mut look: Option<Look> = None;
         let mut give_up_at = began + self.give_up_after.unwrap_or(NEVER).min(NEVER);
+        let mut making: Option<Making> = None;
+        let mut beside_at = self.until_beside();
         loop {
             let context = Arc::clone(&self.life.context);
             let wished = context.wake.wished();
@@ -137,6 +146,18 @@ impl JobRunner {
                 () = sleep_until(give_up_at) => {
                     give_up_at = began + NEVER;
                     StopReason::GivenUp
+                }
+                () = sleep_until(beside_at), if making.is_none() => {
+                    let runner = (self.life.clone(), self.job.clone(), self.beside);
+                    making = Some(Box::pin(make_beside(runner)));
+                    continue;
+                }
+                made = settled(&mut making), if making.is_some() => {
+                    making = None;
+                    self.beside = made.unwrap_or(self.beside);
+                    // What could not be written is tried again soon.
+                    beside_at = self.until_beside().max(Instant::now() + SHORT_PAUSE);
+                    continue;
                 }
                 row = settled(&mut look), if look.is_some() => {
                     look = None;
@@ -256,6 +277,14 @@ impl JobRunner {
         };
         loop {
             let now = context.clock.now();
+            // What came during the run has its row before the job goes on behind it.
+            while let Some(planned) = self.beside.filter(|planned| *planned <= now) {
+                let make = || make_beside((self.life.clone(), self.job.clone(), Some(planned)));
+                match self.patiently(make).await? {
+                    Some(next) if next != Some(planned) => self.beside = next,
+                    Some(_) | None => return Ok(None),
+                }
+            }
             let token = context.ids.token();
             let is_followed = !followers.is_empty();
             let operation = after(&self.job, &self.life.me, end, is_followed, now, token);
@@ -295,6 +324,16 @@ impl JobRunner {
                 }
             }
         }
+    }
+
+    /// When a run beside this one is due, by the clock of this process.
+    fn until_beside(&self) -> Instant {
+        let now = self.life.context.clock.now();
+        let pause = self.beside.map(|planned| {
+            let millis = planned.millis_since(now).max(0);
+            Duration::from_millis(millis.unsigned_abs())
+        });
+        Instant::now() + pause.unwrap_or(NEVER).min(NEVER)
     }
 
     /// Asks again while the store is away and this life is trusted; none once it is not.
@@ -343,13 +382,43 @@ impl JobRunner {
 }
 
 type Look = Pin<Box<dyn Future<Output = StoreResult<Option<Job>>> + Send>>;
+type Making = Pin<Box<dyn Future<Output = StoreResult<Option<Timestamp>>> + Send>>;
 
-/// What a look under way finds.
-async fn settled(look: &mut Option<Look>) -> StoreResult<Option<Job>> {
-    match look {
-        Some(look) => look.await,
+/// What comes of something that is under way beside the run.
+async fn settled<T>(under_way: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
+    match under_way {
+        Some(under_way) => under_way.await,
         None => std::future::pending().await,
     }
+}
+
+/// Writes the job that runs beside this one for a time that has come (OVERLAP=ALLOW); answers the time that is next.
+async fn make_beside(
+    (life, job, planned): (Life, Job, Option<Timestamp>),
+) -> StoreResult<Option<Timestamp>> {
+    let Some(planned) = planned else {
+        return Ok(None);
+    };
+    let context = &life.context;
+    let now = context.clock.now();
+    let beside = overlap::beside(&job, planned, now);
+    let due = DueHint {
+        due_at: now,
+        key: beside.key.clone(),
+    };
+    let write = WriteJob {
+        job: beside,
+        seen: None,
+        due: Some(due.clone()),
+        token: context.ids.token(),
+    };
+    match life.settle(&write).await? {
+        Settled::Applied => context.wake.due(due),
+        // Somebody who ran the job before has written it.
+        Settled::Lost(_) => (),
+        Settled::StillUnknown => return Ok(Some(planned)),
+    }
+    Ok(overlap::next_beside(&job, planned))
 }
 
 /// At this moment, or earlier when something happens.

@@ -76,6 +76,7 @@ pub fn first(schedule: &Schedule, policy: &JobPolicy, now: Timestamp, seed: u64)
 /// * An interval counts from the end of the run.
 /// * Of a calendar, the next time after the end. What was missed before the run began is made up for by the run
 ///   itself; with misfire `ALL` each missed time gets its own run instead, those that passed during the run too.
+/// * With overlap `ALLOW`, the times that passed during the run had runs of their own beside it.
 /// * With overlap `QUEUE`, a time that passed during the run is made up for right after it, once.
 pub fn following(
     schedule: &Schedule,

@@ -77,6 +77,8 @@ pub enum Overlap {
     Skip,
     /// `QUEUE`: one run as soon as the run ends.
     Queue,
+    /// `ALLOW`: a run beside it, as a job of its own.
+    Allow,
 }
 
 /// A word of a policy that it does not know.
@@ -182,10 +184,11 @@ impl FromStr for Overlap {
         match text.trim().to_ascii_uppercase().as_str() {
             "SKIP" => Ok(Self::Skip),
             "QUEUE" => Ok(Self::Queue),
+            "ALLOW" => Ok(Self::Allow),
             _ => Err(PolicyError {
                 found: text.to_owned(),
                 what: "overlap rule",
-                expected: "SKIP or QUEUE".to_owned(),
+                expected: "SKIP, QUEUE or ALLOW".to_owned(),
             }),
         }
     }
@@ -196,6 +199,7 @@ impl fmt::Display for Overlap {
         f.write_str(match self {
             Self::Skip => "SKIP",
             Self::Queue => "QUEUE",
+            Self::Allow => "ALLOW",
         })
     }
 }
@@ -272,7 +276,7 @@ mod tests {
         }
         assert_eq!(
             "NEVER".parse::<Overlap>().unwrap_err().to_string(),
-            "`NEVER` is no overlap rule: expected SKIP or QUEUE"
+            "`NEVER` is no overlap rule: expected SKIP, QUEUE or ALLOW"
         );
     }
 

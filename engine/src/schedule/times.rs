@@ -49,6 +49,9 @@ impl<'a> Times<'a> {
             .planned
             .map_or(run.ended, |planned| run.ended.max(planned));
         let overlapped = match (self.policy.misfire, self.policy.overlap) {
+            // What passed during the run was run beside it.
+            (_, Overlap::Allow) => false,
+
             (Misfire::All { cap }, Overlap::Skip | Overlap::Queue) => {
                 return self.oldest_missed(run.planned.unwrap_or(run.started), ended, cap);
             }

@@ -67,7 +67,7 @@ pub struct PolicyDraft {
     pub time_zone: Ask<String>,
     /// `ONCE`, `SKIP`, `ALL` or `ALL:` and a number.
     pub misfire: Ask<String>,
-    /// `SKIP` or `QUEUE`.
+    /// `SKIP`, `QUEUE` or `ALLOW`.
     pub overlap: Ask<String>,
     /// From 1 up.
     pub max_runs: Ask<i64>,

@@ -16,6 +16,7 @@ use super::{EndStatus, Permit, Refusal, Services, Session, cancel, followers};
 use crate::clock::Timestamp;
 use crate::inspect::{Inspector, JobItem};
 use crate::job::change::{self, Step, Update};
+use crate::job::overlap;
 use crate::model::{DueHint, Job, JobKey, JobRun, JobStatus, job_type};
 use crate::node::affinity::Identity;
 use crate::node::{Member, Trust};
@@ -262,6 +263,9 @@ async fn check(services: &Services, job: &Job) -> Result<(), Refusal> {
             job.key.job_type
         )));
     };
+    if let Some(why) = overlap::refusal(job) {
+        return Err(Refusal::usage(why).about("OVERLAP"));
+    }
     kind.check(job).await.map_err(|check| {
         let refusal = Refusal::failed(check.message);
         match check.hint {

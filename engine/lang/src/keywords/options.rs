@@ -276,7 +276,7 @@ static MISFIRE: OptionSpec = option(
 static OVERLAP: OptionSpec = option(
     "OVERLAP",
     Takes::Name(&names::OVERLAP),
-    "SKIP (the default) leaves out a run that is due while the one before still runs, QUEUE makes it wait",
+    "SKIP (the default) leaves out a run that is due while the one before still runs, QUEUE makes it wait, ALLOW runs it beside the other as a job with the time behind its UID",
 );
 static MAX_RUNS: OptionSpec = option(
     "MAX_RUNS",

@@ -221,22 +221,18 @@ fn value(option: &OptionSpec, literal: &Spanned<String>) -> Result<Value, Diagno
             number if is_decimal(number, least) => Ok(Value::Text(number.to_owned())),
             _ => Err(wrong(format!("a number from {least} up, as in 2 or 1.5"))),
         },
-        Takes::Name(list) => name_of(option, list, literal),
+        Takes::Name(list) => name_of(list, literal),
         Takes::Schedule => match schedule::check(text) {
             Ok(()) => Ok(Value::Text(text.to_owned())),
             Err(wrong) => Err(Diagnostic::new(wrong, literal.span)
                 .hint("write a moment `yyyy-MM-dd HH:mm:ss`, an interval `[D.]HH:MM:SS` or a cron expression")),
         },
-        Takes::Misfire => misfire(option, literal),
+        Takes::Misfire => misfire(literal),
         Takes::Text | Takes::Nodes => Ok(Value::Text(text.to_owned())),
     }
 }
 
-fn name_of(
-    option: &OptionSpec,
-    list: &NameList,
-    literal: &Spanned<String>,
-) -> Result<Value, Diagnostic> {
+fn name_of(list: &NameList, literal: &Spanned<String>) -> Result<Value, Diagnostic> {
     let text = literal.value.as_str();
     if let Some(name) = list.canonical(text) {
         return Ok(Value::Text(name.to_owned()));
@@ -244,9 +240,6 @@ fn name_of(
     let wrong = |message: String| {
         Diagnostic::new(message, literal.span).expecting(list.names.iter().copied())
     };
-    if let Some((name, instead)) = list.instead_of(text) {
-        return Err(wrong(format!("{}={name} is not available", option.name)).hint(instead));
-    }
     let wrong = wrong(format!("unknown {} `{text}`", list.what));
     let aliases = list.aliases.iter().map(|(alias, _)| *alias);
     Err(
@@ -258,9 +251,9 @@ fn name_of(
 }
 
 /// A misfire rule, or `ALL:` and how many of the missed runs.
-fn misfire(option: &OptionSpec, literal: &Spanned<String>) -> Result<Value, Diagnostic> {
+fn misfire(literal: &Spanned<String>) -> Result<Value, Diagnostic> {
     let Some((rule, runs)) = literal.value.split_once(':') else {
-        return name_of(option, &MISFIRE, literal);
+        return name_of(&MISFIRE, literal);
     };
     match runs.trim().parse::<u32>() {
         Ok(runs @ 1..) if rule.trim().eq_ignore_ascii_case("ALL") => {

@@ -58,7 +58,10 @@ async fn jobs_of_the_project_are_started_once_and_a_deployment_changes_none_that
         .run("JOBSTATUS PROCESS 'AUTODATA_DELTA.ok' WITH UID='nightly'")
         .await
         .ok();
-    assert_eq!(*shown.cell("Schedule"), json!("at 02:00 every day (Europe/Berlin)"));
+    assert_eq!(
+        *shown.cell("Schedule"),
+        json!("at 02:00 every day (Europe/Berlin)")
+    );
     let update =
         "UPDATEJOB PROCESS NAME='AUTODATA_DELTA.ok' UID='nightly' EXEC_INTERVAL='0 3 * * *'";
     jobs.run(update).await.ok();
@@ -73,7 +76,10 @@ async fn jobs_of_the_project_are_started_once_and_a_deployment_changes_none_that
     );
     let shown = jobs.run("JOBSTATUS PROCESS").await.ok();
     assert_eq!(*shown.row_cell(1, "Status"), json!("TERMINATED"));
-    assert_eq!(*shown.cell("Schedule"), json!("at 03:00 every day (Europe/Berlin)"));
+    assert_eq!(
+        *shown.cell("Schedule"),
+        json!("at 03:00 every day (Europe/Berlin)")
+    );
     jobs.leave().await;
 }
 

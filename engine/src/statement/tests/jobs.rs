@@ -16,7 +16,7 @@ use crate::node::{Context, Node, NodeConfig, NodeHandle};
 use crate::statement::{
     BatchSchedule, EndStatus, LateStatements, Migrate, Services, Session, Statements,
 };
-use crate::store::Freshness;
+use crate::store::{Freshness, ListJobs};
 
 /// What stands in for PROCESS here: the name of a job says what its runs do.
 #[derive(Debug, Default)]
@@ -641,6 +641,49 @@ async fn the_pool_bounds_what_runs_at_once() {
         stopped += 1;
     }
     assert_eq!(jobs.kind.most.load(Ordering::SeqCst), 2);
+    jobs.leave().await;
+}
+
+#[tokio::test]
+async fn a_time_that_comes_during_a_run_gets_a_run_beside_it_where_that_is_allowed() {
+    let jobs = Jobs::new().await;
+    let key = jobs
+        .start("hang", "UID='u' EXEC_INTERVAL='* * * * * ?' OVERLAP=ALLOW")
+        .await;
+    jobs.until_status(&key, JobStatus::InProcess).await;
+    let others = async || {
+        let list = ListJobs {
+            job_type: Some("PROCESS".to_owned()),
+            name: Some("hang".to_owned()),
+            limit: 100,
+            ..ListJobs::default()
+        };
+        let page = jobs.fixture.store.jobs(&list).await.unwrap();
+        page.jobs
+    };
+    let is_beside = |job: &Job| job.key.uid.starts_with("u@") && job.status == JobStatus::InProcess;
+    loop {
+        let all = others().await;
+        if all.iter().filter(|job| is_beside(job)).count() >= 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(jobs.job(&key).await.status, JobStatus::InProcess);
+    jobs.run(&command("STOPJOB", &key)).await.ok();
+    jobs.until_status(&key, JobStatus::Terminated).await;
+    jobs.run("STOPJOB PROCESS NAME='hang'").await.ok();
+    for job in others().await {
+        jobs.until_status(&job.key, JobStatus::Terminated).await;
+    }
+    for (options, why) in [
+        ("EXEC_INTERVAL='00:00:05'", "needs a cron expression"),
+        ("EXEC_INTERVAL='* * * * *' MAX_RUNS=3", "MAX_RUNS"),
+    ] {
+        let text = format!("STARTJOB PROCESS NAME='ok' OVERLAP=ALLOW {options}");
+        let answer = jobs.run(&text).await;
+        assert!(answer.error().contains(why), "{}", answer.error());
+    }
     jobs.leave().await;
 }
 
