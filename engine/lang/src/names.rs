@@ -163,7 +163,6 @@ pub static JOB_TYPE: NameList = NameList {
         "CDC_TRANSACTION_CONSUMER",
         "CDC_TRANSACTION_PUBLISHER",
         "CDC_REPUBLISH",
-        "CDC_REPUBLISH_INSTANCE_JOB",
         "DEBUG_CDC_JOB",
         "COMMONAREA_TABLE_SYNC",
         "COMMONAREA_TABLE_REPLICATE",
@@ -178,6 +177,7 @@ pub static JOB_TYPE: NameList = NameList {
     aliases: &[
         ("USERJOB", "USER_JOB"),
         ("BROADWAY", "BROADWAY_JOB"),
+        ("CDC_REPUBLISH_INSTANCE_JOB", "CDC_REPUBLISH"),
         ("INTERFACE", "INTERFACE_LISTENER"),
         ("BATCH_PROCESS", "BATCH PROCESS"),
         ("BATCH_JOB", "BATCH PROCESS"),
