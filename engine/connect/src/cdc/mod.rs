@@ -7,6 +7,8 @@ mod lines;
 mod order;
 mod progress;
 mod sink;
+#[cfg(test)]
+mod tests;
 
 use std::future::pending;
 use std::sync::Arc;
@@ -65,6 +67,8 @@ pub struct CdcRepublish {
     files: Files,
     store: SharedStore,
     checkpoints: CheckpointStore,
+    save_every: Duration,
+    file_block: Size,
 }
 
 /// Where a job's rows go to.
@@ -91,6 +95,8 @@ impl CdcRepublish {
             files: Files::new(&parts.config.file_roots),
             store: Arc::clone(&parts.store),
             checkpoints: parts.checkpoints.clone(),
+            save_every: SAVE_EVERY,
+            file_block: FILE_BLOCK,
         }
     }
 
@@ -157,6 +163,7 @@ impl CdcRepublish {
             checkpoints,
             state,
             sink,
+            save_every: self.save_every,
             saved_at: Instant::now(),
             told_at: Instant::now(),
         };
@@ -170,7 +177,13 @@ impl CdcRepublish {
         }
         // Whoever comes after knows what to take away, however this run ends.
         publishing.save(false).await?;
-        let size = publishing.sink.size();
+        let size = match &publishing.sink {
+            Sink::File(_) => self.file_block,
+            Sink::Http { batch, .. } => Size {
+                lines: *batch,
+                bytes: CALL_BYTES,
+            },
+        };
         let Ends { instances, blocks } = lines::start(&order, from.clone(), size)
             .map_err(|message| RunFailure::new("Thread", message))?;
         let feed = async {
@@ -380,18 +393,6 @@ enum Sink {
     Http { sink: HttpSink, batch: u64 },
 }
 
-impl Sink {
-    fn size(&self) -> Size {
-        match self {
-            Self::File(_) => FILE_BLOCK,
-            Self::Http { batch, .. } => Size {
-                lines: *batch,
-                bytes: CALL_BYTES,
-            },
-        }
-    }
-}
-
 /// One run.
 struct Publishing<'a> {
     stop: &'a CancellationToken,
@@ -401,6 +402,7 @@ struct Publishing<'a> {
     checkpoints: Checkpoints,
     state: State,
     sink: Sink,
+    save_every: Duration,
     saved_at: Instant,
     told_at: Instant,
 }
@@ -424,7 +426,7 @@ impl Publishing<'_> {
             if block.is_last {
                 return Ok(());
             }
-            if self.saved_at.elapsed() >= SAVE_EVERY {
+            if self.saved_at.elapsed() >= self.save_every {
                 self.save(false).await?;
             }
         }
