@@ -229,6 +229,7 @@ mod tests {
         for (alias, name) in [
             ("interface", "INTERFACE_LISTENER"),
             ("http_task", "HTTP"),
+            ("cdc_republish_instance_job", "CDC_REPUBLISH"),
             ("CLEANUP_TASK", "CLEANUP"),
         ] {
             assert_eq!(JOB_TYPE.canonical(alias), Some(name), "{alias}");

@@ -39,11 +39,7 @@ impl Contents {
         }
         let sql = format!("select * from {}", quoted(table));
         let mut select = self.0.prepare(&sql)?;
-        let columns: Vec<String> = select
-            .column_names()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        let columns: Vec<String> = select.column_names().map(str::to_owned).collect();
         let mut rows = select.query([])?;
         let mut cells = Vec::with_capacity(columns.len());
         while let Some(row) = rows.next()? {

@@ -153,7 +153,7 @@ impl CdcRepublish {
         let label = way.label();
         let (state, sink) = match self.begin(known, of, job.fence, way).await? {
             Begun::Complete(progress) => return Ok(output(&progress, &label)),
-            Begun::At(state, sink) => (state, sink),
+            Begun::At(state, sink) => (*state, sink),
         };
         let mut publishing = Publishing {
             stop: &run.stop,
@@ -250,12 +250,12 @@ impl CdcRepublish {
                     sink::remove(&self.files, part).await;
                 }
                 let state = known.filter(|_| is_gone_on).unwrap_or(fresh);
-                Ok(Begun::At(state, Sink::File(sink)))
+                Ok(Begun::At(Box::new(state), Sink::File(sink)))
             }
             Way::Http { call, batch } => {
                 let state = known.unwrap_or(fresh);
                 let sink = HttpSink::open(call, of, state.calls)?;
-                Ok(Begun::At(state, Sink::Http { sink, batch }))
+                Ok(Begun::At(Box::new(state), Sink::Http { sink, batch }))
             }
         }
     }
@@ -385,7 +385,7 @@ fn output(progress: &Progress, sink: &str) -> RunOutput {
 enum Begun {
     /// An earlier try came to the end.
     Complete(Progress),
-    At(State, Sink),
+    At(Box<State>, Sink),
 }
 
 enum Sink {

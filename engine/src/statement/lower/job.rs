@@ -49,8 +49,8 @@ fn request(
 
 fn draft(command: &JobCommand) -> Result<JobDraft, Refusal> {
     let text = |given: &Option<Spanned<String>>| given.as_ref().map(|text| text.value.clone());
-    let given = command.args.as_ref().map(arguments).transpose()?;
-    let (name, given) = of_instance(command, given)?;
+    let mut given = command.args.as_ref().map(arguments).transpose()?;
+    let name = unit_of_instance(command, &mut given)?;
     Ok(JobDraft {
         job_type: command.job_type.value.clone(),
         name: name.or_else(|| text(&command.name)).unwrap_or_default(),
@@ -63,13 +63,12 @@ fn draft(command: &JobCommand) -> Result<JobDraft, Refusal> {
     })
 }
 
-/// `cdc_republish_instance_job <LU>.<id> TABLES='…'` is CDC_REPUBLISH of the logical unit, with both among its arguments
-/// (Fabric A.8).
-fn of_instance(
+/// `cdc_republish_instance_job <LU>.<id> TABLES='…'` is CDC_REPUBLISH of the logical unit, which this answers, with both
+/// among its arguments (Fabric A.8).
+fn unit_of_instance(
     command: &JobCommand,
-    arguments: Option<Map<String, Value>>,
-) -> Result<(Option<String>, Option<Map<String, Value>>), Refusal> {
-    let mut arguments = arguments;
+    arguments: &mut Option<Map<String, Value>>,
+) -> Result<Option<String>, Refusal> {
     let mut add = |option: &Spanned<String>, name: &str, value: Value| {
         let before = arguments
             .get_or_insert_default()
@@ -77,7 +76,7 @@ fn of_instance(
         match before {
             None => Ok(()),
             Some(_) => Err(
-                Refusal::usage(format!("`{name}` stands in ARGS and in front of it"))
+                Refusal::usage(format!("`{name}` is given twice, in ARGS and here"))
                     .at(option.span)
                     .hint("write it once"),
             ),
@@ -111,7 +110,7 @@ fn of_instance(
         }
         add(tables, "tables", Value::from(tables.value.clone()))?;
     }
-    Ok((unit, arguments))
+    Ok(unit)
 }
 
 fn policy(options: &JobPolicyOptions) -> Result<PolicyDraft, Refusal> {
