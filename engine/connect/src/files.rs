@@ -1,14 +1,15 @@
 //! Files below the folders that the node's configuration allows, and no others: the kernel follows each path beneath its
 //! root and refuses what leads out, links included.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, fstat, openat, openat2,
-    renameat, renameat_with, unlinkat,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, flock, fstat,
+    openat, openat2, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -68,6 +69,26 @@ impl Files {
         }
     }
 
+    /// Where a file is, or will be. Blocks.
+    ///
+    /// # Errors
+    /// A sentence with the path: it may not be used, or its folder is not there.
+    pub(crate) fn place(&self, path: &str) -> Result<Place, String> {
+        let allowed = self.allowed(path)?;
+        let failed = |error: Errno| format!("{path} cannot be written: {}", reason(error));
+        let root = open_root(allowed.root)?;
+        let folder = match allowed.inside.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                openat2(&root, parent, flags, Mode::empty(), BENEATH).map_err(failed)?
+            }
+            Some(_) | None => root,
+        };
+        let name = allowed.inside.file_name().unwrap_or_default().to_owned();
+        let path = path.to_owned();
+        Ok(Place { path, folder, name })
+    }
+
     /// The whole of a file of at most `limit` bytes. Blocks.
     ///
     /// # Errors
@@ -106,25 +127,16 @@ impl Files {
         content: &[u8],
         may_replace: bool,
     ) -> Result<(), String> {
-        let allowed = self.allowed(path)?;
         let failed = |error: Errno| format!("{path} cannot be written: {}", reason(error));
-        let root = open_root(allowed.root)?;
-        let name = allowed.inside.file_name().unwrap_or_default();
-        let folder = match allowed.inside.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                openat2(&root, parent, flags, Mode::empty(), BENEATH).map_err(failed)?
-            }
-            Some(_) | None => root,
-        };
+        let Place { folder, name, .. } = self.place(path)?;
         let temporary = format!(".{}.weft", Uuid::new_v4());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o644);
         let file = openat(&folder, &temporary, flags, mode).map_err(failed)?;
         let written = fill(file, content).and_then(|()| {
             let moved = match may_replace {
-                true => renameat(&folder, &temporary, &folder, name),
-                false => renameat_with(&folder, &temporary, &folder, name, RenameFlags::NOREPLACE),
+                true => renameat(&folder, &temporary, &folder, &name),
+                false => renameat_with(&folder, &temporary, &folder, &name, RenameFlags::NOREPLACE),
             };
             moved.map_err(failed)
         });
@@ -134,6 +146,90 @@ impl Files {
             return Err(error);
         }
         rustix::fs::fsync(&folder).map_err(failed)
+    }
+}
+
+/// Where a file is, or will be: its folder is open, so nothing outside it can be met from here.
+#[derive(Debug)]
+pub(crate) struct Place {
+    path: String,
+    folder: OwnedFd,
+    name: OsString,
+}
+
+impl Place {
+    /// Opens the part of this name in the folder, beside the file, to write; makes it if it is not there. None where
+    /// somebody else is writing it. Blocks.
+    ///
+    /// # Errors
+    /// A sentence with the path.
+    pub(crate) fn part(&self, part: &str) -> Result<Option<File>, String> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mode = Mode::from_raw_mode(0o644);
+        let opened = openat2(&self.folder, part, flags, mode, BENEATH);
+        let opened = opened.map_err(|error| self.failed(error))?;
+        let status = fstat(&opened).map_err(|error| self.failed(error))?;
+        if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
+            return Err(format!(
+                "{} cannot be written: {part} beside it is no file",
+                self.path
+            ));
+        }
+        match flock(&opened, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(File::from(opened))),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// That the file can take its place here: there is none, or one that can be replaced. Blocks.
+    ///
+    /// # Errors
+    /// A sentence with the path.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(status) if FileType::from_raw_mode(status.st_mode) == FileType::Directory => {
+                Err(format!("`{}` is a folder", self.path))
+            }
+            Ok(_) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Whether the file is there and has so many bytes. Blocks.
+    pub(crate) fn has(&self, bytes: u64) -> bool {
+        statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|status| u64::try_from(status.st_size) == Ok(bytes))
+    }
+
+    /// The part becomes the file, in the place of what was there. False where there is no such part. Blocks.
+    ///
+    /// # Errors
+    /// A sentence with the path.
+    pub(crate) fn finish(&self, part: &str) -> Result<bool, String> {
+        match renameat(&self.folder, part, &self.folder, &self.name) {
+            Ok(()) => (),
+            Err(Errno::NOENT) => return Ok(false),
+            Err(error) => return Err(self.failed(error)),
+        }
+        rustix::fs::fsync(&self.folder).map_err(|error| self.failed(error))?;
+        Ok(true)
+    }
+
+    /// Removes a part; one that is not there is no mistake. Blocks.
+    ///
+    /// # Errors
+    /// A sentence with the path.
+    pub(crate) fn remove(&self, part: &str) -> Result<(), String> {
+        match unlinkat(&self.folder, part, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn failed(&self, error: Errno) -> String {
+        format!("{} cannot be written: {}", self.path, reason(error))
     }
 }
 

@@ -146,14 +146,22 @@ impl Http {
         key: Uuid,
         limit: usize,
     ) -> Result<Answer, RunFailure> {
+        self.send_by(&call.client()?, call, key, limit).await
+    }
+
+    /// The same, by a client that a call has made.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub(crate) async fn send_by(
+        &self,
+        client: &Client,
+        call: &Call,
+        key: Uuid,
+        limit: usize,
+    ) -> Result<Answer, RunFailure> {
         let headers = self.headers(call, key)?;
-        // A client of its own: nothing of one run, not even a connection, is there in another.
-        let client = Client::builder()
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .timeout(call.timeout);
         let failed = |error: &reqwest::Error| call.failed(error);
-        let client = client.build().map_err(|error| failed(&error))?;
         let mut request = client
             .request(call.method.clone(), call.url.clone())
             .headers(headers);
@@ -247,6 +255,8 @@ enum HeaderSource {
 enum Body {
     Text(String),
     Json(String),
+    /// One JSON value on each line.
+    Lines(String),
 }
 
 #[derive(Debug)]
@@ -294,10 +304,32 @@ impl Call {
         })
     }
 
+    /// A client of its own: nothing of one run, not even a connection, is there in another.
+    ///
+    /// # Errors
+    /// None can be made.
+    pub(crate) fn client(&self) -> Result<Client, RunFailure> {
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .timeout(self.timeout);
+        client.build().map_err(|error| self.failed(&error))
+    }
+
+    /// The call has these lines of JSON for a body from now on.
+    pub(crate) fn say_lines(&mut self, lines: String) {
+        self.body = Some(Body::Lines(lines));
+    }
+
+    /// Where it goes, without what may be confidential in the address.
+    pub(crate) fn address(&self) -> String {
+        let (scheme, path) = (self.url.scheme(), self.url.path());
+        format!("{scheme}://{}{path}", host_of(&self.url))
+    }
+
     /// What it is, without what may be confidential in the address.
     pub(crate) fn label(&self) -> String {
-        let (scheme, path) = (self.url.scheme(), self.url.path());
-        format!("{} {scheme}://{}{path}", self.method, host_of(&self.url))
+        format!("{} {}", self.method, self.address())
     }
 
     fn not_expected(&self, answer: &Response) -> String {
@@ -333,7 +365,7 @@ impl Call {
 impl Body {
     fn text(&self) -> &str {
         match self {
-            Self::Text(text) | Self::Json(text) => text,
+            Self::Text(text) | Self::Json(text) | Self::Lines(text) => text,
         }
     }
 
@@ -341,6 +373,7 @@ impl Body {
         match self {
             Self::Text(_) => "text/plain; charset=utf-8",
             Self::Json(_) => "application/json",
+            Self::Lines(_) => "application/x-ndjson",
         }
     }
 }

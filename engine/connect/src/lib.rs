@@ -1,4 +1,5 @@
-//! Kinds of job that reach out of Weft: scripts, functions, flows and parsers of the deployed project, and calls over HTTP.
+//! Kinds of job that reach out of Weft: scripts, functions, flows and parsers of the deployed project, calls over HTTP, and
+//! stored instances that are published again.
 //!
 //! Each kind is one file and stands behind [`JobKind`]; a node is handed [`kinds`] of them.
 
@@ -6,6 +7,7 @@ mod arguments;
 mod broadway_job;
 mod call_back;
 mod capture;
+mod cdc;
 mod files;
 mod flow;
 mod group;
@@ -34,6 +36,7 @@ use weft_engine::store::SharedStore;
 
 pub use broadway_job::BroadwayJob;
 pub use call_back::{CallBack, Grant};
+pub use cdc::CdcRepublish;
 pub use flow::actors_markdown;
 pub use http::Http;
 pub use parser::Parser;
@@ -108,6 +111,7 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     let folders = WorkFolders::new(&parts.config.data);
     folders.remove_leftovers();
     let parser = Parser::new(&parts);
+    let republish = CdcRepublish::new(&parts);
     let hosts = parts.config.http_allowed_hosts.clone();
     let http = Http::new(&hosts, parts.environment.clone());
     let broadway = BroadwayJob::new(flows(&parts));
@@ -123,6 +127,7 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
         Arc::new(user_job),
         Arc::new(parser),
         Arc::new(broadway),
+        Arc::new(republish),
     ]
 }
 

@@ -22,6 +22,33 @@ pub static JOB_TYPES: &[JobType] = &[
         arguments: &[("command", "the BATCH statement; needed")],
     },
     JobType {
+        name: "CDC_REPUBLISH",
+        summary: "publishes rows of stored instances, one JSON object a line, to a file below FILE_ROOTS or a host in HTTP_ALLOWED_HOSTS; the output counts them as JSON",
+        job_name: "the logical unit",
+        arguments: &[
+            (
+                "sink",
+                "where to; needed: {\"file\":\"<path>\"}, or {\"url\":\"http://…\"} with \"batch\" (lines in a call, 500), \"headers\" and \"timeout_ms\" as HTTP has them",
+            ),
+            (
+                "instances",
+                "a list of ids, or a text with ids separated by commas; without it all stored ones",
+            ),
+            (
+                "tables",
+                "the tables, in the same way; without it all of the unit",
+            ),
+            (
+                "types",
+                "names that each object carries as `types`, for consumers to choose by",
+            ),
+            (
+                "truncate",
+                "true: an object with the operation TRUNCATE comes before the rows of each table of an instance",
+            ),
+        ],
+    },
+    JobType {
         name: "CLEANUP",
         summary: "removes what is old; the output counts it as JSON",
         job_name: "free",

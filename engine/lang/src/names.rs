@@ -144,7 +144,6 @@ pub static JOB_TYPE: NameList = NameList {
         "CDC_TRANSACTION_CONSUMER",
         "CDC_TRANSACTION_PUBLISHER",
         "CDC_REPUBLISH",
-        "CDC_REPUBLISH_INSTANCE_JOB",
         "DEBUG_CDC_JOB",
         "COMMONAREA_TABLE_SYNC",
         "COMMONAREA_TABLE_REPLICATE",
@@ -159,6 +158,7 @@ pub static JOB_TYPE: NameList = NameList {
     aliases: &[
         ("USERJOB", "USER_JOB"),
         ("BROADWAY", "BROADWAY_JOB"),
+        ("CDC_REPUBLISH_INSTANCE_JOB", "CDC_REPUBLISH"),
         ("INTERFACE", "INTERFACE_LISTENER"),
         ("BATCH_PROCESS", "BATCH PROCESS"),
         ("BATCH_JOB", "BATCH PROCESS"),
@@ -209,6 +209,7 @@ mod tests {
         for (alias, name) in [
             ("interface", "INTERFACE_LISTENER"),
             ("http_task", "HTTP"),
+            ("cdc_republish_instance_job", "CDC_REPUBLISH"),
             ("CLEANUP_TASK", "CLEANUP"),
         ] {
             assert_eq!(JOB_TYPE.canonical(alias), Some(name), "{alias}");

@@ -186,7 +186,7 @@ pub(super) fn rows(image: &Connection, select: &str) -> Result<Vec<Row>, ImageEr
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn value(cell: ValueRef<'_>) -> Value {
+pub(super) fn value(cell: ValueRef<'_>) -> Value {
     match cell {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(integer) => Value::Integer(integer),

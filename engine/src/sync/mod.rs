@@ -2,6 +2,7 @@
 //! image each.
 
 mod command;
+mod contents;
 mod image;
 mod mode;
 mod read;
@@ -9,6 +10,7 @@ mod row;
 mod shape;
 
 pub use command::SyncCommand;
+pub use contents::Contents;
 pub use image::{ImageError, export, image_bytes, open_image};
 pub use mode::SyncMode;
 

@@ -90,6 +90,6 @@ fn list(names: &[String]) -> String {
     names.join(", ")
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

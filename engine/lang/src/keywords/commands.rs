@@ -291,7 +291,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         summary: "starts a job, once or on a schedule",
         syntax: &[
             "STARTJOB <type> NAME='<name>' [UID='<uid>'] [AFFINITY='<nodes>'] [ARGS='<json>'] [EXEC_INTERVAL='<schedule>'] [<options>]",
-            "STARTJOB cdc_republish_instance_job <LU>.<id> [TABLES='<table>,<table>']",
+            "STARTJOB cdc_republish_instance_job <LU>.<id> [TABLES='<table>,<table>'] ARGS='{\"sink\":…}' [<options>]",
         ],
         example: "STARTJOB PROCESS NAME='sync_first.sh' UID='1_2' ARGS='{\"0\":\"100\"}' EXEC_INTERVAL='0 2 * * *' TIME_ZONE='Europe/Berlin';",
         options: options::START_JOB,

@@ -1,14 +1,17 @@
 //! STARTJOB and its family: what is typed, read into a draft; the rules about it are the draft's.
 
 use serde_json::{Map, Value};
+use weft_lang::names::JOB_TYPE;
 use weft_lang::{JobCommand, JobPolicyOptions, JobVerb, Span, Spanned, Text};
 
 use super::super::job_draft::{Ask, JobDraft, PolicyDraft, known_type};
 use super::super::request::{JobChange, JobHistoryRequest, JobTarget, KillRequest, Request};
 use super::canonical_job_name as canonical_name;
 use super::values::literal;
-use super::{Refusal, Surroundings, not_available};
+use super::{Refusal, Surroundings};
 
+/// The type that takes an instance and TABLES.
+const REPUBLISH: &str = "CDC_REPUBLISH";
 /// Runs that JOBHISTORY shows without a LIMIT.
 const HISTORY_ROWS: usize = 20;
 const HISTORY_ROWS_AT_MOST: usize = 10_000;
@@ -30,9 +33,6 @@ fn request(
     draft: &JobDraft,
     surroundings: Surroundings<'_>,
 ) -> Result<Request, Refusal> {
-    if command.target.is_some() {
-        return Err(not_available("STARTJOB of an instance").about("TYPE"));
-    }
     let target = draft.target()?;
     let change = match command.verb {
         JobVerb::Start => {
@@ -49,16 +49,68 @@ fn request(
 
 fn draft(command: &JobCommand) -> Result<JobDraft, Refusal> {
     let text = |given: &Option<Spanned<String>>| given.as_ref().map(|text| text.value.clone());
+    let mut given = command.args.as_ref().map(arguments).transpose()?;
+    let name = unit_of_instance(command, &mut given)?;
     Ok(JobDraft {
         job_type: command.job_type.value.clone(),
-        name: text(&command.name).unwrap_or_default(),
+        name: name.or_else(|| text(&command.name)).unwrap_or_default(),
         uid: text(&command.uid),
         affinity: text(&command.affinity).map(|text| vec![text]).into(),
-        arguments: command.args.as_ref().map(arguments).transpose()?.into(),
+        arguments: given.into(),
         exec_interval: text(&command.exec_interval).into(),
         reset_end_time: command.reset_end_time.as_ref().map(|reset| reset.value),
         policy: policy(&command.policy)?,
     })
+}
+
+/// `cdc_republish_instance_job <LU>.<id> TABLES='…'` is CDC_REPUBLISH of the logical unit, which this answers, with both
+/// among its arguments (Fabric A.8).
+fn unit_of_instance(
+    command: &JobCommand,
+    arguments: &mut Option<Map<String, Value>>,
+) -> Result<Option<String>, Refusal> {
+    let mut add = |option: &Spanned<String>, name: &str, value: Value| {
+        let before = arguments
+            .get_or_insert_default()
+            .insert(name.to_owned(), value);
+        match before {
+            None => Ok(()),
+            Some(_) => Err(
+                Refusal::usage(format!("`{name}` is given twice, in ARGS and here"))
+                    .at(option.span)
+                    .hint("write it once"),
+            ),
+        }
+    };
+    let mut unit = None;
+    if let Some(target) = &command.target {
+        if let Some(name) = &command.name {
+            let refusal = Refusal::usage("the job has an instance and a NAME").at(name.span);
+            return Err(refusal.hint("leave NAME out: it is the logical unit of the instance"));
+        }
+        let Some((name, id)) = target
+            .value
+            .split_once('.')
+            .filter(|(name, id)| !name.is_empty() && !id.is_empty())
+        else {
+            let message = format!("`{}` is no instance", target.value);
+            return Err(Refusal::usage(message)
+                .at(target.span)
+                .hint("write <LU>.<id>"));
+        };
+        unit = Some(name.to_owned());
+        add(target, "instances", Value::from(vec![id]))?;
+    }
+    if let Some(tables) = &command.tables {
+        if JOB_TYPE.canonical(&command.job_type.value) != Some(REPUBLISH) {
+            let message = format!("jobs of type {} have no TABLES", command.job_type.value);
+            return Err(Refusal::usage(message)
+                .at(tables.span)
+                .hint(format!("TABLES is for {REPUBLISH}")));
+        }
+        add(tables, "tables", Value::from(tables.value.clone()))?;
+    }
+    Ok(unit)
 }
 
 fn policy(options: &JobPolicyOptions) -> Result<PolicyDraft, Refusal> {
