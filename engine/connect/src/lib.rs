@@ -12,6 +12,7 @@ mod group;
 mod hosts;
 mod http;
 pub mod javascript;
+mod listener;
 mod on_thread;
 mod parser;
 mod process;
@@ -36,6 +37,7 @@ pub use broadway_job::BroadwayJob;
 pub use call_back::{CallBack, Grant};
 pub use flow::actors_markdown;
 pub use http::Http;
+pub use listener::Listener;
 pub use parser::Parser;
 pub use process::Process;
 pub use user_job::UserJob;
@@ -110,7 +112,9 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     let parser = Parser::new(&parts);
     let hosts = parts.config.http_allowed_hosts.clone();
     let http = Http::new(&hosts, parts.environment.clone());
-    let broadway = BroadwayJob::new(flows(&parts));
+    let flows = flows(&parts);
+    let listener = Listener::new(&parts, Arc::clone(&flows));
+    let broadway = BroadwayJob::new(flows);
     let user_job = UserJob::new(
         Arc::clone(&parts.projects),
         parts.statements,
@@ -123,6 +127,7 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
         Arc::new(user_job),
         Arc::new(parser),
         Arc::new(broadway),
+        Arc::new(listener),
     ]
 }
 

@@ -35,7 +35,8 @@ use crate::{DeployedProject, Parts, arguments};
 
 pub(crate) use definition::ParserFiles;
 use definition::{Definition, RecordSource};
-use files::{FileRoots, Found, Listing};
+pub(crate) use files::{FileRoots, modified};
+use files::{Found, Listing};
 use reading::{FileState, Group, Trouble, Work};
 use rejects::RejectFile;
 
@@ -561,7 +562,8 @@ fn stored(error: &StoreError) -> RunFailure {
     RunFailure::new("Store", error.to_string())
 }
 
-fn failure_of(error: CheckpointError) -> RunFailure {
+/// How a run ends that cannot write down what it did.
+pub(crate) fn failure_of(error: CheckpointError) -> RunFailure {
     match &error {
         CheckpointError::TakenOver { .. } => RunFailure::new("TakenOver", error.to_string()),
         CheckpointError::Unsettled { .. } => RunFailure::new("Store", error.to_string()),
