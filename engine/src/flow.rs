@@ -135,6 +135,12 @@ pub trait Flows: fmt::Debug + Send + Sync {
         inputs: &Map<String, Value>,
     ) -> Result<FlowName, FlowRefusal>;
 
+    /// The names of its external inputs, as its file has them.
+    ///
+    /// # Errors
+    /// There is no such flow.
+    async fn inputs(&self, name: &FlowName) -> Result<Vec<String>, FlowRefusal>;
+
     /// Runs it to its end. Dropping the future ends it where it stands.
     ///
     /// # Errors
@@ -160,6 +166,10 @@ impl Flows for NoFlows {
             message: NO_FLOWS.to_owned(),
             hint: None,
         })
+    }
+
+    async fn inputs(&self, name: &FlowName) -> Result<Vec<String>, FlowRefusal> {
+        self.check(name, &Map::new()).await.map(|_| Vec::new())
     }
 
     async fn run(&self, _call: FlowCall) -> Result<FlowEnd, FlowFailure> {

@@ -21,7 +21,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 30] = files![
+const FILES: [(&str, &str); 31] = files![
     "README.md",
     "LICENSE-data",
     "project.yaml",
@@ -34,6 +34,7 @@ const FILES: [(&str, &str); 30] = files![
     "logical_units/AUTODATA_DELTA/service_history.sql",
     "logical_units/AUTODATA_DELTA/part.sql",
     "logical_units/AUTODATA_DELTA/model.sql",
+    "logical_units/AUTODATA_DELTA/flows/arrived.yaml",
     "logical_units/AUTODATA_DELTA/flows/call.yaml",
     "logical_units/AUTODATA_DELTA/flows/count.yaml",
     "logical_units/AUTODATA_DELTA/flows/export_models.yaml",

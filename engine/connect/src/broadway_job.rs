@@ -27,8 +27,8 @@ impl BroadwayJob {
     }
 }
 
-/// `LU.flow`
-fn name_of(job: &Job) -> Result<FlowName, Check> {
+/// `LU.flow`, as jobs of flows are called.
+pub(crate) fn name_of(job: &Job) -> Result<FlowName, Check> {
     let name = job.key.name.split_once('.');
     let name = name.filter(|(unit, flow)| !unit.is_empty() && !flow.is_empty());
     let (unit, flow) = name.ok_or_else(|| Check {

@@ -14,6 +14,7 @@ mod group;
 mod hosts;
 mod http;
 pub mod javascript;
+mod listener;
 mod on_thread;
 mod parser;
 mod process;
@@ -39,6 +40,7 @@ pub use call_back::{CallBack, Grant};
 pub use cdc::CdcRepublish;
 pub use flow::actors_markdown;
 pub use http::Http;
+pub use listener::Listener;
 pub use parser::Parser;
 pub use process::Process;
 pub use user_job::UserJob;
@@ -114,7 +116,9 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     let republish = CdcRepublish::new(&parts);
     let hosts = parts.config.http_allowed_hosts.clone();
     let http = Http::new(&hosts, parts.environment.clone());
-    let broadway = BroadwayJob::new(flows(&parts));
+    let flows = flows(&parts);
+    let listener = Listener::new(&parts, Arc::clone(&flows));
+    let broadway = BroadwayJob::new(flows);
     let user_job = UserJob::new(
         Arc::clone(&parts.projects),
         parts.statements,
@@ -128,6 +132,7 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
         Arc::new(parser),
         Arc::new(broadway),
         Arc::new(republish),
+        Arc::new(listener),
     ]
 }
 

@@ -87,6 +87,45 @@ pub static JOB_TYPES: &[JobType] = &[
         ],
     },
     JobType {
+        name: "INTERFACE_LISTENER",
+        summary: "runs a flow once for each new file of a folder or of a listing, until it is stopped; with EXEC_INTERVAL or AFTER each run is one pass",
+        job_name: "`<LU>.<flow>`; UID, which is needed, names what it listens to",
+        arguments: &[
+            (
+                "path",
+                "a folder, an absolute path below a folder of FILE_ROOTS; `path` or `url` is needed",
+            ),
+            (
+                "url",
+                "an address that answers with the names of files: a JSON array of names or of objects with name, size and modified, or a text with a name on each line; only hosts in HTTP_ALLOWED_HOSTS",
+            ),
+            (
+                "pattern",
+                "of the names, such as *.csv; all where it is left out",
+            ),
+            (
+                "poll_seconds",
+                "between two looks, from 0.1 to 86400; the default is 5",
+            ),
+            (
+                "once",
+                "true ends after one pass and the further tries at what failed in it",
+            ),
+            (
+                "changed",
+                "`handle` handles a file again that has changed since; `ignore`, the default, does not",
+            ),
+            (
+                "inputs",
+                "an object with further inputs of the flow, besides path, name, size, modified and idempotency_key",
+            ),
+            (
+                "headers, timeout_ms",
+                "of the calls of `url`, as for type HTTP",
+            ),
+        ],
+    },
+    JobType {
         name: "MIGRATE",
         summary: "syncs instances of a logical unit by a batch, a fresh one at each run",
         job_name: "the logical unit",

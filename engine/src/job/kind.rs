@@ -193,6 +193,11 @@ pub trait JobKind: Debug + Send + Sync {
     /// What is wrong with it; then no row is written.
     async fn check(&self, job: &Job) -> Result<(), Check>;
 
+    /// What a run of this job, on whatever node, is at now, in a few words; none where nothing is written down of it.
+    async fn doing(&self, _job: &Job) -> Option<String> {
+        None
+    }
+
     /// Runs it. Dropping the future must end whatever it started.
     async fn run(&self, run: Run) -> RunEnd;
 }

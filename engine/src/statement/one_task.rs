@@ -86,7 +86,14 @@ async fn doing(services: &Services, job: &Job) -> Result<String, Refusal> {
             let id = BatchId(run_key(job));
             format!("waits for batch {id}, {}", batch(services, id).await?)
         }
-        _ => format!("runs try {} of {}", job.tries + 1, tries(job)),
+        other => {
+            let told = match services.kinds.get(other) {
+                Some(kind) => kind.doing(job).await,
+                None => None,
+            };
+            let told = told.map_or_else(String::new, |told| format!(": {told}"));
+            format!("runs try {} of {}{told}", job.tries + 1, tries(job))
+        }
     };
     if let Some(limit) = job.policy.timeout_ms {
         doing.push_str(&format!("; it is ended after {limit} ms"));

@@ -328,6 +328,10 @@ impl CdcRepublish {
 
 #[async_trait]
 impl JobKind for CdcRepublish {
+    fn uses_project(&self) -> bool {
+        true
+    }
+
     fn job_type(&self) -> &'static str {
         "CDC_REPUBLISH"
     }

@@ -189,6 +189,11 @@ impl Flows for FlowRunner {
         }
     }
 
+    async fn inputs(&self, name: &FlowName) -> Result<Vec<String>, FlowRefusal> {
+        let inputs = self.find(name).await?.definition.inputs;
+        Ok(inputs.into_iter().map(|input| input.name).collect())
+    }
+
     async fn run(&self, call: FlowCall) -> Result<FlowEnd, FlowFailure> {
         let around = AROUND.try_with(|around| *around).unwrap_or(0);
         if around == NESTED {

@@ -72,6 +72,26 @@ impl FileRoots {
             .components()
             .take_while(is_plain)
             .collect();
+        self.check_below(pattern, &fixed)
+    }
+
+    /// Whether a folder is an allowed one or lies below one, as far as its text tells.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub(crate) fn check_folder(&self, folder: &str) -> Result<(), String> {
+        if !folder.starts_with('/') || folder.contains('\0') {
+            return Err(format!(
+                "`{folder}` is no whole path; write an absolute one"
+            ));
+        }
+        if folder.split('/').any(|part| part == "..") {
+            return Err(format!("`{folder}` leaves its folder by `..`"));
+        }
+        self.check_below(folder, Path::new(folder))
+    }
+
+    fn check_below(&self, written: &str, fixed: &Path) -> Result<(), String> {
         if self.0.iter().any(|root| fixed.starts_with(root)) {
             return Ok(());
         }
@@ -81,9 +101,9 @@ impl FileRoots {
             .map(|root| root.display().to_string())
             .collect();
         Err(match allowed.is_empty() {
-            true => format!("{pattern} may not be read: this node allows no folders"),
+            true => format!("{written} may not be read: this node allows no folders"),
             false => format!(
-                "{pattern} is in none of the folders that this node allows: {}",
+                "{written} is in none of the folders that this node allows: {}",
                 allowed.join(", ")
             ),
         })
@@ -172,7 +192,11 @@ impl FileRoots {
         Ok((file, found))
     }
 
-    fn check_inside(&self, path: &Path) -> Result<PathBuf, String> {
+    /// Where a path leads, which lies below an allowed folder.
+    ///
+    /// # Errors
+    /// A sentence: it is not there, or leads out.
+    pub(crate) fn check_inside(&self, path: &Path) -> Result<PathBuf, String> {
         let real =
             fs::canonicalize(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let inside = self
@@ -189,7 +213,8 @@ impl FileRoots {
     }
 }
 
-fn modified(metadata: &Metadata) -> String {
+/// When a file was changed last, as its folder says.
+pub(crate) fn modified(metadata: &Metadata) -> String {
     format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec())
 }
 

@@ -35,7 +35,8 @@ use crate::{DeployedProject, Parts, arguments};
 
 pub(crate) use definition::ParserFiles;
 use definition::{Definition, RecordSource};
-use files::{FileRoots, Found, Listing};
+pub(crate) use files::{FileRoots, modified};
+use files::{Found, Listing};
 use reading::{FileState, Group, Trouble, Work};
 use rejects::RejectFile;
 
@@ -192,6 +193,10 @@ impl Parser {
 
 #[async_trait]
 impl JobKind for Parser {
+    fn uses_project(&self) -> bool {
+        true
+    }
+
     fn job_type(&self) -> &'static str {
         "PARSER"
     }
@@ -561,7 +566,8 @@ fn stored(error: &StoreError) -> RunFailure {
     RunFailure::new("Store", error.to_string())
 }
 
-fn failure_of(error: CheckpointError) -> RunFailure {
+/// How a run ends that cannot write down what it did.
+pub(crate) fn failure_of(error: CheckpointError) -> RunFailure {
     match &error {
         CheckpointError::TakenOver { .. } => RunFailure::new("TakenOver", error.to_string()),
         CheckpointError::Unsettled { .. } => RunFailure::new("Store", error.to_string()),

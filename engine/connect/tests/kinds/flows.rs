@@ -40,14 +40,15 @@ tables:
 ";
 
 /// A node with a pool of one slot, and a project of one logical unit.
-struct Bench {
-    folder: tempfile::TempDir,
+pub struct Bench {
+    pub folder: tempfile::TempDir,
+    pub checkpoints: CheckpointStore,
     late: LateStatements,
     node: NodeHandle,
 }
 
 impl Bench {
-    async fn new(flows_of_unit: &[(&str, &str)]) -> Self {
+    pub async fn new(flows_of_unit: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock: SharedClock = Arc::new(SystemClock);
         let ids = Ids::seeded(3);
@@ -82,6 +83,7 @@ impl Bench {
             store: Arc::clone(&store),
             checkpoints: CheckpointStore::new(Arc::clone(&store), ids.clone(), Arc::clone(&clock)),
         };
+        let checkpoints = parts.checkpoints.clone();
         let flows = flows(&parts);
         let kinds = JobKinds::new(kinds(parts));
         let wake = Wake::default();
@@ -109,7 +111,12 @@ impl Bench {
             nodes: Arc::new(node.clone()),
             policy: Arc::new(LocalTokenPolicy::new("admin")),
         }));
-        let bench = Self { folder, late, node };
+        let bench = Self {
+            folder,
+            checkpoints,
+            late,
+            node,
+        };
         bench.file("logical_units/CAR/lu.yaml", LU);
         bench.file(
             "interfaces/cars.yaml",
@@ -131,17 +138,17 @@ impl Bench {
         bench
     }
 
-    fn file(&self, path: &str, text: &str) {
+    pub fn file(&self, path: &str, text: &str) {
         let path = self.folder.path().join("project").join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
     }
 
-    fn written(&self, name: &str) -> Option<String> {
+    pub fn written(&self, name: &str) -> Option<String> {
         fs::read_to_string(self.folder.path().join("files").join(name)).ok()
     }
 
-    async fn run(&self, text: &str) -> Result<Answer, String> {
+    pub async fn run(&self, text: &str) -> Result<Answer, String> {
         let admin = Principal {
             name: "admin".to_owned(),
         };
@@ -161,7 +168,7 @@ impl Bench {
         self.run(text).await.unwrap().rows.remove(0)
     }
 
-    async fn error(&self, text: &str) -> String {
+    pub async fn error(&self, text: &str) -> String {
         self.run(text).await.unwrap_err()
     }
 
@@ -174,7 +181,7 @@ impl Bench {
         answer.rows[0][at.unwrap()].as_str().unwrap().to_owned()
     }
 
-    async fn until(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    pub async fn until(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         let wait = async {
             while !is_so().await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -183,7 +190,7 @@ impl Bench {
         tokio::time::timeout(PATIENCE, wait).await.expect(what);
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         self.node.drain();
         self.node.ended().await.unwrap();
         self.late.close();

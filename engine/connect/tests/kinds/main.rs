@@ -6,5 +6,6 @@ mod bench;
 mod deployed;
 mod flows;
 mod http;
+mod listener;
 mod process;
 mod user_job;

@@ -44,6 +44,10 @@ impl Flows for Echo {
         }
     }
 
+    async fn inputs(&self, _name: &FlowName) -> Result<Vec<String>, FlowRefusal> {
+        Ok(Vec::new())
+    }
+
     async fn run(&self, call: FlowCall) -> Result<FlowEnd, FlowFailure> {
         self.calls.lock().unwrap().push(call.clone());
         self.begun.notify_one();
