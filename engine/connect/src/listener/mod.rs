@@ -24,6 +24,7 @@ use weft_engine::job::{
     RunOutput,
 };
 use weft_engine::model::Job;
+use weft_engine::schedule::policy::Overlap;
 use weft_engine::statement::{Principal, Session};
 
 use crate::Parts;
@@ -172,6 +173,14 @@ impl JobKind for Listener {
             return Err(refused(
                 message.to_owned(),
                 "write UID='<what it listens to>'",
+            ));
+        }
+        if job.policy.overlap == Overlap::Allow {
+            let message =
+                "a run beside another one has a UID of its own, and would handle all files again";
+            return Err(refused(
+                message.to_owned(),
+                "write OVERLAP=SKIP or OVERLAP=QUEUE",
             ));
         }
         self.check_flow(job, &definition).await
