@@ -260,3 +260,28 @@ fn hex(bytes: &[u8]) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_json_that_keeps_them() {
+        let check = |value: Value, expected: &str| {
+            let mut line = String::new();
+            push_value(&mut line, &value);
+            assert_eq!(line, expected);
+        };
+        check(Value::Null, "null");
+        check(Value::Integer(i64::MIN), "-9223372036854775808");
+        check(Value::Real(0.1), "0.1");
+        check(Value::Real(3.0), "3.0");
+        check(Value::Real(f64::INFINITY), "9e999");
+        check(Value::Real(f64::NEG_INFINITY), "-9e999");
+        check(
+            Value::Text("a\"\n\u{2028}ü".to_owned()),
+            "\"a\\\"\\n\u{2028}ü\"",
+        );
+        check(Value::Blob(vec![0, 255]), "\"x'00ff'\"");
+    }
+}
