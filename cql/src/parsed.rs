@@ -148,12 +148,9 @@ fn bound(table: &ParsedTable, row: &ParsedRow) -> Vec<Bound> {
         ))));
         values.push(MaybeUnset::Set(Some(CqlValue::BigInt(row.line))));
     }
-    // A row with a key may replace another one, whose values a null must clear.
-    let null = |value: &Value| match cql_value(value) {
-        None if table.key.is_empty() => MaybeUnset::Unset,
-        value => MaybeUnset::Set(value),
-    };
-    values.extend(row.values.iter().map(null));
+    // A row may replace another one, whose values a null must clear: by its key, or by the line of a file that was replaced.
+    let set = |value: &Value| MaybeUnset::Set(cql_value(value));
+    values.extend(row.values.iter().map(set));
     values
 }
 

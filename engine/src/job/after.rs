@@ -7,7 +7,7 @@ use crate::schedule::{Outcome, RunEnd as ScheduledRun, Schedule, following};
 use crate::store::EndJob;
 
 use super::kind::{OUTPUT_BYTES, Retry, RunEnd, RunFailure, RunOutput};
-use super::triggered::{EndMark, Ended, TriggerState, lives_on, triggered_run};
+use super::triggered::{EndMark, Ended, NextRun, TriggerState, lives_on, triggered_run};
 
 /// How a try ended, as the node sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -180,30 +180,22 @@ fn failed(
 /// waits for a trigger.
 fn gone_on(job: &Job, end: EndJob) -> EndJob {
     let (now, runs) = (end.now, end.runs);
-    let scheduled = next_run(job, now);
-    let triggered = triggered_run(job, runs);
-    if triggered.is_none() && scheduled.is_none() && !lives_on(job, runs, now) {
+    let next = NextRun::of(next_run(job, now), triggered_run(job, runs));
+    if next.next_run.is_none() && !lives_on(job, runs, now) {
         return end;
     }
-    let end = EndJob {
+    EndJob {
+        to: next.status,
         to_fence: job.fence + 1,
         tries: 0,
-        planned_run: scheduled,
+        next_run: next.next_run,
+        planned_run: next.planned_run,
+        // A time that was missed and is made up for is due now: nobody looks into the past.
+        due: next.next_run.map(|at| due(job, at.max(now))),
         triggers: TriggerState {
-            fired_for: None,
+            fired_for: next.fired_for,
             ..end.triggers
         },
-        ..end
-    };
-    // A time that was missed and is made up for is due now: nobody looks into the past.
-    let due_at = triggered.or(scheduled).map(|at| at.max(now));
-    EndJob {
-        to: match triggered {
-            Some(_) => JobStatus::Waiting,
-            None => JobStatus::Scheduled,
-        },
-        next_run: triggered.or(scheduled),
-        due: due_at.map(|due_at| due(job, due_at)),
         ..end
     }
 }

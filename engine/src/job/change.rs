@@ -231,8 +231,10 @@ pub fn updated(job: &Job, update: Update, now: Timestamp) -> Step {
             "nothing would start it any more; STOPJOB ends it, STARTJOB starts it once".to_owned(),
         );
     }
+    // What was triggered, or waits for another try, waits on behind its pause.
+    let waits_on = was_paused && job.status == JobStatus::Waiting && !update.reschedules;
     // A recurring job that becomes a one-time job keeps its time (Fabric R37).
-    if stands || !(update.reschedules || was_paused) {
+    if stands || waits_on || !(update.reschedules || was_paused) {
         return write(changed);
     }
     match begun(changed, now) {

@@ -6,7 +6,7 @@
 
 use crate::clock::Timestamp;
 use crate::job::after::{schedule_of, seed_of};
-use crate::model::{Job, JobKey};
+use crate::model::{Job, JobKey, JobStatus};
 use crate::schedule::policy::Overlap;
 use crate::schedule::{JobPolicy, RunEnd, Timing, following};
 
@@ -28,14 +28,24 @@ pub fn refusal(job: &Job) -> Option<&'static str> {
     }
 }
 
-/// The first time that comes while the run of this row goes on.
-pub fn first_beside(job: &Job) -> Option<Timestamp> {
-    let started = job.start_time?;
-    match job.planned_run.filter(|planned| *planned > started) {
+/// Up to when the times of a job that is about to be claimed are covered by its runs. A run that goes on where another
+/// broke off, or failed, covers what came since that one began.
+pub fn covered(job: &Job, now: Timestamp) -> Timestamp {
+    let goes_on = job.status == JobStatus::InProcess || job.tries > 0;
+    let began = job.start_time.filter(|_| goes_on).unwrap_or(now);
+    match job.planned_run {
+        Some(planned) if planned <= now => planned.max(began),
+        _ => began,
+    }
+}
+
+/// The first time behind those that comes while the run of this row goes on.
+pub fn first_beside(job: &Job, covered: Timestamp) -> Option<Timestamp> {
+    match job.planned_run.filter(|planned| *planned > covered) {
         // A run by hand leaves the scheduled time to come.
         Some(planned) if job.policy.overlap == Overlap::Allow => Some(planned),
         Some(_) => None,
-        None => next_beside(job, job.planned_run.unwrap_or(started).max(started)),
+        None => next_beside(job, covered),
     }
 }
 
@@ -78,7 +88,6 @@ pub fn beside(job: &Job, planned: Timestamp, now: Timestamp) -> Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::JobStatus;
 
     const HOUR_MS: i64 = 3_600_000;
 
@@ -107,7 +116,7 @@ mod tests {
     fn each_time_that_comes_gets_a_job_of_its_own() {
         let job = hourly(Overlap::Allow);
         assert_eq!(refusal(&job), None);
-        let first = first_beside(&job).unwrap();
+        let first = first_beside(&job, Timestamp(HOUR_MS + 5)).unwrap();
         assert_eq!(first, Timestamp(2 * HOUR_MS));
         assert_eq!(next_beside(&job, first), Some(Timestamp(3 * HOUR_MS)));
         let other = beside(&job, first, Timestamp(2 * HOUR_MS + 1));
@@ -122,13 +131,38 @@ mod tests {
     fn others_never_overlap() {
         for overlap in [Overlap::Skip, Overlap::Queue] {
             let job = hourly(overlap);
-            assert_eq!((refusal(&job), first_beside(&job)), (None, None));
+            assert_eq!(
+                (refusal(&job), first_beside(&job, Timestamp(HOUR_MS))),
+                (None, None)
+            );
         }
         let by_hand = Job {
             planned_run: Some(Timestamp(9 * HOUR_MS)),
             ..hourly(Overlap::Allow)
         };
-        assert_eq!(first_beside(&by_hand), Some(Timestamp(9 * HOUR_MS)));
+        assert_eq!(
+            first_beside(&by_hand, Timestamp(HOUR_MS + 5)),
+            Some(Timestamp(9 * HOUR_MS))
+        );
+    }
+
+    #[test]
+    fn who_takes_a_run_over_covers_what_came_since_it_began() {
+        let late = Timestamp(3 * HOUR_MS + 7);
+        let mut job = hourly(Overlap::Allow);
+        let from = covered(&job, late);
+        assert_eq!(first_beside(&job, from), Some(Timestamp(2 * HOUR_MS)));
+        job.status = JobStatus::Scheduled;
+        let from = covered(&job, late);
+        assert_eq!(
+            first_beside(&job, from),
+            Some(Timestamp(4 * HOUR_MS)),
+            "one run makes up for what was missed"
+        );
+        job.status = JobStatus::Waiting;
+        job.tries = 1;
+        let from = covered(&job, late);
+        assert_eq!(first_beside(&job, from), Some(Timestamp(2 * HOUR_MS)));
     }
 
     #[test]

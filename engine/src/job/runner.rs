@@ -16,6 +16,7 @@ use super::overlap;
 use crate::clock::Timestamp;
 use crate::model::{DueHint, Job, JobDesired, JobStatus};
 use crate::node::Life;
+use crate::schedule::policy::Overlap;
 use crate::store::{Freshness, Settled, StoreResult, WriteJob};
 
 /// What does not end by itself this long after it was told to is dropped.
@@ -76,11 +77,20 @@ impl JobRunner {
     ) -> Self {
         Self {
             life,
-            beside: overlap::first_beside(&job),
+            beside: None,
             job,
             kind,
             slot,
             give_up_after,
+        }
+    }
+
+    /// The same; times that come behind this one get runs beside it, where the job allows that.
+    #[must_use]
+    pub fn with_runs_beside_from(self, covered: Timestamp) -> Self {
+        Self {
+            beside: overlap::first_beside(&self.job, covered),
+            ..self
         }
     }
 
@@ -148,13 +158,15 @@ impl JobRunner {
                     StopReason::GivenUp
                 }
                 () = sleep_until(beside_at), if making.is_none() => {
-                    let runner = (self.life.clone(), self.job.clone(), self.beside);
+                    let runner = (self.life.clone(), self.job.clone(), self.next_beside());
                     making = Some(Box::pin(make_beside(runner)));
                     continue;
                 }
                 made = settled(&mut making), if making.is_some() => {
                     making = None;
-                    self.beside = made.unwrap_or(self.beside);
+                    if let Ok(Some(next)) = made {
+                        self.beside = Some(next);
+                    }
                     // What could not be written is tried again soon.
                     beside_at = self.until_beside().max(Instant::now() + SHORT_PAUSE);
                     continue;
@@ -278,7 +290,7 @@ impl JobRunner {
         loop {
             let now = context.clock.now();
             // What came during the run has its row before the job goes on behind it.
-            while let Some(planned) = self.beside.filter(|planned| *planned <= now) {
+            while let Some(planned) = self.next_beside().filter(|planned| *planned <= now) {
                 let make = || make_beside((self.life.clone(), self.job.clone(), Some(planned)));
                 match self.patiently(make).await? {
                     Some(next) if next != Some(planned) => self.beside = next,
@@ -326,10 +338,17 @@ impl JobRunner {
         }
     }
 
+    /// The next time for which a run beside this one is due, unless somebody wants the job to stand still.
+    fn next_beside(&self) -> Option<Timestamp> {
+        let goes_on = self.job.desired == JobDesired::Run && !self.job.policy.paused;
+        self.beside
+            .filter(|_| goes_on && self.job.policy.overlap == Overlap::Allow)
+    }
+
     /// When a run beside this one is due, by the clock of this process.
     fn until_beside(&self) -> Instant {
         let now = self.life.context.clock.now();
-        let pause = self.beside.map(|planned| {
+        let pause = self.next_beside().map(|planned| {
             let millis = planned.millis_since(now).max(0);
             Duration::from_millis(millis.unsigned_abs())
         });

@@ -1,6 +1,8 @@
 //! Tells the jobs that wait for the end of another one.
 
-use futures::{StreamExt, TryStreamExt};
+use std::time::Duration;
+
+use futures::StreamExt;
 use tracing::{debug, info};
 
 use super::change::Step;
@@ -15,19 +17,30 @@ const FOLLOWERS: usize = 10_000;
 const AT_ONCE: usize = 16;
 /// How often a row may move while we write.
 const ATTEMPTS: usize = 20;
+/// What could not be told is told again after so long.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Tells everybody who waits for the ends of this job, and notes in its row that they know. Where that fails half way, the
 /// row still owes it, and a hint that was written before its end leads somebody there.
 pub async fn tell(life: &Life, key: &JobKey) {
     match tell_all(life, key).await {
         Ok(()) => (),
-        Err(error) => debug!(
-            job.uid = key.uid,
-            error = %error,
-            "Those that wait for job {} {} are told later: {error}",
-            key.job_type,
-            key.name
-        ),
+        Err(error) => {
+            debug!(
+                job.uid = key.uid,
+                error = %error,
+                "Those that wait for job {} {} are told later: {error}",
+                key.job_type,
+                key.name
+            );
+            let hint = DueHint {
+                due_at: life.context.clock.now().plus(AGAIN_AFTER),
+                key: key.clone(),
+            };
+            if let Err(error) = life.context.store.put_due(&hint).await {
+                debug!(error = %error, "Nor could a hint be left: {error}");
+            }
+        }
     }
 }
 
@@ -49,10 +62,9 @@ async fn tell_all(life: &Life, key: &JobKey) -> StoreResult<()> {
             Ok::<(), StoreError>(())
         }
     });
-    telling
-        .buffer_unordered(AT_ONCE)
-        .try_collect::<()>()
-        .await?;
+    // One that cannot be told holds up no other.
+    let told: Vec<StoreResult<()>> = telling.buffer_unordered(AT_ONCE).collect().await;
+    told.into_iter().collect::<StoreResult<()>>()?;
     known(life, row).await
 }
 

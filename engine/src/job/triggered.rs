@@ -17,6 +17,8 @@ use crate::store::JobDefinition;
 
 /// Ends that are told together at most; older ones have waited so long that one run makes up for them.
 const UNTOLD: usize = 16;
+/// Jobs whose last end is kept by each condition that names no uid.
+const TOLD: usize = 64;
 
 /// Where a job stands with its triggers, and what it owes to those that wait for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,9 +27,9 @@ pub struct TriggerState {
     /// Conditions that are met, each with its trigger, of triggers that wait for others still.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub met: BTreeSet<(String, String)>,
-    /// The end that each condition was told of last.
+    /// The ends that each condition was told of last: one of each job, the newest of them behind.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub told: BTreeMap<String, EndMark>,
+    pub told: BTreeMap<String, Vec<EndMark>>,
     /// A trigger fired while a run was going on: the next run is due then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fired_for: Option<Timestamp>,
@@ -116,12 +118,17 @@ pub fn told(follower: &Job, key: &JobKey, ended: &Ended, now: Timestamp) -> Step
         .filter(|condition| condition.is_met_by(key, ended.outcome))
         .map(ToString::to_string)
         .filter(|condition| {
-            let told = state.told.get(condition);
-            !told.is_some_and(|told| ended.mark.is_known_by(told))
+            let mut told = state.told.get(condition).into_iter().flatten();
+            !told.any(|told| ended.mark.is_known_by(told))
         })
         .collect();
     for condition in &about_it {
-        state.told.insert(condition.clone(), ended.mark.clone());
+        let told = state.told.entry(condition.clone()).or_default();
+        told.retain(|mark| mark.uid != ended.mark.uid);
+        if told.len() == TOLD {
+            told.remove(0);
+        }
+        told.push(ended.mark.clone());
         is_news = true;
     }
     if !is_news {
@@ -222,20 +229,67 @@ fn changed(
     let Some(at) = fires_at else {
         return Step::Write(Box::new(told));
     };
-    // As a start by hand it leaves the scheduled run where it is (Fabric R75).
-    let next_run = (at > now).then_some(at);
-    let next_run = match (follower.status, follower.next_run) {
+    if follower.status == JobStatus::Waiting {
         // It waits already, perhaps for another try: whatever comes first.
-        (JobStatus::Waiting, None) => None,
-        (JobStatus::Waiting, Some(earlier)) => next_run.map(|at| at.min(earlier)),
-        _ => next_run,
-    };
+        let next_run = follower.next_run.map(|next_run| next_run.min(at));
+        return Step::Write(Box::new(Job {
+            next_run: next_run.filter(|next_run| *next_run > now),
+            ..told
+        }));
+    }
+    let at = told.triggers.fired_for.map_or(at, |fired| fired.min(at));
+    let next = NextRun::of(follower.next_run, Some(at));
     Step::Write(Box::new(Job {
-        status: JobStatus::Waiting,
-        next_run,
+        status: next.status,
+        next_run: next.next_run.filter(|next_run| *next_run > now),
+        planned_run: next.planned_run,
         notes: None,
+        triggers: TriggerState {
+            fired_for: next.fired_for,
+            ..told.triggers
+        },
         ..told
     }))
+}
+
+/// When a job that nobody runs is due, by its schedule and by a trigger that has fired: whatever comes first, and the other
+/// is kept for then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextRun {
+    /// WAITING for a run by a trigger, SCHEDULED otherwise.
+    pub status: JobStatus,
+    /// When it is due.
+    pub next_run: Option<Timestamp>,
+    /// The scheduled time that is to come. As after a start by hand, a run by a trigger leaves it (Fabric R75).
+    pub planned_run: Option<Timestamp>,
+    /// The trigger's time, where it comes later.
+    pub fired_for: Option<Timestamp>,
+}
+
+impl NextRun {
+    /// The next of these.
+    pub fn of(scheduled: Option<Timestamp>, fired_for: Option<Timestamp>) -> Self {
+        match (scheduled, fired_for) {
+            (Some(planned), fired) if fired.is_none_or(|fired| planned <= fired) => Self {
+                status: JobStatus::Scheduled,
+                next_run: scheduled,
+                planned_run: scheduled,
+                fired_for,
+            },
+            (planned_run, Some(fired)) => Self {
+                status: JobStatus::Waiting,
+                next_run: Some(fired),
+                planned_run,
+                fired_for: None,
+            },
+            (_, None) => Self {
+                status: JobStatus::Scheduled,
+                next_run: None,
+                planned_run: None,
+                fired_for: None,
+            },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -412,10 +466,68 @@ mod tests {
         let mut job = follower("PROCESS a.sh ENDED");
         job.triggers.met = BTreeSet::from([("x".to_owned(), "y".to_owned())]);
         let mark = end(1, Outcome::Failed).mark;
-        job.triggers.told = BTreeMap::from([("z".to_owned(), mark)]);
+        job.triggers.told = BTreeMap::from([("z".to_owned(), vec![mark])]);
         let job = written(told(&job, &key("a.sh"), &end(1, Outcome::Failed), NOW));
         assert!(job.triggers.met.is_empty());
         assert_eq!(job.triggers.told.len(), 1);
+    }
+
+    #[test]
+    fn ends_of_several_jobs_of_a_name_are_each_known() {
+        let mut job = follower("PROCESS a.sh ENDED");
+        for uid in ["1", "2", "1", "2"] {
+            let mut ended = end(1, Outcome::Failed);
+            ended.mark.uid = uid.to_owned();
+            let rested = Job {
+                status: JobStatus::Scheduled,
+                ..job.clone()
+            };
+            match told(&rested, &key("a.sh"), &ended, NOW) {
+                Step::Write(told) => job = *told,
+                other => assert!(job.fence == 5, "{uid}: {other:?}"),
+            }
+        }
+        assert_eq!(job.fence, 5, "two of the four were news");
+    }
+
+    #[test]
+    fn a_late_trigger_leaves_the_times_before_it() {
+        let minute = |minutes: i64| Some(Timestamp(NOW.0 + minutes * 60_000));
+        let scheduled = Job {
+            next_run: minute(1),
+            planned_run: minute(1),
+            ..follower("PROCESS a.sh ENDED +00:05:00")
+        };
+        let fired = written(told(
+            &scheduled,
+            &key("a.sh"),
+            &end(1, Outcome::Failed),
+            NOW,
+        ));
+        assert_eq!(
+            (fired.status, fired.next_run),
+            (JobStatus::Scheduled, minute(1))
+        );
+        assert_eq!(fired.triggers.fired_for, minute(5));
+        let check = |scheduled, fired, status, next_run, fired_for| {
+            let next = NextRun::of(scheduled, fired);
+            assert_eq!(
+                (next.status, next.next_run, next.fired_for),
+                (status, next_run, fired_for)
+            );
+            assert_eq!(next.planned_run, scheduled);
+        };
+        check(
+            minute(4),
+            minute(5),
+            JobStatus::Scheduled,
+            minute(4),
+            minute(5),
+        );
+        check(minute(6), minute(5), JobStatus::Waiting, minute(5), None);
+        check(None, minute(5), JobStatus::Waiting, minute(5), None);
+        check(minute(6), None, JobStatus::Scheduled, minute(6), None);
+        check(None, None, JobStatus::Scheduled, None, None);
     }
 
     #[test]

@@ -16,7 +16,8 @@ use super::{Held, Running, batch_of, job_key_of, minus, weight};
 use crate::batch::Runner;
 use crate::clock::Timestamp;
 use crate::job::after::schedule_of;
-use crate::job::{JobRunner, tell};
+use crate::job::triggered::{NextRun, lives_on};
+use crate::job::{JobRunner, overlap, tell};
 use crate::model::{
     Batch, BatchId, DueHint, Job, JobDesired, JobKey, JobStatus, NodeRow, job_type,
 };
@@ -528,13 +529,21 @@ impl Looking {
                 runs: job.runs + 1,
                 ..job
             },
-            RowMove::PassTo(Some(next)) => Job {
-                next_run: Some(next),
-                planned_run: Some(next),
-                notes: Some("a missed run was passed over".to_owned()),
-                ..job
-            },
-            RowMove::PassTo(None) => Job {
+            RowMove::PassTo(next)
+                if next.is_some()
+                    || job.triggers.fired_for.is_some()
+                    || lives_on(&job, job.runs, now) =>
+            {
+                let next = NextRun::of(next, job.triggers.fired_for);
+                let mut passed = job;
+                passed.status = next.status;
+                passed.next_run = next.next_run;
+                passed.planned_run = next.planned_run;
+                passed.triggers.fired_for = next.fired_for;
+                passed.notes = Some("a missed run was passed over".to_owned());
+                passed
+            }
+            RowMove::PassTo(_) => Job {
                 status: JobStatus::Terminated,
                 archived: true,
                 next_run: None,
@@ -544,7 +553,8 @@ impl Looking {
         };
         let moved = Job { fence, ..moved };
         let key = moved.key.clone();
-        let due = (!moved.archived).then(|| DueHint {
+        let is_to_be_seen = !moved.archived || !moved.triggers.untold.is_empty();
+        let due = is_to_be_seen.then(|| DueHint {
             due_at: moved.next_run.unwrap_or(now),
             key: key.clone(),
         });
@@ -589,6 +599,7 @@ impl Looking {
         };
         let now = life.context.clock.now();
         let claim = self.claim_of(&job, now);
+        let covered = overlap::covered(&job, now);
         let (slot, give_up_after) = match room {
             Room::Exceptional(name) if !is_recurring(&job) => {
                 (Some(name), Some(give_up_after(&life)))
@@ -612,7 +623,8 @@ impl Looking {
             match claim_and_tell(&life, &claim, job).await {
                 Ok(Some(job)) => {
                     let uid = job.key.uid.clone();
-                    let runner = JobRunner::new(life.clone(), job, kind, slot, give_up_after);
+                    let runner = JobRunner::new(life.clone(), job, kind, slot, give_up_after)
+                        .with_runs_beside_from(covered);
                     match runner.run().await {
                         Ok(Some(ended)) => {
                             ended

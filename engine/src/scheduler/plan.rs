@@ -97,7 +97,7 @@ const HELD_PAUSE: Duration = Duration::from_secs(5);
 /// Decides.
 pub fn plan(seen: &Seen<'_>) -> Plan {
     let job = seen.job;
-    if !job.triggers.untold.is_empty() && job.holder().is_none() {
+    if !job.triggers.untold.is_empty() && job.holder().is_none() && !is_due(job, seen.now) {
         return Plan::Tell;
     }
     if job.archived || job.status.is_ended() || seen.runs_here {
@@ -151,6 +151,17 @@ pub fn plan(seen: &Seen<'_>) -> Plan {
         return Plan::Again(turn - seen.waited);
     }
     Plan::Claim(seen.room.clone())
+}
+
+/// A run is due: it goes first, and its end tells what is owed with what it owes itself.
+fn is_due(job: &Job, now: Timestamp) -> bool {
+    match job.status {
+        JobStatus::Waiting => job.next_run.is_none_or(|next_run| next_run <= now),
+        JobStatus::Scheduled => {
+            !job.policy.paused && job.next_run.is_some_and(|next_run| next_run <= now)
+        }
+        _ => false,
+    }
 }
 
 /// A scheduled time that was missed by more than its policy allows is not run.

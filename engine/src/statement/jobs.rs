@@ -482,6 +482,9 @@ async fn apply(
             Step::Write(job) => {
                 if job.policy != found.policy || job.arguments != found.arguments {
                     check(services, &job).await?;
+                }
+                // Who is taken up again may close a circle that was open while he was archived.
+                if job.policy != found.policy || found.status.is_ended() && !job.archived {
                     followers::follow(services, &job).await?;
                 }
                 if let Written::Yes = write(services, &trust, &job, Some(seen)).await? {

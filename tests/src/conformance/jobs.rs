@@ -753,7 +753,7 @@ fn triggers() -> TriggerState {
     };
     let mut triggers = TriggerState {
         met: BTreeSet::from([("t".to_owned(), "c".to_owned())]),
-        told: BTreeMap::from([("c".to_owned(), mark.clone())]),
+        told: BTreeMap::from([("c".to_owned(), vec![mark.clone()])]),
         fired_for: Some(Timestamp(6)),
         untold: Vec::new(),
     };

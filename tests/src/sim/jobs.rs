@@ -411,7 +411,7 @@ fn check_follower(job: &Job, follower: Option<&Job>, violations: &mut Vec<String
         violations.push(format!("I12: the follower of job {uid} is gone"));
         return;
     };
-    let told = follower.triggers.told.values().next();
+    let told = follower.triggers.told.values().flatten().next();
     let (runs, ends) = (follower.runs, job.runs);
     if job.status == JobStatus::Processed && told.is_none_or(|told| told.run != ends) {
         violations.push(format!(

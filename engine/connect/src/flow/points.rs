@@ -94,7 +94,9 @@ impl Points {
             .and_then(|head| serde_json::from_str(head).ok());
         let counts = head.filter(|head| {
             let age = u128::try_from(now.saturating_sub(head.since)).unwrap_or(0);
-            head.of == of && head.tries < max_tries && age < time_to_live.as_millis()
+            let may_go_on = head.tries < max_tries && age < time_to_live.as_millis();
+            // What has ended is answered again, however long ago it was.
+            head.of == of && (may_go_on || found.contains_key(END))
         });
         let head = match counts {
             Some(head) => Head {

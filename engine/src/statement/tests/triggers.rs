@@ -140,7 +140,11 @@ async fn a_schedule_and_triggers_go_together() {
     let ok = jobs.start("ok", "").await;
     jobs.until_status(&ok, JobStatus::Processed).await;
     jobs.until(&follower, |job| {
-        job.triggers.told.values().any(|mark| mark.uid == ok.uid)
+        job.triggers
+            .told
+            .values()
+            .flatten()
+            .any(|mark| mark.uid == ok.uid)
     })
     .await;
     let still = jobs.job(&follower).await;
