@@ -72,7 +72,7 @@ pub static JOB_TYPES: &[JobType] = &[
         summary: "calls an address over HTTP; only hosts in HTTP_ALLOWED_HOSTS",
         job_name: "free",
         arguments: &[
-            ("url", "the address, http or https; needed"),
+            ("url", "the address, http only; needed"),
             ("method", "GET (the default), POST, PUT, …"),
             (
                 "headers",

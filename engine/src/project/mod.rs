@@ -122,6 +122,15 @@ impl Project {
 
     fn read(bundle: &Bundle, surroundings: &Surroundings, findings: &Findings) -> Self {
         read_project_file(bundle, findings);
+        if bundle.paths().next().is_none() {
+            let spot = Spot {
+                file: ".".to_owned(),
+                line: 1,
+                field: String::new(),
+            };
+            let message = "is no project: it has neither project.yaml nor interfaces/, logical_units/ or scripts/";
+            findings.add(&spot, message);
+        }
         let mut definitions = Vec::new();
         let mut names = BTreeSet::new();
         for (name, node, spot) in yaml_files(bundle, "interfaces/", findings) {

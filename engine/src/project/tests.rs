@@ -606,6 +606,23 @@ async fn mistakes_in_the_jobs_of_a_unit_have_their_line_and_field() {
     }
 }
 
+#[tokio::test]
+async fn a_folder_without_anything_of_a_project_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("notes.txt"), "not a project").unwrap();
+    let errors = Project::load(
+        folder.path(),
+        &surroundings(&folder),
+        &Validators::default(),
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(
+        errors[0].to_string(),
+        ".:1: is no project: it has neither project.yaml nor interfaces/, logical_units/ or scripts/"
+    );
+}
+
 /// Refuses every function.
 #[derive(Debug)]
 struct NoFunctions;

@@ -10,6 +10,8 @@ use weft_lang::names::nearest;
 const ARGUMENTS: [&str; 5] = ["instances", "tables", "types", "truncate", "sink"];
 const SINKS: [&str; 2] = ["file", "url"];
 const OF_URL: [&str; 3] = ["batch", "headers", "timeout_ms"];
+/// How the name of a file ends that takes lines of JSON.
+const ENDINGS: [&str; 2] = [".jsonl", ".ndjson"];
 /// What a sink to a queue would be called.
 const OF_QUEUES: [&str; 5] = ["queue", "topic", "interface", "kafka", "broker"];
 const DEFAULT_BATCH: u64 = 500;
@@ -122,6 +124,13 @@ fn target(sink: Option<&Value>) -> Result<Target, Check> {
                 return Err(Check {
                     message: format!("`{member}` is for a `url`, and the sink is a file"),
                     hint: Some("leave it out".to_owned()),
+                });
+            }
+            // It replaces the file of that name: a slip must not cost a source or a part of a project.
+            if !ENDINGS.iter().any(|ending| path.ends_with(ending)) {
+                return Err(Check {
+                    message: format!("the sink `{path}` is no file for lines of JSON"),
+                    hint: Some("give it a name that ends with .jsonl or .ndjson".to_owned()),
                 });
             }
             Ok(Target::File(path.clone()))

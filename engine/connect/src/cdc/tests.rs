@@ -684,13 +684,13 @@ async fn what_cannot_be_is_refused_by_name() {
     .await;
     check(
         "CAR",
-        sink(json!({"file": "x", "url": "http://a.example"})),
+        sink(json!({"file": "x.jsonl", "url": "http://a.example"})),
         "`file` and `url`",
     )
     .await;
     check(
         "CAR",
-        sink(json!({"file": "x", "batch": 5})),
+        sink(json!({"file": "x.jsonl", "batch": 5})),
         "`batch` is for a `url`",
     )
     .await;
@@ -702,12 +702,23 @@ async fn what_cannot_be_is_refused_by_name() {
     .await;
     check(
         "CAR",
-        sink(json!({"file": "/etc/passwd"})),
+        sink(json!({"file": "/etc/rows.jsonl"})),
         "not under a folder that this node allows",
     )
     .await;
-    check("CAR", sink(json!({"file": "../x"})), "is no path to a file").await;
-    check("CAR", sink(json!({"file": "nowhere/x"})), "it is not there").await;
+    check(
+        "CAR",
+        sink(json!({"file": "../x.jsonl"})),
+        "is no path to a file",
+    )
+    .await;
+    check("CAR", sink(json!({"file": "lu.yaml"})), "ends with .jsonl").await;
+    check(
+        "CAR",
+        sink(json!({"file": "nowhere/x.jsonl"})),
+        "it is not there",
+    )
+    .await;
     check(
         "CAR",
         sink(json!({"url": "http://b.example"})),
@@ -745,12 +756,12 @@ async fn what_cannot_be_is_refused_by_name() {
         "sent by Weft",
     )
     .await;
-    fs::create_dir(bench.out("folder")).unwrap();
-    check("CAR", bench.file("folder"), "is a folder").await;
+    fs::create_dir(bench.out("folder.jsonl")).unwrap();
+    check("CAR", bench.file("folder.jsonl"), "is a folder").await;
     let outside = bench.folder.path().join("store");
-    std::os::unix::fs::symlink(&outside, bench.out("link")).unwrap();
+    std::os::unix::fs::symlink(&outside, bench.out("link.jsonl")).unwrap();
     fs::create_dir_all(bench.folder.path().join("other")).unwrap();
     std::os::unix::fs::symlink("../other", bench.out("way")).unwrap();
-    check("CAR", bench.file("way/x"), "leads out").await;
+    check("CAR", bench.file("way/x.jsonl"), "leads out").await;
     assert_eq!(bench.hidden(), 0);
 }
