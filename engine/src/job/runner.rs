@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::model::{DueHint, Job, JobDesired, JobStatus};
 use crate::node::Life;
 use crate::schedule::policy::Overlap;
-use crate::store::{Freshness, Settled, StoreResult, WriteJob};
+use crate::store::{Freshness, Settled, StoreResult};
 
 /// What does not end by itself this long after it was told to is dropped.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -158,17 +158,20 @@ impl JobRunner {
                     StopReason::GivenUp
                 }
                 () = sleep_until(beside_at), if making.is_none() => {
-                    let runner = (self.life.clone(), self.job.clone(), self.next_beside());
-                    making = Some(Box::pin(make_beside(runner)));
+                    beside_at = began + NEVER;
+                    let make = |planned| make_beside(self.life.clone(), self.job.clone(), planned);
+                    making = self.next_beside().map(|planned| Box::pin(make(planned)) as Making);
                     continue;
                 }
                 made = settled(&mut making), if making.is_some() => {
                     making = None;
-                    if let Ok(Some(next)) = made {
-                        self.beside = Some(next);
-                    }
-                    // What could not be written is tried again soon.
-                    beside_at = self.until_beside().max(Instant::now() + SHORT_PAUSE);
+                    beside_at = if matches!(made, Ok(true)) {
+                        self.pass_beside();
+                        self.until_beside()
+                    } else {
+                        // What could not be written is tried again soon.
+                        Instant::now() + SHORT_PAUSE
+                    };
                     continue;
                 }
                 row = settled(&mut look), if look.is_some() => {
@@ -291,11 +294,11 @@ impl JobRunner {
             let now = context.clock.now();
             // What came during the run has its row before the job goes on behind it.
             while let Some(planned) = self.next_beside().filter(|planned| *planned <= now) {
-                let make = || make_beside((self.life.clone(), self.job.clone(), Some(planned)));
-                match self.patiently(make).await? {
-                    Some(next) if next != Some(planned) => self.beside = next,
-                    Some(_) | None => return Ok(None),
+                let make = || make_beside(self.life.clone(), self.job.clone(), planned);
+                if self.patiently(make).await? != Some(true) {
+                    return Ok(None);
                 }
+                self.pass_beside();
             }
             let token = context.ids.token();
             let is_followed = !followers.is_empty();
@@ -343,6 +346,12 @@ impl JobRunner {
         let goes_on = self.job.desired == JobDesired::Run && !self.job.policy.paused;
         self.beside
             .filter(|_| goes_on && self.job.policy.overlap == Overlap::Allow)
+    }
+
+    /// The run beside this one has its row: the next is for the time behind it.
+    fn pass_beside(&mut self) {
+        let next = |planned| overlap::next_beside(&self.job, planned);
+        self.beside = self.beside.and_then(next);
     }
 
     /// When a run beside this one is due, by the clock of this process.
@@ -401,7 +410,7 @@ impl JobRunner {
 }
 
 type Look = Pin<Box<dyn Future<Output = StoreResult<Option<Job>>> + Send>>;
-type Making = Pin<Box<dyn Future<Output = StoreResult<Option<Timestamp>>> + Send>>;
+type Making = Pin<Box<dyn Future<Output = StoreResult<bool>> + Send>>;
 
 /// What comes of something that is under way beside the run.
 async fn settled<T>(under_way: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
@@ -411,33 +420,14 @@ async fn settled<T>(under_way: &mut Option<Pin<Box<dyn Future<Output = T> + Send
     }
 }
 
-/// Writes the job that runs beside this one for a time that has come (OVERLAP=ALLOW); answers the time that is next.
-async fn make_beside(
-    (life, job, planned): (Life, Job, Option<Timestamp>),
-) -> StoreResult<Option<Timestamp>> {
-    let Some(planned) = planned else {
-        return Ok(None);
-    };
-    let context = &life.context;
-    let now = context.clock.now();
-    let beside = overlap::beside(&job, planned, now);
-    let due = DueHint {
-        due_at: now,
-        key: beside.key.clone(),
-    };
-    let write = WriteJob {
-        job: beside,
-        seen: None,
-        due: Some(due.clone()),
-        token: context.ids.token(),
-    };
-    match life.settle(&write).await? {
-        Settled::Applied => context.wake.due(due),
-        // Somebody who ran the job before has written it.
-        Settled::Lost(_) => (),
-        Settled::StillUnknown => return Ok(Some(planned)),
-    }
-    Ok(overlap::next_beside(&job, planned))
+/// Writes the job that runs beside this one for a time that has come (OVERLAP=ALLOW); answers whether it stands.
+async fn make_beside(life: Life, job: Job, planned: Timestamp) -> StoreResult<bool> {
+    let beside = overlap::beside(&job, planned, life.context.clock.now());
+    Ok(match life.write_job(beside, None).await? {
+        // Lost: somebody who ran the job before has written it.
+        Settled::Applied | Settled::Lost(_) => true,
+        Settled::StillUnknown => false,
+    })
 }
 
 /// At this moment, or earlier when something happens.

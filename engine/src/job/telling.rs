@@ -9,7 +9,7 @@ use super::change::Step;
 use super::triggered::{Ended, TriggerState, told};
 use crate::model::{DueHint, Job, JobKey, JobStatus};
 use crate::node::Life;
-use crate::store::{Freshness, JobSeen, RequestJob, Settled, StoreError, StoreResult, WriteJob};
+use crate::store::{Freshness, JobSeen, RequestJob, Settled, StoreError, StoreResult};
 
 /// Jobs that may wait for the ends of those of one name.
 const FOLLOWERS: usize = 10_000;
@@ -79,18 +79,9 @@ async fn tell_one(life: &Life, follower: &JobKey, key: &JobKey, ended: &Ended) -
         let settled = match told(&row, key, ended, now) {
             Step::Leave(_) | Step::Refuse(_) => return Ok(()),
             Step::Write(job) => {
-                let due = (job.status == JobStatus::Waiting).then(|| DueHint {
-                    due_at: job.next_run.map_or(now, |next_run| next_run.max(now)),
-                    key: follower.clone(),
-                });
-                let write = WriteJob {
-                    job: *job,
-                    seen: Some(seen),
-                    due: due.clone(),
-                    token: context.ids.token(),
-                };
-                let settled = life.settle(&write).await?;
-                if let (Settled::Applied, Some(due)) = (&settled, due) {
+                let is_due = job.status == JobStatus::Waiting;
+                let settled = life.write_job(*job, Some(seen)).await?;
+                if is_due && settled == Settled::Applied {
                     info!(
                         job.uid = follower.uid,
                         "'{}.{}.{}' is due by the end of '{}.{}.{}'",
@@ -101,7 +92,6 @@ async fn tell_one(life: &Life, follower: &JobKey, key: &JobKey, ended: &Ended) -
                         key.name,
                         key.uid
                     );
-                    context.wake.due(due);
                 }
                 settled
             }
@@ -140,29 +130,14 @@ async fn known(life: &Life, row: Job) -> StoreResult<()> {
     if row.holder().is_some() {
         return Ok(());
     }
-    let context = &life.context;
-    let now = context.clock.now();
     let seen = JobSeen::of(&row);
-    let is_due = !row.archived && row.next_run.is_some() || row.status == JobStatus::Waiting;
-    let due = is_due.then(|| DueHint {
-        due_at: row.next_run.map_or(now, |next_run| next_run.max(now)),
-        key: row.key.clone(),
-    });
-    let write = WriteJob {
-        job: Job {
-            fence: row.fence + 1,
-            triggers: TriggerState {
-                untold: Vec::new(),
-                ..row.triggers.clone()
-            },
-            ..row
+    let job = Job {
+        fence: row.fence + 1,
+        triggers: TriggerState {
+            untold: Vec::new(),
+            ..row.triggers.clone()
         },
-        seen: Some(seen),
-        due: due.clone(),
-        token: context.ids.token(),
+        ..row
     };
-    if let (Settled::Applied, Some(due)) = (life.settle(&write).await?, due) {
-        context.wake.due(due);
-    }
-    Ok(())
+    life.write_job(job, Some(seen)).await.map(drop)
 }

@@ -158,6 +158,24 @@ impl Job {
             _ => None,
         }
     }
+
+    /// The hint at the next moment somebody must look at this row, which nobody holds; none where nothing becomes of it by
+    /// itself.
+    pub fn due_hint(&self, now: Timestamp) -> Option<DueHint> {
+        // Nobody looks into the past.
+        let next_run = self.next_run.map(|next_run| next_run.max(now));
+        let due_at = match self.status {
+            _ if self.archived => None,
+            JobStatus::Scheduled => next_run,
+            _ => next_run.or(Some(now)),
+        };
+        // Those that wait for its end are to be told.
+        let owes = (!self.triggers.untold.is_empty()).then_some(now);
+        Some(DueHint {
+            due_at: due_at.or(owes)?,
+            key: self.key.clone(),
+        })
+    }
 }
 
 /// The text of `error_msg`: JSON with the documented keys (Fabric B.1).

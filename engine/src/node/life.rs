@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Context, Heartbeat, Membership, Trust};
 use crate::clock::Timestamp;
-use crate::model::{Holder, NodeRow};
-use crate::store::{Conditional, Settled, StoreError, settle};
+use crate::model::{Holder, Job, NodeRow};
+use crate::store::{Conditional, JobSeen, Settled, StoreError, WriteJob, settle};
 use crate::tasks::Tasks;
 
 /// What everything that a life does shares. Cheap to clone.
@@ -47,6 +47,24 @@ impl Life {
             operation,
         )
         .await
+    }
+
+    /// Writes a row that nobody holds, and tells this node's scheduler when it is due.
+    ///
+    /// # Errors
+    /// See [`settle`].
+    pub async fn write_job(
+        &self,
+        job: Job,
+        seen: Option<JobSeen>,
+    ) -> Result<Settled<Option<Job>>, StoreError> {
+        let context = &self.context;
+        let write = WriteJob::of(job, seen, context.clock.now(), context.ids.token());
+        let settled = self.settle(&write).await?;
+        if let (Settled::Applied, Some(due)) = (&settled, write.due) {
+            context.wake.due(due);
+        }
+        Ok(settled)
     }
 
     /// The nodes that take work, this one included, by guid.

@@ -23,7 +23,7 @@ use crate::model::{
 };
 use crate::node::Life;
 use crate::node::affinity::Identity;
-use crate::store::{ClaimJob, Freshness, JobSeen, Settled, StoreError, StoreResult, WriteJob};
+use crate::store::{ClaimJob, Freshness, JobSeen, Settled, StoreError, StoreResult};
 use crate::worker::Offers;
 
 /// A poll reads from its mark minus this, for hints that were written late.
@@ -507,8 +507,7 @@ impl Looking {
 
     /// Moves a row that nobody runs. If somebody else was faster, his hint leads here again.
     async fn move_row(&mut self, job: Job, change: RowMove) -> StoreResult<()> {
-        let context = Arc::clone(&self.life.context);
-        let now = context.clock.now();
+        let now = self.life.context.clock.now();
         let seen = JobSeen::of(&job);
         let fence = job.fence + 1;
         let moved = match change {
@@ -552,27 +551,12 @@ impl Looking {
             },
         };
         let moved = Job { fence, ..moved };
-        let key = moved.key.clone();
-        let is_to_be_seen = !moved.archived || !moved.triggers.untold.is_empty();
-        let due = is_to_be_seen.then(|| DueHint {
-            due_at: moved.next_run.unwrap_or(now),
-            key: key.clone(),
-        });
+        let key = &moved.key;
         info!(
             job.uid = key.uid,
             "'{}.{}.{}' is now {} without a run", key.job_type, key.name, key.uid, moved.status
         );
-        let write = WriteJob {
-            job: moved,
-            seen: Some(seen),
-            due: due.clone(),
-            token: context.ids.token(),
-        };
-        self.life.settle(&write).await?;
-        if let Some(due) = due {
-            context.wake.due(due);
-        }
-        Ok(())
+        self.life.write_job(moved, Some(seen)).await.map(drop)
     }
 
     fn claim_of(&self, job: &Job, now: Timestamp) -> ClaimJob {

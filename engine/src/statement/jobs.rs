@@ -203,17 +203,8 @@ async fn write(
     seen: Option<JobSeen>,
 ) -> Result<Written, Refusal> {
     let now = services.clock.now();
-    let due = (!job.archived).then(|| DueHint {
-        // Nobody looks into the past.
-        due_at: job.next_run.map_or(now, |next_run| next_run.max(now)),
-        key: job.key.clone(),
-    });
-    let operation = WriteJob {
-        job: job.clone(),
-        seen,
-        due: due.clone(),
-        token: services.ids.token(),
-    };
+    let operation = WriteJob::of(job.clone(), seen, now, services.ids.token());
+    let due = operation.due.clone();
     match settle(services.store.as_ref(), &services.ids, trust, &operation).await? {
         Settled::Applied => {
             if let Some(due) = due {

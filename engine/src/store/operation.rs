@@ -185,6 +185,18 @@ pub struct WriteJob {
     pub token: Token,
 }
 
+impl WriteJob {
+    /// The row over the one that was seen, with its hint.
+    pub fn of(job: Job, seen: Option<JobSeen>, now: Timestamp, token: Token) -> Self {
+        Self {
+            due: job.due_hint(now),
+            job,
+            seen,
+            token,
+        }
+    }
+}
+
 /// What UPDATEJOB can change, and what the ends of other jobs do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobDefinition {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::fixture::Fixture;
+use crate::clock::Timestamp;
 use crate::job::{Check, JobKind, JobKinds, Retry, Run, RunEnd, RunFailure, RunOutput};
 use crate::model::{Job, JobKey, JobStatus, NodeId};
 use crate::node::{Context, Node, NodeConfig, NodeHandle};
@@ -684,6 +685,45 @@ async fn a_time_that_comes_during_a_run_gets_a_run_beside_it_where_that_is_allow
         let answer = jobs.run(&text).await;
         assert!(answer.error().contains(why), "{}", answer.error());
     }
+    jobs.leave().await;
+}
+
+#[tokio::test]
+async fn behind_its_last_time_a_run_that_goes_on_writes_nothing_more() {
+    let jobs = Jobs::new().await;
+    let now = jobs.fixture.statements.services().clock.now();
+    let last = Timestamp(now.0 + 2_000);
+    let key = jobs
+        .start(
+            "hang",
+            &format!(
+                "UID='u' EXEC_INTERVAL='* * * * * ?' OVERLAP=ALLOW END_AT='{}'",
+                last.to_rfc3339()
+            ),
+        )
+        .await;
+    jobs.until_status(&key, JobStatus::InProcess).await;
+    let ticks = jobs.start("ok", "EXEC_INTERVAL='* * * * * ?'").await;
+    let runs_of_ticks = async |wanted: usize| {
+        loop {
+            let runs = jobs.fixture.store.job_runs(&ticks, wanted).await.unwrap();
+            if runs.len() == wanted {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let writes = || {
+        let counted = jobs.fixture.store.statistics().compare_and_sets;
+        counted.get("write_job").copied()
+    };
+    // The third time of the clock is behind the last one of the job.
+    runs_of_ticks(3).await;
+    let before = writes();
+    runs_of_ticks(5).await;
+    assert_eq!(writes(), before);
+    jobs.run("STOPJOB PROCESS NAME='hang'").await.ok();
+    jobs.until_status(&key, JobStatus::Terminated).await;
     jobs.leave().await;
 }
 
