@@ -184,7 +184,11 @@ impl From<inspect::JobItem> for JobItem {
             next_run: item.next_run.into(),
             next_run_at: match item.next_run {
                 NextRun::At(time) => Some(time.into()),
-                NextRun::Ready | NextRun::Running | NextRun::Awaiting | NextRun::Never => None,
+                NextRun::Ready
+                | NextRun::Running
+                | NextRun::Awaiting
+                | NextRun::Off
+                | NextRun::Never => None,
             },
             exec_interval: job.execution_interval,
             schedule: item.schedule,

@@ -79,6 +79,8 @@ pub enum NextRunName {
     Running,
     /// When another job ends.
     Awaiting,
+    /// When its schedule, or a trigger, is switched on.
+    Off,
     /// Never.
     Never,
 }
@@ -91,6 +93,7 @@ impl From<NextRun> for NextRunName {
             NextRun::Running => Self::Running,
             NextRun::Never => Self::Never,
             NextRun::Awaiting => Self::Awaiting,
+            NextRun::Off => Self::Off,
         }
     }
 }

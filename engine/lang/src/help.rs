@@ -73,6 +73,8 @@ What EXEC_INTERVAL means, by its form:
 | `'HH:MM:SS'`, `'D.HH:MM:SS'`, or a bare number of seconds such as `'300'` | at once, and so long after the end of each run |
 | `'<minute> <hour> <day> <month> <weekday>'` | crontab; with day and weekday both restricted either of them counts |
 | `'<second> <minute> <hour> <day> <month> <weekday> [<year>]'` | Quartz, with `?`, `L`, `L-n`, `W`, `#` |
+| `'TZ=<zone> <schedule>'` | the same, in this zone instead of TIME_ZONE |
+| `'<schedule>; <schedule> [OFF]; …'` | runs by each of them, whichever time comes first; OFF keeps one that starts nothing. An interval, of which there is one at most, counts from the end of every run. With all of them OFF the job stands still |
 ";
 
 fn document_job_types(out: &mut String) {

@@ -55,9 +55,18 @@ struct Field {
     names: &'static [&'static str],
 }
 
-/// Says what is wrong with a schedule, if something is.
+/// Says what is wrong with a schedule, or with one of several, if something is.
 pub(crate) fn check(text: &str) -> Result<(), String> {
-    let text = text.trim();
+    text.split(';').try_for_each(|part| {
+        let part = part.trim();
+        // OFF behind a schedule switches it off; alone, it is left to the engine.
+        let (rest, last) = part.rsplit_once(char::is_whitespace).unwrap_or(("", part));
+        let is_off = last.eq_ignore_ascii_case("OFF");
+        check_one(if is_off { rest.trim_end() } else { part })
+    })
+}
+
+fn check_one(text: &str) -> Result<(), String> {
     let is_number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
     if text.is_empty() || is_number || is_interval(text) || is_moment(text) {
         return Ok(());
@@ -196,6 +205,7 @@ mod tests {
             "0 12 * JAN-MAR MON,WED",
             "0 0 12 ? * 6L",
             "TZ=Europe/Berlin 0 12 * * *",
+            "0 6 * * 1-5; TZ=Asia/Tokyo 0 10 * * 6,7 OFF; 2026-12-24 12:00:00;",
         ];
         for text in taken {
             assert_eq!(check(text), Ok(()), "{text}");
@@ -221,6 +231,10 @@ mod tests {
                 "`2022-13-20 10:32:12` is no schedule",
             ),
             ("soon", "`soon` is no schedule"),
+            (
+                "0 6 * * *; 0 24 * * * OFF",
+                "`24` is no hour of a cron expression",
+            ),
         ];
         for (text, expected) in refused {
             assert_eq!(check(text), Err(expected.to_owned()), "{text}");

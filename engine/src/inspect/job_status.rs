@@ -69,6 +69,8 @@ pub enum NextRun {
     Running,
     /// When another job ends.
     Awaiting,
+    /// When its schedule, or a trigger, is switched on.
+    Off,
     /// Never.
     Never,
 }
@@ -141,7 +143,11 @@ impl JobCounts {
 impl NextRun {
     fn of(job: &Job, now: Timestamp) -> Self {
         match job.status {
-            JobStatus::Scheduled => job.next_run.map_or(Self::Awaiting, Self::At),
+            JobStatus::Scheduled => match job.next_run {
+                Some(next) => Self::At(next),
+                None if awaited(job).is_some() => Self::Awaiting,
+                None => Self::Off,
+            },
             // After a failure it waits for its next try.
             JobStatus::Waiting => match job.next_run.filter(|next| *next > now) {
                 Some(next) => Self::At(next),
@@ -163,6 +169,7 @@ impl NextRun {
             Self::Ready => "Ready to be executed".to_owned(),
             Self::Running => "Already running".to_owned(),
             Self::Awaiting => "waits for other jobs".to_owned(),
+            Self::Off => "switched off".to_owned(),
             Self::Never => "no more execution scheduled".to_owned(),
         }
     }
@@ -373,7 +380,11 @@ pub fn job_note(job: &Job, now: Timestamp, members: &[Member]) -> Option<String>
     };
     let for_others = || {
         let has_no_time = job.status == JobStatus::Scheduled && job.next_run.is_none();
-        has_no_time.then(|| awaited(job)).flatten()
+        let off = || {
+            "what would start it is switched off; UPDATEJOB … EXEC_INTERVAL or AFTER without OFF goes on"
+                .to_owned()
+        };
+        has_no_time.then(|| awaited(job).unwrap_or_else(off))
     };
     paused()
         .or_else(for_others)

@@ -277,6 +277,10 @@ pub fn begun(job: Job, now: Timestamp) -> Result<Job, String> {
             planned_run: Some(moment),
             ..job
         }),
+        First::Off => Ok(Job {
+            status: JobStatus::Scheduled,
+            ..job
+        }),
         First::Never(why) => Err(format!("no more execution scheduled: {why}")),
     }
 }

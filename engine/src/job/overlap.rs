@@ -22,6 +22,10 @@ pub fn refusal(job: &Job) -> Option<&'static str> {
     }
     match schedule.timing() {
         Timing::Cron(_) => None,
+        Timing::Several(_) if schedule.pause().is_none() => None,
+        Timing::Several(_) => Some(
+            "OVERLAP=ALLOW does not go with an interval, which counts from the end of the last run",
+        ),
         Timing::Once | Timing::At(_) | Timing::Every(_) => {
             Some("OVERLAP=ALLOW needs a cron expression: other schedules never overlap")
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::after::schedule_of;
 use super::change::Step;
 use crate::clock::Timestamp;
 use crate::model::{Job, JobDesired, JobKey, JobStatus};
@@ -177,9 +178,11 @@ pub fn triggered_run(job: &Job, runs: i64) -> Option<Timestamp> {
     (!is_over(&job.policy, runs, fired_for)).then_some(fired_for)
 }
 
-/// Whether a job that has had so many runs lives on for the sake of its triggers, with no time to run at.
+/// Whether a job that has had so many runs lives on for the sake of its triggers, or of schedules that are switched off,
+/// with no time to run at.
 pub fn lives_on(job: &Job, runs: i64, now: Timestamp) -> bool {
-    !job.policy.after.is_empty() && !is_over(&job.policy, runs, now)
+    let waits = !job.policy.after.is_empty() || schedule_of(job).is_some_and(|it| it.is_off());
+    waits && !is_over(&job.policy, runs, now)
 }
 
 /// What stands in the way of a job that waits for others, for people; none where it has no trigger that is switched on.

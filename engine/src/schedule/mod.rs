@@ -23,6 +23,7 @@ pub mod next;
 #[cfg(test)]
 mod oracle;
 pub mod policy;
+mod several;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -33,6 +34,7 @@ mod zone;
 pub use cron::Cron;
 pub use next::{Due, First, RunEnd, due, first, following};
 pub use policy::JobPolicy;
+pub use several::Part;
 pub use trigger::{Condition, Outcome, Trigger, TriggerError};
 pub use zone::zone;
 
@@ -58,6 +60,8 @@ pub enum Timing {
     Every(Duration),
     /// Runs at the times of a calendar.
     Cron(Box<Cron>),
+    /// Runs by each of these that is switched on: at the times of all, and one pause after the end of the last run.
+    Several(Vec<Part>),
 }
 
 /// Why a text is no schedule.
@@ -101,6 +105,9 @@ pub enum ScheduleError {
         /// What does not exist.
         why: String,
     },
+    /// A schedule that cannot stand beside others, or be switched off.
+    #[error("{0}")]
+    Several(String),
     /// No such time zone.
     #[error(
         "unknown time zone `{name}`{}",
@@ -122,9 +129,17 @@ impl Schedule {
     /// * `[D.]HH:MM:SS` or seconds: again and again, counted from the end of the last run;
     /// * five fields of a crontab, or six or seven of Quartz (see [`Cron`]).
     ///
-    /// `TZ=<zone> ` or `CRON_TZ=<zone> ` in front says in which zone the times are meant.
+    /// `TZ=<zone> ` or `CRON_TZ=<zone> ` in front says in which zone the times are meant. Several schedules are
+    /// separated by `;`, and `OFF` behind one switches it off.
     pub fn parse(text: &str, default_zone: Tz) -> Result<Self, ScheduleError> {
         let text = text.trim();
+        if let Some(parts) = several::parse(text, default_zone)? {
+            return Ok(Self {
+                text: text.to_owned(),
+                timing: Timing::Several(parts),
+                zone: default_zone,
+            });
+        }
         let (zone, rest) = split_zone(text, default_zone)?;
         Ok(Self {
             text: text.to_owned(),
@@ -150,21 +165,47 @@ impl Schedule {
 
     /// Whether there may be a second run.
     pub fn is_recurring(&self) -> bool {
-        match self.timing {
+        match &self.timing {
             Timing::Once | Timing::At(_) => false,
             Timing::Every(_) | Timing::Cron(_) => true,
+            Timing::Several(parts) => parts.len() > 1 || parts.iter().any(Part::is_recurring),
         }
+    }
+
+    /// Whether all of it is switched off: it stands still until UPDATEJOB switches something on.
+    pub fn is_off(&self) -> bool {
+        matches!(&self.timing, Timing::Several(parts) if parts.iter().all(|part| !part.enabled))
     }
 
     /// The first time strictly after `moment`; `None` = never again.
     ///
     /// An interval has no times of its own: `moment` is read as the end of a run.
     pub fn next_after(&self, moment: Timestamp) -> Option<Timestamp> {
+        let paused = self.pause().map(|pause| moment.plus(pause));
+        [self.calendar_after(moment), paused]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The first time of a calendar, or the moment, strictly after this one.
+    fn calendar_after(&self, moment: Timestamp) -> Option<Timestamp> {
         match &self.timing {
-            Timing::Once => None,
+            Timing::Once | Timing::Every(_) => None,
             Timing::At(at) => Some(*at).filter(|at| *at > moment),
-            Timing::Every(pause) => Some(moment.plus(*pause)),
             Timing::Cron(cron) => local::next_after(cron, self.zone, moment),
+            Timing::Several(parts) => several::enabled(parts)
+                .filter_map(|part| part.calendar_after(moment))
+                .min(),
+        }
+    }
+
+    /// The pause behind the end of a run, where there is an interval.
+    pub fn pause(&self) -> Option<Duration> {
+        match &self.timing {
+            Timing::Once | Timing::At(_) | Timing::Cron(_) => None,
+            Timing::Every(pause) => Some(*pause),
+            Timing::Several(parts) => several::enabled(parts).find_map(Self::pause),
         }
     }
 
@@ -184,6 +225,10 @@ impl Schedule {
                 )
             }
             Timing::Cron(cron) => format!("{} ({})", words::cron(cron), self.zone),
+            Timing::Several(parts) => {
+                let words: Vec<String> = parts.iter().map(Part::describe).collect();
+                words.join("; ")
+            }
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum First {
     Now,
     /// A run then.
     At(Timestamp),
+    /// No run until something is switched on.
+    Off,
     /// No run, and why: `2020-01-01 00:00:00 has passed`.
     Never(String),
 }
@@ -55,6 +57,12 @@ pub fn first(schedule: &Schedule, policy: &JobPolicy, now: Timestamp, seed: u64)
     }
     let times = Times::of(schedule, policy, seed);
     let start = policy.start_at.filter(|start| *start > now);
+    let by_calendar = || {
+        times.after(now).map_or_else(
+            || First::Never(format!("`{}` has no time left", schedule.text())),
+            First::At,
+        )
+    };
     match schedule.timing() {
         Timing::Once => times.begin(start, Duration::ZERO),
         Timing::Every(_) => times.begin(start, times.most_jitter()),
@@ -64,16 +72,17 @@ pub fn first(schedule: &Schedule, policy: &JobPolicy, now: Timestamp, seed: u64)
         }
         Timing::At(at) if times.is_within(*at) => First::At(*at),
         Timing::At(_) => First::Never("its time lies outside of its start and end".to_owned()),
-        Timing::Cron(_) => times.after(now).map_or_else(
-            || First::Never(format!("`{}` has no time left", schedule.text())),
-            First::At,
-        ),
+        Timing::Cron(_) => by_calendar(),
+        Timing::Several(_) if schedule.is_off() => First::Off,
+        Timing::Several(_) if schedule.pause().is_some() => times.begin(start, times.most_jitter()),
+        Timing::Several(_) => by_calendar(),
     }
 }
 
 /// When the job runs again after a run; `None` = never.
 ///
 /// * An interval counts from the end of the run.
+/// * Of several schedules, whichever comes first.
 /// * Of a calendar, the next time after the end. What was missed before the run began is made up for by the run
 ///   itself; with misfire `ALL` each missed time gets its own run instead, those that passed during the run too.
 /// * With overlap `ALLOW`, the times that passed during the run had runs of their own beside it.
@@ -92,6 +101,12 @@ pub fn following(
         Timing::Once | Timing::At(_) => None,
         Timing::Every(pause) => times.after_pause(run.ended, *pause),
         Timing::Cron(_) => times.after_run(run),
+        Timing::Several(_) => {
+            let paused = schedule
+                .pause()
+                .and_then(|pause| times.after_pause(run.ended, pause));
+            earliest([times.after_run(run), paused])
+        }
     }
 }
 
@@ -114,12 +129,19 @@ pub fn due(
         // What is asked for at once has no time that could be missed.
         Timing::Once => Due::Run,
         Timing::At(_) => Due::PassTo(None),
-        Timing::Every(pause) => {
-            let next = in_step(planned, *pause, now);
-            Due::PassTo(Some(next).filter(|next| policy.end_at.is_none_or(|end| *next <= end)))
+        Timing::Every(_) | Timing::Cron(_) | Timing::Several(_) => {
+            let in_step = schedule
+                .pause()
+                .map(|pause| in_step(planned, pause, now))
+                .filter(|next| policy.end_at.is_none_or(|end| *next <= end));
+            let by_calendar = Times::of(schedule, policy, seed).after(now);
+            Due::PassTo(earliest([by_calendar, in_step]))
         }
-        Timing::Cron(_) => Due::PassTo(Times::of(schedule, policy, seed).after(now)),
     }
+}
+
+fn earliest(times: [Option<Timestamp>; 2]) -> Option<Timestamp> {
+    times.into_iter().flatten().min()
 }
 
 /// The first of `planned`, `planned + pause`, … after `now`, so that an interval keeps its rhythm.
@@ -208,6 +230,61 @@ mod tests {
             "0 0 0 1 1 ? 2020",
             &policy,
             First::Never("`0 0 0 1 1 ? 2020` has no time left".to_owned()),
+        );
+    }
+
+    #[test]
+    fn several_schedules_begin_with_the_first_that_comes() {
+        let policy = JobPolicy::default();
+        let several = "30 14 * * *; 2026-06-01 13:00:00; 0 13 * * * OFF";
+        check_first(several, &policy, First::At(at("06-01 13:00:00")));
+        check_first("30 14 * * *; 00:10:00", &policy, First::Now);
+        check_first(
+            "30 14 * * *; 00:10:00 OFF",
+            &policy,
+            First::At(at("06-01 14:30:00")),
+        );
+        check_first("30 14 * * * OFF; 00:10:00 OFF", &policy, First::Off);
+        check_first(
+            "2020-01-01 00:00:00; 0 0 0 1 1 ? 2020",
+            &policy,
+            First::Never("`2020-01-01 00:00:00; 0 0 0 1 1 ? 2020` has no time left".to_owned()),
+        );
+    }
+
+    #[test]
+    fn several_schedules_go_on_with_the_first_that_comes() {
+        let policy = JobPolicy::default();
+        let run = run("06-01 12:00:00", "06-01 12:00:01", "06-01 12:07:00");
+        check_following("0 * * * *; 00:10:00", &policy, &run, Some("06-01 12:17:00"));
+        check_following(
+            "15 * * * *; 00:10:00",
+            &policy,
+            &run,
+            Some("06-01 12:15:00"),
+        );
+        check_following(
+            "15 * * * * OFF; 0 12 2 * *",
+            &policy,
+            &run,
+            Some("06-02 12:00:00"),
+        );
+        check_following("15 * * * * OFF; 00:10:00 OFF", &policy, &run, None);
+        // A moment passed while the job ran.
+        let queue = with(|policy| policy.overlap = Overlap::Queue);
+        let passed = "2026-06-01 12:05:00; 0 12 2 * *";
+        check_following(passed, &queue, &run, Some("06-01 12:07:00"));
+        check_following(passed, &policy, &run, Some("06-02 12:00:00"));
+        let skip = with(|policy| policy.misfire = Misfire::Skip);
+        assert_eq!(
+            due(
+                &schedule("0 12 * * *; 00:50:00"),
+                &skip,
+                at("06-01 12:00:00"),
+                at("06-01 13:00:00"),
+                SEED
+            ),
+            Due::PassTo(Some(at("06-01 13:40:00")))
         );
     }
 

@@ -509,3 +509,40 @@ fn rare_days_are_found_by_both() {
         assert!(compare(text, Tz::UTC, moment, 3_000) > 0, "{text}");
     }
 }
+
+#[test]
+fn several_expressions_fire_when_the_slow_calculator_says_of_each() {
+    let mut chance = Chance(2027);
+    let mut compared = 0;
+    for _ in 0..150 {
+        let index = usize::try_from(chance.below(6)).unwrap();
+        let (zone, _) = SPECIAL_DAYS[index];
+        let moment = zone.with_ymd_and_hms(2024, 1, 1, 12, 0, 0).unwrap()
+            + TimeDelta::milliseconds(i64::from(chance.below(1_000)) * 86_412_345);
+        let fires = |text: &String| Schedule::parse(text, zone).is_ok();
+        let texts: Vec<String> = (0..3).map(|_| chance.expression(false)).collect();
+        let texts: Vec<String> = texts.into_iter().filter(fires).collect();
+        // The last one is switched off.
+        let on = &texts[..texts.len().saturating_sub(1)];
+        let Ok(schedule) = Schedule::parse(&format!("{} OFF", texts.join("; ")), zone) else {
+            continue;
+        };
+        let slow = |text: &String| Slow::of(text, zone).times(moment, 400, 4);
+        let mut expected: Vec<_> = on.iter().flat_map(slow).collect();
+        expected.sort();
+        expected.dedup();
+        expected.truncate(4);
+        let mut last = Timestamp(moment.timestamp_millis());
+        for time in expected {
+            let next = schedule.next_after(last).unwrap();
+            assert_eq!(
+                next.0,
+                time.timestamp_millis(),
+                "{texts:?} in {zone} after {last}"
+            );
+            last = next;
+            compared += 1;
+        }
+    }
+    assert!(compared > 200, "{compared}");
+}

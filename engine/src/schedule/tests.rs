@@ -457,3 +457,60 @@ fn what_may_run_again_is_recurring() {
     check("30", true);
     check("* * * * *", true);
 }
+
+#[test]
+fn of_several_schedules_the_first_time_counts() {
+    check_times(
+        Tz::UTC,
+        "0 6 * * 1-5; TZ=Asia/Tokyo 0 10 * * 6,7; 2026-06-06 03:00:00; 0 6 * * 5; 0 0 * * * off",
+        "2026-06-04T12:00:00Z",
+        &[
+            "2026-06-05T06:00:00+00:00",
+            "2026-06-06T01:00:00+00:00",
+            "2026-06-06T03:00:00+00:00",
+            "2026-06-07T01:00:00+00:00",
+            "2026-06-08T06:00:00+00:00",
+        ],
+    );
+}
+
+#[test]
+fn several_schedules_are_told_in_words() {
+    let text = "0 6 * * *; 00:30:00 OFF; 2026-12-24 12:00:00;";
+    let schedule = Schedule::parse(text, Tz::UTC).unwrap();
+    assert_eq!(
+        schedule.describe(),
+        "at 06:00 every day (UTC); every 30 minutes after the end of the last run (switched off); \
+         once, at 2026-12-24 12:00:00 (UTC)"
+    );
+    assert_eq!(schedule.pause(), None);
+    assert!(schedule.is_recurring() && !schedule.is_off());
+    let off = Schedule::parse("0 6 * * * OFF", Tz::UTC).unwrap();
+    assert!(off.is_off());
+    assert_eq!(off.next_after(Timestamp(0)), None);
+}
+
+#[test]
+fn schedules_that_do_not_go_together_are_refused() {
+    check_error("0 6 * * *; 0 6 * * * OFF", "`0 6 * * *` is there twice");
+    check_error(
+        "60; 0 6 * * *; 00:05:00",
+        "`00:05:00` is a second interval: only one can count from the end of the last run",
+    );
+    check_error(
+        "0; 0 6 * * *",
+        "`0` means once, at once: it cannot be one of several, or be switched off",
+    );
+    check_error(
+        "OFF",
+        "in front of OFF stands the schedule that it switches off",
+    );
+    check_error("60 OFF OFF", "`60 OFF` is switched off twice");
+    check_error(
+        "0 6 * * *; soon",
+        "`soon` is no schedule: expected `yyyy-MM-dd HH:mm:ss`, `[D.]HH:MM:SS`, seconds, or a cron expression of five to seven fields",
+    );
+    check_error(&"0 6 * * *;".repeat(33), "a job has at most 32 schedules");
+    let switched = Schedule::parse("60 OFF; 00:05:00", Tz::UTC).unwrap();
+    assert_eq!(switched.pause(), Some(Duration::from_secs(300)));
+}

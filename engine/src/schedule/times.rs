@@ -118,7 +118,7 @@ impl<'a> Times<'a> {
             .start_at
             .map_or(moment, |start| moment.max(before(start)));
         self.schedule
-            .next_after(start)
+            .calendar_after(start)
             .filter(|next| self.policy.end_at.is_none_or(|end| *next <= end))
     }
 
@@ -158,10 +158,13 @@ impl<'a> Times<'a> {
         if most.is_zero() {
             return occurrence;
         }
-        let room = self.schedule.next_after(occurrence).map_or(most, |next| {
-            let gap_ms = next.millis_since(occurrence).saturating_sub(1);
-            Duration::from_millis(gap_ms.unsigned_abs()).min(most)
-        });
+        let room = self
+            .schedule
+            .calendar_after(occurrence)
+            .map_or(most, |next| {
+                let gap_ms = next.millis_since(occurrence).saturating_sub(1);
+                Duration::from_millis(gap_ms.unsigned_abs()).min(most)
+            });
         self.put_off(occurrence, room)
     }
 

@@ -302,14 +302,17 @@ fn check_arguments(arguments: &Map<String, Value>) -> Result<(), Refusal> {
 fn interval(text: &str, policy: &JobPolicy) -> Result<Option<String>, Refusal> {
     let refused = |error: crate::schedule::ScheduleError| {
         Refusal::usage(error.to_string()).about("EXEC_INTERVAL").hint(
-            "EXEC_INTERVAL is 'yyyy-MM-dd HH:mm:ss', '[D.]HH:MM:SS' or a cron expression of five, six or seven fields",
+            "EXEC_INTERVAL is 'yyyy-MM-dd HH:mm:ss', '[D.]HH:MM:SS' or a cron expression of five, six or seven fields, \
+             or several of these with `;` between them",
         )
     };
     let zone = policy.zone().map_err(refused)?;
     let schedule = Schedule::parse(text, zone).map_err(refused)?;
     Ok(match schedule.timing() {
         Timing::Once => None,
-        Timing::At(_) | Timing::Every(_) | Timing::Cron(_) => Some(text.trim().to_owned()),
+        Timing::At(_) | Timing::Every(_) | Timing::Cron(_) | Timing::Several(_) => {
+            Some(text.trim().to_owned())
+        }
     })
 }
 
@@ -462,7 +465,7 @@ fn bound(text: &str, policy: &JobPolicy) -> Result<Option<Timestamp>, Refusal> {
     let schedule = Schedule::parse(text, zone).map_err(|_| refused())?;
     match schedule.timing() {
         Timing::At(moment) => Ok(Some(*moment)),
-        Timing::Once | Timing::Every(_) | Timing::Cron(_) => Err(refused()),
+        Timing::Once | Timing::Every(_) | Timing::Cron(_) | Timing::Several(_) => Err(refused()),
     }
 }
 

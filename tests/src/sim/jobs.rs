@@ -39,9 +39,9 @@ pub struct PlannedJob {
     pub at: u64,
     /// What its runs do.
     pub work: Work,
-    /// Runs in all; more than one makes it a job of an interval.
+    /// Runs in all; more than one makes it a job of a schedule.
     pub runs: i64,
-    /// That interval.
+    /// That schedule.
     pub interval: &'static str,
     /// Which nodes may run it; none = all.
     pub affinity: Vec<String>,
@@ -90,7 +90,8 @@ impl PlannedJob {
                 failing: [0, 0, 1, 2][chance.random_range(0..4)],
             },
             runs: [1, 1, 3][chance.random_range(0..3)],
-            interval: "00:00:01",
+            interval: ["00:00:01", "00:00:01; 0/2 * * * * ?; 0 0 * * * OFF"]
+                [chance.random_range(0..2)],
             affinity: Vec::new(),
             stop_after: is_stopped.then(|| chance.random_range(0..8_000)),
             is_followed: chance.random_bool(0.5),

@@ -234,7 +234,7 @@ static ARGS: OptionSpec = option(
 static EXEC_INTERVAL: OptionSpec = option(
     "EXEC_INTERVAL",
     Takes::Schedule,
-    "a moment, an interval `[D.]HH:MM:SS` or in seconds, or a cron expression; once and now if not given or `00:00:00`",
+    "a moment, an interval `[D.]HH:MM:SS` or in seconds, or a cron expression, OFF behind it while it is switched off; more than one separated by `;`; once and now if not given or `00:00:00`",
 );
 static RESET_END_TIME: OptionSpec = option(
     "RESET_END_TIME",

@@ -539,6 +539,48 @@ async fn an_update_changes_what_the_next_run_is() {
 }
 
 #[tokio::test]
+async fn a_schedule_that_is_switched_off_stands_still_until_it_is_switched_on() {
+    let jobs = Jobs::new().await;
+    let key = jobs.start("ok", "EXEC_INTERVAL='60; 0 12 * * * OFF'").await;
+    let ran = jobs.until(&key, |job| job.runs == 1).await;
+    let update = |options: &str| format!("{} {options}", command("UPDATEJOB", &key));
+    jobs.run(&update("EXEC_INTERVAL='60 OFF; 0 12 * * * OFF'"))
+        .await
+        .ok();
+    let off = jobs.job(&key).await;
+    assert_eq!((off.status, off.next_run), (JobStatus::Scheduled, None));
+    let shown = jobs.run("JOBSTATUS PROCESS 'ok'").await.ok();
+    assert_eq!(*shown.cell("Next Run"), json!("switched off"));
+    let why = shown.cell("Why Waiting").as_str().unwrap();
+    assert!(why.contains("without OFF"), "{why}");
+    // A run by hand leaves it where it was.
+    jobs.run(&update("RESET_END_TIME=true")).await.ok();
+    let by_hand = jobs.until(&key, |job| job.runs == 2).await;
+    assert_eq!((by_hand.status, by_hand.next_run), (off.status, None));
+    jobs.run(&update("EXEC_INTERVAL='60 OFF; 0 12 * * *'"))
+        .await
+        .ok();
+    let on = jobs.job(&key).await;
+    assert!(on.next_run.unwrap().to_seconds_text().ends_with("12:00:00"));
+    assert!(on.next_run > ran.next_run || on.next_run > ran.end_time);
+    jobs.leave().await;
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_switched_off_during_a_run_does_not_end_the_job() {
+    let jobs = Jobs::new().await;
+    let key = jobs.start("wait-for-met", "EXEC_INTERVAL='60'").await;
+    jobs.until_status(&key, JobStatus::InProcess).await;
+    let update = format!("{} EXEC_INTERVAL='60 OFF'", command("UPDATEJOB", &key));
+    jobs.run(&update).await.ok();
+    jobs.start("met", "").await;
+    let off = jobs.until(&key, |job| job.runs == 1).await;
+    assert_eq!((off.status, off.next_run), (JobStatus::Scheduled, None));
+    assert!(!off.archived);
+    jobs.leave().await;
+}
+
+#[tokio::test]
 async fn a_run_that_was_put_off_comes_at_its_new_time() {
     let jobs = Jobs::with(|config| config.poll_interval = Duration::from_millis(100)).await;
     let now = jobs.fixture.clock.now();
