@@ -19,6 +19,7 @@ mod outcome;
 mod parsed;
 mod rows;
 mod schema;
+mod setting;
 mod statements;
 mod store;
 

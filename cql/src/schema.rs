@@ -26,6 +26,7 @@ const JOB_COLUMNS: &str = include_str!("../schema/0002_jobs.cql");
 const TRIGGER_COLUMNS: &str = include_str!("../schema/0004_triggers.cql");
 const FOLLOWERS: &str = include_str!("../schema/0004_followers.cql");
 const CHECKPOINTS: &str = include_str!("../schema/0003_checkpoints.cql");
+const SETTINGS: &str = include_str!("../schema/0005_settings.cql");
 const UNIT: &str = include_str!("../schema/logical_unit.cql");
 
 /// A holder whose beat stands still so long is taken to be dead. One statement may take a minute, and a
@@ -99,7 +100,7 @@ async fn bring_up(
     let all = |files: &[&'static str]| -> Vec<_> {
         files.iter().flat_map(|file| changes(file)).collect()
     };
-    let tables = all(&[TABLES, CHECKPOINTS, FOLLOWERS]);
+    let tables = all(&[TABLES, CHECKPOINTS, FOLLOWERS, SETTINGS]);
     let columns = all(&[JOB_COLUMNS, TRIGGER_COLUMNS]);
     let mut count = tables.len();
     held.run_all(tables).await?;

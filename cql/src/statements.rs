@@ -68,6 +68,8 @@ const NODE_INFO: &str = "bid, nodeid, aggregated_results, dc_name, failed_count,
 
 const DEPLOYMENT: &str = "seq, hash, deployed_at, deployed_by, logical_units";
 
+const SETTING: &str = "name, seq, value, changed_at, changed_by";
+
 const CHECKPOINT_HEAD: &str = "scope, s_fence, s_seq, s_holder, s_token";
 
 const LISTING: &str = "day, creation_time, bid, status, end_time, command, failed";
@@ -295,6 +297,13 @@ statements! {
             WHERE name = 'project' IF seq = :seq AND op_token != :op_token";
         deployment: Read = select(DEPLOYMENT, "{system}.deployment", "WHERE name = 'project'");
         deployment_serial: Serial = select(DEPLOYMENT, "{system}.deployment", "WHERE name = 'project'");
+
+        // Settings of the cluster.
+        put_setting: Cas = "UPDATE {system}.cluster_settings SET seq = :to_seq, value = :value, \
+            changed_at = :changed_at, changed_by = :changed_by, op_token = :op_token \
+            WHERE name = :name IF seq = :seq AND op_token != :op_token";
+        setting: Read = select(SETTING, "{system}.cluster_settings", "WHERE name = :name");
+        setting_serial: Serial = select(SETTING, "{system}.cluster_settings", "WHERE name = :name");
 
         // The store itself.
         version: Read = "SELECT version FROM {system}.schema_lock WHERE name = 'schema'";

@@ -7,15 +7,15 @@ use weft_engine::clock::Timestamp;
 use weft_engine::model::{
     Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
     EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
-    ParsedRow, ParsedTable,
+    ParsedRow, ParsedTable, Setting,
 };
 use weft_engine::source::Value;
 use weft_engine::store::{
     AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
     DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints,
-    Freshness, JobsPage, ListBatches, ListJobs, MoveBatch, OpenChunk, ReleaseCommand, RequestBatch,
-    RequestJob, ReserveChunks, SaveBatchStatistics, SaveCheckpoints, Store, StoreResult,
-    StoreStatistics, SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
+    Freshness, JobsPage, ListBatches, ListJobs, MoveBatch, OpenChunk, PutSetting, ReleaseCommand,
+    RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics, SaveCheckpoints, Store,
+    StoreResult, StoreStatistics, SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
 };
 
 use crate::CassandraStore;
@@ -307,5 +307,13 @@ impl Store for CassandraStore {
     async fn deployment(&self) -> StoreResult<Option<Deployment>> {
         self.read_deployment("deployment", Freshness::Committed)
             .await
+    }
+
+    async fn put_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>> {
+        self.write_setting(put).await
+    }
+
+    async fn setting(&self, name: &str, freshness: Freshness) -> StoreResult<Option<Setting>> {
+        self.read_setting("setting", name, freshness).await
     }
 }

@@ -17,6 +17,7 @@ pub mod interface;
 pub mod job;
 pub mod model;
 pub mod node;
+pub mod node_group;
 pub mod project;
 pub mod reconcile;
 pub mod schedule;

@@ -11,6 +11,7 @@ use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
 use weft_engine::job::{CheckpointStore, JobKind, JobKinds};
 use weft_engine::node::{Context, Node, NodeHandle, Wake};
+use weft_engine::node_group::Coordinator;
 use weft_engine::project::ProjectCatalogue;
 use weft_engine::statement::{
     BatchSchedule, LateStatements, LocalTokenPolicy, Migrate, Services, Statements,
@@ -74,7 +75,19 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
     let batch_schedule = Arc::new(BatchSchedule::new(late.clone()));
     let cleanup = Cleanup::new(Arc::clone(&store), Arc::clone(&clock), ids.clone());
     let migrate = Migrate::new(Arc::clone(&batch_schedule));
-    let own: [Arc<dyn JobKind>; 3] = [batch_schedule, Arc::new(migrate), Arc::new(cleanup)];
+    let coordinator = Coordinator::new(
+        Arc::clone(&store),
+        Arc::clone(&clock),
+        ids.clone(),
+        &config,
+        late.clone(),
+    );
+    let own: [Arc<dyn JobKind>; 4] = [
+        batch_schedule,
+        Arc::new(migrate),
+        Arc::new(cleanup),
+        Arc::new(coordinator),
+    ];
     let kinds = JobKinds::new(connecting.into_iter().chain(own));
     let wake = Wake::default();
     let context = Context::new(

@@ -187,6 +187,11 @@ pub enum Command {
     CdcRepublish(CdcRepublish),
     /// BROADWAY.
     Broadway(Broadway),
+    /// SET_GLOBAL AFFINITY_RULES, and RESET_AFFINITY_RULES, which has none.
+    SetAffinityRules {
+        /// The rules as JSON.
+        rules: Option<Spanned<Text>>,
+    },
     /// A command that is known by its name only; its words are kept as they came.
     Other {
         /// The name it has in the table.
@@ -594,6 +599,7 @@ impl Command {
             Self::SyncInstance { .. } => "SYNC_INSTANCE",
             Self::CdcRepublish(_) => "CDC_REPUBLISH_INSTANCE",
             Self::Broadway(_) => "BROADWAY",
+            Self::SetAffinityRules { .. } => "SET_GLOBAL",
             Self::Other { keyword, .. } => keyword,
         }
     }

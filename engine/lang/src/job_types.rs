@@ -147,6 +147,15 @@ pub static JOB_TYPES: &[JobType] = &[
         ],
     },
     JobType {
+        name: "NODE_AFFINITY_COORDINATOR_JOB",
+        summary: "puts the nodes of a data centre into the groups of the affinity rules, until it is stopped; one for each data centre",
+        job_name: "free",
+        arguments: &[(
+            "dc",
+            "the data centre; that of the node which runs it where it is left out, so AFFINITY='<dc>' is enough",
+        )],
+    },
+    JobType {
         name: "PROCESS",
         summary: "runs an executable file of the deployed project",
         job_name: "its path below scripts/; `scripts/` in front of it may be left out",

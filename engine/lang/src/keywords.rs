@@ -54,6 +54,7 @@ pub enum CommandKind {
     ListLogicalUnits,
     ListInterfaces,
     ListAffinityRules,
+    SetGlobal,
     Echo,
     SyncInstance,
     CdcRepublish,

@@ -229,6 +229,7 @@ fn command(cursor: &mut Cursor<'_>, spec: &'static CommandSpec) -> Result<Comman
         CommandKind::SyncInstance => instance::sync(cursor),
         CommandKind::CdcRepublish => instance::cdc_republish(cursor, spec),
         CommandKind::Broadway => instance::broadway(cursor),
+        CommandKind::SetGlobal => session::set_global(cursor, spec),
         CommandKind::Other => other::other(cursor, spec),
     }
 }

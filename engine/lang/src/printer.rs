@@ -132,6 +132,10 @@ impl Display for Command {
                 write!(f, " {lu}.{}", Name(&flow.value))?;
                 print_assignments(f, parameters, "")
             }
+            Self::SetAffinityRules { rules: None } => f.write_str(" RESET_AFFINITY_RULES"),
+            Self::SetAffinityRules { rules: Some(rules) } => {
+                write!(f, " AFFINITY_RULES={rules}")
+            }
             Self::Other {
                 keyword: _,
                 arguments,

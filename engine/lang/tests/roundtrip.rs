@@ -473,6 +473,7 @@ fn session() -> impl Strategy<Value = Command> {
             .prop_map(|sql| Command::Select { sql }),
         maybe(name()).prop_map(|lu| Command::Release { lu }),
         select(lists).prop_map(Command::List),
+        option::of(literal()).prop_map(|rules| Command::SetAffinityRules { rules }),
     ]
 }
 
@@ -483,7 +484,7 @@ fn other() -> impl Strategy<Value = Command> {
         assignment().prop_map(Argument::Named),
         select(vec!['(', ')', ',']).prop_map(Argument::Symbol),
     ];
-    let keywords: Vec<_> = ["TRACE", "GETF", "SET_GLOBAL", "REVOKE", "DELETE INSTANCES"].to_vec();
+    let keywords: Vec<_> = ["TRACE", "GETF", "REVOKE", "DELETE INSTANCES"].to_vec();
     (select(keywords), vec(argument, 0..6))
         .prop_map(|(keyword, arguments)| Command::Other { keyword, arguments })
 }

@@ -351,7 +351,7 @@ fn commands_of_later_versions_are_known_by_name() {
         ("JOBHISTORY USER_JOB 'x'", "JOBHISTORY", true),
         ("STOPPARSER A b", "STOPPARSER", false),
         ("with a as (select 1) select * from a", "WITH", true),
-        ("list affinity_rules", "LIST AFFINITY_RULES", false),
+        ("list affinity_rules", "LIST AFFINITY_RULES", true),
         ("delete A.1", "DELETE INSTANCE", false),
     ];
     for (text, keyword, is_available) in cases {

@@ -159,7 +159,8 @@ fn is_folder(text: &str) -> bool {
     path.is_absolute() && path.components().count() > 1 && path.components().all(is_plain)
 }
 
-fn is_logical_id(text: &str) -> bool {
+/// A logical id as node.id has it: `Name`, `Name:4`, `Name:2-4`, `Name:2 4` or `Name:2:4`.
+pub fn is_logical_id(text: &str) -> bool {
     let (name, slots) = text.split_once(':').unwrap_or((text, ""));
     let mut numbers = slots
         .split(['-', ' ', ':'])

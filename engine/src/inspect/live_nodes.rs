@@ -13,6 +13,11 @@ use crate::store::{SharedStore, StoreResult};
 pub trait LiveNodes: Send + Sync + fmt::Debug {
     /// All nodes but those that left cleanly, by guid.
     async fn members(&self) -> StoreResult<Vec<Member>>;
+
+    /// The node of this process; none where it has none.
+    fn own(&self) -> Option<&NodeHandle> {
+        None
+    }
 }
 
 /// Takes the rows at their word: for processes that observe nobody.
@@ -37,5 +42,9 @@ impl LiveNodes for NodeHandle {
             return StoredNodes(self.context().store.clone()).members().await;
         }
         Ok(observed)
+    }
+
+    fn own(&self) -> Option<&NodeHandle> {
+        Some(self)
     }
 }

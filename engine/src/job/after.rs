@@ -202,6 +202,9 @@ fn gone_on(job: &Job, end: EndJob) -> EndJob {
 
 /// The time of the run after this one.
 fn next_run(job: &Job, now: Timestamp) -> Option<Timestamp> {
+    if job.policy.max_runs.is_some_and(|most| job.runs + 1 >= most) {
+        return None;
+    }
     // A run that was started by hand leaves the scheduled one where it is, unless it went on until then (Fabric R75).
     if let Some(planned) = job.planned_run.filter(|planned| *planned > now) {
         return Some(planned);

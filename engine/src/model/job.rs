@@ -20,6 +20,8 @@ pub mod job_type {
     pub const MIGRATE: &str = "MIGRATE";
     /// Removes archived jobs, old runs and ended batches.
     pub const CLEANUP: &str = "CLEANUP";
+    /// Puts the nodes of a data centre into groups.
+    pub const NODE_AFFINITY_COORDINATOR: &str = "NODE_AFFINITY_COORDINATOR_JOB";
 }
 
 /// The identity of a job.

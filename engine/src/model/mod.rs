@@ -10,6 +10,7 @@ mod instance;
 mod job;
 mod node;
 mod parsed;
+mod setting;
 mod status;
 
 pub use batch::{
@@ -24,4 +25,5 @@ pub use instance::{Deployment, Instance, InstanceHead};
 pub use job::{DueHint, Job, JobDesired, JobKey, JobRun, job_error, job_type};
 pub use node::{NodeRow, NodeState};
 pub use parsed::{ParsedColumn, ParsedPage, ParsedRow, ParsedTable, SOURCE_FILE, SOURCE_LINE};
+pub use setting::Setting;
 pub use status::{BatchEvent, BatchStatus, IllegalMove, JobEvent, JobStatus, UnknownName};

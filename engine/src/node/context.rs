@@ -7,6 +7,7 @@ use crate::clock::SharedClock;
 use crate::command::CommandFactory;
 use crate::ids::Ids;
 use crate::job::JobKinds;
+use crate::node_group::OwnAffinity;
 use crate::store::SharedStore;
 
 /// Process-wide parts, handed down from the binary.
@@ -26,6 +27,8 @@ pub struct Context {
     pub kinds: JobKinds,
     /// Wake-ups between the parts.
     pub wake: Wake,
+    /// The logical ids that this node carries now.
+    pub affinity: OwnAffinity,
     http_address: Mutex<Option<String>>,
 }
 
@@ -41,6 +44,7 @@ impl Context {
         wake: Wake,
     ) -> Self {
         Self {
+            affinity: OwnAffinity::new(&config.logical_ids),
             store,
             clock,
             ids,

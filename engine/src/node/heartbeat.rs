@@ -61,6 +61,11 @@ impl Heartbeat {
         self.lock().iter().copied().collect()
     }
 
+    /// The row changes, and shall say so soon.
+    pub fn beat_now(&self) {
+        self.shared.beat_now.notify_one();
+    }
+
     /// From the next heartbeat on the row says DRAINING.
     pub fn drain(&self) {
         self.shared.draining.store(true, Ordering::Release);
@@ -85,7 +90,7 @@ impl Beater {
             dc: config.dc.clone(),
             effective_ip: config.effective_ip.clone(),
             ips: config.ips.clone(),
-            logical_ids: config.logical_ids.clone(),
+            logical_ids: context.affinity.all().to_vec(),
             incarnation: me.incarnation,
             hb_seq: before.map_or(0, |row| row.hb_seq),
             heartbeat_at: context.clock.now(),
@@ -137,6 +142,7 @@ impl Beater {
         self.row.hb_seq += 1;
         self.row.heartbeat_at = self.context.clock.now();
         self.row.http_address = self.context.http_address();
+        self.row.logical_ids = self.context.affinity.all().to_vec();
         self.row.coordinates = self
             .shared
             .coordinates

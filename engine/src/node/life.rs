@@ -72,15 +72,20 @@ impl Life {
         self.membership.live()
     }
 
-    /// How this node is compared with affinities.
-    pub fn identity(&self) -> super::affinity::Identity<'_> {
+    /// The logical ids that this node carries now.
+    pub fn logical_ids(&self) -> Arc<[String]> {
+        self.context.affinity.all()
+    }
+
+    /// How this node, with these logical ids of its own, is compared with affinities.
+    pub fn identity<'a>(&'a self, logical_ids: &'a [String]) -> super::affinity::Identity<'a> {
         let config = &self.context.config;
         super::affinity::Identity {
             guid: &config.guid.0,
             dc: &config.dc,
             effective_ip: &config.effective_ip,
             ips: &config.ips,
-            logical_ids: &config.logical_ids,
+            logical_ids,
         }
     }
 

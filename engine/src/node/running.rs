@@ -133,6 +133,14 @@ impl NodeHandle {
             .unwrap_or_default()
     }
 
+    /// The node's row shall say soon what has changed.
+    pub fn beat_now(&self) {
+        let life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(life) = life.as_ref() {
+            life.heartbeat.beat_now();
+        }
+    }
+
     /// What the node shares process-wide.
     pub fn context(&self) -> &Arc<Context> {
         &self.context
@@ -259,6 +267,14 @@ impl Lives {
             node: context.config.guid.clone(),
             incarnation,
         };
+        let recalled = self.patiently(|| crate::node_group::recall(context)).await;
+        if self.draining.is_cancelled() {
+            return Ok(LifeEnd {
+                fenced: false,
+                row: before,
+            });
+        }
+        recalled?;
         let (mut beater, heartbeat) = Beater::new(Arc::clone(context), &me, before.as_ref());
         let trust = loop {
             // Trust begins with the first heartbeat that is acknowledged.
@@ -312,6 +328,8 @@ impl Lives {
             .spawn_vital(&trust, crate::reconcile::run(life.clone()));
         life.tasks
             .spawn_vital(&trust, crate::cleanup::run(life.clone()));
+        life.tasks
+            .spawn_vital(&trust, crate::node_group::run(life.clone()));
         self.state.send_replace(State::Serving);
 
         let fenced = tokio::select! {

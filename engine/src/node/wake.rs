@@ -1,5 +1,6 @@
 //! Wake-ups inside one process. They only shorten the wait: whoever waits also looks by itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -13,6 +14,7 @@ pub struct Wake {
     due: Arc<Mutex<Vec<DueHint>>>,
     due_told: Arc<Notify>,
     wishes: Arc<Notify>,
+    carries_others: Arc<AtomicBool>,
     chunks: Arc<Notify>,
     batches: Arc<Notify>,
 }
@@ -26,6 +28,17 @@ impl Wake {
     /// Resolves after [`Wake::jobs`]. It counts from the call, so take it before you look.
     pub fn jobs_woken(&self) -> impl Future<Output = ()> + '_ {
         self.jobs.notified()
+    }
+
+    /// This node carries other logical ids: the scheduler should look again at what it passed over.
+    pub fn carries_others(&self) {
+        self.carries_others.store(true, Ordering::Release);
+        self.jobs();
+    }
+
+    /// Whether [`Wake::carries_others`] was called since the last call.
+    pub fn take_carries_others(&self) -> bool {
+        self.carries_others.swap(false, Ordering::AcqRel)
     }
 
     /// A hint was written by this node: its scheduler need not read it.

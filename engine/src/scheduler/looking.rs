@@ -139,6 +139,12 @@ impl Looking {
             return Ok(());
         }
         let context = Arc::clone(&self.life.context);
+        if context.wake.take_carries_others() {
+            // What was passed over may be for this node now: it looks as a node does that starts.
+            self.mark = None;
+            self.passed.clear();
+            self.deferrals.clear();
+        }
         let now = context.clock.now();
         let monotonic = context.clock.monotonic();
         let from = match self.mark {
@@ -445,7 +451,7 @@ impl Looking {
         plan(&Seen {
             job,
             kind,
-            matches: life.identity().matches(affinity),
+            matches: life.identity(&life.logical_ids()).matches(affinity),
             room,
             exceptional_pause: config.claim_exceptional_interval,
             runs_here: self.running.runs(&job.key, job.fence),
@@ -761,7 +767,7 @@ fn takes_slot(life: &Life, key: &JobKey) -> bool {
 fn room_here(life: &Life, running: &Running, affinity: &[String]) -> Room {
     let slots = running.job_slots();
     room(
-        &life.identity(),
+        &life.identity(&life.logical_ids()),
         affinity,
         slots.iter().map(|slot| slot.as_deref()),
         life.context.config.job_pool_size,

@@ -131,6 +131,9 @@ pub fn plan(seen: &Seen<'_>) -> Plan {
         }
         JobStatus::Processed | JobStatus::Terminated | JobStatus::Failed => return Plan::Pass,
     }
+    if let Some(planned) = begun_for(job).filter(|planned| *planned > seen.now) {
+        return Plan::NotBefore(planned);
+    }
     let anybody = match seen.kind {
         Kind::Unknown => return Plan::Defer(Obstacle::UnknownKind),
         Kind::Batch(batch) => anybody_may_end(batch),
@@ -162,6 +165,13 @@ fn is_due(job: &Job, now: Timestamp) -> bool {
         }
         _ => false,
     }
+}
+
+/// The time of the run that another node has begun, whose clock may be ahead. Gone on with before that time, it would look
+/// like a run by hand, which leaves the time to a run of its own.
+fn begun_for(job: &Job) -> Option<Timestamp> {
+    job.planned_run
+        .filter(|planned| job.start_time.is_some_and(|start| *planned <= start))
 }
 
 /// A scheduled time that was missed by more than its policy allows is not run.
@@ -252,6 +262,27 @@ mod tests {
             job.next_run = Some(NOW);
             assert_eq!(plan(&seen(&job)), Plan::Claim(Room::Free(None)));
         }
+    }
+
+    #[test]
+    fn a_run_that_a_node_ahead_has_begun_is_gone_on_with_at_its_time() {
+        let ahead = Timestamp(NOW.0 + 3_000);
+        let mut job = job(JobStatus::InProcess);
+        job.planned_run = Some(ahead);
+        job.start_time = Some(ahead);
+        let dead = Seen {
+            holder_is_dead: true,
+            ..seen(&job)
+        };
+        assert_eq!(plan(&dead), Plan::NotBefore(ahead));
+        let at_its_time = Seen { now: ahead, ..dead };
+        assert_eq!(plan(&at_its_time), Plan::Claim(Room::Free(None)));
+        // Handed back.
+        job.status = JobStatus::Waiting;
+        assert_eq!(plan(&seen(&job)), Plan::NotBefore(ahead));
+        // By hand, before the time of the schedule.
+        job.start_time = Some(NOW);
+        assert_eq!(plan(&seen(&job)), Plan::Claim(Room::Free(None)));
     }
 
     #[test]

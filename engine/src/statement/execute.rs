@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::node_groups::{self, ListAffinityRules};
 use super::output::Output;
 use super::permit::part;
 use super::request::Request;
@@ -72,7 +73,22 @@ pub(super) async fn execute(
         }
         Request::AffinityStatus(query) => {
             let running = jobs::running_jobs(services).await?;
-            tables::affinity_status(&inspector, &part(&who, query), &running, output).await
+            let groups = node_groups::groups(services).await?;
+            let nodes = tables::Groups {
+                running: &running,
+                groups: &groups,
+            };
+            tables::affinity_status(&inspector, &part(&who, query), &nodes, output).await
+        }
+        Request::SetAffinityRules(request) => {
+            node_groups::set_rules(services, part(&who, request), output).await
+        }
+        Request::ListAffinityRules => {
+            let request = part(&who, ListAffinityRules);
+            node_groups::list_rules(services, request, output).await
+        }
+        Request::SetNodeAffinity(request) => {
+            node_groups::set_node_affinity(services, part(&who, request), output).await
         }
         Request::ClusterId => {
             let id = json!(services.cluster_id);

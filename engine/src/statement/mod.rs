@@ -16,8 +16,10 @@ mod job_draft;
 mod job_removal;
 mod jobs;
 mod late;
+
 mod lower;
 mod migrate_job;
+mod node_groups;
 mod one_task;
 mod output;
 mod permit;

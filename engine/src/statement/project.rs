@@ -135,7 +135,7 @@ pub(super) async fn list(
                     .await;
             }
         }
-        ListTarget::AffinityRules => debug_assert!(false, "refused when it was lowered"),
+        ListTarget::AffinityRules => debug_assert!(false, "lowered to a request of its own"),
     }
     Ok(())
 }

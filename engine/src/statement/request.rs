@@ -8,6 +8,7 @@ use weft_lang::ListTarget;
 
 use super::flow_request::FlowRequest;
 use super::job_draft::PolicyDraft;
+use super::node_groups::{ListAffinityRules, SetAffinityRules, SetNodeAffinity};
 use super::permit::{Access, Operation, Permission};
 use crate::inspect::{
     BatchInfoQuery, BatchListQuery, EntityQuery, InProcessQuery, JobInfoQuery, JobQuery, NodeQuery,
@@ -59,6 +60,12 @@ pub enum Request {
     ClusterStatus(NodeQuery),
     /// CLUSTERSTATUS NODE_AFFINITY_STATUS.
     AffinityStatus(NodeQuery),
+    /// SET_GLOBAL AFFINITY_RULES.
+    SetAffinityRules(SetAffinityRules),
+    /// LIST AFFINITY_RULES.
+    ListAffinityRules,
+    /// SET NODE_AFFINITY.
+    SetNodeAffinity(SetNodeAffinity),
     /// CLUSTERID.
     ClusterId,
     /// DEPLOY of a folder on the node.
@@ -248,6 +255,9 @@ impl Operation for Request {
             Self::JobHistory(request) => request.access(),
             Self::Tasks { .. } | Self::Task(_) => Access::to(Permission::BatchRead),
             Self::ClusterStatus(query) | Self::AffinityStatus(query) => query.access(),
+            Self::SetAffinityRules(request) => request.access(),
+            Self::ListAffinityRules => ListAffinityRules.access(),
+            Self::SetNodeAffinity(request) => request.access(),
             Self::ClusterId | Self::List(_) => Access::to(Permission::BatchRead),
             Self::Deploy(deploy) => deploy.access(),
             Self::Get(get) => Access::on(

@@ -1,5 +1,7 @@
 //! What people ask about batches, jobs and nodes, as tables with the documented columns.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::output::Output;
@@ -11,7 +13,7 @@ use crate::inspect::{
     InProcessQuery, Inspector, JobItem, JobQuery, JobSelection, NodeQuery, SummaryLevel,
     SummaryQuery, SummaryRow, clock_text, decimal_text,
 };
-use crate::model::{EntityStatus, Job};
+use crate::model::{EntityStatus, Job, NodeId};
 use crate::node::affinity::Identity;
 use crate::statement::arguments::{DEFAULT_ENVIRONMENT, session_value};
 
@@ -27,7 +29,7 @@ const BATCH_LIST: [&str; 10] = [
     "Error",
     "Notes",
 ];
-const AFFINITY_STATUS: [&str; 7] = [
+const AFFINITY_STATUS: [&str; 8] = [
     "Status",
     "Node Id",
     "DC",
@@ -35,6 +37,7 @@ const AFFINITY_STATUS: [&str; 7] = [
     "Recommended",
     "Max",
     "Running Jobs",
+    "Node Group",
 ];
 const DETAILS: [&str; 5] = ["Entity ID", "Node id", "Status", "Error", "Results"];
 const PROCESS_TIME: &str = "Process time (ms)";
@@ -447,12 +450,20 @@ pub(super) async fn cluster_status(
     Ok(())
 }
 
+/// What there is to say of nodes besides their rows.
+pub(super) struct Groups<'a> {
+    /// The jobs that run.
+    pub running: &'a [Job],
+    /// Which node is in which group.
+    pub groups: &'a BTreeMap<NodeId, String>,
+}
+
 /// CLUSTERSTATUS NODE_AFFINITY_STATUS: the logical ids of each node, how many jobs it runs for them, and how many it should
 /// and may.
 pub(super) async fn affinity_status(
     inspector: &Inspector,
     permit: &Permit<NodeQuery>,
-    running: &[Job],
+    Groups { running, groups }: &Groups<'_>,
     output: &Output,
 ) -> Result<(), Refusal> {
     let nodes = inspector.nodes(permit).await?;
@@ -482,6 +493,7 @@ pub(super) async fn affinity_status(
                 sizes.map_or(Value::Null, |sizes| size(sizes.recommended)),
                 sizes.map_or(Value::Null, |sizes| size(sizes.maximum)),
                 json!(running.iter().filter(names_it).count()),
+                json!(groups.get(&node.row.guid)),
             ];
             output.row(row).await;
         }

@@ -9,6 +9,7 @@ mod instances;
 mod job_calls;
 mod jobs;
 mod looking;
+mod node_groups;
 mod refusals;
 mod submission;
 mod triggers;

@@ -27,13 +27,13 @@ use crate::clock::Timestamp;
 use crate::model::{
     Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
     EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
-    ParsedRow, ParsedTable,
+    ParsedRow, ParsedTable, Setting,
 };
 
 use crate::source::Value;
 
 /// The version of the schema that this program reads and writes.
-pub const SCHEMA_VERSION: i64 = 4;
+pub const SCHEMA_VERSION: i64 = 5;
 
 /// The store every part of a node shares.
 pub type SharedStore = Arc<dyn Store>;
@@ -252,4 +252,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn deploy(&self, deploy: &Deploy) -> AttemptResult<Option<Deployment>>;
     /// The deployed project.
     async fn deployment(&self) -> StoreResult<Option<Deployment>>;
+
+    // Settings of the cluster.
+
+    /// See [`PutSetting`].
+    async fn put_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>>;
+    /// One setting; none where it has never been set.
+    async fn setting(&self, name: &str, freshness: Freshness) -> StoreResult<Option<Setting>>;
 }

@@ -599,6 +599,15 @@ pub struct Deploy {
     pub token: Token,
 }
 
+/// A setting of the cluster gets its next value: `IF seq = <seq - 1>` (none: there is no row).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutSetting {
+    /// The new row, with its `seq`.
+    pub setting: crate::model::Setting,
+    /// Names this attempt.
+    pub token: Token,
+}
+
 /// A run takes a scope of checkpoints: `IF s_fence = <seen>` (none: there is no head) → seen + 1, seq 0.
 ///
 /// From then on nobody who took it before can write. The fence never goes down and a head is never removed, so a

@@ -12,12 +12,12 @@ use tracing::debug;
 use super::{
     Attempt, AttemptResult, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
     DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints,
-    MoveBatch, OpenChunk, ReleaseCommand, RequestBatch, RequestJob, ReserveChunks,
+    MoveBatch, OpenChunk, PutSetting, ReleaseCommand, RequestBatch, RequestJob, ReserveChunks,
     SaveBatchStatistics, SaveCheckpoints, Store, StoreError, SubmitBatch, SubmitLost,
     TakeCheckpoints, WriteJob,
 };
 use crate::ids::Ids;
-use crate::model::{Batch, BatchId, CheckpointHead, ChunkHead, Deployment, Job};
+use crate::model::{Batch, BatchId, CheckpointHead, ChunkHead, Deployment, Job, Setting};
 use crate::node::Trust;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
@@ -122,6 +122,7 @@ conditional! {
     FlushChunk => flush_chunk -> Option<ChunkHead>,
     ChangeChunk => change_chunk -> Option<ChunkHead>,
     Deploy => deploy -> Option<Deployment>,
+    PutSetting => put_setting -> Option<Setting>,
     TakeCheckpoints => take_checkpoints -> Option<CheckpointHead>,
     SaveCheckpoints => save_checkpoints -> Option<CheckpointHead>,
     ForgetCheckpoints => forget_checkpoints -> Option<CheckpointHead>,

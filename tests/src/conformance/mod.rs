@@ -17,6 +17,7 @@ mod limits;
 mod listings;
 mod nodes;
 mod parsed;
+mod settings;
 mod tokens;
 
 use std::panic::AssertUnwindSafe;
@@ -71,6 +72,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         deployment::CASES,
         checkpoints::CASES,
         parsed::CASES,
+        settings::CASES,
         limits::CASES,
         cleanup::CASES,
     ]

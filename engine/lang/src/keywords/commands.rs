@@ -519,22 +519,20 @@ pub static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "LIST AFFINITY_RULES",
         kind: CommandKind::ListAffinityRules,
-        available: false,
-        summary: "shows the affinity rules of the cluster",
+        summary: "shows the affinity rules of the cluster, and which nodes are in which group",
         syntax: &["LIST AFFINITY_RULES"],
         example: "LIST AFFINITY_RULES;",
         ..CLUSTER
     },
     CommandSpec {
         name: "SET_GLOBAL",
-        available: false,
-        summary: "sets a value for the whole cluster",
+        kind: CommandKind::SetGlobal,
+        summary: "sets, or takes away, the affinity rules of the cluster; other values of the cluster are known by name and refused",
         syntax: &[
-            "SET_GLOBAL <name>='<value>'",
-            "SET_GLOBAL GLOBAL '<LU>.<name>=<value>'",
+            "SET_GLOBAL AFFINITY_RULES='<json>'",
             "SET_GLOBAL RESET_AFFINITY_RULES",
         ],
-        example: "SET_GLOBAL GLOBAL 'Customer.limit=10';",
+        example: "SET_GLOBAL AFFINITY_RULES='{\"DC1\":{\"blue\":{\"count\":1,\"affinities\":[{\"affinity\":\"heavy\",\"recommended\":2,\"max\":4}]}}}';",
         ..CLUSTER
     },
     CommandSpec {

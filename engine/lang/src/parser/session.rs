@@ -2,6 +2,7 @@
 
 use super::cursor::Cursor;
 use super::options::Options;
+use super::other;
 use crate::ast::{Assignment, Command, DeployTarget, ListTarget, Text};
 use crate::diagnostic::Diagnostic;
 use crate::keywords::{COMMANDS, CommandKind, CommandSpec};
@@ -63,6 +64,27 @@ pub(super) fn set(cursor: &mut Cursor<'_>) -> Result<Command, Diagnostic> {
         assignments.push(Assignment { name, value });
     }
     Ok(Command::Set { assignments })
+}
+
+/// Other values of the cluster are known by name only.
+pub(super) fn set_global(
+    cursor: &mut Cursor<'_>,
+    spec: &'static CommandSpec,
+) -> Result<Command, Diagnostic> {
+    if cursor.accept_word("RESET_AFFINITY_RULES")?.is_some() {
+        return Ok(Command::SetAffinityRules { rules: None });
+    }
+    if cursor.accept_word("AFFINITY_RULES")?.is_some() {
+        let rules = match cursor.accept_symbol('=')? {
+            true => cursor.assigned_value("rules as JSON")?,
+            false => cursor.value("rules as JSON")?,
+        };
+        return Ok(Command::SetAffinityRules { rules: Some(rules) });
+    }
+    if cursor.at_end()? {
+        return Err(cursor.unexpected(&["AFFINITY_RULES", "RESET_AFFINITY_RULES"])?);
+    }
+    other::other(cursor, spec)
 }
 
 fn is_word(text: &str) -> bool {

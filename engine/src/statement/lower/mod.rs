@@ -6,6 +6,7 @@ mod bind;
 mod flow;
 mod job;
 mod monitor;
+mod node_group;
 mod values;
 
 use weft_lang::{
@@ -122,7 +123,8 @@ pub async fn lower(
         Command::Broadway(command) => flow::lower(command, surroundings).await,
         Command::Select { sql } => Ok(Request::Select(sql.value.clone())),
         Command::Release { lu } => release(lu.as_ref(), session).map(Request::Release),
-        Command::List(ListTarget::AffinityRules) => Err(not_available("LIST AFFINITY_RULES")),
+        Command::List(ListTarget::AffinityRules) => Ok(Request::ListAffinityRules),
+        Command::SetAffinityRules { rules } => node_group::rules(rules.as_ref()),
         Command::List(target) => Ok(Request::List(*target)),
         Command::Echo { text, delay_ms } => Ok(Request::Echo {
             text: literal(text)?.to_owned(),

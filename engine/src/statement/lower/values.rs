@@ -7,12 +7,13 @@ use std::time::Duration;
 use weft_lang::{Assignment, Spanned, Text};
 
 use super::super::request::{InstanceName, Request, SetRequest};
-use super::{Refusal, Surroundings, unknown};
+use super::{Refusal, Surroundings, node_group, unknown};
 use crate::clock::Timestamp;
 use crate::model::BatchId;
 use crate::sync::SyncMode;
 
 /// Names and values of a session, by number and bytes: it travels with every statement.
+const NODE_AFFINITY: &str = "NODE_AFFINITY";
 const SESSION_VALUES: usize = 200;
 const SESSION_VALUE_BYTES: usize = 4 * 1024;
 
@@ -78,6 +79,12 @@ pub(super) async fn set(
     assignments: &[Assignment],
     surroundings: Surroundings<'_>,
 ) -> Result<Request, Refusal> {
+    // This one is about the node, not about the session.
+    if let [Assignment { name, value }] = assignments
+        && name.value.eq_ignore_ascii_case(NODE_AFFINITY)
+    {
+        return node_group::node_affinity(value);
+    }
     let mut request = SetRequest::default();
     for Assignment { name, value } in assignments {
         let text = literal(value)?;
@@ -100,7 +107,10 @@ fn check(
     if upper == "SYNC" && !text.is_empty() {
         let scope = BTreeMap::from([(upper, text.to_owned())]);
         SyncMode::of_session(&scope).map_err(|reason| Refusal::usage(reason).at(name.span))?;
-    } else if ["NODE_AFFINITY", "CLUSTER_DISTRIBUTE_AFFINITY"].contains(&upper.as_str()) {
+    } else if upper == NODE_AFFINITY {
+        let message = "SET NODE_AFFINITY is a statement of its own: it is about the node, not about the session";
+        return Err(Refusal::usage(message).at(name.span));
+    } else if upper == "CLUSTER_DISTRIBUTE_AFFINITY" {
         return Err(super::not_available(&format!("SET {upper}")).at(name.span));
     }
     if text.len() > SESSION_VALUE_BYTES {

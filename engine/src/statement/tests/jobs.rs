@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::job::{Check, JobKind, JobKinds, Retry, Run, RunEnd, RunFailure, RunOutput};
 use crate::model::{Job, JobKey, JobStatus, NodeId};
 use crate::node::{Context, Node, NodeConfig, NodeHandle};
+use crate::node_group::Coordinator;
 use crate::statement::{
     BatchSchedule, EndStatus, LateStatements, Migrate, Services, Session, Statements,
 };
@@ -98,7 +99,7 @@ impl Drop for Left<'_> {
 
 pub(super) struct Jobs {
     pub(super) fixture: Fixture,
-    node: NodeHandle,
+    pub(super) node: NodeHandle,
     kind: Arc<Named>,
 }
 
@@ -107,7 +108,7 @@ impl Jobs {
         Self::with(|_| ()).await
     }
 
-    async fn with(configure: impl FnOnce(&mut NodeConfig)) -> Self {
+    pub(super) async fn with(configure: impl FnOnce(&mut NodeConfig)) -> Self {
         let mut fixture = Fixture::deployed().await;
         let services = fixture.statements.services().clone();
         let data = services.config.data.clone();
@@ -120,6 +121,13 @@ impl Jobs {
             kind.clone() as Arc<dyn JobKind>,
             schedule.clone() as Arc<dyn JobKind>,
             Arc::new(Migrate::new(schedule.clone())) as Arc<dyn JobKind>,
+            Arc::new(Coordinator::new(
+                services.store.clone(),
+                services.clock.clone(),
+                services.ids.clone(),
+                &config,
+                late.clone(),
+            )) as Arc<dyn JobKind>,
         ]);
         let context = Context::new(
             services.store.clone(),
@@ -1087,6 +1095,18 @@ async fn a_start_by_hand_runs_what_was_defined_and_leaves_the_schedule() {
     jobs.run(by_hand).await.ok();
     let job = jobs.until(&key, |job| job.runs == 1).await;
     assert_eq!((job.status, job.next_run), (JobStatus::Scheduled, planned));
+    jobs.leave().await;
+}
+
+#[tokio::test]
+async fn a_run_by_hand_counts_among_those_that_a_job_may_have() {
+    let jobs = Jobs::new().await;
+    let key = jobs
+        .start("ok", "UID='n' EXEC_INTERVAL='0 2 * * *' MAX_RUNS=1")
+        .await;
+    jobs.run("STARTJOB PROCESS NAME='ok' UID='n'").await.ok();
+    let job = jobs.until_status(&key, JobStatus::Processed).await;
+    assert_eq!((job.runs, job.archived), (1, true));
     jobs.leave().await;
 }
 

@@ -70,8 +70,11 @@ async fn what_this_version_lacks_is_refused_by_name() {
             "FROM fabric USING a BROADWAY flow",
         ),
         ("BATCHF Other.f().small FABRIC_COMMAND='echo ?'", "BATCHF"),
-        ("list affinity_rules;", "LIST AFFINITY_RULES"),
-        ("set_global reset_affinity_rules;", "SET_GLOBAL"),
+        ("set_global global 'Other.limit=10';", "SET_GLOBAL"),
+        (
+            "set cluster_distribute_affinity=ALL",
+            "SET CLUSTER_DISTRIBUTE_AFFINITY",
+        ),
         ("trace ops;", "TRACE"),
     ];
     for (text, name) in cases {

@@ -12,6 +12,7 @@ const STEPS: &[(i64, &str)] = &[
     (2, include_str!("schema/0002_jobs.sql")),
     (3, include_str!("schema/0003_checkpoints.sql")),
     (4, include_str!("schema/0004_triggers.sql")),
+    (5, include_str!("schema/0005_settings.sql")),
 ];
 
 /// The version the file has; none where it has no schema of ours.

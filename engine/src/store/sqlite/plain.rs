@@ -7,10 +7,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::failure::Failure;
 use super::names::Names;
 use super::queue::Writing;
-use super::rows::{self, DEPLOYMENT, NODE, NODE_STATS, bytes, json_text};
+use super::rows::{self, DEPLOYMENT, NODE, NODE_STATS, SETTING, bytes, json_text};
 use super::verbs_job::sql_limit;
-use crate::model::{BatchId, Deployment, Instance, InstanceHead, NodeRow, NodeStats};
-use crate::store::{Attempt, Deploy, StoreError};
+use crate::model::{BatchId, Deployment, Instance, InstanceHead, NodeRow, NodeStats, Setting};
+use crate::store::{Attempt, Deploy, PutSetting, StoreError};
 
 /// A node writes its own row.
 pub(super) fn put_node(writing: &Writing<'_>, row: &NodeRow) -> Result<(), Failure> {
@@ -281,6 +281,55 @@ pub(super) fn deploy(
             json_text(&deploy.deployment.logical_units)?,
         ])?;
     Ok(Attempt::Applied)
+}
+
+/// See [`PutSetting`].
+pub(super) fn put_setting(
+    writing: &Writing<'_>,
+    put: &PutSetting,
+) -> Result<Attempt<Option<Setting>>, Failure> {
+    let setting = &put.setting;
+    let found = written_setting(writing.connection, &setting.name)?;
+    let seq = match &found {
+        Some((token, _)) if *token == Some(put.token) => return Ok(Attempt::Applied),
+        Some((_, found)) => found.seq,
+        None => 0,
+    };
+    if seq != setting.seq - 1 {
+        return Ok(Attempt::Lost(found.map(|(_, found)| found)));
+    }
+    writing
+        .connection
+        .prepare_cached(&format!(
+            "REPLACE INTO cluster_setting ({SETTING}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+        ))?
+        .execute(params![
+            bytes(&put.token.0),
+            setting.name,
+            setting.seq,
+            setting.value,
+            setting.changed_at.0,
+            setting.changed_by,
+        ])?;
+    Ok(Attempt::Applied)
+}
+
+/// One setting.
+pub(super) fn setting(connection: &Connection, name: &str) -> Result<Option<Setting>, Failure> {
+    Ok(written_setting(connection, name)?.map(|(_, setting)| setting))
+}
+
+fn written_setting(
+    connection: &Connection,
+    name: &str,
+) -> Result<Option<(Option<crate::model::Token>, Setting)>, Failure> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {SETTING} FROM cluster_setting WHERE name = ?1"
+        ))?
+        .query_row([name], |row| Ok(rows::setting(row)))
+        .optional()?
+        .transpose()
 }
 
 /// The deployed project.

@@ -13,7 +13,7 @@ use super::failure::Failure;
 use crate::clock::Timestamp;
 use crate::model::{
     Batch, BatchId, BatchListing, ChunkHead, Deployment, Holder, Incarnation, Job, JobKey, JobRun,
-    NodeId, NodeRow, NodeStats, Token,
+    NodeId, NodeRow, NodeStats, Setting, Token,
 };
 use crate::store::StoreError;
 
@@ -299,6 +299,22 @@ pub(super) fn node_stats(row: &Row<'_>, batch: BatchId) -> Result<NodeStats, Fai
         pace_milli: columns.take()?,
         in_process: columns.json("in_process")?,
     })
+}
+
+pub(super) const SETTING: &str = "op_token, name, seq, value, changed_at, changed_by";
+
+/// A setting and the attempt that wrote it.
+pub(super) fn setting(row: &Row<'_>) -> Result<(Option<Token>, Setting), Failure> {
+    let mut columns = Columns::of(row, "cluster_setting");
+    let token = columns.uuid_or_none("op_token")?.map(Token);
+    let setting = Setting {
+        name: columns.take()?,
+        seq: columns.take()?,
+        value: columns.take()?,
+        changed_at: columns.time()?,
+        changed_by: columns.take()?,
+    };
+    Ok((token, setting))
 }
 
 pub(super) const DEPLOYMENT: &str = "op_token, seq, hash, deployed_at, deployed_by, logical_units";

@@ -551,4 +551,20 @@ impl Store for SqliteStore {
         })
         .await
     }
+
+    async fn put_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>> {
+        let put = put.clone();
+        self.change("put_setting", 1, move |writing| {
+            plain::put_setting(writing, &put)
+        })
+        .await
+    }
+
+    async fn setting(&self, name: &str, _freshness: Freshness) -> StoreResult<Option<Setting>> {
+        let name = name.to_owned();
+        self.read("setting", move |reading| {
+            plain::setting(reading.connection, &name)
+        })
+        .await
+    }
 }

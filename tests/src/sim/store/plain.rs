@@ -8,15 +8,15 @@ use weft_engine::clock::Timestamp;
 use weft_engine::model::{
     Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
     EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
-    ParsedRow, ParsedTable,
+    ParsedRow, ParsedTable, Setting,
 };
 use weft_engine::source::Value;
 use weft_engine::store::{
     AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
     DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints,
-    Freshness, JobsPage, ListBatches, ListJobs, MoveBatch, OpenChunk, ReleaseCommand, RequestBatch,
-    RequestJob, ReserveChunks, SCHEMA_VERSION, SaveBatchStatistics, SaveCheckpoints, Store,
-    StoreResult, StoreStatistics, SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
+    Freshness, JobsPage, ListBatches, ListJobs, MoveBatch, OpenChunk, PutSetting, ReleaseCommand,
+    RequestBatch, RequestJob, ReserveChunks, SCHEMA_VERSION, SaveBatchStatistics, SaveCheckpoints,
+    Store, StoreResult, StoreStatistics, SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
 };
 
 use super::SimHandle;
@@ -583,6 +583,20 @@ impl Store for SimHandle {
                 .as_ref()
                 .map(|(_, found)| found.clone())
         })
+        .await
+    }
+
+    async fn put_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>> {
+        self.change_setting(put).await
+    }
+
+    async fn setting(&self, name: &str, freshness: Freshness) -> StoreResult<Option<Setting>> {
+        let name = name.to_owned();
+        self.read(
+            "setting",
+            freshness == Freshness::Serial,
+            move |inner, _| inner.tables.setting(&name),
+        )
         .await
     }
 }

@@ -4,12 +4,13 @@ use weft_engine::clock::Timestamp;
 use weft_engine::model::{
     Batch, BatchId, BatchListing, BatchStatistics, BatchStatus, CheckpointHead, ChunkHead,
     Deployment, DueHint, Instance, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedRow, ParsedTable,
-    Token,
+    Setting, Token,
 };
 use weft_engine::store::{
     ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, DeleteBatch, DeleteJob, Deploy,
-    EndJob, FlushChunk, ForgetCheckpoints, MoveBatch, OpenChunk, ReleaseCommand, RequestBatch,
-    RequestJob, ReserveChunks, SaveBatchStatistics, SaveCheckpoints, TakeCheckpoints, WriteJob,
+    EndJob, FlushChunk, ForgetCheckpoints, MoveBatch, OpenChunk, PutSetting, ReleaseCommand,
+    RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics, SaveCheckpoints, TakeCheckpoints,
+    WriteJob,
 };
 
 /// A plain write: without a condition, one writer, the last one by its stamp stands.
@@ -118,6 +119,8 @@ pub enum Swap {
     ChangeChunk(ChangeChunk),
     /// See [`Deploy`].
     Deploy(Deploy),
+    /// See [`PutSetting`].
+    PutSetting(PutSetting),
     /// See [`TakeCheckpoints`].
     TakeCheckpoints(TakeCheckpoints),
     /// See [`SaveCheckpoints`].
@@ -150,6 +153,7 @@ impl Swap {
             Self::Flush(_) => "flush_chunk",
             Self::ChangeChunk(_) => "change_chunk",
             Self::Deploy(_) => "deploy",
+            Self::PutSetting(_) => "put_setting",
             Self::TakeCheckpoints(_) => "take_checkpoints",
             Self::SaveCheckpoints(_) => "save_checkpoints",
             Self::ForgetCheckpoints(_) => "forget_checkpoints",
@@ -247,6 +251,7 @@ impl Swap {
                 change.to
             ),
             Self::Deploy(deploy) => deploy.deployment.hash.clone(),
+            Self::PutSetting(put) => format!("{} seq {}", put.setting.name, put.setting.seq),
             Self::TakeCheckpoints(take) => format!("{} fence {}", take.scope, take.fence()),
             Self::SaveCheckpoints(save) => format!(
                 "{} fence {} seq {} with {} and {} removed",
@@ -294,6 +299,8 @@ pub enum Found {
     Command(Option<BatchId>),
     /// The deployed project.
     Deployment(Option<Deployment>),
+    /// A setting of the cluster.
+    Setting(Option<Setting>),
     /// The head of a scope of checkpoints.
     Checkpoints(Option<CheckpointHead>),
 }

@@ -6,10 +6,10 @@ use weft_engine::clock::Timestamp;
 use weft_engine::model::{
     Batch, BatchId, BatchListing, ChunkHead, ChunkState, Deployment, DueHint, EntityRow, Fence,
     Incarnation, Instance, Job, JobKey, JobRun, JobStatus, NodeId, NodeRow, NodeStats, ParsedTable,
-    Token,
+    Setting, Token,
 };
 use weft_engine::source::Value;
-use weft_engine::store::{BatchGuard, JobSeen, RequestJob};
+use weft_engine::store::{BatchGuard, JobSeen, PutSetting, RequestJob};
 
 use super::bug::PlantedBug;
 use super::checkpoint::Scope;
@@ -79,6 +79,8 @@ pub struct Tables {
     pub parsed: BTreeMap<String, (ParsedTable, BTreeMap<String, Vec<Value>>)>,
     /// The deployed project.
     pub deployment: Option<(Token, Deployment)>,
+    /// Settings of the cluster, by name.
+    pub settings: BTreeMap<String, (Token, Setting)>,
 }
 
 impl<T: Clone> Stamped<T> {
@@ -318,6 +320,7 @@ impl Tables {
                 Answer::Applied
             }
             Swap::Deploy(deploy) => self.deploy(deploy),
+            Swap::PutSetting(put) => self.put_setting(put),
             Swap::TakeCheckpoints(_) | Swap::SaveCheckpoints(_) | Swap::ForgetCheckpoints(_) => {
                 self.swap_checkpoints(swap, hidden_until)
             }
@@ -530,6 +533,26 @@ impl Tables {
             return Answer::Lost(Found::Deployment(found));
         }
         self.deployment = Some((deploy.token, deploy.deployment.clone()));
+        Answer::Applied
+    }
+
+    /// One setting.
+    pub fn setting(&self, name: &str) -> Option<Setting> {
+        self.settings.get(name).map(|(_, setting)| setting.clone())
+    }
+
+    fn put_setting(&mut self, put: &PutSetting) -> Answer {
+        let found = self.settings.get(&put.setting.name);
+        let seq = match found {
+            Some((token, _)) if *token == put.token => return Answer::Applied,
+            Some((_, found)) => found.seq,
+            None => 0,
+        };
+        if seq != put.setting.seq - 1 {
+            return Answer::Lost(Found::Setting(self.setting(&put.setting.name)));
+        }
+        let row = (put.token, put.setting.clone());
+        self.settings.insert(put.setting.name.clone(), row);
         Answer::Applied
     }
 }

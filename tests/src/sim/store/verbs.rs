@@ -1,10 +1,11 @@
 //! The compare-and-set verbs as ordered lists of statements.
 
 use weft_engine::clock::Timestamp;
-use weft_engine::model::{Batch, BatchId, CheckpointHead, ChunkHead, Deployment, Job};
+use weft_engine::model::{Batch, BatchId, CheckpointHead, ChunkHead, Deployment, Job, Setting};
 use weft_engine::store::{
     Attempt, AttemptResult, ClaimJob, DeleteBatch, DeleteJob, EndJob, FinishBatch, FinishLost,
-    FlushChunk, MoveBatch, RequestBatch, RequestJob, StoreError, SubmitBatch, SubmitLost, WriteJob,
+    FlushChunk, MoveBatch, PutSetting, RequestBatch, RequestJob, StoreError, SubmitBatch,
+    SubmitLost, WriteJob,
 };
 
 use super::SimHandle;
@@ -199,6 +200,15 @@ impl SimHandle {
         .await
     }
 
+    pub(super) async fn change_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>> {
+        let swap = Swap::PutSetting(put.clone());
+        self.swap("put_setting", swap, |found| match found {
+            Found::Setting(found) => found,
+            _ => None,
+        })
+        .await
+    }
+
     pub(super) async fn change_scope(
         &self,
         verb: &'static str,
@@ -258,6 +268,7 @@ impl Tables {
             Swap::TakeCheckpoints(take) => scope(&take.scope),
             Swap::SaveCheckpoints(save) => scope(&save.scope),
             Swap::ForgetCheckpoints(forget) => scope(&forget.scope),
+            Swap::PutSetting(put) => Found::Setting(self.setting(&put.setting.name)),
             Swap::Deploy(_) => {
                 Found::Deployment(self.deployment.as_ref().map(|(_, found)| found.clone()))
             }

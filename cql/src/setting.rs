@@ -1,0 +1,72 @@
+//! What holds for the whole cluster.
+
+use weft_engine::model::Setting;
+use weft_engine::store::{Attempt, AttemptResult, Freshness, PutSetting, StoreResult};
+
+use crate::CassandraStore;
+use crate::rows::{Found, Values};
+
+impl CassandraStore {
+    pub(crate) async fn write_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>> {
+        const VERB: &str = "put_setting";
+        let setting = &put.setting;
+        // The first one finds no row.
+        let seen = Some(setting.seq - 1).filter(|seen| *seen > 0);
+        let values = Values::new()
+            .set("name", &setting.name)
+            .set("to_seq", setting.seq)
+            .set("seq", seen)
+            .set("value", &setting.value)
+            .set("changed_at", setting.changed_at)
+            .set("changed_by", &setting.changed_by)
+            .set("op_token", put.token);
+        let attempt = self
+            .compare_and_set(
+                VERB,
+                VERB,
+                &self.statements.put_setting,
+                values,
+                ("op_token", put.token),
+            )
+            .await?;
+        match attempt {
+            Attempt::Applied => Ok(Attempt::Applied),
+            Attempt::Unknown(reason) => Ok(Attempt::Unknown(reason)),
+            Attempt::Lost(()) => Ok(Attempt::Lost(
+                self.read_setting(VERB, &setting.name, Freshness::Serial)
+                    .await?,
+            )),
+        }
+    }
+
+    pub(crate) async fn read_setting(
+        &self,
+        verb: &'static str,
+        name: &str,
+        freshness: Freshness,
+    ) -> StoreResult<Option<Setting>> {
+        let statement = match freshness {
+            Freshness::Committed => &self.statements.setting,
+            Freshness::Serial => &self.statements.setting_serial,
+        };
+        let row = self
+            .read_one(
+                verb,
+                "cluster_settings",
+                statement,
+                Values::new().set("name", name),
+            )
+            .await?;
+        row.map(setting_of).transpose()
+    }
+}
+
+fn setting_of(mut row: Found) -> StoreResult<Setting> {
+    Ok(Setting {
+        name: row.need("name")?,
+        seq: row.need("seq")?,
+        value: row.take("value")?.unwrap_or_default(),
+        changed_at: row.need("changed_at")?,
+        changed_by: row.need("changed_by")?,
+    })
+}
