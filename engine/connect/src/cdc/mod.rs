@@ -343,7 +343,7 @@ impl JobKind for CdcRepublish {
                 let files = self.files.clone();
                 let looked = move || files.place(&path)?.check();
                 let looked = on_thread("weft-republish-look", looked).await;
-                looked.and_then(|place| place).map_err(|message| Check {
+                looked.map_err(|message| Check {
                     message,
                     hint: Some(
                         "the sink is a file in a folder that is there, below FILE_ROOTS".to_owned(),

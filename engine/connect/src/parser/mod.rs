@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -30,6 +29,7 @@ use weft_engine::project::Project;
 use weft_engine::source::Value;
 use weft_engine::store::{SharedStore, StoreError};
 
+use crate::on_thread::on_thread;
 use crate::records::Reject;
 use crate::{DeployedProject, Parts, arguments};
 
@@ -40,6 +40,7 @@ use files::{Found, Listing};
 use reading::{FileState, Group, Trouble, Work};
 use rejects::RejectFile;
 
+const THREAD: &str = "weft-parser";
 /// How often what is stored is written down.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// Files whose states may wait to be written down.
@@ -152,7 +153,7 @@ impl Parser {
             } => {
                 let pattern = self.pattern(&pattern).map_err(not_as_defined)?;
                 let roots = self.roots.clone();
-                let listing = on_thread(move || roots.find(&pattern)).await?;
+                let listing = on_thread(THREAD, move || roots.find(&pattern)).await;
                 let listing = listing.map_err(|reason| RunFailure::new("File", reason))?;
                 let work = |path: String, known, parsing: &Parsing<'_>| Work {
                     roots: self.roots.clone(),
@@ -459,7 +460,7 @@ impl Parsing<'_> {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
             file.write(&source, &rejected)
         };
-        let written = on_thread(write).await?;
+        let written = on_thread(THREAD, write).await;
         written.map_err(|reason| RunFailure::new("File", reason))
     }
 
@@ -575,22 +576,4 @@ pub(crate) fn failure_of(error: CheckpointError) -> RunFailure {
             RunFailure::new("Store", format!("{error}: {source}"))
         }
     }
-}
-
-/// Runs blocking work on a thread of its own.
-async fn on_thread<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, RunFailure> {
-    let (sender, receiver) = oneshot::channel();
-    let no_thread = |reason: String| RunFailure::new("File", format!("no thread: {reason}"));
-    let started = std::thread::Builder::new()
-        .name("weft-parser".to_owned())
-        .spawn(move || {
-            // Who asked may be gone.
-            let _ = sender.send(work());
-        });
-    started.map_err(|error| no_thread(error.to_string()))?;
-    receiver
-        .await
-        .map_err(|_| no_thread("it ended early".to_owned()))
 }
