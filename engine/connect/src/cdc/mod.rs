@@ -32,7 +32,7 @@ use weft_engine::store::{SharedStore, StoreError, StoreResult};
 use crate::files::Files;
 use crate::http::{Call, Http};
 use crate::on_thread::on_thread;
-use crate::{DeployedProject, Parts, arguments};
+use crate::{DeployedProject, Parts, arguments, must_be_deployed};
 
 use lines::{Block, Ends, Fetched, Size};
 use order::{Order, Target};
@@ -102,21 +102,11 @@ impl CdcRepublish {
 
     /// What the job publishes, and where to.
     async fn read(&self, job: &Job) -> Result<(Order, Way), Check> {
-        let refuse = |message: String, hint: Option<&str>| Check {
-            message,
-            hint: hint.map(str::to_owned),
-        };
-        let project = self.projects.project().await;
-        let project = project
-            .map_err(|message| refuse(message, None))?
-            .ok_or_else(|| {
-                let hint = "DEPLOY '<folder>' deploys one";
-                refuse("no project is deployed".to_owned(), Some(hint))
-            })?;
+        let project = must_be_deployed(self.projects.project().await)?;
         let unit = project.logical_unit(&job.key.name);
-        let unit = unit.map_err(|error| {
-            let hint = "NAME is the logical unit whose instances are published";
-            refuse(error.to_string(), Some(hint))
+        let unit = unit.map_err(|error| Check {
+            message: error.to_string(),
+            hint: Some("NAME is the logical unit whose instances are published".to_owned()),
         })?;
         let (order, target) = order::read(unit, &arguments::of(job)?)?;
         let way = match target {

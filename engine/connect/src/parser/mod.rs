@@ -31,7 +31,7 @@ use weft_engine::store::{SharedStore, StoreError};
 
 use crate::on_thread::on_thread;
 use crate::records::Reject;
-use crate::{DeployedProject, Parts, arguments};
+use crate::{DeployedProject, Parts, arguments, must_be_deployed};
 
 pub(crate) use definition::ParserFiles;
 use definition::{Definition, RecordSource};
@@ -85,15 +85,7 @@ impl Parser {
             message,
             hint: hint.map(str::to_owned),
         };
-        let project = self.projects.project().await;
-        let project = project
-            .map_err(|message| refuse(message, None))?
-            .ok_or_else(|| {
-                refuse(
-                    "no project is deployed".to_owned(),
-                    Some("DEPLOY '<folder>' deploys one"),
-                )
-            })?;
+        let project = must_be_deployed(self.projects.project().await)?;
         let form = || {
             refuse(
                 format!("`{}` names no parser", job.key.name),
