@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
 use weft_engine::job::{
-    Check, CheckpointError, CheckpointHolder, CheckpointStore, Checkpoints, JobKind, Run, RunEnd,
-    RunFailure, RunOutput,
+    Check, CheckpointHolder, CheckpointStore, Checkpoints, JobKind, Run, RunEnd, RunFailure,
+    RunOutput,
 };
 use weft_engine::model::Job;
 use weft_engine::store::{SharedStore, StoreError, StoreResult};
@@ -131,12 +131,8 @@ impl CdcRepublish {
         let checkpoints = self
             .checkpoints
             .take(&scope, &CheckpointHolder::of(job))
-            .await;
-        let checkpoints = checkpoints.map_err(|error| failure_of(&error))?;
-        let known = checkpoints
-            .all()
-            .await
-            .map_err(|error| failure_of(&error))?;
+            .await?;
+        let known = checkpoints.all().await?;
         let known = known.into_iter().find(|found| found.item == ITEM);
         let known = known.and_then(|found| serde_json::from_str::<State>(&found.value).ok());
         let of = run_of(run, &order);
@@ -410,7 +406,7 @@ impl Publishing<'_> {
         loop {
             let block = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Err(stopped()),
+                () = self.stop.cancelled() => return Err(RunFailure::stopped()),
                 block = blocks.recv() => block,
             };
             let block = block.unwrap_or_else(|| Err("the thread broke off".to_owned()));
@@ -432,7 +428,7 @@ impl Publishing<'_> {
             Sink::File(file) => file.put(lines).await,
             Sink::Http { sink, .. } => tokio::select! {
                 biased;
-                () = self.stop.cancelled() => Err(stopped()),
+                () = self.stop.cancelled() => Err(RunFailure::stopped()),
                 put = sink.put(self.http, lines) => put,
             },
         }
@@ -450,8 +446,7 @@ impl Publishing<'_> {
         self.state.is_complete = is_complete;
         let text = serde_json::to_string(&self.state)
             .map_err(|error| RunFailure::new("Store", error.to_string()))?;
-        let saved = self.checkpoints.put(ITEM, text).await;
-        saved.map_err(|error| failure_of(&error))?;
+        self.checkpoints.put(ITEM, text).await?;
         self.saved_at = Instant::now();
         if self.told_at.elapsed() >= TELL_EVERY {
             self.told_at = Instant::now();
@@ -513,20 +508,6 @@ where
                 }
             }
             answer => return answer,
-        }
-    }
-}
-
-fn stopped() -> RunFailure {
-    RunFailure::new("Stopped", "it was told to stop")
-}
-
-fn failure_of(error: &CheckpointError) -> RunFailure {
-    match error {
-        CheckpointError::TakenOver { .. } => RunFailure::new("TakenOver", error.to_string()),
-        CheckpointError::Unsettled { .. } => RunFailure::new("Store", error.to_string()),
-        CheckpointError::Store { source, .. } => {
-            RunFailure::new("Store", format!("{error}: {source}"))
         }
     }
 }

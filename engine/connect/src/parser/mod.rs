@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use weft_engine::interface::Environment;
 use weft_engine::job::{
-    Check, CheckpointError, CheckpointHolder, CheckpointStore, Checkpoints, JobKind, Run, RunEnd,
-    RunFailure, RunOutput,
+    Check, CheckpointHolder, CheckpointStore, Checkpoints, JobKind, Run, RunEnd, RunFailure,
+    RunOutput,
 };
 use weft_engine::model::{Checkpoint, Job, ParsedRow, ParsedTable};
 use weft_engine::project::Project;
@@ -123,7 +123,7 @@ impl Parser {
         let checkpoints = self
             .checkpoints
             .take(&scope, &CheckpointHolder::of(job))
-            .await;
+            .await?;
         let key = run.idempotency_key();
         let rejects = RejectFile::new(&self.data, &label, &format!("{key}-{}", run.attempt()));
         let mut parsing = Parsing {
@@ -131,7 +131,7 @@ impl Parser {
             stop: &run.stop,
             table: Arc::new(definition.table),
             parser: definition.hash,
-            checkpoints: checkpoints.map_err(failure_of)?,
+            checkpoints,
             pending: Pending::default(),
             rejects: Arc::new(Mutex::new(rejects)),
             tally: Tally::default(),
@@ -282,7 +282,7 @@ impl Parsing<'_> {
         }
         self.save().await?;
         match self.stop.is_cancelled() {
-            true => Err(RunFailure::new("Stopped", "it was told to stop")),
+            true => Err(RunFailure::stopped()),
             false => Ok(()),
         }
     }
@@ -352,10 +352,7 @@ impl Parsing<'_> {
         while puts.peek().is_some() || gone.peek().is_some() {
             let puts = puts.by_ref().take(STATES_AT_ONCE).collect();
             let gone = gone.by_ref().take(STATES_AT_ONCE).collect();
-            self.checkpoints
-                .save(puts, gone)
-                .await
-                .map_err(failure_of)?;
+            self.checkpoints.save(puts, gone).await?;
         }
         Ok(())
     }
@@ -400,7 +397,7 @@ impl Parsing<'_> {
             let page = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => {
-                    return Err(RunFailure::new("Stopped", "it was told to stop"));
+                    return Err(RunFailure::stopped());
                 }
                 page = stream.recv() => page,
             };
@@ -439,8 +436,8 @@ impl Parsing<'_> {
     async fn tell_of_query(&mut self) -> Result<(), RunFailure> {
         self.pending.since = None;
         let told = json!({"records": self.tally.records, "rejected": self.tally.rejected});
-        let told = self.checkpoints.put("query", told.to_string()).await;
-        told.map_err(failure_of)
+        self.checkpoints.put("query", told.to_string()).await?;
+        Ok(())
     }
 
     async fn reject(&self, source: &str, rejected: Vec<Reject>) -> Result<(), RunFailure> {
@@ -495,8 +492,11 @@ impl Known {
     ) -> Result<Option<FileState>, RunFailure> {
         loop {
             if self.page.is_empty() && !self.is_over {
-                let page = parsing.checkpoints.items(self.after.as_deref(), PAGE).await;
-                self.page = page.map_err(failure_of)?.into();
+                let page = parsing
+                    .checkpoints
+                    .items(self.after.as_deref(), PAGE)
+                    .await?;
+                self.page = page.into();
                 self.is_over = self.page.len() < PAGE;
                 self.after = self
                     .page
@@ -557,15 +557,4 @@ fn keep_last(table: &ParsedTable, rows: &mut Vec<ParsedRow>) {
 
 fn stored(error: &StoreError) -> RunFailure {
     RunFailure::new("Store", error.to_string())
-}
-
-/// How a run ends that cannot write down what it did.
-pub(crate) fn failure_of(error: CheckpointError) -> RunFailure {
-    match &error {
-        CheckpointError::TakenOver { .. } => RunFailure::new("TakenOver", error.to_string()),
-        CheckpointError::Unsettled { .. } => RunFailure::new("Store", error.to_string()),
-        CheckpointError::Store { source, .. } => {
-            RunFailure::new("Store", format!("{error}: {source}"))
-        }
-    }
 }
