@@ -18,7 +18,6 @@ mod jobs;
 mod late;
 mod lower;
 mod migrate_job;
-mod one_task;
 mod output;
 mod permit;
 mod project;
@@ -31,6 +30,7 @@ mod session;
 mod statements;
 mod submit;
 mod tables;
+mod tasks;
 mod values;
 mod wait;
 
