@@ -462,7 +462,6 @@ async fn apply(
         let Some(found) = found else {
             return Err(Refusal::not_found("the job is gone"));
         };
-        let seen = JobSeen::of(&found);
         match decide(&found, services.clock.now())? {
             Step::Leave(why) => return Ok((found, Some(why))),
             Step::Refuse(why) => return Err(Refusal::conflict(why)),
@@ -474,7 +473,8 @@ async fn apply(
                 if job.policy != found.policy || found.status.is_ended() && !job.archived {
                     followers::follow(services, &job).await?;
                 }
-                if let Written::Yes = write(services, &trust, &job, Some(seen)).await? {
+                let seen = Some(JobSeen::of(&found));
+                if let Written::Yes = write(services, &trust, &job, seen).await? {
                     let note = job.notes.clone();
                     return Ok((*job, note));
                 }
@@ -497,12 +497,8 @@ async fn apply(
                     ..found.clone()
                 };
                 let request = RequestJob {
-                    key: key.clone(),
-                    seen,
-                    desired,
-                    status,
                     definition: definition.map(|definition| *definition),
-                    token: services.ids.token(),
+                    ..RequestJob::of(&found, desired, status, services.ids.token())
                 };
                 let store = services.store.as_ref();
                 match settle(store, &services.ids, &trust, &request).await? {
