@@ -13,7 +13,6 @@ use weft_engine::interface::{Environment, Secret};
 use weft_engine::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_engine::model::Job;
 use weft_engine::statement::is_secret;
-use weft_lang::names::nearest;
 
 use crate::arguments;
 use crate::capture::{WHOLE_BYTES, text_of};
@@ -271,16 +270,7 @@ enum Statuses {
 
 impl Call {
     fn read(arguments: &Map<String, Value>) -> Result<Self, Check> {
-        if let Some(unknown) = arguments
-            .keys()
-            .find(|key| !ARGUMENTS.contains(&key.as_str()))
-        {
-            let hint = match nearest(unknown, ARGUMENTS) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are {}", ARGUMENTS.join(", ")),
-            };
-            return Err(refused(format!("HTTP has no argument `{unknown}`"), hint));
-        }
+        arguments::check_names("HTTP has no argument", arguments, &ARGUMENTS)?;
         let headers = match arguments.get("headers") {
             None => Vec::new(),
             Some(Value::Object(headers)) => headers

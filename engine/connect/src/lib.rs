@@ -29,7 +29,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use weft_engine::flow::Flows;
 use weft_engine::interface::Environment;
-use weft_engine::job::{CheckpointStore, JobKind};
+use weft_engine::job::{Check, CheckpointStore, JobKind};
 use weft_engine::node::NodeConfig;
 use weft_engine::project::{CatalogueError, Project, ProjectCatalogue, Validator, Validators};
 use weft_engine::statement::LateStatements;
@@ -104,6 +104,21 @@ fn deployed<T>(found: Result<T, CatalogueError>) -> Result<Option<T>, String> {
         Ok(found) => Ok(Some(found)),
         Err(CatalogueError::NothingDeployed) => Ok(None),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What is deployed, for what cannot do without it.
+fn must_be_deployed<T>(found: Result<Option<T>, String>) -> Result<T, Check> {
+    match found {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) => Err(Check {
+            message: "no project is deployed".to_owned(),
+            hint: Some("DEPLOY '<folder>' deploys one".to_owned()),
+        }),
+        Err(message) => Err(Check {
+            message,
+            hint: None,
+        }),
     }
 }
 

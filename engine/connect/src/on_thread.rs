@@ -5,10 +5,10 @@ use tokio::sync::oneshot;
 /// Runs `work` on a thread and waits for it. A dropped future does not end the work.
 ///
 /// # Errors
-/// A sentence: no thread could be started, or the work broke off.
+/// A sentence: what the work says, that no thread could be started, or that the work broke off.
 pub(crate) async fn on_thread<T: Send + 'static>(
     name: &str,
-    work: impl FnOnce() -> T + Send + 'static,
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     let (sender, receiver) = oneshot::channel();
     let started = std::thread::Builder::new()
@@ -18,5 +18,6 @@ pub(crate) async fn on_thread<T: Send + 'static>(
             let _ = sender.send(work());
         });
     started.map_err(|error| format!("no thread could be started: {error}"))?;
-    receiver.await.map_err(|_| "the work broke off".to_owned())
+    let done = receiver.await;
+    done.unwrap_or_else(|_| Err("the work broke off".to_owned()))
 }

@@ -22,7 +22,7 @@ use crate::capture::{Capture, last_line};
 use crate::group::{Group, signal_name};
 use crate::script::Script;
 use crate::work_folder::WorkFolders;
-use crate::{CallBack, DeployedProject, Grant, arguments};
+use crate::{CallBack, DeployedProject, Grant, arguments, must_be_deployed};
 
 /// Between the request to end and the end by force. The runner drops a run 5 s after it told it to stop; this is
 /// earlier, so that what the script left behind is kept.
@@ -61,14 +61,7 @@ impl Process {
     }
 
     async fn script(&self, job: &Job) -> Result<Script, Check> {
-        let folder = self.projects.folder().await.map_err(|message| Check {
-            message,
-            hint: None,
-        })?;
-        let folder = folder.ok_or_else(|| Check {
-            message: "no project is deployed".to_owned(),
-            hint: Some("DEPLOY '<folder>' deploys one".to_owned()),
-        })?;
+        let folder = must_be_deployed(self.projects.folder().await)?;
         Script::find(&folder, &job.key.name)
     }
 

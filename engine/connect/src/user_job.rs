@@ -14,7 +14,7 @@ use weft_lang::names::nearest;
 use crate::capture::Capture;
 use crate::http::OWN_VARIABLES;
 use crate::javascript::{Call, Ended, Failure, Function, JavaScript, Limits, NodeHost, Returned};
-use crate::{DeployedProject, arguments};
+use crate::{DeployedProject, arguments, must_be_deployed};
 
 /// Functions that run at a time. Each may hold its limit of memory; those that wait for a batch have lent their slots, so
 /// there may be more of them than slots.
@@ -58,14 +58,7 @@ impl UserJob {
                 hint: Some("write NAME='<logical unit>.<function>'".to_owned()),
             });
         };
-        let project = self.projects.project().await.map_err(|message| Check {
-            message,
-            hint: None,
-        })?;
-        let project = project.ok_or_else(|| Check {
-            message: "no project is deployed".to_owned(),
-            hint: Some("DEPLOY '<folder>' deploys one".to_owned()),
-        })?;
+        let project = must_be_deployed(self.projects.project().await)?;
         let unit = project.logical_unit(unit).map_err(|error| {
             let known = project.logical_units().map(|unit| unit.name.as_str());
             unknown(&error, String::new(), &known.collect::<Vec<_>>())

@@ -55,6 +55,16 @@ impl SqlInterface {
         }
     }
 
+    fn query(&self, sql: &str, parameters: Vec<Value>) -> Query {
+        Query {
+            name: Arc::clone(&self.name),
+            source: Arc::clone(&self.source),
+            sql: sql.to_owned(),
+            parameters,
+            runtime: Handle::try_current().ok(),
+        }
+    }
+
     /// Runs `work` on a thread of the pool; gives up when the caller does, or when time is up.
     async fn on_pool<T: Send + 'static>(
         &self,
@@ -110,46 +120,11 @@ impl Interface for SqlInterface {
         parameters: Vec<Value>,
         _after: Option<String>,
     ) -> Result<IdStream, SourceError> {
-        let (pages, stream) = mpsc::channel(PAGES_IN_FLIGHT);
-        let (ready, prepared) = oneshot::channel();
-        let query = IdQuery {
-            name: Arc::clone(&self.name),
-            source: Arc::clone(&self.source),
-            sql: sql.to_owned(),
-            parameters,
-            pager: Pager::new(),
-            runtime: Handle::try_current().ok(),
-        };
-        let started = std::thread::Builder::new()
-            .name(thread_name(&self.name))
-            .spawn(move || query.run(ready, pages));
-        let failed = |reason: String| error(&self.name, Failure::Unavailable(reason));
-        started.map_err(|reason| failed(format!("no thread could be started: {reason}")))?;
-        match prepared.await {
-            Ok(answer) => answer.map(|()| stream),
-            Err(_) => Err(failed("the reader ended early".to_owned())),
-        }
+        self.query(sql, parameters).start(Query::ids).await
     }
 
     async fn rows(&self, sql: &str, parameters: Vec<Value>) -> Result<RowStream, SourceError> {
-        let (pages, stream) = mpsc::channel(PAGES_IN_FLIGHT);
-        let (ready, prepared) = oneshot::channel();
-        let query = RowQuery {
-            name: Arc::clone(&self.name),
-            source: Arc::clone(&self.source),
-            sql: sql.to_owned(),
-            parameters,
-            runtime: Handle::try_current().ok(),
-        };
-        let started = std::thread::Builder::new()
-            .name(thread_name(&self.name))
-            .spawn(move || query.run(ready, &pages));
-        let failed = |reason: String| error(&self.name, Failure::Unavailable(reason));
-        started.map_err(|reason| failed(format!("no thread could be started: {reason}")))?;
-        match prepared.await {
-            Ok(answer) => answer.map(|()| stream),
-            Err(_) => Err(failed("the reader ended early".to_owned())),
-        }
+        self.query(sql, parameters).start(Query::rows).await
     }
 
     async fn query_within(
@@ -311,8 +286,13 @@ fn value(cell: ValueRef<'_>) -> Value {
     }
 }
 
-/// A query for rows with a thread and a connection of its own.
-struct RowQuery {
+/// Where a query says that it is prepared, or why it is not.
+type Ready = oneshot::Sender<Result<(), SourceError>>;
+/// Where its pages go to.
+type Pages<P> = mpsc::Sender<Result<P, SourceError>>;
+
+/// A query with a thread and a connection of its own.
+struct Query {
     name: Arc<str>,
     source: Arc<dyn Source>,
     sql: String,
@@ -320,12 +300,27 @@ struct RowQuery {
     runtime: Option<Handle>,
 }
 
-impl RowQuery {
-    fn run(
+impl Query {
+    /// Starts the thread; answers once the query is prepared.
+    async fn start<P: Send + 'static>(
         self,
-        ready: oneshot::Sender<Result<(), SourceError>>,
-        pages: &mpsc::Sender<Result<Rows, SourceError>>,
-    ) {
+        run: fn(Self, Ready, Pages<P>),
+    ) -> Result<mpsc::Receiver<Result<P, SourceError>>, SourceError> {
+        let (pages, stream) = mpsc::channel(PAGES_IN_FLIGHT);
+        let (ready, prepared) = oneshot::channel();
+        let name = Arc::clone(&self.name);
+        let started = std::thread::Builder::new()
+            .name(thread_name(&name))
+            .spawn(move || run(self, ready, pages));
+        let failed = |reason: String| error(&name, Failure::Unavailable(reason));
+        started.map_err(|reason| failed(format!("no thread could be started: {reason}")))?;
+        match prepared.await {
+            Ok(answer) => answer.map(|()| stream),
+            Err(_) => Err(failed("the reader ended early".to_owned())),
+        }
+    }
+
+    fn rows(self, ready: Ready, pages: Pages<Rows>) {
         let _inside = self.runtime.as_ref().map(Handle::enter);
         let mut link = Link::new(Arc::clone(&self.source));
         let receiver_gone = {
@@ -374,24 +369,8 @@ impl RowQuery {
             }
         }
     }
-}
 
-/// A query for ids with a thread and a connection of its own.
-struct IdQuery {
-    name: Arc<str>,
-    source: Arc<dyn Source>,
-    sql: String,
-    parameters: Vec<Value>,
-    pager: Pager,
-    runtime: Option<Handle>,
-}
-
-impl IdQuery {
-    fn run(
-        self,
-        ready: oneshot::Sender<Result<(), SourceError>>,
-        pages: mpsc::Sender<Result<IdPage, SourceError>>,
-    ) {
+    fn ids(self, ready: Ready, pages: Pages<IdPage>) {
         let _inside = self.runtime.as_ref().map(Handle::enter);
         let mut link = Link::new(Arc::clone(&self.source));
         let receiver_gone = {
@@ -416,16 +395,13 @@ impl IdQuery {
         }
     }
 
-    fn deliver(
-        &self,
-        rows: SqlRows<'_>,
-        pages: mpsc::Sender<Result<IdPage, SourceError>>,
-    ) -> Result<(), Failure> {
-        let pager = self.pager.clone();
+    fn deliver(&self, rows: SqlRows<'_>, pages: Pages<IdPage>) -> Result<(), Failure> {
+        let pager = Pager::new();
+        let delivering = pager.clone();
         let no_thread = pages.clone();
         let delivery = std::thread::Builder::new()
             .name(thread_name(&self.name))
-            .spawn(move || pager.deliver(&pages));
+            .spawn(move || delivering.deliver(&pages));
         let delivery = match delivery {
             Ok(delivery) => delivery,
             Err(reason) => {
@@ -436,36 +412,36 @@ impl IdQuery {
         };
         drop(no_thread);
         let mut ending = Ending {
-            pager: &self.pager,
+            pager: &pager,
             error: Some(error(
                 &self.name,
                 Failure::Unavailable("the reader ended early".to_owned()),
             )),
         };
-        let outcome = self.read(rows);
+        let outcome = read_ids(rows, &pager);
         ending.error = outcome.err().map(|failure| error(&self.name, failure));
         drop(ending);
         // It ends when the last page is taken or the receiver is gone.
         let _ = delivery.join();
         Ok(())
     }
+}
 
-    fn read(&self, mut rows: SqlRows<'_>) -> Result<(), Failure> {
-        let mut count: u64 = 0;
-        while let Some(row) = rows.next()? {
-            count += 1;
-            let id = match row.get_ref(0)? {
-                ValueRef::Null => {
-                    return Err(Failure::Query(format!("row {count} has no id: it is NULL")));
-                }
-                cell => value(cell).to_string(),
-            };
-            if !self.pager.push(id) {
-                break;
+fn read_ids(mut rows: SqlRows<'_>, pager: &Pager) -> Result<(), Failure> {
+    let mut count: u64 = 0;
+    while let Some(row) = rows.next()? {
+        count += 1;
+        let id = match row.get_ref(0)? {
+            ValueRef::Null => {
+                return Err(Failure::Query(format!("row {count} has no id: it is NULL")));
             }
+            cell => value(cell).to_string(),
+        };
+        if !pager.push(id) {
+            break;
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Ends the pager however the reader ends, so that a list cut short never looks complete.

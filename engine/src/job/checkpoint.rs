@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::kind::RunFailure;
 use crate::clock::{SharedClock, Timestamp};
 use crate::ids::Ids;
 use crate::model::{Checkpoint, CheckpointHead, Fence, Job};
@@ -49,6 +50,19 @@ pub enum CheckpointError {
         #[source]
         source: StoreError,
     },
+}
+
+/// How a run ends that cannot write down what it did.
+impl From<CheckpointError> for RunFailure {
+    fn from(error: CheckpointError) -> Self {
+        match &error {
+            CheckpointError::TakenOver { .. } => Self::new("TakenOver", error.to_string()),
+            CheckpointError::Unsettled { .. } => Self::new("Store", error.to_string()),
+            CheckpointError::Store { source, .. } => {
+                Self::new("Store", format!("{error}: {source}"))
+            }
+        }
+    }
 }
 
 /// Who takes a scope, as the column `s_holder` has it.

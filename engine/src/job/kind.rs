@@ -154,6 +154,11 @@ impl RunFailure {
         }
     }
 
+    /// It ended early, as it was told to.
+    pub fn stopped() -> Self {
+        Self::new("Stopped", "it was told to stop")
+    }
+
     /// The same, never tried again.
     #[must_use]
     pub fn never_again(mut self) -> Self {

@@ -75,12 +75,11 @@ async fn tell_one(life: &Life, follower: &JobKey, key: &JobKey, ended: &Ended) -
             return Ok(());
         };
         let now = context.clock.now();
-        let seen = JobSeen::of(&row);
         let settled = match told(&row, key, ended, now) {
             Step::Leave(_) | Step::Refuse(_) => return Ok(()),
             Step::Write(job) => {
                 let is_due = job.status == JobStatus::Waiting;
-                let settled = life.write_job(*job, Some(seen)).await?;
+                let settled = life.write_job(*job, Some(JobSeen::of(&row))).await?;
                 if is_due && settled == Settled::Applied {
                     info!(
                         job.uid = follower.uid,
@@ -101,12 +100,8 @@ async fn tell_one(life: &Life, follower: &JobKey, key: &JobKey, ended: &Ended) -
                 definition,
             } => {
                 let request = RequestJob {
-                    key: follower.clone(),
-                    seen,
-                    desired,
-                    status,
                     definition: definition.map(|definition| *definition),
-                    token: context.ids.token(),
+                    ..RequestJob::of(&row, desired, status, context.ids.token())
                 };
                 let settled = life.settle(&request).await?;
                 context.wake.wishes();

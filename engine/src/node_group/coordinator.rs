@@ -118,7 +118,7 @@ fn dc_of(job: &Job) -> Result<Option<String>, Check> {
         .find(|name| ![DC, SESSION_SCOPE].contains(&name.as_str()));
     if let Some(unknown) = unknown {
         let message = format!("{} has no argument `{unknown}`", job.key.job_type);
-        return Err(match nearest(unknown, [DC].into_iter()) {
+        return Err(match nearest(unknown, [DC]) {
             Some(near) => Check {
                 message,
                 hint: Some(format!("did you mean `{near}`?")),

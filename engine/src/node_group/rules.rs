@@ -196,18 +196,16 @@ fn object<'a>(place: &str, value: &'a Value) -> Read<&'a Map<String, Value>> {
 }
 
 fn only(place: &str, fields: &Map<String, Value>, known: &[&str]) -> Read<()> {
-    for field in fields
-        .keys()
-        .filter(|field| !known.contains(&field.as_str()))
-    {
-        let hint = match nearest(field, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("there are {}", known.join(", ")),
-        };
-        let message = format!("{place} has no `{field}`");
-        return Err(RulesError { message, hint });
-    }
-    Ok(())
+    let unknown = fields.keys().find(|field| !known.contains(&field.as_str()));
+    let Some(field) = unknown else {
+        return Ok(());
+    };
+    let hint = match nearest(field, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are {}", known.join(", ")),
+    };
+    let message = format!("{place} has no `{field}`");
+    Err(RulesError { message, hint })
 }
 
 /// What can be a logical id or a data centre.

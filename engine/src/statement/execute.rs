@@ -10,10 +10,9 @@ use super::output::Output;
 use super::permit::part;
 use super::request::Request;
 use super::{
-    Permit, Refusal, Services, Session, cancel, flow_request, instances, jobs, one_task, project,
-    select,
+    Permit, Refusal, Services, Session, cancel, flow_request, instances, jobs, project, select,
 };
-use super::{submit, tables, values};
+use super::{submit, tables, tasks, values};
 use crate::inspect::{InProcessQuery, Inspector};
 
 /// Carries out one request.
@@ -61,18 +60,18 @@ pub(super) async fn execute(
         Request::JobHistory(request) => jobs::history(services, part(&who, request), output).await,
         Request::Tasks { all } => {
             let entities = part(&who, InProcessQuery::default());
-            jobs::tasks(services, &inspector, &part(&who, all), &entities, output).await
+            tasks::list(services, &inspector, &part(&who, all), &entities, output).await
         }
         Request::Task(task) => {
             let entities = part(&who, InProcessQuery::default());
-            one_task::show(services, &inspector, &part(&who, task), &entities, output).await
+            tasks::show(services, &inspector, &part(&who, task), &entities, output).await
         }
         Request::KillTask(request) => jobs::kill(services, part(&who, request), output).await,
         Request::ClusterStatus(query) => {
             tables::cluster_status(&inspector, &part(&who, query), output).await
         }
         Request::AffinityStatus(query) => {
-            let running = jobs::running_jobs(services).await?;
+            let running = tasks::running_jobs(services).await?;
             let groups = node_groups::groups(services).await?;
             let nodes = tables::Groups {
                 running: &running,

@@ -12,17 +12,16 @@ use super::request::{
     JobChange, JobHistoryRequest, JobTarget, KillRequest, StartJobRequest, UpdateJob,
 };
 use super::secret::without_secrets;
-use super::{EndStatus, Permit, Refusal, Services, Session, cancel, followers};
+use super::{EndStatus, Permit, Refusal, Services, Session, cancel, followers, tasks};
 use crate::clock::Timestamp;
-use crate::inspect::{Inspector, JobItem};
+use crate::inspect::JobItem;
 use crate::job::change::{self, Step, Update};
 use crate::job::overlap;
 use crate::model::{DueHint, Job, JobKey, JobRun, JobStatus, job_type};
 use crate::node::affinity::Identity;
 use crate::node::{Member, Trust};
 use crate::store::{
-    Freshness, JobDefinition, JobSeen, ListJobs, Look, RequestJob, Settled, WriteJob, each_job,
-    settle,
+    Freshness, JobDefinition, JobSeen, ListJobs, RequestJob, Settled, WriteJob, settle,
 };
 
 const CHANGED: [&str; 5] = ["Type", "Name", "UID", "Status", "Notes"];
@@ -39,7 +38,6 @@ const HISTORY: [&str; 11] = [
     "Error",
     "Output",
 ];
-const TASKS: [&str; 6] = ["Node", "Task", "Kind", "Command", "Since", "For (ms)"];
 /// Where the session's values stand in `arguments` (Fabric B.2).
 pub const SESSION_SCOPE: &str = "session_scope";
 /// How often a row may move while we write.
@@ -47,8 +45,6 @@ const ATTEMPTS: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The second hint at a row that was written over.
 const HINT_AGAIN: Duration = Duration::from_secs(1);
-/// Rows that are looked at for those that run.
-const LOOKED_AT: usize = 100_000;
 /// Jobs that one command changes at most.
 const TARGETS: usize = 10_000;
 const MOVES_TOO_FAST: &str = "the job moves too fast to be changed; ask again";
@@ -466,7 +462,6 @@ async fn apply(
         let Some(found) = found else {
             return Err(Refusal::not_found("the job is gone"));
         };
-        let seen = JobSeen::of(&found);
         match decide(&found, services.clock.now())? {
             Step::Leave(why) => return Ok((found, Some(why))),
             Step::Refuse(why) => return Err(Refusal::conflict(why)),
@@ -478,7 +473,8 @@ async fn apply(
                 if job.policy != found.policy || found.status.is_ended() && !job.archived {
                     followers::follow(services, &job).await?;
                 }
-                if let Written::Yes = write(services, &trust, &job, Some(seen)).await? {
+                let seen = Some(JobSeen::of(&found));
+                if let Written::Yes = write(services, &trust, &job, seen).await? {
                     let note = job.notes.clone();
                     return Ok((*job, note));
                 }
@@ -501,12 +497,8 @@ async fn apply(
                     ..found.clone()
                 };
                 let request = RequestJob {
-                    key: key.clone(),
-                    seen,
-                    desired,
-                    status,
                     definition: definition.map(|definition| *definition),
-                    token: services.ids.token(),
+                    ..RequestJob::of(&found, desired, status, services.ids.token())
                 };
                 let store = services.store.as_ref();
                 match settle(store, &services.ids, &trust, &request).await? {
@@ -658,79 +650,6 @@ pub(super) async fn runs(
     Ok(runs)
 }
 
-/// PS: the jobs and entities at work, here or everywhere.
-///
-/// # Errors
-/// What the store said.
-pub(super) async fn tasks(
-    services: &Services,
-    inspector: &Inspector,
-    permit: &Permit<bool>,
-    entities: &Permit<crate::inspect::InProcessQuery>,
-    output: &Output,
-) -> Result<(), Refusal> {
-    let all = *permit.request();
-    let is_shown = |node: &str| all || node == services.config.guid.0;
-    let now = services.clock.now();
-    output.columns(&TASKS).await;
-    for job in running_jobs(services).await? {
-        let Some(holder) = job.holder().filter(|holder| is_shown(&holder.node.0)) else {
-            continue;
-        };
-        let since = job.start_time.unwrap_or(now);
-        output
-            .row(vec![
-                json!(holder.node.0),
-                json!(job.key.uid),
-                json!("job"),
-                json!(format!("{} {}", job.key.job_type, job.key.name)),
-                json!(since.to_seconds_text()),
-                json!(now.millis_since(since).max(0)),
-            ])
-            .await;
-    }
-    for item in inspector.in_process(entities).await? {
-        if is_shown(&item.node.0) {
-            output
-                .row(vec![
-                    json!(item.node.0),
-                    json!(format!("{}/{}", item.batch, item.entity)),
-                    json!("entity"),
-                    json!(item.command),
-                    json!(item.since.to_seconds_text()),
-                    json!(item.millis),
-                ])
-                .await;
-        }
-    }
-    Ok(())
-}
-
-/// The jobs that nodes hold now, by key.
-///
-/// # Errors
-/// What the store said.
-pub(super) async fn running_jobs(services: &Services) -> Result<Vec<Job>, Refusal> {
-    let list = ListJobs {
-        active_only: true,
-        limit: LOOKED_AT,
-        ..ListJobs::default()
-    };
-    let mut jobs = Vec::new();
-    each_job(services.store.as_ref(), &list, |job| {
-        if matches!(
-            job.status,
-            JobStatus::InProcess | JobStatus::Stopping | JobStatus::Restart
-        ) {
-            jobs.push(job);
-        }
-        Look::Further
-    })
-    .await?;
-    jobs.sort_by(|one: &Job, other| one.key.cmp(&other.key));
-    Ok(jobs)
-}
-
 /// KILL of a task.
 ///
 /// # Errors
@@ -741,7 +660,7 @@ pub(super) async fn kill(
     output: &Output,
 ) -> Result<(), Refusal> {
     let KillRequest { node, task } = permit.request();
-    let jobs = running_jobs(services).await?;
+    let jobs = tasks::running_jobs(services).await?;
     let found = jobs.into_iter().find(|job| {
         job.key.uid == *task && job.holder().is_some_and(|holder| holder.node.0 == *node)
     });

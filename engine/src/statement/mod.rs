@@ -16,11 +16,9 @@ mod job_draft;
 mod job_removal;
 mod jobs;
 mod late;
-
 mod lower;
 mod migrate_job;
 mod node_groups;
-mod one_task;
 mod output;
 mod permit;
 mod project;
@@ -33,6 +31,7 @@ mod session;
 mod statements;
 mod submit;
 mod tables;
+mod tasks;
 mod values;
 mod wait;
 

@@ -243,6 +243,20 @@ pub struct RequestJob {
     pub token: Token,
 }
 
+impl RequestJob {
+    /// A wish for the row that was seen, which leaves its definition.
+    pub fn of(row: &Job, desired: JobDesired, status: JobStatus, token: Token) -> Self {
+        Self {
+            key: row.key.clone(),
+            seen: JobSeen::of(row),
+            desired,
+            status,
+            definition: None,
+            token,
+        }
+    }
+}
+
 /// An archived job is removed, with what its name and its history had of it: `IF status, fence, desired_seq, op_token
 /// = <seen>`.
 ///

@@ -610,14 +610,7 @@ async fn a_row_written_after_another_wish_is_lost(store: SharedStore) {
 }
 
 fn wish(job: &Job, desired: JobDesired, status: JobStatus) -> RequestJob {
-    RequestJob {
-        key: job.key.clone(),
-        seen: JobSeen::of(job),
-        desired,
-        status,
-        definition: None,
-        token: token(),
-    }
+    RequestJob::of(job, desired, status, token())
 }
 
 async fn a_wish_is_recorded_and_refuses_the_end_that_did_not_see_it(store: SharedStore) {

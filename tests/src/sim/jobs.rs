@@ -312,19 +312,18 @@ impl Client {
 
     /// Answers whether nothing is left to be done.
     async fn stop_once(&self, key: &JobKey, trust: &Trust) -> bool {
-        let job = match self.store.job(key, Freshness::Serial).await {
+        let seen = match self.store.job(key, Freshness::Serial).await {
             Ok(Some(job)) => job,
             Ok(None) => return true,
             Err(_) => return false,
         };
-        let seen = JobSeen::of(&job);
         let store = self.store.as_ref();
-        let settled: Result<bool, StoreError> = match change::stopped(&job, self.clock.now()) {
+        let settled: Result<bool, StoreError> = match change::stopped(&seen, self.clock.now()) {
             Step::Leave(_) | Step::Refuse(_) => return true,
             Step::Write(job) => {
                 let write = WriteJob {
                     job: *job,
-                    seen: Some(seen),
+                    seen: Some(JobSeen::of(&seen)),
                     due: None,
                     token: self.ids.token(),
                 };
@@ -334,14 +333,7 @@ impl Client {
             Step::Wish {
                 desired, status, ..
             } => {
-                let request = RequestJob {
-                    key: key.clone(),
-                    seen,
-                    desired,
-                    status,
-                    definition: None,
-                    token: self.ids.token(),
-                };
+                let request = RequestJob::of(&seen, desired, status, self.ids.token());
                 let settled = settle(store, &self.ids, trust, &request).await;
                 settled.map(|settled| !matches!(settled, Settled::Lost(_)))
             }

@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
 use weft_engine::job::{
-    Check, CheckpointError, CheckpointHolder, CheckpointStore, Checkpoints, JobKind, Run, RunEnd,
-    RunFailure, RunOutput,
+    Check, CheckpointHolder, CheckpointStore, Checkpoints, JobKind, Run, RunEnd, RunFailure,
+    RunOutput,
 };
 use weft_engine::model::Job;
 use weft_engine::store::{SharedStore, StoreError, StoreResult};
@@ -32,7 +32,7 @@ use weft_engine::store::{SharedStore, StoreError, StoreResult};
 use crate::files::Files;
 use crate::http::{Call, Http};
 use crate::on_thread::on_thread;
-use crate::{DeployedProject, Parts, arguments};
+use crate::{DeployedProject, Parts, arguments, must_be_deployed};
 
 use lines::{Block, Ends, Fetched, Size};
 use order::{Order, Target};
@@ -102,21 +102,11 @@ impl CdcRepublish {
 
     /// What the job publishes, and where to.
     async fn read(&self, job: &Job) -> Result<(Order, Way), Check> {
-        let refuse = |message: String, hint: Option<&str>| Check {
-            message,
-            hint: hint.map(str::to_owned),
-        };
-        let project = self.projects.project().await;
-        let project = project
-            .map_err(|message| refuse(message, None))?
-            .ok_or_else(|| {
-                let hint = "DEPLOY '<folder>' deploys one";
-                refuse("no project is deployed".to_owned(), Some(hint))
-            })?;
+        let project = must_be_deployed(self.projects.project().await)?;
         let unit = project.logical_unit(&job.key.name);
-        let unit = unit.map_err(|error| {
-            let hint = "NAME is the logical unit whose instances are published";
-            refuse(error.to_string(), Some(hint))
+        let unit = unit.map_err(|error| Check {
+            message: error.to_string(),
+            hint: Some("NAME is the logical unit whose instances are published".to_owned()),
         })?;
         let (order, target) = order::read(unit, &arguments::of(job)?)?;
         let way = match target {
@@ -141,12 +131,8 @@ impl CdcRepublish {
         let checkpoints = self
             .checkpoints
             .take(&scope, &CheckpointHolder::of(job))
-            .await;
-        let checkpoints = checkpoints.map_err(|error| failure_of(&error))?;
-        let known = checkpoints
-            .all()
-            .await
-            .map_err(|error| failure_of(&error))?;
+            .await?;
+        let known = checkpoints.all().await?;
         let known = known.into_iter().find(|found| found.item == ITEM);
         let known = known.and_then(|found| serde_json::from_str::<State>(&found.value).ok());
         let of = run_of(run, &order);
@@ -343,7 +329,7 @@ impl JobKind for CdcRepublish {
                 let files = self.files.clone();
                 let looked = move || files.place(&path)?.check();
                 let looked = on_thread("weft-republish-look", looked).await;
-                looked.and_then(|place| place).map_err(|message| Check {
+                looked.map_err(|message| Check {
                     message,
                     hint: Some(
                         "the sink is a file in a folder that is there, below FILE_ROOTS".to_owned(),
@@ -420,7 +406,7 @@ impl Publishing<'_> {
         loop {
             let block = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Err(stopped()),
+                () = self.stop.cancelled() => return Err(RunFailure::stopped()),
                 block = blocks.recv() => block,
             };
             let block = block.unwrap_or_else(|| Err("the thread broke off".to_owned()));
@@ -442,7 +428,7 @@ impl Publishing<'_> {
             Sink::File(file) => file.put(lines).await,
             Sink::Http { sink, .. } => tokio::select! {
                 biased;
-                () = self.stop.cancelled() => Err(stopped()),
+                () = self.stop.cancelled() => Err(RunFailure::stopped()),
                 put = sink.put(self.http, lines) => put,
             },
         }
@@ -460,8 +446,7 @@ impl Publishing<'_> {
         self.state.is_complete = is_complete;
         let text = serde_json::to_string(&self.state)
             .map_err(|error| RunFailure::new("Store", error.to_string()))?;
-        let saved = self.checkpoints.put(ITEM, text).await;
-        saved.map_err(|error| failure_of(&error))?;
+        self.checkpoints.put(ITEM, text).await?;
         self.saved_at = Instant::now();
         if self.told_at.elapsed() >= TELL_EVERY {
             self.told_at = Instant::now();
@@ -523,20 +508,6 @@ where
                 }
             }
             answer => return answer,
-        }
-    }
-}
-
-fn stopped() -> RunFailure {
-    RunFailure::new("Stopped", "it was told to stop")
-}
-
-fn failure_of(error: &CheckpointError) -> RunFailure {
-    match error {
-        CheckpointError::TakenOver { .. } => RunFailure::new("TakenOver", error.to_string()),
-        CheckpointError::Unsettled { .. } => RunFailure::new("Store", error.to_string()),
-        CheckpointError::Store { source, .. } => {
-            RunFailure::new("Store", format!("{error}: {source}"))
         }
     }
 }

@@ -7,6 +7,8 @@ use weft_engine::job::Check;
 use weft_engine::project::LogicalUnit;
 use weft_lang::names::nearest;
 
+use crate::arguments::check_names;
+
 const ARGUMENTS: [&str; 5] = ["instances", "tables", "types", "truncate", "sink"];
 const SINKS: [&str; 2] = ["file", "url"];
 const OF_URL: [&str; 3] = ["batch", "headers", "timeout_ms"];
@@ -55,7 +57,7 @@ pub(super) fn read(
     unit: &LogicalUnit,
     arguments: &Map<String, Value>,
 ) -> Result<(Order, Target), Check> {
-    known("CDC_REPUBLISH has no argument", arguments, &ARGUMENTS)?;
+    check_names("CDC_REPUBLISH has no argument", arguments, &ARGUMENTS)?;
     let instances = arguments
         .get("instances")
         .map(|value| names("instances", value));
@@ -117,7 +119,7 @@ fn target(sink: Option<&Value>) -> Result<Target, Check> {
         });
     }
     let members: Vec<&str> = SINKS.into_iter().chain(OF_URL).collect();
-    known("the sink has no", sink, &members)?;
+    check_names("the sink has no", sink, &members)?;
     match (sink.get("file"), sink.get("url")) {
         (Some(Value::String(path)), None) => {
             if let Some(member) = OF_URL.into_iter().find(|member| sink.contains_key(*member)) {
@@ -163,19 +165,6 @@ fn target(sink: Option<&Value>) -> Result<Target, Check> {
         (None, None) => Err(Check {
             message: "the sink has neither `file` nor `url`".to_owned(),
             hint: Some(EXAMPLE.to_owned()),
-        }),
-    }
-}
-
-fn known(what: &str, found: &Map<String, Value>, known: &[&str]) -> Result<(), Check> {
-    match found.keys().find(|key| !known.contains(&key.as_str())) {
-        None => Ok(()),
-        Some(unknown) => Err(Check {
-            message: format!("{what} `{unknown}`"),
-            hint: Some(match nearest(unknown, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are {}", known.join(", ")),
-            }),
         }),
     }
 }

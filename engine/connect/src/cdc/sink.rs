@@ -170,7 +170,7 @@ fn written(path: &str, error: &std::io::Error) -> String {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, RunFailure> {
-    let done = on_thread(THREAD, work).await.and_then(|done| done);
+    let done = on_thread(THREAD, work).await;
     done.map_err(|message| RunFailure::new("File", message))
 }
 

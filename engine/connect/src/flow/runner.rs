@@ -23,7 +23,7 @@ use super::points::{LOST, Points};
 use super::scope::{Held, Kept, Scope};
 use super::sql::parameters_of;
 use super::tools::Tools;
-use crate::DeployedProject;
+use crate::{DeployedProject, must_be_deployed};
 
 /// Flows that call flows.
 const NESTED: usize = 8;
@@ -71,19 +71,13 @@ impl FlowRunner {
     }
 
     async fn find(&self, name: &FlowName) -> Result<Found, FlowRefusal> {
-        let whole = |message: String, hint: Option<&str>| FlowRefusal {
+        let whole = |message: String, hint: Option<String>| FlowRefusal {
             part: FlowPart::Call,
             message,
-            hint: hint.map(str::to_owned),
+            hint,
         };
-        let project = self.projects.project().await;
-        let project = project.map_err(|error| whole(error, None))?;
-        let project = project.ok_or_else(|| {
-            whole(
-                "no project is deployed".to_owned(),
-                Some("DEPLOY '<folder>' deploys one"),
-            )
-        })?;
+        let project = must_be_deployed(self.projects.project().await);
+        let project = project.map_err(|refused| whole(refused.message, refused.hint))?;
         let unit = project.logical_unit(&name.logical_unit);
         let unit = unit.map_err(|error| {
             unknown(

@@ -7,7 +7,6 @@ use reqwest::Url;
 use serde_json::{Map, Value};
 use weft_engine::job::Check;
 use weft_engine::model::Job;
-use weft_lang::names::nearest;
 
 use crate::arguments;
 
@@ -77,14 +76,7 @@ impl Definition {
     /// What is wrong with them.
     pub(super) fn of(job: &Job) -> Result<Self, Check> {
         let given = arguments::of(job)?;
-        if let Some(unknown) = given.keys().find(|key| !ARGUMENTS.contains(&key.as_str())) {
-            let hint = match nearest(unknown, ARGUMENTS) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are {}", ARGUMENTS.join(", ")),
-            };
-            let message = format!("INTERFACE_LISTENER has no argument `{unknown}`");
-            return Err(refused(message, &hint));
-        }
+        arguments::check_names("INTERFACE_LISTENER has no argument", &given, &ARGUMENTS)?;
         let comes_again = job.execution_interval.is_some() || !job.policy.after.is_empty();
         let once = flag(&given, "once")?;
         Ok(Self {

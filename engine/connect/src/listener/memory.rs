@@ -9,7 +9,6 @@ use weft_engine::model::Checkpoint;
 use weft_engine::schedule::JobPolicy;
 
 use super::place::Stamp;
-use crate::parser::failure_of;
 
 /// What is read at once.
 const PAGE: usize = 200;
@@ -125,8 +124,8 @@ pub(super) async fn recall(
         }
         if page.is_empty() && !is_over {
             let limit = (names.len() - at).min(PAGE);
-            let found = checkpoints.items(Some(&before(name)), limit).await;
-            page = found.map_err(failure_of)?.into();
+            let found = checkpoints.items(Some(&before(name)), limit).await?;
+            page = found.into();
             is_over = page.len() < limit;
         }
         let found = page.pop_front_if(|next| next.item == item);

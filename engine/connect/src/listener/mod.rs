@@ -31,7 +31,7 @@ use crate::Parts;
 use crate::broadway_job::name_of;
 use crate::flow::{LOST, STOPPED};
 use crate::http::Http;
-use crate::parser::{FileRoots, failure_of};
+use crate::parser::FileRoots;
 use definition::{Definition, IDEMPOTENCY_KEY, MODIFIED, Mode, NAME, PATH, Place, SIZE, refused};
 use memory::{Counts, Outcome, Remembered, Standing};
 use place::{Look, Source, Stamp};
@@ -112,9 +112,8 @@ impl Listener {
         let checkpoints = self
             .checkpoints
             .take(&scope, &CheckpointHolder::of(job))
-            .await
-            .map_err(failure_of)?;
-        let first = checkpoints.items(None, 1).await.map_err(failure_of)?;
+            .await?;
+        let first = checkpoints.items(None, 1).await?;
         let key = run.idempotency_key();
         let mut listening = Listening {
             flows: self.flows.as_ref(),
@@ -293,7 +292,7 @@ impl Listening<'_> {
             }
             for name in ready {
                 if self.run.stop.is_cancelled() {
-                    return Err(stopped());
+                    return Err(RunFailure::stopped());
                 }
                 self.handle(&name).await?;
             }
@@ -335,7 +334,7 @@ impl Listening<'_> {
     async fn look(&mut self) -> Result<(), RunFailure> {
         let look = tokio::select! {
             biased;
-            () = self.run.stop.cancelled() => return Err(stopped()),
+            () = self.run.stop.cancelled() => return Err(RunFailure::stopped()),
             look = self.source.look() => look,
         };
         match look {
@@ -485,9 +484,7 @@ impl Listening<'_> {
                 Remembered::new(stamp, outcome, tries, Some(&message))
             }
         };
-        memory::remember(&mut self.checkpoints, name, &remembered, &self.counts)
-            .await
-            .map_err(failure_of)?;
+        memory::remember(&mut self.checkpoints, name, &remembered, &self.counts).await?;
         if let Some(watch) = self.watched.get_mut(name) {
             watch.standing = standing;
         }
@@ -528,7 +525,7 @@ impl Listening<'_> {
         match self.flows.run(call).await {
             Ok(_) => Ok(()),
             Err(failure) if failure.exception_type == STOPPED || self.run.stop.is_cancelled() => {
-                Err(Trouble::Run(stopped()))
+                Err(Trouble::Run(RunFailure::stopped()))
             }
             Err(failure) if failure.exception_type == LOST => {
                 Err(Trouble::Run(RunFailure::new(LOST, failure.message)))
@@ -600,15 +597,11 @@ fn ledger_of(name: &str) -> u16 {
     u16::from_be_bytes([hash[0], hash[1]]) % LEDGERS
 }
 
-fn stopped() -> RunFailure {
-    RunFailure::new(STOPPED, "it was told to stop")
-}
-
 /// Waits, unless it was told to stop.
 async fn until(moment: Instant, stop: &CancellationToken) -> Result<(), RunFailure> {
     tokio::select! {
         biased;
-        () = stop.cancelled() => Err(stopped()),
+        () = stop.cancelled() => Err(RunFailure::stopped()),
         () = sleep_until(moment) => Ok(()),
     }
 }

@@ -115,7 +115,7 @@ impl Source {
             } => {
                 let (roots, path, pattern) = (roots.clone(), path.clone(), pattern.clone());
                 let look = on_thread("weft-listener", move || in_folder(&roots, &path, &pattern));
-                look.await?
+                look.await
             }
             Self::Listing {
                 http,
@@ -150,11 +150,11 @@ impl Source {
         };
         let (roots, path) = (roots.clone(), path.join(name));
         let again = on_thread("weft-listener", move || {
-            roots.check_inside(&path).ok()?;
-            let metadata = fs::metadata(&path).ok()?;
-            Some(Stamp::of(&metadata))
+            roots.check_inside(&path)?;
+            let metadata = fs::metadata(&path).map_err(|error| error.to_string())?;
+            Ok(Stamp::of(&metadata))
         });
-        again.await.ok().flatten()
+        again.await.ok()
     }
 
     /// What a flow is given to find the file by.

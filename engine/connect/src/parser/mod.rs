@@ -16,22 +16,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use weft_engine::interface::Environment;
 use weft_engine::job::{
-    Check, CheckpointError, CheckpointHolder, CheckpointStore, Checkpoints, JobKind, Run, RunEnd,
-    RunFailure, RunOutput,
+    Check, CheckpointHolder, CheckpointStore, Checkpoints, JobKind, Run, RunEnd, RunFailure,
+    RunOutput,
 };
 use weft_engine::model::{Checkpoint, Job, ParsedRow, ParsedTable};
 use weft_engine::project::Project;
 use weft_engine::source::Value;
 use weft_engine::store::{SharedStore, StoreError};
 
+use crate::on_thread::on_thread;
 use crate::records::Reject;
-use crate::{DeployedProject, Parts, arguments};
+use crate::{DeployedProject, Parts, arguments, must_be_deployed};
 
 pub(crate) use definition::ParserFiles;
 use definition::{Definition, RecordSource};
@@ -40,6 +40,7 @@ use files::{Found, Listing};
 use reading::{FileState, Group, Trouble, Work};
 use rejects::RejectFile;
 
+const THREAD: &str = "weft-parser";
 /// How often what is stored is written down.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// Files whose states may wait to be written down.
@@ -84,15 +85,7 @@ impl Parser {
             message,
             hint: hint.map(str::to_owned),
         };
-        let project = self.projects.project().await;
-        let project = project
-            .map_err(|message| refuse(message, None))?
-            .ok_or_else(|| {
-                refuse(
-                    "no project is deployed".to_owned(),
-                    Some("DEPLOY '<folder>' deploys one"),
-                )
-            })?;
+        let project = must_be_deployed(self.projects.project().await)?;
         let form = || {
             refuse(
                 format!("`{}` names no parser", job.key.name),
@@ -130,7 +123,7 @@ impl Parser {
         let checkpoints = self
             .checkpoints
             .take(&scope, &CheckpointHolder::of(job))
-            .await;
+            .await?;
         let key = run.idempotency_key();
         let rejects = RejectFile::new(&self.data, &label, &format!("{key}-{}", run.attempt()));
         let mut parsing = Parsing {
@@ -138,7 +131,7 @@ impl Parser {
             stop: &run.stop,
             table: Arc::new(definition.table),
             parser: definition.hash,
-            checkpoints: checkpoints.map_err(failure_of)?,
+            checkpoints,
             pending: Pending::default(),
             rejects: Arc::new(Mutex::new(rejects)),
             tally: Tally::default(),
@@ -152,7 +145,7 @@ impl Parser {
             } => {
                 let pattern = self.pattern(&pattern).map_err(not_as_defined)?;
                 let roots = self.roots.clone();
-                let listing = on_thread(move || roots.find(&pattern)).await?;
+                let listing = on_thread(THREAD, move || roots.find(&pattern)).await;
                 let listing = listing.map_err(|reason| RunFailure::new("File", reason))?;
                 let work = |path: String, known, parsing: &Parsing<'_>| Work {
                     roots: self.roots.clone(),
@@ -289,7 +282,7 @@ impl Parsing<'_> {
         }
         self.save().await?;
         match self.stop.is_cancelled() {
-            true => Err(RunFailure::new("Stopped", "it was told to stop")),
+            true => Err(RunFailure::stopped()),
             false => Ok(()),
         }
     }
@@ -359,10 +352,7 @@ impl Parsing<'_> {
         while puts.peek().is_some() || gone.peek().is_some() {
             let puts = puts.by_ref().take(STATES_AT_ONCE).collect();
             let gone = gone.by_ref().take(STATES_AT_ONCE).collect();
-            self.checkpoints
-                .save(puts, gone)
-                .await
-                .map_err(failure_of)?;
+            self.checkpoints.save(puts, gone).await?;
         }
         Ok(())
     }
@@ -407,7 +397,7 @@ impl Parsing<'_> {
             let page = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => {
-                    return Err(RunFailure::new("Stopped", "it was told to stop"));
+                    return Err(RunFailure::stopped());
                 }
                 page = stream.recv() => page,
             };
@@ -446,8 +436,8 @@ impl Parsing<'_> {
     async fn tell_of_query(&mut self) -> Result<(), RunFailure> {
         self.pending.since = None;
         let told = json!({"records": self.tally.records, "rejected": self.tally.rejected});
-        let told = self.checkpoints.put("query", told.to_string()).await;
-        told.map_err(failure_of)
+        self.checkpoints.put("query", told.to_string()).await?;
+        Ok(())
     }
 
     async fn reject(&self, source: &str, rejected: Vec<Reject>) -> Result<(), RunFailure> {
@@ -459,7 +449,7 @@ impl Parsing<'_> {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
             file.write(&source, &rejected)
         };
-        let written = on_thread(write).await?;
+        let written = on_thread(THREAD, write).await;
         written.map_err(|reason| RunFailure::new("File", reason))
     }
 
@@ -502,8 +492,11 @@ impl Known {
     ) -> Result<Option<FileState>, RunFailure> {
         loop {
             if self.page.is_empty() && !self.is_over {
-                let page = parsing.checkpoints.items(self.after.as_deref(), PAGE).await;
-                self.page = page.map_err(failure_of)?.into();
+                let page = parsing
+                    .checkpoints
+                    .items(self.after.as_deref(), PAGE)
+                    .await?;
+                self.page = page.into();
                 self.is_over = self.page.len() < PAGE;
                 self.after = self
                     .page
@@ -564,33 +557,4 @@ fn keep_last(table: &ParsedTable, rows: &mut Vec<ParsedRow>) {
 
 fn stored(error: &StoreError) -> RunFailure {
     RunFailure::new("Store", error.to_string())
-}
-
-/// How a run ends that cannot write down what it did.
-pub(crate) fn failure_of(error: CheckpointError) -> RunFailure {
-    match &error {
-        CheckpointError::TakenOver { .. } => RunFailure::new("TakenOver", error.to_string()),
-        CheckpointError::Unsettled { .. } => RunFailure::new("Store", error.to_string()),
-        CheckpointError::Store { source, .. } => {
-            RunFailure::new("Store", format!("{error}: {source}"))
-        }
-    }
-}
-
-/// Runs blocking work on a thread of its own.
-async fn on_thread<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, RunFailure> {
-    let (sender, receiver) = oneshot::channel();
-    let no_thread = |reason: String| RunFailure::new("File", format!("no thread: {reason}"));
-    let started = std::thread::Builder::new()
-        .name("weft-parser".to_owned())
-        .spawn(move || {
-            // Who asked may be gone.
-            let _ = sender.send(work());
-        });
-    started.map_err(|error| no_thread(error.to_string()))?;
-    receiver
-        .await
-        .map_err(|_| no_thread("it ended early".to_owned()))
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use weft_engine::model::{ParsedRow, ParsedTable};
 
+use super::THREAD;
 use super::files::{FileRoots, Found, HEAD, hash_of_head};
 use super::rejects::RejectFile;
 use super::rows::row_of;
@@ -90,7 +91,7 @@ pub(super) fn start(work: Work) -> mpsc::Receiver<Result<Group, Trouble>> {
     let (sender, receiver) = mpsc::channel(GROUPS_IN_FLIGHT);
     let no_thread = sender.clone();
     let started = std::thread::Builder::new()
-        .name("weft-parser".to_owned())
+        .name(THREAD.to_owned())
         .spawn(move || {
             if let Err(trouble) = work.run(&sender) {
                 // Nobody may be there any more to hear it.

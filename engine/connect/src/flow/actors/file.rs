@@ -40,7 +40,7 @@ impl Actor for FileRead {
         let path = inputs.text("path").to_owned();
         let label = path.clone();
         let read = on_thread(THREAD, move || files.read(&path, OUTPUT_BYTES)).await;
-        let bytes = read.and_then(|read| read).map_err(failed)?;
+        let bytes = read.map_err(failed)?;
         let count = bytes.len();
         let text = String::from_utf8(bytes)
             .map_err(|_| failed(format!("{label} cannot be read: it is not UTF-8")))?;
@@ -95,9 +95,7 @@ impl Actor for FileWrite {
             files.write(&path, content.as_bytes(), may_replace)
         })
         .await;
-        written
-            .and_then(|written| written)
-            .map_err(|error| ActorError::new("File", error))?;
+        written.map_err(|error| ActorError::new("File", error))?;
         Ok(Map::from_iter([
             ("path".to_owned(), json!(label)),
             ("bytes".to_owned(), json!(bytes)),

@@ -161,10 +161,7 @@ async fn records(format: Format, inputs: &Inputs) -> Result<Map<String, Value>, 
     let text = inputs.text("text").to_owned();
     let is_lenient = inputs.flag("lenient");
     let work = move || gather(&format, text, is_lenient);
-    on_thread(THREAD, work)
-        .await
-        .and_then(|gathered| gathered)
-        .map_err(failed)
+    on_thread(THREAD, work).await.map_err(failed)
 }
 
 fn gather(format: &Format, text: String, is_lenient: bool) -> Result<Map<String, Value>, String> {
@@ -242,7 +239,7 @@ impl Actor for JsonParser {
     ) -> Result<Map<String, Value>, ActorError> {
         let text = inputs.text("text").to_owned();
         let read = on_thread(THREAD, move || bounded_json(&text, OUTPUT_BYTES)).await;
-        let value = read.and_then(|read| read).map_err(failed)?;
+        let value = read.map_err(failed)?;
         Ok(Map::from_iter([("value".to_owned(), value)]))
     }
 }

@@ -222,18 +222,8 @@ impl Actor for JobWait {
             let before = begun.iter().find(|begun| begun.job.key == job.job.key);
             before.map_or(0, |begun| begun.job.runs)
         };
-        let wait = Wait::new(run, &statements, &inputs, looking.what());
-        let ended = loop {
-            let woken = wait.woken();
-            let jobs = looking.look().await?;
-            if jobs
-                .iter()
-                .all(|job| has_ended(job) || job.job.runs > runs_of(job))
-            {
-                break jobs;
-            }
-            wait.pause(woken).await?;
-        };
+        let has_run = |job: &JobItem| has_ended(job) || job.job.runs > runs_of(job);
+        let ended = looking.until_all(&inputs, has_run).await?;
         Ok(outputs(&ended))
     }
 }
@@ -282,15 +272,7 @@ impl Actor for JobStop {
                 }
             }
         }
-        let wait = Wait::new(run, &statements, &inputs, looking.what());
-        let ended = loop {
-            let woken = wait.woken();
-            let jobs = looking.look().await?;
-            if jobs.iter().all(has_ended) {
-                break jobs;
-            }
-            wait.pause(woken).await?;
-        };
+        let ended = looking.until_all(&inputs, has_ended).await?;
         Ok(outputs(&ended))
     }
 }
@@ -331,6 +313,23 @@ impl<'a> Looking<'a> {
         let uid = self.uid.as_ref();
         let uid = uid.map_or_else(String::new, |uid| format!(" with UID '{uid}'"));
         format!("job {} '{}'{uid}", self.job_type, self.name)
+    }
+
+    /// Waits until all jobs are as they shall be.
+    async fn until_all(
+        &self,
+        inputs: &Inputs,
+        is_so: impl Fn(&JobItem) -> bool + Send,
+    ) -> Result<Vec<JobItem>, ActorError> {
+        let wait = Wait::new(self.run, self.statements, inputs, self.what());
+        loop {
+            let woken = wait.woken();
+            let jobs = self.look().await?;
+            if jobs.iter().all(&is_so) {
+                return Ok(jobs);
+            }
+            wait.pause(woken).await?;
+        }
     }
 
     /// Those that there are, at least one.
