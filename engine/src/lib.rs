@@ -26,4 +26,5 @@ pub mod statement;
 pub mod store;
 pub mod sync;
 pub mod tasks;
+pub mod trace;
 pub mod worker;

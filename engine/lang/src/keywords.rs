@@ -58,6 +58,7 @@ pub enum CommandKind {
     SyncInstance,
     CdcRepublish,
     Broadway,
+    Trace,
     Other,
 }
 
@@ -145,6 +146,8 @@ pub enum Place {
     Value(ValueKind),
     /// A word of the language.
     Word(&'static str),
+    /// One of several words.
+    Words(&'static [&'static str]),
     /// A job type.
     JobType,
     /// The name of a command.

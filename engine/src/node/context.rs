@@ -8,6 +8,7 @@ use crate::command::CommandFactory;
 use crate::ids::Ids;
 use crate::job::JobKinds;
 use crate::store::SharedStore;
+use crate::trace::Traces;
 
 /// Process-wide parts, handed down from the binary.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Context {
     pub kinds: JobKinds,
     /// Wake-ups between the parts.
     pub wake: Wake,
+    /// What the node writes down of itself while somebody wants to know.
+    pub traces: Traces,
     http_address: Mutex<Option<String>>,
 }
 
@@ -48,8 +51,15 @@ impl Context {
             factory,
             kinds,
             wake,
+            traces: Traces::default(),
             http_address: Mutex::default(),
         }
+    }
+
+    /// The same with traces that statements can begin; without them nothing is ever traced.
+    #[must_use]
+    pub fn with_traces(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Where the node's HTTP API listens, once it does.

@@ -31,6 +31,7 @@ mod session;
 mod statements;
 mod submit;
 mod tables;
+mod traces;
 mod values;
 mod wait;
 
@@ -52,7 +53,7 @@ pub use permit::{
 pub use refusal::{Fault, Refusal};
 pub use request::{
     CancelTarget, DeployRequest, GetRequest, InstanceName, JobChange, JobHistoryRequest, JobTarget,
-    KillRequest, Request, SetRequest, StartJobRequest, SubmitRequest, UpdateJob,
+    KillRequest, Request, SetRequest, StartJobRequest, SubmitRequest, TraceRequest, UpdateJob,
 };
 pub use secret::{MASK, is_secret};
 pub use services::Services;

@@ -11,5 +11,6 @@ mod jobs;
 mod looking;
 mod refusals;
 mod submission;
+mod traces;
 mod triggers;
 mod with_a_node;

@@ -6,6 +6,7 @@ mod bind;
 mod flow;
 mod job;
 mod monitor;
+mod trace;
 mod values;
 
 use weft_lang::{
@@ -120,6 +121,7 @@ pub async fn lower(
             Ok(Request::SyncInstance(instance))
         }
         Command::Broadway(command) => flow::lower(command, surroundings).await,
+        Command::Trace(command) => trace::lower(command).map(Request::Trace),
         Command::Select { sql } => Ok(Request::Select(sql.value.clone())),
         Command::Release { lu } => release(lu.as_ref(), session).map(Request::Release),
         Command::List(ListTarget::AffinityRules) => Err(not_available("LIST AFFINITY_RULES")),

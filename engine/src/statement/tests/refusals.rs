@@ -72,7 +72,6 @@ async fn what_this_version_lacks_is_refused_by_name() {
         ("BATCHF Other.f().small FABRIC_COMMAND='echo ?'", "BATCHF"),
         ("list affinity_rules;", "LIST AFFINITY_RULES"),
         ("set_global reset_affinity_rules;", "SET_GLOBAL"),
-        ("trace ops;", "TRACE"),
     ];
     for (text, name) in cases {
         let answer = fixture.run(text).await;
