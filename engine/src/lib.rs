@@ -27,4 +27,5 @@ pub mod statement;
 pub mod store;
 pub mod sync;
 pub mod tasks;
+pub mod trace;
 pub mod worker;

@@ -17,6 +17,7 @@ use weft_engine::statement::{
     BatchSchedule, LateStatements, LocalTokenPolicy, Migrate, Services, Statements,
 };
 use weft_engine::store::SharedStore;
+use weft_engine::trace::Traces;
 use weft_web::RunTokens;
 
 use super::call_back::NodeCallBack;
@@ -61,6 +62,7 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
     );
     let catalogue = Arc::new(catalogue.with_validators(weft_connect::validators()));
     let late = LateStatements::default();
+    let traces = Traces::new(&config.data, Arc::clone(&clock));
     let parts = weft_connect::Parts {
         projects: Arc::clone(&catalogue) as Arc<_>,
         config: config.clone(),
@@ -69,6 +71,7 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         statements: late.clone(),
         store: Arc::clone(&store),
         checkpoints: CheckpointStore::new(Arc::clone(&store), ids.clone(), Arc::clone(&clock)),
+        traces: traces.clone(),
     };
     let flows = weft_connect::flows(&parts);
     let connecting = weft_connect::kinds(parts);
@@ -98,7 +101,8 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         Arc::clone(&catalogue) as Arc<dyn CommandFactory>,
         kinds.clone(),
         wake.clone(),
-    );
+    )
+    .with_traces(traces.clone());
     context.set_http_address(url.to_owned());
     project::keep_fresh(Arc::clone(&catalogue));
     let handle = Node::start(Arc::new(context));
@@ -114,6 +118,7 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         kinds,
         flows,
         nodes: Arc::new(handle.clone()),
+        traces,
         policy: Arc::new(LocalTokenPolicy::new(PRINCIPAL)),
     };
     let statements = Statements::new(services);

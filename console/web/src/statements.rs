@@ -55,6 +55,10 @@ pub struct StatementSession {
     /// The last asynchronous batch.
     #[schema(required = false)]
     pub last_batch: Option<Uuid>,
+    /// What this session is called where it began a trace, which ends with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub trace_session: Option<Uuid>,
 }
 
 impl From<StatementSession> for Session {
@@ -63,6 +67,7 @@ impl From<StatementSession> for Session {
             scope: session.scope,
             attached: session.attached,
             last_batch: session.last_batch.map(BatchId),
+            trace_session: session.trace_session,
         }
     }
 }
@@ -73,6 +78,7 @@ impl From<Session> for StatementSession {
             scope: session.scope,
             attached: session.attached,
             last_batch: session.last_batch.map(|BatchId(id)| id),
+            trace_session: session.trace_session,
         }
     }
 }
@@ -369,6 +375,7 @@ mod tests {
                 scope: [("a".to_owned(), "b".to_owned())].into(),
                 attached: [("LU".to_owned(), "1".to_owned())].into(),
                 last_batch: Some(BatchId(Uuid::from_u128(7))),
+                trace_session: Some(Uuid::from_u128(8)),
             };
             assert_eq!(
                 Session::from(StatementSession::from(session.clone())),

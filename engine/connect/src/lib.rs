@@ -34,6 +34,7 @@ use weft_engine::node::NodeConfig;
 use weft_engine::project::{CatalogueError, Project, ProjectCatalogue, Validator, Validators};
 use weft_engine::statement::LateStatements;
 use weft_engine::store::SharedStore;
+use weft_engine::trace::Traces;
 
 pub use broadway_job::BroadwayJob;
 pub use call_back::{CallBack, Grant};
@@ -70,6 +71,8 @@ pub struct Parts {
     pub store: SharedStore,
     /// Where runs write down what they have finished.
     pub checkpoints: CheckpointStore,
+    /// What the node writes down of itself.
+    pub traces: Traces,
 }
 
 /// Where the deployed project lies on this node.

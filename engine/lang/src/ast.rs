@@ -192,6 +192,8 @@ pub enum Command {
         /// The rules as JSON.
         rules: Option<Spanned<Text>>,
     },
+    /// TRACE.
+    Trace(Trace),
     /// A command that is known by its name only; its words are kept as they came.
     Other {
         /// The name it has in the table.
@@ -199,6 +201,50 @@ pub enum Command {
         /// The words behind the name.
         arguments: Vec<Argument>,
     },
+}
+
+/// TRACE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// OPS: which operations can be traced.
+    Operations,
+    /// STATUS: of all traces, or what one has written last.
+    Status(Option<Spanned<u64>>),
+    /// OFF: of all traces, or of one.
+    Off(Option<Spanned<u64>>),
+    /// REMOVE of one, with what it has written.
+    Remove(Spanned<u64>),
+    /// A trace begins.
+    Begin {
+        /// How long it stays; none means with the session.
+        scope: Option<TraceScope>,
+        /// What is traced, as written.
+        operation: Spanned<String>,
+        /// Which of its events; none means all.
+        parameters: Option<Spanned<String>>,
+    },
+}
+
+/// How long a trace stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceScope {
+    /// Until its session ends.
+    Session,
+    /// Until it is turned off.
+    Global,
+}
+
+impl TraceScope {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Session, Self::Global];
+
+    /// The word of the language.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session_scope",
+            Self::Global => "global_scope",
+        }
+    }
 }
 
 /// Which of two families of commands a command was given in; results differ in their columns.
@@ -600,6 +646,7 @@ impl Command {
             Self::CdcRepublish(_) => "CDC_REPUBLISH_INSTANCE",
             Self::Broadway(_) => "BROADWAY",
             Self::SetAffinityRules { .. } => "SET_GLOBAL",
+            Self::Trace(_) => "TRACE",
             Self::Other { keyword, .. } => keyword,
         }
     }

@@ -332,6 +332,9 @@ impl Finder<'_> {
         match place {
             Place::Value(kind) => self.dynamic(kind, None),
             Place::Word(word) => self.completions(vec![candidate(word, "")]),
+            Place::Words(words) => {
+                self.completions(words.iter().map(|word| candidate(word, "")).collect())
+            }
             Place::JobType => self.completions(
                 JOB_TYPE
                     .names
@@ -518,6 +521,8 @@ mod tests {
         check("LIST |", "", &["LU", "INTERFACES"]);
         check("list in|", "in", &["interfaces", "instance_groups", "!lu"]);
         check("HELP BA|", "BA", &["BATCH"]);
+        check("TRACE |", "", &["OPS", "global_scope", "jobExecutor"]);
+        check("TRACE S|", "S", &["STATUS", "!OFF"]);
     }
 
     #[test]

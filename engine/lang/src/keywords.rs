@@ -59,6 +59,7 @@ pub enum CommandKind {
     SyncInstance,
     CdcRepublish,
     Broadway,
+    Trace,
     Other,
 }
 
@@ -146,6 +147,8 @@ pub enum Place {
     Value(ValueKind),
     /// A word of the language.
     Word(&'static str),
+    /// One of several words.
+    Words(&'static [&'static str]),
     /// A job type.
     JobType,
     /// The name of a command.

@@ -32,7 +32,7 @@ pub mod template;
 pub use ast::{
     Argument, Assignment, Batch, BatchDetails, BatchList, BatchOptions, Broadway, CancelSpelling,
     CdcRepublish, Command, DeployTarget, EntitySource, Family, Get, GetVerb, Instance, JobCommand,
-    JobFilter, JobPolicyOptions, JobVerb, ListTarget, Statement, Text,
+    JobFilter, JobPolicyOptions, JobVerb, ListTarget, Statement, Text, Trace, TraceScope,
 };
 pub use bind::{Literal, bind};
 pub use complete::{Candidate, Completions, ValueSource, complete};

@@ -167,6 +167,22 @@ pub static JOB_TYPE: NameList = NameList {
     ],
 };
 
+/// What may stand behind TRACE: what is done, the scopes, and the operations that the engine knows.
+pub const TRACE_WORDS: &[&str] = &[
+    "OPS",
+    "STATUS",
+    "OFF",
+    "REMOVE",
+    "session_scope",
+    "global_scope",
+    "jobExecutor",
+    "jobsReconcile",
+    "jobsScheduler",
+    "jobsPoolExecutorGet",
+    "jobsPoolExecutorSubmit",
+    "folderPoller",
+];
+
 /// The candidate that was most likely meant by `text`, if one is near: a few letters away, or the only
 /// one that begins with it.
 pub fn nearest<'n>(text: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {

@@ -8,6 +8,7 @@ mod monitor;
 mod options;
 mod other;
 mod session;
+mod trace;
 
 use crate::ast::{Command, Statement};
 use crate::diagnostic::Diagnostic;
@@ -230,6 +231,7 @@ fn command(cursor: &mut Cursor<'_>, spec: &'static CommandSpec) -> Result<Comman
         CommandKind::CdcRepublish => instance::cdc_republish(cursor, spec),
         CommandKind::Broadway => instance::broadway(cursor),
         CommandKind::SetGlobal => session::set_global(cursor, spec),
+        CommandKind::Trace => trace::trace(cursor),
         CommandKind::Other => other::other(cursor, spec),
     }
 }

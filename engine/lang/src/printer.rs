@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use crate::ast::{
     Argument, Assignment, Batch, BatchDetails, BatchList, BatchOptions, Broadway, CdcRepublish,
     Command, DeployTarget, EntitySource, Family, Get, Instance, JobCommand, JobFilter,
-    JobPolicyOptions, Statement, Text,
+    JobPolicyOptions, Statement, Text, Trace,
 };
 use crate::scan;
 use crate::span::Spanned;
@@ -136,10 +136,36 @@ impl Display for Command {
             Self::SetAffinityRules { rules: Some(rules) } => {
                 write!(f, " AFFINITY_RULES={rules}")
             }
+            Self::Trace(trace) => print_trace(f, trace),
             Self::Other {
                 keyword: _,
                 arguments,
             } => print_arguments(f, arguments),
+        }
+    }
+}
+
+fn print_trace(f: &mut Formatter<'_>, trace: &Trace) -> fmt::Result {
+    match trace {
+        Trace::Operations => f.write_str(" OPS"),
+        Trace::Status(None) => f.write_str(" STATUS"),
+        Trace::Status(Some(number)) => write!(f, " STATUS {number}"),
+        Trace::Off(None) => f.write_str(" OFF"),
+        Trace::Off(Some(number)) => write!(f, " OFF {number}"),
+        Trace::Remove(number) => write!(f, " REMOVE {number}"),
+        Trace::Begin {
+            scope,
+            operation,
+            parameters,
+        } => {
+            if let Some(scope) = scope {
+                write!(f, " {}", scope.as_str())?;
+            }
+            write!(f, " {operation}")?;
+            match parameters {
+                Some(parameters) => write!(f, " {}", Quoted(&parameters.value)),
+                None => Ok(()),
+            }
         }
     }
 }

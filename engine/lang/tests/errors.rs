@@ -410,3 +410,28 @@ hint: did you mean `JOBHISTORY`?",
          ^^",
     );
 }
+
+#[test]
+fn traces_say_what_is_missing() {
+    check(
+        "TRACE",
+        r"error: the statement ends where an operation, OPS, STATUS, OFF or REMOVE is missing
+  TRACE
+       ^
+hint: TRACE OPS shows the operations",
+    );
+    check(
+        "TRACE jobExecutor type=PROCESS",
+        r"error: `type` is not expected here
+  TRACE jobExecutor type=PROCESS
+                    ^^^^
+hint: the parameters are one text: TRACE jobExecutor 'type=PROCESS name=a.sh'",
+    );
+    check(
+        "TRACE OFF one",
+        r"error: `one` is not the number of a trace
+  TRACE OFF one
+            ^^^
+hint: TRACE STATUS shows the numbers",
+    );
+}

@@ -11,7 +11,7 @@ use weft_lang::{
     Argument, Assignment, Batch, BatchDetails, BatchList, BatchOptions, Broadway, COMMANDS,
     CancelSpelling, CdcRepublish, Command, CommandSpec, DeployTarget, EntitySource, EntityTemplate,
     Family, Get, GetVerb, Instance, JobCommand, JobFilter, JobPolicyOptions, JobVerb, ListTarget,
-    Span, Spanned, Statement, Text, complete, is_complete, split_statements,
+    Span, Spanned, Statement, Text, Trace, TraceScope, complete, is_complete, split_statements,
 };
 
 const ACCEPTED: &str = include_str!("corpus/accepted.txt");
@@ -474,6 +474,24 @@ fn session() -> impl Strategy<Value = Command> {
         maybe(name()).prop_map(|lu| Command::Release { lu }),
         select(lists).prop_map(Command::List),
         option::of(literal()).prop_map(|rules| Command::SetAffinityRules { rules }),
+        trace().prop_map(Command::Trace),
+    ]
+}
+
+fn trace() -> impl Strategy<Value = Trace> {
+    let scope = option::of(select(TraceScope::ALL.to_vec()));
+    prop_oneof![
+        Just(Trace::Operations),
+        maybe(any::<u64>()).prop_map(Trace::Status),
+        maybe(any::<u64>()).prop_map(Trace::Off),
+        spanned(any::<u64>()).prop_map(Trace::Remove),
+        (scope, spanned(name()), quoted()).prop_map(|(scope, operation, parameters)| {
+            Trace::Begin {
+                scope,
+                operation,
+                parameters,
+            }
+        }),
     ]
 }
 
@@ -484,7 +502,7 @@ fn other() -> impl Strategy<Value = Command> {
         assignment().prop_map(Argument::Named),
         select(vec!['(', ')', ',']).prop_map(Argument::Symbol),
     ];
-    let keywords: Vec<_> = ["TRACE", "GETF", "REVOKE", "DELETE INSTANCES"].to_vec();
+    let keywords: Vec<_> = ["GETF", "REVOKE", "DELETE INSTANCES"].to_vec();
     (select(keywords), vec(argument, 0..6))
         .prop_map(|(keyword, arguments)| Command::Other { keyword, arguments })
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -17,7 +18,8 @@ use crate::clock::Timestamp;
 use crate::model::{DueHint, Job, JobDesired, JobStatus};
 use crate::node::Life;
 use crate::schedule::policy::Overlap;
-use crate::store::{Freshness, Settled, StoreResult};
+use crate::store::{EndJob, Freshness, Settled, StoreResult};
+use crate::trace::Operation;
 
 /// What does not end by itself this long after it was told to is dropped.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -99,6 +101,9 @@ impl JobRunner {
     /// # Errors
     /// What the store refused in a way that trying again cannot help.
     pub async fn run(mut self) -> StoreResult<Option<EndedRun>> {
+        let job = &self.job;
+        let fields = || json!({"try": job.tries + 1, "fence": job.fence});
+        self.trace("begun", fields);
         let stop = CancellationToken::new();
         let run = Run {
             job: self.job.clone(),
@@ -109,6 +114,8 @@ impl JobRunner {
         let task = AssertUnwindSafe(kind.run(run)).catch_unwind();
         let mut task: Task<'_> = Box::pin(task.map(|end| end.unwrap_or_else(|_| panicked())));
         let Some(end) = self.watch(&mut task, &stop).await else {
+            let fields = || json!({"why": "it is not this node's any more"});
+            self.trace("dropped", fields);
             debug!(
                 job.uid = self.job.key.uid,
                 "Dropped a run that is not mine any more"
@@ -205,6 +212,7 @@ impl JobRunner {
                 self.job.key.job_type,
                 self.job.key.name
             );
+            self.trace("told to stop", || json!({"reason": format!("{why:?}")}));
             stop.cancel();
             // Whoever only asks for a stop waits until the run sees it (Fabric C.1, Abort); KILL does not wait.
             if why != StopReason::Wish {
@@ -317,6 +325,7 @@ impl JobRunner {
             }
             match self.life.settle(&operation).await? {
                 Settled::Applied => {
+                    self.trace_end(&operation, end);
                     self.tell(&operation.to, end);
                     let due = operation.due;
                     return Ok(Some(EndedRun { due, is_followed }));
@@ -385,6 +394,38 @@ impl JobRunner {
         }
     }
 
+    fn trace(&self, event: &'static str, fields: impl FnOnce() -> Value) {
+        let traces = &self.life.context.traces;
+        traces.event(Operation::JobExecutor, event, &self.job.key, fields);
+    }
+
+    /// How it ended, without the words of the failure: what a run says may be anything. JOBHISTORY has them.
+    fn trace_end(&self, written: &EndJob, end: &TryEnd) {
+        self.trace("ended", || {
+            let (end, error) = match end {
+                TryEnd::Ended(RunEnd::Succeeded(_)) => ("succeeded", None),
+                TryEnd::Ended(RunEnd::Failed(failure)) => {
+                    ("failed", Some(kind_of_error(&failure.exception_type)))
+                }
+                TryEnd::HandedBack => ("handed back", None),
+                TryEnd::GivenUp => ("given up", None),
+            };
+            let began = self.job.start_time.unwrap_or(written.now);
+            json!({
+                "end": end,
+                "error": error,
+                "status": written.to.to_string(),
+                "try": self.job.tries + 1,
+                "ms": written.now.millis_since(began),
+            })
+        });
+        let traces = &self.life.context.traces;
+        traces.event(Operation::JobsScheduler, "computed", &self.job.key, || {
+            let text = |moment: Option<Timestamp>| moment.map(Timestamp::to_rfc3339);
+            json!({"next_run": text(written.next_run), "planned_run": text(written.planned_run)})
+        });
+    }
+
     fn tell(&self, to: &JobStatus, end: &TryEnd) {
         let key = &self.job.key;
         match end {
@@ -406,6 +447,15 @@ impl JobRunner {
                 key.uid
             ),
         }
+    }
+}
+
+/// A function names its errors itself, and may put anything there.
+fn kind_of_error(exception_type: &str) -> &str {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    match exception_type.len() <= 100 && exception_type.chars().all(is_name) {
+        true => exception_type,
+        false => "Error",
     }
 }
 

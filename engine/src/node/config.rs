@@ -18,7 +18,7 @@ pub struct NodeConfig {
     pub ips: Vec<String>,
     /// `logical_id` in node.id, each as written (`Name:2-4`).
     pub logical_ids: Vec<String>,
-    /// Where projects, scratch files and the local token lie.
+    /// Where projects, scratch files, traces and the local token lie.
     pub data: PathBuf,
     /// FABRIC_HEARTBEAT_INTERVAL_MS, default 5 s.
     pub heartbeat_interval: Duration,

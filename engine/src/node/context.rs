@@ -9,6 +9,7 @@ use crate::ids::Ids;
 use crate::job::JobKinds;
 use crate::node_group::OwnAffinity;
 use crate::store::SharedStore;
+use crate::trace::Traces;
 
 /// Process-wide parts, handed down from the binary.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Context {
     pub wake: Wake,
     /// The logical ids that this node carries now.
     pub affinity: OwnAffinity,
+    /// What the node writes down of itself while somebody wants to know.
+    pub traces: Traces,
     http_address: Mutex<Option<String>>,
 }
 
@@ -52,8 +55,15 @@ impl Context {
             factory,
             kinds,
             wake,
+            traces: Traces::default(),
             http_address: Mutex::default(),
         }
+    }
+
+    /// The same with traces that statements can begin; without them nothing is ever traced.
+    #[must_use]
+    pub fn with_traces(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Where the node's HTTP API listens, once it does.

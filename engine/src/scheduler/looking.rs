@@ -12,7 +12,7 @@ use super::plan::{Kind, Obstacle, Plan, RowMove, Seen, plan};
 use super::ready::{Ready, Waiting};
 use super::slots::{Room, room};
 use super::timers::{Look, Timers};
-use super::{Held, Running, batch_of, job_key_of, minus, weight};
+use super::{Held, Running, batch_of, job_key_of, minus, traced, weight};
 use crate::batch::Runner;
 use crate::clock::Timestamp;
 use crate::job::after::schedule_of;
@@ -182,6 +182,7 @@ impl Looking {
 
     /// A hint becomes a look at its moment; it is due since then, by this process's own clock.
     fn note(&mut self, hint: &DueHint, now: Timestamp, monotonic: Duration) {
+        traced::noted(&self.life, hint);
         let apart = Duration::from_millis(hint.due_at.millis_since(now).unsigned_abs());
         let look = if hint.due_at > now {
             let at = monotonic + apart;
@@ -231,6 +232,9 @@ impl Looking {
         let waited = self.take_ready(first);
         self.look_at(waited).await?;
         let due = self.timers.take_due(monotonic);
+        for (key, look) in &due {
+            traced::due(&self.life, key, monotonic.saturating_sub(look.since));
+        }
         self.look_at(due).await
     }
 
@@ -359,6 +363,7 @@ impl Looking {
         look: Look,
         affinity: Option<Vec<String>>,
     ) -> StoreResult<()> {
+        traced::no_slot(&self.life, &self.running, &key);
         let has_pool = self.life.context.config.job_pool_size > 0;
         if !has_pool || self.ready.len() >= READY_AT_MOST {
             return self.defer(&key, Obstacle::NoRoom).await;
@@ -377,6 +382,7 @@ impl Looking {
         let since = look.since;
         let waited = monotonic.saturating_sub(since);
         let Some(job) = row else {
+            traced::no_row(&self.life, key, waited < ORPHAN_PATIENCE);
             if waited < ORPHAN_PATIENCE {
                 let at = monotonic + ORPHAN_PAUSE;
                 self.timers.set_if_earlier(key.clone(), Look { at, since });
@@ -448,7 +454,7 @@ impl Looking {
             false if life.context.kinds.get(&job.key.job_type).is_some() => Kind::Known,
             false => Kind::Unknown,
         };
-        plan(&Seen {
+        let seen = Seen {
             job,
             kind,
             matches: life.identity(&life.logical_ids()).matches(affinity),
@@ -462,7 +468,10 @@ impl Looking {
             rank: u32::try_from(rank).unwrap_or(u32::MAX),
             waited,
             now: life.context.clock.now(),
-        })
+        };
+        let plan = plan(&seen);
+        traced::decided(life, &seen, &plan);
+        plan
     }
 
     /// Its row says when; a moment that comes soon gets a timer here.
@@ -473,6 +482,7 @@ impl Looking {
             key: key.clone(),
         };
         let now = context.clock.now();
+        traced::next_time(&self.life, key, moment);
         if !self.passed.contains_key(&hint) {
             context.store.put_due(&hint).await?;
         }
@@ -496,6 +506,7 @@ impl Looking {
             key: key.clone(),
         };
         context.store.put_due(&hint).await?;
+        traced::deferred(&self.life, &hint);
         debug!(
             job.uid = key.uid,
             ?obstacle,
@@ -557,6 +568,7 @@ impl Looking {
             },
         };
         let moved = Job { fence, ..moved };
+        traced::moved(&self.life, &moved);
         let key = &moved.key;
         info!(
             job.uid = key.uid,
@@ -606,12 +618,17 @@ impl Looking {
             lent: 0,
             slot,
         };
+        let takes_slot = held.takes_slot;
+        if takes_slot {
+            traced::slot_taken(&life, &self.running, &job.key, held.slot.as_deref());
+        }
         let done = self.running.enter(&job.key, held);
         let slot = done.slot();
         life.tasks.clone().spawn(async move {
             let (key, mut followed) = (claim.key.clone(), false);
             match claim_and_tell(&life, &claim, job).await {
                 Ok(Some(job)) => {
+                    traced::handed_over(&life, &job);
                     let uid = job.key.uid.clone();
                     let runner = JobRunner::new(life.clone(), job, kind, slot, give_up_after)
                         .with_runs_beside_from(covered);
@@ -646,6 +663,9 @@ impl Looking {
                 }
             }
             drop(done);
+            if takes_slot {
+                traced::slot_free(&life, &key);
+            }
             if followed {
                 tell(&life, &key).await;
             }
@@ -701,9 +721,14 @@ impl Looking {
         };
         let done = self.running.enter(&job.key, held);
         let release = batch_of(&job);
+        let key = job.key.clone();
+        traced::handed_over(&life, &job);
         let runner = Runner::new(life.clone(), job, self.offers.clone());
         life.tasks.clone().spawn(async move {
-            if let Err(error) = runner.run().await {
+            traced::batch_begun(&life, &key);
+            let ran = runner.run().await;
+            traced::batch_ended(&life, &key, ran.is_ok());
+            if let Err(error) = ran {
                 warn!(error = %error, "A batch could not be run to its end here: {error}");
             }
             if let Some(batch) = release {
@@ -734,7 +759,9 @@ impl Looking {
 
 /// Claims; answers the job as it stands then, or none where somebody else was faster.
 async fn claim_and_tell(life: &Life, claim: &ClaimJob, mut job: Job) -> StoreResult<Option<Job>> {
-    match life.settle(claim).await? {
+    let settled = life.settle(claim).await;
+    traced::claimed(life, claim, &settled);
+    match settled? {
         Settled::Applied => (),
         Settled::Lost(_) | Settled::StillUnknown => return Ok(None),
     }

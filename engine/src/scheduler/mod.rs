@@ -8,6 +8,7 @@ mod plan;
 mod ready;
 mod slots;
 mod timers;
+mod traced;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

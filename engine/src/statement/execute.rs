@@ -12,7 +12,7 @@ use super::request::Request;
 use super::{
     Permit, Refusal, Services, Session, cancel, flow_request, instances, jobs, project, select,
 };
-use super::{submit, tables, tasks, values};
+use super::{submit, tables, tasks, traces, values};
 use crate::inspect::{InProcessQuery, Inspector};
 
 /// Carries out one request.
@@ -67,6 +67,9 @@ pub(super) async fn execute(
             tasks::show(services, &inspector, &part(&who, task), &entities, output).await
         }
         Request::KillTask(request) => jobs::kill(services, part(&who, request), output).await,
+        Request::Trace(request) => {
+            traces::trace(services, session, part(&who, request), output).await
+        }
         Request::ClusterStatus(query) => {
             tables::cluster_status(&inspector, &part(&who, query), output).await
         }

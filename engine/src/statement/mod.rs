@@ -32,6 +32,7 @@ mod statements;
 mod submit;
 mod tables;
 mod tasks;
+mod traces;
 mod values;
 mod wait;
 
@@ -53,7 +54,7 @@ pub use permit::{
 pub use refusal::{Fault, Refusal};
 pub use request::{
     CancelTarget, DeployRequest, GetRequest, InstanceName, JobChange, JobHistoryRequest, JobTarget,
-    KillRequest, Request, SetRequest, StartJobRequest, SubmitRequest, UpdateJob,
+    KillRequest, Request, SetRequest, StartJobRequest, SubmitRequest, TraceRequest, UpdateJob,
 };
 pub use secret::{MASK, is_secret};
 pub use services::Services;

@@ -56,6 +56,14 @@ impl Refusal {
         }
     }
 
+    /// This node cannot carry the command out.
+    pub(super) fn of_node(message: impl Into<String>) -> Self {
+        Self {
+            fault: Fault::Node,
+            ..Self::failed(message)
+        }
+    }
+
     /// The text cannot mean anything.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(EndStatus::Usage, message)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
-use weft_lang::ListTarget;
+use weft_lang::{ListTarget, TraceScope};
 
 use super::flow_request::FlowRequest;
 use super::job_draft::PolicyDraft;
@@ -16,6 +16,7 @@ use crate::inspect::{
 };
 use crate::model::{BatchId, BatchSpec, JobKey};
 use crate::schedule::JobPolicy;
+use crate::trace::{Filter, Operation as TracedOperation};
 
 /// One request.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub enum Request {
     Task(String),
     /// KILL of a task.
     KillTask(KillRequest),
+    /// TRACE.
+    Trace(TraceRequest),
     /// CLUSTERSTATUS.
     ClusterStatus(NodeQuery),
     /// CLUSTERSTATUS NODE_AFFINITY_STATUS.
@@ -186,6 +189,28 @@ pub struct KillRequest {
     pub task: String,
 }
 
+/// What shall become of the traces of this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TraceRequest {
+    /// OPS: which operations can be traced.
+    Operations,
+    /// STATUS: of all traces, or what one has written last.
+    Status(Option<u64>),
+    /// One begins.
+    Begin {
+        /// How long it stays.
+        scope: TraceScope,
+        /// What is traced.
+        operation: TracedOperation,
+        /// Which of its events.
+        filter: Filter,
+    },
+    /// OFF: of all, or of one.
+    Off(Option<u64>),
+    /// REMOVE of one.
+    Remove(u64),
+}
+
 /// Which batch shall be cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CancelTarget {
@@ -254,6 +279,7 @@ impl Operation for Request {
             Self::ChangeJobs { .. } | Self::KillTask(_) => Access::to(Permission::Batch),
             Self::JobHistory(request) => request.access(),
             Self::Tasks { .. } | Self::Task(_) => Access::to(Permission::BatchRead),
+            Self::Trace(request) => request.access(),
             Self::ClusterStatus(query) | Self::AffinityStatus(query) => query.access(),
             Self::SetAffinityRules(request) => request.access(),
             Self::ListAffinityRules => ListAffinityRules.access(),
@@ -275,6 +301,16 @@ impl Operation for Request {
                 Access::to(Permission::None)
             }
         }
+    }
+}
+
+impl Operation for TraceRequest {
+    fn access(&self) -> Access {
+        Access::to(match self {
+            Self::Operations | Self::Status(_) => Permission::BatchRead,
+            // It takes room on the node's disk, or takes away what others look at.
+            Self::Begin { .. } | Self::Off(_) | Self::Remove(_) => Permission::Batch,
+        })
     }
 }
 

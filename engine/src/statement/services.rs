@@ -11,6 +11,7 @@ use crate::job::JobKinds;
 use crate::node::{NodeConfig, Wake};
 use crate::project::ProjectCatalogue;
 use crate::store::SharedStore;
+use crate::trace::Traces;
 
 /// The parts of a node that statements need. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Services {
     pub flows: Arc<dyn Flows>,
     /// Which nodes live.
     pub nodes: Arc<dyn LiveNodes>,
+    /// What this node writes down of itself.
+    pub traces: Traces,
     /// What principals may do.
     pub policy: Arc<dyn Policy>,
 }

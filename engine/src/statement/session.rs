@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::SESSION_SCOPE;
 use crate::model::{BatchId, Job};
@@ -18,6 +19,9 @@ pub struct Session {
     pub attached: BTreeMap<String, String>,
     /// The last asynchronous batch, for BATCH_CANCEL without an id.
     pub last_batch: Option<BatchId>,
+    /// What this session is called where it began a trace, which ends with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_session: Option<Uuid>,
 }
 
 impl Session {

@@ -103,6 +103,7 @@ impl Statements {
         )
         .await?;
         let permit = self.authorize(principal, request)?;
+        let _heard = services.traces.hear(session.trace_session);
         execute(services, session, permit, output, stop).await
     }
 }

@@ -12,5 +12,6 @@ mod looking;
 mod node_groups;
 mod refusals;
 mod submission;
+mod traces;
 mod triggers;
 mod with_a_node;

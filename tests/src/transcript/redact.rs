@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 const UUID: &str = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
 const TIME: &str = r"\b[12]\d{3}[- ]\d\d[- ]\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d{4}|Z)?";
+/// How long something took, as a line of a trace has it.
+const MILLIS: &str = r"\b(\w*ms)=\d+";
 /// Ids that are the same in every run: the one of the help, and those that a transcript makes up.
 const FIXED: [&str; 2] = ["35408af6-b26a-4243-bc95-f114335bfa5e", "00000000-"];
 /// Never, as JOBSTATUS writes it.
@@ -35,6 +37,7 @@ const MACHINE: [(&str, &str); 2] = [("IPs", "<ips>"), ("Version", "<version>")];
 pub struct Redactor {
     uuid: Regex,
     time: Regex,
+    millis: Regex,
     ids: Vec<String>,
     folders: Vec<(String, String)>,
 }
@@ -45,6 +48,7 @@ impl Redactor {
         Self {
             uuid: Regex::new(UUID).expect("a sound pattern"),
             time: Regex::new(TIME).expect("a sound pattern"),
+            millis: Regex::new(MILLIS).expect("a sound pattern"),
             ids: Vec::new(),
             folders: folders
                 .iter()
@@ -72,6 +76,7 @@ impl Redactor {
             });
             format!("<id {}>", index + 1)
         });
+        let text = self.millis.replace_all(&text, "$1=<ms>");
         self.time
             .replace_all(&text, |found: &Captures<'_>| match &found[0] {
                 EPOCH => EPOCH.to_owned(),
@@ -133,8 +138,11 @@ mod tests {
             "25408af6-b26a-4243-bc95-f114335bfa5e",
             "45408af6-b26a-4243-bc95-f114335bfa5e",
         );
-        let text = format!("{one} {two} {one} /tmp/x/a 2026-01-02 03:04:05.678 {EPOCH} 1999-01-01");
-        let expected = format!("<id 1> <id 2> <id 1> <project>/a <time> {EPOCH} 1999-01-01");
+        let text = format!(
+            "{one} {two} {one} /tmp/x/a 2026-01-02 03:04:05.678 {EPOCH} 1999-01-01 late_ms=17"
+        );
+        let expected =
+            format!("<id 1> <id 2> <id 1> <project>/a <time> {EPOCH} 1999-01-01 late_ms=<ms>");
         assert_eq!(redactor.text(&text), expected);
         assert_eq!(
             redactor.fill("'<id 2>'").expect("known"),

@@ -107,6 +107,7 @@ async fn the_session_goes_to_the_engine_and_comes_back() {
         scope: [("environment".to_owned(), "test".to_owned())].into(),
         attached: [("Customer".to_owned(), "7".to_owned())].into(),
         last_batch: Some(BatchId(BATCH)),
+        trace_session: None,
     };
     assert_eq!(run.session, expected);
     let Frame::End(mut last) = end(EndStatus::Ok) else {

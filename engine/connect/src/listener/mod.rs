@@ -26,6 +26,7 @@ use weft_engine::job::{
 use weft_engine::model::Job;
 use weft_engine::schedule::policy::Overlap;
 use weft_engine::statement::{Principal, Session};
+use weft_engine::trace::{Operation, Traces};
 
 use crate::Parts;
 use crate::broadway_job::name_of;
@@ -50,6 +51,7 @@ pub struct Listener {
     http: Arc<Http>,
     roots: FileRoots,
     checkpoints: CheckpointStore,
+    traces: Traces,
 }
 
 impl Listener {
@@ -61,6 +63,7 @@ impl Listener {
             http: Arc::new(Http::new(hosts, parts.environment.clone())),
             roots: FileRoots::new(&parts.config.file_roots),
             checkpoints: parts.checkpoints.clone(),
+            traces: parts.traces.clone(),
         }
     }
 
@@ -118,6 +121,7 @@ impl Listener {
         let mut listening = Listening {
             flows: self.flows.as_ref(),
             place: &self.checkpoints,
+            traces: &self.traces,
             flow: name_of(job).map_err(not_as_defined)?,
             source: Source::new(
                 &definition.place,
@@ -262,6 +266,7 @@ struct Tally {
 struct Listening<'a> {
     flows: &'a dyn Flows,
     place: &'a CheckpointStore,
+    traces: &'a Traces,
     flow: FlowName,
     source: Source,
     run: &'a Run,
@@ -306,6 +311,7 @@ impl Listening<'_> {
             self.look().await?;
             self.look_at = Instant::now() + self.definition.poll;
             let ready = self.ready();
+            self.trace_look(&ready);
             if !ready.is_empty() {
                 return Ok(ready);
             }
@@ -350,6 +356,10 @@ impl Listening<'_> {
     /// A listening run waits for a place that is away, and then says so and is tried again for ever.
     fn failed(&mut self, reason: String) -> Result<(), RunFailure> {
         self.failed_looks += 1;
+        // Not the reason, which may quote what a server answered; the log and the end of the run have it.
+        let fields = || json!({"failed_looks": self.failed_looks});
+        let traces = self.traces;
+        traces.event(Operation::FolderPoller, "failed", &self.run.job.key, fields);
         let failure = RunFailure::new("Listener", reason);
         if self.definition.mode != Mode::Listening {
             return Err(failure);
@@ -367,6 +377,28 @@ impl Listening<'_> {
             );
         }
         Ok(())
+    }
+
+    fn trace_look(&self, ready: &[String]) {
+        if self.failed_looks > 0 {
+            return;
+        }
+        let fields = || {
+            let count = |standing: fn(&Standing) -> bool| {
+                let watched = self.watched.values();
+                watched.filter(|watch| standing(&watch.standing)).count()
+            };
+            json!({
+                "folder": self.source.folder(),
+                "files": self.watched.len(),
+                "new": count(|standing| *standing == Standing::New),
+                "left_out": self.left_out.len(),
+                "ready": ready.len(),
+                "first": ready.iter().take(NAMED).collect::<Vec<_>>(),
+            })
+        };
+        let traces = self.traces;
+        traces.event(Operation::FolderPoller, "looked", &self.run.job.key, fields);
     }
 
     /// What a look found, and what is remembered of it.

@@ -102,6 +102,14 @@ impl Source {
         }
     }
 
+    /// The folder; none where it is a listing, whose address may hold a secret.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Folder { path, .. } => Some(path),
+            Self::Listing { .. } => None,
+        }
+    }
+
     /// Which files are there now.
     ///
     /// # Errors

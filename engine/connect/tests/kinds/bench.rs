@@ -26,6 +26,7 @@ use weft_engine::project::Project;
 use weft_engine::statement::LateStatements;
 use weft_engine::store::SharedStore;
 use weft_engine::store::sqlite::{Options, SqliteStore};
+use weft_engine::trace::Traces;
 
 /// Longer than anything here takes, so that a mistake is a failure and not a test that hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -113,6 +114,7 @@ impl Bench {
             config,
             environment: Environment::of(variables),
             call_back: Arc::clone(&calls) as Arc<dyn CallBack>,
+            traces: Traces::default(),
             statements: LateStatements::default(),
             checkpoints: CheckpointStore::new(Arc::clone(&store), Ids::seeded(1), clock),
             store,

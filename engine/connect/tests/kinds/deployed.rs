@@ -20,6 +20,7 @@ use weft_engine::project::ProjectCatalogue;
 use weft_engine::statement::LateStatements;
 use weft_engine::store::SharedStore;
 use weft_engine::store::sqlite::{Options, SqliteStore};
+use weft_engine::trace::Traces;
 
 use crate::bench::{Calls, process, succeeded};
 
@@ -52,6 +53,7 @@ async fn scripts_run_as_they_were_deployed_last() {
         config,
         environment,
         call_back: Arc::new(Calls::default()),
+        traces: Traces::default(),
         statements: LateStatements::default(),
         checkpoints: CheckpointStore::new(Arc::clone(&store), Ids::seeded(2), Arc::clone(&clock)),
         store,

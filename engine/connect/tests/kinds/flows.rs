@@ -23,6 +23,7 @@ use weft_engine::statement::{
 };
 use weft_engine::store::SharedStore;
 use weft_engine::store::sqlite::{Options, SqliteStore};
+use weft_engine::trace::Traces;
 
 use crate::bench::{Calls, PATIENCE};
 use crate::http::{Seen, server};
@@ -79,6 +80,7 @@ impl Bench {
             config: config.clone(),
             environment,
             call_back: Arc::new(Calls::default()),
+            traces: Traces::default(),
             statements: late.clone(),
             store: Arc::clone(&store),
             checkpoints: CheckpointStore::new(Arc::clone(&store), ids.clone(), Arc::clone(&clock)),
@@ -109,6 +111,7 @@ impl Bench {
             kinds,
             flows,
             nodes: Arc::new(node.clone()),
+            traces: Traces::default(),
             policy: Arc::new(LocalTokenPolicy::new("admin")),
         }));
         let bench = Self {

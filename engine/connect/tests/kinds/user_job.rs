@@ -22,6 +22,7 @@ use weft_engine::project::{CatalogueError, ProjectCatalogue};
 use weft_engine::statement::LateStatements;
 use weft_engine::store::SharedStore;
 use weft_engine::store::sqlite::{Options, SqliteStore};
+use weft_engine::trace::Traces;
 
 use crate::bench::{Calls, PATIENCE, failed, job, succeeded};
 
@@ -59,6 +60,7 @@ impl Node {
             config,
             environment,
             call_back: Arc::new(Calls::default()),
+            traces: Traces::default(),
             statements: LateStatements::default(),
             checkpoints: CheckpointStore::new(
                 Arc::clone(&store),

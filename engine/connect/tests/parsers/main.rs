@@ -23,6 +23,7 @@ use weft_engine::source::{Parameters, Value};
 use weft_engine::statement::LateStatements;
 use weft_engine::store::SharedStore;
 use weft_engine::store::sqlite::{Options, SqliteStore};
+use weft_engine::trace::Traces;
 
 /// Nobody is called back.
 #[derive(Debug)]
@@ -77,6 +78,7 @@ impl Bench {
             config,
             environment,
             call_back: Arc::new(NoCalls),
+            traces: Traces::default(),
             statements: LateStatements::default(),
             checkpoints: CheckpointStore::new(
                 Arc::clone(&store),

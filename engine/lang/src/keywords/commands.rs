@@ -1,5 +1,7 @@
 //! The commands.
 
+use crate::names::TRACE_WORDS;
+
 use super::{Chapter, CommandKind, CommandSpec, Place, ValueKind, With, options};
 
 const BLANK: CommandSpec = CommandSpec {
@@ -51,11 +53,6 @@ const INSTANCE: CommandSpec = CommandSpec {
 
 const CLUSTER: CommandSpec = CommandSpec {
     chapter: Chapter::Cluster,
-    ..BLANK
-};
-
-const LATER: CommandSpec = CommandSpec {
-    available: false,
     ..BLANK
 };
 
@@ -343,6 +340,22 @@ pub static COMMANDS: &[CommandSpec] = &[
         ..JOB
     },
     CommandSpec {
+        name: "TRACE",
+        kind: CommandKind::Trace,
+        chapter: Chapter::Jobs,
+        summary: "writes down what this node does with its jobs, until it is turned off",
+        syntax: &[
+            "TRACE [session_scope | global_scope] <operation> ['[type=<type>] [name=<name>] [uid=<uid>]']",
+            "TRACE OPS",
+            "TRACE STATUS [<n>]",
+            "TRACE OFF [<n>]",
+            "TRACE REMOVE <n>",
+        ],
+        example: "TRACE global_scope jobExecutor 'type=PROCESS name=report.sh';",
+        places: &[Place::Words(TRACE_WORDS)],
+        ..BLANK
+    },
+    CommandSpec {
         name: "STOPPARSER",
         available: false,
         summary: "stops a parser of a logical unit",
@@ -571,18 +584,5 @@ pub static COMMANDS: &[CommandSpec] = &[
         example: "HELP BATCH;",
         places: &[Place::Command],
         ..BLANK
-    },
-    CommandSpec {
-        name: "TRACE",
-        summary: "switches traces on and off",
-        syntax: &[
-            "TRACE [session_scope | global_scope] <name> '<parameters>'",
-            "TRACE OPS",
-            "TRACE STATUS [<n>]",
-            "TRACE OFF [<n>]",
-            "TRACE REMOVE <n>",
-        ],
-        example: "TRACE OPS;",
-        ..LATER
     },
 ];

@@ -7,6 +7,7 @@ mod flow;
 mod job;
 mod monitor;
 mod node_group;
+mod trace;
 mod values;
 
 use weft_lang::{
@@ -121,6 +122,7 @@ pub async fn lower(
             Ok(Request::SyncInstance(instance))
         }
         Command::Broadway(command) => flow::lower(command, surroundings).await,
+        Command::Trace(command) => trace::lower(command).map(Request::Trace),
         Command::Select { sql } => Ok(Request::Select(sql.value.clone())),
         Command::Release { lu } => release(lu.as_ref(), session).map(Request::Release),
         Command::List(ListTarget::AffinityRules) => Ok(Request::ListAffinityRules),

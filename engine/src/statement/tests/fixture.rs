@@ -31,6 +31,7 @@ use crate::store::{
     Attempt, BatchGuard, BatchSet, ClaimBatch, ClaimChunk, ClaimJob, EndJob, FinishBatch,
     FlushChunk, Freshness, MoveBatch, OpenChunk, ReserveChunks, SharedStore,
 };
+use crate::trace::Traces;
 
 /// The line that must always work.
 pub const THE_LINE: &str = r#"BATCH AUTODATA_DELTA FROM idsFile USING ('select id from ids  limit 100') FABRIC_COMMAND="sync_instance AUTODATA_DELTA.?" with JOB_AFFINITY='10.21.2.102' ASYNC='true';"#;
@@ -144,6 +145,7 @@ impl Fixture {
         let environment = Environment::of(BTreeMap::new());
         let ids = Ids::seeded(7);
         let catalogue = ProjectCatalogue::new(store.clone(), clock.clone(), &data, environment);
+        let traces = Traces::new(&data, clock.clone());
         let services = Services {
             store: store.clone(),
             clock: clock.clone(),
@@ -155,6 +157,7 @@ impl Fixture {
             kinds: crate::job::JobKinds::default(),
             flows: Arc::new(crate::flow::NoFlows),
             nodes: Arc::new(StoredNodes(store.clone())),
+            traces,
             policy: Arc::new(LocalTokenPolicy::new("admin")),
         };
         let fixture = Self {

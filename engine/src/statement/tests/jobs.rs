@@ -138,6 +138,7 @@ impl Jobs {
             kinds.clone(),
             services.wake.clone(),
         );
+        let context = context.with_traces(services.traces.clone());
         let node = Node::start(Arc::new(context));
         node.serving().await;
         let services = Services {

@@ -75,7 +75,6 @@ async fn what_this_version_lacks_is_refused_by_name() {
             "set cluster_distribute_affinity=ALL",
             "SET CLUSTER_DISTRIBUTE_AFFINITY",
         ),
-        ("trace ops;", "TRACE"),
     ];
     for (text, name) in cases {
         let answer = fixture.run(text).await;
