@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -178,12 +179,7 @@ impl FileRoots {
         if !metadata.is_file() {
             return Err(format!("{path} is no file"));
         }
-        // Looked at after opening: a link that is changed in between leads to another inode.
-        let real = self.check_inside(Path::new(path))?;
-        let inside = fs::metadata(&real).map_err(failed)?;
-        if (inside.dev(), inside.ino()) != (metadata.dev(), metadata.ino()) {
-            return Err(format!("{path} was replaced while it was opened"));
-        }
+        self.check_opened(path, &file)?;
         let found = Found {
             path: path.to_owned(),
             size: metadata.len(),
@@ -199,12 +195,24 @@ impl FileRoots {
     pub(crate) fn check_inside(&self, path: &Path) -> Result<PathBuf, String> {
         let real =
             fs::canonicalize(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        self.check_real(path, &real)?;
+        Ok(real)
+    }
+
+    /// The kernel says where an opened file lies: its path may lead elsewhere by now, and back again.
+    fn check_opened(&self, path: &str, file: &File) -> Result<(), String> {
+        let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let real = fs::read_link(opened).map_err(|error| format!("{path}: {error}"))?;
+        self.check_real(Path::new(path), &real)
+    }
+
+    fn check_real(&self, path: &Path, real: &Path) -> Result<(), String> {
         let inside = self
             .0
             .iter()
             .any(|root| fs::canonicalize(root).is_ok_and(|root| real.starts_with(root)));
         match inside {
-            true => Ok(real),
+            true => Ok(()),
             false => Err(format!(
                 "{} leads out of the folders that this node allows",
                 path.display()
@@ -331,5 +339,22 @@ mod tests {
             ["a.csv", "b.csv", "same.csv"]
         );
         assert!(roots.open(&pattern("in/same.csv")).is_ok());
+    }
+
+    #[test]
+    fn what_was_opened_counts_and_not_where_its_path_leads_by_now() {
+        let (folder, roots) = folder();
+        let (door, secret) = (
+            folder.path().join("in/door"),
+            folder.path().join("secret/s.csv"),
+        );
+        std::os::unix::fs::symlink(&secret, &door).unwrap();
+        let opened = File::open(&door).unwrap();
+        fs::remove_file(&door).unwrap();
+        fs::write(&door, "plain").unwrap();
+        let path = door.to_str().unwrap();
+        assert!(roots.open(path).is_ok());
+        let refused = roots.check_opened(path, &opened).unwrap_err();
+        assert!(refused.contains("leads out"), "{refused}");
     }
 }

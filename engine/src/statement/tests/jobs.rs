@@ -1031,9 +1031,9 @@ async fn affinities_are_shown_with_their_sizes_and_what_runs() {
     assert_eq!(
         answer.lines(),
         [
-            "ALIVE|n1|LOCAL_DC|blue|2|4|1",
-            "ALIVE|n1|LOCAL_DC|green|null|null|0",
-            "ALIVE|n1|LOCAL_DC|ANY|0|0|0",
+            "ALIVE|n1|LOCAL_DC|blue|2|4|1|null",
+            "ALIVE|n1|LOCAL_DC|green|null|null|0|null",
+            "ALIVE|n1|LOCAL_DC|ANY|0|0|0|null",
         ]
     );
     jobs.leave().await;
