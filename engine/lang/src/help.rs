@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::job_types::JOB_TYPES;
+use crate::job_types::{JOB_TYPES, JobType};
 use crate::keywords::{COMMANDS, Chapter, CommandSpec, OptionSpec, Takes};
 
 /// Name and summary of every command, by chapter, for HELP without a topic.
@@ -44,6 +44,22 @@ pub fn describe(spec: &CommandSpec) -> String {
         );
     }
     put(&mut out, format_args!("\nExample:\n  {}\n", spec.example));
+    out
+}
+
+/// The text of HELP for a type of job: what it does, its name, its ARGS.
+pub fn describe_job_type(known: &JobType) -> String {
+    let mut out = format!(
+        "A job of type {} {}.\nNAME is {}.\n",
+        known.name, known.summary, known.job_name
+    );
+    if !known.arguments.is_empty() {
+        out.push_str("\nARGS:\n");
+    }
+    for (name, meaning) in known.arguments {
+        put(&mut out, format_args!("  {name}  {meaning}\n"));
+    }
+    out.push_str("\nHELP STARTJOB shows the other options.\n");
     out
 }
 
@@ -89,10 +105,13 @@ What this version runs. Other types of Fabric are known by name and refused; the
         put(
             out,
             format_args!(
-                "\n### {} jobs\n\nA job of type {} {}. NAME is {}.\n\n| ARGS | Meaning |\n|---|---|\n",
+                "\n### {} jobs\n\nA job of type {} {}. NAME is {}.\n",
                 known.name, known.name, known.summary, known.job_name
             ),
         );
+        if !known.arguments.is_empty() {
+            out.push_str("\n| ARGS | Meaning |\n|---|---|\n");
+        }
         for (name, meaning) in known.arguments {
             put(out, format_args!("| `{name}` | {meaning} |\n"));
         }

@@ -1,5 +1,7 @@
 //! What each type of job is for and which ARGS it takes: HELP's page and the kinds themselves read it here.
 
+use crate::names::JOB_TYPE;
+
 /// A type of job.
 #[derive(Debug)]
 pub struct JobType {
@@ -20,6 +22,12 @@ pub static JOB_TYPES: &[JobType] = &[
         summary: "submits a batch, a fresh one at each run; without ASYNC='true' in the statement a run ends with its batch",
         job_name: "free",
         arguments: &[("command", "the BATCH statement; needed")],
+    },
+    JobType {
+        name: "BROADWAY_JOB",
+        summary: "runs a flow of a logical unit, and goes on after the last stage that was done where it broke off",
+        job_name: "`<LU>.<flow>`",
+        arguments: &[("names of inputs", "their values")],
     },
     JobType {
         name: "CDC_REPUBLISH",
@@ -156,22 +164,37 @@ pub static JOB_TYPES: &[JobType] = &[
         )],
     },
     JobType {
+        name: "PARSER",
+        summary: "turns files, or rows of an interface, into rows of a table, each file once",
+        job_name: "`<LU>.<parser>`",
+        arguments: &[],
+    },
+    JobType {
         name: "PROCESS",
         summary: "runs an executable file of the deployed project",
         job_name: "its path below scripts/; `scripts/` in front of it may be left out",
         arguments: &[("0, 1, …", "the arguments of the program by position")],
     },
+    JobType {
+        name: "USER_JOB",
+        summary: "runs a function of a logical unit, in JavaScript; what it returns is the output",
+        job_name: "`<LU>.<function>`",
+        arguments: &[(
+            "names of parameters",
+            "their values; `env:NAME` is read from the variable NAME of the node",
+        )],
+    },
 ];
 
-/// The type of this name, if this version runs it.
+/// The type of this name, in any spelling, if this version runs it.
 pub fn job_type(name: &str) -> Option<&'static JobType> {
+    let name = JOB_TYPE.canonical(name)?;
     JOB_TYPES.iter().find(|known| known.name == name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::JOB_TYPE;
 
     #[test]
     fn the_types_are_known_and_in_order() {
@@ -179,6 +202,7 @@ mod tests {
             assert!(JOB_TYPE.names.contains(&known.name), "{}", known.name);
         }
         assert!(JOB_TYPES.is_sorted_by_key(|known| known.name));
+        assert!(job_type("userjob").is_some_and(|known| known.name == "USER_JOB"));
         assert!(job_type("HTTP").is_some_and(|known| !known.arguments.is_empty()));
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use weft_lang::job_types::job_type;
 use weft_lang::{CommandSpec, help as texts};
 
 use super::output::Output;
@@ -45,10 +46,10 @@ pub(super) fn release(session: &mut Session, logical_unit: Option<&str>) {
     }
 }
 
-/// Describes one command, or names them all.
+/// Describes one command or type of job, or names the commands.
 ///
 /// # Errors
-/// There is no such command.
+/// There is neither.
 pub(super) async fn help(topic: Option<&str>, output: &Output) -> Result<(), Refusal> {
     let Some(topic) = topic else {
         output.columns(&["Command", "Description"]).await;
@@ -63,11 +64,16 @@ pub(super) async fn help(topic: Option<&str>, output: &Output) -> Result<(), Ref
         }
         return Ok(());
     };
-    let spec = CommandSpec::find(topic).ok_or_else(|| {
-        Refusal::not_found(format!("there is no command {topic}")).hint("HELP lists the commands")
-    })?;
+    let text = match (CommandSpec::find(topic), job_type(topic)) {
+        (Some(spec), _) => texts::describe(spec),
+        (None, Some(known)) => texts::describe_job_type(known),
+        (None, None) => {
+            let message = format!("there is no command or type of job {topic}");
+            return Err(Refusal::not_found(message).hint("HELP lists the commands"));
+        }
+    };
     output.columns(&["Help"]).await;
-    for line in texts::describe(spec).lines() {
+    for line in text.lines() {
         output.row(vec![json!(line)]).await;
     }
     Ok(())

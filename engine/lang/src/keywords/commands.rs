@@ -579,8 +579,8 @@ pub static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "HELP",
         kind: CommandKind::Help,
-        summary: "lists the commands, or describes one",
-        syntax: &["HELP [<command>]"],
+        summary: "lists the commands, or describes one of them or a type of job",
+        syntax: &["HELP [<command> | <job type>]"],
         example: "HELP BATCH;",
         places: &[Place::Command],
         ..BLANK

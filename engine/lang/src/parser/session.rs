@@ -5,6 +5,7 @@ use super::options::Options;
 use super::other;
 use crate::ast::{Assignment, Command, DeployTarget, ListTarget, Text};
 use crate::diagnostic::Diagnostic;
+use crate::job_types::{JOB_TYPES, job_type};
 use crate::keywords::{COMMANDS, CommandKind, CommandSpec};
 use crate::lexer::TokenKind;
 use crate::names::nearest;
@@ -108,13 +109,21 @@ pub(super) fn help(cursor: &mut Cursor<'_>) -> Result<Command, Diagnostic> {
             topic: Some(spec.name.to_owned()),
         });
     }
-    let diagnostic = Diagnostic::new(format!("there is no command `{topic}`"), span);
-    Err(
-        match nearest(&topic, COMMANDS.iter().map(|spec| spec.name)) {
-            Some(name) => diagnostic.hint(format!("did you mean `{name}`?")),
-            None => diagnostic.hint("HELP alone lists the commands"),
-        },
-    )
+    if let Some(known) = job_type(&topic) {
+        return Ok(Command::Help {
+            topic: Some(known.name.to_owned()),
+        });
+    }
+    let diagnostic = Diagnostic::new(
+        format!("there is no command or type of job `{topic}`"),
+        span,
+    );
+    let commands = COMMANDS.iter().map(|spec| spec.name);
+    let job_types = JOB_TYPES.iter().map(|known| known.name);
+    Err(match nearest(&topic, commands.chain(job_types)) {
+        Some(name) => diagnostic.hint(format!("did you mean `{name}`?")),
+        None => diagnostic.hint("HELP alone lists the commands"),
+    })
 }
 
 /// Takes everything up to the `;` as it is. The name has been read already; it is part of the query.
