@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::hash;
 use crate::model::{DueHint, Fence, Holder, Job, JobDesired, JobRun, JobStatus, Token, job_error};
-use crate::schedule::{Outcome, RunEnd as ScheduledRun, Schedule, following};
+use crate::schedule::{Outcome, RunEnd as ScheduledRun, Schedule, following, keeps};
 use crate::store::EndJob;
 
 use super::kind::{OUTPUT_BYTES, Retry, RunEnd, RunFailure, RunOutput};
@@ -206,7 +206,7 @@ fn next_run(job: &Job, now: Timestamp) -> Option<Timestamp> {
         return None;
     }
     // A run that was started by hand leaves the scheduled one where it is, unless it went on until then (Fabric R75).
-    if let Some(planned) = job.planned_run.filter(|planned| *planned > now) {
+    if let Some(planned) = planned_for_later(job, now) {
         return Some(planned);
     }
     let schedule = schedule_of(job)?;
@@ -217,6 +217,14 @@ fn next_run(job: &Job, now: Timestamp) -> Option<Timestamp> {
         runs: job.runs + 1,
     };
     following(&schedule, &job.policy, &end, seed_of(job))
+}
+
+/// The scheduled time that is still to come while the job runs for another reason, where its schedule still has it.
+pub fn planned_for_later(job: &Job, now: Timestamp) -> Option<Timestamp> {
+    let planned = job.planned_run.filter(|planned| *planned > now)?;
+    let stands = schedule_of(job)
+        .is_none_or(|schedule| keeps(&schedule, &job.policy, planned, now, seed_of(job)));
+    stands.then_some(planned)
 }
 
 /// The schedule that the row was started with. One that cannot be read (a newer version wrote it) has no next run.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::job::after::{schedule_of, seed_of};
+use crate::job::triggered::{NextRun, TriggerState, lives_on};
 use crate::model::{Job, JobDesired, JobEvent, JobStatus};
 use crate::schedule::{First, JobPolicy, Schedule, first};
 use crate::store::JobDefinition;
@@ -198,22 +199,28 @@ pub fn updated(job: &Job, update: Update, now: Timestamp) -> Step {
     if job.status.is_ended() {
         return Step::Refuse(format!("it is {} and cannot be changed", job.status));
     }
+    let was_paused = job.policy.paused;
+    let definition = update.definition.clone();
+    let changed = Job {
+        affinity: definition.affinity,
+        arguments: definition.arguments,
+        execution_interval: definition.execution_interval,
+        policy: definition.policy,
+        triggers: definition.triggers,
+        ..job.clone()
+    };
     if job.holder().is_some() {
+        // Once the run has ended nobody is there to be told.
+        let impossible = update.reschedules.then(|| begun(changed, now).err());
+        if let Some(why) = impossible.flatten() {
+            return Step::Refuse(why);
+        }
         return Step::Wish {
             desired: job.desired,
             status: job.status,
             definition: Some(Box::new(update.definition)),
         };
     }
-    let was_paused = job.policy.paused;
-    let changed = Job {
-        affinity: update.definition.affinity,
-        arguments: update.definition.arguments,
-        execution_interval: update.definition.execution_interval,
-        policy: update.definition.policy,
-        triggers: update.definition.triggers,
-        ..job.clone()
-    };
     if update.runs_now && schedule_of(job).is_some_and(|schedule| schedule.is_recurring()) {
         return write(Job {
             status: JobStatus::Waiting,
@@ -237,9 +244,45 @@ pub fn updated(job: &Job, update: Update, now: Timestamp) -> Step {
     if stands || waits_on || !(update.reschedules || was_paused) {
         return write(changed);
     }
-    match begun(changed, now) {
-        Ok(job) => write(job),
+    match begun(changed.clone(), now) {
+        Ok(begun) => write(rescheduled(changed, begun)),
+        // Its times have passed, and others start it.
+        Err(_) if !update.reschedules && lives_on(&changed, changed.runs, now) => {
+            let begun = Job {
+                status: JobStatus::Scheduled,
+                next_run: None,
+                planned_run: None,
+                ..changed.clone()
+            };
+            write(rescheduled(changed, begun))
+        }
         Err(why) => Step::Refuse(why),
+    }
+}
+
+/// A job with another schedule, as it begins by that: runs that are due for other reasons are not lost.
+fn rescheduled(changed: Job, begun: Job) -> Job {
+    if begun.status == JobStatus::Waiting {
+        return Job { tries: 0, ..begun };
+    }
+    // Nothing else would make up for a run that waits for its slot, its next try or its trigger's delay.
+    if begun.next_run.is_none() && changed.status == JobStatus::Waiting {
+        return Job {
+            planned_run: None,
+            ..changed
+        };
+    }
+    let next = NextRun::of(begun.next_run, changed.triggers.fired_for);
+    Job {
+        status: next.status,
+        next_run: next.next_run,
+        planned_run: next.planned_run,
+        tries: 0,
+        triggers: TriggerState {
+            fired_for: next.fired_for,
+            ..begun.triggers.clone()
+        },
+        ..begun
     }
 }
 
@@ -293,8 +336,9 @@ fn read(job: &Job) -> Result<Schedule, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::job::TriggerState;
     use crate::model::{Incarnation, JobKey, NodeId};
     use uuid::Uuid;
 
@@ -530,6 +574,37 @@ mod tests {
         let kept = written(updated(&daily, kept, NOW));
         assert_eq!(kept.next_run, daily.next_run);
         assert_eq!(kept.affinity, ["DC1"]);
+    }
+
+    #[test]
+    fn another_schedule_loses_no_run_that_is_due_for_another_reason() {
+        let mut told = job(JobStatus::Scheduled);
+        told.execution_interval = Some("0 12 * * *".to_owned());
+        told.next_run = Some(NOW.plus(Duration::from_secs(60)));
+        told.planned_run = told.next_run;
+        let fired = NOW.plus(Duration::from_secs(90));
+        told.triggers.fired_for = Some(fired);
+        let mut switched_off = update(Some("0 12 * * * OFF"));
+        switched_off.definition.triggers = told.triggers.clone();
+        let off = written(updated(&told, switched_off, NOW));
+        assert_eq!(
+            (off.status, off.next_run),
+            (JobStatus::Waiting, Some(fired))
+        );
+        assert_eq!((off.planned_run, off.triggers.fired_for), (None, None));
+        let mut tried = job(JobStatus::Waiting);
+        tried.execution_interval = Some("0 12 * * *".to_owned());
+        tried.tries = 2;
+        tried.next_run = Some(fired);
+        tried.planned_run = Some(Timestamp(NOW.0 - 5));
+        let off = written(updated(&tried, update(Some("0 12 * * * OFF")), NOW));
+        assert_eq!(
+            (off.status, off.next_run),
+            (JobStatus::Waiting, Some(fired))
+        );
+        assert_eq!((off.planned_run, off.tries), (None, 2));
+        let other = written(updated(&tried, update(Some("0 13 * * *")), NOW));
+        assert_eq!((other.status, other.tries), (JobStatus::Scheduled, 0));
     }
 
     #[test]

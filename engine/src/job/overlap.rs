@@ -5,7 +5,7 @@
 //! finds it there.
 
 use crate::clock::Timestamp;
-use crate::job::after::{schedule_of, seed_of};
+use crate::job::after::{planned_for_later, schedule_of, seed_of};
 use crate::model::{Job, JobKey, JobStatus};
 use crate::schedule::policy::Overlap;
 use crate::schedule::{JobPolicy, RunEnd, Timing, following};
@@ -45,7 +45,7 @@ pub fn covered(job: &Job, now: Timestamp) -> Timestamp {
 
 /// The first time behind those that comes while the run of this row goes on.
 pub fn first_beside(job: &Job, covered: Timestamp) -> Option<Timestamp> {
-    match job.planned_run.filter(|planned| *planned > covered) {
+    match planned_for_later(job, covered) {
         // A run by hand leaves the scheduled time to come.
         Some(planned) if job.policy.overlap == Overlap::Allow => Some(planned),
         Some(_) => None,

@@ -184,7 +184,12 @@ impl JobRunner {
                 row = settled(&mut look), if look.is_some() => {
                     look = None;
                     look_at = Instant::now() + context.config.poll_interval;
-                    match self.wish_of(row) {
+                    let wish = self.wish_of(row);
+                    if making.is_none() {
+                        // The times may be others now, or a pause is over.
+                        beside_at = self.until_beside();
+                    }
+                    match wish {
                         None => return None,
                         Some(JobDesired::Run) => continue,
                         Some(JobDesired::Kill) => StopReason::Kill,
@@ -248,9 +253,18 @@ impl JobRunner {
         self.job.desired_seq = row.desired_seq;
         self.job.affinity = row.affinity;
         self.job.arguments = row.arguments;
+        let was_paused = self.job.policy.paused;
+        let is_rescheduled =
+            self.job.execution_interval != row.execution_interval || self.job.policy != row.policy;
         self.job.execution_interval = row.execution_interval;
         self.job.policy = row.policy;
         self.job.triggers = row.triggers;
+        if is_rescheduled {
+            let now = self.life.context.clock.now();
+            // What came before this was known has its run; from now on it is as the job is defined now.
+            let came = self.beside.filter(|planned| *planned <= now && !was_paused);
+            self.beside = came.or_else(|| overlap::first_beside(&self.job, now));
+        }
     }
 
     fn judge(&self, end: RunEnd, reason: Option<StopReason>) -> TryEnd {

@@ -174,7 +174,7 @@ impl Job {
         // Those that wait for its end are to be told.
         let owes = (!self.triggers.untold.is_empty()).then_some(now);
         Some(DueHint {
-            due_at: due_at.or(owes)?,
+            due_at: [due_at, owes].into_iter().flatten().min()?,
             key: self.key.clone(),
         })
     }

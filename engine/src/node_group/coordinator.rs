@@ -1,5 +1,6 @@
 //! NODE_AFFINITY_COORDINATOR_JOB: puts the nodes of a data centre into groups, for as long as it runs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,10 +15,10 @@ use super::{RULES, groups_of, stored_groups};
 use crate::clock::SharedClock;
 use crate::ids::Ids;
 use crate::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
-use crate::model::{Job, NodeRow, NodeState, Setting, job_type};
+use crate::model::{Incarnation, Job, NodeId, NodeRow, NodeState, Setting, job_type};
 use crate::node::{NodeConfig, Trust};
 use crate::statement::{LateStatements, SESSION_SCOPE};
-use crate::store::{Freshness, PutSetting, SharedStore, StoreError, settle};
+use crate::store::{Freshness, PutSetting, Settled, SharedStore, StoreError, settle};
 
 const DC: &str = "dc";
 const EXAMPLE: &str =
@@ -56,20 +57,26 @@ impl Coordinator {
         }
     }
 
-    async fn look(&self, dc: &str, by: &str) -> Result<Assignment, LookError> {
+    async fn look(
+        &self,
+        dc: &str,
+        by: &str,
+        beating: &mut Beating,
+    ) -> Result<Assignment, LookError> {
         let statements = self.late.get();
         let statements = statements.map_err(|refusal| LookError(refusal.to_string()))?;
         let members = statements.services().nodes.members().await?;
-        let live: Vec<NodeRow> = members
-            .into_iter()
-            .filter(|member| member.alive && member.row.state == NodeState::Alive)
-            .map(|member| member.row)
-            .collect();
         let setting = self.store.setting(RULES, Freshness::Committed).await?;
         let seq = setting.as_ref().map_or(0, |setting| setting.seq);
         let text = setting.map(|setting| setting.value).unwrap_or_default();
         let rules = AffinityRules::parse(&text).map_err(|error| LookError(error.to_string()))?;
         let (row, before) = stored_groups(self.store.as_ref(), dc).await?;
+        let live: Vec<NodeRow> = members
+            .into_iter()
+            .filter(|member| member.alive && member.row.state == NodeState::Alive)
+            .map(|member| member.row)
+            .filter(|row| beating.saw(row) || before.of_node(&row.guid).is_some())
+            .collect();
         let after = assign(&rules, seq, dc, &live, &before);
         if after == before {
             return Ok(after);
@@ -86,13 +93,34 @@ impl Coordinator {
             token: self.ids.token(),
         };
         let trust = Trust::for_duration(self.clock.clone(), PATIENCE);
-        // Lost: somebody else coordinates here too, and the next look sees what he did.
-        settle(self.store.as_ref(), &self.ids, &trust, &put).await?;
+        let settled = settle(self.store.as_ref(), &self.ids, &trust, &put).await?;
+        if settled != Settled::Applied {
+            // Somebody else coordinates here too, or the store is slow to answer: the next look sees what came of it.
+            return Ok(before);
+        }
         for group in &after.groups {
             let nodes: Vec<&str> = group.nodes.iter().map(|node| node.0.as_str()).collect();
             info!("Node group {} of {dc}: {}", group.name, nodes.join(", "));
         }
         Ok(after)
+    }
+}
+
+/// Whose heartbeat has moved since the run began. A node that has just started takes everybody for alive who was once, and
+/// would put the long dead into groups.
+#[derive(Debug, Default)]
+struct Beating {
+    first: BTreeMap<NodeId, (Incarnation, i64)>,
+    moved: BTreeSet<NodeId>,
+}
+
+impl Beating {
+    fn saw(&mut self, row: &NodeRow) -> bool {
+        let beat = (row.incarnation, row.hb_seq);
+        if *self.first.entry(row.guid.clone()).or_insert(beat) != beat {
+            self.moved.insert(row.guid.clone());
+        }
+        self.moved.contains(&row.guid)
     }
 }
 
@@ -174,8 +202,9 @@ impl Coordinator {
     async fn coordinate(&self, dc: &str, by: &str, stop: &CancellationToken) -> Option<Assignment> {
         let mut last = None;
         let mut failing = false;
+        let mut beating = Beating::default();
         loop {
-            match self.look(dc, by).await {
+            match self.look(dc, by, &mut beating).await {
                 Ok(groups) => {
                     last = Some(groups);
                     failing = false;

@@ -25,7 +25,7 @@ pub(crate) use own::merged;
 pub use rules::{AffinityRules, RulesError};
 
 use crate::model::{NodeId, Setting};
-use crate::node::{Context, Life};
+use crate::node::{Context, Life, NodeConfig};
 use crate::store::{Freshness, Store, StoreResult};
 
 /// The setting with the rules; its value is their JSON as typed.
@@ -35,9 +35,9 @@ pub const IGNORE: &str = "IGNORE_AFFINITY_RULES";
 /// What SET NODE_AFFINITY forgets everything by.
 pub const RESET: &str = "@Reset@";
 
-/// The setting with the groups of a data centre.
+/// The setting with the groups of a data centre, whose name may be written in any case.
 pub fn groups_of(dc: &str) -> String {
-    format!("node_groups:{dc}")
+    format!("node_groups:{}", dc.to_ascii_lowercase())
 }
 
 /// The setting with what SET NODE_AFFINITY gave a node.
@@ -58,42 +58,38 @@ pub async fn stored_groups(
     Ok((setting, groups))
 }
 
-/// What this node carries as the store has it now: read before it takes any work.
+/// What this node carries as the store has it now; answers whether that is new. It is read before the node takes any work,
+/// and once a heartbeat.
 ///
 /// # Errors
 /// What the store said.
-pub async fn recall(context: &Context) -> StoreResult<()> {
-    let guid = &context.config.guid;
+pub async fn recall(context: &Context) -> StoreResult<bool> {
+    let NodeConfig { guid, dc, .. } = &context.config;
     let store = context.store.as_ref();
+    // SET NODE_AFFINITY tells this node itself; this is for one whose answer was lost.
     let given = store.setting(&given_to(guid), Freshness::Committed).await?;
-    let given = given.map(|given| given.value).unwrap_or_default();
-    context.affinity.give_listed(&given);
-    join(context).await.map(drop)
-}
-
-/// Takes the node's group from the store; answers whether that changed what it carries.
-async fn join(context: &Context) -> StoreResult<bool> {
-    let (_, groups) = stored_groups(context.store.as_ref(), &context.config.dc).await?;
-    let group = groups.of_node(&context.config.guid);
+    let is_given = given.is_some_and(|given| context.affinity.give(&given));
+    let (_, groups) = stored_groups(store, dc).await?;
+    let group = groups.of_node(guid);
     let name = group.map(|(name, _)| name.to_owned());
-    let changed = context
+    let is_moved = context
         .affinity
         .join(group.map(|(name, group)| group.carried(name)));
-    if changed {
+    if is_given || is_moved {
         info!(
             "This node carries {:?} now, by node group {}",
             context.affinity.all(),
             name.as_deref().unwrap_or("none")
         );
     }
-    Ok(changed)
+    Ok(is_given || is_moved)
 }
 
-/// Looks for the node's group once a heartbeat, until the life ends.
+/// Looks for what the node carries once a heartbeat, until the life ends.
 pub async fn run(life: Life) {
     let context = Arc::clone(&life.context);
     while life.trust.wait(context.config.heartbeat_interval).await {
-        match join(&context).await {
+        match recall(&context).await {
             Ok(true) => {
                 life.heartbeat.beat_now();
                 context.wake.carries_others();

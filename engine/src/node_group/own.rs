@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::model::Setting;
+
 /// What this node carries. Where two sources name the same id, the first counts: what SET NODE_AFFINITY gave it, its
 /// node.id, its group.
 #[derive(Debug)]
@@ -10,6 +12,7 @@ pub struct OwnAffinity(RwLock<Sources>);
 #[derive(Debug)]
 struct Sources {
     given: Vec<String>,
+    given_seq: i64,
     configured: Vec<String>,
     group: Vec<String>,
     all: Arc<[String]>,
@@ -20,6 +23,7 @@ impl OwnAffinity {
     pub fn new(configured: &[String]) -> Self {
         let mut sources = Sources {
             given: Vec::new(),
+            given_seq: 0,
             configured: configured.to_vec(),
             group: Vec::new(),
             all: Arc::from([]),
@@ -40,11 +44,17 @@ impl OwnAffinity {
         sources.given.clone()
     }
 
-    /// SET NODE_AFFINITY gave it these, with commas between them, and nothing else.
-    pub fn give_listed(&self, given: &str) {
+    /// SET NODE_AFFINITY gave it these, with commas between them, and nothing else; answers whether that is new. What was
+    /// given before does not come back: two that set it may come here in either order.
+    pub fn give(&self, given: &Setting) -> bool {
         let mut sources = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        sources.given = list(given);
+        if given.seq <= sources.given_seq {
+            return false;
+        }
+        sources.given_seq = given.seq;
+        let before = std::mem::replace(&mut sources.given, list(&given.value));
         sources.merge();
+        before != sources.given
     }
 
     /// It is in a group with these; answers whether that is new.
@@ -95,6 +105,7 @@ fn list(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
 
     #[test]
     fn the_nearest_source_counts() {
@@ -102,10 +113,18 @@ mod tests {
         assert!(own.join(Some(list("Blue:5,group_a"))));
         assert!(!own.join(Some(list("Blue:5,group_a"))));
         assert_eq!(*own.all(), *list("blue:2,red,group_a"));
-        own.give_listed("BLUE:1-4,ANY:0");
+        let given = |seq, value: &str| Setting {
+            name: "node_affinity:n1".to_owned(),
+            seq,
+            value: value.to_owned(),
+            changed_at: Timestamp(0),
+            changed_by: "admin".to_owned(),
+        };
+        assert!(own.give(&given(2, "BLUE:1-4,ANY:0")));
+        assert!(!own.give(&given(1, "late")));
         assert_eq!(*own.all(), *list("BLUE:1-4,ANY:0,red,group_a"));
         assert!(own.join(None));
-        own.give_listed("");
+        assert!(own.give(&given(3, "")));
         assert_eq!(*own.all(), *list("blue:2,red"));
     }
 }

@@ -3,6 +3,9 @@
 use serde_json::{Map, Value};
 use weft_lang::names::nearest;
 
+use super::IGNORE;
+use crate::node::affinity::ANY;
+
 /// No cluster has more rules than fit in here.
 const MAX_BYTES: usize = 64 * 1024;
 /// The group of all nodes that no other group takes.
@@ -77,6 +80,12 @@ impl AffinityRules {
             for (group_name, value) in object(name, value)? {
                 let place = format!("{name}.{group_name}");
                 named(&place, group_name)?;
+                if group_name.eq_ignore_ascii_case(ANY) {
+                    return wrong(
+                        &place,
+                        "means every node in an affinity, so no group has that name",
+                    );
+                }
                 if group_name == DEFAULT_GROUP {
                     return wrong(&place, "stands beside the data centres, not in one");
                 }
@@ -214,6 +223,12 @@ fn named(place: &str, name: &str) -> Read<()> {
         && name
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if name.eq_ignore_ascii_case(IGNORE) {
+        return wrong(
+            place,
+            "takes a node out of its group, so no group can give it",
+        );
+    }
     match fits && name.parse::<std::net::IpAddr>().is_err() {
         true => Ok(()),
         false => wrong(
@@ -303,6 +318,14 @@ mod tests {
         check(
             r#"{"default_group":{"count":1,"affinities":[]}}"#,
             "default_group has no `count`",
+        );
+        check(
+            r#"{"DC1":{"any":{"count":1,"affinities":[]}}}"#,
+            "DC1.any: means every node in an affinity, so no group has that name",
+        );
+        check(
+            r#"{"default_group":{"affinities":[{"affinity":"ignore_affinity_rules"}]}}"#,
+            "default_group.affinities[0].affinity: takes a node out of its group, so no group can give it",
         );
     }
 }

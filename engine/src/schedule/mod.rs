@@ -32,7 +32,7 @@ mod words;
 mod zone;
 
 pub use cron::Cron;
-pub use next::{Due, First, RunEnd, due, first, following};
+pub use next::{Due, First, RunEnd, due, first, following, keeps};
 pub use policy::JobPolicy;
 pub use several::Part;
 pub use trigger::{Condition, Outcome, Trigger, TriggerError};

@@ -110,6 +110,32 @@ pub fn following(
     }
 }
 
+/// Whether a run that is planned for later is still one of this schedule, which may have been changed since.
+pub fn keeps(
+    schedule: &Schedule,
+    policy: &JobPolicy,
+    planned: Timestamp,
+    now: Timestamp,
+    seed: u64,
+) -> bool {
+    let times = Times::of(schedule, policy, seed);
+    let is_of_calendar = || times.after(Timestamp(planned.0 - 1)) == Some(planned);
+    let is_of_interval = || {
+        let begin = policy.start_at.map_or(now, |start| start.max(now));
+        let within = |pause| planned <= begin.plus(pause).plus(times.most_jitter());
+        schedule.pause().is_some_and(within)
+    };
+    times.is_within(planned)
+        && match schedule.timing() {
+            // A recurring job that has become a one-time job keeps its time (Fabric R37).
+            Timing::Once => true,
+            Timing::At(at) => *at == planned,
+            Timing::Every(_) | Timing::Cron(_) | Timing::Several(_) => {
+                is_of_calendar() || is_of_interval()
+            }
+        }
+}
+
 /// What becomes of the time `planned` that has come: it is run, unless the policy gives up what is missed.
 pub fn due(
     schedule: &Schedule,
@@ -286,6 +312,40 @@ mod tests {
             ),
             Due::PassTo(Some(at("06-01 13:40:00")))
         );
+    }
+
+    #[test]
+    fn a_planned_time_is_kept_while_the_schedule_has_it() {
+        let jittered = with(|policy| policy.jitter_ms = MINUTE_MS);
+        let bounded = with(|policy| policy.end_at = Some(at("06-01 20:00:00")));
+        let usual = JobPolicy::default();
+        let check = |text: &str, policy: &JobPolicy, planned: Timestamp, expected: bool| {
+            let now = at("06-01 12:00:00");
+            let kept = keeps(&schedule(text), policy, planned, now, SEED);
+            assert_eq!(kept, expected, "{text} {planned}");
+        };
+        let six = at("06-02 06:00:00");
+        check("0 6 * * *", &usual, six, true);
+        check("0 6 * * *", &bounded, six, false);
+        check("0 7 * * *", &usual, six, false);
+        check("0 6 * * * OFF", &usual, six, false);
+        check("0 7 * * *; 0 6 * * 2", &usual, six, true);
+        check("", &usual, six, true);
+        check("2026-06-02 06:00:00", &usual, six, true);
+        check("2026-06-02 06:00:01", &usual, six, false);
+        check("01:00:00", &usual, six, false);
+        check("01:00:00", &usual, at("06-01 12:59:00"), true);
+        let First::At(planned) = first(
+            &schedule("0 6 * * *"),
+            &jittered,
+            at("06-01 12:00:00"),
+            SEED,
+        ) else {
+            panic!("it has a time");
+        };
+        check("0 6 * * *", &jittered, planned, true);
+        let late = with(|policy| policy.start_at = Some(six));
+        check("00:10:00", &late, six, true);
     }
 
     #[test]

@@ -140,10 +140,11 @@ impl Looking {
         }
         let context = Arc::clone(&self.life.context);
         if context.wake.take_carries_others() {
-            // What was passed over may be for this node now: it looks as a node does that starts.
-            self.mark = None;
+            // What was passed over may be for this node now. Its hints are never further apart than a start looks back.
+            self.mark = self.mark.map(|mark| minus(mark, START_LOOK));
             self.passed.clear();
             self.deferrals.clear();
+            self.look_again_at_ready_ones();
         }
         let now = context.clock.now();
         let monotonic = context.clock.monotonic();
@@ -263,6 +264,22 @@ impl Looking {
                 (key, Look { at, since })
             })
             .collect()
+    }
+
+    /// What waits for a slot of a logical id that this node does not carry any more is left to others.
+    fn look_again_at_ready_ones(&mut self) {
+        let own = self.life.logical_ids();
+        let identity = self.life.identity(&own);
+        let is_strange = |waiting: &Waiting| {
+            let affinity = waiting.affinity.as_ref();
+            affinity.is_some_and(|affinity| !identity.matches(affinity))
+        };
+        let strange = self.ready.take(usize::MAX, usize::MAX, is_strange);
+        let at = self.life.context.clock.monotonic();
+        for (key, waiting) in strange {
+            let since = waiting.since;
+            self.timers.set_if_earlier(key, Look { at, since });
+        }
     }
 
     /// Those whose hint would be missed by a node that starts after all have died.

@@ -485,10 +485,7 @@ async fn apply(
                 definition,
             } => {
                 if let Some(definition) = &definition {
-                    // Once the run has ended nobody is there to be told.
                     let defined = with(&found, definition);
-                    change::begun(defined.clone(), services.clock.now())
-                        .map_err(Refusal::failed)?;
                     check(services, &defined).await?;
                     followers::follow(services, &defined).await?;
                 }

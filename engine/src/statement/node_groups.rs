@@ -117,9 +117,10 @@ pub(super) async fn set_node_affinity(
     })
     .await?;
     let affinity = &node.context().affinity;
-    affinity.give_listed(&stored);
-    node.beat_now();
-    services.wake.carries_others();
+    if affinity.give(&stored) {
+        node.beat_now();
+        services.wake.carries_others();
+    }
     let row = vec![
         json!(services.config.guid),
         json!(affinity.given().join(",")),
@@ -152,34 +153,40 @@ pub(super) async fn groups(services: &Services) -> Result<BTreeMap<NodeId, Strin
     Ok(groups)
 }
 
-/// Gives a setting its next value, after whatever others made of it meanwhile; answers the value.
+/// Gives a setting its next value, after whatever others made of it meanwhile; answers it as it is then.
 async fn change(
     services: &Services,
     name: &str,
     by: &str,
     next: impl Fn(&str) -> String,
-) -> Result<String, Refusal> {
+) -> Result<Setting, Refusal> {
     let store = services.store.as_ref();
     let trust = Trust::for_duration(services.clock.clone(), PATIENCE);
     for _ in 0..TRIES {
         let before = store.setting(name, Freshness::Serial).await?;
-        let (seq, value) = before.map_or((0, String::new()), |row| (row.seq, row.value));
-        let after = next(&value);
-        if after == value {
-            return Ok(after);
+        let before = before.unwrap_or_else(|| Setting {
+            name: name.to_owned(),
+            seq: 0,
+            value: String::new(),
+            changed_at: services.clock.now(),
+            changed_by: String::new(),
+        });
+        let value = next(&before.value);
+        if value == before.value {
+            return Ok(before);
         }
         let put = PutSetting {
             setting: Setting {
-                name: name.to_owned(),
-                seq: seq + 1,
-                value: after.clone(),
+                seq: before.seq + 1,
+                value,
                 changed_at: services.clock.now(),
                 changed_by: by.to_owned(),
+                ..before
             },
             token: services.ids.token(),
         };
         match settle(store, &services.ids, &trust, &put).await? {
-            Settled::Applied => return Ok(after),
+            Settled::Applied => return Ok(put.setting),
             Settled::Lost(_) => (),
             Settled::StillUnknown => {
                 return Err(Refusal::new(
@@ -201,10 +208,14 @@ async fn show(services: &Services, output: &Output) -> Result<(), Refusal> {
     let members = services.nodes.members().await?;
     let named = rules.data_centres.iter().map(|(dc, _)| dc.clone());
     let living = members.iter().map(|member| member.row.dc.clone());
-    let dcs: BTreeSet<String> = named.chain(living).collect();
+    // In any case it is one data centre; the rules say how it is written.
+    let mut dcs: BTreeMap<String, String> = BTreeMap::new();
+    for dc in named.chain(living) {
+        dcs.entry(dc.to_ascii_lowercase()).or_insert(dc);
+    }
     let coordinated = coordinated(services, &members).await?;
     output.columns(&RULE_COLUMNS).await;
-    for dc in &dcs {
+    for dc in dcs.values() {
         let (_, groups) = stored_groups(store, dc).await?;
         for rule in rules.groups(dc).iter().chain(&rules.default_group) {
             for row in rows(dc, rule, &groups) {
@@ -220,7 +231,7 @@ async fn show(services: &Services, output: &Output) -> Result<(), Refusal> {
             ))
             .await;
     }
-    for dc in &dcs {
+    for dc in dcs.values() {
         let (_, groups) = stored_groups(store, dc).await?;
         let is_open = !rules.groups(dc).is_empty()
             || rules.default_group.is_some()

@@ -306,6 +306,8 @@ impl Traces {
             }
             // Its place is taken before its file is made: whoever asks at the same time counts it.
             state.traces.insert(number, Arc::clone(&trace));
+            // At once: whoever asked may go before the answer comes.
+            registry.settle(&mut state);
             trace
         };
         let header = trace.header(&new.by, now);

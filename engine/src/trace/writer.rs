@@ -98,6 +98,10 @@ impl Writer {
     }
 
     fn open(&mut self, trace: Arc<Trace>, header: &Value) -> io::Result<()> {
+        if !trace.is_on() {
+            // Somebody removed it before it began.
+            return Ok(());
+        }
         let mut file = TraceFile::create(&trace.path, self.most_bytes)?;
         file.write(header)?;
         file.flush()?;

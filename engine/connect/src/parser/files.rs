@@ -202,7 +202,9 @@ impl FileRoots {
     /// The kernel says where an opened file lies: its path may lead elsewhere by now, and back again.
     fn check_opened(&self, path: &str, file: &File) -> Result<(), String> {
         let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let real = fs::read_link(opened).map_err(|error| format!("{path}: {error}"))?;
+        let real = fs::read_link(&opened).map_err(|error| {
+            format!("{path}: where it lies is not known, for {opened} cannot be read: {error}")
+        })?;
         self.check_real(Path::new(path), &real)
     }
 

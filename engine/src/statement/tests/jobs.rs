@@ -590,6 +590,56 @@ async fn a_schedule_that_is_switched_off_during_a_run_does_not_end_the_job() {
 }
 
 #[tokio::test]
+async fn a_schedule_that_is_changed_during_a_run_by_hand_is_the_one_that_counts() {
+    let jobs = Jobs::new().await;
+    let key = jobs
+        .start("wait-for-met", "UID='u' EXEC_INTERVAL='0 6 1 1 *'")
+        .await;
+    for (interval, time) in [
+        ("0 7 1 1 *", Some("-01-01 07:00:00")),
+        ("0 7 1 1 * OFF", None),
+    ] {
+        let runs = jobs.job(&key).await.runs;
+        jobs.run("STARTJOB PROCESS NAME='wait-for-met' UID='u'")
+            .await
+            .ok();
+        jobs.until_status(&key, JobStatus::InProcess).await;
+        let update = format!("{} EXEC_INTERVAL='{interval}'", command("UPDATEJOB", &key));
+        jobs.run(&update).await.ok();
+        jobs.start("met", "").await;
+        let job = jobs.until(&key, |job| job.runs > runs).await;
+        assert_eq!(job.status, JobStatus::Scheduled);
+        let next_run = job.next_run.map(|next_run| next_run.to_seconds_text());
+        assert_eq!(next_run.is_some(), time.is_some(), "{next_run:?}");
+        assert!(time.is_none_or(|time| next_run.unwrap().ends_with(time)));
+    }
+    jobs.leave().await;
+}
+
+#[tokio::test]
+async fn a_job_whose_moments_have_passed_and_that_waits_for_others_is_paused_and_goes_on() {
+    let jobs = Jobs::new().await;
+    let soon = jobs.fixture.clock.now().plus(Duration::from_secs(2));
+    let options = format!(
+        "EXEC_INTERVAL='{}' AFTER='PROCESS other ENDED'",
+        soon.to_seconds_text()
+    );
+    let key = jobs.start("ok", &options).await;
+    let ran = jobs.until(&key, |job| job.runs == 1).await;
+    assert_eq!((ran.status, ran.next_run), (JobStatus::Scheduled, None));
+    for paused in [true, false] {
+        let update = format!("{} PAUSED={paused}", command("UPDATEJOB", &key));
+        jobs.run(&update).await.ok();
+        let job = jobs.job(&key).await;
+        assert_eq!((job.status, job.policy.paused), (ran.status, paused));
+    }
+    let other = jobs.start("other", "").await;
+    jobs.until_status(&other, JobStatus::Processed).await;
+    jobs.until(&key, |job| job.runs == 2).await;
+    jobs.leave().await;
+}
+
+#[tokio::test]
 async fn a_run_that_was_put_off_comes_at_its_new_time() {
     let jobs = Jobs::with(|config| config.poll_interval = Duration::from_millis(100)).await;
     let now = jobs.fixture.clock.now();

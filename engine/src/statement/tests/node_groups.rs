@@ -85,14 +85,15 @@ async fn rules_are_set_listed_and_reset() {
 #[tokio::test]
 async fn a_job_for_a_node_group_runs_on_its_nodes() {
     let jobs = jobs().await;
-    jobs.run(&format!("SET_GLOBAL AFFINITY_RULES='{RULES}'"))
+    // A data centre is the same in any case.
+    let rules = RULES.replace("LOCAL_DC", "local_dc");
+    jobs.run(&format!("SET_GLOBAL AFFINITY_RULES='{rules}'"))
         .await
         .ok();
     let for_group = jobs.start("ok", "AFFINITY='blue'").await;
     let for_id = jobs.start("ok", "AFFINITY='heavy'").await;
     let for_others = jobs.start("ok", "AFFINITY='light'").await;
-    let start =
-        "STARTJOB NODE_AFFINITY_COORDINATOR_JOB NAME='LOCAL_DC' UID='c' AFFINITY='LOCAL_DC'";
+    let start = "STARTJOB NODE_AFFINITY_COORDINATOR_JOB NAME='LOCAL_DC' UID='c' ARGS='{\"dc\":\"Local_DC\"}'";
     jobs.run(start).await.ok();
     for key in [&for_group, &for_id] {
         jobs.until_status(key, JobStatus::Processed).await;
@@ -100,6 +101,7 @@ async fn a_job_for_a_node_group_runs_on_its_nodes() {
     until_carried(&jobs, &["heavy:1-2", "blue"]).await;
     assert_eq!(jobs.job(&for_others).await.status, JobStatus::Waiting);
     let listed = jobs.run("LIST AFFINITY_RULES").await.ok();
+    assert_eq!(listed.rows.len(), 2);
     assert_eq!(*listed.cell("Nodes"), json!("n1"));
     assert_eq!(listed.notices.len(), 1, "{:?}", listed.notices);
     // The node sees its own row as it sees those of others.
