@@ -2,7 +2,7 @@
 //! `node.id` (Fabric C.1, affinity management of 2025).
 //!
 //! The rules are one row (`affinity_rules`, written by SET_GLOBAL), and say how many nodes of a data centre each group has.
-//! A job of type NODE_AFFINITY_COORDINATOR_JOB ([`coordinator`]) looks at who lives and writes down who is in which group:
+//! A job of type NODE_AFFINITY_COORDINATOR_JOB ([`Coordinator`]) looks at who lives and writes down who is in which group:
 //! one row for each data centre. Every node reads that row once a heartbeat and carries what its group says
 //! ([`OwnAffinity`]); its own row in `nodes` then says so to the others, as it does of its node.id.
 //!
