@@ -90,7 +90,8 @@ What EXEC_INTERVAL means, by its form:
 | `'<minute> <hour> <day> <month> <weekday>'` | crontab; with day and weekday both restricted either of them counts |
 | `'<second> <minute> <hour> <day> <month> <weekday> [<year>]'` | Quartz, with `?`, `L`, `L-n`, `W`, `#` |
 | `'TZ=<zone> <schedule>'` | the same, in this zone instead of TIME_ZONE |
-| `'<schedule>; <schedule> [OFF]; …'` | runs by each of them, whichever time comes first; OFF keeps one that starts nothing. An interval, of which there is one at most, counts from the end of every run. With all of them OFF the job stands still |
+| `'<schedule>; <schedule> [OFF]; …'` | runs by each of them, whichever time comes first; OFF keeps one that starts nothing. One of them may be an interval, which counts from the end of every run. With all of them OFF the job stands still |
+| `''` in UPDATEJOB | no schedule any more: a time that is still to come is the last run |
 ";
 
 fn document_job_types(out: &mut String) {

@@ -161,13 +161,24 @@ fn is_folder(text: &str) -> bool {
 
 /// A logical id as node.id has it: `Name`, `Name:4`, `Name:2-4`, `Name:2 4` or `Name:2:4`.
 pub fn is_logical_id(text: &str) -> bool {
-    let (name, slots) = text.split_once(':').unwrap_or((text, ""));
-    let mut numbers = slots
+    let Some((name, sizes)) = text.split_once(':') else {
+        return is_id_name(text);
+    };
+    let mut numbers = sizes
         .split(['-', ' ', ':'])
-        .filter(|part| !part.trim().is_empty());
-    is_name(name.trim())
-        && numbers.clone().count() <= 2
-        && numbers.all(|part| part.trim().parse::<u32>().is_ok())
+        .map(|part| part.parse::<u32>().ok());
+    let are_sizes = match (numbers.next().flatten(), numbers.next(), numbers.next()) {
+        (Some(_), None, None) => true,
+        // Recommended, and at most.
+        (Some(first), Some(Some(last)), None) => first <= last,
+        _ => false,
+    };
+    is_id_name(name) && are_sizes
+}
+
+/// With a `-` in front it would look like one that is taken away.
+fn is_id_name(text: &str) -> bool {
+    is_name(text.trim()) && !text.trim().starts_with('-')
 }
 
 #[cfg(test)]

@@ -381,7 +381,7 @@ pub fn job_note(job: &Job, now: Timestamp, members: &[Member]) -> Option<String>
     let for_others = || {
         let has_no_time = job.status == JobStatus::Scheduled && job.next_run.is_none();
         let off = || {
-            "what would start it is switched off; UPDATEJOB … EXEC_INTERVAL or AFTER without OFF goes on"
+            "all that would start it is switched off; UPDATEJOB with its EXEC_INTERVAL or AFTER without OFF switches it on"
                 .to_owned()
         };
         has_no_time.then(|| awaited(job).unwrap_or_else(off))

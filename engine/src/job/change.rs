@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::job::after::{schedule_of, seed_of};
 use crate::job::triggered::{NextRun, TriggerState, lives_on};
 use crate::model::{Job, JobDesired, JobEvent, JobStatus};
-use crate::schedule::{First, JobPolicy, Schedule, first};
+use crate::schedule::{First, JobPolicy, RunEnd, Schedule, first, following};
 use crate::store::JobDefinition;
 
 /// What to do with one row.
@@ -245,7 +245,7 @@ pub fn updated(job: &Job, update: Update, now: Timestamp) -> Step {
         return write(changed);
     }
     match begun(changed.clone(), now) {
-        Ok(begun) => write(rescheduled(changed, begun)),
+        Ok(begun) => write(rescheduled(changed, begun, now)),
         // Its times have passed, and others start it.
         Err(_) if !update.reschedules && lives_on(&changed, changed.runs, now) => {
             let begun = Job {
@@ -254,16 +254,26 @@ pub fn updated(job: &Job, update: Update, now: Timestamp) -> Step {
                 planned_run: None,
                 ..changed.clone()
             };
-            write(rescheduled(changed, begun))
+            write(rescheduled(changed, begun, now))
         }
         Err(why) => Step::Refuse(why),
     }
 }
 
 /// A job with another schedule, as it begins by that: runs that are due for other reasons are not lost.
-fn rescheduled(changed: Job, begun: Job) -> Job {
+fn rescheduled(changed: Job, begun: Job, now: Timestamp) -> Job {
     if begun.status == JobStatus::Waiting {
-        return Job { tries: 0, ..begun };
+        // An interval counts from the end of the last run, where there was one.
+        return match after_last_run(&begun, now) {
+            Some(next_run) => Job {
+                status: JobStatus::Scheduled,
+                next_run: Some(next_run),
+                planned_run: Some(next_run),
+                tries: 0,
+                ..begun
+            },
+            None => Job { tries: 0, ..begun },
+        };
     }
     // Nothing else would make up for a run that waits for its slot, its next try or its trigger's delay.
     if begun.next_run.is_none() && changed.status == JobStatus::Waiting {
@@ -284,6 +294,19 @@ fn rescheduled(changed: Job, begun: Job) -> Job {
         },
         ..begun
     }
+}
+
+fn after_last_run(job: &Job, now: Timestamp) -> Option<Timestamp> {
+    let (started, ended) = (job.start_time?, job.end_time?);
+    let schedule = schedule_of(job).filter(|schedule| schedule.pause().is_some())?;
+    let end = RunEnd {
+        planned: None,
+        started,
+        ended,
+        runs: job.runs,
+    };
+    let next = following(&schedule, &job.policy, &end, seed_of(job))?;
+    (next > now).then_some(next)
 }
 
 /// A job that begins: WAITING at once, or SCHEDULED for its first time.
@@ -574,6 +597,21 @@ mod tests {
         let kept = written(updated(&daily, kept, NOW));
         assert_eq!(kept.next_run, daily.next_run);
         assert_eq!(kept.affinity, ["DC1"]);
+    }
+
+    #[test]
+    fn another_interval_counts_from_the_end_of_the_last_run() {
+        let mut ran = job(JobStatus::Scheduled);
+        ran.execution_interval = Some("00:30:00; 0 2 1 1 *".to_owned());
+        ran.runs = 1;
+        ran.start_time = Some(Timestamp(NOW.0 - 2_000));
+        ran.end_time = Some(Timestamp(NOW.0 - 1_000));
+        ran.next_run = Some(Timestamp(NOW.0 - 1_000).plus(Duration::from_secs(1_800)));
+        ran.planned_run = ran.next_run;
+        let off = written(updated(&ran, update(Some("00:30:00; 0 2 1 1 * OFF")), NOW));
+        assert_eq!((off.status, off.next_run), (ran.status, ran.next_run));
+        let passed = written(updated(&ran, update(Some("00:00:01")), NOW));
+        assert_eq!((passed.status, passed.next_run), (JobStatus::Waiting, None));
     }
 
     #[test]

@@ -187,6 +187,11 @@ pub trait JobKind: Debug + Send + Sync {
         true
     }
 
+    /// Its runs end only when they are stopped: a node that leaves does not wait for them.
+    fn runs_until_stopped(&self) -> bool {
+        false
+    }
+
     /// Its runs use the logical unit that its name begins with, as it is deployed: a deployment starts them over.
     fn uses_project(&self) -> bool {
         false

@@ -152,7 +152,10 @@ impl JobRunner {
                     StopReason::Timeout
                 }
                 () = self.life.draining.cancelled(), if leave_at.is_none() => {
-                    let grace = context.config.drain_grace;
+                    let grace = match self.kind.runs_until_stopped() {
+                        true => Duration::ZERO,
+                        false => context.config.drain_grace,
+                    };
                     leave_at = Some(Instant::now() + grace.saturating_sub(LEAVING_RESERVE));
                     continue;
                 }

@@ -174,7 +174,20 @@ impl JobKind for Coordinator {
         false
     }
 
+    fn runs_until_stopped(&self) -> bool {
+        true
+    }
+
     async fn check(&self, job: &Job) -> Result<(), Check> {
+        if job.execution_interval.is_some() {
+            return Err(Check {
+                message: format!(
+                    "{} runs until it is stopped, so it has no schedule",
+                    job.key.job_type
+                ),
+                hint: Some("leave EXEC_INTERVAL out".to_owned()),
+            });
+        }
         dc_of(job).map(drop)
     }
 

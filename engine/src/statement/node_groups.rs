@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tracing::info;
 
 use super::output::Output;
 use super::permit::{Access, Operation, Permission, Permit};
@@ -186,7 +187,10 @@ async fn change(
             token: services.ids.token(),
         };
         match settle(store, &services.ids, &trust, &put).await? {
-            Settled::Applied => return Ok(put.setting),
+            Settled::Applied => {
+                info!("{by} set {name} to {:?}", put.setting.value);
+                return Ok(put.setting);
+            }
             Settled::Lost(_) => (),
             Settled::StillUnknown => {
                 return Err(Refusal::new(
@@ -227,7 +231,7 @@ async fn show(services: &Services, output: &Output) -> Result<(), Refusal> {
         let quoted = text.replace('\'', "''");
         output
             .notice(format!(
-                "SET_GLOBAL AFFINITY_RULES='{quoted}' sets these rules"
+                "to set these rules again: SET_GLOBAL AFFINITY_RULES='{quoted}'"
             ))
             .await;
     }
@@ -242,10 +246,15 @@ async fn show(services: &Services, output: &Output) -> Result<(), Refusal> {
                 .any(|known| known.eq_ignore_ascii_case(dc))
         {
             let job = job_type::NODE_AFFINITY_COORDINATOR;
+            let lives = members
+                .iter()
+                .any(|member| member.row.dc.eq_ignore_ascii_case(dc));
+            let hint = match lives {
+                true => format!("STARTJOB {job} NAME='{dc}' UID='{dc}' AFFINITY='{dc}' does"),
+                false => "there is no node of it either".to_owned(),
+            };
             output
-                .notice(format!(
-                    "no job puts the nodes of {dc} into groups; STARTJOB {job} NAME='{dc}' UID='{dc}' AFFINITY='{dc}' does"
-                ))
+                .notice(format!("no job puts the nodes of {dc} into groups; {hint}"))
                 .await;
         }
     }

@@ -321,7 +321,7 @@ pub static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "UPDATEJOB",
         kind: CommandKind::UpdateJob,
-        summary: "changes affinity, arguments, schedule or the other options of a job",
+        summary: "changes affinity, arguments, schedule or the other options of jobs of a type and name; with UID, of one of them",
         syntax: &[
             "UPDATEJOB <type> NAME='<name>' [UID='<uid>'] [AFFINITY='<nodes>'] [ARGS='<json>'] [EXEC_INTERVAL='<schedule>'] [RESET_END_TIME=true|false] [<options>]",
         ],
@@ -567,11 +567,13 @@ pub static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "SET",
         kind: CommandKind::Set,
-        summary: "sets values of the session, which its batches and jobs inherit; alone, it lists them",
+        summary: "sets values of the session, which its batches and jobs inherit; alone, it lists them; NODE_AFFINITY is of the node",
         syntax: &[
             "SET",
             "SET <name> = <value>[, <name> = <value>…]",
             "SET <name> <value>",
+            "SET NODE_AFFINITY '<logical id>[:<recommended>[:<at most>]], …' -- of this node, added to what it has",
+            "SET NODE_AFFINITY '@Reset@'",
         ],
         example: "SET environment='_dev';",
         ..BLANK

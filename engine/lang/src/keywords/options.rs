@@ -326,7 +326,7 @@ static PAUSED: OptionSpec = option(
 static AFTER: OptionSpec = option(
     "AFTER",
     Takes::Text,
-    "runs when another job ends: `<type> <name> [<uid>] SUCCEEDED|FAILED|ENDED`, several with AND between them, `+HH:MM:SS` later, OFF while it is switched off; more than one separated by `;`",
+    "runs when another job ends: `<type> <name> [<uid>] SUCCEEDED|FAILED|ENDED`, several with AND between them, `+HH:MM:SS` later, OFF while it is switched off, which a run that waits for its delay already outlives; more than one separated by `;`",
 );
 
 pub(super) static START_JOB: &[&OptionSpec] = &[

@@ -67,6 +67,9 @@ pub(super) fn set(cursor: &mut Cursor<'_>) -> Result<Command, Diagnostic> {
     Ok(Command::Set { assignments })
 }
 
+/// What of the cluster can be set.
+const GLOBALS: [&str; 2] = ["AFFINITY_RULES", "RESET_AFFINITY_RULES"];
+
 /// Other values of the cluster are known by name only.
 pub(super) fn set_global(
     cursor: &mut Cursor<'_>,
@@ -82,8 +85,9 @@ pub(super) fn set_global(
         };
         return Ok(Command::SetAffinityRules { rules: Some(rules) });
     }
-    if cursor.at_end()? {
-        return Err(cursor.unexpected(&["AFFINITY_RULES", "RESET_AFFINITY_RULES"])?);
+    let meant = cursor.peek_word()?.map(|word| nearest(word, GLOBALS));
+    if cursor.at_end()? || meant.flatten().is_some() {
+        return Err(cursor.unexpected(&GLOBALS)?);
     }
     other::other(cursor, spec)
 }

@@ -1,12 +1,13 @@
 //! Affinity rules, node groups, and what SET NODE_AFFINITY gives a node.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::jobs::Jobs;
-use crate::model::{JobKey, JobStatus};
-use crate::node::Context;
+use crate::model::{JobKey, JobStatus, NodeId};
+use crate::node::{Context, Node, NodeConfig, Wake};
 use crate::node_group::recall;
 use crate::statement::EndStatus;
 
@@ -64,7 +65,7 @@ async fn rules_are_set_listed_and_reset() {
             ],
         ]
     );
-    assert!(listed.notices[0].starts_with(&set), "{:?}", listed.notices);
+    assert!(listed.notices[0].ends_with(&set), "{:?}", listed.notices);
     assert!(listed.notices[1].contains("no job puts the nodes of LOCAL_DC into groups"));
     // What cannot be read changes nothing.
     let wrong = jobs
@@ -131,6 +132,58 @@ async fn a_job_for_a_node_group_runs_on_its_nodes() {
         uid: "c".to_owned(),
     };
     jobs.until_status(&key, JobStatus::Terminated).await;
+    jobs.leave().await;
+}
+
+#[tokio::test]
+async fn the_place_of_a_node_that_leaves_is_taken_by_another() {
+    let jobs = jobs().await;
+    let context = jobs.node.context();
+    let config = NodeConfig {
+        guid: NodeId("n0".to_owned()),
+        ..context.config.clone()
+    };
+    let other = Context::new(
+        context.store.clone(),
+        context.clock.clone(),
+        context.ids.clone(),
+        config,
+        context.factory.clone(),
+        context.kinds.clone(),
+        Wake::default(),
+    );
+    let other = Node::start(Arc::new(other));
+    other.serving().await;
+    let sees_both = || jobs.node.members().len() == 2;
+    while !sees_both() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    jobs.run(&format!("SET_GLOBAL AFFINITY_RULES='{RULES}'"))
+        .await
+        .ok();
+    let start = "STARTJOB NODE_AFFINITY_COORDINATOR_JOB NAME='LOCAL_DC' UID='c' AFFINITY='n1'";
+    jobs.run(start).await.ok();
+    let until_in_group = async |node: &str| {
+        for _ in 0..1_500 {
+            let listed = jobs.run("LIST AFFINITY_RULES").await.ok();
+            if *listed.cell("Nodes") == json!(node) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{node} is not in the group");
+    };
+    // Places are given in the order of the guids, and kept.
+    until_in_group("n0").await;
+    let key = jobs.start("ok", "AFFINITY='blue'").await;
+    let ran = jobs.until_status(&key, JobStatus::Processed).await;
+    assert_eq!(ran.worker, Some(NodeId("n0".to_owned())));
+    other.drain();
+    other.ended().await.unwrap();
+    until_in_group("n1").await;
+    let key = jobs.start("ok", "AFFINITY='blue'").await;
+    let ran = jobs.until_status(&key, JobStatus::Processed).await;
+    assert_eq!(ran.worker, Some(NodeId("n1".to_owned())));
     jobs.leave().await;
 }
 
