@@ -299,13 +299,9 @@ impl CassandraStore {
         attempt: Attempt<()>,
         id: BatchId,
     ) -> AttemptResult<Option<Batch>> {
-        match attempt {
-            Attempt::Applied => Ok(Attempt::Applied),
-            Attempt::Unknown(reason) => Ok(Attempt::Unknown(reason)),
-            Attempt::Lost(()) => Ok(Attempt::Lost(
-                self.read_batch(verb, id, Freshness::Serial).await?,
-            )),
-        }
+        attempt
+            .or_found(self.read_batch(verb, id, Freshness::Serial))
+            .await
     }
 
     pub(crate) async fn read_batch(

@@ -130,13 +130,9 @@ impl CassandraStore {
         attempt: Attempt<()>,
         scope: &str,
     ) -> AttemptResult<Option<CheckpointHead>> {
-        match attempt {
-            Attempt::Applied => Ok(Attempt::Applied),
-            Attempt::Unknown(reason) => Ok(Attempt::Unknown(reason)),
-            Attempt::Lost(()) => Ok(Attempt::Lost(
-                self.read_scope(verb, scope, Freshness::Serial).await?,
-            )),
-        }
+        attempt
+            .or_found(self.read_scope(verb, scope, Freshness::Serial))
+            .await
     }
 
     pub(crate) async fn read_scope(

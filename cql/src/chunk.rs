@@ -245,16 +245,9 @@ impl CassandraStore {
         batch: BatchId,
         number: i64,
     ) -> AttemptResult<Option<ChunkHead>> {
-        match attempt {
-            Attempt::Applied => Ok(Attempt::Applied),
-            Attempt::Unknown(reason) => Ok(Attempt::Unknown(reason)),
-            Attempt::Lost(()) => {
-                let found = self
-                    .read_head(verb, batch, number, Freshness::Serial)
-                    .await?;
-                Ok(Attempt::Lost(found.map(|(head, _)| head)))
-            }
-        }
+        let found = self.read_head(verb, batch, number, Freshness::Serial);
+        let found = attempt.or_found(found).await?;
+        Ok(found.map_lost(|found| found.map(|(head, _)| head)))
     }
 
     async fn read_head(

@@ -1,7 +1,7 @@
 //! The deployed project: bundles in parts, and the row that says which one counts.
 
 use weft_engine::model::Deployment;
-use weft_engine::store::{Attempt, AttemptResult, Deploy, Freshness, StoreError, StoreResult};
+use weft_engine::store::{AttemptResult, Deploy, Freshness, StoreError, StoreResult};
 
 use crate::CassandraStore;
 use crate::connect::all_of;
@@ -82,13 +82,8 @@ impl CassandraStore {
                 ("op_token", deploy.token),
             )
             .await?;
-        match attempt {
-            Attempt::Applied => Ok(Attempt::Applied),
-            Attempt::Unknown(reason) => Ok(Attempt::Unknown(reason)),
-            Attempt::Lost(()) => Ok(Attempt::Lost(
-                self.read_deployment(VERB, Freshness::Serial).await?,
-            )),
-        }
+        let found = self.read_deployment(VERB, Freshness::Serial);
+        attempt.or_found(found).await
     }
 
     pub(crate) async fn read_deployment(

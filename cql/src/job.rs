@@ -252,13 +252,9 @@ impl CassandraStore {
         attempt: Attempt<()>,
         key: &JobKey,
     ) -> AttemptResult<Option<Job>> {
-        match attempt {
-            Attempt::Applied => Ok(Attempt::Applied),
-            Attempt::Unknown(reason) => Ok(Attempt::Unknown(reason)),
-            Attempt::Lost(()) => Ok(Attempt::Lost(
-                self.read_job(verb, key, Freshness::Serial).await?,
-            )),
-        }
+        attempt
+            .or_found(self.read_job(verb, key, Freshness::Serial))
+            .await
     }
 
     pub(crate) async fn read_job(

@@ -1,7 +1,7 @@
 //! What holds for the whole cluster.
 
 use weft_engine::model::Setting;
-use weft_engine::store::{Attempt, AttemptResult, Freshness, PutSetting, StoreResult};
+use weft_engine::store::{AttemptResult, Freshness, PutSetting, StoreResult};
 
 use crate::CassandraStore;
 use crate::rows::{Found, Values};
@@ -29,14 +29,8 @@ impl CassandraStore {
                 ("op_token", put.token),
             )
             .await?;
-        match attempt {
-            Attempt::Applied => Ok(Attempt::Applied),
-            Attempt::Unknown(reason) => Ok(Attempt::Unknown(reason)),
-            Attempt::Lost(()) => Ok(Attempt::Lost(
-                self.read_setting(VERB, &setting.name, Freshness::Serial)
-                    .await?,
-            )),
-        }
+        let found = self.read_setting(VERB, &setting.name, Freshness::Serial);
+        attempt.or_found(found).await
     }
 
     pub(crate) async fn read_setting(

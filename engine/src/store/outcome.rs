@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::{AttemptResult, StoreResult};
+
 /// What one attempt at a compare-and-set came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt<F> {
@@ -21,6 +23,24 @@ impl<F> Attempt<F> {
             Self::Lost(found) => Attempt::Lost(turn(found)),
             Self::Unknown(reason) => Attempt::Unknown(reason),
         }
+    }
+}
+
+impl Attempt<()> {
+    /// The same answer with what is found where the condition did not hold. Only then is it read, and may be: the answer is
+    /// definite already.
+    ///
+    /// # Errors
+    /// What the read said.
+    pub async fn or_found<F>(
+        self,
+        found: impl Future<Output = StoreResult<F>>,
+    ) -> AttemptResult<F> {
+        Ok(match self {
+            Self::Applied => Attempt::Applied,
+            Self::Lost(()) => Attempt::Lost(found.await?),
+            Self::Unknown(reason) => Attempt::Unknown(reason),
+        })
     }
 }
 
