@@ -17,7 +17,7 @@ use weft_engine::clock::{SharedClock, SystemClock};
 use weft_engine::command::{ChunkContext, CommandFactory, Outcome};
 use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
-use weft_engine::model::{BatchId, BatchSpec, EntitySource, NodeId, RetryPolicy};
+use weft_engine::model::{BatchId, BatchSpec, EntitySource, NodeId};
 use weft_engine::node::Trust;
 use weft_engine::project::{CatalogueError, ProjectCatalogue};
 use weft_engine::store::SharedStore;
@@ -137,25 +137,17 @@ fn processor_time() -> Duration {
 
 fn spec(logical_unit: &str, interface: &str, sql: &str) -> BatchSpec {
     BatchSpec {
-        logical_unit: logical_unit.into(),
-        source: EntitySource::Query {
-            interface: interface.into(),
-            sql: sql.into(),
-            parameters: Vec::new(),
-            instance_group: None,
-        },
-        fabric_command: format!("sync_instance {logical_unit}.?"),
-        affinity: Vec::new(),
-        job_affinity: Vec::new(),
         asynchronous: true,
-        generate_entities_first: false,
         allow_multiple: true,
-        max_nodes: None,
-        max_workers_per_node: None,
-        estimated_entities: None,
-        retry: RetryPolicy::default(),
-        entity_timeout_ms: None,
-        session_scope: BTreeMap::new(),
-        project: None,
+        ..BatchSpec::of(
+            logical_unit,
+            EntitySource::Query {
+                interface: interface.into(),
+                sql: sql.into(),
+                parameters: Vec::new(),
+                instance_group: None,
+            },
+            format!("sync_instance {logical_unit}.?"),
+        )
     }
 }

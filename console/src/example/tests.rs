@@ -9,7 +9,7 @@ use weft_engine::clock::{SharedClock, SystemClock};
 use weft_engine::command::{ChunkContext, CommandFactory, Outcome};
 use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
-use weft_engine::model::{BatchId, BatchSpec, EntitySource, NodeId, RetryPolicy};
+use weft_engine::model::{BatchId, BatchSpec, EntitySource, NodeId};
 use weft_engine::node::Trust;
 use weft_engine::project::ProjectCatalogue;
 use weft_engine::store::SharedStore;
@@ -69,21 +69,9 @@ fn broken_vehicles_are_behind_the_first_hundred() {
 
 fn spec(source: EntitySource) -> BatchSpec {
     BatchSpec {
-        logical_unit: "AUTODATA_DELTA".into(),
-        source,
-        fabric_command: "sync_instance AUTODATA_DELTA.?".into(),
-        affinity: Vec::new(),
-        job_affinity: Vec::new(),
         asynchronous: true,
-        generate_entities_first: false,
         allow_multiple: true,
-        max_nodes: None,
-        max_workers_per_node: None,
-        estimated_entities: None,
-        retry: RetryPolicy::default(),
-        entity_timeout_ms: None,
-        session_scope: BTreeMap::new(),
-        project: None,
+        ..BatchSpec::of("AUTODATA_DELTA", source, "sync_instance AUTODATA_DELTA.?")
     }
 }
 

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -10,7 +9,7 @@ use crate::clock::Clock;
 use crate::job::{JobKind, Run, RunEnd, Slot};
 use crate::model::{
     BatchId, BatchSpec, BatchStatus, ChunkState, DueHint, EntitySource, Holder, Incarnation, Job,
-    JobDesired, JobKey, JobRun, JobStatus, NodeId, RetryPolicy, Token,
+    JobDesired, JobKey, JobRun, JobStatus, NodeId, Token,
 };
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ClaimCommand, ClaimJob, EndJob, JobSeen, OpenChunk, SubmitBatch, WriteJob};
@@ -229,21 +228,8 @@ impl Place {
 
 fn spec() -> BatchSpec {
     BatchSpec {
-        logical_unit: "LU".to_owned(),
-        source: EntitySource::Stored,
-        fabric_command: "sync_instance LU.?".to_owned(),
-        affinity: Vec::new(),
-        job_affinity: Vec::new(),
         asynchronous: true,
-        allow_multiple: false,
-        generate_entities_first: false,
-        max_nodes: None,
-        max_workers_per_node: None,
-        estimated_entities: None,
-        retry: RetryPolicy::default(),
-        entity_timeout_ms: None,
-        session_scope: BTreeMap::new(),
-        project: None,
+        ..BatchSpec::of("LU", EntitySource::Stored, "sync_instance LU.?")
     }
 }
 

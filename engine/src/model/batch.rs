@@ -108,6 +108,33 @@ pub struct BatchSpec {
     pub project: Option<String>,
 }
 
+impl BatchSpec {
+    /// This command for these entities, and nothing else said.
+    pub fn of(
+        logical_unit: impl Into<String>,
+        source: EntitySource,
+        fabric_command: impl Into<String>,
+    ) -> Self {
+        Self {
+            logical_unit: logical_unit.into(),
+            source,
+            fabric_command: fabric_command.into(),
+            affinity: Vec::new(),
+            job_affinity: Vec::new(),
+            asynchronous: false,
+            generate_entities_first: false,
+            allow_multiple: false,
+            max_nodes: None,
+            max_workers_per_node: None,
+            estimated_entities: None,
+            retry: RetryPolicy::default(),
+            entity_timeout_ms: None,
+            session_scope: BTreeMap::new(),
+            project: None,
+        }
+    }
+}
+
 /// One row of `k2batchprocess.batchprocess_list`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {

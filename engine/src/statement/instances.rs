@@ -9,7 +9,7 @@ use super::output::Output;
 use super::request::{GetRequest, InstanceName};
 use super::{Permit, Refusal, Services, Session};
 use crate::command::{ChunkContext, CommandFactory, Outcome};
-use crate::model::{BatchId, BatchSpec, EntitySource, RetryPolicy};
+use crate::model::{BatchId, BatchSpec, EntitySource};
 
 const COUNTS: [&str; 3] = ["Added", "Updated", "Unchanged"];
 
@@ -119,24 +119,17 @@ async fn sync(
 /// What a batch of this one command would be asked to do.
 fn spec_of(services: &Services, session: &Session, logical_unit: &str) -> BatchSpec {
     BatchSpec {
-        logical_unit: logical_unit.to_owned(),
-        source: EntitySource::List { ids: Vec::new() },
-        fabric_command: format!("sync_instance {logical_unit}.?"),
-        affinity: Vec::new(),
-        job_affinity: Vec::new(),
-        asynchronous: false,
-        generate_entities_first: false,
         allow_multiple: true,
-        max_nodes: None,
-        max_workers_per_node: None,
-        estimated_entities: None,
-        retry: RetryPolicy::default(),
-        entity_timeout_ms: None,
         session_scope: session.scope.clone(),
         project: services
             .catalogue
             .deployment()
             .map(|deployment| deployment.hash),
+        ..BatchSpec::of(
+            logical_unit.to_owned(),
+            EntitySource::List { ids: Vec::new() },
+            format!("sync_instance {logical_unit}.?"),
+        )
     }
 }
 

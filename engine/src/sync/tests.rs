@@ -14,7 +14,7 @@ use crate::clock::{Clock, SharedClock, Timestamp};
 use crate::command::{ChunkContext, CommandFactory, EntityCommand, Outcome};
 use crate::ids::Ids;
 use crate::interface::Environment;
-use crate::model::{BatchId, BatchSpec, EntitySource, Instance, NodeId, RetryPolicy};
+use crate::model::{BatchId, BatchSpec, EntitySource, Instance, NodeId};
 use crate::node::Trust;
 use crate::project::{CatalogueError, ProjectCatalogue};
 use crate::store::SharedStore;
@@ -139,19 +139,8 @@ impl Workshop {
 
     fn spec(&self, command: &str, scope: &[(&str, &str)]) -> BatchSpec {
         BatchSpec {
-            logical_unit: "CAR".into(),
-            source: EntitySource::List { ids: Vec::new() },
-            fabric_command: command.into(),
-            affinity: Vec::new(),
-            job_affinity: Vec::new(),
             asynchronous: true,
-            generate_entities_first: false,
             allow_multiple: true,
-            max_nodes: None,
-            max_workers_per_node: None,
-            estimated_entities: None,
-            retry: RetryPolicy::default(),
-            entity_timeout_ms: None,
             session_scope: scope
                 .iter()
                 .map(|&(name, value)| (name.into(), value.into()))
@@ -160,6 +149,7 @@ impl Workshop {
                 .catalogue
                 .deployment()
                 .map(|deployment| deployment.hash),
+            ..BatchSpec::of("CAR", EntitySource::List { ids: Vec::new() }, command)
         }
     }
 

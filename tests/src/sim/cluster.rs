@@ -9,9 +9,7 @@ use uuid::Uuid;
 use weft_engine::clock::Clock;
 use weft_engine::ids::Ids;
 use weft_engine::job::{JobKind, JobKinds};
-use weft_engine::model::{
-    Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, DueHint, NodeId, RetryPolicy,
-};
+use weft_engine::model::{Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, DueHint, NodeId};
 use weft_engine::node::{Context, Node, NodeConfig, NodeHandle, Trust, Wake};
 use weft_engine::scheduler::{job_key_of, submission_of};
 use weft_engine::store::{RequestBatch, Settled, Store, SubmitBatch, settle};
@@ -219,21 +217,13 @@ impl Cluster {
     /// A batch of this script, as a client would submit it.
     pub fn spec(&self, script: Script) -> BatchSpec {
         BatchSpec {
-            logical_unit: "AUTODATA_DELTA".to_owned(),
-            source: self.scripts.add(script),
-            fabric_command: "simulate AUTODATA_DELTA.?".to_owned(),
-            affinity: Vec::new(),
-            job_affinity: Vec::new(),
             asynchronous: true,
-            generate_entities_first: false,
             allow_multiple: true,
-            max_nodes: None,
-            max_workers_per_node: None,
-            estimated_entities: None,
-            retry: RetryPolicy::default(),
-            entity_timeout_ms: None,
-            session_scope: BTreeMap::new(),
-            project: None,
+            ..BatchSpec::of(
+                "AUTODATA_DELTA",
+                self.scripts.add(script),
+                "simulate AUTODATA_DELTA.?",
+            )
         }
     }
 

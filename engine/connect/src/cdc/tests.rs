@@ -18,7 +18,7 @@ use weft_engine::command::{ChunkContext, CommandFactory, Outcome};
 use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
 use weft_engine::job::Slot;
-use weft_engine::model::{BatchId, BatchSpec, EntitySource, JobKey, NodeId, RetryPolicy};
+use weft_engine::model::{BatchId, BatchSpec, EntitySource, JobKey, NodeId};
 use weft_engine::node::{NodeConfig, Trust};
 use weft_engine::project::ProjectCatalogue;
 use weft_engine::store::sqlite::{Options, SqliteStore};
@@ -136,21 +136,12 @@ impl Bench {
 
     async fn sync(&self) {
         let spec = Arc::new(BatchSpec {
-            logical_unit: "CAR".to_owned(),
-            source: EntitySource::List { ids: Vec::new() },
-            fabric_command: "sync_instance CAR.?".to_owned(),
-            affinity: Vec::new(),
-            job_affinity: Vec::new(),
-            asynchronous: false,
-            generate_entities_first: false,
             allow_multiple: true,
-            max_nodes: None,
-            max_workers_per_node: None,
-            estimated_entities: None,
-            retry: RetryPolicy::default(),
-            entity_timeout_ms: None,
-            session_scope: BTreeMap::new(),
-            project: None,
+            ..BatchSpec::of(
+                "CAR",
+                EntitySource::List { ids: Vec::new() },
+                "sync_instance CAR.?",
+            )
         });
         let command = self.catalogue.bind(&spec).await.unwrap();
         let context = ChunkContext {

@@ -1,6 +1,5 @@
 //! What is run for each id, where the ids come from, and how a batch of it is submitted.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use weft_engine::clock::{SharedClock, Timestamp};
 use weft_engine::command::{ChunkContext, CommandFactory, EntityCommand, Outcome, PreparedChunk};
 use weft_engine::ids::Ids;
 use weft_engine::interface::Environment;
-use weft_engine::model::{Batch, BatchId, BatchSpec, BatchStatus, EntitySource, RetryPolicy};
+use weft_engine::model::{Batch, BatchId, BatchSpec, BatchStatus, EntitySource};
 use weft_engine::node::Trust;
 use weft_engine::project::ProjectCatalogue;
 use weft_engine::scheduler::submission_of;
@@ -52,26 +51,18 @@ impl Work {
             Self::Sync => "sync_instance AUTODATA_DELTA.?",
         };
         BatchSpec {
-            logical_unit: LOGICAL_UNIT.to_owned(),
-            source: EntitySource::Query {
-                interface: "idsFile".to_owned(),
-                sql: format!("select id from ids limit {ids}"),
-                parameters: Vec::new(),
-                instance_group: None,
-            },
-            fabric_command: command.to_owned(),
-            affinity: Vec::new(),
-            job_affinity: Vec::new(),
             asynchronous: true,
-            generate_entities_first: false,
             allow_multiple: true,
-            max_nodes: None,
-            max_workers_per_node: None,
-            estimated_entities: None,
-            retry: RetryPolicy::default(),
-            entity_timeout_ms: None,
-            session_scope: BTreeMap::new(),
-            project: None,
+            ..BatchSpec::of(
+                LOGICAL_UNIT.to_owned(),
+                EntitySource::Query {
+                    interface: "idsFile".to_owned(),
+                    sql: format!("select id from ids limit {ids}"),
+                    parameters: Vec::new(),
+                    instance_group: None,
+                },
+                command.to_owned(),
+            )
         }
     }
 }
