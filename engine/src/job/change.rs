@@ -200,15 +200,7 @@ pub fn updated(job: &Job, update: Update, now: Timestamp) -> Step {
         return Step::Refuse(format!("it is {} and cannot be changed", job.status));
     }
     let was_paused = job.policy.paused;
-    let definition = update.definition.clone();
-    let changed = Job {
-        affinity: definition.affinity,
-        arguments: definition.arguments,
-        execution_interval: definition.execution_interval,
-        policy: definition.policy,
-        triggers: definition.triggers,
-        ..job.clone()
-    };
+    let changed = update.definition.applied_to(job);
     if job.holder().is_some() {
         // Once the run has ended nobody is there to be told.
         let impossible = update.reschedules.then(|| begun(changed, now).err());
@@ -262,27 +254,22 @@ pub fn updated(job: &Job, update: Update, now: Timestamp) -> Step {
 
 /// A job with another schedule, as it begins by that: runs that are due for other reasons are not lost.
 fn rescheduled(changed: Job, begun: Job, now: Timestamp) -> Job {
-    if begun.status == JobStatus::Waiting {
+    let scheduled = match begun.status {
         // An interval counts from the end of the last run, where there was one.
-        return match after_last_run(&begun, now) {
-            Some(next_run) => Job {
-                status: JobStatus::Scheduled,
-                next_run: Some(next_run),
-                planned_run: Some(next_run),
-                tries: 0,
-                ..begun
-            },
-            None => Job { tries: 0, ..begun },
-        };
-    }
+        JobStatus::Waiting => match after_last_run(&begun, now) {
+            None => return Job { tries: 0, ..begun },
+            counted => counted,
+        },
+        _ => begun.next_run,
+    };
     // Nothing else would make up for a run that waits for its slot, its next try or its trigger's delay.
-    if begun.next_run.is_none() && changed.status == JobStatus::Waiting {
+    if scheduled.is_none() && changed.status == JobStatus::Waiting {
         return Job {
             planned_run: None,
             ..changed
         };
     }
-    let next = NextRun::of(begun.next_run, changed.triggers.fired_for);
+    let next = NextRun::of(scheduled, changed.triggers.fired_for);
     Job {
         status: next.status,
         next_run: next.next_run,
@@ -610,6 +597,15 @@ mod tests {
         ran.planned_run = ran.next_run;
         let off = written(updated(&ran, update(Some("00:30:00; 0 2 1 1 * OFF")), NOW));
         assert_eq!((off.status, off.next_run), (ran.status, ran.next_run));
+        // A trigger that has fired for an earlier time does not wait for it.
+        let fired = NOW.plus(Duration::from_secs(60));
+        let mut told = update(Some("01:00:00"));
+        told.definition.triggers.fired_for = Some(fired);
+        let told = written(updated(&ran, told, NOW));
+        assert_eq!(
+            (told.status, told.next_run),
+            (JobStatus::Waiting, Some(fired))
+        );
         let passed = written(updated(&ran, update(Some("00:00:01")), NOW));
         assert_eq!((passed.status, passed.next_run), (JobStatus::Waiting, None));
     }

@@ -485,7 +485,7 @@ async fn apply(
                 definition,
             } => {
                 if let Some(definition) = &definition {
-                    let defined = with(&found, definition);
+                    let defined = definition.applied_to(&found);
                     check(services, &defined).await?;
                     followers::follow(services, &defined).await?;
                 }
@@ -516,19 +516,7 @@ async fn apply(
     Err(Refusal::conflict(MOVES_TOO_FAST))
 }
 
-/// The job as this definition has it.
-fn with(job: &Job, definition: &JobDefinition) -> Job {
-    Job {
-        affinity: definition.affinity.clone(),
-        arguments: definition.arguments.clone(),
-        execution_interval: definition.execution_interval.clone(),
-        policy: definition.policy.clone(),
-        triggers: definition.triggers.clone(),
-        ..job.clone()
-    }
-}
-
-/// The definition with what UPDATEJOB gives.
+/// The definition of a job with the changes of an UPDATEJOB.
 fn definition(job: &Job, update: &UpdateJob) -> Result<Update, Refusal> {
     let policy = update.policy.apply(job.policy.clone())?;
     let execution_interval = match &update.execution_interval {

@@ -223,6 +223,26 @@ impl JobDefinition {
             triggers: job.triggers.clone(),
         }
     }
+
+    /// The row with this definition instead of its own.
+    #[must_use]
+    pub fn applied_to(&self, job: &Job) -> Job {
+        let Self {
+            affinity,
+            arguments,
+            execution_interval,
+            policy,
+            triggers,
+        } = self.clone();
+        Job {
+            affinity,
+            arguments,
+            execution_interval,
+            policy,
+            triggers,
+            ..job.clone()
+        }
+    }
 }
 
 /// A wish about a job that a node holds: `IF status, fence = <seen> AND desired_seq = <seen>` → + 1. The owner's next
