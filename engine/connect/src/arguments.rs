@@ -1,24 +1,9 @@
 //! The arguments of a job, as its row has them.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use weft_engine::job::Check;
+pub(crate) use weft_engine::job::arguments::{check_names, of};
 use weft_engine::model::Job;
-use weft_engine::statement::SESSION_SCOPE;
-use weft_lang::names::nearest;
-
-/// The arguments that a person wrote; what the session gave the job stands beside them (Fabric R60).
-pub(crate) fn of(job: &Job) -> Result<Map<String, Value>, Check> {
-    match serde_json::from_str(&job.arguments) {
-        Ok(Value::Object(mut arguments)) => {
-            arguments.shift_remove(SESSION_SCOPE);
-            Ok(arguments)
-        }
-        Ok(_) | Err(_) => Err(Check {
-            message: "ARGS is not a JSON object".to_owned(),
-            hint: Some(r#"write ARGS='{"name":"value"}'"#.to_owned()),
-        }),
-    }
-}
 
 /// The arguments by position, where they are called `0`, `1` and so on.
 pub(crate) fn positional(job: &Job) -> Result<Vec<String>, Check> {
@@ -40,24 +25,6 @@ pub(crate) fn positional(job: &Job) -> Result<Vec<String>, Check> {
         });
     }
     Ok(numbered.into_iter().map(|(_, text)| text).collect())
-}
-
-/// Refuses a name that is not among the known ones, with the nearest of them; `refusal` stands in front of the name.
-pub(crate) fn check_names(
-    refusal: &str,
-    given: &Map<String, Value>,
-    known: &[&str],
-) -> Result<(), Check> {
-    match given.keys().find(|name| !known.contains(&name.as_str())) {
-        None => Ok(()),
-        Some(unknown) => Err(Check {
-            message: format!("{refusal} `{unknown}`"),
-            hint: Some(match nearest(unknown, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are {}", known.join(", ")),
-            }),
-        }),
-    }
 }
 
 /// `0`, `1`, `10`, but not `01`: two names would mean one position.

@@ -207,6 +207,15 @@ pub fn nearest<'n>(text: &str, candidates: impl IntoIterator<Item = &'n str>) ->
     }
 }
 
+/// What to write instead of a name that is not among the known ones: the nearest of them, or else all.
+pub fn hint(text: &str, known: &[&str]) -> String {
+    match (nearest(text, known.iter().copied()), known) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, [only]) => format!("there is {only}"),
+        (None, known) => format!("there are {}", known.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
-use weft_lang::names::nearest;
+use serde_json::Value;
 
 use super::{Ages, Removed, Sweep, SweepError, unbounded};
 use crate::clock::SharedClock;
 use crate::ids::Ids;
+use crate::job::arguments::{self, check_names};
 use crate::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use crate::model::{Job, job_type};
-use crate::statement::SESSION_SCOPE;
 use crate::store::SharedStore;
 
 /// Between two pages: a person waits for it, so it goes faster than the pass of the node.
@@ -51,17 +50,13 @@ fn refused(message: impl Into<String>, hint: impl Into<String>) -> Check {
 }
 
 fn ages_of(job: &Job) -> Result<Ages, Check> {
-    let arguments: Map<String, Value> = serde_json::from_str(&job.arguments)
-        .map_err(|_| refused("ARGS is not a JSON object", EXAMPLE))?;
+    let arguments = arguments::of(job)?;
+    let known = ARGUMENTS.map(|(name, _)| name);
+    check_names("CLEANUP has no argument", &arguments, &known)?;
     let mut ages = Ages::default();
-    for (name, value) in arguments.iter().filter(|(name, _)| *name != SESSION_SCOPE) {
-        let names = || ARGUMENTS.iter().map(|(name, _)| *name);
-        let Some((_, hours)) = ARGUMENTS.iter().find(|(known, _)| known == name) else {
-            let hint = match nearest(name, names()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
-            };
-            return Err(refused(format!("CLEANUP has no argument `{name}`"), hint));
+    for (name, hours) in ARGUMENTS {
+        let Some(value) = arguments.get(name) else {
+            continue;
         };
         let number = match value {
             Value::Number(number) => number.as_u64(),
@@ -79,7 +74,7 @@ fn ages_of(job: &Job) -> Result<Ages, Check> {
                 )
             })?;
         let age = Some(Duration::from_secs(number * hours * HOUR_SECONDS));
-        match name.as_str() {
+        match name {
             "jobs_older_than_hours" => ages.jobs = age,
             "batches_older_than_days" => ages.batches = age,
             _ => ages.history = age,

@@ -18,4 +18,5 @@ pub use file::{NODE_ID_FILE, make_node_id, read_optional};
 pub use keys::{KEYS, Key, UNUSED_KEYS, UnusedKey};
 pub use load::{Effective, Flag, Loaded, SourceText, Sources, load};
 pub use problem::{Origin, Problem, Problems};
+pub(crate) use value::is_name;
 pub use value::{Kind, is_logical_id};

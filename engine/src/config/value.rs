@@ -101,7 +101,8 @@ fn list(text: &str, allowed: fn(&str) -> bool) -> Option<Value> {
         .then_some(Value::List(members))
 }
 
-fn is_name(text: &str) -> bool {
+/// Letters, digits, `-`, `_` and `.`, up to 64.
+pub(crate) fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text
             .chars()

@@ -4,6 +4,7 @@
 //! wish meanwhile, and writes the end. What the row becomes is decided by [`after`], which knows no store.
 
 pub mod after;
+pub mod arguments;
 pub mod change;
 mod checkpoint;
 mod kind;

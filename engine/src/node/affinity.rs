@@ -5,6 +5,11 @@ use crate::model::NodeRow;
 /// The value that names every node.
 pub const ANY: &str = "ANY";
 
+/// The name of a logical id as node.id has it, in front of its sizes.
+pub fn name_of(written: &str) -> &str {
+    written.split(':').next().unwrap_or(written).trim()
+}
+
 /// What of a node an affinity is compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity<'a> {
@@ -69,10 +74,10 @@ impl Identity<'_> {
     /// The slots that this node has for a logical id; none where it does not carry it.
     pub fn sizes_of(&self, name: &str) -> Option<Sizes> {
         self.logical_ids.iter().find_map(|written| {
-            let (id, size) = written.split_once(':').unwrap_or((written, ""));
-            if !id.trim().eq_ignore_ascii_case(name) {
+            if !name_of(written).eq_ignore_ascii_case(name) {
                 return None;
             }
+            let size = written.split_once(':').map_or("", |(_, size)| size);
             // `Name:4`, and `Name:2-4`, `Name:2 4` or `Name:2:4`: the last number is the maximum.
             let mut numbers = size
                 .split(['-', ' ', ':'])

@@ -30,9 +30,8 @@ pub struct Group {
 
 impl Group {
     /// What a node of it carries: what the rules say, and its name.
-    pub fn carried(&self, name: &str) -> Vec<String> {
-        let name = name.to_owned();
-        merged(self.logical_ids.iter().chain([&name]))
+    pub fn carried(&self) -> Vec<String> {
+        merged(self.logical_ids.iter().chain([&self.name]))
     }
 }
 
@@ -42,10 +41,9 @@ impl Assignment {
         serde_json::from_str(&setting.value).unwrap_or_default()
     }
 
-    /// The group of a node, with its name.
-    pub fn of_node(&self, node: &NodeId) -> Option<(&str, &Group)> {
-        let found = self.groups.iter().find(|group| group.nodes.contains(node));
-        found.map(|group| (group.name.as_str(), group))
+    /// The group of a node.
+    pub fn of_node(&self, node: &NodeId) -> Option<&Group> {
+        self.groups.iter().find(|group| group.nodes.contains(node))
     }
 
     /// The nodes of a group.
@@ -164,8 +162,8 @@ mod tests {
         let back = assign("n1 n2 n3 n4", &without);
         assert_eq!(shown(&back), "blue n2 n4; green n3; default_group n1");
         assert_eq!(assign("n1 n2 n3 n4", &back), back);
-        let (name, group) = back.of_node(&NodeId("n4".to_owned())).unwrap();
-        assert_eq!(group.carried(name), ["heavy:2-4", "blue"]);
+        let group = back.of_node(&NodeId("n4".to_owned())).unwrap();
+        assert_eq!(group.carried(), ["heavy:2-4", "blue"]);
     }
 
     #[test]

@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use weft_lang::names::nearest;
 
 use super::assignment::{Assignment, assign};
 use super::rules::AffinityRules;
 use super::{RULES, groups_of, stored_groups};
 use crate::clock::SharedClock;
 use crate::ids::Ids;
+use crate::job::arguments::{self, check_names};
 use crate::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use crate::model::{Incarnation, Job, NodeId, NodeRow, NodeState, Setting, job_type};
 use crate::node::{NodeConfig, Trust};
-use crate::statement::{LateStatements, SESSION_SCOPE};
+use crate::statement::LateStatements;
 use crate::store::{Freshness, PutSetting, Settled, SharedStore, StoreError, settle};
 
 const DC: &str = "dc";
@@ -134,32 +134,17 @@ impl From<StoreError> for LookError {
 }
 
 /// The data centre in ARGS, where one is named.
-fn dc_of(job: &Job) -> Result<Option<String>, Check> {
-    let refused = |message: String| Check {
-        message,
-        hint: Some(EXAMPLE.to_owned()),
-    };
-    let arguments: Map<String, Value> = serde_json::from_str(&job.arguments)
-        .map_err(|_| refused("ARGS is not a JSON object".to_owned()))?;
-    let unknown = arguments
-        .keys()
-        .find(|name| ![DC, SESSION_SCOPE].contains(&name.as_str()));
-    if let Some(unknown) = unknown {
-        let message = format!("{} has no argument `{unknown}`", job.key.job_type);
-        return Err(match nearest(unknown, [DC]) {
-            Some(near) => Check {
-                message,
-                hint: Some(format!("did you mean `{near}`?")),
-            },
-            None => refused(message),
-        });
-    }
+pub(crate) fn dc_of(job: &Job) -> Result<Option<String>, Check> {
+    let arguments = arguments::of(job)?;
+    let refusal = format!("{} has no argument", job.key.job_type);
+    check_names(&refusal, &arguments, &[DC])?;
     match arguments.get(DC) {
         None => Ok(None),
         Some(Value::String(dc)) if !dc.trim().is_empty() => Ok(Some(dc.trim().to_owned())),
-        Some(other) => Err(refused(format!(
-            "`{DC}` is the name of a data centre, not {other}"
-        ))),
+        Some(other) => Err(Check {
+            message: format!("`{DC}` is the name of a data centre, not {other}"),
+            hint: Some(EXAMPLE.to_owned()),
+        }),
     }
 }
 

@@ -20,6 +20,7 @@ use tracing::{debug, info};
 
 pub use assignment::{Assignment, Group};
 pub use coordinator::Coordinator;
+pub(crate) use coordinator::dc_of;
 pub use own::OwnAffinity;
 pub(crate) use own::merged;
 pub use rules::{AffinityRules, RulesError};
@@ -71,15 +72,12 @@ pub async fn recall(context: &Context) -> StoreResult<bool> {
     let is_given = given.is_some_and(|given| context.affinity.give(&given));
     let (_, groups) = stored_groups(store, dc).await?;
     let group = groups.of_node(guid);
-    let name = group.map(|(name, _)| name.to_owned());
-    let is_moved = context
-        .affinity
-        .join(group.map(|(name, group)| group.carried(name)));
+    let is_moved = context.affinity.join(group.map(Group::carried));
     if is_given || is_moved {
         info!(
             "This node carries {:?} now, by node group {}",
             context.affinity.all(),
-            name.as_deref().unwrap_or("none")
+            group.map_or("none", |group| group.name.as_str())
         );
     }
     Ok(is_given || is_moved)

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::model::Setting;
+use crate::node::affinity::name_of;
 
 /// What this node carries. Where two sources name the same id, the first counts: what SET NODE_AFFINITY gave it, its
 /// node.id, its group.
@@ -87,11 +88,6 @@ pub(crate) fn merged<'a>(written: impl Iterator<Item = &'a String>) -> Vec<Strin
         }
     }
     all
-}
-
-/// The name in front of the sizes.
-fn name_of(written: &str) -> &str {
-    written.split(':').next().unwrap_or(written).trim()
 }
 
 /// Logical ids with commas between them.

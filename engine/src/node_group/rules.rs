@@ -1,9 +1,10 @@
 //! The rules of the cluster, as SET_GLOBAL AFFINITY_RULES has them.
 
 use serde_json::{Map, Value};
-use weft_lang::names::nearest;
+use weft_lang::names;
 
 use super::IGNORE;
+use crate::config::is_name;
 use crate::node::affinity::ANY;
 
 /// No cluster has more rules than fit in here.
@@ -209,27 +210,20 @@ fn only(place: &str, fields: &Map<String, Value>, known: &[&str]) -> Read<()> {
     let Some(field) = unknown else {
         return Ok(());
     };
-    let hint = match nearest(field, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("there are {}", known.join(", ")),
-    };
+    let hint = names::hint(field, known);
     let message = format!("{place} has no `{field}`");
     Err(RulesError { message, hint })
 }
 
 /// What can be a logical id or a data centre.
 fn named(place: &str, name: &str) -> Read<()> {
-    let fits = (1..=64).contains(&name.len())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     if name.eq_ignore_ascii_case(IGNORE) {
         return wrong(
             place,
             "takes a node out of its group, so no group can give it",
         );
     }
-    match fits && name.parse::<std::net::IpAddr>().is_err() {
+    match is_name(name) && name.parse::<std::net::IpAddr>().is_err() {
         true => Ok(()),
         false => wrong(
             place,

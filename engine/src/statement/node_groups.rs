@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tracing::info;
 
 use super::output::Output;
@@ -12,7 +12,7 @@ use super::{EndStatus, Refusal, Services};
 use crate::model::{Job, NodeId, Setting, job_type};
 use crate::node::{Member, Trust};
 use crate::node_group::rules::GroupRule;
-use crate::node_group::{AffinityRules, Assignment, RULES, given_to, merged, stored_groups};
+use crate::node_group::{AffinityRules, Assignment, RULES, dc_of, given_to, merged, stored_groups};
 use crate::store::{Freshness, ListJobs, Look, PutSetting, Settled, each_job, settle};
 
 const RULE_COLUMNS: [&str; 7] = [
@@ -218,11 +218,15 @@ async fn show(services: &Services, output: &Output) -> Result<(), Refusal> {
         dcs.entry(dc.to_ascii_lowercase()).or_insert(dc);
     }
     let coordinated = coordinated(services, &members).await?;
-    output.columns(&RULE_COLUMNS).await;
+    let mut by_dc = Vec::new();
     for dc in dcs.values() {
         let (_, groups) = stored_groups(store, dc).await?;
+        by_dc.push((dc, groups));
+    }
+    output.columns(&RULE_COLUMNS).await;
+    for (dc, groups) in &by_dc {
         for rule in rules.groups(dc).iter().chain(&rules.default_group) {
-            for row in rows(dc, rule, &groups) {
+            for row in rows(dc, rule, groups) {
                 output.row(row).await;
             }
         }
@@ -235,8 +239,7 @@ async fn show(services: &Services, output: &Output) -> Result<(), Refusal> {
             ))
             .await;
     }
-    for dc in dcs.values() {
-        let (_, groups) = stored_groups(store, dc).await?;
+    for (dc, groups) in by_dc {
         let is_open = !rules.groups(dc).is_empty()
             || rules.default_group.is_some()
             || !groups.groups.is_empty();
@@ -317,9 +320,8 @@ async fn coordinated(services: &Services, members: &[Member]) -> Result<Vec<Stri
 }
 
 fn dcs_of(job: &Job, members: &[Member]) -> Vec<String> {
-    let arguments: Map<String, Value> = serde_json::from_str(&job.arguments).unwrap_or_default();
-    if let Some(dc) = arguments.get("dc").and_then(Value::as_str) {
-        return vec![dc.to_owned()];
+    if let Ok(Some(dc)) = dc_of(job) {
+        return vec![dc];
     }
     let holder = job.holder();
     let at = members.iter().filter(|member| {

@@ -14,7 +14,7 @@ use crate::inspect::{
     SummaryQuery, SummaryRow, clock_text, decimal_text,
 };
 use crate::model::{EntityStatus, Job, NodeId};
-use crate::node::affinity::Identity;
+use crate::node::affinity::{Identity, name_of};
 use crate::statement::arguments::{DEFAULT_ENVIRONMENT, session_value};
 
 const BATCH_LIST: [&str; 10] = [
@@ -471,7 +471,7 @@ pub(super) async fn affinity_status(
     for node in nodes {
         let identity = Identity::from(&node.row);
         for written in &node.row.logical_ids {
-            let name = written.split(':').next().unwrap_or(written).trim();
+            let name = name_of(written);
             // Without a number there is no limit.
             let size = |size: usize| match size {
                 usize::MAX => Value::Null,
