@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use weft_engine::clock::{SharedClock, SystemClock};
-use weft_engine::ids::Ids;
+use weft_model::clock::{SharedClock, SystemClock};
+use weft_model::ids::Ids;
 use weft_web::LocalToken;
 
 use crate::cli::DevArgs;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use weft_cql::{Inspection, KeyspaceReplication, NodeInspection};
-use weft_engine::clock::{Clock, SystemClock};
-use weft_engine::store::Store;
+use weft_model::clock::{Clock, SystemClock};
+use weft_store::Store;
 
 use crate::cli::StoreArgs;
 use crate::exit::{FAILED, OK};
@@ -214,7 +214,7 @@ fn clock_check(what: &str, offset_ms: Option<i64>) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use weft_engine::store::SCHEMA_VERSION;
+    use weft_store::SCHEMA_VERSION;
 
     use super::*;
 

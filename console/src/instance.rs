@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use weft_engine::clock::SystemClock;
-use weft_engine::store::SharedStore;
+use weft_model::clock::SystemClock;
+use weft_store::SharedStore;
 
 use crate::cli::ExportArgs;
 use crate::exit::{Failure, NOT_FOUND, OK};
@@ -32,7 +32,7 @@ pub async fn export(args: &ExportArgs) -> anyhow::Result<u8> {
     if args.out.exists() {
         return Err(Failure::usage(format!("{} is there already", args.out.display())).into());
     }
-    weft_engine::sync::export(&instance, &args.out)
+    weft_project::sync::export(&instance, &args.out)
         .with_context(|| format!("cannot write {}", args.out.display()))?;
     out::line(&args.out.display().to_string());
     tell::notice(&format!("next: sqlite3 {} .schema", args.out.display()));

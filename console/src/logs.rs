@@ -20,9 +20,10 @@ pub enum Level {
 impl Level {
     fn filter(self) -> &'static str {
         match self {
+            // A target matches by its beginning: `weft` covers every package.
             // What the driver has to say comes back to us as an error, and is said once, with its reason.
             Self::Client => "error,scylla=off",
-            Self::Dev => "warn,weft=info,weft_engine=info",
+            Self::Dev => "warn,weft=info",
             Self::Node => "info,scylla=off,hyper=warn,reqwest=warn",
         }
     }

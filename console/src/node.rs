@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpListener;
 use weft_cql::CassandraOptions;
-use weft_engine::clock::{SharedClock, SystemClock};
-use weft_engine::config::Loaded;
-use weft_engine::ids::Ids;
-use weft_engine::store::{SharedStore, StoreError};
+use weft_model::clock::{SharedClock, SystemClock};
+use weft_model::ids::Ids;
+use weft_node::config::Loaded;
+use weft_store::{SharedStore, StoreError};
 use weft_web::{LocalToken, check_bind};
 
 use crate::cli::NodeArgs;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use weft_engine::clock::SystemClock;
-use weft_engine::store::{SCHEMA_VERSION, Store};
+use weft_model::clock::SystemClock;
+use weft_store::{SCHEMA_VERSION, Store};
 
 use crate::cli::SchemaCommand;
 use crate::exit::{FAILED, Failure, OK};

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::Value;
-use weft_engine::config::{
+use weft_model::ids::Ids;
+use weft_node::config::{
     Flag, Loaded, NODE_ID_FILE, SourceText, Sources, load, make_node_id, read_optional,
 };
-use weft_engine::ids::Ids;
 
 use crate::cli::SettingArgs;
 use crate::exit::{Failure, USAGE};

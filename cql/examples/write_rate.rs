@@ -17,13 +17,13 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::batch::{Batch, BatchType};
 use uuid::Uuid;
 use weft_cql::{CassandraOptions, CassandraStore, migrate};
-use weft_engine::clock::{SystemClock, Timestamp};
-use weft_engine::ids::Ids;
-use weft_engine::model::{
+use weft_model::clock::{SystemClock, Timestamp};
+use weft_model::ids::Ids;
+use weft_model::{
     BatchId, ChunkState, EntityRow, EntityStatus, Holder, Incarnation, NodeId, NodeShare, Token,
 };
-use weft_engine::node::Trust;
-use weft_engine::store::{ClaimChunk, Conditional, FlushChunk, OpenChunk, Settled, Store, settle};
+use weft_store::Trust;
+use weft_store::{ClaimChunk, Conditional, FlushChunk, OpenChunk, Settled, Store, settle};
 
 struct Plan {
     chunks: i64,

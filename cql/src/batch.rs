@@ -4,9 +4,9 @@ use std::hash::Hash;
 
 use scylla::value::{CqlDate, CqlValue};
 use tracing::warn;
-use weft_engine::clock::Timestamp;
-use weft_engine::model::{Batch, BatchId, BatchListing};
-use weft_engine::store::{
+use weft_model::clock::Timestamp;
+use weft_model::{Batch, BatchId, BatchListing};
+use weft_store::{
     Attempt, AttemptResult, BatchGuard, BatchPage, ClaimBatch, ClaimCommand, FinishBatch,
     FinishLost, Freshness, ListBatches, MoveBatch, RequestBatch, ReserveChunks,
     SaveBatchStatistics, StoreError, StoreResult, SubmitBatch, SubmitLost,

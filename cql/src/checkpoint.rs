@@ -3,8 +3,8 @@
 use std::hash::Hash;
 
 use scylla::statement::batch::{Batch as Statements, BatchType};
-use weft_engine::model::{Checkpoint, CheckpointHead};
-use weft_engine::store::{
+use weft_model::{Checkpoint, CheckpointHead};
+use weft_store::{
     Attempt, AttemptResult, ForgetCheckpoints, Freshness, SaveCheckpoints, StoreResult,
     TakeCheckpoints,
 };

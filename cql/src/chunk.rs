@@ -13,11 +13,11 @@ use scylla::statement::batch::{Batch as Statements, BatchType};
 use scylla::value::{CqlTimestamp, MaybeUnset};
 use tracing::warn;
 use uuid::Uuid;
-use weft_engine::model::{
+use weft_model::{
     BatchId, ChunkContent, ChunkHead, ChunkState, EntityRow, EntityStatus, Holder, NodeId,
     NodeShare,
 };
-use weft_engine::store::{
+use weft_store::{
     Attempt, AttemptResult, ChangeChunk, ClaimChunk, FlushChunk, Freshness, OpenChunk, StoreError,
     StoreResult,
 };
@@ -512,7 +512,7 @@ fn entity_of(mut row: Found) -> StoreResult<Option<EntityRow>> {
 
 #[cfg(test)]
 mod tests {
-    use weft_engine::clock::Timestamp;
+    use weft_model::clock::Timestamp;
 
     use super::*;
 

@@ -5,11 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use weft_engine::clock::{Clock, SystemClock, Timestamp};
-use weft_engine::model::{Batch, BatchId, Job, JobKey};
-use weft_engine::store::{
-    Attempt, AttemptResult, DeleteBatch, DeleteJob, ReleaseCommand, StoreResult,
-};
+use weft_model::clock::{Clock, SystemClock, Timestamp};
+use weft_model::{Batch, BatchId, Job, JobKey};
+use weft_store::{Attempt, AttemptResult, DeleteBatch, DeleteJob, ReleaseCommand, StoreResult};
 
 use crate::CassandraStore;
 use crate::batch::{self, day_of, day_value};

@@ -21,9 +21,9 @@ use scylla::statement::{Consistency, SerialConsistency};
 use scylla::value::Row;
 use tokio::sync::MutexGuard;
 use uuid::Uuid;
-use weft_engine::clock::{Clock, SystemClock};
-use weft_engine::model::Token;
-use weft_engine::store::{Attempt, AttemptResult, Counters, StoreError, StoreResult};
+use weft_model::Token;
+use weft_model::clock::{Clock, SystemClock};
+use weft_store::{Attempt, AttemptResult, Counters, StoreError, StoreResult};
 
 use crate::CassandraStore;
 use crate::names::Names;

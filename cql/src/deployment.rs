@@ -1,7 +1,7 @@
 //! The deployed project: bundles in parts, and the row that says which one counts.
 
-use weft_engine::model::Deployment;
-use weft_engine::store::{AttemptResult, Deploy, Freshness, StoreError, StoreResult};
+use weft_model::Deployment;
+use weft_store::{AttemptResult, Deploy, Freshness, StoreError, StoreResult};
 
 use crate::CassandraStore;
 use crate::connect::all_of;

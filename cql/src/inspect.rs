@@ -2,8 +2,8 @@
 
 use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
 use scylla::statement::{Consistency, Statement};
-use weft_engine::clock::{Clock, SystemClock, Timestamp};
-use weft_engine::store::{StoreError, StoreResult};
+use weft_model::clock::{Clock, SystemClock, Timestamp};
+use weft_store::{StoreError, StoreResult};
 
 use crate::connect::{CassandraOptions, Link, rows_of};
 use crate::outcome;

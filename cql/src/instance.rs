@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
-use weft_engine::model::{Instance, InstanceHead};
-use weft_engine::store::{StoreError, StoreResult};
+use weft_model::{Instance, InstanceHead};
+use weft_store::{StoreError, StoreResult};
 
 use crate::CassandraStore;
 use crate::connect::all_of;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use chrono::{Datelike, Months, NaiveDate};
 use tracing::warn;
-use weft_engine::clock::{Clock, SystemClock, Timestamp};
-use weft_engine::job::TriggerState;
-use weft_engine::model::{DueHint, Job, JobKey, JobRun, Token};
-use weft_engine::store::{
+use weft_model::TriggerState;
+use weft_model::clock::{Clock, SystemClock, Timestamp};
+use weft_model::{DueHint, Job, JobKey, JobRun, Token};
+use weft_store::{
     Attempt, AttemptResult, ClaimJob, EndJob, Freshness, JobSeen, JobsPage, ListJobs, RequestJob,
     StoreResult, WriteJob,
 };

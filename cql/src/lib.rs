@@ -1,6 +1,6 @@
 //! The Cassandra and ScyllaDB store of Weft.
 //!
-//! [`CassandraStore`] answers the engine's [`Store`](weft_engine::store::Store): each verb is an ordered list of
+//! [`CassandraStore`] answers the engine's [`Store`](weft_store::Store): each verb is an ordered list of
 //! plain hints and compare-and-sets, every one of them on a single partition. [`migrate`] makes the tables,
 //! [`inspect`] says what a person should know about the cluster.
 
@@ -27,8 +27,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use weft_engine::model::BatchId;
-use weft_engine::store::Counters;
+use weft_model::BatchId;
+use weft_store::Counters;
 
 pub use connect::{CassandraOptions, SerialLevel};
 pub use inspect::{Inspection, KeyspaceReplication, NodeInspection, inspect};

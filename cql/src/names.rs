@@ -1,7 +1,7 @@
 //! Names of keyspaces, checked before they get near CQL.
 
 use uuid::Uuid;
-use weft_engine::store::{StoreError, StoreResult};
+use weft_store::{StoreError, StoreResult};
 
 /// Longest name that Cassandra takes for a keyspace.
 const LONGEST: usize = 48;

@@ -1,8 +1,8 @@
 //! Nodes and their figures: plain rows, each written by the node itself alone.
 
-use weft_engine::clock::Timestamp;
-use weft_engine::model::{BatchId, NodeRow, NodeShare, NodeStats};
-use weft_engine::store::{StoreError, StoreResult};
+use weft_model::clock::Timestamp;
+use weft_model::{BatchId, NodeRow, NodeShare, NodeStats};
+use weft_store::{StoreError, StoreResult};
 
 use crate::CassandraStore;
 use crate::rows::{Found, Values};

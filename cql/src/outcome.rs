@@ -8,7 +8,7 @@ use scylla::errors::{
     PagerExecutionError, PrepareError, RequestAttemptError,
 };
 use scylla::statement::Consistency;
-use weft_engine::store::StoreError;
+use weft_store::StoreError;
 
 /// What a failed compare-and-set came to.
 #[derive(Debug)]

@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlValue, MaybeUnset};
-use weft_engine::model::{ParsedPage, ParsedRow, ParsedTable};
-use weft_engine::source::Value;
-use weft_engine::store::{StoreError, StoreResult};
+use weft_model::Value;
+use weft_model::{ParsedPage, ParsedRow, ParsedTable};
+use weft_store::{StoreError, StoreResult};
 
 use crate::CassandraStore;
 use crate::connect::{all_of, rows_of};
@@ -43,7 +43,7 @@ impl CassandraStore {
             ParsedStatements::prepare(&self.link.session, &self.link.profiles, &keyspace, table)
                 .await;
         let prepared = Arc::new(prepared.map_err(|error| match error {
-            StoreError::Schema(_) => table.is_absent(),
+            StoreError::Schema(_) => StoreError::missing_parsed_table(table),
             other => other,
         })?);
         known().insert(name, Arc::clone(&prepared));
@@ -175,7 +175,7 @@ fn values_of(table: &ParsedTable, row: Found) -> StoreResult<Vec<Value>> {
                 Some(CqlValue::BigInt(number)) => Value::Integer(number),
                 Some(CqlValue::Double(number)) => Value::Real(number),
                 Some(CqlValue::Blob(bytes)) => Value::Blob(bytes),
-                Some(_) => return Err(table.is_another(name)),
+                Some(_) => return Err(StoreError::conflicting_parsed_table(table, name)),
             })
         })
         .collect()

@@ -13,9 +13,9 @@ use scylla::value::{CqlTimestamp, CqlValue, MaybeUnset, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
-use weft_engine::clock::Timestamp;
-use weft_engine::model::{BatchId, Incarnation, JobKey, NodeId, Token};
-use weft_engine::store::{StoreError, StoreResult};
+use weft_model::clock::Timestamp;
+use weft_model::{BatchId, Incarnation, JobKey, NodeId, Token};
+use weft_store::{StoreError, StoreResult};
 
 /// What is bound to the markers of a statement, by their names.
 #[derive(Clone, Debug, Default)]

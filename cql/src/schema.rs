@@ -10,10 +10,10 @@ use std::time::Duration;
 use scylla::statement::Statement;
 use tracing::{debug, info};
 use uuid::Uuid;
-use weft_engine::clock::{Clock, SystemClock};
-use weft_engine::ids::Ids;
-use weft_engine::model::{ParsedTable, Token};
-use weft_engine::store::{Attempt, SCHEMA_VERSION, StoreError, StoreResult};
+use weft_model::clock::{Clock, SystemClock};
+use weft_model::ids::Ids;
+use weft_model::{ParsedTable, Token};
+use weft_store::{Attempt, SCHEMA_VERSION, StoreError, StoreResult};
 
 use crate::connect::{CassandraOptions, Link, judge, rows_of};
 use crate::outcome;
@@ -234,7 +234,7 @@ async fn changes_of(link: &Link, tables: &[ParsedTable]) -> StoreResult<Vec<Stat
         };
         for (column, (_, found_role)) in &found {
             if found_role != "regular" && found_role != role(column) {
-                return Err(table.is_another(column));
+                return Err(StoreError::conflicting_parsed_table(table, column));
             }
         }
         for (column, kind) in parsed::columns(table) {
@@ -243,7 +243,7 @@ async fn changes_of(link: &Link, tables: &[ParsedTable]) -> StoreResult<Vec<Stat
                 None if role(column) == "regular" => {
                     changes.push(schema_change(parsed::add(&keyspace, table, column, kind)));
                 }
-                _ => return Err(table.is_another(column)),
+                _ => return Err(StoreError::conflicting_parsed_table(table, column)),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What holds for the whole cluster.
 
-use weft_engine::model::Setting;
-use weft_engine::store::{AttemptResult, Freshness, PutSetting, StoreResult};
+use weft_model::Setting;
+use weft_store::{AttemptResult, Freshness, PutSetting, StoreResult};
 
 use crate::CassandraStore;
 use crate::rows::{Found, Values};

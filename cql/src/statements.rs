@@ -11,8 +11,8 @@ use scylla::client::execution_profile::ExecutionProfileHandle;
 use scylla::client::session::Session;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, Statement};
-use weft_engine::model::ParsedTable;
-use weft_engine::store::StoreResult;
+use weft_model::ParsedTable;
+use weft_store::StoreResult;
 
 use crate::names::Names;
 use crate::outcome;
@@ -336,7 +336,7 @@ impl Statements {
     /// Prepares all of them.
     ///
     /// # Errors
-    /// [`weft_engine::store::StoreError::Schema`] where a table is absent.
+    /// [`weft_store::StoreError::Schema`] where a table is absent.
     pub(crate) async fn prepare(
         session: &Session,
         profiles: &Profiles,
@@ -354,7 +354,7 @@ impl UnitStatements {
     /// Prepares all of them for a keyspace that [`Names::unit`] made.
     ///
     /// # Errors
-    /// [`weft_engine::store::StoreError::Schema`] where a table is absent.
+    /// [`weft_store::StoreError::Schema`] where a table is absent.
     pub(crate) async fn prepare(
         session: &Session,
         profiles: &Profiles,
@@ -379,7 +379,7 @@ impl ParsedStatements {
     /// Prepares all of them for a keyspace that [`Names::unit`] made.
     ///
     /// # Errors
-    /// [`weft_engine::store::StoreError::Schema`] where the table is absent.
+    /// [`weft_store::StoreError::Schema`] where the table is absent.
     pub(crate) async fn prepare(
         session: &Session,
         profiles: &Profiles,
@@ -410,8 +410,8 @@ impl ParsedStatements {
 
 /// The texts on tables that parsers fill. Names of keyspaces, tables and columns are letters, digits and `_`.
 pub(crate) mod parsed {
-    use weft_engine::interface::ColumnType;
-    use weft_engine::model::{ParsedTable, SOURCE_FILE, SOURCE_LINE};
+    use weft_model::ColumnType;
+    use weft_model::{ParsedTable, SOURCE_FILE, SOURCE_LINE};
 
     /// Which stretch of its file a row is from, where file and line tell rows apart.
     pub(crate) const SOURCE_PART: &str = "source_part";

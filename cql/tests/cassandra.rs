@@ -10,11 +10,9 @@ use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use uuid::Uuid;
 use weft_cql::{CassandraOptions, CassandraStore, inspect, migrate};
-use weft_engine::clock::Timestamp;
-use weft_engine::model::{Job, JobKey, Token};
-use weft_engine::store::{
-    Attempt, Freshness, ListJobs, SCHEMA_VERSION, Store, StoreError, WriteJob,
-};
+use weft_model::clock::Timestamp;
+use weft_model::{Job, JobKey, Token};
+use weft_store::{Attempt, Freshness, ListJobs, SCHEMA_VERSION, Store, StoreError, WriteJob};
 
 /// A cluster id of its own; none where there is no cluster to test on.
 fn options() -> Option<CassandraOptions> {

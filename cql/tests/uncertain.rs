@@ -12,8 +12,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 use weft_cql::{CassandraOptions, CassandraStore, migrate};
-use weft_engine::model::{BatchId, ChunkState, Holder, Incarnation, NodeId, Token};
-use weft_engine::store::{Attempt, ClaimChunk, OpenChunk, Store};
+use weft_model::{BatchId, ChunkState, Holder, Incarnation, NodeId, Token};
+use weft_store::{Attempt, ClaimChunk, OpenChunk, Store};
 
 /// What the gate does with answers while it is shut: requests always pass.
 #[derive(Debug, Default)]

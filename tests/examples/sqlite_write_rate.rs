@@ -12,12 +12,12 @@ use std::time::Instant;
 use futures::future::join_all;
 use rusqlite::{Connection, TransactionBehavior};
 use uuid::Uuid;
-use weft_engine::clock::{SystemClock, Timestamp};
-use weft_engine::model::{
+use weft_model::clock::{SystemClock, Timestamp};
+use weft_model::{
     BatchId, ChunkState, EntityRow, EntityStatus, Holder, Incarnation, NodeId, NodeShare, Token,
 };
-use weft_engine::store::sqlite::{Options, SqliteStore};
-use weft_engine::store::{Attempt, ClaimChunk, FlushChunk, OpenChunk, Store};
+use weft_sqlite::{Options, SqliteStore};
+use weft_store::{Attempt, ClaimChunk, FlushChunk, OpenChunk, Store};
 
 const CHUNK: usize = 1_000;
 const RESULT: &str = r#"{"Added":1,"Updated":0,"Unchanged":0}"#;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use weft_engine::statement::{Frame, Session};
+use weft_model::Session;
+use weft_statement::Frame;
 
 use crate::exit::{FAILED, Failure, NOT_ALLOWED, NOT_FOUND, UNREACHABLE, USAGE};
 use crate::server::Target;

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use weft_engine::statement::Progress;
+use weft_statement::Progress;
 
 use crate::output::tell;
 

@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_engine::clock::{SharedClock, SystemClock};
-use weft_engine::command::{ChunkContext, CommandFactory, Outcome};
-use weft_engine::ids::Ids;
-use weft_engine::interface::Environment;
-use weft_engine::model::{BatchId, BatchSpec, EntitySource, NodeId};
-use weft_engine::node::Trust;
-use weft_engine::project::ProjectCatalogue;
-use weft_engine::store::SharedStore;
-use weft_engine::store::sqlite::{Options as StoreOptions, SqliteStore};
+use weft_model::clock::{SharedClock, SystemClock};
+use weft_model::ids::Ids;
+use weft_model::{BatchId, BatchSpec, EntitySource, NodeId};
+use weft_project::ProjectCatalogue;
+use weft_project::command::{ChunkContext, CommandFactory, Outcome};
+use weft_project::interface::Environment;
+use weft_sqlite::{Options as StoreOptions, SqliteStore};
+use weft_store::SharedStore;
+use weft_store::Trust;
 
 use super::*;
 

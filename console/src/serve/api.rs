@@ -3,8 +3,8 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
-use weft_engine::model::{BatchId, JobKey};
-use weft_engine::statement::{self, End, EndStatus, Frame, JobDraft};
+use weft_model::{BatchId, JobKey};
+use weft_statement::{self, End, EndStatus, Frame, JobDraft};
 use weft_web::{
     Api, ApiError, ApiResult, BatchDetail, BatchPage, BatchSummary, BatchesQuery, ChangeJob,
     CompleteQuery, Completion, EntitiesQuery, EntityPage, JobItem, JobPage, JobsQuery, NodeList,
@@ -188,8 +188,8 @@ impl Api for NodeApi {
     }
 }
 
-fn engine_principal(principal: &Principal) -> statement::Principal {
-    statement::Principal {
+fn engine_principal(principal: &Principal) -> weft_model::Principal {
+    weft_model::Principal {
         name: principal.name.clone(),
     }
 }

@@ -3,21 +3,21 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use weft_engine::cleanup::Cleanup;
-use weft_engine::clock::SharedClock;
-use weft_engine::command::CommandFactory;
-use weft_engine::config::Loaded;
-use weft_engine::ids::Ids;
-use weft_engine::interface::Environment;
-use weft_engine::job::{CheckpointStore, JobKind, JobKinds};
-use weft_engine::node::{Context, Node, NodeHandle, Wake};
-use weft_engine::node_group::Coordinator;
-use weft_engine::project::ProjectCatalogue;
-use weft_engine::statement::{
+use weft_model::clock::SharedClock;
+use weft_model::ids::Ids;
+use weft_node::cleanup::Cleanup;
+use weft_node::config::Loaded;
+use weft_node::job::{CheckpointStore, JobKind, JobKinds};
+use weft_node::trace::Traces;
+use weft_node::{Context, Node, NodeHandle, Wake};
+use weft_project::ProjectCatalogue;
+use weft_project::command::CommandFactory;
+use weft_project::interface::Environment;
+use weft_statement::Coordinator;
+use weft_statement::{
     BatchSchedule, LateStatements, LocalTokenPolicy, Migrate, Services, Statements,
 };
-use weft_engine::store::SharedStore;
-use weft_engine::trace::Traces;
+use weft_store::SharedStore;
 use weft_web::RunTokens;
 
 use super::call_back::NodeCallBack;

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use tracing::warn;
 use weft_connect::{CallBack, Grant};
-use weft_engine::interface::Secret;
-use weft_engine::job::Run;
+use weft_node::job::Run;
+use weft_project::interface::Secret;
 use weft_web::{Principal, RunTokens};
 
 use super::PRINCIPAL;

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use weft_engine::inspect::{BatchListQuery, NodeQuery, StatusFilter};
-use weft_engine::statement::{Principal, Statements};
 use weft_lang::{ValueKind, ValueSource, complete};
+use weft_model::Principal;
+use weft_statement::Statements;
+use weft_statement::inspect::{BatchListQuery, NodeQuery, StatusFilter};
 use weft_web::{Candidate, CompleteQuery, Completion, TextRange};
 
 /// Batches that are offered, besides the active ones.

@@ -1,10 +1,9 @@
 //! Jobs and runs of the HTTP API as calls of the engine, and its answers back.
 
-use weft_engine::inspect::{JobQuery, JobSelection};
-use weft_engine::model::JobKey;
-use weft_engine::statement::{
-    JobChange, JobDraft, Principal, Statements, canonical_job_name, canonical_job_type,
-};
+use weft_model::JobKey;
+use weft_model::{Principal, canonical_job_name, canonical_job_type};
+use weft_statement::inspect::{JobQuery, JobSelection};
+use weft_statement::{JobChange, JobDraft, Statements};
 use weft_web::{ApiResult, ChangeJob, JobItem, JobPage, JobsQuery, RunId, RunPage, StartedJob};
 
 use super::cursor;

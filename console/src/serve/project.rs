@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_engine::node::Trust;
-use weft_engine::project::{CatalogueError, DeployReport, ProjectCatalogue};
-use weft_engine::statement::{Principal, Services, apply_deployment};
+use weft_model::Principal;
+use weft_project::{CatalogueError, DeployReport, ProjectCatalogue};
+use weft_statement::{Services, apply_deployment};
+use weft_store::Trust;
 
 use crate::exit::{Failure, USAGE};
 use crate::output::tell;

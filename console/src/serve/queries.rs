@@ -1,12 +1,13 @@
 //! The questions of the HTTP API as questions to the engine, and its answers back.
 
 use regex::Regex;
-use weft_engine::inspect::{
+use weft_model::Principal;
+use weft_model::{BatchId, NodeShare};
+use weft_statement::inspect::{
     self, BatchInfoQuery, BatchListQuery, EntityQuery, InspectError, Inspector, NodeQuery,
     SummaryQuery,
 };
-use weft_engine::model::{BatchId, NodeShare};
-use weft_engine::statement::{Operation, Permit, Principal, Statements};
+use weft_statement::{Operation, Permit, Statements};
 use weft_web::{
     ApiError, ApiResult, BatchDetail, BatchItem, BatchPage, BatchSummary, BatchesQuery,
     EntitiesQuery, EntityItem, EntityPage, EntitySort, NodeItem, NodeList, StatusFilter,
@@ -144,7 +145,7 @@ fn regex(text: &str) -> ApiResult<Regex> {
 
 fn status_filter(filter: StatusFilter) -> inspect::StatusFilter {
     use inspect::StatusFilter::{Active, All, Is};
-    use weft_engine::model::BatchStatus;
+    use weft_model::BatchStatus;
     match filter {
         StatusFilter::All => All,
         StatusFilter::Active => Active,

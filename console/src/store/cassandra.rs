@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use weft_cql::{CassandraOptions, CassandraStore, Inspection, SerialLevel};
-use weft_engine::store::StoreError;
+use weft_store::StoreError;
 
 use super::CassandraAddress;
 use crate::exit::{FAILED, Failure, UNREACHABLE, USAGE};

@@ -5,8 +5,8 @@ mod cassandra;
 
 use std::path::Path;
 
-use weft_engine::clock::SharedClock;
-use weft_engine::store::sqlite::{OpenError, Options, SqliteStore, lock_owner};
+use weft_model::clock::SharedClock;
+use weft_sqlite::{OpenError, Options, SqliteStore, lock_owner};
 
 pub use address::{CassandraAddress, StoreAddress};
 pub use cassandra::{connect, failure, inspect, migrate, options_of};

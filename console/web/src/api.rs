@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use weft_engine::model::{BatchId, JobKey};
-use weft_engine::statement::{Frame, JobDraft, Refusal, Session};
+use weft_model::Session;
+use weft_model::{BatchId, JobKey};
+use weft_statement::{Frame, JobDraft, Refusal};
 
 use crate::batches::{
     BatchDetail, BatchPage, BatchSummary, BatchesQuery, EntitiesQuery, EntityPage,

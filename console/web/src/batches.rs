@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
-use weft_engine::model::{BatchStatus, EntityStatus};
+use weft_model::{BatchStatus, EntityStatus};
 
 use crate::extract::{BatchPath, Caller, Parameters, check_length, page_limit};
 use crate::mirror::mirror;

@@ -1,12 +1,12 @@
 //! From the engine's rows to what the API shows.
 
 use serde_json::Value;
-use weft_engine::inspect::{self, NextRun};
-use weft_engine::model::{
+use weft_model::schedule::{JobPolicy, Trigger};
+use weft_model::{
     Batch, BatchStatus, EntityRow, EntitySource, EntityStatus, JobRun, NodeRow, NodeShare,
     SlowEntity,
 };
-use weft_engine::schedule::{JobPolicy, Trigger};
+use weft_statement::inspect::{self, NextRun};
 
 use crate::batches::{BatchDetail, BatchItem, EntityItem, EntityStatusName};
 use crate::job_runs::RunItem;

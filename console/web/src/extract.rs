@@ -1,5 +1,7 @@
 //! Extractors whose refusals are problem documents that name the place.
 
+use std::error::Error as _;
+
 use axum::body::Bytes;
 use axum::extract::{
     FromRequest, FromRequestParts, OptionalFromRequestParts, Path, Query, Request,
@@ -11,10 +13,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
-use std::error::Error as _;
 use utoipa::IntoParams;
 use uuid::Uuid;
-use weft_engine::model::{BatchId, JobKey};
+use weft_model::{BatchId, JobKey};
 
 use crate::api::Principal;
 use crate::problem::{Code, FieldError, Problem};

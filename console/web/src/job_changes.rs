@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use weft_engine::model::JobKey;
-use weft_engine::statement::{Ask, JobDraft, PolicyDraft};
+use weft_model::JobKey;
+use weft_statement::{Ask, JobDraft, PolicyDraft};
 
 use crate::api::{Api, ApiResult, Principal};
 use crate::extract::{Caller, JobPath, JsonBody};

@@ -6,8 +6,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use weft_engine::clock::Timestamp;
-use weft_engine::model::Fence;
+use weft_model::Fence;
+use weft_model::clock::Timestamp;
 
 use crate::extract::{Caller, JobPath, Parameters, RunPath, page_limit};
 use crate::jobs::JobStatusName;

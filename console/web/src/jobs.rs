@@ -7,8 +7,8 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use weft_engine::inspect::NextRun;
-use weft_engine::model::JobStatus;
+use weft_model::JobStatus;
+use weft_statement::inspect::NextRun;
 
 use crate::extract::{Caller, JobPath, Parameters, check_length, page_limit};
 use crate::mirror::mirror;

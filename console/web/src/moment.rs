@@ -4,7 +4,7 @@ use chrono::DateTime;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
-use weft_engine::clock::Timestamp;
+use weft_model::clock::Timestamp;
 
 /// A moment, e.g. `2026-01-02T03:04:05.678Z`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ToSchema)]

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use weft_engine::statement::{EndStatus, Fault, Refusal};
+use weft_statement::{EndStatus, Fault, Refusal};
 
 use crate::api::ApiError;
 

@@ -15,8 +15,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use utoipa::ToSchema;
 use uuid::Uuid;
-use weft_engine::model::BatchId;
-use weft_engine::statement::{End, EndStatus, Frame, Session};
+use weft_model::BatchId;
+use weft_model::Session;
+use weft_statement::{End, EndStatus, Frame};
 
 use crate::api::StatementRun;
 use crate::extract::{Caller, JsonBody};
@@ -332,7 +333,7 @@ fn write(frame: Frame, lines: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use serde_json::json;
-    use weft_engine::statement::Progress;
+    use weft_statement::Progress;
 
     fn check(frame: Frame) {
         let engine = serde_json::to_value(&frame).unwrap();

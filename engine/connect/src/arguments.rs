@@ -1,9 +1,9 @@
 //! The arguments of a job, as its row has them.
 
 use serde_json::Value;
-use weft_engine::job::Check;
-pub(crate) use weft_engine::job::arguments::{check_names, of};
-use weft_engine::model::Job;
+use weft_model::Job;
+use weft_node::job::Check;
+pub(crate) use weft_node::job::arguments::{check_names, of};
 
 /// The arguments by position, where they are called `0`, `1` and so on.
 pub(crate) fn positional(job: &Job) -> Result<Vec<String>, Check> {
@@ -53,8 +53,8 @@ fn text(key: &str, value: &Value) -> Result<String, Check> {
 
 #[cfg(test)]
 mod tests {
-    use weft_engine::clock::Timestamp;
-    use weft_engine::model::JobKey;
+    use weft_model::JobKey;
+    use weft_model::clock::Timestamp;
 
     use super::*;
 

@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::fmt::Debug;
 
-use weft_engine::interface::Secret;
-use weft_engine::job::Run;
+use weft_node::job::Run;
+use weft_project::interface::Secret;
 
 /// Lets runs call the node back.
 pub trait CallBack: Debug + Send + Sync {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use weft_engine::job::OUTPUT_BYTES;
+use weft_node::job::OUTPUT_BYTES;
 
 /// Room for the words about what was left out.
 const MARK_BYTES: usize = 64;

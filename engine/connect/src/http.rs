@@ -9,10 +9,10 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use serde_json::{Map, Value};
 use uuid::Uuid;
-use weft_engine::interface::{Environment, Secret};
-use weft_engine::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
-use weft_engine::model::Job;
-use weft_engine::statement::is_secret;
+use weft_model::Job;
+use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_project::interface::{Environment, Secret};
+use weft_statement::is_secret;
 
 use crate::arguments;
 use crate::capture::{WHOLE_BYTES, text_of};

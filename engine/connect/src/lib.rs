@@ -27,14 +27,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use weft_engine::flow::Flows;
-use weft_engine::interface::Environment;
-use weft_engine::job::{Check, CheckpointStore, JobKind};
-use weft_engine::node::NodeConfig;
-use weft_engine::project::{CatalogueError, Project, ProjectCatalogue, Validator, Validators};
-use weft_engine::statement::LateStatements;
-use weft_engine::store::SharedStore;
-use weft_engine::trace::Traces;
+use weft_node::NodeConfig;
+use weft_node::flow::Flows;
+use weft_node::job::{Check, CheckpointStore, JobKind};
+use weft_node::trace::Traces;
+use weft_project::interface::Environment;
+use weft_project::{CatalogueError, Project, ProjectCatalogue, Validator, Validators};
+use weft_statement::LateStatements;
+use weft_store::SharedStore;
 
 pub use broadway_job::BroadwayJob;
 pub use call_back::{CallBack, Grant};

@@ -14,9 +14,9 @@ use tokio::net::unix::pipe;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
-use weft_engine::interface::Environment;
-use weft_engine::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
-use weft_engine::model::Job;
+use weft_model::Job;
+use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_project::interface::Environment;
 
 use crate::capture::{Capture, last_line};
 use crate::group::{Group, signal_name};

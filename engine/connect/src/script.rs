@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Access, access};
-use weft_engine::job::Check;
 use weft_lang::names::nearest;
+use weft_node::job::Check;
 
 const FOLDER: &str = "scripts";
 /// Of a project with more scripts, the further ones are not suggested.

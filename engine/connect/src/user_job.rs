@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
-use weft_engine::interface::Environment;
-use weft_engine::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
-use weft_engine::model::Job;
-use weft_engine::project::{Project, UnknownProjectName};
-use weft_engine::statement::{LateStatements, Principal, Session, is_secret};
 use weft_lang::names::nearest;
+use weft_model::Job;
+use weft_model::{Principal, Session};
+use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_project::interface::Environment;
+use weft_project::{Project, UnknownProjectName};
+use weft_statement::{LateStatements, is_secret};
 
 use crate::capture::Capture;
 use crate::http::OWN_VARIABLES;
@@ -237,7 +238,7 @@ fn output(log: &str, value: Option<&str>) -> RunOutput {
 
 #[cfg(test)]
 mod tests {
-    use weft_engine::job::OUTPUT_BYTES;
+    use weft_node::job::OUTPUT_BYTES;
 
     use super::*;
 

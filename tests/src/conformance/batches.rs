@@ -1,7 +1,7 @@
 //! The life of a batch.
 
-use weft_engine::model::{Batch, BatchDesired, BatchStatus, DueHint, JobStatus};
-use weft_engine::store::{
+use weft_model::{Batch, BatchDesired, BatchStatus, DueHint, JobStatus};
+use weft_store::{
     BatchGuard, BatchSet, ClaimBatch, ClaimCommand, FinishLost, Freshness, MoveBatch, RequestBatch,
     ReserveChunks, SaveBatchStatistics, SharedStore, SubmitBatch, SubmitLost,
 };
@@ -164,7 +164,7 @@ async fn a_claim_under_the_fence_it_saw_is_not_applied(store: SharedStore) {
     };
     // A store may also refuse it as an error of ours.
     let answer = store.claim_batch(&claim).await;
-    assert!(!matches!(answer, Ok(weft_engine::store::Attempt::Applied)));
+    assert!(!matches!(answer, Ok(weft_store::Attempt::Applied)));
     assert_eq!(
         owned.batch(store.as_ref()).await.holder(),
         Some(owned.holder.clone())

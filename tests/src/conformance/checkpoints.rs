@@ -1,7 +1,7 @@
 //! Checkpoints: only the run that took a scope last may write, and nothing of the past can undo it.
 
-use weft_engine::model::CheckpointHead;
-use weft_engine::store::{
+use weft_model::CheckpointHead;
+use weft_store::{
     CHECKPOINT_BYTES, CHECKPOINT_ITEMS, ForgetCheckpoints, Freshness, SaveCheckpoints, SharedStore,
     StoreError, TakeCheckpoints,
 };

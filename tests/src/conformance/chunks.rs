@@ -1,7 +1,7 @@
 //! Chunks: opened, voided, claimed, changed.
 
-use weft_engine::model::{ChunkHead, ChunkState};
-use weft_engine::store::{ChangeChunk, ClaimChunk, OpenChunk, SharedStore};
+use weft_model::{ChunkHead, ChunkState};
+use weft_store::{ChangeChunk, ClaimChunk, OpenChunk, SharedStore};
 
 use super::claims;
 use super::fixture::*;

@@ -1,8 +1,8 @@
 //! What is removed, and what must stay.
 
-use weft_engine::clock::Timestamp;
-use weft_engine::model::{BatchDesired, BatchStatus, Job, JobStatus, NodeShare, NodeStats};
-use weft_engine::store::{
+use weft_model::clock::Timestamp;
+use weft_model::{BatchDesired, BatchStatus, Job, JobStatus, NodeShare, NodeStats};
+use weft_store::{
     ClaimCommand, DeleteBatch, DeleteJob, Freshness, JobSeen, ListBatches, ListJobs,
     ReleaseCommand, RequestBatch, SharedStore, Store, WriteJob,
 };

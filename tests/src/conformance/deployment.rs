@@ -1,7 +1,7 @@
 //! Bundles and the deployed project. There is one deployed project, so these cases start from what they find.
 
-use weft_engine::model::Deployment;
-use weft_engine::store::{Deploy, SharedStore};
+use weft_model::Deployment;
+use weft_store::{Deploy, SharedStore};
 
 use super::claims;
 use super::fixture::*;

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
-use weft_engine::clock::{Clock, SystemClock, Timestamp};
-use weft_engine::ids::Ids;
-use weft_engine::model::{
+use weft_model::clock::{Clock, SystemClock, Timestamp};
+use weft_model::ids::Ids;
+use weft_model::{
     Batch, BatchId, BatchSpec, BatchStatistics, BatchStatus, ChunkContent, ChunkHead, ChunkState,
     DueHint, EntityRow, EntitySource, EntityStatus, Holder, Incarnation, Job, JobKey, JobRun,
     JobStatus, NodeId, NodeShare, RetryPolicy, Token, job_type,
 };
-use weft_engine::node::Trust;
-use weft_engine::store::{
+use weft_store::Trust;
+use weft_store::{
     BatchGuard, BatchSet, ClaimBatch, ClaimChunk, ClaimJob, Conditional, EndJob, FinishBatch,
     FlushChunk, Freshness, MoveBatch, OpenChunk, Settled, SharedStore, Store, SubmitBatch, settle,
 };

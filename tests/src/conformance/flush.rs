@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
-use weft_engine::model::{ChunkState, EntityStatus, NodeShare};
-use weft_engine::store::{ChangeChunk, FlushChunk, Settled, SharedStore};
+use weft_model::{ChunkState, EntityStatus, NodeShare};
+use weft_store::{ChangeChunk, FlushChunk, Settled, SharedStore};
 
 use super::claims;
 use super::fixture::*;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use weft_engine::model::{Instance, InstanceHead};
-use weft_engine::store::SharedStore;
+use weft_model::{Instance, InstanceHead};
+use weft_store::SharedStore;
 
 use super::claims;
 use super::fixture::*;

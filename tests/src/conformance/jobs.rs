@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::RngExt;
-use weft_engine::clock::Timestamp;
-use weft_engine::job::{EndMark, Ended, TriggerState};
-use weft_engine::model::{DueHint, Job, JobDesired, JobKey, JobStatus};
-use weft_engine::schedule::{JobPolicy, Outcome, Trigger};
-use weft_engine::store::{
+use weft_model::clock::Timestamp;
+use weft_model::schedule::{JobPolicy, Outcome, Trigger};
+use weft_model::{DueHint, Job, JobDesired, JobKey, JobStatus};
+use weft_model::{EndMark, Ended, TriggerState};
+use weft_store::{
     ClaimJob, EndJob, Freshness, JobDefinition, JobSeen, ListJobs, RequestJob, SharedStore, Store,
     WriteJob,
 };

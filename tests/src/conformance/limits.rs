@@ -1,7 +1,7 @@
 //! Texts of any content and of the sizes that are promised.
 
-use weft_engine::model::{DueHint, EntitySource};
-use weft_engine::store::{FlushChunk, SharedStore};
+use weft_model::{DueHint, EntitySource};
+use weft_store::{FlushChunk, SharedStore};
 
 use super::claims;
 use super::fixture::*;

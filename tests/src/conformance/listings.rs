@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use rand::RngExt;
-use weft_engine::clock::Timestamp;
-use weft_engine::model::{BatchId, BatchStatus};
-use weft_engine::store::{ListBatches, ListJobs, SharedStore};
+use weft_model::clock::Timestamp;
+use weft_model::{BatchId, BatchStatus};
+use weft_store::{ListBatches, ListJobs, SharedStore};
 
 use super::claims;
 use super::fixture::*;
@@ -258,7 +258,7 @@ async fn pages_of_jobs_of_one_name_go_on_behind_the_last(store: SharedStore) {
 
 async fn a_page_goes_on_behind_a_job_that_was_removed(store: SharedStore) {
     let (list, uids) = five_jobs(&store).await;
-    let key = |uid: &str| weft_engine::model::JobKey {
+    let key = |uid: &str| weft_model::JobKey {
         job_type: list.job_type.clone().expect("they have a type"),
         name: list.name.clone().expect("they have a name"),
         uid: uid.to_owned(),
@@ -268,7 +268,7 @@ async fn a_page_goes_on_behind_a_job_that_was_removed(store: SharedStore) {
     apply(store.as_ref(), &claim_job(&removed, 0, &runner)).await;
     apply(store.as_ref(), &end_job(&removed, 1, &runner)).await;
     let job = the_job(store.as_ref(), &removed).await;
-    let delete = weft_engine::store::DeleteJob::of(&job).expect("it has ended");
+    let delete = weft_store::DeleteJob::of(&job).expect("it has ended");
     apply(store.as_ref(), &delete).await;
     let behind = ListJobs {
         after: Some(removed),

@@ -26,7 +26,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use weft_engine::store::{SharedStore, SubmitBatch};
+use weft_store::{SharedStore, SubmitBatch};
 
 /// A case that is not through by then hangs.
 const LONGEST_CASE: Duration = Duration::from_secs(180);

@@ -1,11 +1,11 @@
 //! Nodes and their figures.
 
 use uuid::Uuid;
-use weft_engine::clock::Timestamp;
-use weft_engine::model::{
+use weft_model::clock::Timestamp;
+use weft_model::{
     BatchId, InProcess, Incarnation, NodeId, NodeRow, NodeState, NodeStats, SlowEntity,
 };
-use weft_engine::store::SharedStore;
+use weft_store::SharedStore;
 
 use super::claims;
 use super::fixture::*;
@@ -145,7 +145,7 @@ async fn the_stores_clock_goes_on(store: SharedStore) {
 
 async fn the_schema_has_a_version(store: SharedStore) {
     let version = store.schema_version().await.expect("readable");
-    assert_eq!(version, Some(weft_engine::store::SCHEMA_VERSION));
+    assert_eq!(version, Some(weft_store::SCHEMA_VERSION));
 }
 
 async fn compare_and_sets_are_counted(store: SharedStore) {
@@ -154,7 +154,7 @@ async fn compare_and_sets_are_counted(store: SharedStore) {
     apply(store.as_ref(), &held.flush(1, 0..2)).await;
     let after = store.statistics();
     for verb in ["open_chunk", "claim_chunk", "flush_chunk"] {
-        let count = |statistics: &weft_engine::store::StoreStatistics| {
+        let count = |statistics: &weft_store::StoreStatistics| {
             statistics.compare_and_sets.get(verb).copied().unwrap_or(0)
         };
         // At least one: a re-sending counts as well.

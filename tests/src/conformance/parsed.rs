@@ -1,9 +1,9 @@
 //! Tables that parsers fill: typed columns, rows that replace one another by their key, pages and lookups.
 
-use weft_engine::interface::ColumnType;
-use weft_engine::model::{ParsedColumn, ParsedRow, ParsedTable};
-use weft_engine::source::Value;
-use weft_engine::store::{SharedStore, StoreError};
+use weft_model::ColumnType;
+use weft_model::Value;
+use weft_model::{ParsedColumn, ParsedRow, ParsedTable};
+use weft_store::{SharedStore, StoreError};
 
 use super::claims;
 use super::fixture::*;

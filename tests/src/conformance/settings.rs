@@ -1,7 +1,7 @@
 //! What holds for the whole cluster, by name.
 
-use weft_engine::model::Setting;
-use weft_engine::store::{Freshness, PutSetting, SharedStore};
+use weft_model::Setting;
+use weft_store::{Freshness, PutSetting, SharedStore};
 
 use super::claims;
 use super::fixture::*;

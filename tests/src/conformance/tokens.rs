@@ -1,7 +1,7 @@
 //! What `settle` rests on: an identical re-sending is recognised by its token, and nothing else is.
 
-use weft_engine::model::{BatchDesired, BatchStatus, ChunkState};
-use weft_engine::store::{
+use weft_model::{BatchDesired, BatchStatus, ChunkState};
+use weft_store::{
     BatchSet, ChangeChunk, FinishLost, RequestBatch, ReserveChunks, SaveBatchStatistics,
     SharedStore,
 };

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weft_engine::model::{Batch, BatchId, BatchStatus, ChunkState, EntityStatus, JobStatus};
-use weft_engine::scheduler::job_key_of;
+use weft_model::job_key_of;
+use weft_model::{Batch, BatchId, BatchStatus, ChunkState, EntityStatus, JobStatus};
 
 use super::cluster::{Cluster, Submitted};
 use super::jobs;
@@ -209,7 +209,7 @@ fn check_effects(cluster: &Cluster, scenario: &Scenario, lives: u64, violations:
 fn check_cost(cluster: &Cluster, violations: &mut Vec<String>) {
     let sent: u64 = cluster.names().iter().fold(0, |sum, name| {
         let process = cluster.process(name).expect("nobody was stopped");
-        use weft_engine::store::Store;
+        use weft_store::Store;
         sum + process.store.statistics().compare_and_set_total()
     });
     let inner = cluster.store.inner();

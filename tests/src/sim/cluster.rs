@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use uuid::Uuid;
-use weft_engine::clock::Clock;
-use weft_engine::ids::Ids;
-use weft_engine::job::{JobKind, JobKinds};
-use weft_engine::model::{Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, DueHint, NodeId};
-use weft_engine::node::{Context, Node, NodeConfig, NodeHandle, Trust, Wake};
-use weft_engine::scheduler::{job_key_of, submission_of};
-use weft_engine::store::{RequestBatch, Settled, Store, SubmitBatch, settle};
+use weft_model::clock::Clock;
+use weft_model::ids::Ids;
+use weft_model::job_key_of;
+use weft_model::{Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, DueHint, NodeId};
+use weft_node::job::{JobKind, JobKinds};
+use weft_node::scheduler::submission_of;
+use weft_node::{Context, Node, NodeConfig, NodeHandle, Wake};
+use weft_store::Trust;
+use weft_store::{RequestBatch, Settled, Store, SubmitBatch, settle};
 
 use super::control::{Control, SimClock};
 use super::jobs::{self, PlannedJob, SimKind};
@@ -267,7 +269,7 @@ impl Cluster {
         tokio::spawn(async move {
             let trust = Trust::for_duration(clock.clone(), PATIENCE);
             loop {
-                let freshness = weft_engine::store::Freshness::Serial;
+                let freshness = weft_store::Freshness::Serial;
                 let row = match client.batch(id, freshness).await {
                     Ok(Some(row)) => row,
                     Ok(None) => return,

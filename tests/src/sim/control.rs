@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use weft_engine::clock::{Clock, Timestamp};
-use weft_engine::node::NodeHandle;
+use weft_model::clock::{Clock, Timestamp};
+use weft_node::NodeHandle;
 
 /// The wall clock at simulated time zero.
 pub const BASE: Timestamp = Timestamp(1_760_000_000_000);

@@ -9,16 +9,14 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use weft_engine::clock::Clock;
-use weft_engine::ids::Ids;
-use weft_engine::job::change::{self, Step};
-use weft_engine::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
-use weft_engine::model::{DueHint, Fence, Job, JobKey, JobStatus};
-use weft_engine::node::Trust;
-use weft_engine::schedule::{JobPolicy, Trigger};
-use weft_engine::store::{
-    Freshness, JobSeen, RequestJob, Settled, Store, StoreError, WriteJob, settle,
-};
+use weft_model::clock::Clock;
+use weft_model::ids::Ids;
+use weft_model::schedule::{JobPolicy, Trigger};
+use weft_model::{DueHint, Fence, Job, JobKey, JobStatus};
+use weft_node::job::change::{self, Step};
+use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_store::Trust;
+use weft_store::{Freshness, JobSeen, RequestJob, Settled, Store, StoreError, WriteJob, settle};
 
 use super::control::{Control, SimClock};
 use super::store::{SimHandle, SimStore, Tables};

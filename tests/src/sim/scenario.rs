@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use weft_engine::node::NodeConfig;
+use weft_node::NodeConfig;
 
 use super::cluster::Cluster;
 use super::jobs::PlannedJob;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
-use weft_engine::command::{ChunkContext, CommandFactory, EntityCommand, Outcome, PreparedChunk};
-use weft_engine::model::{BatchId, BatchSpec, EntitySource, Fence};
-use weft_engine::source::{IdPage, IdStream, SourceError};
+use weft_model::{BatchId, BatchSpec, EntitySource, Fence};
+use weft_project::command::{ChunkContext, CommandFactory, EntityCommand, Outcome, PreparedChunk};
+use weft_project::source::{IdPage, IdStream, SourceError};
 
 use super::control::Control;
 use super::store::SimStore;
@@ -48,13 +48,13 @@ impl Script {
 
     /// Whether the command fails for this id, always.
     pub fn fails_for(&self, id: &str) -> bool {
-        weft_engine::hash::stable(&["fails", id]) % 100 < self.failing_percent
+        weft_model::hash::stable(&["fails", id]) % 100 < self.failing_percent
     }
 
     fn takes(&self, id: &str) -> Duration {
         let (shortest, longest) = self.entity_ms;
         let span = longest - shortest + 1;
-        Duration::from_millis(shortest + weft_engine::hash::stable(&["takes", id]) % span)
+        Duration::from_millis(shortest + weft_model::hash::stable(&["takes", id]) % span)
     }
 }
 

@@ -6,7 +6,8 @@ use anyhow::bail;
 use serde_json::Value;
 use tempfile::TempDir;
 use weft::example::{Options, materialise};
-use weft_engine::statement::{EndStatus, Frame, Session};
+use weft_model::Session;
+use weft_statement::{EndStatus, Frame};
 
 use super::node::Node;
 use super::place::Place;

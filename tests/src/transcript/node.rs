@@ -8,7 +8,8 @@ use anyhow::{Context, bail, ensure};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
-use weft_engine::statement::{Frame, Session};
+use weft_model::Session;
+use weft_statement::Frame;
 
 const LONGEST_START: Duration = Duration::from_secs(60);
 const LONGEST_STATEMENT: Duration = Duration::from_secs(60);

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use weft::output::{Format, TableWriter};
-use weft_engine::statement::{EndStatus, Frame, Session};
+use weft_model::Session;
+use weft_statement::{EndStatus, Frame};
 
 use super::bench::Bench;
 use super::place::Place;

@@ -8,7 +8,7 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::Statement;
 use uuid::Uuid;
 use weft_cql::{CassandraOptions, CassandraStore, migrate};
-use weft_engine::store::SharedStore;
+use weft_store::SharedStore;
 use weft_tests::conformance::{Harness, run_suite};
 
 /// One store for all cases, in keyspaces of its own.

@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Mutex, MutexGuard};
 use weft_cql::{CassandraOptions, CassandraStore};
-use weft_engine::store::SharedStore;
+use weft_store::SharedStore;
 use weft_tests::cluster::{
     Cluster, Dev, LOGICAL_UNIT, Node, Proxy, cassandra, check_each_once, until,
 };
@@ -262,7 +262,7 @@ async fn check_instances(cluster: &Cluster, points: &str) -> anyhow::Result<()> 
         let id = format!("V{number:07}");
         let found = store.instance(LOGICAL_UNIT, &id).await?;
         let path = cluster.folder().join(format!("{id}.db"));
-        weft_engine::sync::export(&found.with_context(|| id.clone())?, &path)?;
+        weft_project::sync::export(&found.with_context(|| id.clone())?, &path)?;
         sources.check(&id, &path).with_context(|| id.clone())?;
     }
     Ok(())

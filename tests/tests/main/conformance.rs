@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tempfile::TempDir;
-use weft_engine::clock::SystemClock;
-use weft_engine::store::SharedStore;
-use weft_engine::store::sqlite::{Options, SqliteStore};
+use weft_model::clock::SystemClock;
+use weft_sqlite::{Options, SqliteStore};
+use weft_store::SharedStore;
 use weft_tests::conformance::{Harness, run_suite};
 
 /// A fresh file per case.

@@ -4,6 +4,7 @@ mod cassandra_conformance;
 mod cluster;
 mod conformance;
 mod flows;
+mod module_graph;
 mod packages;
 mod readme;
 mod requirements;

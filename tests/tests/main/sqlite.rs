@@ -11,15 +11,15 @@ use std::time::Duration;
 use futures::future::join_all;
 use rusqlite::Connection;
 use uuid::Uuid;
-use weft_engine::clock::{SystemClock, Timestamp};
-use weft_engine::ids::Ids;
-use weft_engine::model::{
+use weft_model::clock::{SystemClock, Timestamp};
+use weft_model::ids::Ids;
+use weft_model::{
     BatchId, ChunkState, EntityRow, EntityStatus, Holder, Incarnation, NodeId, NodeRow, NodeState,
     Token,
 };
-use weft_engine::node::Trust;
-use weft_engine::store::sqlite::{CommitFault, OpenError, Options, SqliteStore, lock_owner};
-use weft_engine::store::{
+use weft_sqlite::{CommitFault, OpenError, Options, SqliteStore, lock_owner};
+use weft_store::Trust;
+use weft_store::{
     Attempt, ClaimChunk, FlushChunk, Freshness, ListJobs, OpenChunk, Settled, Store, StoreError,
     settle,
 };
@@ -370,14 +370,12 @@ async fn a_serial_read_sees_an_attempt_under_way() {
     let attempt = store.submit_batch(&submit);
     let reads = async {
         gate.reached(0).await;
-        let committed = store
-            .batch(id, weft_engine::store::Freshness::Committed)
-            .await;
+        let committed = store.batch(id, weft_store::Freshness::Committed).await;
         let opening = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
             gate.set(false);
         };
-        let serial = store.batch(id, weft_engine::store::Freshness::Serial);
+        let serial = store.batch(id, weft_store::Freshness::Serial);
         let (serial, ()) = tokio::join!(serial, opening);
         (committed, serial)
     };

@@ -1,7 +1,7 @@
 //! Errors: problem documents with a stable code that name the place.
 
 use serde_json::json;
-use weft_engine::clock::Timestamp;
+use weft_model::clock::Timestamp;
 use weft_web::{ApiError, BatchesQuery, Moment, StatusFilter};
 
 use crate::client::call;

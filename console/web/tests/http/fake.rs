@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use weft_engine::clock::Timestamp;
-use weft_engine::inspect::{self, NextRun};
-use weft_engine::model::{BatchId, Job, JobKey, JobRun, JobStatus, NodeId};
-use weft_engine::statement::{End, EndStatus, Frame, JobDraft, Session};
+use weft_model::Session;
+use weft_model::clock::Timestamp;
+use weft_model::{BatchId, Job, JobKey, JobRun, JobStatus, NodeId};
+use weft_statement::inspect::{self, NextRun};
+use weft_statement::{End, EndStatus, Frame, JobDraft};
 use weft_web::*;
 
 pub const TOKEN: &str = "a-token-for-tests-only";

@@ -1,9 +1,9 @@
 //! Jobs and runs as resources: what arrives at the engine, and how it answers.
 
 use serde_json::{Value, json};
-use weft_engine::model::JobKey;
-use weft_engine::statement::{Ask, EndStatus, JobDraft, PolicyDraft, Refusal};
-use weft_engine::store::StoreError;
+use weft_model::JobKey;
+use weft_statement::{Ask, EndStatus, JobDraft, PolicyDraft, Refusal};
+use weft_store::StoreError;
 use weft_web::{ApiError, ChangeJob, JobStatusName, JobsQuery};
 
 use crate::client::{Answer, call};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use weft_engine::statement::Frame;
+use weft_statement::Frame;
 
 use crate::client::{PATIENCE, call};
 use crate::fake::Server;

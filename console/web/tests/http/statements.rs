@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
-use weft_engine::model::BatchId;
-use weft_engine::statement::{EndStatus, Frame, Session};
+use weft_model::BatchId;
+use weft_model::Session;
+use weft_statement::{EndStatus, Frame};
 
 use crate::client::{Answer, PATIENCE, call};
 use crate::fake::{BATCH, Server, end};

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 
 use serde_json::json;
 use tokio::sync::mpsc;
-use weft_engine::model::Instance;
-use weft_engine::source::Value;
-use weft_engine::sync::Contents;
+use weft_model::Instance;
+use weft_model::Value;
+use weft_project::sync::Contents;
 
 use super::order::Order;
 use super::progress::{Inside, Progress};

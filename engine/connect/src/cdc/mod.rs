@@ -16,28 +16,27 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{Stream, StreamExt, stream};
+use lines::{Block, Ends, Fetched, Size};
+use order::{Order, Target};
+use progress::{Progress, State};
 use serde_json::json;
+use sink::{FileSink, HttpSink};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
-use weft_engine::job::{
+use weft_model::Job;
+use weft_node::job::{
     Check, CheckpointHolder, CheckpointStore, Checkpoints, JobKind, Run, RunEnd, RunFailure,
     RunOutput,
 };
-use weft_engine::model::Job;
-use weft_engine::store::{SharedStore, StoreError, StoreResult};
+use weft_store::{SharedStore, StoreError, StoreResult};
 
 use crate::files::Files;
 use crate::http::{Call, Http};
 use crate::on_thread::on_thread;
 use crate::{DeployedProject, Parts, arguments, must_be_deployed};
-
-use lines::{Block, Ends, Fetched, Size};
-use order::{Order, Target};
-use progress::{Progress, State};
-use sink::{FileSink, HttpSink};
 
 /// Ids in a page.
 const PAGE: usize = 500;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
-use weft_engine::job::Check;
-use weft_engine::project::LogicalUnit;
 use weft_lang::names::nearest;
+use weft_node::job::Check;
+use weft_project::LogicalUnit;
 
 use crate::arguments::check_names;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use reqwest::Client;
 use tracing::{info, warn};
 use uuid::Uuid;
-use weft_engine::job::RunFailure;
+use weft_node::job::RunFailure;
 
 use super::progress::Part;
 use crate::files::{Files, Place};

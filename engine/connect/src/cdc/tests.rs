@@ -13,15 +13,16 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::routing::post;
 use serde_json::{Value as Json, json};
-use weft_engine::clock::{SharedClock, SystemClock, Timestamp};
-use weft_engine::command::{ChunkContext, CommandFactory, Outcome};
-use weft_engine::ids::Ids;
-use weft_engine::interface::Environment;
-use weft_engine::job::Slot;
-use weft_engine::model::{BatchId, BatchSpec, EntitySource, JobKey, NodeId};
-use weft_engine::node::{NodeConfig, Trust};
-use weft_engine::project::ProjectCatalogue;
-use weft_engine::store::sqlite::{Options, SqliteStore};
+use weft_model::clock::{SharedClock, SystemClock, Timestamp};
+use weft_model::ids::Ids;
+use weft_model::{BatchId, BatchSpec, EntitySource, JobKey, NodeId};
+use weft_node::NodeConfig;
+use weft_node::job::Slot;
+use weft_project::ProjectCatalogue;
+use weft_project::command::{ChunkContext, CommandFactory, Outcome};
+use weft_project::interface::Environment;
+use weft_sqlite::{Options, SqliteStore};
+use weft_store::Trust;
 
 use super::*;
 

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use weft_engine::flow::{FlowFailure, FlowName};
-use weft_engine::job::Slot;
-use weft_engine::project::{Findings, LogicalUnit, Project, Spot};
-use weft_engine::statement::{Principal, Session};
+use weft_model::{Principal, Session};
+use weft_node::flow::{FlowFailure, FlowName};
+use weft_node::job::Slot;
+use weft_project::{Findings, LogicalUnit, Project, Spot};
 
 use super::condition::kind_of;
 use super::expression::Expression;

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use weft_engine::flow::SETTINGS;
-use weft_engine::project::yaml::{self, Node, Yaml};
-use weft_engine::project::{
-    Fields, Findings, LogicalUnit, Project, ProjectFile, Spot, is_name, nearest,
-};
+use weft_node::flow::SETTINGS;
+use weft_project::yaml::{self, Node, Yaml};
+use weft_project::{Fields, Findings, LogicalUnit, Project, ProjectFile, Spot, is_name, nearest};
 
 use super::actor::{Actor, Checking, InputKind, WrittenInput, WrittenInputs};
 use super::actors;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use weft_engine::project::Spot;
-use weft_engine::project::yaml::{self, Node, Yaml};
+use weft_project::Spot;
+use weft_project::yaml::{self, Node, Yaml};
 
 /// What links may bring together in one value.
 pub(crate) const VALUE_BYTES: usize = 32 * 1024 * 1024;

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tracing::warn;
 use uuid::Uuid;
-use weft_engine::flow::{FlowFailure, Recovery};
-use weft_engine::job::{CheckpointError, CheckpointStore, Checkpoints};
-use weft_engine::node::NodeConfig;
+use weft_node::NodeConfig;
+use weft_node::flow::{FlowFailure, Recovery};
+use weft_node::job::{CheckpointError, CheckpointStore, Checkpoints};
 
 /// What is written at once, well below what a ledger takes.
 const PART_BYTES: usize = 192 * 1024;

@@ -11,10 +11,10 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 use uuid::Uuid;
-use weft_engine::flow::{FlowCall, FlowEnd, FlowFailure, FlowName, FlowPart, FlowRefusal, Flows};
-use weft_engine::job::CheckpointStore;
-use weft_engine::node::NodeConfig;
-use weft_engine::project::{Findings, LogicalUnit, Project, UnknownProjectName};
+use weft_node::NodeConfig;
+use weft_node::flow::{FlowCall, FlowEnd, FlowFailure, FlowName, FlowPart, FlowRefusal, Flows};
+use weft_node::job::CheckpointStore;
+use weft_project::{Findings, LogicalUnit, Project, UnknownProjectName};
 
 use super::actor::{ActorError, ActorRun, Inputs, OUTPUT_BYTES, STOPPED};
 use super::definition::{ActorCall, Body, FlowDefinition, Handler, Repeat, RowSource, Stage};

@@ -1,8 +1,9 @@
 //! Values of flows as values of queries and statements, and back.
 
 use serde_json::{Map, Value};
-use weft_engine::source::{Parameters, Rows, Value as Source};
 use weft_lang::Literal;
+use weft_model::Value as Source;
+use weft_project::source::{Parameters, Rows};
 
 use super::condition::kind_of;
 

@@ -1,6 +1,6 @@
 //! What actors share.
 
-use weft_engine::statement::{LateStatements, Statements};
+use weft_statement::{LateStatements, Statements};
 
 use super::actor::ActorError;
 use crate::files::Files;

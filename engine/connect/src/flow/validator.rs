@@ -1,7 +1,7 @@
 //! Looks at the flows of a project when it is deployed.
 
 use async_trait::async_trait;
-use weft_engine::project::{Findings, Project, Validator};
+use weft_project::{Findings, Project, Validator};
 
 use super::definition::FlowDefinition;
 

@@ -52,8 +52,8 @@ pub(super) fn too_large() -> HostError {
 }
 
 /// A value of a source as a function gets it: a number that JavaScript cannot hold exactly is its digits, bytes are hex.
-pub(super) fn value_of(value: weft_engine::source::Value) -> Value {
-    use weft_engine::source::Value as Source;
+pub(super) fn value_of(value: weft_model::Value) -> Value {
+    use weft_model::Value as Source;
     match value {
         Source::Null => Value::Null,
         Source::Integer(number) if number.unsigned_abs() <= EXACT_INTEGER.unsigned_abs() => {

@@ -18,17 +18,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bridge::{Bridge, serve};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
-use weft_engine::job::Retry;
+use weft_node::job::Retry;
 
 use crate::capture::Capture;
-
-use bridge::{Bridge, serve};
 pub use function::{Finding, Function, SOURCE_BYTES};
 pub use host::{Host, HostError, TABLE_BYTES, TABLE_ROWS, Table};
 pub use node_host::NodeHost;

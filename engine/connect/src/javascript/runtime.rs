@@ -269,11 +269,11 @@ impl Described {
         })
     }
 
-    fn retry(&self) -> weft_engine::job::Retry {
+    fn retry(&self) -> weft_node::job::Retry {
         match (self.name.as_deref(), self.retry.as_deref()) {
-            (Some("JobFailed"), Some("noRetry")) => weft_engine::job::Retry::Never,
-            (Some("JobFailed"), Some("alwaysRetry")) => weft_engine::job::Retry::Always,
-            _ => weft_engine::job::Retry::AsPolicy,
+            (Some("JobFailed"), Some("noRetry")) => weft_node::job::Retry::Never,
+            (Some("JobFailed"), Some("alwaysRetry")) => weft_node::job::Retry::Always,
+            _ => weft_node::job::Retry::AsPolicy,
         }
     }
 }

@@ -1,5 +1,5 @@
 use serde_json::json;
-use weft_engine::job::OUTPUT_BYTES;
+use weft_node::job::OUTPUT_BYTES;
 
 use super::*;
 

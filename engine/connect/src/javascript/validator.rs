@@ -1,7 +1,7 @@
 //! The functions of a project are read when it is deployed.
 
 use async_trait::async_trait;
-use weft_engine::project::{Findings, Project, Spot, Validator};
+use weft_project::{Findings, Project, Spot, Validator};
 
 use super::Function;
 

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use weft_engine::clock::Timestamp;
-use weft_engine::job::{CheckpointError, Checkpoints, RunFailure};
-use weft_engine::model::Checkpoint;
-use weft_engine::schedule::JobPolicy;
+use weft_model::Checkpoint;
+use weft_model::clock::Timestamp;
+use weft_model::schedule::JobPolicy;
+use weft_node::job::{CheckpointError, Checkpoints, RunFailure};
 
 use super::place::Stamp;
 
@@ -176,10 +176,10 @@ pub(super) fn counts(first: &[Checkpoint]) -> Counts {
 mod tests {
     use std::sync::Arc;
 
-    use weft_engine::clock::{SharedClock, SystemClock};
-    use weft_engine::ids::Ids;
-    use weft_engine::job::{CheckpointHolder, CheckpointStore};
-    use weft_engine::store::sqlite::{Options, SqliteStore};
+    use weft_model::clock::{SharedClock, SystemClock};
+    use weft_model::ids::Ids;
+    use weft_node::job::{CheckpointHolder, CheckpointStore};
+    use weft_sqlite::{Options, SqliteStore};
 
     use super::*;
 

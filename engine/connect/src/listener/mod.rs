@@ -12,30 +12,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use definition::{Definition, IDEMPOTENCY_KEY, MODIFIED, Mode, NAME, PATH, Place, SIZE, refused};
+use memory::{Counts, Outcome, Remembered, Standing};
+use place::{Look, Source, Stamp};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
-use weft_engine::flow::{FlowCall, FlowFailure, FlowName, FlowRefusal, Flows, Recovery};
-use weft_engine::job::{
+use weft_model::Job;
+use weft_model::schedule::policy::Overlap;
+use weft_model::{Principal, Session};
+use weft_node::flow::{FlowCall, FlowFailure, FlowName, FlowRefusal, Flows, Recovery};
+use weft_node::job::{
     Check, CheckpointHolder, CheckpointStore, Checkpoints, JobKind, Retry, Run, RunEnd, RunFailure,
     RunOutput,
 };
-use weft_engine::model::Job;
-use weft_engine::schedule::policy::Overlap;
-use weft_engine::statement::{Principal, Session};
-use weft_engine::trace::{Operation, Traces};
+use weft_node::trace::{Operation, Traces};
 
 use crate::Parts;
 use crate::broadway_job::name_of;
 use crate::flow::{LOST, STOPPED};
 use crate::http::Http;
 use crate::parser::FileRoots;
-use definition::{Definition, IDEMPOTENCY_KEY, MODIFIED, Mode, NAME, PATH, Place, SIZE, refused};
-use memory::{Counts, Outcome, Remembered, Standing};
-use place::{Look, Source, Stamp};
 
 /// Looks that fail one after the other before a listening run fails.
 const FAILED_LOOKS: u32 = 5;

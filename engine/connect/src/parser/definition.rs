@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
-use weft_engine::model::ParsedTable;
-use weft_engine::project::{
+use weft_model::ParsedTable;
+use weft_project::{
     Fields, Findings, LogicalUnit, Project, ProjectFile, Spot, Validator, nearest, yaml,
 };
 
@@ -84,10 +84,10 @@ async fn check_query(
     };
     match opened.check(sql).await {
         Ok(columns) => check_fields(table, &columns, &spot, findings),
-        Err(error @ weft_engine::source::SourceError::Query { .. }) => {
+        Err(error @ weft_project::source::SourceError::Query { .. }) => {
             findings.add(&spot, error.to_string());
         }
-        Err(weft_engine::source::SourceError::Unavailable { .. }) => {}
+        Err(weft_project::source::SourceError::Unavailable { .. }) => {}
     }
 }
 

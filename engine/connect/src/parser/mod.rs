@@ -19,15 +19,15 @@ use serde_json::{Value as Json, json};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use weft_engine::interface::Environment;
-use weft_engine::job::{
+use weft_model::Value;
+use weft_model::{Checkpoint, Job, ParsedRow, ParsedTable};
+use weft_node::job::{
     Check, CheckpointHolder, CheckpointStore, Checkpoints, JobKind, Run, RunEnd, RunFailure,
     RunOutput,
 };
-use weft_engine::model::{Checkpoint, Job, ParsedRow, ParsedTable};
-use weft_engine::project::Project;
-use weft_engine::source::Value;
-use weft_engine::store::{SharedStore, StoreError};
+use weft_project::Project;
+use weft_project::interface::Environment;
+use weft_store::{SharedStore, StoreError};
 
 use crate::on_thread::on_thread;
 use crate::records::Reject;
@@ -93,8 +93,7 @@ impl Parser {
             )
         };
         let (unit, name) = job.key.name.split_once('.').ok_or_else(form)?;
-        let unknown =
-            |error: weft_engine::project::UnknownProjectName| refuse(error.to_string(), None);
+        let unknown = |error: weft_project::UnknownProjectName| refuse(error.to_string(), None);
         let unit = project.logical_unit(unit).map_err(unknown)?;
         let (name, _) = unit.parser(name).map_err(unknown)?;
         let definition = definition::of_project(unit, name);

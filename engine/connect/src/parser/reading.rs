@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-use weft_engine::model::{ParsedRow, ParsedTable};
+use weft_model::{ParsedRow, ParsedTable};
 
 use super::THREAD;
 use super::files::{FileRoots, Found, HEAD, hash_of_head};
@@ -254,7 +254,7 @@ struct Gathered {
 
 impl Gathered {
     fn row(&mut self, row: ParsedRow) {
-        use weft_engine::source::Value;
+        use weft_model::Value;
         let size = |value: &Value| match value {
             Value::Text(text) => text.len(),
             Value::Blob(bytes) => bytes.len(),

@@ -1,8 +1,8 @@
 //! From records to typed rows.
 
-use weft_engine::interface::ColumnType;
-use weft_engine::model::{ParsedRow, ParsedTable};
-use weft_engine::source::Value;
+use weft_model::ColumnType;
+use weft_model::Value;
+use weft_model::{ParsedRow, ParsedTable};
 
 use crate::records::Field;
 
@@ -111,7 +111,7 @@ fn real(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use weft_engine::model::ParsedColumn;
+    use weft_model::ParsedColumn;
 
     use super::*;
 

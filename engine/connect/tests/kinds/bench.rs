@@ -14,19 +14,19 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use weft_connect::{CallBack, DeployedProject, Grant, Parts, kinds};
-use weft_engine::clock::{SharedClock, SystemClock, Timestamp};
-use weft_engine::ids::Ids;
-use weft_engine::interface::{Environment, Secret};
-use weft_engine::job::{
+use weft_model::clock::{SharedClock, SystemClock, Timestamp};
+use weft_model::ids::Ids;
+use weft_model::{Job, JobKey, NodeId};
+use weft_node::NodeConfig;
+use weft_node::job::{
     Check, CheckpointStore, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput, Slot,
 };
-use weft_engine::model::{Job, JobKey, NodeId};
-use weft_engine::node::NodeConfig;
-use weft_engine::project::Project;
-use weft_engine::statement::LateStatements;
-use weft_engine::store::SharedStore;
-use weft_engine::store::sqlite::{Options, SqliteStore};
-use weft_engine::trace::Traces;
+use weft_node::trace::Traces;
+use weft_project::Project;
+use weft_project::interface::{Environment, Secret};
+use weft_sqlite::{Options, SqliteStore};
+use weft_statement::LateStatements;
+use weft_store::SharedStore;
 
 /// Longer than anything here takes, so that a mistake is a failure and not a test that hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -9,21 +9,21 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use weft_connect::{Parts, actors_markdown, flows, kinds, validators};
-use weft_engine::clock::{SharedClock, SystemClock};
-use weft_engine::command::CommandFactory;
-use weft_engine::ids::Ids;
-use weft_engine::interface::Environment;
-use weft_engine::job::{CheckpointStore, JobKinds};
-use weft_engine::model::NodeId;
-use weft_engine::node::{Context, Node, NodeConfig, NodeHandle, Wake};
-use weft_engine::project::ProjectCatalogue;
-use weft_engine::statement::{
-    Answer, AnswerLimits, LateStatements, LocalTokenPolicy, Principal, Services, Session,
-    Statements,
+use weft_model::NodeId;
+use weft_model::clock::{SharedClock, SystemClock};
+use weft_model::ids::Ids;
+use weft_model::{Principal, Session};
+use weft_node::job::{CheckpointStore, JobKinds};
+use weft_node::trace::Traces;
+use weft_node::{Context, Node, NodeConfig, NodeHandle, Wake};
+use weft_project::ProjectCatalogue;
+use weft_project::command::CommandFactory;
+use weft_project::interface::Environment;
+use weft_sqlite::{Options, SqliteStore};
+use weft_statement::{
+    Answer, AnswerLimits, LateStatements, LocalTokenPolicy, Services, Statements,
 };
-use weft_engine::store::SharedStore;
-use weft_engine::store::sqlite::{Options, SqliteStore};
-use weft_engine::trace::Traces;
+use weft_store::SharedStore;
 
 use crate::bench::{Calls, PATIENCE};
 use crate::http::{Seen, server};
@@ -341,7 +341,7 @@ stages:
     let reading = async {
         let mut rows = Vec::new();
         while let Some(frame) = received.recv().await {
-            if let weft_engine::statement::Frame::Row { row } = frame {
+            if let weft_statement::Frame::Row { row } = frame {
                 let text = |at: usize| match &row[at] {
                     Value::String(text) => text.clone(),
                     other => other.to_string(),

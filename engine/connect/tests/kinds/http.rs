@@ -10,8 +10,8 @@ use axum::routing::any;
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use weft_engine::job::{Run, Slot};
-use weft_engine::model::Job;
+use weft_model::Job;
+use weft_node::job::{Run, Slot};
 
 use crate::bench::{Bench, failed, job, succeeded};
 
@@ -177,7 +177,7 @@ async fn an_answer_is_kept_up_to_a_bound() {
         .text
         .unwrap();
     assert!(
-        output.len() <= weft_engine::job::OUTPUT_BYTES,
+        output.len() <= weft_node::job::OUTPUT_BYTES,
         "{}",
         output.len()
     );

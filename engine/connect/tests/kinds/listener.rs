@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::routing::get;
 use serde_json::{Value, json};
-use weft_engine::clock::Timestamp;
-use weft_engine::job::CheckpointHolder;
+use weft_model::clock::Timestamp;
+use weft_node::job::CheckpointHolder;
 
 use crate::flows::Bench;
 use crate::http::{Seen, server};

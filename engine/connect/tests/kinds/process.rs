@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use weft_engine::job::{OUTPUT_BYTES, Retry, Run, Slot};
+use weft_node::job::{OUTPUT_BYTES, Retry, Run, Slot};
 
 use crate::bench::{Bench, failed, process, succeeded};
 

@@ -10,19 +10,20 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use weft_connect::{Parts, kinds, validators};
-use weft_engine::clock::{SharedClock, SystemClock};
-use weft_engine::ids::Ids;
-use weft_engine::interface::Environment;
-use weft_engine::job::{
+use weft_model::NodeId;
+use weft_model::clock::{SharedClock, SystemClock};
+use weft_model::ids::Ids;
+use weft_node::NodeConfig;
+use weft_node::job::{
     CheckpointStore, JobKinds, Lender, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure, Slot,
 };
-use weft_engine::model::NodeId;
-use weft_engine::node::{NodeConfig, Trust};
-use weft_engine::project::{CatalogueError, ProjectCatalogue};
-use weft_engine::statement::LateStatements;
-use weft_engine::store::SharedStore;
-use weft_engine::store::sqlite::{Options, SqliteStore};
-use weft_engine::trace::Traces;
+use weft_node::trace::Traces;
+use weft_project::interface::Environment;
+use weft_project::{CatalogueError, ProjectCatalogue};
+use weft_sqlite::{Options, SqliteStore};
+use weft_statement::LateStatements;
+use weft_store::SharedStore;
+use weft_store::Trust;
 
 use crate::bench::{Calls, PATIENCE, failed, job, succeeded};
 

@@ -12,10 +12,10 @@ use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlTimestamp;
 use uuid::Uuid;
-use weft_engine::clock::{SharedClock, SystemClock};
-use weft_engine::command::{ChunkContext, CommandFactory, Outcome};
-use weft_engine::model::{BatchId, Instance, NodeId};
-use weft_engine::store::SharedStore;
+use weft_model::clock::{SharedClock, SystemClock};
+use weft_model::{BatchId, Instance, NodeId};
+use weft_project::command::{ChunkContext, CommandFactory, Outcome};
+use weft_store::SharedStore;
 
 use crate::Measured;
 use crate::gauge::{Gauge, Reading, peak_kib};

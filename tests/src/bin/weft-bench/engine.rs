@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use weft_engine::clock::{SharedClock, SystemClock};
-use weft_engine::command::CommandFactory;
-use weft_engine::ids::Ids;
-use weft_engine::job::JobKinds;
-use weft_engine::model::{Batch, BatchId, NodeId};
-use weft_engine::node::{Context, Node, NodeConfig, NodeHandle, Wake};
-use weft_engine::store::{Attempt, Freshness, SharedStore, StoreStatistics, SubmitBatch};
+use weft_model::clock::{SharedClock, SystemClock};
+use weft_model::ids::Ids;
+use weft_model::{Batch, BatchId, NodeId};
+use weft_node::job::JobKinds;
+use weft_node::{Context, Node, NodeConfig, NodeHandle, Wake};
+use weft_project::command::CommandFactory;
+use weft_store::{Attempt, Freshness, SharedStore, StoreStatistics, SubmitBatch};
 
 use crate::Measured;
 use crate::gauge::{Gauge, peak_kib};

@@ -9,12 +9,12 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use serde::Serialize;
 use tokio::sync::Notify;
-use weft_engine::clock::{Clock, SharedClock, SystemClock, Timestamp};
-use weft_engine::ids::Ids;
-use weft_engine::job::{Check, JobKind, JobKinds, Run, RunEnd, RunOutput};
-use weft_engine::model::{DueHint, Job, JobKey, JobStatus, NodeId};
-use weft_engine::node::{Context, Node, NodeConfig, NodeHandle, Wake};
-use weft_engine::store::{Attempt, SharedStore, WriteJob};
+use weft_model::clock::{Clock, SharedClock, SystemClock, Timestamp};
+use weft_model::ids::Ids;
+use weft_model::{DueHint, Job, JobKey, JobStatus, NodeId};
+use weft_node::job::{Check, JobKind, JobKinds, Run, RunEnd, RunOutput};
+use weft_node::{Context, Node, NodeConfig, NodeHandle, Wake};
+use weft_store::{Attempt, SharedStore, WriteJob};
 
 use crate::gauge::Gauge;
 use crate::place::Place;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use weft_engine::clock::{SharedClock, SystemClock};
+use weft_model::clock::{SharedClock, SystemClock};
 
 use crate::PlaceArguments;
 use crate::engine::Serving;

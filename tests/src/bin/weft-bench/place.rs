@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use weft_cql::{CassandraOptions, CassandraStore, migrate};
-use weft_engine::clock::SystemClock;
-use weft_engine::ids::Ids;
-use weft_engine::store::SharedStore;
-use weft_engine::store::sqlite::{Options, SqliteStore};
+use weft_model::clock::SystemClock;
+use weft_model::ids::Ids;
+use weft_sqlite::{Options, SqliteStore};
+use weft_store::SharedStore;
 
 /// An empty place, removed by [`Place::remove`].
 pub struct Place {

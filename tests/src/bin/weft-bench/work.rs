@@ -9,16 +9,16 @@ use async_trait::async_trait;
 use clap::ValueEnum;
 use tokio::sync::mpsc;
 use weft::example;
-use weft_engine::clock::{SharedClock, Timestamp};
-use weft_engine::command::{ChunkContext, CommandFactory, EntityCommand, Outcome, PreparedChunk};
-use weft_engine::ids::Ids;
-use weft_engine::interface::Environment;
-use weft_engine::model::{Batch, BatchId, BatchSpec, BatchStatus, EntitySource};
-use weft_engine::node::Trust;
-use weft_engine::project::ProjectCatalogue;
-use weft_engine::scheduler::submission_of;
-use weft_engine::source::{IdPage, IdStream};
-use weft_engine::store::{SharedStore, SubmitBatch};
+use weft_model::clock::{SharedClock, Timestamp};
+use weft_model::ids::Ids;
+use weft_model::{Batch, BatchId, BatchSpec, BatchStatus, EntitySource};
+use weft_node::scheduler::submission_of;
+use weft_project::ProjectCatalogue;
+use weft_project::command::{ChunkContext, CommandFactory, EntityCommand, Outcome, PreparedChunk};
+use weft_project::interface::Environment;
+use weft_project::source::{IdPage, IdStream};
+use weft_store::Trust;
+use weft_store::{SharedStore, SubmitBatch};
 
 /// The logical unit of the example project.
 pub const LOGICAL_UNIT: &str = "AUTODATA_DELTA";

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
-use weft_engine::store::{Attempt, StoreError, StoreResult};
+use weft_store::{Attempt, StoreError, StoreResult};
 
 use super::SimHandle;
 use super::bug::PlantedBug;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use weft_engine::clock::Timestamp;
-use weft_engine::model::{Checkpoint, CheckpointHead, Fence};
+use weft_model::clock::Timestamp;
+use weft_model::{Checkpoint, CheckpointHead, Fence};
 
 use super::row::Row;
 use super::statement::{Answer, Found, Swap};

@@ -1,7 +1,7 @@
 //! A store in memory that is as nasty as a real one.
 //!
 //! Each partition is linearizable. A verb is the ordered list of hints and compare-and-sets that
-//! [`weft_engine::store::operation`] describes, each sent to one partition; a caller can die between any two
+//! [`weft_store::operation`] describes, each sent to one partition; a caller can die between any two
 //! of them, and what it had under way may still arrive. The fault plan says what else happens: the three
 //! kinds of Unknown, refusals, stale reads, SERIAL reads that fail, latency, outages.
 
@@ -18,15 +18,16 @@ mod watch;
 
 use std::sync::{Arc, MutexGuard};
 
-use weft_engine::store::Counters;
+use weft_store::Counters;
 
 pub use bug::PlantedBug;
 pub use calls::{CLIENT, Inner};
 pub use faults::FaultPlan;
 pub use tables::{Chunk, Tables};
 
-use super::control::Control;
 use calls::Shared;
+
+use super::control::Control;
 
 /// The store that all nodes of a simulation share. Cheap to clone.
 #[derive(Clone, Debug)]

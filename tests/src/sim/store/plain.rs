@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use rand::RngExt;
-use weft_engine::clock::Timestamp;
-use weft_engine::model::{
+use weft_model::Value;
+use weft_model::clock::Timestamp;
+use weft_model::{
     Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
     EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
     ParsedRow, ParsedTable, Setting,
 };
-use weft_engine::source::Value;
-use weft_engine::store::{
+use weft_store::{
     AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
     DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints,
     Freshness, JobsPage, ListBatches, ListJobs, MoveBatch, OpenChunk, PutSetting, ReleaseCommand,
     RequestBatch, RequestJob, ReserveChunks, SCHEMA_VERSION, SaveBatchStatistics, SaveCheckpoints,
-    Store, StoreResult, StoreStatistics, SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
+    Store, StoreError, StoreResult, StoreStatistics, SubmitBatch, SubmitLost, TakeCheckpoints,
+    WriteJob,
 };
 
 use super::SimHandle;
@@ -499,12 +500,15 @@ impl Store for SimHandle {
                     .entry(table.label())
                     .or_insert_with(|| (table.clone(), BTreeMap::new()));
                 if found.key != table.key {
-                    return Err(table.is_another(table.key_columns()[0]));
+                    return Err(StoreError::conflicting_parsed_table(
+                        table,
+                        table.key_columns()[0],
+                    ));
                 }
                 for column in &table.columns {
                     let known = found.columns.iter().find(|known| known.name == column.name);
                     if known.is_some_and(|known| known.kind != column.kind) {
-                        return Err(table.is_another(&column.name));
+                        return Err(StoreError::conflicting_parsed_table(table, &column.name));
                     }
                 }
                 *found = table.clone();
@@ -528,7 +532,7 @@ impl Store for SimHandle {
     ) -> StoreResult<ParsedPage> {
         self.read("parsed_rows", false, |inner, _| {
             let Some((_, rows)) = inner.tables.parsed.get(&table.label()) else {
-                return Err(table.is_absent());
+                return Err(StoreError::missing_parsed_table(table));
             };
             let behind = rows
                 .iter()
@@ -550,7 +554,7 @@ impl Store for SimHandle {
     ) -> StoreResult<Vec<Vec<Value>>> {
         self.read("parsed_rows_of", false, |inner, _| {
             let Some((_, rows)) = inner.tables.parsed.get(&table.label()) else {
-                return Err(table.is_absent());
+                return Err(StoreError::missing_parsed_table(table));
             };
             let found = keys.iter().filter_map(|key| rows.get(&format!("{key:?}")));
             Ok(found.map(|row| whole(table, row)).collect())

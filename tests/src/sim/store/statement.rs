@@ -1,12 +1,12 @@
 //! What is sent to one partition: hints, plain writes and compare-and-sets.
 
-use weft_engine::clock::Timestamp;
-use weft_engine::model::{
+use weft_model::clock::Timestamp;
+use weft_model::{
     Batch, BatchId, BatchListing, BatchStatistics, BatchStatus, CheckpointHead, ChunkHead,
     Deployment, DueHint, Instance, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedRow, ParsedTable,
     Setting, Token,
 };
-use weft_engine::store::{
+use weft_store::{
     ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob, DeleteBatch, DeleteJob, Deploy,
     EndJob, FlushChunk, ForgetCheckpoints, MoveBatch, OpenChunk, PutSetting, ReleaseCommand,
     RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics, SaveCheckpoints, TakeCheckpoints,

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weft_engine::clock::Timestamp;
-use weft_engine::model::{
+use weft_model::Value;
+use weft_model::clock::Timestamp;
+use weft_model::{
     Batch, BatchId, BatchListing, ChunkHead, ChunkState, Deployment, DueHint, EntityRow, Fence,
     Incarnation, Instance, Job, JobKey, JobRun, JobStatus, NodeId, NodeRow, NodeStats, ParsedTable,
     Setting, Token,
 };
-use weft_engine::source::Value;
-use weft_engine::store::{BatchGuard, JobSeen, PutSetting, RequestJob};
+use weft_store::{BatchGuard, JobSeen, PutSetting, RequestJob};
 
 use super::bug::PlantedBug;
 use super::checkpoint::Scope;
@@ -522,7 +522,7 @@ impl Tables {
         Answer::Applied
     }
 
-    fn deploy(&mut self, deploy: &weft_engine::store::Deploy) -> Answer {
+    fn deploy(&mut self, deploy: &weft_store::Deploy) -> Answer {
         let seq = match &self.deployment {
             Some((token, _)) if *token == deploy.token => return Answer::Applied,
             Some((_, found)) => found.seq,

@@ -1,8 +1,8 @@
 //! The compare-and-set verbs as ordered lists of statements.
 
-use weft_engine::clock::Timestamp;
-use weft_engine::model::{Batch, BatchId, CheckpointHead, ChunkHead, Deployment, Job, Setting};
-use weft_engine::store::{
+use weft_model::clock::Timestamp;
+use weft_model::{Batch, BatchId, CheckpointHead, ChunkHead, Deployment, Job, Setting};
+use weft_store::{
     Attempt, AttemptResult, ClaimJob, DeleteBatch, DeleteJob, EndJob, FinishBatch, FinishLost,
     FlushChunk, MoveBatch, PutSetting, RequestBatch, RequestJob, StoreError, SubmitBatch,
     SubmitLost, WriteJob,
@@ -166,7 +166,7 @@ impl SimHandle {
 
     pub(super) async fn command(
         &self,
-        claim: &weft_engine::store::ClaimCommand,
+        claim: &weft_store::ClaimCommand,
     ) -> AttemptResult<Option<BatchId>> {
         let swap = Swap::ClaimCommand(claim.clone());
         self.swap("claim_command", swap, |found| match found {
@@ -178,7 +178,7 @@ impl SimHandle {
 
     pub(super) async fn release_a_command(
         &self,
-        release: &weft_engine::store::ReleaseCommand,
+        release: &weft_store::ReleaseCommand,
     ) -> AttemptResult<Option<BatchId>> {
         let swap = Swap::ReleaseCommand(release.clone());
         self.swap("release_command", swap, |found| match found {
@@ -190,7 +190,7 @@ impl SimHandle {
 
     pub(super) async fn deploy_project(
         &self,
-        deploy: &weft_engine::store::Deploy,
+        deploy: &weft_store::Deploy,
     ) -> AttemptResult<Option<Deployment>> {
         let swap = Swap::Deploy(deploy.clone());
         self.swap("deploy", swap, |found| match found {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use weft_engine::model::{
+use weft_model::{
     Batch, BatchDesired, BatchEvent, BatchId, BatchStatus, ChunkState, EntityStatus, Holder, Job,
     JobEvent, JobStatus, NodeId,
 };
-use weft_engine::store::FlushChunk;
+use weft_store::FlushChunk;
 
 use super::statement::short;
 use super::tables::Chunk;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use weft_engine::store::SharedStore;
+use weft_store::SharedStore;
 use weft_tests::conformance::{Harness, run_suite};
 use weft_tests::sim::store::{FaultPlan, SimStore};
 use weft_tests::sim::{Control, in_simulated_time};

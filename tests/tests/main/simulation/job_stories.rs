@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use weft_engine::model::{DueHint, JobStatus, NodeId};
-use weft_engine::node::NodeConfig;
+use weft_model::{DueHint, JobStatus, NodeId};
+use weft_node::NodeConfig;
 use weft_tests::sim::jobs::{PlannedJob, key_of};
 use weft_tests::sim::store::FaultPlan;
 use weft_tests::sim::{BASE, Cluster, in_simulated_time};
@@ -80,7 +80,7 @@ fn a_job_submitted_where_it_may_not_run_starts_elsewhere_within_two_seconds() {
             );
             // The node that was asked is told at once, and may not run it.
             submitter.handle.context().wake.due(DueHint {
-                due_at: weft_engine::clock::Timestamp(BASE.0 + asked as i64),
+                due_at: weft_model::clock::Timestamp(BASE.0 + asked as i64),
                 key: key_of(&uid(number)),
             });
             let reached = cluster

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weft_engine::model::{BatchId, BatchStatus, ChunkState, JobKey};
-use weft_engine::node::NodeConfig;
-use weft_engine::store::Store;
+use weft_model::{BatchId, BatchStatus, ChunkState, JobKey};
+use weft_node::NodeConfig;
+use weft_store::Store;
 use weft_tests::sim::store::FaultPlan;
 use weft_tests::sim::{Cluster, Script, extra_effects, in_simulated_time};
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
-use weft_engine::statement::{AffinityList, JobDraft};
+use weft_statement::{AffinityList, JobDraft};
 
 use crate::flow::actor::{
     Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, WrittenInputs, optional,

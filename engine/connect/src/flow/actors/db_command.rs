@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
-use weft_engine::project::{Findings, Project, Spot, nearest};
-use weft_engine::source::{RowLimits, SourceError};
+use weft_project::source::{RowLimits, SourceError};
+use weft_project::{Findings, Project, Spot, nearest};
 
 use crate::flow::actor::{
     Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, OUTPUT_BYTES,

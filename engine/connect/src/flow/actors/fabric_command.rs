@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
-use weft_engine::statement::AnswerLimits;
 use weft_lang::{Command, Literal, Statement, bind, split_statements};
+use weft_statement::AnswerLimits;
 
 use crate::flow::actor::{
     Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, OUTPUT_BYTES,

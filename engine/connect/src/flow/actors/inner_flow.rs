@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
-use weft_engine::flow::{FlowCall, FlowName, Flows};
-use weft_engine::project::{Findings, LogicalUnit, Project};
+use weft_node::flow::{FlowCall, FlowName, Flows};
+use weft_project::{Findings, LogicalUnit, Project};
 
 use crate::flow::actor::{
     Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, WrittenInputs, optional,
@@ -86,7 +86,7 @@ impl Actor for InnerFlow {
             .keys()
             .filter(|name| !known().any(|known| known == *name))
         {
-            let near = weft_engine::project::nearest(name, known());
+            let near = weft_project::nearest(name, known());
             let message = format!("the flow has no input `{name}`");
             at.findings.add_near(spot, message, near);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use tokio::time::sleep;
-use weft_engine::project::{LogicalUnit, Project, ProjectFile, UnknownProjectName, is_name};
+use weft_project::{LogicalUnit, Project, ProjectFile, UnknownProjectName, is_name};
 
 use crate::flow::actor::{
     Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, WrittenInputs, optional,
@@ -109,7 +109,7 @@ impl Actor for JavaScript {
                 let parameters = || function.parameters().iter().map(String::as_str);
                 for name in names.into_iter().flatten() {
                     if !parameters().any(|known| known == name) {
-                        let near = weft_engine::project::nearest(&name, parameters());
+                        let near = weft_project::nearest(&name, parameters());
                         let message =
                             format!("the function {} has no parameter `{name}`", function.name());
                         at.findings.add_near(spot, message, near);

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
-use weft_engine::project::is_name;
+use weft_project::is_name;
 
 use crate::flow::actor::{
     Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, InputSpec, Inputs, OUTPUT_BYTES,

@@ -5,11 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
-use weft_engine::inspect::{BatchInfoQuery, JobItem, JobQuery, JobSelection};
-use weft_engine::job::Lent;
-use weft_engine::model::{BatchId, BatchStatus, JobStatus};
-use weft_engine::statement::{JobChange, Refusal, Statements, canonical_job_type};
 use weft_lang::names::{JOB_TYPE, nearest};
+use weft_model::canonical_job_type;
+use weft_model::{BatchId, BatchStatus, JobStatus};
+use weft_node::job::Lent;
+use weft_statement::inspect::{BatchInfoQuery, JobItem, JobQuery, JobSelection};
+use weft_statement::{JobChange, Refusal, Statements};
 
 use crate::flow::actor::{
     Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, WrittenInputs, optional,

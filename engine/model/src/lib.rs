@@ -1,0 +1,49 @@
+//! What Weft is about: jobs, batches, chunks, nodes and entities, the states that they move through, and their schedules.
+//!
+//! Plain values and pure functions, without I/O. Time comes from [`clock::Clock`] and chance from [`ids::Ids`].
+
+mod batch;
+mod batch_job;
+mod checkpoint;
+mod chunk;
+pub mod clock;
+mod command_key;
+pub mod documented;
+mod entity;
+pub mod hash;
+mod identity;
+pub mod ids;
+mod instance;
+mod job;
+mod job_key;
+mod node;
+mod parsed;
+mod principal;
+pub mod schedule;
+mod session;
+mod setting;
+mod status;
+mod trigger_state;
+mod value;
+
+pub use batch::{
+    Batch, BatchDesired, BatchListing, BatchSpec, BatchStatistics, EntitySource, InProcess,
+    NodeStats, RetryPolicy, SlowEntity,
+};
+pub use batch_job::{batch_of, job_key_of, job_of};
+pub use checkpoint::{Checkpoint, CheckpointHead};
+pub use chunk::{ChunkContent, ChunkHead, ChunkState, NodeShare};
+pub use command_key::command_key;
+pub use entity::{EntityRow, EntityStatus};
+pub use identity::{BatchId, Fence, Holder, Incarnation, NodeId, Token};
+pub use instance::{Deployment, Instance, InstanceHead};
+pub use job::{DueHint, Job, JobDesired, JobRun, job_error};
+pub use job_key::{JobKey, canonical_job_name, canonical_job_type, job_type};
+pub use node::{NodeRow, NodeState};
+pub use parsed::{ParsedColumn, ParsedPage, ParsedRow, ParsedTable, SOURCE_FILE, SOURCE_LINE};
+pub use principal::Principal;
+pub use session::{SESSION_SCOPE, Session};
+pub use setting::Setting;
+pub use status::{BatchEvent, BatchStatus, IllegalMove, JobEvent, JobStatus, UnknownName};
+pub use trigger_state::{EndMark, Ended, TriggerState};
+pub use value::{ColumnType, Value};

@@ -1,0 +1,76 @@
+//! Values of rows, and the types that columns give them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A value of a source row.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// SQL NULL.
+    #[default]
+    Null,
+    /// A whole number.
+    Integer(i64),
+    /// A floating-point number.
+    Real(f64),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Blob(Vec<u8>),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::Integer(number) => number.fmt(f),
+            Self::Real(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+            Self::Blob(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        }
+    }
+}
+
+/// The type of a column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ColumnType {
+    /// Text.
+    #[default]
+    Text,
+    /// A whole number.
+    Integer,
+    /// A floating-point number.
+    Real,
+    /// Bytes.
+    Blob,
+    /// Whatever it is.
+    Any,
+}
+
+impl ColumnType {
+    /// All of them, by name.
+    pub const NAMES: [(&str, Self); 5] = [
+        ("TEXT", Self::Text),
+        ("INTEGER", Self::Integer),
+        ("REAL", Self::Real),
+        ("BLOB", Self::Blob),
+        ("ANY", Self::Any),
+    ];
+
+    /// The type of this name, in any case.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES
+            .into_iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, kind)| kind)
+    }
+}
+
+impl fmt::Display for ColumnType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = Self::NAMES.iter().find(|(_, kind)| kind == self);
+        f.write_str(found.map_or("TEXT", |(name, _)| name))
+    }
+}

@@ -1,0 +1,88 @@
+//! The stream of ids of a batch, wherever they come from.
+
+use tokio::sync::mpsc;
+use weft_model::{BatchSpec, EntitySource};
+use weft_project::source::{IdPage, IdStream};
+
+use super::owned::{Owned, OwnerError};
+use crate::Life;
+
+const PAGE: usize = 512;
+const PAGES_AHEAD: usize = 4;
+
+/// Opens the source of `owned` behind `after`, a position that the same source gave before.
+///
+/// # Errors
+/// [`OwnerError::Failed`] with what a person should read.
+pub async fn open(owned: &Owned, after: Option<String>) -> Result<IdStream, OwnerError> {
+    let spec = &owned.row.spec;
+    match &spec.source {
+        EntitySource::List { ids } => Ok(list(&owned.life, ids.clone(), after)),
+        EntitySource::Stored => Ok(stored(&owned.life, spec, after)),
+        EntitySource::Query { .. } => {
+            let factory = &owned.life.context.factory;
+            factory.ids(spec, after).await.map_err(OwnerError::Failed)
+        }
+    }
+}
+
+/// The position is how many ids of the list are behind.
+fn list(life: &Life, ids: Vec<String>, after: Option<String>) -> IdStream {
+    let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
+    let behind: usize = after.and_then(|text| text.parse().ok()).unwrap_or(0);
+    life.tasks.spawn(async move {
+        let mut position = behind;
+        for page in ids.get(behind..).unwrap_or_default().chunks(PAGE) {
+            position += page.len();
+            let page = IdPage {
+                ids: page.to_vec(),
+                position: Some(position.to_string()),
+            };
+            if sender.send(Ok(page)).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// The position is the last id.
+fn stored(life: &Life, spec: &BatchSpec, after: Option<String>) -> IdStream {
+    let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
+    let store = life.context.store.clone();
+    let logical_unit = spec.logical_unit.clone();
+    life.tasks.spawn(async move {
+        let mut after = after;
+        loop {
+            let page = match store
+                .instance_ids(&logical_unit, after.as_deref(), PAGE)
+                .await
+            {
+                Ok(ids) => ids,
+                Err(error) => {
+                    let error = weft_project::source::SourceError::Unavailable {
+                        interface: "fabric".to_owned(),
+                        message: error.to_string(),
+                    };
+                    let _ = sender.send(Err(error)).await;
+                    return;
+                }
+            };
+            let Some(last) = page.last().cloned() else {
+                return;
+            };
+            after = Some(last);
+            if sender
+                .send(Ok(IdPage {
+                    ids: page,
+                    position: after.clone(),
+                }))
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+    });
+    receiver
+}

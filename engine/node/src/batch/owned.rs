@@ -1,0 +1,210 @@
+//! A batch that this life owns: the row as last known, and the moves its owner makes.
+//!
+//! Every compare-and-set carries owner, incarnation, fence, status and the wish last seen. One that is
+//! refused makes the owner read the row again and plan anew; nothing is true because we remember it.
+
+use tracing::info;
+use weft_model::clock::Timestamp;
+use weft_model::{Batch, BatchId};
+use weft_store::{
+    BatchGuard, BatchSet, Freshness, MoveBatch, ReserveChunks, SaveBatchStatistics, Settled,
+    StoreError,
+};
+
+use crate::Life;
+
+/// Why an owner stops.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnerError {
+    /// Another node owns the batch, or trust has run out: act on nothing more.
+    #[error("batch {0} is owned by another life now, or nobody can say")]
+    Replaced(BatchId),
+    /// The row changed under a move: somebody wished something. Plan again.
+    #[error("batch {0} was asked for something else")]
+    Changed(BatchId),
+    /// The node is leaving: give the job back.
+    #[error("batch {0} is given back, the node is leaving")]
+    Leaving(BatchId),
+    /// The batch itself cannot go on; the text goes into its column `error`.
+    #[error("{0}")]
+    Failed(String),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The owner's hold on a batch.
+#[derive(Debug)]
+pub struct Owned {
+    /// The life that owns it.
+    pub life: Life,
+    /// The row as last known.
+    pub row: Batch,
+}
+
+impl Owned {
+    /// Reads the row at SERIAL; it must still be mine.
+    ///
+    /// # Errors
+    /// [`OwnerError::Replaced`] where it is not.
+    pub async fn reread(&mut self) -> Result<(), OwnerError> {
+        let row = self
+            .life
+            .context
+            .store
+            .batch(self.row.id, Freshness::Serial)
+            .await?;
+        match row {
+            Some(row) if row.fence == self.row.fence => {
+                // My own fence and an ended status mean that my move applied, whatever the owner column says.
+                if !row.status.is_final() && row.holder().as_ref() != Some(&self.life.me) {
+                    return Err(OwnerError::Replaced(self.row.id));
+                }
+                self.row = row;
+                Ok(())
+            }
+            _ => Err(OwnerError::Replaced(self.row.id)),
+        }
+    }
+
+    /// Proof of ownership for a compare-and-set.
+    pub fn guard(&self) -> BatchGuard {
+        BatchGuard {
+            id: self.row.id,
+            holder: self.life.me.clone(),
+            fence: self.row.fence,
+            status: self.row.status,
+            desired_seq: self.row.desired_seq,
+        }
+    }
+
+    /// Moves the batch and takes the move over into the row known.
+    ///
+    /// # Errors
+    /// [`OwnerError::Changed`] where the row was found changed, [`OwnerError::Replaced`] where it is not mine.
+    pub async fn move_to(&mut self, to: BatchSet) -> Result<(), OwnerError> {
+        let change = MoveBatch {
+            guard: self.guard(),
+            to: to.clone(),
+            token: self.life.context.ids.token(),
+        };
+        let settled = self.life.settle(&change).await?;
+        self.expect_applied(settled)?;
+        self.took(&to);
+        Ok(())
+    }
+
+    /// The row as it is after an applied move.
+    pub fn took(&mut self, to: &BatchSet) {
+        if self.row.status != to.status {
+            // R221.
+            info!(
+                batch.id = %self.row.id,
+                "Batch process id '{}' was changed to '{}'", self.row.id, to.status
+            );
+        }
+        self.row.status = to.status;
+        self.row.start_time = to.start_time.or(self.row.start_time);
+        self.row.end_time = to.end_time.or(self.row.end_time);
+        if to.error.is_some() {
+            self.row.error.clone_from(&to.error);
+        }
+        if let Some((total, duplicates)) = to.totals {
+            self.row.total_entities = Some(total);
+            self.row.duplicates = duplicates;
+        }
+        if let Some(desired) = to.desired {
+            self.row.desired = desired;
+            self.row.desired_seq += 1;
+        }
+    }
+
+    /// Reserves chunk numbers up to `to`.
+    ///
+    /// # Errors
+    /// As [`Owned::move_to`].
+    pub async fn reserve(&mut self, to: i64) -> Result<(), OwnerError> {
+        let reserve = ReserveChunks {
+            guard: self.guard(),
+            from: self.row.chunks,
+            to,
+            token: self.life.context.ids.token(),
+        };
+        let settled = self.life.settle(&reserve).await?;
+        self.expect_applied(settled)?;
+        self.row.chunks = to;
+        Ok(())
+    }
+
+    /// Saves the statistics of a running batch.
+    ///
+    /// # Errors
+    /// As [`Owned::move_to`].
+    pub async fn save_statistics(
+        &mut self,
+        extra_stats: String,
+        statistics: weft_model::BatchStatistics,
+    ) -> Result<(), OwnerError> {
+        let save = SaveBatchStatistics {
+            guard: self.guard(),
+            seq: self.row.stats_seq + 1,
+            extra_stats,
+            statistics,
+            token: self.life.context.ids.token(),
+        };
+        let settled = self.life.settle(&save).await?;
+        self.expect_applied(settled)?;
+        self.row.stats_seq += 1;
+        Ok(())
+    }
+
+    /// Whether somebody wished something since the row was last read, or took the batch. One plain read.
+    ///
+    /// # Errors
+    /// [`OwnerError::Changed`], [`OwnerError::Replaced`] or [`OwnerError::Leaving`].
+    pub async fn check(&self) -> Result<(), OwnerError> {
+        if !self.life.trust.holds() {
+            return Err(OwnerError::Replaced(self.row.id));
+        }
+        if self.life.draining.is_cancelled() {
+            return Err(OwnerError::Leaving(self.row.id));
+        }
+        let row = match self
+            .life
+            .context
+            .store
+            .batch(self.row.id, Freshness::Committed)
+            .await
+        {
+            Ok(row) => row,
+            // Away for a moment: what I hold I hold until trust runs out.
+            Err(error) if error.is_transient() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        match row {
+            Some(row) if row.fence > self.row.fence => Err(OwnerError::Replaced(self.row.id)),
+            Some(row) if row.desired_seq > self.row.desired_seq => {
+                Err(OwnerError::Changed(self.row.id))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The wall clock.
+    pub fn now(&self) -> Timestamp {
+        self.life.context.clock.now()
+    }
+
+    /// Whether the list of ids is complete.
+    pub fn list_is_complete(&self) -> bool {
+        self.row.total_entities.is_some()
+    }
+
+    fn expect_applied<F>(&self, settled: Settled<F>) -> Result<(), OwnerError> {
+        match settled {
+            Settled::Applied => Ok(()),
+            Settled::Lost(_) => Err(OwnerError::Changed(self.row.id)),
+            Settled::StillUnknown => Err(OwnerError::Replaced(self.row.id)),
+        }
+    }
+}

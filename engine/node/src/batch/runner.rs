@@ -1,0 +1,550 @@
+//! Walks one batch through its stages as the owner of its job.
+
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+use weft_model::batch_of;
+use weft_model::{
+    BatchDesired, BatchEvent, BatchStatus, DueHint, Job, JobEvent, JobRun, JobStatus, NodeId,
+    job_error,
+};
+use weft_store::{
+    BatchSet, ClaimBatch, ClaimCommand, EndJob, FinishBatch, FinishLost, Freshness, MoveBatch,
+    Settled, StoreError,
+};
+
+use super::close::close_chunks;
+use super::generate::generate;
+use super::owned::{Owned, OwnerError};
+use super::progress::{Figures, Progress};
+use crate::Life;
+use crate::worker::Offers;
+
+/// How often the owner looks at the chunks when nothing wakes it.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A batch wakes its owner with every chunk; wishes are looked for no more often than this.
+const CHECK_EVERY: Duration = Duration::from_millis(50);
+/// A job that cannot be run is tried again this long after.
+const RETRY_PAUSE: Duration = Duration::from_secs(60);
+/// And so often (Fabric C.1).
+const MOST_TRIES: i32 = 10;
+
+/// Runs one claimed BATCH PROCESS job.
+#[derive(Debug)]
+pub struct Runner {
+    life: Life,
+    job: Job,
+    offers: Offers,
+}
+
+impl Runner {
+    /// A runner of a job that this life has claimed.
+    pub fn new(life: Life, job: Job, offers: Offers) -> Self {
+        Self { life, job, offers }
+    }
+
+    /// Runs the batch until it has ended, is somebody else's, or must be given back.
+    ///
+    /// # Errors
+    /// What the store refused in a way that trying again cannot help.
+    pub async fn run(self) -> Result<(), OwnerError> {
+        let outcome = self.own_and_run().await;
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(OwnerError::Replaced(batch)) => {
+                debug!(batch.id = %batch, "Batch {batch} is not mine any more");
+                Ok(())
+            }
+            Err(OwnerError::Leaving(_)) => self.give_back(self.job.fence + 1, None, None).await,
+            Err(OwnerError::Store(error)) if error.is_transient() => {
+                warn!(error = %error, "Gave a batch back because of the store: {error}");
+                self.give_back(self.job.fence + 1, Some(error.to_string()), None)
+                    .await
+            }
+            Err(error) => {
+                // Something is wrong with this batch here: try again later, perhaps elsewhere.
+                let text = error.to_string();
+                let later = self.life.context.clock.now().plus(RETRY_PAUSE);
+                self.give_back(self.job.fence + 1, Some(text), Some(later))
+                    .await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn own_and_run(&self) -> Result<(), OwnerError> {
+        let Some(id) = batch_of(&self.job) else {
+            return self
+                .end_job(
+                    JobEvent::FailedFinally,
+                    Some("the job's uid is not a batch id"),
+                )
+                .await;
+        };
+        loop {
+            let batch = self.life.context.store.batch(id, Freshness::Serial).await?;
+            let Some(batch) = batch else {
+                return self
+                    .end_job(JobEvent::FailedFinally, Some("the batch has no row"))
+                    .await;
+            };
+            if batch.status.is_final() {
+                return self
+                    .end_job(event_of(batch.status), batch.error.as_deref())
+                    .await;
+            }
+            if batch.fence >= self.job.fence {
+                // The job row was made for an older state of the batch: its fence goes above.
+                return self.give_back(batch.fence + 1, None, None).await;
+            }
+            let claim = ClaimBatch {
+                id,
+                seen_fence: batch.fence,
+                to_fence: self.job.fence,
+                holder: self.life.me.clone(),
+                token: self.life.context.ids.token(),
+            };
+            match self.life.settle(&claim).await? {
+                Settled::Applied => (),
+                Settled::Lost(_) => continue,
+                Settled::StillUnknown => return Err(OwnerError::Replaced(id)),
+            }
+            if batch.fence > 0 {
+                metrics::counter!("takeovers_total", "kind" => "batch").increment(1);
+                info!(batch.id = %id, "Took over batch {id} under fence {}", self.job.fence);
+            }
+            // Only this read says what was reserved and wished before the claim.
+            let mut owned = Owned {
+                life: self.life.clone(),
+                row: batch,
+            };
+            owned.row.fence = self.job.fence;
+            owned.reread().await?;
+            return self.walk(owned).await;
+        }
+    }
+
+    /// Stage after stage until the end; a refused move reads the row and plans again.
+    async fn walk(&self, mut owned: Owned) -> Result<(), OwnerError> {
+        let mut progress = Progress::default();
+        loop {
+            if owned.row.status.is_final() {
+                return self
+                    .end_job(event_of(owned.row.status), owned.row.error.as_deref())
+                    .await;
+            }
+            let mut outcome = self.stage(&mut owned, &mut progress).await;
+            if let Err(OwnerError::Failed(reason)) = outcome {
+                outcome = self.mark_failed(&mut owned, reason).await;
+            }
+            if let Err(OwnerError::Changed(_)) = outcome {
+                outcome = owned.reread().await.map(|()| Stage::Next);
+            }
+            match outcome {
+                Ok(Stage::Next) => (),
+                Ok(Stage::Ended) => return Ok(()),
+                Err(OwnerError::Store(error)) if error.is_transient() => {
+                    self.wait_for_store(&mut owned, error).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Holds the batch while the store is away, as long as this life is trusted: whoever would get it now could
+    /// not go on either. Nothing is remembered over the gap but what the row says.
+    async fn wait_for_store(
+        &self,
+        owned: &mut Owned,
+        mut error: StoreError,
+    ) -> Result<(), OwnerError> {
+        let id = owned.row.id;
+        warn!(batch.id = %id, error = %error, "Batch {id} waits for the store: {error}");
+        loop {
+            if self.life.draining.is_cancelled() {
+                return Err(OwnerError::Leaving(id));
+            }
+            if !self.life.trust.wait(LOOK_EVERY).await {
+                return Err(OwnerError::Replaced(id));
+            }
+            error = match owned.reread().await {
+                Ok(()) => return Ok(()),
+                Err(OwnerError::Store(error)) if error.is_transient() => error,
+                Err(other) => return Err(other),
+            };
+            debug!(batch.id = %id, error = %error, "Batch {id} still waits for the store: {error}");
+        }
+    }
+
+    async fn stage(&self, owned: &mut Owned, progress: &mut Progress) -> Result<Stage, OwnerError> {
+        match owned.row.desired {
+            BatchDesired::Cancel => return self.carry_out_cancel(owned, progress).await,
+            // Only what has ended is removed, and it is found to have ended below.
+            BatchDesired::Run | BatchDesired::Remove => (),
+            BatchDesired::Pause => {
+                return Err(OwnerError::Failed(
+                    "pausing is not available in this version".to_owned(),
+                ));
+            }
+        }
+        match owned.row.status {
+            BatchStatus::WaitingForJob => {
+                if !self.passes_gate(owned).await? {
+                    return self.end_as_already_running(owned, progress).await;
+                }
+                owned.move_to(BatchSet::taken()).await?;
+            }
+            BatchStatus::New => {
+                // A command that cannot be bound fails the batch here, before any node picks up a chunk.
+                let factory = &self.life.context.factory;
+                factory
+                    .bind(&owned.row.spec)
+                    .await
+                    .map_err(OwnerError::Failed)?;
+                let now = owned.now();
+                owned.move_to(BatchSet::generating(now)).await?;
+            }
+            BatchStatus::GenerateIid => {
+                let list = match (owned.row.total_entities, owned.row.duplicates) {
+                    (Some(total), duplicates) => super::generate::List { total, duplicates },
+                    (None, _) => generate(owned, progress, &self.offers).await?,
+                };
+                owned
+                    .move_to(BatchSet::list_complete(list.total, list.duplicates))
+                    .await?;
+                self.life.context.wake.chunks();
+            }
+            BatchStatus::InProgress => return self.watch(owned, progress).await,
+            BatchStatus::ResumeFailures | BatchStatus::Paused => {
+                return Err(OwnerError::Failed(format!(
+                    "a batch that is {} cannot go on in this version",
+                    owned.row.status
+                )));
+            }
+            BatchStatus::Done | BatchStatus::Failed | BatchStatus::Cancelled => (),
+        }
+        Ok(Stage::Next)
+    }
+
+    /// IN_PROGRESS: waits for the chunks, saves statistics, listens for wishes.
+    async fn watch(&self, owned: &mut Owned, progress: &mut Progress) -> Result<Stage, OwnerError> {
+        let context = &self.life.context;
+        let mut saved_at = context.clock.monotonic();
+        let mut checked_at: Option<Duration> = None;
+        loop {
+            let woken = context.wake.batches_woken();
+            if progress.advance(owned).await? {
+                break;
+            }
+            let now = context.clock.monotonic();
+            let until_check =
+                checked_at.map_or(Duration::ZERO, |at| (at + CHECK_EVERY).saturating_sub(now));
+            if until_check.is_zero() {
+                owned.check().await?;
+                checked_at = Some(now);
+            }
+            if now.saturating_sub(saved_at) >= context.config.pace_window {
+                progress.survey(owned).await?;
+                let figures = progress.figures(owned).await?;
+                owned
+                    .save_statistics(figures.extra_stats, figures.statistics)
+                    .await?;
+                saved_at = now;
+            }
+            // Whoever woke us may have wished something that was not looked for.
+            let pause = if until_check.is_zero() {
+                LOOK_EVERY
+            } else {
+                until_check
+            };
+            tokio::select! {
+                biased;
+                () = self.life.trust.ended() => return Err(OwnerError::Replaced(owned.row.id)),
+                () = woken => (),
+                () = tokio::time::sleep(pause) => (),
+            }
+        }
+        self.wait_for_minimum_time(owned).await?;
+        let figures = self.last_figures(owned, progress).await?;
+        self.finish(owned, BatchEvent::AllChunksDone, None, figures)
+            .await
+    }
+
+    /// The figures when every chunk has its last record. Nodes write times beside the records, just after their
+    /// last chunk: who lives gets a moment to do it. What a dead node did not write is missing, and only from
+    /// the slowest and the percentiles.
+    async fn last_figures(
+        &self,
+        owned: &Owned,
+        progress: &Progress,
+    ) -> Result<Figures, OwnerError> {
+        let context = &self.life.context;
+        let until = context.clock.monotonic() + context.config.poll_interval + LOOK_EVERY;
+        loop {
+            let woken = context.wake.batches_woken();
+            let figures = progress.figures(owned).await?;
+            let live = self.life.live_nodes();
+            let awaited = |node: &NodeId| live.iter().any(|row| row.guid == *node);
+            let now = context.clock.monotonic();
+            if now >= until || !figures.behind.iter().any(awaited) {
+                return Ok(figures);
+            }
+            tokio::select! {
+                biased;
+                () = self.life.trust.ended() => return Err(OwnerError::Replaced(owned.row.id)),
+                () = woken => (),
+                () = tokio::time::sleep(CHECK_EVERY) => (),
+            }
+        }
+    }
+
+    async fn wait_for_minimum_time(&self, owned: &Owned) -> Result<(), OwnerError> {
+        let minimum = self.life.context.config.batch_min_time;
+        let Some(started) = owned.row.start_time else {
+            return Ok(());
+        };
+        let took = u64::try_from(owned.now().millis_since(started)).unwrap_or(0);
+        let missing = minimum.saturating_sub(Duration::from_millis(took));
+        if missing.is_zero() {
+            return Ok(());
+        }
+        info!(
+            "Batch process was too fast. Waiting {}ms before updating to DONE...",
+            missing.as_millis()
+        );
+        if self.life.trust.wait(missing).await {
+            Ok(())
+        } else {
+            Err(OwnerError::Replaced(owned.row.id))
+        }
+    }
+
+    /// The owner wants the end itself: the wish and the reason first, then as for a cancel.
+    async fn mark_failed(&self, owned: &mut Owned, reason: String) -> Result<Stage, OwnerError> {
+        owned
+            .row
+            .status
+            .next(BatchEvent::BatchFailed)
+            .map_err(|error| OwnerError::Store(StoreError::Refused(error.to_string())))?;
+        warn!(batch.id = %owned.row.id, "Batch {} fails: {reason}", owned.row.id);
+        let status = owned.row.status;
+        owned.move_to(BatchSet::failing(status, reason)).await?;
+        Ok(Stage::Next)
+    }
+
+    /// A cancel, or a failure that was marked: the reason in the row tells the two apart.
+    async fn carry_out_cancel(
+        &self,
+        owned: &mut Owned,
+        progress: &mut Progress,
+    ) -> Result<Stage, OwnerError> {
+        self.life.context.wake.chunks();
+        close_chunks(owned).await?;
+        progress.finish(owned).await?;
+        let figures = self.last_figures(owned, progress).await?;
+        let (event, error) = match owned.row.error.clone() {
+            Some(reason) => (BatchEvent::BatchFailed, Some(reason)),
+            None => (BatchEvent::CancelCarriedOut, None),
+        };
+        self.finish(owned, event, error, figures).await
+    }
+
+    async fn end_as_already_running(
+        &self,
+        owned: &mut Owned,
+        progress: &Progress,
+    ) -> Result<Stage, OwnerError> {
+        let figures = progress.figures(owned).await?;
+        let reason = Some("already running".to_owned());
+        self.finish(owned, BatchEvent::CancelCarriedOut, reason, figures)
+            .await
+    }
+
+    /// ALLOW_MULTIPLE=false: the command's row must name this batch. Missing or naming an ended one, it is
+    /// swapped to this one; naming another live one, this batch ends (design section 6).
+    async fn passes_gate(&self, owned: &Owned) -> Result<bool, OwnerError> {
+        if owned.row.spec.allow_multiple {
+            return Ok(true);
+        }
+        let store = &self.life.context.store;
+        let command_key = weft_model::command_key(&owned.row);
+        loop {
+            let named = store.active_command(&command_key).await?;
+            if named == Some(owned.row.id) {
+                return Ok(true);
+            }
+            if let Some(other) = named {
+                let other = store.batch(other, Freshness::Serial).await?;
+                if other.is_some_and(|other| !other.status.is_final()) {
+                    return Ok(false);
+                }
+            }
+            let claim = ClaimCommand {
+                command_key: command_key.clone(),
+                batch: owned.row.id,
+                replaces: named,
+            };
+            match self.life.settle(&claim).await? {
+                Settled::Applied => return Ok(true),
+                Settled::Lost(_) => (),
+                Settled::StillUnknown => return Err(OwnerError::Replaced(owned.row.id)),
+            }
+        }
+    }
+
+    /// The last move of the batch and the end of its job.
+    async fn finish(
+        &self,
+        owned: &mut Owned,
+        event: BatchEvent,
+        error: Option<String>,
+        figures: Figures,
+    ) -> Result<Stage, OwnerError> {
+        let status = owned
+            .row
+            .status
+            .next(event)
+            .map_err(|error| OwnerError::Store(StoreError::Refused(error.to_string())))?;
+        let to = BatchSet::ended(
+            status,
+            owned.now(),
+            error.clone(),
+            figures.extra_stats,
+            figures.statistics,
+        );
+        let finish = FinishBatch {
+            batch: MoveBatch {
+                guard: owned.guard(),
+                to: to.clone(),
+                token: self.life.context.ids.token(),
+            },
+            job: self.ending(event_of(status), error.as_deref()),
+        };
+        match self.life.settle(&finish).await? {
+            Settled::Applied => {
+                owned.took(&to);
+                self.life.context.wake.batches();
+                Ok(Stage::Ended)
+            }
+            Settled::Lost(FinishLost::Batch(_)) => Err(OwnerError::Changed(owned.row.id)),
+            Settled::Lost(FinishLost::Job(_)) => {
+                owned.took(&to);
+                self.life.context.wake.batches();
+                self.end_job(event_of(status), error.as_deref())
+                    .await
+                    .map(|()| Stage::Ended)
+            }
+            Settled::StillUnknown => Err(OwnerError::Replaced(owned.row.id)),
+        }
+    }
+
+    /// Ends the job alone: its batch has ended, or never was. A wish that came meanwhile is read again.
+    async fn end_job(&self, event: JobEvent, error: Option<&str>) -> Result<(), OwnerError> {
+        let mut end = self.ending(event, error);
+        loop {
+            match self.life.settle(&end).await? {
+                Settled::Applied | Settled::StillUnknown => return Ok(()),
+                Settled::Lost(Some(found))
+                    if found.fence == self.job.fence
+                        && found.status == JobStatus::InProcess
+                        && found.desired_seq > end.desired_seq =>
+                {
+                    end.desired_seq = found.desired_seq;
+                    end.desired = found.desired;
+                    end.token = self.life.context.ids.token();
+                }
+                Settled::Lost(_) => return Ok(()),
+            }
+        }
+    }
+
+    fn error_json(&self, text: &str, now: weft_model::clock::Timestamp) -> String {
+        job_error("BatchFailed", text, now, &self.life.me.node)
+    }
+
+    fn ending(&self, event: JobEvent, error: Option<&str>) -> EndJob {
+        let now = self.life.context.clock.now();
+        let to = self.job.status.next(event).unwrap_or(JobStatus::Failed);
+        let error = error.map(|text| self.error_json(text, now));
+        EndJob {
+            output: Some(self.job.key.uid.clone()),
+            error: error.clone(),
+            runs: self.job.runs + 1,
+            run: Some(JobRun {
+                key: self.job.key.clone(),
+                started: self.job.start_time.unwrap_or(now),
+                ended: now,
+                fence: self.job.fence,
+                node: self.life.me.node.clone(),
+                status: to,
+                attempt: self.job.tries + 1,
+                planned: None,
+                exit_code: None,
+                error,
+                output: Some(self.job.key.uid.clone()),
+            }),
+            ..EndJob::of(
+                &self.job,
+                self.life.me.clone(),
+                to,
+                now,
+                self.life.context.ids.token(),
+            )
+        }
+    }
+
+    /// The job goes back to WAITING under a higher fence, at once or later.
+    async fn give_back(
+        &self,
+        to_fence: i64,
+        error: Option<String>,
+        later: Option<weft_model::clock::Timestamp>,
+    ) -> Result<(), OwnerError> {
+        let failed = later.is_some();
+        let tries = self.job.tries + i32::from(failed);
+        if tries >= MOST_TRIES {
+            return self
+                .end_job(JobEvent::FailedFinally, error.as_deref())
+                .await;
+        }
+        let now = self.life.context.clock.now();
+        let due_at = later.unwrap_or(now);
+        let end = EndJob {
+            to: JobStatus::Waiting,
+            to_fence,
+            tries,
+            next_run: later,
+            output: None,
+            runs: self.job.runs,
+            error: error.map(|text| self.error_json(&text, now)),
+            due: Some(DueHint {
+                due_at,
+                key: self.job.key.clone(),
+            }),
+            run: None,
+            ..self.ending(JobEvent::HandedBack, None)
+        };
+        self.life.settle(&end).await?;
+        Ok(())
+    }
+}
+
+enum Stage {
+    Next,
+    Ended,
+}
+
+/// How a batch's end reads as the end of its job.
+fn event_of(status: BatchStatus) -> JobEvent {
+    match status {
+        BatchStatus::Failed => JobEvent::FailedFinally,
+        BatchStatus::Cancelled => JobEvent::Stopped,
+        BatchStatus::Done
+        | BatchStatus::WaitingForJob
+        | BatchStatus::New
+        | BatchStatus::GenerateIid
+        | BatchStatus::InProgress
+        | BatchStatus::ResumeFailures
+        | BatchStatus::Paused => JobEvent::Succeeded,
+    }
+}

@@ -1,0 +1,317 @@
+//! Clean-up: archived jobs, their history, and batches that ended long ago go after a time (design section 6).
+//!
+//! A job goes by one compare-and-set on all that was seen of it, so a RESUMEJOB in between wins. A batch has more than one
+//! partition: its row is marked first, so that nobody takes it up again, then its chunks go, and the row goes last. Whoever
+//! finds a marked row goes on with it, so there is nothing else to do after a crash.
+//!
+//! One node of the cluster does it, slowly, once in some hours; the kind of job CLEANUP does it when somebody wants it.
+
+mod kind;
+#[cfg(test)]
+mod tests;
+
+pub use kind::Cleanup;
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+use weft_model::clock::{SharedClock, Timestamp};
+use weft_model::command_key;
+use weft_model::ids::Ids;
+use weft_model::{Batch, BatchDesired, BatchListing};
+use weft_store::Trust;
+use weft_store::{
+    Conditional, DeleteBatch, DeleteJob, Freshness, ListBatches, ListJobs, ReleaseCommand,
+    RequestBatch, Settled, SharedStore, StoreError, settle,
+};
+
+use crate::Life;
+
+/// Rows that are looked at between two pauses.
+const PAGE: usize = 200;
+/// Chunks that are removed between two pauses.
+const CHUNKS: i64 = 16;
+/// The first pass of a life, so that a node that is started every day cleans up as well.
+const FIRST_PASS: Duration = Duration::from_secs(600);
+
+/// How old what is removed must be; none = none of it is removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ages {
+    /// Since the end of an archived job.
+    pub jobs: Option<Duration>,
+    /// Since the start of a run of a job that stays.
+    pub history: Option<Duration>,
+    /// Since the end of a batch.
+    pub batches: Option<Duration>,
+}
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// Archived jobs, with their history.
+    pub jobs: usize,
+    /// Runs of jobs that stay.
+    pub runs: usize,
+    /// Batches, with all that is known of their entities.
+    pub batches: usize,
+}
+
+/// Why a pass did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It was told to stop, or the node's trust ended.
+    #[error("it was told to stop")]
+    Stopped,
+}
+
+/// Cleans up from time to time until trust ends.
+pub async fn run(life: Life) {
+    let config = &life.context.config;
+    let ages = Ages {
+        jobs: Some(config.job_archiving_time),
+        history: Some(config.job_archiving_time),
+        batches: Some(config.batch_kept),
+    };
+    let mut pause = config.cleanup_interval.min(FIRST_PASS);
+    loop {
+        if !life
+            .trust
+            .wait(pause + life.context.ids.jitter(pause / 2))
+            .await
+        {
+            return;
+        }
+        pause = config.cleanup_interval;
+        // One node is enough. Two that judge differently who lives do no harm, the second finds nothing.
+        let nodes = life.live_nodes();
+        if nodes.first().is_none_or(|node| node.guid != life.me.node) {
+            continue;
+        }
+        let mut sweep = Sweep {
+            store: life.context.store.clone(),
+            clock: life.context.clock.clone(),
+            ids: life.context.ids.clone(),
+            trust: life.trust.clone(),
+            stop: life.draining.clone(),
+            // 200 rows a second.
+            pause: Duration::from_secs(1),
+            removed: Removed::default(),
+        };
+        match sweep.all(&ages).await {
+            Ok(()) => (),
+            Err(error) => debug!(error = %error, "The clean-up stopped half way: {error}"),
+        }
+        let removed = sweep.removed;
+        if removed != Removed::default() {
+            let Removed {
+                jobs,
+                runs,
+                batches,
+            } = removed;
+            info!("Removed {jobs} archived jobs, {runs} old runs and {batches} old batches");
+        }
+    }
+}
+
+/// One pass.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    pub(super) store: SharedStore,
+    pub(super) clock: SharedClock,
+    pub(super) ids: Ids,
+    /// How long it may act.
+    pub(super) trust: Trust,
+    /// Cancelled when it shall end.
+    pub(super) stop: CancellationToken,
+    /// Between two pages.
+    pub(super) pause: Duration,
+    /// What it removed so far.
+    pub(super) removed: Removed,
+}
+
+impl Sweep {
+    /// Removes what is older.
+    ///
+    /// # Errors
+    /// It did not come to its end; what it removed is removed.
+    pub(super) async fn all(&mut self, ages: &Ages) -> Result<(), SweepError> {
+        if let Some(age) = ages.batches {
+            self.batches(self.clock.now().minus(age)).await?;
+        }
+        if ages.jobs.is_some() || ages.history.is_some() {
+            let now = self.clock.now();
+            let before = |age: Option<Duration>| age.map(|age| now.minus(age));
+            self.jobs(before(ages.jobs), before(ages.history)).await?;
+        }
+        Ok(())
+    }
+
+    async fn jobs(
+        &mut self,
+        ended_before: Option<Timestamp>,
+        started_before: Option<Timestamp>,
+    ) -> Result<(), SweepError> {
+        let mut list = ListJobs {
+            limit: PAGE,
+            ..ListJobs::default()
+        };
+        loop {
+            let page = self.store.jobs(&list).await?;
+            for job in &page.jobs {
+                let delete = DeleteJob::of(job)
+                    .filter(|delete| ended_before.is_some_and(|before| delete.ended < before));
+                match (delete, started_before) {
+                    (Some(delete), _) => {
+                        let gone = self.settle(&delete).await?;
+                        self.removed.jobs += usize::from(gone);
+                    }
+                    (None, Some(before)) => {
+                        self.removed.runs += self.store.forget_runs(&job.key, before).await?;
+                    }
+                    (None, None) => (),
+                }
+            }
+            list.after = page.next;
+            if list.after.is_none() {
+                return Ok(());
+            }
+            self.rest().await?;
+        }
+    }
+
+    async fn batches(&mut self, ended_before: Timestamp) -> Result<(), SweepError> {
+        let mut list = ListBatches {
+            from: Timestamp(0),
+            to: ended_before,
+            before: None,
+            limit: PAGE,
+        };
+        loop {
+            let page = self.store.batches(&list).await?;
+            for listing in &page.listings {
+                self.batch(listing, ended_before).await?;
+            }
+            let Some(last) = page.listings.last().filter(|_| page.more) else {
+                return Ok(());
+            };
+            list.before = Some((last.creation_time, last.id));
+            self.rest().await?;
+        }
+    }
+
+    /// The directory may be behind: the row says what the batch is.
+    async fn batch(
+        &mut self,
+        listing: &BatchListing,
+        ended_before: Timestamp,
+    ) -> Result<(), SweepError> {
+        let row = self.store.batch(listing.id, Freshness::Serial).await?;
+        let Some(batch) = row else {
+            // Somebody removed the row and died: only its line is left.
+            return self.delete(&orphan(listing)).await.map(drop);
+        };
+        let is_old =
+            batch.status.is_final() && batch.end_time.is_some_and(|end| end < ended_before);
+        if !is_old {
+            return Ok(());
+        }
+        let Some(marked) = self.marked(batch).await? else {
+            return Ok(());
+        };
+        // From the end, so that what is left after a crash still begins with number 0.
+        let mut to = marked.chunks;
+        while to > 0 {
+            let from = (to - CHUNKS).max(0);
+            self.store.forget_chunks(marked.id, from, to).await?;
+            to = from;
+            if to > 0 {
+                self.rest().await?;
+            }
+        }
+        if !marked.spec.allow_multiple {
+            // Lost, another batch runs the same command now.
+            self.settle(&ReleaseCommand {
+                command_key: command_key(&marked),
+                batch: marked.id,
+            })
+            .await?;
+        }
+        let gone = self
+            .delete(&DeleteBatch {
+                id: marked.id,
+                creation_time: marked.creation_time,
+                seen_status: marked.status,
+                seen_fence: marked.fence,
+                desired_seq: marked.desired_seq,
+            })
+            .await?;
+        self.removed.batches += usize::from(gone);
+        Ok(())
+    }
+
+    /// The row with the wish to remove it; none where somebody wished something else meanwhile.
+    async fn marked(&mut self, batch: Batch) -> Result<Option<Batch>, SweepError> {
+        if batch.desired == BatchDesired::Remove {
+            return Ok(Some(batch));
+        }
+        let wish = RequestBatch {
+            id: batch.id,
+            desired: BatchDesired::Remove,
+            seq: batch.desired_seq + 1,
+            allowed: vec![batch.status],
+            due: None,
+            token: self.ids.token(),
+        };
+        let is_marked = self.settle(&wish).await?;
+        let marked = Batch {
+            desired: wish.desired,
+            desired_seq: wish.seq,
+            ..batch
+        };
+        Ok(is_marked.then_some(marked))
+    }
+
+    async fn delete(&mut self, delete: &DeleteBatch) -> Result<bool, SweepError> {
+        self.settle(delete).await
+    }
+
+    /// Whether it took effect.
+    async fn settle<C: Conditional>(&self, operation: &C) -> Result<bool, SweepError> {
+        match settle(self.store.as_ref(), &self.ids, &self.trust, operation).await? {
+            Settled::Applied => Ok(true),
+            Settled::Lost(_) => Ok(false),
+            Settled::StillUnknown => Err(SweepError::Stopped),
+        }
+    }
+
+    async fn rest(&self) -> Result<(), SweepError> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(SweepError::Stopped),
+            trusted = self.trust.wait(self.pause) => match trusted {
+                true => Ok(()),
+                false => Err(SweepError::Stopped),
+            },
+        }
+    }
+}
+
+fn orphan(listing: &BatchListing) -> DeleteBatch {
+    DeleteBatch {
+        id: listing.id,
+        creation_time: listing.creation_time,
+        seen_status: listing.status,
+        seen_fence: 0,
+        desired_seq: 0,
+    }
+}
+
+/// For a pass that a person asked for: it may act as long as nobody stops it.
+fn unbounded(clock: SharedClock) -> Trust {
+    Trust::until(clock, Duration::MAX, CancellationToken::new())
+}

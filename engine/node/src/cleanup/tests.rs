@@ -1,0 +1,461 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tempfile::TempDir;
+use uuid::Uuid;
+use weft_model::clock::Clock;
+use weft_model::{
+    BatchId, BatchSpec, BatchStatus, ChunkState, DueHint, EntitySource, Holder, Incarnation, Job,
+    JobDesired, JobKey, JobRun, JobStatus, NodeId, Token,
+};
+use weft_sqlite::{Options, SqliteStore};
+use weft_store::{ClaimCommand, ClaimJob, EndJob, JobSeen, OpenChunk, SubmitBatch, WriteJob};
+
+use super::*;
+use crate::job::{JobKind, Run, RunEnd, Slot};
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+const START: i64 = 1_790_000_000_000;
+
+/// A clock that is moved by hand.
+#[derive(Debug)]
+struct HandClock(AtomicI64);
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.now().0 - START).unwrap())
+    }
+}
+
+struct Place {
+    _folder: TempDir,
+    clock: Arc<HandClock>,
+    store: SharedStore,
+    ids: Ids,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(HandClock(AtomicI64::new(START)));
+        let options = Options::new(clock.clone() as SharedClock);
+        let store = SqliteStore::open(folder.path().join("weft.db"), options).unwrap();
+        Self {
+            _folder: folder,
+            clock,
+            store: Arc::new(store),
+            ids: Ids::seeded(3),
+        }
+    }
+
+    fn wait(&self, millis: i64) {
+        self.clock.0.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    fn sweep(&self) -> Sweep {
+        Sweep {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
+            trust: unbounded(self.clock.clone()),
+            stop: CancellationToken::new(),
+            pause: Duration::ZERO,
+            removed: Removed::default(),
+        }
+    }
+
+    async fn swept(&self, ages: &Ages) -> Removed {
+        let mut sweep = self.sweep();
+        sweep.all(ages).await.unwrap();
+        sweep.removed
+    }
+
+    async fn settle<C: Conditional>(&self, operation: &C) -> Settled<C::Found> {
+        let trust = unbounded(self.clock.clone());
+        settle(self.store.as_ref(), &self.ids, &trust, operation)
+            .await
+            .unwrap()
+    }
+
+    async fn apply<C: Conditional>(&self, operation: &C) {
+        let is_applied = matches!(self.settle(operation).await, Settled::Applied);
+        assert!(is_applied, "{} was refused", C::VERB);
+    }
+
+    /// A job that ran once, now, and ended.
+    async fn ended(&self, uid: &str) -> Job {
+        let now = self.clock.now();
+        let key = JobKey {
+            job_type: "PROCESS".to_owned(),
+            name: "a.sh".to_owned(),
+            uid: uid.to_owned(),
+        };
+        let token = self.ids.token();
+        let job = Job::waiting(key.clone(), now);
+        let due = DueHint {
+            due_at: now,
+            key: key.clone(),
+        };
+        self.apply(&WriteJob {
+            job: job.clone(),
+            seen: None,
+            due: Some(due.clone()),
+            token,
+        })
+        .await;
+        self.run_once(&job, JobStatus::Processed).await
+    }
+
+    async fn run_once(&self, job: &Job, to: JobStatus) -> Job {
+        let now = self.clock.now();
+        let holder = Holder {
+            node: NodeId("n1".to_owned()),
+            incarnation: Incarnation(Uuid::from_u128(1)),
+        };
+        let key = job.key.clone();
+        self.apply(&ClaimJob {
+            key: key.clone(),
+            seen_status: job.status,
+            seen_fence: job.fence,
+            holder: holder.clone(),
+            now,
+            due: DueHint {
+                due_at: now,
+                key: key.clone(),
+            },
+            token: self.ids.token(),
+        })
+        .await;
+        let held = self.job(&key).await.unwrap();
+        let run = JobRun {
+            key: key.clone(),
+            started: now,
+            ended: now,
+            fence: held.fence,
+            node: holder.node.clone(),
+            status: JobStatus::Processed,
+            attempt: 1,
+            planned: None,
+            exit_code: None,
+            error: None,
+            output: None,
+        };
+        self.apply(&EndJob {
+            run: Some(run),
+            ..EndJob::of(&held, holder, to, now, self.ids.token())
+        })
+        .await;
+        self.job(&key).await.unwrap()
+    }
+
+    async fn job(&self, key: &JobKey) -> Option<Job> {
+        self.store.job(key, Freshness::Serial).await.unwrap()
+    }
+
+    async fn runs(&self, key: &JobKey) -> usize {
+        self.store.job_runs(key, 100).await.unwrap().len()
+    }
+
+    /// A batch of two chunks that is in this state since now.
+    async fn batch(&self, status: BatchStatus) -> BatchId {
+        let now = self.clock.now();
+        let id = BatchId(self.ids.uuid());
+        let batch = Batch {
+            status,
+            end_time: status.is_final().then_some(now),
+            chunks: 3,
+            command: format!("BATCH LU.('{id}') FABRIC_COMMAND='sync_instance LU.?';"),
+            ..Batch::waiting(id, spec(), now)
+        };
+        let named = batch.clone();
+        let token = self.ids.token();
+        let job = Job::waiting(weft_model::job_key_of(&batch), now);
+        self.apply(&SubmitBatch {
+            due: DueHint {
+                due_at: now,
+                key: job.key.clone(),
+            },
+            batch,
+            job,
+            token,
+        })
+        .await;
+        self.apply(&ClaimCommand {
+            command_key: command_key(&named),
+            batch: id,
+            replaces: None,
+        })
+        .await;
+        for number in 0..2 {
+            self.apply(&OpenChunk {
+                batch: id,
+                number,
+                state: ChunkState::New,
+                holder: None,
+                ids: vec!["a".to_owned()],
+                source_position: None,
+                token: Token(self.ids.uuid()),
+            })
+            .await;
+        }
+        id
+    }
+
+    async fn chunks(&self, id: BatchId) -> usize {
+        self.store.chunk_heads(id, 0, 10).await.unwrap().len()
+    }
+
+    async fn names_a_command(&self, id: BatchId) -> bool {
+        let spelled = format!("BATCH LU.('{id}') FABRIC_COMMAND='sync_instance LU.?';");
+        let batch = Batch {
+            command: spelled,
+            ..Batch::waiting(id, spec(), Timestamp(0))
+        };
+        let named = self.store.active_command(&command_key(&batch)).await;
+        named.unwrap().is_some()
+    }
+
+    async fn has_batch(&self, id: BatchId) -> bool {
+        let row = self.store.batch(id, Freshness::Serial).await.unwrap();
+        row.is_some()
+    }
+}
+
+fn spec() -> BatchSpec {
+    BatchSpec {
+        asynchronous: true,
+        ..BatchSpec::of("LU", EntitySource::Stored, "sync_instance LU.?")
+    }
+}
+
+fn days(days: u64) -> Option<Duration> {
+    Some(Duration::from_secs(days * 86_400))
+}
+
+#[tokio::test]
+async fn archived_jobs_go_with_their_history_when_they_are_old() {
+    let place = Place::new();
+    let old = place.ended("old").await;
+    place.wait(DAY);
+    let young = place.ended("young").await;
+    place.wait(29 * DAY + HOUR);
+    let ages = Ages {
+        jobs: days(30),
+        ..Ages::default()
+    };
+    let removed = place.swept(&ages).await;
+    assert_eq!(removed.jobs, 1);
+    assert_eq!(place.job(&old.key).await, None);
+    assert_eq!(place.runs(&old.key).await, 0);
+    assert_eq!(place.job(&young.key).await, Some(young.clone()));
+    assert_eq!(place.runs(&young.key).await, 1);
+    assert_eq!(place.swept(&ages).await, Removed::default());
+}
+
+#[tokio::test]
+async fn a_job_that_goes_on_stays_and_loses_its_old_history() {
+    let place = Place::new();
+    let ended = place.ended("r").await;
+    let waiting = Job {
+        status: JobStatus::Waiting,
+        archived: false,
+        fence: ended.fence + 1,
+        ..ended.clone()
+    };
+    place
+        .apply(&WriteJob {
+            job: waiting.clone(),
+            seen: Some(JobSeen::of(&ended)),
+            due: None,
+            token: place.ids.token(),
+        })
+        .await;
+    place.wait(40 * DAY);
+    let again = place.run_once(&waiting, JobStatus::Scheduled).await;
+    assert_eq!(place.runs(&ended.key).await, 2);
+    let removed = place
+        .swept(&Ages {
+            jobs: days(30),
+            history: days(30),
+            batches: None,
+        })
+        .await;
+    assert_eq!((removed.jobs, removed.runs), (0, 1));
+    assert_eq!(place.job(&again.key).await, Some(again.clone()));
+    assert_eq!(place.runs(&again.key).await, 1);
+}
+
+#[tokio::test]
+async fn a_job_that_was_resumed_meanwhile_stays() {
+    let place = Place::new();
+    let ended = place.ended("r").await;
+    let delete = DeleteJob::of(&ended).unwrap();
+    let resumed = Job {
+        status: JobStatus::Waiting,
+        archived: false,
+        desired: JobDesired::Run,
+        fence: ended.fence + 1,
+        ..ended.clone()
+    };
+    place
+        .apply(&WriteJob {
+            job: resumed,
+            seen: Some(JobSeen::of(&ended)),
+            due: None,
+            token: place.ids.token(),
+        })
+        .await;
+    assert!(matches!(
+        place.settle(&delete).await,
+        Settled::Lost(Some(_))
+    ));
+    let job = place.job(&ended.key).await.unwrap();
+    assert_eq!(job.status, JobStatus::Waiting);
+    assert_eq!(DeleteJob::of(&job), None);
+}
+
+#[tokio::test]
+async fn ended_batches_go_whole_and_others_stay() {
+    let place = Place::new();
+    let done = place.batch(BatchStatus::Done).await;
+    let cancelled = place.batch(BatchStatus::Cancelled).await;
+    let paused = place.batch(BatchStatus::Paused).await;
+    place.wait(3 * DAY);
+    let young = place.batch(BatchStatus::Done).await;
+    place.wait(4 * DAY + HOUR);
+    let removed = place
+        .swept(&Ages {
+            batches: days(7),
+            ..Ages::default()
+        })
+        .await;
+    assert_eq!(removed.batches, 2);
+    for gone in [done, cancelled] {
+        assert!(!place.has_batch(gone).await);
+        assert_eq!(place.chunks(gone).await, 0);
+        assert!(!place.names_a_command(gone).await);
+    }
+    for stays in [paused, young] {
+        assert!(place.has_batch(stays).await);
+        assert!(place.names_a_command(stays).await);
+        assert_eq!(place.chunks(stays).await, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_removal_that_stopped_half_way_goes_on() {
+    let place = Place::new();
+    let id = place.batch(BatchStatus::Done).await;
+    place.wait(8 * DAY);
+    let row = place.store.batch(id, Freshness::Serial).await.unwrap();
+    let marked = place.sweep().marked(row.unwrap()).await.unwrap().unwrap();
+    place.store.forget_chunks(id, 1, 3).await.unwrap();
+    assert_eq!(place.chunks(id).await, 1);
+    // Nobody can wish anything else of it now: the wish stands in the row.
+    let row = place.store.batch(id, Freshness::Serial).await.unwrap();
+    let row = row.unwrap();
+    assert_eq!(row.desired, BatchDesired::Remove);
+    assert_eq!(row.desired_seq, marked.desired_seq);
+    let ages = Ages {
+        batches: days(7),
+        ..Ages::default()
+    };
+    assert_eq!(place.swept(&ages).await.batches, 1);
+    assert!(!place.has_batch(id).await);
+    assert_eq!(place.chunks(id).await, 0);
+}
+
+#[tokio::test]
+async fn a_sweep_that_is_told_to_stop_says_so() {
+    let place = Place::new();
+    for number in 0..=PAGE {
+        place.ended(&format!("{number:04}")).await;
+    }
+    place.wait(31 * DAY);
+    let mut sweep = place.sweep();
+    sweep.stop.cancel();
+    let ages = Ages {
+        jobs: days(30),
+        ..Ages::default()
+    };
+    let error = sweep.all(&ages).await.unwrap_err();
+    assert_eq!(error.to_string(), "it was told to stop");
+    assert_eq!(sweep.removed.jobs, PAGE);
+    assert_eq!(place.swept(&ages).await.jobs, 1);
+}
+
+fn job_with(arguments: &str) -> Job {
+    let key = JobKey {
+        job_type: "CLEANUP".to_owned(),
+        name: "tidy".to_owned(),
+        uid: "1".to_owned(),
+    };
+    Job {
+        arguments: arguments.to_owned(),
+        ..Job::waiting(key, Timestamp(START))
+    }
+}
+
+#[tokio::test]
+async fn the_job_removes_what_its_arguments_say_and_counts_it() {
+    let place = Place::new();
+    place.ended("old").await;
+    let batch = place.batch(BatchStatus::Done).await;
+    place.wait(10 * DAY);
+    let kind = Cleanup::new(place.store.clone(), place.clock.clone(), place.ids.clone());
+    let run = |arguments: &str| {
+        let run = Run {
+            job: job_with(arguments),
+            stop: CancellationToken::new(),
+            slot: Slot::default(),
+        };
+        kind.run(run)
+    };
+    let RunEnd::Succeeded(output) = run(r#"{"jobs_older_than_hours":24}"#).await else {
+        panic!("it failed");
+    };
+    let counts = r#"{"jobs":1,"runs":0,"batches":0}"#;
+    assert_eq!(output.text.as_deref(), Some(counts));
+    assert!(place.has_batch(batch).await);
+    let RunEnd::Succeeded(output) = run(r#"{"batches_older_than_days":"9"}"#).await else {
+        panic!("it failed");
+    };
+    let counts = r#"{"jobs":0,"runs":0,"batches":1}"#;
+    assert_eq!(output.text.as_deref(), Some(counts));
+}
+
+#[tokio::test]
+async fn arguments_that_mean_nothing_are_refused_by_name() {
+    let place = Place::new();
+    let kind = Cleanup::new(place.store.clone(), place.clock.clone(), place.ids.clone());
+    let refusal = |arguments: &'static str| {
+        let kind = &kind;
+        async move { kind.check(&job_with(arguments)).await.unwrap_err() }
+    };
+    let check = refusal("{}").await;
+    assert_eq!(check.message, "CLEANUP needs ARGS that say what is removed");
+    let check = refusal(r#"{"job_older_than_hours":3}"#).await;
+    assert_eq!(
+        check.message,
+        "CLEANUP has no argument `job_older_than_hours`"
+    );
+    assert_eq!(
+        check.hint.as_deref(),
+        Some("did you mean `jobs_older_than_hours`?")
+    );
+    for value in ["0", "-1", "1.5", "true", "\"soon\"", "40000"] {
+        let arguments = format!(r#"{{"batches_older_than_days":{value}}}"#);
+        let check = kind.check(&job_with(&arguments)).await.unwrap_err();
+        assert_eq!(
+            check.message,
+            format!("`batches_older_than_days` is a whole number from 1 to 36500, not {value}")
+        );
+    }
+    let with_session = r#"{"history_older_than_hours":5,"session_scope":"{}"}"#;
+    assert_eq!(kind.check(&job_with(with_session)).await, Ok(()));
+}

@@ -1,0 +1,30 @@
+//! A node at work: it joins the cluster, owns jobs and batches, works on chunks, and cleans up.
+
+pub mod affinity;
+pub mod batch;
+pub mod cleanup;
+pub mod config;
+mod context;
+pub mod flow;
+mod heartbeat;
+pub mod job;
+mod kind;
+mod life;
+mod membership;
+pub mod node_group;
+mod observer;
+pub mod reconcile;
+mod running;
+pub mod scheduler;
+pub mod tasks;
+pub mod trace;
+mod wake;
+pub mod worker;
+
+pub use config::NodeConfig;
+pub use context::Context;
+pub use heartbeat::Heartbeat;
+pub use life::Life;
+pub use membership::{Member, Membership, holder_of};
+pub use running::{Node, NodeError, NodeHandle};
+pub use wake::Wake;

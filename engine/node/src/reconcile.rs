@@ -1,0 +1,123 @@
+//! The periodic pass over what lies across two partitions: a batch that shall go on, and its job.
+//!
+//! Hints come first and truth second, so a crash between the two leaves a batch whose job is missing or has
+//! ended. This pass opens it again (design section 5, rule 7).
+
+use std::time::Duration;
+
+use tracing::{debug, info};
+use weft_model::clock::Timestamp;
+use weft_model::job_key_of;
+use weft_model::job_of;
+use weft_model::{Batch, BatchStatus, DueHint, Job, JobStatus};
+use weft_store::{Freshness, JobSeen, ListBatches, StoreResult, WriteJob};
+
+use crate::Life;
+
+/// Batches are looked at as far back as they are kept.
+const HORIZON: Duration = Duration::from_secs(8 * 24 * 3600);
+/// A submission under way is left alone.
+const MIN_AGE: Duration = Duration::from_secs(120);
+const PAGE: usize = 200;
+
+/// Reconciles until trust ends.
+pub async fn run(life: Life) {
+    loop {
+        // Jitter keeps the nodes apart; whoever is second finds nothing to do.
+        let interval = life.context.config.reconcile_interval;
+        if !life
+            .trust
+            .wait(interval + life.context.ids.jitter(interval / 2))
+            .await
+        {
+            return;
+        }
+        if let Err(error) = pass(&life).await {
+            debug!(error = %error, "The reconciling pass stopped: {error}");
+        }
+    }
+}
+
+/// One pass over all batches that have not ended.
+///
+/// # Errors
+/// What the store said.
+pub async fn pass(life: &Life) -> StoreResult<()> {
+    let now = life.context.clock.now();
+    let back = |duration: Duration| {
+        Timestamp(
+            now.0
+                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
+    };
+    let mut list = ListBatches {
+        from: back(HORIZON),
+        to: back(MIN_AGE),
+        before: None,
+        limit: PAGE,
+    };
+    loop {
+        let page = life.context.store.batches(&list).await?;
+        for listing in &page.listings {
+            if !listing.status.is_final() {
+                let row = life
+                    .context
+                    .store
+                    .batch(listing.id, Freshness::Committed)
+                    .await?;
+                if let Some(row) = row {
+                    reconcile(life, &row).await?;
+                }
+            }
+        }
+        let Some(last) = page.listings.last().filter(|_| page.more) else {
+            return Ok(());
+        };
+        list.before = Some((last.creation_time, last.id));
+    }
+}
+
+async fn reconcile(life: &Life, batch: &Batch) -> StoreResult<()> {
+    if batch.status.is_final() || batch.status == BatchStatus::Paused {
+        return Ok(());
+    }
+    let key = job_key_of(batch);
+    let now = life.context.clock.now();
+    let found = life.context.store.job(&key, Freshness::Serial).await?;
+    let (job, seen) = match found {
+        Some(job) if !job.status.is_ended() => return Ok(()),
+        Some(job) => {
+            let seen = JobSeen::of(&job);
+            let fence = job.fence.max(batch.fence) + 1;
+            let job = Job {
+                status: JobStatus::Waiting,
+                archived: false,
+                fence,
+                next_run: None,
+                worker: None,
+                owner_incarnation: None,
+                ..job
+            };
+            (job, Some(seen))
+        }
+        None => (
+            Job {
+                creation_time: now,
+                fence: batch.fence + 1,
+                ..job_of(batch)
+            },
+            None,
+        ),
+    };
+    let write = WriteJob {
+        job,
+        seen,
+        due: Some(DueHint { due_at: now, key }),
+        token: life.context.ids.token(),
+    };
+    life.settle(&write).await?;
+    metrics::counter!("reconciled_total", "kind" => "batch_without_job").increment(1);
+    info!(batch.id = %batch.id, "Opened the job of batch {} again", batch.id);
+    life.context.wake.jobs();
+    Ok(())
+}

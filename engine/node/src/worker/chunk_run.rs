@@ -1,0 +1,195 @@
+//! One worker on one chunk: claim, check, read ahead, handle, record.
+
+use std::collections::BTreeSet;
+
+use tracing::{debug, warn};
+use weft_model::{ChunkContent, ChunkHead, ChunkState};
+use weft_project::command::ChunkContext;
+use weft_store::{ChangeChunk, ClaimChunk, Freshness, Settled, StoreError};
+
+use super::active::{ActiveBatch, admits_work};
+use super::choose::Candidate;
+use super::entity;
+use super::recorder::{Flushed, Recorder};
+use crate::Life;
+
+/// How a worker came off a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every id has its record.
+    Done,
+    /// Stopped half way and given back.
+    HandedBack,
+    /// Somebody else has it.
+    Lost,
+    /// Nothing can be said of it; the next look will tell.
+    Dropped,
+}
+
+/// Works on one chunk to its end.
+pub async fn run(life: Life, batch: ActiveBatch, number: i64, candidate: Candidate) -> Ended {
+    let slot = batch.stats.enter();
+    let ended = match work(&life, &batch, number, &candidate, slot).await {
+        Ok(ended) => ended,
+        Err(error) => {
+            warn!(
+                batch.id = %batch.id, chunk = number, error = %error,
+                "Dropped chunk {number} of batch {}: {error}", batch.id
+            );
+            Ended::Dropped
+        }
+    };
+    batch.stats.leave(slot);
+    ended
+}
+
+async fn work(
+    life: &Life,
+    batch: &ActiveBatch,
+    number: i64,
+    candidate: &Candidate,
+    slot: u64,
+) -> Result<Ended, StoreError> {
+    let fence = if candidate.born_mine {
+        candidate.fence
+    } else {
+        let claim = ClaimChunk {
+            batch: batch.id,
+            number,
+            seen_fence: candidate.fence,
+            holder: life.me.clone(),
+            crashes: candidate.crashes,
+            token: life.context.ids.token(),
+        };
+        match life.settle(&claim).await? {
+            Settled::Applied => candidate.fence + 1,
+            Settled::Lost(_) => return Ok(Ended::Lost),
+            Settled::StillUnknown => return Ok(Ended::Dropped),
+        }
+    };
+    // Claim, then check: either the owner's scan sees this claim, or this read sees the owner's mark.
+    let row = life
+        .context
+        .store
+        .batch(batch.id, Freshness::Committed)
+        .await?;
+    if !row.as_ref().is_some_and(admits_work) || !life.takes_work() {
+        return hand_back(life, batch, number, fence).await;
+    }
+    let content = content(life, batch, number, fence, candidate).await?;
+    let Some(ChunkContent { head, ids, handled }) = content else {
+        return Ok(Ended::Lost);
+    };
+    let handled: BTreeSet<String> = handled.into_iter().collect();
+    let open: Vec<String> = ids.into_iter().filter(|id| !handled.contains(id)).collect();
+
+    let context = ChunkContext {
+        batch: batch.id,
+        spec: batch.spec.clone(),
+        execution_id: batch.execution_id.clone(),
+        fence,
+        node: life.me.node.clone(),
+    };
+    let mut recorder = Recorder::new(life, batch.clone(), &head);
+    let mut prepared = batch.command.prepare(&context, &open).await;
+    for (index, id) in open.iter().enumerate() {
+        if batch.stop.is_cancelled() || !life.takes_work() {
+            return stop(life, batch, number, fence, recorder).await;
+        }
+        let handled = entity::handle(life, batch, fence, slot, id, &mut prepared).await;
+        let Some(handled) = handled else {
+            return stop(life, batch, number, fence, recorder).await;
+        };
+        recorder.take(handled);
+        let is_last = index + 1 == open.len();
+        if !is_last
+            && recorder.is_due(life.context.clock.monotonic())
+            && recorder.flush(life, false).await? == Flushed::Fenced
+        {
+            return Ok(Ended::Lost);
+        }
+    }
+    match recorder.flush(life, true).await? {
+        Flushed::Recorded => Ok(Ended::Done),
+        Flushed::Fenced => {
+            debug!(batch.id = %batch.id, chunk = number, "The last flush of chunk {number} was fenced");
+            Ok(Ended::Lost)
+        }
+    }
+}
+
+/// The chunk's ids and state as this holder has it; none where it is held by somebody else by now.
+async fn content(
+    life: &Life,
+    batch: &ActiveBatch,
+    number: i64,
+    fence: i64,
+    candidate: &Candidate,
+) -> Result<Option<ChunkContent>, StoreError> {
+    if let (Some(ids), true) = (&candidate.ids, candidate.untouched) {
+        let total = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+        let head = ChunkHead {
+            batch: batch.id,
+            number,
+            state: ChunkState::InProgress,
+            holder: Some(life.me.clone()),
+            fence,
+            seq: 0,
+            token: None,
+            total,
+            ok: 0,
+            failed: 0,
+            shares: std::collections::BTreeMap::new(),
+            source_position: None,
+            crashes: candidate.crashes,
+        };
+        return Ok(Some(ChunkContent {
+            head,
+            ids: ids.to_vec(),
+            handled: Vec::new(),
+        }));
+    }
+    let content = life.context.store.chunk(batch.id, number).await?;
+    Ok(content.filter(|content| content.head.fence == fence))
+}
+
+/// Records what is finished, then gives the rest back.
+async fn stop(
+    life: &Life,
+    batch: &ActiveBatch,
+    number: i64,
+    fence: i64,
+    mut recorder: Recorder,
+) -> Result<Ended, StoreError> {
+    if !life.trust.holds() {
+        return Ok(Ended::Dropped);
+    }
+    if !recorder.is_empty() && recorder.flush(life, false).await? == Flushed::Fenced {
+        return Ok(Ended::Lost);
+    }
+    hand_back(life, batch, number, fence).await
+}
+
+async fn hand_back(
+    life: &Life,
+    batch: &ActiveBatch,
+    number: i64,
+    fence: i64,
+) -> Result<Ended, StoreError> {
+    let change = ChangeChunk {
+        batch: batch.id,
+        number,
+        from: ChunkState::InProgress,
+        seen_fence: fence,
+        to: ChunkState::New,
+        token: life.context.ids.token(),
+    };
+    match life.settle(&change).await? {
+        Settled::Applied => {
+            life.context.wake.batches();
+            Ok(Ended::HandedBack)
+        }
+        Settled::Lost(_) => Ok(Ended::Lost),
+        Settled::StillUnknown => Ok(Ended::Dropped),
+    }
+}

@@ -1,0 +1,134 @@
+//! Runs the command for one entity, as often as the batch allows, and says what came of it.
+
+use std::time::Duration;
+
+use weft_model::{EntityRow, EntityStatus, Fence, Instance};
+use weft_project::command::{Outcome, PreparedChunk};
+
+use super::active::ActiveBatch;
+use crate::Life;
+
+/// Longer result texts are cut and marked.
+const LONGEST_RESULT: usize = 64 * 1024;
+/// Longer error texts are cut and marked.
+const LONGEST_ERROR: usize = 4 * 1024;
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// One handled entity with what it saves.
+#[derive(Debug)]
+pub struct Handled {
+    /// The record.
+    pub row: EntityRow,
+    /// The instance to save with it.
+    pub instance: Option<Instance>,
+}
+
+/// Handles one entity. None where the batch was stopped between attempts: the entity stays open.
+pub async fn handle(
+    life: &Life,
+    batch: &ActiveBatch,
+    fence: Fence,
+    slot: u64,
+    id: &str,
+    prepared: &mut Box<dyn PreparedChunk>,
+) -> Option<Handled> {
+    let clock = &life.context.clock;
+    let started_at = clock.now();
+    let started = clock.monotonic();
+    batch.stats.handles(slot, id, started_at);
+    let policy = batch.spec.retry;
+    let mut attempt = 1;
+    let outcome = loop {
+        let outcome = run_once(batch, id, prepared).await;
+        match outcome {
+            Outcome::Failed(_) if attempt < policy.max_attempts => {
+                let pause = life.context.ids.jitter(backoff(policy.delay_ms, attempt));
+                attempt += 1;
+                tokio::select! {
+                    biased;
+                    () = batch.stop.cancelled() => return None,
+                    trusted = life.trust.wait(pause) => if !trusted { return None },
+                }
+            }
+            Outcome::Failed(_) | Outcome::Completed { .. } => break outcome,
+        }
+    };
+    let (status, result, error, instance) = match outcome {
+        Outcome::Completed { result, instance } => (
+            EntityStatus::Completed,
+            Some(cut(result, LONGEST_RESULT)),
+            None,
+            instance,
+        ),
+        Outcome::Failed(error) => (
+            EntityStatus::Failed,
+            None,
+            Some(cut(error, LONGEST_ERROR)),
+            None,
+        ),
+    };
+    let took = clock.monotonic().saturating_sub(started);
+    let row = EntityRow {
+        id: id.to_owned(),
+        status,
+        result,
+        error,
+        node: life.me.node.clone(),
+        start_time: started_at,
+        end_time: started_at.plus(took),
+        duration_us: i64::try_from(took.as_micros()).unwrap_or(i64::MAX),
+        attempt,
+        fence,
+    };
+    Some(Handled { row, instance })
+}
+
+async fn run_once(batch: &ActiveBatch, id: &str, prepared: &mut Box<dyn PreparedChunk>) -> Outcome {
+    let Some(limit) = batch
+        .spec
+        .entity_timeout_ms
+        .and_then(|limit| u64::try_from(limit).ok())
+    else {
+        return prepared.run(id).await;
+    };
+    match tokio::time::timeout(Duration::from_millis(limit), prepared.run(id)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Outcome::Failed(format!("took longer than ENTITY_TIMEOUT_MS={limit}")),
+    }
+}
+
+fn backoff(delay_ms: i64, attempt: i32) -> Duration {
+    let delay = Duration::from_millis(u64::try_from(delay_ms).unwrap_or(0));
+    let doublings = u32::try_from(attempt - 1).unwrap_or(0).min(16);
+    delay.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
+}
+
+fn cut(mut text: String, longest: usize) -> String {
+    const MARK: &str = "… (cut)";
+    if text.len() > longest {
+        text.truncate(text.floor_char_boundary(longest - MARK.len()));
+        text.push_str(MARK);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_text_is_cut_at_a_character_and_marked() {
+        assert_eq!(cut("short".to_owned(), 16), "short");
+        let text = cut("ä".repeat(5_000), LONGEST_ERROR);
+        assert!(text.len() <= LONGEST_ERROR);
+        assert!(text.ends_with("ä… (cut)"));
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_minute() {
+        assert_eq!(backoff(1_000, 1), Duration::from_secs(1));
+        assert_eq!(backoff(1_000, 3), Duration::from_secs(4));
+        assert_eq!(backoff(1_000, 30), LONGEST_PAUSE);
+        assert_eq!(backoff(-5, 1), Duration::ZERO);
+    }
+}

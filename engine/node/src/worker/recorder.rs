@@ -1,0 +1,144 @@
+//! Gathers the results of one chunk and records them in fenced flushes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use weft_model::{ChunkHead, EntityRow, Fence, Instance, NodeId, NodeShare};
+use weft_store::{FlushChunk, Settled, StoreError};
+
+use super::active::ActiveBatch;
+use super::entity::Handled;
+use super::stats::Tally;
+use crate::Life;
+
+/// A flush holds at most so many rows.
+const MOST_ROWS: usize = 1_000;
+/// And about so many bytes of ids, results and errors.
+const MOST_ROW_BYTES: usize = 256 * 1024;
+/// And about so many bytes of instances, which are saved beside the rows.
+const MOST_INSTANCE_BYTES: usize = 4 * 1024 * 1024;
+/// Results wait no longer than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Records for one holder of one chunk.
+#[derive(Debug)]
+pub struct Recorder {
+    batch: ActiveBatch,
+    number: i64,
+    fence: Fence,
+    seq: i64,
+    ok: i64,
+    failed: i64,
+    shares: BTreeMap<NodeId, NodeShare>,
+    rows: Vec<EntityRow>,
+    instances: Vec<Instance>,
+    row_bytes: usize,
+    instance_bytes: usize,
+    flushed_at: Duration,
+    tally: Tally,
+}
+
+/// What became of a flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// The records stand.
+    Recorded,
+    /// Somebody else has the chunk, or trust has run out: drop everything.
+    Fenced,
+}
+
+impl Recorder {
+    /// Goes on from the chunk's state as this holder took it.
+    pub fn new(life: &Life, batch: ActiveBatch, head: &ChunkHead) -> Self {
+        let config = &life.context.config;
+        Self {
+            batch,
+            number: head.number,
+            fence: head.fence,
+            seq: head.seq,
+            ok: head.ok,
+            failed: head.failed,
+            shares: head.shares.clone(),
+            rows: Vec::new(),
+            instances: Vec::new(),
+            row_bytes: 0,
+            instance_bytes: 0,
+            flushed_at: life.context.clock.monotonic(),
+            tally: Tally::new(config.slowest_count, config.max_aggregation_keys),
+        }
+    }
+
+    /// Takes a handled entity.
+    pub fn take(&mut self, handled: Handled) {
+        let Handled { row, instance } = handled;
+        self.row_bytes += row.id.len()
+            + row.result.as_ref().map_or(0, String::len)
+            + row.error.as_ref().map_or(0, String::len);
+        self.tally.add(&row);
+        self.rows.push(row);
+        if let Some(instance) = instance {
+            self.instance_bytes += instance.image.len();
+            self.instances.push(instance);
+        }
+    }
+
+    /// It is time to flush.
+    pub fn is_due(&self, now: Duration) -> bool {
+        self.rows.len() >= MOST_ROWS
+            || self.row_bytes >= MOST_ROW_BYTES
+            || self.instance_bytes >= MOST_INSTANCE_BYTES
+            || (!self.rows.is_empty() && now.saturating_sub(self.flushed_at) >= LONGEST_WAIT)
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Records what waits; `done` says that every id of the chunk has its row then.
+    ///
+    /// # Errors
+    /// What the store refused before anything could take effect.
+    pub async fn flush(&mut self, life: &Life, done: bool) -> Result<Flushed, StoreError> {
+        let share = self.tally.share.clone();
+        self.ok += share.succeeded;
+        self.failed += share.failed;
+        self.shares
+            .entry(life.me.node.clone())
+            .or_default()
+            .merge(&share);
+        self.batch
+            .stats
+            .merge(&mut self.tally, life.context.clock.monotonic());
+        self.seq += 1;
+        let flush = FlushChunk {
+            batch: self.batch.id,
+            number: self.number,
+            fence: self.fence,
+            seq: self.seq,
+            rows: std::mem::take(&mut self.rows),
+            ok: self.ok,
+            failed: self.failed,
+            shares: self.shares.clone(),
+            done,
+            logical_unit: self.batch.command.writes().unwrap_or_default().to_owned(),
+            instances: std::mem::take(&mut self.instances),
+            token: life.context.ids.token(),
+        };
+        self.row_bytes = 0;
+        self.instance_bytes = 0;
+        let settled = life.settle(&flush).await?;
+        self.flushed_at = life.context.clock.monotonic();
+        match settled {
+            Settled::Applied => {
+                let count = |rows: i64| u64::try_from(rows).unwrap_or(0);
+                metrics::counter!("batch_entities_total", "result" => "completed")
+                    .increment(count(share.succeeded));
+                metrics::counter!("batch_entities_total", "result" => "failed")
+                    .increment(count(share.failed));
+                Ok(Flushed::Recorded)
+            }
+            Settled::Lost(_) | Settled::StillUnknown => Ok(Flushed::Fenced),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Rows of a file with a JSON object on each line.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rusqlite::types::ValueRef;
+use serde_json::{Map, Value as Json};
+use weft_model::ColumnType;
+use weft_model::Value;
+
+use super::table::{COLUMNS, Column, LINE_BYTES, Place, RowReader, TableFile, label, typed};
+
+/// Lines that are looked at for the names of columns.
+const SAMPLE: usize = 1_000;
+
+/// The names of the columns: those that are stated, and those of the first lines.
+pub(super) fn keys(path: &Path, stated: Vec<String>) -> Result<Vec<String>, String> {
+    let mut names = stated;
+    let mut lines = Lines::open(path)?;
+    for _ in 0..SAMPLE {
+        if !lines.next()? {
+            break;
+        }
+        for key in lines.object()?.into_iter().map(|(key, _)| key) {
+            if !names.contains(&key) {
+                names.push(key);
+            }
+        }
+        if names.len() > COLUMNS {
+            break;
+        }
+    }
+    if names.is_empty() {
+        return Err(format!(
+            "{} has no columns: state them under `columns`",
+            label(path)
+        ));
+    }
+    Ok(names)
+}
+
+/// Reads a file from its start, or single rows of it.
+pub(super) struct Scan {
+    lines: Lines,
+    columns: Vec<Column>,
+    cells: Vec<Value>,
+}
+
+impl Scan {
+    pub(super) fn open(table: &TableFile) -> Result<Self, String> {
+        Ok(Self {
+            lines: Lines::open(&table.path)?,
+            columns: table.columns.clone(),
+            cells: Vec::new(),
+        })
+    }
+
+    fn take_cells(&mut self) -> Result<(), String> {
+        let mut object = self.lines.object()?;
+        let cells = self.columns.iter().map(|column| {
+            let json = object.get_mut(&column.name).map_or(Json::Null, Json::take);
+            cell(json, column.kind)
+        });
+        self.cells = cells.collect();
+        Ok(())
+    }
+}
+
+impl RowReader for Scan {
+    fn next(&mut self) -> Result<bool, String> {
+        let found = self.lines.next()?;
+        if found {
+            self.take_cells()?;
+        }
+        Ok(found)
+    }
+
+    fn go_to(&mut self, place: Place) -> Result<(), String> {
+        self.lines.go_to(place)?;
+        self.take_cells()
+    }
+
+    fn cell(&self, column: usize) -> Result<ValueRef<'_>, String> {
+        Ok(match &self.cells[column] {
+            Value::Null => ValueRef::Null,
+            Value::Integer(integer) => ValueRef::Integer(*integer),
+            Value::Real(real) => ValueRef::Real(*real),
+            Value::Text(text) => typed(text.as_bytes(), kind_of_text(self.columns[column].kind)),
+            Value::Blob(bytes) => ValueRef::Blob(bytes),
+        })
+    }
+
+    fn place(&self) -> Place {
+        self.lines.place
+    }
+}
+
+/// A string of a column of type ANY stays a string, because JSON has numbers of its own.
+fn kind_of_text(kind: ColumnType) -> ColumnType {
+    match kind {
+        ColumnType::Any => ColumnType::Text,
+        kind => kind,
+    }
+}
+
+fn cell(json: Json, kind: ColumnType) -> Value {
+    match json {
+        Json::Null => Value::Null,
+        Json::String(text) => Value::Text(text),
+        Json::Bool(flag) if kind != ColumnType::Text => Value::Integer(i64::from(flag)),
+        Json::Number(number) if kind != ColumnType::Text => number
+            .as_i64()
+            .map(Value::Integer)
+            .or_else(|| number.as_f64().map(Value::Real))
+            .unwrap_or_else(|| Value::Text(number.to_string())),
+        other => Value::Text(other.to_string()),
+    }
+}
+
+/// The lines of a file that are not blank.
+struct Lines {
+    file: BufReader<File>,
+    line: Vec<u8>,
+    place: Place,
+    end: u64,
+    label: String,
+}
+
+impl Lines {
+    fn open(path: &Path) -> Result<Self, String> {
+        let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self {
+            file: BufReader::with_capacity(64 * 1024, file),
+            line: Vec::new(),
+            place: Place::default(),
+            end: 0,
+            label: label(path),
+        })
+    }
+
+    fn next(&mut self) -> Result<bool, String> {
+        loop {
+            self.line.clear();
+            self.place = Place {
+                offset: self.end,
+                length: 0,
+                line: self.place.line + 1,
+            };
+            let limit = LINE_BYTES as u64 + 1;
+            let read = (&mut self.file)
+                .take(limit)
+                .read_until(b'\n', &mut self.line);
+            let read = read.map_err(|error| self.error(&error.to_string()))?;
+            if read > LINE_BYTES {
+                return Err(self.error("longer than 1 MiB"));
+            }
+            self.place.length = read as u64;
+            self.end += read as u64;
+            if read == 0 {
+                return Ok(false);
+            }
+            if !self.line.trim_ascii().is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn go_to(&mut self, place: Place) -> Result<(), String> {
+        self.place = place;
+        self.line.clear();
+        self.line
+            .resize(usize::try_from(place.length).unwrap_or(0), 0);
+        let read = self
+            .file
+            .get_ref()
+            .read_exact_at(&mut self.line, place.offset);
+        read.map_err(|error| self.error(&error.to_string()))
+    }
+
+    fn object(&self) -> Result<Map<String, Json>, String> {
+        let line = self
+            .line
+            .strip_prefix("\u{feff}".as_bytes())
+            .unwrap_or(&self.line);
+        let object: Map<String, Json> = serde_json::from_slice(line)
+            .map_err(|error| self.error(&format!("not a JSON object: {error}")))?;
+        if object.len() > COLUMNS {
+            return Err(self.error(&format!("more than {COLUMNS} columns")));
+        }
+        Ok(object)
+    }
+
+    fn error(&self, message: &str) -> String {
+        format!("{}, line {}: {message}", self.label, self.place.line)
+    }
+}

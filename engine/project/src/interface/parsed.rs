@@ -1,0 +1,320 @@
+//! The tables that parsers fill as tables of SQLite, page by page out of the store.
+#![expect(
+    unsafe_code,
+    reason = "rusqlite's virtual table traits are unsafe: the structs below are repr(C) with the base first"
+)]
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_int};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use rusqlite::fallible_iterator::FallibleIterator;
+use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
+use rusqlite::vtab::{
+    Context, CreateVTab, Filters, IndexConstraintOp, IndexInfo, Module, VTab, VTabConnection,
+    VTabCursor, VTabKind, sqlite3_vtab, sqlite3_vtab_cursor,
+};
+use rusqlite::{Connection, Error, Result};
+use tokio::runtime::Handle;
+use weft_model::ColumnType;
+use weft_model::ParsedTable;
+use weft_model::Value;
+use weft_store::{SharedStore, StoreError, StoreResult};
+
+use super::guard::{self, Failure};
+use super::pool::{Fingerprint, Source};
+
+const MODULE: &str = "weft_parsed";
+/// Rows fetched at once.
+const PAGE: usize = 1_000;
+/// Keys looked up at once.
+const KEYS: usize = 500;
+/// Nobody counts the rows of such a table; more than anybody would rather read than look up.
+const ROWS: i64 = 1_000_000;
+/// The plan that looks rows up by their key; 0 reads them all.
+const LOOKUP: c_int = 1;
+
+/// The parsed tables of one logical unit.
+#[derive(Debug)]
+pub(super) struct ParsedTables {
+    /// By name.
+    pub(super) tables: BTreeMap<String, Arc<ParsedTable>>,
+    /// None where a project is only checked.
+    pub(super) store: Option<SharedStore>,
+}
+
+type Aux = (BTreeMap<String, Arc<ParsedTable>>, Option<SharedStore>);
+
+impl Source for ParsedTables {
+    fn kind(&self) -> &'static str {
+        "parsed"
+    }
+
+    /// Which tables there are is a matter of the project, which this is a part of.
+    fn fingerprint(&self) -> std::result::Result<Fingerprint, Failure> {
+        Ok(Fingerprint::default())
+    }
+
+    fn open(&self) -> std::result::Result<Connection, Failure> {
+        const TABLES: Module<'_, StoredTable> = Module::read_only_module();
+        let mut connection = Connection::open_in_memory()?;
+        let aux: Aux = (self.tables.clone(), self.store.clone());
+        connection.create_module(MODULE, &TABLES, Some(aux))?;
+        for name in self.tables.keys() {
+            let name = name.replace('"', "\"\"");
+            connection.execute_batch(&format!("create virtual table \"{name}\" using {MODULE}"))?;
+        }
+        guard::lock_down(&mut connection)?;
+        Ok(connection)
+    }
+}
+
+#[repr(C)]
+struct StoredTable {
+    base: sqlite3_vtab,
+    table: Arc<ParsedTable>,
+    store: Option<SharedStore>,
+    /// Where the key is one column.
+    key: Option<(c_int, ColumnType)>,
+}
+
+// SAFETY: repr(C), and the base is the first field.
+unsafe impl<'vtab> VTab<'vtab> for StoredTable {
+    type Aux = Aux;
+    type Cursor = StoredCursor<'vtab>;
+
+    fn connect(
+        _: &mut VTabConnection,
+        aux: Option<&Aux>,
+        _module: &[u8],
+        _database: &[u8],
+        name: &[u8],
+        _arguments: &[&[u8]],
+    ) -> Result<(Cow<'static, CStr>, Self)> {
+        let name = String::from_utf8_lossy(name);
+        let found = aux.and_then(|(tables, store)| Some((tables.get(name.as_ref())?, store)));
+        let Some((table, store)) = found else {
+            return Err(Error::ModuleError(format!("there is no table {name}")));
+        };
+        let columns = table.all_columns();
+        let key = match table.key.as_slice() {
+            [key] => columns.iter().zip(0..).find(|((name, _), _)| name == key),
+            _ => None,
+        };
+        let key = key.map(|((_, kind), at)| (at, *kind));
+        let columns = columns
+            .iter()
+            .map(|(name, kind)| format!("\"{name}\" {kind}"));
+        let columns: Vec<String> = columns.collect();
+        let schema = CString::new(format!("create table t ({})", columns.join(", ")))?;
+        let vtab = Self {
+            base: sqlite3_vtab::default(),
+            table: Arc::clone(table),
+            store: store.clone(),
+            key,
+        };
+        Ok((Cow::Owned(schema), vtab))
+    }
+
+    fn best_index(&self, info: &mut IndexInfo) -> Result<bool> {
+        let Some(constraint) = self.usable_lookup(info)? else {
+            info.set_estimated_cost(1_000.0 + ROWS as f64);
+            info.set_estimated_rows(ROWS);
+            return Ok(true);
+        };
+        // All members of a set at once, where it is one.
+        let is_set = info.set_in_constraint(constraint, true)?;
+        info.constraint_usage(constraint).set_argv_index(1);
+        info.set_idx_num(LOOKUP + c_int::from(is_set));
+        info.set_estimated_cost(20.0);
+        info.set_estimated_rows(4);
+        Ok(true)
+    }
+
+    fn open(&'vtab mut self) -> Result<StoredCursor<'vtab>> {
+        Ok(StoredCursor {
+            base: sqlite3_vtab_cursor::default(),
+            table: Arc::clone(&self.table),
+            store: self.store.clone(),
+            key: self.key.map(|(_, kind)| kind),
+            pages: Pages::End,
+            rows: Vec::new().into_iter(),
+            row: None,
+            number: 0,
+            table_lives: PhantomData,
+        })
+    }
+}
+
+impl CreateVTab<'_> for StoredTable {
+    const KIND: VTabKind = VTabKind::Default;
+}
+
+impl StoredTable {
+    fn usable_lookup(&self, info: &IndexInfo) -> Result<Option<usize>> {
+        let Some((key, _)) = self.key else {
+            return Ok(None);
+        };
+        for (number, constraint) in info.constraints().enumerate() {
+            if constraint.column() == key
+                && constraint.is_usable()
+                && constraint.operator() == IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_EQ
+                && info.collation(number)?.eq_ignore_ascii_case("BINARY")
+            {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What is still to be fetched.
+enum Pages {
+    Scan { after: Option<String> },
+    Keys(std::vec::IntoIter<Value>),
+    End,
+}
+
+#[repr(C)]
+struct StoredCursor<'vtab> {
+    base: sqlite3_vtab_cursor,
+    table: Arc<ParsedTable>,
+    store: Option<SharedStore>,
+    key: Option<ColumnType>,
+    pages: Pages,
+    rows: std::vec::IntoIter<Vec<Value>>,
+    row: Option<Vec<Value>>,
+    number: i64,
+    table_lives: PhantomData<&'vtab StoredTable>,
+}
+
+// SAFETY: repr(C), and the base is the first field.
+unsafe impl VTabCursor for StoredCursor<'_> {
+    fn filter(&mut self, plan: c_int, _: Option<&str>, arguments: &Filters<'_>) -> Result<()> {
+        self.rows = Vec::new().into_iter();
+        let scan = Pages::Scan { after: None };
+        self.pages = match (plan, self.key) {
+            (LOOKUP, Some(kind)) => {
+                let argument: Sql = arguments.get(0)?;
+                keys(kind, [ValueRef::from(&argument)]).map_or(scan, Pages::Keys)
+            }
+            (0, _) | (_, None) => scan,
+            (_, Some(kind)) => {
+                let values = arguments
+                    .in_values(0)?
+                    .map(|value| Ok(Sql::try_from(value)?));
+                let values: Vec<Sql> = values.collect()?;
+                keys(kind, values.iter().map(ValueRef::from)).map_or(scan, Pages::Keys)
+            }
+        };
+        self.next()
+    }
+
+    fn next(&mut self) -> Result<()> {
+        self.number += 1;
+        loop {
+            self.row = self.rows.next();
+            if self.row.is_some() || matches!(self.pages, Pages::End) {
+                return Ok(());
+            }
+            self.fetch()?;
+        }
+    }
+
+    fn eof(&self) -> bool {
+        self.row.is_none()
+    }
+
+    fn column(&self, context: &mut Context, column: c_int) -> Result<()> {
+        let value = usize::try_from(column)
+            .ok()
+            .and_then(|column| self.row.as_ref()?.get(column));
+        let cell = match value {
+            None | Some(Value::Null) => ValueRef::Null,
+            Some(Value::Integer(number)) => ValueRef::Integer(*number),
+            Some(Value::Real(number)) => ValueRef::Real(*number),
+            Some(Value::Text(text)) => ValueRef::Text(text.as_bytes()),
+            Some(Value::Blob(bytes)) => ValueRef::Blob(bytes),
+        };
+        context.set_result(ToSqlOutput::Borrowed(cell))
+    }
+
+    fn rowid(&self) -> Result<i64> {
+        Ok(self.number)
+    }
+}
+
+impl StoredCursor<'_> {
+    fn fetch(&mut self) -> Result<()> {
+        let Some(store) = &self.store else {
+            return Err(unavailable("the store is not at hand here".to_owned()));
+        };
+        let (rows, pages) = match std::mem::replace(&mut self.pages, Pages::End) {
+            Pages::Scan { after } => {
+                let page = wait(store.parsed_rows(&self.table, after.as_deref(), PAGE))?;
+                let pages = match page.next {
+                    None => Pages::End,
+                    after => Pages::Scan { after },
+                };
+                (page.rows, pages)
+            }
+            Pages::Keys(mut keys) => {
+                let some: Vec<Value> = keys.by_ref().take(KEYS).collect();
+                let rows = wait(store.parsed_rows_of(&self.table, &some))?;
+                let pages = match keys.as_slice().is_empty() {
+                    true => Pages::End,
+                    false => Pages::Keys(keys),
+                };
+                (rows, pages)
+            }
+            Pages::End => (Vec::new(), Pages::End),
+        };
+        self.rows = rows.into_iter();
+        self.pages = pages;
+        Ok(())
+    }
+}
+
+/// Waits on this thread, which is the interface's own. Whoever asked entered the runtime for it.
+fn wait<T>(answer: impl Future<Output = StoreResult<T>>) -> Result<T> {
+    let runtime = Handle::try_current().map_err(|error| unavailable(error.to_string()))?;
+    runtime.block_on(answer).map_err(|error| match error {
+        error @ (StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::Schema(_)) => {
+            unavailable(error.to_string())
+        }
+        error => Error::ModuleError(error.to_string()),
+    })
+}
+
+/// As SQLite tells that a file cannot be read now.
+fn unavailable(reason: String) -> Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+    Error::SqliteFailure(code, Some(reason))
+}
+
+/// The keys that equal these values, each once; none where only SQLite itself can compare.
+fn keys<'v>(
+    kind: ColumnType,
+    values: impl IntoIterator<Item = ValueRef<'v>>,
+) -> Option<std::vec::IntoIter<Value>> {
+    let mut keys = Vec::new();
+    for value in values {
+        let key = match (kind, value) {
+            (_, ValueRef::Null) => continue,
+            (ColumnType::Text, ValueRef::Text(text)) => {
+                Value::Text(std::str::from_utf8(text).ok()?.to_owned())
+            }
+            (ColumnType::Integer, ValueRef::Integer(number)) => Value::Integer(number),
+            (ColumnType::Integer, ValueRef::Text(text)) => {
+                Value::Integer(std::str::from_utf8(text).ok()?.trim().parse().ok()?)
+            }
+            _ => return None,
+        };
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    Some(keys.into_iter())
+}

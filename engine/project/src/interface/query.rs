@@ -1,0 +1,458 @@
+//! An interface whose queries SQLite runs, whatever lies behind its tables.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::types::ValueRef;
+use rusqlite::{CachedStatement, Connection, Rows as SqlRows, Statement};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use weft_model::Value;
+use weft_model::clock::SharedClock;
+
+use super::guard::{self, Failure};
+use super::pager::Pager;
+use super::pool::{Link, Pool, Source};
+use super::{Limits, sql};
+use crate::source::{
+    IdPage, IdStream, Interface, Parameters, RowLimits, RowStream, Rows, SourceError,
+};
+
+/// Pages that wait for whoever takes them.
+const PAGES_IN_FLIGHT: usize = 4;
+/// Rows of one page of a stream.
+const ROWS_PER_PAGE: usize = 256;
+/// Virtual machine steps between two looks at whether anybody still waits.
+const STEPS_BETWEEN_LOOKS: i32 = 2_000;
+
+/// Fabric's words (J14); people search for them.
+const ONE_COLUMN: &str = "The query must return one column only.";
+
+/// Implements `Interface` over a [`Source`].
+#[derive(Debug)]
+pub(super) struct SqlInterface {
+    name: Arc<str>,
+    source: Arc<dyn Source>,
+    pool: Pool,
+    limits: Limits,
+    clock: SharedClock,
+}
+
+impl SqlInterface {
+    pub(super) fn new(
+        name: &str,
+        source: Arc<dyn Source>,
+        limits: Limits,
+        clock: SharedClock,
+    ) -> Self {
+        let pool = Pool::new(thread_name(name), limits.connections, Arc::clone(&source));
+        Self {
+            name: name.into(),
+            source,
+            pool,
+            limits,
+            clock,
+        }
+    }
+
+    fn query(&self, sql: &str, parameters: Vec<Value>) -> Query {
+        Query {
+            name: Arc::clone(&self.name),
+            source: Arc::clone(&self.source),
+            sql: sql.to_owned(),
+            parameters,
+            runtime: Handle::try_current().ok(),
+        }
+    }
+
+    /// Runs `work` on a thread of the pool; gives up when the caller does, or when time is up.
+    async fn on_pool<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, SourceError> {
+        let (sender, receiver) = oneshot::channel();
+        let sender = Arc::new(sender);
+        let clock = Arc::clone(&self.clock);
+        let limit = Duration::from_secs(self.limits.seconds);
+        let runtime = Handle::try_current().ok();
+        self.pool.run(move |link| {
+            // Tables in the store are read by waiting for it.
+            let _inside = runtime.as_ref().map(Handle::enter);
+            let until = clock.monotonic() + limit;
+            let waiting = Arc::clone(&sender);
+            let timed_out = {
+                let clock = Arc::clone(&clock);
+                move || clock.monotonic() >= until
+            };
+            let late = timed_out.clone();
+            let answer = with_stop(link, move || waiting.is_closed() || late(), work);
+            let answer = match answer {
+                Err(Failure::Query(_)) if timed_out() => Err(Failure::Unavailable(format!(
+                    "the query took longer than {} s",
+                    limit.as_secs()
+                ))),
+                other => other,
+            };
+            if let Some(sender) = Arc::into_inner(sender) {
+                // A caller that is gone needs no answer.
+                let _ = sender.send(answer);
+            }
+        });
+        match receiver.await {
+            Ok(answer) => answer.map_err(|failure| error(&self.name, failure)),
+            Err(_) => Err(error(
+                &self.name,
+                Failure::Unavailable("no thread could be started".to_owned()),
+            )),
+        }
+    }
+}
+
+#[async_trait]
+impl Interface for SqlInterface {
+    fn kind(&self) -> &'static str {
+        self.source.kind()
+    }
+
+    async fn ids(
+        &self,
+        sql: &str,
+        parameters: Vec<Value>,
+        _after: Option<String>,
+    ) -> Result<IdStream, SourceError> {
+        self.query(sql, parameters).start(Query::ids).await
+    }
+
+    async fn rows(&self, sql: &str, parameters: Vec<Value>) -> Result<RowStream, SourceError> {
+        self.query(sql, parameters).start(Query::rows).await
+    }
+
+    async fn query_within(
+        &self,
+        sql: &str,
+        parameters: Parameters,
+        limits: RowLimits,
+    ) -> Result<Rows, SourceError> {
+        let sql = sql.to_owned();
+        let limits = RowLimits {
+            rows: limits.rows.min(self.limits.rows),
+            ..limits
+        };
+        self.on_pool(move |connection| all_rows(connection, &sql, parameters, limits))
+            .await
+    }
+
+    async fn check(&self, sql: &str) -> Result<Vec<String>, SourceError> {
+        let sql = sql.to_owned();
+        self.on_pool(move |connection| {
+            let statement = guard::prepare(connection, &sql)?;
+            Ok(column_names(&statement))
+        })
+        .await
+    }
+}
+
+fn thread_name(interface: &str) -> String {
+    format!("weft-interface-{interface}")
+}
+
+fn error(interface: &str, failure: Failure) -> SourceError {
+    let interface = interface.to_owned();
+    match failure {
+        Failure::Query(message) => SourceError::Query { interface, message },
+        Failure::Unavailable(message) => SourceError::Unavailable { interface, message },
+    }
+}
+
+/// Lets `work` have the link's connection, interrupted as soon as `stop` says so.
+fn with_stop<T>(
+    link: &mut Link,
+    stop: impl FnMut() -> bool + Send + 'static,
+    work: impl FnOnce(&Connection) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let connection = link.connection()?;
+    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(stop))?;
+    let answer = work(connection);
+    connection.progress_handler(0, None::<fn() -> bool>)?;
+    answer
+}
+
+fn all_rows(
+    connection: &Connection,
+    query: &str,
+    parameters: Parameters,
+    limits: RowLimits,
+) -> Result<Rows, Failure> {
+    let (mut statement, values) = match parameters {
+        Parameters::Positional(values) => (guard::prepare(connection, query)?, values),
+        Parameters::Set { name, values } => {
+            if !sql::named_parameters(query).contains(&name) {
+                return Err(Failure::Query(format!(
+                    "the query has no parameter :{name}"
+                )));
+            }
+            let (expanded, values) = sql::expand_set(query, &name, values);
+            (guard::prepare(connection, &expanded)?, values)
+        }
+        Parameters::Named(named) => {
+            let statement = guard::prepare(connection, query)?;
+            let values = in_order(&statement, named)?;
+            (statement, values)
+        }
+    };
+    let columns = column_names(&statement);
+    let mut answer = Rows {
+        columns,
+        rows: Vec::new(),
+    };
+    let mut rows = bind(&mut statement, &values)?;
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        if answer.rows.len() == limits.rows {
+            return Err(Failure::Query(format!(
+                "the query returns more than {} rows",
+                limits.rows
+            )));
+        }
+        let values = (0..answer.columns.len()).map(|index| Ok(value(row.get_ref(index)?)));
+        let values = values.collect::<Result<Vec<_>, rusqlite::Error>>()?;
+        bytes += values.iter().map(size_of_value).sum::<usize>();
+        if bytes > limits.bytes {
+            return Err(Failure::Query(format!(
+                "the query returns more than {} bytes",
+                limits.bytes
+            )));
+        }
+        answer.rows.push(values);
+    }
+    Ok(answer)
+}
+
+fn size_of_value(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Integer(_) | Value::Real(_) => size_of::<i64>(),
+        Value::Text(text) => text.len(),
+        Value::Blob(bytes) => bytes.len(),
+    }
+}
+
+fn column_names(statement: &CachedStatement<'_>) -> Vec<String> {
+    statement.column_names().map(str::to_owned).collect()
+}
+
+/// The values of named parameters in the order of their numbers.
+fn in_order(statement: &Statement<'_>, named: Vec<(String, Value)>) -> Result<Vec<Value>, Failure> {
+    (1..=statement.parameter_count())
+        .map(|number| {
+            let name = statement.parameter_name(number).unwrap_or("?");
+            let bare = name.trim_start_matches([':', '@', '$']);
+            named
+                .iter()
+                .find(|(given, _)| given == bare)
+                .map(|(_, value)| value.clone())
+                .ok_or_else(|| Failure::Query(format!("no value for parameter {name}")))
+        })
+        .collect()
+}
+
+fn bind<'s>(statement: &'s mut Statement<'_>, values: &[Value]) -> Result<SqlRows<'s>, Failure> {
+    let wanted = statement.parameter_count();
+    if wanted != values.len() {
+        let given = values.len();
+        return Err(Failure::Query(format!(
+            "the query has {wanted} parameters, and {given} values were given"
+        )));
+    }
+    for (index, value) in values.iter().enumerate() {
+        let number = index + 1;
+        match value {
+            Value::Null => statement.raw_bind_parameter(number, rusqlite::types::Null)?,
+            Value::Integer(integer) => statement.raw_bind_parameter(number, integer)?,
+            Value::Real(real) => statement.raw_bind_parameter(number, real)?,
+            Value::Text(text) => statement.raw_bind_parameter(number, text)?,
+            Value::Blob(bytes) => statement.raw_bind_parameter(number, bytes)?,
+        }
+    }
+    Ok(statement.raw_query())
+}
+
+fn value(cell: ValueRef<'_>) -> Value {
+    match cell {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(integer) => Value::Integer(integer),
+        ValueRef::Real(real) => Value::Real(real),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+    }
+}
+
+/// Where a query says that it is prepared, or why it is not.
+type Ready = oneshot::Sender<Result<(), SourceError>>;
+/// Where its pages go to.
+type Pages<P> = mpsc::Sender<Result<P, SourceError>>;
+
+/// A query with a thread and a connection of its own.
+struct Query {
+    name: Arc<str>,
+    source: Arc<dyn Source>,
+    sql: String,
+    parameters: Vec<Value>,
+    runtime: Option<Handle>,
+}
+
+impl Query {
+    /// Starts the thread; answers once the query is prepared.
+    async fn start<P: Send + 'static>(
+        self,
+        run: fn(Self, Ready, Pages<P>),
+    ) -> Result<mpsc::Receiver<Result<P, SourceError>>, SourceError> {
+        let (pages, stream) = mpsc::channel(PAGES_IN_FLIGHT);
+        let (ready, prepared) = oneshot::channel();
+        let name = Arc::clone(&self.name);
+        let started = std::thread::Builder::new()
+            .name(thread_name(&name))
+            .spawn(move || run(self, ready, pages));
+        let failed = |reason: String| error(&name, Failure::Unavailable(reason));
+        started.map_err(|reason| failed(format!("no thread could be started: {reason}")))?;
+        match prepared.await {
+            Ok(answer) => answer.map(|()| stream),
+            Err(_) => Err(failed("the reader ended early".to_owned())),
+        }
+    }
+
+    fn rows(self, ready: Ready, pages: Pages<Rows>) {
+        let _inside = self.runtime.as_ref().map(Handle::enter);
+        let mut link = Link::new(Arc::clone(&self.source));
+        let receiver_gone = {
+            let pages = pages.clone();
+            move || pages.is_closed()
+        };
+        let mut ready = Some(ready);
+        let outcome = with_stop(&mut link, receiver_gone, |connection| {
+            let mut statement = guard::prepare(connection, &self.sql)?;
+            let columns = column_names(&statement);
+            let mut rows = bind(&mut statement, &self.parameters)?;
+            if let Some(ready) = ready.take() {
+                let _ = ready.send(Ok(()));
+            }
+            let mut page = Vec::new();
+            loop {
+                let row = rows.next()?;
+                if let Some(row) = row {
+                    let values = (0..columns.len()).map(|at| Ok(value(row.get_ref(at)?)));
+                    page.push(values.collect::<Result<Vec<_>, rusqlite::Error>>()?);
+                }
+                let is_end = row.is_none();
+                if page.len() == ROWS_PER_PAGE || (is_end && !page.is_empty()) {
+                    let page = Rows {
+                        columns: columns.clone(),
+                        rows: std::mem::take(&mut page),
+                    };
+                    if pages.blocking_send(Ok(page)).is_err() {
+                        return Ok(());
+                    }
+                }
+                if is_end {
+                    return Ok(());
+                }
+            }
+        });
+        let Err(failure) = outcome else { return };
+        let error = error(&self.name, failure);
+        match ready {
+            Some(ready) => {
+                let _ = ready.send(Err(error));
+            }
+            // Nobody may be there any more to hear it.
+            None => {
+                let _ = pages.blocking_send(Err(error));
+            }
+        }
+    }
+
+    fn ids(self, ready: Ready, pages: Pages<IdPage>) {
+        let _inside = self.runtime.as_ref().map(Handle::enter);
+        let mut link = Link::new(Arc::clone(&self.source));
+        let receiver_gone = {
+            // A weak sender would not see that the receiver is gone once the last strong one is dropped.
+            let pages = pages.clone();
+            move || pages.is_closed()
+        };
+        let mut ready = Some(ready);
+        let outcome = with_stop(&mut link, receiver_gone, |connection| {
+            let mut statement = guard::prepare(connection, &self.sql)?;
+            if statement.column_count() != 1 {
+                return Err(Failure::Query(ONE_COLUMN.to_owned()));
+            }
+            let rows = bind(&mut statement, &self.parameters)?;
+            if let Some(ready) = ready.take() {
+                let _ = ready.send(Ok(()));
+            }
+            self.deliver(rows, pages)
+        });
+        if let (Err(failure), Some(ready)) = (outcome, ready) {
+            let _ = ready.send(Err(error(&self.name, failure)));
+        }
+    }
+
+    fn deliver(&self, rows: SqlRows<'_>, pages: Pages<IdPage>) -> Result<(), Failure> {
+        let pager = Pager::new();
+        let delivering = pager.clone();
+        let no_thread = pages.clone();
+        let delivery = std::thread::Builder::new()
+            .name(thread_name(&self.name))
+            .spawn(move || delivering.deliver(&pages));
+        let delivery = match delivery {
+            Ok(delivery) => delivery,
+            Err(reason) => {
+                let failure = Failure::Unavailable(format!("no thread could be started: {reason}"));
+                let _ = no_thread.blocking_send(Err(error(&self.name, failure)));
+                return Ok(());
+            }
+        };
+        drop(no_thread);
+        let mut ending = Ending {
+            pager: &pager,
+            error: Some(error(
+                &self.name,
+                Failure::Unavailable("the reader ended early".to_owned()),
+            )),
+        };
+        let outcome = read_ids(rows, &pager);
+        ending.error = outcome.err().map(|failure| error(&self.name, failure));
+        drop(ending);
+        // It ends when the last page is taken or the receiver is gone.
+        let _ = delivery.join();
+        Ok(())
+    }
+}
+
+fn read_ids(mut rows: SqlRows<'_>, pager: &Pager) -> Result<(), Failure> {
+    let mut count: u64 = 0;
+    while let Some(row) = rows.next()? {
+        count += 1;
+        let id = match row.get_ref(0)? {
+            ValueRef::Null => {
+                return Err(Failure::Query(format!("row {count} has no id: it is NULL")));
+            }
+            cell => value(cell).to_string(),
+        };
+        if !pager.push(id) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Ends the pager however the reader ends, so that a list cut short never looks complete.
+struct Ending<'a> {
+    pager: &'a Pager,
+    error: Option<SourceError>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.pager.end(self.error.take());
+    }
+}

@@ -1,0 +1,466 @@
+//! `sync_instance LU.?`: reads an instance from its sources and says whether it changed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use futures::{FutureExt, StreamExt};
+use weft_lang::Pattern;
+use weft_model::Value;
+use weft_model::clock::SharedClock;
+use weft_model::{BatchId, Instance, InstanceHead};
+use weft_store::SharedStore;
+
+use super::image::{self, Builder, ImageError, Stamps};
+use super::mode::SyncMode;
+use super::read;
+use super::row::{self, ContentHash, Row};
+use super::shape::Shape;
+use crate::command::{ChunkContext, EntityCommand, Outcome, PreparedChunk};
+use crate::source::SharedInterface;
+use crate::{LogicalUnit, Project, SyncMethod, Table, TableLink};
+
+/// Stored images that are read at once for tables that are not read from their source this time.
+const IMAGES_AT_ONCE: usize = 16;
+
+/// What came of syncing one instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Added,
+    Updated,
+    Unchanged,
+}
+
+impl Change {
+    fn result(self) -> String {
+        let count = |change| i32::from(self == change);
+        let (added, updated, unchanged) = (
+            count(Self::Added),
+            count(Self::Updated),
+            count(Self::Unchanged),
+        );
+        format!("{{\"Added\":{added},\"Updated\":{updated},\"Unchanged\":{unchanged}}}")
+    }
+}
+
+/// The command, bound to one version of a project.
+#[derive(Clone, Debug)]
+pub struct SyncCommand(Arc<Bound>);
+
+struct Bound {
+    logical_unit: LogicalUnit,
+    shape: Arc<Shape>,
+    /// By table.
+    interfaces: Vec<Result<SharedInterface, String>>,
+    /// The instance id, with `?` for the entity id.
+    instance: Pattern,
+    mode: SyncMode,
+    store: SharedStore,
+    clock: SharedClock,
+    /// Free builders: as many as there were workers at once.
+    builders: Mutex<Vec<Builder>>,
+}
+
+impl SyncCommand {
+    /// Binds `sync_instance <logical_unit>.<instance>`.
+    ///
+    /// # Errors
+    /// A sentence: the project has no such logical unit.
+    pub fn new(
+        project: &Project,
+        logical_unit: &str,
+        instance: Pattern,
+        mode: SyncMode,
+        store: SharedStore,
+        clock: SharedClock,
+    ) -> Result<Self, String> {
+        let logical_unit = project
+            .logical_unit(logical_unit)
+            .map_err(|error| error.to_string())?;
+        let tables = logical_unit.tables.iter();
+        Ok(Self(Arc::new(Bound {
+            interfaces: tables
+                .map(|table| project.interface(&table.query.interface))
+                .collect(),
+            shape: Arc::new(Shape::of(logical_unit)),
+            logical_unit: logical_unit.clone(),
+            instance,
+            mode,
+            store,
+            clock,
+            builders: Mutex::default(),
+        })))
+    }
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SyncCommand")
+            .field("logical_unit", &self.logical_unit.name)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl EntityCommand for SyncCommand {
+    fn writes(&self) -> Option<&str> {
+        Some(&self.0.logical_unit.name)
+    }
+
+    async fn prepare(&self, context: &ChunkContext, ids: &[String]) -> Box<dyn PreparedChunk> {
+        let instances: Vec<String> = ids.iter().map(|id| self.0.instance.fill(id)).collect();
+        Box::new(Prepared {
+            read: self.0.read_ahead(&instances).await,
+            builder: None,
+            batch: context.batch,
+            bound: Arc::clone(&self.0),
+        })
+    }
+}
+
+/// An instance as its sources, and the stored image where they were not asked, have it.
+struct ReadInstance {
+    head: Option<InstanceHead>,
+    /// The moment before the first source was asked, in microseconds.
+    read_at: i64,
+    /// By table; absent where the mode forbids to read.
+    tables: Option<Vec<Vec<Row>>>,
+    /// Where images keep stamps: those of the stored image for tables that came from it.
+    stored_stamps: Stamps,
+}
+
+/// What is kept of an instance for tables that need not be read from their source.
+#[derive(Default)]
+struct Kept {
+    rows: BTreeMap<String, Vec<Row>>,
+    stamps: Stamps,
+}
+
+impl Bound {
+    async fn read_ahead(&self, ids: &[String]) -> BTreeMap<String, Result<ReadInstance, String>> {
+        let name = &self.logical_unit.name;
+        // Before the sources: whatever is stored was read before what is read now.
+        let mut heads = match self.store.instance_heads(name, ids).await {
+            Ok(heads) => heads,
+            Err(error) => {
+                let reason = format!("stored instances of {name} cannot be read: {error}");
+                return ids
+                    .iter()
+                    .map(|id| (id.clone(), Err(reason.clone())))
+                    .collect();
+            }
+        };
+        let read_at = self.clock.now().0.saturating_mul(1_000);
+        let sources = match self.mode {
+            SyncMode::Off => None,
+            SyncMode::On | SyncMode::Force => Some(self.read_sources(ids, &heads, read_at).await),
+        };
+        let Some(mut sources) = sources else {
+            let mut unread = |id: &String| ReadInstance {
+                head: heads.remove(id),
+                read_at,
+                tables: None,
+                stored_stamps: Stamps::new(),
+            };
+            return ids.iter().map(|id| (id.clone(), Ok(unread(id)))).collect();
+        };
+        let together = ids.iter().map(|id| {
+            let source = sources
+                .remove(id)
+                .unwrap_or_else(|| Err("it was not read".to_owned()));
+            let instance = source.map(|(tables, stored_stamps)| ReadInstance {
+                head: heads.remove(id),
+                read_at,
+                tables: Some(tables),
+                stored_stamps,
+            });
+            (id.clone(), instance)
+        });
+        together.collect()
+    }
+
+    /// The rows of all tables for each id, and the stamps of tables that were not read.
+    async fn read_sources(
+        &self,
+        ids: &[String],
+        heads: &BTreeMap<String, InstanceHead>,
+        now: i64,
+    ) -> BTreeMap<String, Result<(Vec<Vec<Row>>, Stamps), String>> {
+        let mut kept = self.kept(ids, heads, now).await;
+        let mut failures: BTreeMap<String, String> = BTreeMap::new();
+        // By table, then by id.
+        let mut read: Vec<BTreeMap<String, Vec<Row>>> = Vec::new();
+        for (table, interface) in self.logical_unit.tables.iter().zip(&self.interfaces) {
+            let mut rows: BTreeMap<String, Vec<Row>> = BTreeMap::new();
+            let mut open: Vec<&String> = Vec::new();
+            for id in ids.iter().filter(|id| !failures.contains_key(*id)) {
+                match kept
+                    .get_mut(id)
+                    .and_then(|kept| kept.rows.remove(&table.name))
+                {
+                    Some(stored) => drop(rows.insert(id.clone(), stored)),
+                    None => open.push(id),
+                }
+            }
+            match &table.link {
+                TableLink::Instance { .. } => {
+                    let values: Vec<Value> =
+                        open.iter().map(|id| Value::Text((*id).clone())).collect();
+                    let mut found = read::find(table, interface, &values).await;
+                    for id in open {
+                        match found.take(id) {
+                            Ok(found) => drop(rows.insert(id.clone(), found)),
+                            Err(reason) => drop(failures.insert(id.clone(), reason)),
+                        }
+                    }
+                }
+                TableLink::Parent { parent, .. } => {
+                    let parent = self.position(parent);
+                    let parents = open
+                        .iter()
+                        .filter_map(|id| Some(((*id).clone(), read.get(parent)?.get(*id)?.clone())))
+                        .collect();
+                    let parent = &self.logical_unit.tables[parent];
+                    for (id, found) in read::find_children(table, parent, interface, &parents).await
+                    {
+                        match found {
+                            Ok(found) => drop(rows.insert(id, found)),
+                            Err(reason) => drop(failures.insert(id, reason)),
+                        }
+                    }
+                }
+            }
+            if table.name == self.logical_unit.root {
+                for (id, _) in rows.iter().filter(|(_, rows)| rows.is_empty()) {
+                    let name = &self.logical_unit.name;
+                    failures.insert(
+                        id.clone(),
+                        format!("instance {name}.{id} was not found in source"),
+                    );
+                }
+            }
+            read.push(rows);
+        }
+        let together = ids.iter().map(|id| {
+            let outcome = match failures.remove(id) {
+                Some(failure) => Err(failure),
+                None => {
+                    let tables = read
+                        .iter_mut()
+                        .map(|rows| rows.remove(id).unwrap_or_default());
+                    let stamps = kept.remove(id).unwrap_or_default().stamps;
+                    Ok((tables.collect(), stamps))
+                }
+            };
+            (id.clone(), outcome)
+        });
+        together.collect()
+    }
+
+    fn position(&self, table: &str) -> usize {
+        let tables = &self.logical_unit.tables;
+        tables
+            .iter()
+            .position(|known| known.name == table)
+            .unwrap_or(0)
+    }
+
+    /// What the stored images have of tables that need not be read yet.
+    async fn kept(
+        &self,
+        ids: &[String],
+        heads: &BTreeMap<String, InstanceHead>,
+        now: i64,
+    ) -> BTreeMap<String, Kept> {
+        if !self.shape.has_stamps || self.mode == SyncMode::Force {
+            return BTreeMap::new();
+        }
+        // An image of another shape is read anew as a whole.
+        let same_shape = |id: &&String| {
+            heads
+                .get(*id)
+                .is_some_and(|head| head.schema_hash == self.shape.hash)
+        };
+        let of_id = |id: &String| {
+            let id = id.clone();
+            async move { (self.kept_of(&id, now).await.unwrap_or_default(), id) }.boxed()
+        };
+        let images: Vec<_> = ids.iter().filter(same_shape).map(of_id).collect();
+        let kept = futures::stream::iter(images).buffered(IMAGES_AT_ONCE);
+        kept.map(|(kept, id)| (id, kept)).collect().await
+    }
+
+    /// None where the stored image cannot be read: then the sources are.
+    async fn kept_of(&self, id: &str, now: i64) -> Option<Kept> {
+        let stored = self
+            .store
+            .instance(&self.logical_unit.name, id)
+            .await
+            .ok()??;
+        let image = image::open_image(&stored).ok()?;
+        let mut stamps = image::stamps(&image).ok()?;
+        let mut kept = Kept::default();
+        for (table, select) in self.logical_unit.tables.iter().zip(&self.shape.select) {
+            if let Some(read_at) = stamps.remove(&table.name)
+                && is_fresh(table, read_at, now)
+            {
+                kept.rows
+                    .insert(table.name.clone(), image::rows(&image, select).ok()?);
+                kept.stamps.insert(table.name.clone(), read_at);
+            }
+        }
+        Some(kept)
+    }
+
+    fn sync(
+        &self,
+        id: &str,
+        read: ReadInstance,
+        batch: BatchId,
+        builder: &mut Option<Builder>,
+    ) -> Outcome {
+        match self.try_sync(id, read, batch, builder) {
+            Ok((change, instance)) => Outcome::Completed {
+                result: change.result(),
+                instance,
+            },
+            Err(reason) => Outcome::Failed(reason),
+        }
+    }
+
+    fn try_sync(
+        &self,
+        id: &str,
+        read: ReadInstance,
+        batch: BatchId,
+        builder: &mut Option<Builder>,
+    ) -> Result<(Change, Option<Instance>), String> {
+        let name = &self.logical_unit.name;
+        let Some(tables) = read.tables else {
+            return match read.head {
+                Some(_) => Ok((Change::Unchanged, None)),
+                None => Err(format!(
+                    "Instance '{name}:{id}' was not found and Sync is disabled."
+                )),
+            };
+        };
+        let mut content = ContentHash::new(&self.shape.hash);
+        let mut settled = Vec::with_capacity(tables.len());
+        for (rows, table) in tables.into_iter().zip(&self.logical_unit.tables) {
+            let rows = row::settle(table, rows)?;
+            content.add_table(&rows);
+            settled.push(rows);
+        }
+        let content_hash = content.finish();
+        let change = match &read.head {
+            None => Change::Added,
+            Some(head) if head.content_hash == content_hash => Change::Unchanged,
+            Some(_) => Change::Updated,
+        };
+        let stamps = self.stamps(&read.stored_stamps, read.read_at);
+        // A table that was read again and found the same is not read with the next sync.
+        let has_news = change != Change::Unchanged || stamps != read.stored_stamps;
+        if !has_news {
+            return Ok((change, None));
+        }
+        let image = self
+            .build(builder, &settled, &stamps)
+            .map_err(|error| format!("instance {name}.{id}: {error}"))?;
+        // Whatever is stored was read before this was, even if another node's clock is ahead of ours.
+        let stored_version = read.head.map_or(i64::MIN, |head| head.sync_version);
+        let instance = Instance {
+            head: InstanceHead {
+                id: id.to_owned(),
+                content_hash,
+                schema_hash: self.shape.hash.clone(),
+                sync_version: read.read_at.max(stored_version.saturating_add(1)),
+            },
+            batch: Some(batch),
+            image,
+        };
+        Ok((change, Some(instance)))
+    }
+
+    /// When each table was read, for the tables that are not always read.
+    fn stamps(&self, stored: &Stamps, read_at: i64) -> Stamps {
+        let tables = self.logical_unit.tables.iter();
+        tables
+            .filter(|table| table.sync != SyncMethod::Always)
+            .map(|table| {
+                let stamp = stored.get(&table.name).copied().unwrap_or(read_at);
+                (table.name.clone(), stamp)
+            })
+            .collect()
+    }
+
+    fn build(
+        &self,
+        builder: &mut Option<Builder>,
+        tables: &[Vec<Row>],
+        stamps: &Stamps,
+    ) -> Result<Vec<u8>, ImageError> {
+        let mut ready = match builder.take().or_else(|| self.builders().pop()) {
+            Some(ready) => ready,
+            None => Builder::new(Arc::clone(&self.shape))?,
+        };
+        // A builder that failed is not used again.
+        let image = ready.build(tables, stamps)?;
+        *builder = Some(ready);
+        Ok(image)
+    }
+
+    fn builders(&self) -> std::sync::MutexGuard<'_, Vec<Builder>> {
+        self.builders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_fresh(table: &Table, read_at: i64, now: i64) -> bool {
+    match table.sync {
+        SyncMethod::Always => false,
+        SyncMethod::None => true,
+        SyncMethod::Interval(interval) => {
+            let micros = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX);
+            // A stamp of the future is of a clock that was wrong.
+            read_at <= now && now - read_at < micros
+        }
+    }
+}
+
+/// A chunk that was read ahead.
+struct Prepared {
+    bound: Arc<Bound>,
+    batch: BatchId,
+    read: BTreeMap<String, Result<ReadInstance, String>>,
+    builder: Option<Builder>,
+}
+
+#[async_trait]
+impl PreparedChunk for Prepared {
+    async fn run(&mut self, id: &str) -> Outcome {
+        let id = self.bound.instance.fill(id);
+        let read = match self.read.remove(&id) {
+            Some(read) => read,
+            // It was run before: another attempt reads again.
+            None => {
+                let mut again = self.bound.read_ahead(std::slice::from_ref(&id)).await;
+                again
+                    .remove(&id)
+                    .unwrap_or_else(|| Err("it was not read".to_owned()))
+            }
+        };
+        match read {
+            Ok(read) => self.bound.sync(&id, read, self.batch, &mut self.builder),
+            Err(reason) => Outcome::Failed(reason),
+        }
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if let Some(builder) = self.builder.take() {
+            self.bound.builders().push(builder);
+        }
+    }
+}

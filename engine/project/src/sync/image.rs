@@ -1,0 +1,197 @@
+//! Micro-databases: the SQLite image of one instance, made, opened and written to a file.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::types::{Null, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, MAIN_DB, params_from_iter};
+use weft_model::Instance;
+use weft_model::Value;
+
+use super::row::Row;
+use super::shape::{STAMPS, Shape};
+
+/// Most images are a few KiB, much of it the same in all of them: at this level they are a tenth larger than at
+/// the next one and take half the time.
+const SMALL_IMAGE_LEVEL: i32 = -1;
+/// Images up to this size count as small. In larger ones texts weigh more, which the lowest levels leave as they are.
+const SMALL_IMAGE: usize = 16 * 1024;
+/// A low level costs less than the bytes that a higher one saves later.
+const LARGE_IMAGE_LEVEL: i32 = 1;
+/// The largest image that is opened.
+const IMAGE_BYTES: u64 = 1 << 30;
+
+/// Why an image cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// SQLite refused.
+    #[error("the image cannot be read or made: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// It does not decompress, or cannot be written.
+    #[error("the image cannot be read or written: {0}")]
+    File(#[from] std::io::Error),
+    /// It is larger than an image may be.
+    #[error("the image is larger than 1 GiB")]
+    TooLarge,
+}
+
+/// Makes images of one shape, one after another, in the same database in memory: most of what an image
+/// costs is making its tables.
+pub(super) struct Builder {
+    shape: Arc<Shape>,
+    connection: Connection,
+    compressor: zstd::bulk::Compressor<'static>,
+}
+
+/// When each table was read from its source, in microseconds, by name.
+pub(super) type Stamps = BTreeMap<String, i64>;
+
+impl Builder {
+    pub(super) fn new(shape: Arc<Shape>) -> Result<Self, ImageError> {
+        let connection = Connection::open_in_memory()?;
+        // Small pages: an image has a few rows per table, and a table has at least one page.
+        connection.execute_batch("pragma page_size = 512; pragma journal_mode = memory;")?;
+        connection.execute_batch(&shape.create)?;
+        connection.set_prepared_statement_cache_capacity(shape.insert.len() + 8);
+        Ok(Self {
+            shape,
+            connection,
+            compressor: zstd::bulk::Compressor::new(SMALL_IMAGE_LEVEL)?,
+        })
+    }
+
+    /// The image of these rows, by table.
+    pub(super) fn build(
+        &mut self,
+        tables: &[Vec<Row>],
+        stamps: &Stamps,
+    ) -> Result<Vec<u8>, ImageError> {
+        self.run("begin")?;
+        let outcome = self.fill(tables, stamps).and_then(|()| self.compressed());
+        // Back to empty tables: deleting the rows would leave free pages in the next image.
+        self.run("rollback")?;
+        outcome
+    }
+
+    fn fill(&self, tables: &[Vec<Row>], stamps: &Stamps) -> Result<(), ImageError> {
+        for (rows, sql) in tables.iter().zip(&self.shape.insert) {
+            if rows.is_empty() {
+                continue;
+            }
+            let mut insert = self.connection.prepare_cached(sql)?;
+            for row in rows {
+                insert.execute(params_from_iter(row.iter().map(Cell)))?;
+            }
+        }
+        if self.shape.has_stamps {
+            let sql = format!("insert into {STAMPS} values (?, ?)");
+            let mut insert = self.connection.prepare_cached(&sql)?;
+            for (name, read_at) in stamps {
+                insert.execute((name, read_at))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compressed(&mut self) -> Result<Vec<u8>, ImageError> {
+        let image = self.connection.serialize(MAIN_DB)?;
+        let level = if image.len() <= SMALL_IMAGE {
+            SMALL_IMAGE_LEVEL
+        } else {
+            LARGE_IMAGE_LEVEL
+        };
+        self.compressor.set_compression_level(level)?;
+        Ok(self.compressor.compress(&image)?)
+    }
+
+    fn run(&self, sql: &str) -> Result<(), ImageError> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+}
+
+/// A value as SQLite takes it.
+struct Cell<'v>(&'v Value);
+
+impl ToSql for Cell<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self.0 {
+            Value::Null => ToSqlOutput::from(Null),
+            Value::Integer(integer) => ToSqlOutput::from(*integer),
+            Value::Real(real) => ToSqlOutput::from(*real),
+            Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Value::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+        })
+    }
+}
+
+/// The database of a stored instance, to read from.
+///
+/// # Errors
+/// The image is damaged.
+pub fn open_image(instance: &Instance) -> Result<Connection, ImageError> {
+    let bytes = image_bytes(instance)?;
+    let mut connection = Connection::open_in_memory()?;
+    let size = bytes.len();
+    connection.deserialize_read_exact(MAIN_DB, Cursor::new(bytes), size, true)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// Writes a stored instance to a file that `sqlite3` opens. A file that is there is replaced as a whole.
+///
+/// # Errors
+/// The image is damaged, or the file cannot be written.
+pub fn export(instance: &Instance, path: &Path) -> Result<(), ImageError> {
+    let bytes = image_bytes(instance)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let mut file = std::fs::File::create(&part)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    Ok(std::fs::rename(&part, path)?)
+}
+
+/// The SQLite file that a stored instance is.
+///
+/// # Errors
+/// The image is damaged.
+pub fn image_bytes(instance: &Instance) -> Result<Vec<u8>, ImageError> {
+    let mut bytes = Vec::new();
+    let decoder = zstd::stream::read::Decoder::new(instance.image.as_slice())?;
+    decoder.take(IMAGE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > IMAGE_BYTES {
+        return Err(ImageError::TooLarge);
+    }
+    Ok(bytes)
+}
+
+/// What an image says of when its tables were read.
+pub(super) fn stamps(image: &Connection) -> Result<Stamps, ImageError> {
+    let mut select = image.prepare(&format!("select name, read_at from {STAMPS}"))?;
+    let stamps = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(stamps.collect::<Result<_, _>>()?)
+}
+
+/// The rows of one table of an image.
+pub(super) fn rows(image: &Connection, select: &str) -> Result<Vec<Row>, ImageError> {
+    let mut select = image.prepare(select)?;
+    let width = select.column_count();
+    let rows = select.query_map([], |row| {
+        (0..width).map(|at| Ok(value(row.get_ref(at)?))).collect()
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn value(cell: ValueRef<'_>) -> Value {
+    match cell {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(integer) => Value::Integer(integer),
+        ValueRef::Real(real) => Value::Real(real),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+    }
+}

@@ -1,0 +1,211 @@
+//! Reads the rows that the instances of a chunk need, in as few queries as possible.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::{FutureExt, StreamExt};
+use weft_model::Value;
+
+use super::row::Row;
+use crate::source::{Parameters, Rows, SharedInterface, SourceError};
+use crate::{QueryParameter, Table, TableLink};
+
+/// Values in one set query.
+const SET: usize = 500;
+/// Queries of a chunk and table that look for the values that make a set query fail.
+const SEARCHES: usize = 64;
+/// Single queries under way at once.
+const SIDE_BY_SIDE: usize = 4;
+
+/// What a table's query found for each value that was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    rows: BTreeMap<String, Vec<Row>>,
+    failures: BTreeMap<String, String>,
+}
+
+impl Found {
+    /// The rows of one value, which nobody else needs.
+    pub(super) fn take(&mut self, value: &str) -> Result<Vec<Row>, String> {
+        match self.failures.get(value) {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(self.rows.remove(value).unwrap_or_default()),
+        }
+    }
+
+    /// The rows of one value, which others may need too.
+    fn get(&self, value: &str) -> Result<Vec<Row>, String> {
+        match self.failures.get(value) {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(self.rows.get(value).cloned().unwrap_or_default()),
+        }
+    }
+
+    fn fail(&mut self, table: &Table, values: &[Value], reason: &str) {
+        for value in values {
+            let failure = format!("table {}: {reason}", table.name);
+            self.failures.insert(value.to_string(), failure);
+        }
+    }
+}
+
+/// Asks a table's interface for the rows of `values`: ids, or values of the parent's column.
+pub(super) async fn find(
+    table: &Table,
+    interface: &Result<SharedInterface, String>,
+    values: &[Value],
+) -> Found {
+    let mut found = Found::default();
+    let interface = match interface {
+        Ok(interface) => interface,
+        Err(reason) => {
+            found.fail(table, values, reason);
+            return found;
+        }
+    };
+    match table.parameter {
+        QueryParameter::Set => find_sets(table, interface, values, &mut found).await,
+        QueryParameter::Single => find_each(table, interface, values, &mut found).await,
+    }
+    found
+}
+
+async fn find_sets(
+    table: &Table,
+    interface: &SharedInterface,
+    values: &[Value],
+    found: &mut Found,
+) {
+    let mut searches = 0;
+    let mut sets: Vec<&[Value]> = values.chunks(SET).rev().collect();
+    while let Some(set) = sets.pop() {
+        let parameters = Parameters::Set {
+            name: table.parameter.name().to_owned(),
+            values: set.to_vec(),
+        };
+        match interface.query(&table.query.sql, parameters).await {
+            Ok(rows) => {
+                if let Err(reason) = share_out(table, rows, set, found) {
+                    found.fail(table, set, &reason);
+                }
+            }
+            // One bad row makes the whole query fail: halve the set until it stands alone.
+            Err(SourceError::Query { .. }) if set.len() > 1 && searches < SEARCHES => {
+                searches += 1;
+                let (left, right) = set.split_at(set.len() / 2);
+                sets.extend([right, left]);
+            }
+            Err(error) => found.fail(table, set, &error.to_string()),
+        }
+    }
+}
+
+async fn find_each(
+    table: &Table,
+    interface: &SharedInterface,
+    values: &[Value],
+    found: &mut Found,
+) {
+    let query = |value: &Value| {
+        let (interface, sql) = (Arc::clone(interface), table.query.sql.clone());
+        let named = vec![(table.parameter.name().to_owned(), value.clone())];
+        let value = value.clone();
+        async move { (value, interface.query(&sql, Parameters::Named(named)).await) }.boxed()
+    };
+    let queries: Vec<_> = values.iter().map(query).collect();
+    let mut answers = futures::stream::iter(queries).buffered(SIDE_BY_SIDE);
+    while let Some((value, answer)) = answers.next().await {
+        let rows = answer
+            .map_err(|error| error.to_string())
+            .and_then(|rows| Ok((positions(table, &rows)?, rows)));
+        match rows {
+            Ok((positions, rows)) => {
+                let rows = rows.rows.into_iter().map(|row| pick(row, &positions));
+                found.rows.insert(value.to_string(), rows.collect());
+            }
+            Err(reason) => found.fail(table, std::slice::from_ref(&value), &reason),
+        }
+    }
+}
+
+/// Gives each row to the value in its linking column.
+fn share_out(table: &Table, rows: Rows, set: &[Value], found: &mut Found) -> Result<(), String> {
+    let positions = positions(table, &rows)?;
+    let link = position(&rows, table.link.column())?;
+    for value in set {
+        found.rows.insert(value.to_string(), Vec::new());
+    }
+    for row in rows.rows {
+        // A query may find more than it was asked for; `17` finds a row of `017` where the column is a number.
+        if let Some(rows) = found.rows.get_mut(&row[link].to_string()) {
+            rows.push(pick(row, &positions));
+        }
+    }
+    Ok(())
+}
+
+fn positions(table: &Table, rows: &Rows) -> Result<Vec<usize>, String> {
+    let columns = table.columns.iter();
+    columns.map(|column| position(rows, &column.name)).collect()
+}
+
+fn position(rows: &Rows, name: &str) -> Result<usize, String> {
+    let found = rows.columns.iter().position(|column| column == name);
+    found.ok_or_else(|| format!("the query does not return column `{name}`"))
+}
+
+fn pick(mut row: Vec<Value>, positions: &[usize]) -> Row {
+    let in_order = positions.iter().copied().eq(0..row.len());
+    if in_order {
+        return row;
+    }
+    // A column is picked once: the names of a table's columns differ.
+    let cell = |&at: &usize| row.get_mut(at).map_or(Value::Null, std::mem::take);
+    positions.iter().map(cell).collect()
+}
+
+/// Reads a table whose rows hang on a column of its parent, and gives each instance its own.
+///
+/// `parents` are the parent's rows by instance. An instance whose parent failed is not among them.
+pub(super) async fn find_children(
+    table: &Table,
+    parent: &Table,
+    interface: &Result<SharedInterface, String>,
+    parents: &BTreeMap<String, Vec<Row>>,
+) -> BTreeMap<String, Result<Vec<Row>, String>> {
+    let TableLink::Parent { parent_column, .. } = &table.link else {
+        return BTreeMap::new();
+    };
+    let at = parent
+        .columns
+        .iter()
+        .position(|column| column.name == *parent_column);
+    let links = |rows: &[Row]| -> BTreeMap<String, Value> {
+        let values = rows.iter().filter_map(|row| row.get(at?));
+        let values = values.filter(|value| **value != Value::Null);
+        values
+            .map(|value| (value.to_string(), value.clone()))
+            .collect()
+    };
+    let by_instance: BTreeMap<&String, BTreeMap<String, Value>> =
+        parents.iter().map(|(id, rows)| (id, links(rows))).collect();
+    let mut seen = BTreeSet::new();
+    let wanted: Vec<Value> = by_instance
+        .values()
+        .flatten()
+        .filter(|(text, _)| seen.insert(text.as_str()))
+        .map(|(_, value)| value.clone())
+        .collect();
+    let found = find(table, interface, &wanted).await;
+    by_instance
+        .into_iter()
+        .map(|(id, links)| {
+            let rows: Result<Vec<Vec<Row>>, String> =
+                links.keys().map(|link| found.get(link)).collect();
+            (
+                id.clone(),
+                rows.map(|rows| rows.into_iter().flatten().collect()),
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,203 @@
+//! Rows of an instance: of the types that their table states, in key order, with a hash over all of them.
+
+use std::cmp::Ordering;
+
+use weft_model::ColumnType;
+use weft_model::Value;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::{Table, TableColumn};
+
+/// The cells of a row, in the order of its table's columns.
+pub(super) type Row = Vec<Value>;
+
+/// The rows of one table as an instance keeps them.
+///
+/// # Errors
+/// A sentence that names table, column and class of value, never a value.
+pub(super) fn settle(table: &Table, mut rows: Vec<Row>) -> Result<Vec<Row>, String> {
+    let key: Vec<usize> = key_positions(table);
+    for row in &mut rows {
+        for (position, (cell, column)) in row.iter_mut().zip(&table.columns).enumerate() {
+            let must_have_value = column.not_null || key.contains(&position);
+            let value = std::mem::take(cell);
+            *cell = typed(value, column, must_have_value).map_err(|reason| {
+                format!("table {}: column {} {reason}", table.name, column.name)
+            })?;
+        }
+    }
+    let by_key = |a: &Row, b: &Row| compare(key.iter().map(|&at| (&a[at], &b[at])));
+    let by_all = |a: &Row, b: &Row| compare(a.iter().zip(b));
+    rows.sort_by(|a, b| by_key(a, b).then_with(|| by_all(a, b)));
+    let has_twins = !key.is_empty()
+        && rows
+            .windows(2)
+            .any(|pair| by_key(&pair[0], &pair[1]).is_eq());
+    if has_twins {
+        return Err(format!(
+            "table {}: two rows have the same key ({})",
+            table.name,
+            table.key.join(", ")
+        ));
+    }
+    Ok(rows)
+}
+
+fn key_positions(table: &Table) -> Vec<usize> {
+    let position = |name: &String| table.columns.iter().position(|column| column.name == *name);
+    table.key.iter().filter_map(position).collect()
+}
+
+/// What a STRICT table of SQLite would make of the value.
+fn typed(value: Value, column: &TableColumn, must_have_value: bool) -> Result<Value, String> {
+    if value == Value::Null {
+        return if must_have_value {
+            Err("must have a value and is NULL".to_owned())
+        } else {
+            Ok(Value::Null)
+        };
+    }
+    let found = class(&value);
+    let fitting = match column.kind {
+        ColumnType::Any => Some(value),
+        ColumnType::Integer => integer(value),
+        ColumnType::Real => real(value),
+        ColumnType::Text => text(value),
+        ColumnType::Blob => Some(value).filter(|value| matches!(value, Value::Blob(_))),
+    };
+    fitting.ok_or_else(|| format!("is {} and cannot hold {found}", column.kind))
+}
+
+fn class(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NULL",
+        Value::Integer(_) => "INTEGER",
+        Value::Real(_) => "REAL",
+        Value::Text(_) => "TEXT",
+        Value::Blob(_) => "BLOB",
+    }
+}
+
+fn integer(value: Value) -> Option<Value> {
+    /// Beyond it not every whole number has a floating-point number of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let whole = |real: f64| {
+        let fits = real.fract() == 0.0 && real.abs() <= EXACT;
+        #[expect(clippy::cast_possible_truncation, reason = "whole, and within 2^53")]
+        fits.then_some(Value::Integer(real as i64))
+    };
+    match value {
+        Value::Integer(integer) => Some(Value::Integer(integer)),
+        Value::Real(real) => whole(real),
+        Value::Text(text) => {
+            let text = text.trim();
+            let exact = text.parse().ok().map(Value::Integer);
+            exact.or_else(|| whole(number(text)?))
+        }
+        Value::Null | Value::Blob(_) => None,
+    }
+}
+
+fn real(value: Value) -> Option<Value> {
+    match value {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "as SQLite stores it in a REAL column"
+        )]
+        Value::Integer(integer) => Some(Value::Real(integer as f64)),
+        Value::Real(real) => Some(Value::Real(real)),
+        Value::Text(text) => number(text.trim()).map(Value::Real),
+        Value::Null | Value::Blob(_) => None,
+    }
+}
+
+fn text(value: Value) -> Option<Value> {
+    match value {
+        Value::Text(text) => Some(Value::Text(text)),
+        Value::Integer(integer) => Some(Value::Text(integer.to_string())),
+        // With a point, as SQLite writes it.
+        Value::Real(real) => Some(Value::Text(format!("{real:?}"))),
+        Value::Null | Value::Blob(_) => None,
+    }
+}
+
+fn number(text: &str) -> Option<f64> {
+    // Rust also reads `inf` and `nan`.
+    let is_numeric = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    is_numeric.then(|| text.parse().ok()).flatten()
+}
+
+fn compare<'v>(pairs: impl Iterator<Item = (&'v Value, &'v Value)>) -> Ordering {
+    pairs
+        .map(|(a, b)| compare_values(a, b))
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
+}
+
+/// SQLite's order: NULL, numbers, text, bytes.
+fn compare_values(a: &Value, b: &Value) -> Ordering {
+    let class = |value: &Value| match value {
+        Value::Null => 0,
+        Value::Integer(_) | Value::Real(_) => 1,
+        Value::Text(_) => 2,
+        Value::Blob(_) => 3,
+    };
+    match (a, b) {
+        (Value::Integer(a), Value::Integer(b)) => a.cmp(b),
+        (Value::Real(a), Value::Real(b)) => a.total_cmp(b),
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "only the order of columns of type ANY"
+        )]
+        (Value::Integer(a), Value::Real(b)) => (*a as f64).total_cmp(b),
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "only the order of columns of type ANY"
+        )]
+        (Value::Real(a), Value::Integer(b)) => a.total_cmp(&(*b as f64)),
+        (Value::Text(a), Value::Text(b)) => a.cmp(b),
+        (Value::Blob(a), Value::Blob(b)) => a.cmp(b),
+        _ => class(a).cmp(&class(b)),
+    }
+}
+
+/// A hash over all rows of an instance, which says whether it changed.
+pub(super) struct ContentHash(Xxh3);
+
+impl ContentHash {
+    pub(super) fn new(schema_hash: &[u8]) -> Self {
+        let mut hash = Xxh3::new();
+        hash.update(schema_hash);
+        Self(hash)
+    }
+
+    /// Tables come in the order of the logical unit, rows in key order.
+    pub(super) fn add_table(&mut self, rows: &[Row]) {
+        self.0.update(&(rows.len() as u64).to_le_bytes());
+        for value in rows.iter().flatten() {
+            match value {
+                Value::Null => self.0.update(&[0]),
+                Value::Integer(integer) => self.add(1, &integer.to_le_bytes()),
+                Value::Real(real) => self.add(2, &real.to_bits().to_le_bytes()),
+                Value::Text(text) => self.add_sized(3, text.as_bytes()),
+                Value::Blob(bytes) => self.add_sized(4, bytes),
+            }
+        }
+    }
+
+    pub(super) fn finish(self) -> Vec<u8> {
+        self.0.digest128().to_be_bytes().to_vec()
+    }
+
+    fn add(&mut self, class: u8, bytes: &[u8]) {
+        self.0.update(&[class]);
+        self.0.update(bytes);
+    }
+
+    fn add_sized(&mut self, class: u8, bytes: &[u8]) {
+        self.add(class, &(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+}

@@ -1,0 +1,140 @@
+//! What is removed: archived jobs, old runs, batches that ended long ago.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use weft_model::clock::Timestamp;
+use weft_model::{Batch, BatchId, Job, JobKey};
+use weft_store::{Attempt, DeleteBatch, DeleteJob, JobSeen, ReleaseCommand};
+
+use super::failure::Failure;
+use super::queue::Writing;
+use super::{verbs_batch, verbs_job};
+
+/// See [`DeleteJob`].
+pub(super) fn delete_job(
+    writing: &Writing<'_>,
+    delete: &DeleteJob,
+) -> Result<Attempt<Option<Job>>, Failure> {
+    let key = &delete.key;
+    let Some(job) = verbs_job::get(writing.connection, key)? else {
+        return Ok(Attempt::Applied);
+    };
+    if JobSeen::of(&job) != delete.seen || job.op_token != delete.seen_token {
+        return Ok(Attempt::Lost(Some(job)));
+    }
+    writing
+        .connection
+        .prepare_cached("DELETE FROM job WHERE type = ?1 AND name = ?2 AND uid = ?3")?
+        .execute([&key.job_type, &key.name, &key.uid])?;
+    writing
+        .connection
+        .prepare_cached("DELETE FROM job_run WHERE type = ?1 AND name = ?2 AND uid = ?3")?
+        .execute([&key.job_type, &key.name, &key.uid])?;
+    Ok(Attempt::Applied)
+}
+
+/// Whether a job has runs that started before.
+pub(super) fn has_old_runs(
+    connection: &Connection,
+    key: &JobKey,
+    before: Timestamp,
+) -> Result<bool, Failure> {
+    let found: Option<i64> = connection
+        .prepare_cached(
+            "SELECT 1 FROM job_run WHERE type = ?1 AND name = ?2 AND uid = ?3 AND started < ?4 LIMIT 1",
+        )?
+        .query_row(params![key.job_type, key.name, key.uid, before.0], |row| row.get(0))
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// Removes them; answers how many.
+pub(super) fn forget_runs(
+    writing: &Writing<'_>,
+    key: &JobKey,
+    before: Timestamp,
+) -> Result<usize, Failure> {
+    Ok(writing
+        .connection
+        .prepare_cached(
+            "DELETE FROM job_run WHERE type = ?1 AND name = ?2 AND uid = ?3 AND started < ?4",
+        )?
+        .execute(params![key.job_type, key.name, key.uid, before.0])?)
+}
+
+/// Removes a chunk, its ids and its entities.
+pub(super) fn forget_chunk(
+    writing: &mut Writing<'_>,
+    batch: BatchId,
+    number: i64,
+) -> Result<(), Failure> {
+    let connection = writing.connection;
+    let Some(batch_no) = writing.names.batch(connection, batch)? else {
+        return Ok(());
+    };
+    let chunk_no: Option<i64> = connection
+        .prepare_cached("SELECT no FROM chunk WHERE batch_no = ?1 AND number = ?2")?
+        .query_row([batch_no, number], |row| row.get(0))
+        .optional()?;
+    let Some(chunk_no) = chunk_no else {
+        return Ok(());
+    };
+    let runs: Vec<(i64, i64)> = connection
+        .prepare_cached("SELECT first_key, row_count FROM entity_run WHERE chunk_no = ?1")?
+        .query_map([chunk_no], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (first_key, row_count) in runs {
+        connection
+            .prepare_cached("DELETE FROM entity WHERE key >= ?1 AND key < ?1 + ?2")?
+            .execute([first_key, row_count])?;
+    }
+    for statement in [
+        "DELETE FROM entity_run WHERE chunk_no = ?1",
+        "DELETE FROM chunk_ids WHERE chunk_no = ?1",
+        "DELETE FROM chunk WHERE no = ?1",
+    ] {
+        connection.prepare_cached(statement)?.execute([chunk_no])?;
+    }
+    Ok(())
+}
+
+/// See [`ReleaseCommand`].
+pub(super) fn release_command(
+    writing: &Writing<'_>,
+    release: &ReleaseCommand,
+) -> Result<Attempt<Option<BatchId>>, Failure> {
+    let found = verbs_batch::active_command(writing.connection, &release.command_key)?;
+    if found.is_some_and(|found| found != release.batch) {
+        return Ok(Attempt::Lost(found));
+    }
+    writing
+        .connection
+        .prepare_cached("DELETE FROM active_command WHERE command_key = ?1")?
+        .execute([&release.command_key])?;
+    Ok(Attempt::Applied)
+}
+
+/// See [`DeleteBatch`]. The number that stands for its id stays: it is never given to another batch.
+pub(super) fn delete_batch(
+    writing: &mut Writing<'_>,
+    delete: &DeleteBatch,
+) -> Result<Attempt<Option<Batch>>, Failure> {
+    let connection = writing.connection;
+    let Some(batch) = verbs_batch::get(connection, delete.id)? else {
+        return Ok(Attempt::Applied);
+    };
+    let is_as_seen = batch.status == delete.seen_status
+        && batch.fence == delete.seen_fence
+        && batch.desired_seq == delete.desired_seq;
+    if !is_as_seen {
+        return Ok(Attempt::Lost(Some(batch)));
+    }
+    if let Some(batch_no) = writing.names.batch(connection, delete.id)? {
+        connection
+            .prepare_cached("DELETE FROM batch_node WHERE batch_no = ?1")?
+            .execute([batch_no])?;
+    }
+    connection
+        .prepare_cached("DELETE FROM batch WHERE bid = ?1")?
+        .execute([delete.id.to_string()])?;
+    Ok(Attempt::Applied)
+}

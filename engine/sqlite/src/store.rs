@@ -1,0 +1,570 @@
+//! The trait itself: each verb is handed to the writer thread or to a reader thread.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use weft_model::Value;
+use weft_model::clock::Timestamp;
+use weft_model::*;
+use weft_store::*;
+
+use super::verbs_chunk::PackedFlush;
+use super::{
+    SqliteStore, cleanup, migrate, parsed, plain, verbs_batch, verbs_checkpoint, verbs_chunk,
+    verbs_job, write_job,
+};
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn is_exclusive(&self) -> bool {
+        // The lock file lets one process in.
+        true
+    }
+
+    fn statistics(&self) -> StoreStatistics {
+        self.counters.snapshot()
+    }
+
+    async fn schema_version(&self) -> StoreResult<Option<i64>> {
+        self.read("schema_version", |reading| {
+            Ok(migrate::version(reading.connection)?)
+        })
+        .await
+    }
+
+    async fn store_time(&self) -> StoreResult<Timestamp> {
+        Ok(self.clock.now())
+    }
+
+    async fn submit_batch(&self, submit: &SubmitBatch) -> AttemptResult<SubmitLost> {
+        // Two rows are tested: the batch and its job.
+        self.counters.compare_and_set("submit_batch");
+        let submit = submit.clone();
+        self.change("submit_batch", 3, move |writing| {
+            verbs_batch::submit(writing, &submit)
+        })
+        .await
+    }
+
+    async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>> {
+        let claim = claim.clone();
+        self.change("claim_command", 1, move |writing| {
+            verbs_batch::claim_command(writing, &claim)
+        })
+        .await
+    }
+
+    async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>> {
+        let release = release.clone();
+        self.change("release_command", 1, move |writing| {
+            cleanup::release_command(writing, &release)
+        })
+        .await
+    }
+
+    async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>> {
+        let command_key = command_key.to_owned();
+        self.read("active_command", move |reading| {
+            verbs_batch::active_command(reading.connection, &command_key)
+        })
+        .await
+    }
+
+    async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
+        let claim = claim.clone();
+        self.change("claim_job", 2, move |writing| {
+            verbs_job::claim(writing, &claim)
+        })
+        .await
+    }
+
+    async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
+        let write = write.clone();
+        self.change("write_job", 2, move |writing| {
+            write_job::write(writing, &write)
+        })
+        .await
+    }
+
+    async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
+        let request = request.clone();
+        self.change("request_job", 1, move |writing| {
+            write_job::request(writing, &request)
+        })
+        .await
+    }
+
+    async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
+        self.count_run(end, "end_job");
+        let end = end.clone();
+        self.change("end_job", 3, move |writing| verbs_job::end(writing, &end))
+            .await
+    }
+
+    async fn job(&self, key: &JobKey, freshness: Freshness) -> StoreResult<Option<Job>> {
+        self.settle_attempts(freshness).await?;
+        let key = key.clone();
+        self.read("job", move |reading| {
+            verbs_job::get(reading.connection, &key)
+        })
+        .await
+    }
+
+    async fn jobs(&self, list: &ListJobs) -> StoreResult<JobsPage> {
+        let list = list.clone();
+        self.read("jobs", move |reading| {
+            verbs_job::list(reading.connection, &list)
+        })
+        .await
+    }
+
+    async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>> {
+        let key = key.clone();
+        self.read("job_runs", move |reading| {
+            verbs_job::runs(reading.connection, &key, limit)
+        })
+        .await
+    }
+
+    async fn put_follower(&self, job_type: &str, name: &str, follower: &JobKey) -> StoreResult<()> {
+        let (job_type, name) = (job_type.to_owned(), name.to_owned());
+        let follower = follower.clone();
+        self.put("put_follower", 1, move |writing| {
+            verbs_job::put_follower(writing, (&job_type, &name), &follower)
+        })
+        .await
+    }
+
+    async fn followers(
+        &self,
+        job_type: &str,
+        name: &str,
+        limit: usize,
+    ) -> StoreResult<Vec<JobKey>> {
+        let (job_type, name) = (job_type.to_owned(), name.to_owned());
+        self.read("followers", move |reading| {
+            verbs_job::followers(reading.connection, &job_type, &name, limit)
+        })
+        .await
+    }
+
+    async fn delete_job(&self, delete: &DeleteJob) -> AttemptResult<Option<Job>> {
+        let delete = delete.clone();
+        self.change("delete_job", 2, move |writing| {
+            cleanup::delete_job(writing, &delete)
+        })
+        .await
+    }
+
+    async fn forget_runs(&self, key: &JobKey, before: Timestamp) -> StoreResult<usize> {
+        let (asked, wanted) = (key.clone(), key.clone());
+        // Most jobs have none, and the writer has other work.
+        let found = self
+            .read("forget_runs", move |reading| {
+                cleanup::has_old_runs(reading.connection, &asked, before)
+            })
+            .await?;
+        if !found {
+            return Ok(0);
+        }
+        self.put("forget_runs", 100, move |writing| {
+            cleanup::forget_runs(writing, &wanted, before)
+        })
+        .await
+    }
+
+    async fn put_due(&self, hint: &DueHint) -> StoreResult<()> {
+        let hint = hint.clone();
+        self.put("put_due", 1, move |writing| {
+            verbs_job::put_due(writing, &hint)
+        })
+        .await
+    }
+
+    async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {
+        let after = after.clone();
+        self.read("due", move |reading| {
+            verbs_job::due(reading.connection, &after, to, limit)
+        })
+        .await
+    }
+
+    async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>> {
+        let claim = claim.clone();
+        self.change("claim_batch", 1, move |writing| {
+            verbs_batch::claim(writing, &claim)
+        })
+        .await
+    }
+
+    async fn move_batch(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>> {
+        let change = change.clone();
+        self.change("move_batch", 1, move |writing| {
+            verbs_batch::change(writing, &change)
+        })
+        .await
+    }
+
+    async fn reserve_chunks(&self, reserve: &ReserveChunks) -> AttemptResult<Option<Batch>> {
+        let reserve = reserve.clone();
+        self.change("reserve_chunks", 1, move |writing| {
+            verbs_batch::reserve(writing, &reserve)
+        })
+        .await
+    }
+
+    async fn save_batch_statistics(
+        &self,
+        save: &SaveBatchStatistics,
+    ) -> AttemptResult<Option<Batch>> {
+        let save = save.clone();
+        self.change("save_batch_statistics", 1, move |writing| {
+            verbs_batch::save_statistics(writing, &save)
+        })
+        .await
+    }
+
+    async fn request_batch(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>> {
+        let request = request.clone();
+        self.change("request_batch", 2, move |writing| {
+            verbs_batch::request(writing, &request)
+        })
+        .await
+    }
+
+    async fn finish_batch(&self, finish: &FinishBatch) -> AttemptResult<FinishLost> {
+        // Two rows are tested: the batch and its job.
+        self.counters.compare_and_set("finish_batch");
+        self.count_run(&finish.job, "finish_batch");
+        let finish = finish.clone();
+        self.change("finish_batch", 4, move |writing| {
+            verbs_batch::finish(writing, &finish)
+        })
+        .await
+    }
+
+    async fn batch(&self, id: BatchId, freshness: Freshness) -> StoreResult<Option<Batch>> {
+        self.settle_attempts(freshness).await?;
+        self.read("batch", move |reading| {
+            verbs_batch::get(reading.connection, id)
+        })
+        .await
+    }
+
+    async fn batches(&self, list: &ListBatches) -> StoreResult<BatchPage> {
+        let list = list.clone();
+        self.read("batches", move |reading| {
+            verbs_batch::list(reading.connection, &list)
+        })
+        .await
+    }
+
+    async fn delete_batch(&self, delete: &DeleteBatch) -> AttemptResult<Option<Batch>> {
+        let delete = delete.clone();
+        self.change("delete_batch", 2, move |writing| {
+            cleanup::delete_batch(writing, &delete)
+        })
+        .await
+    }
+
+    async fn forget_chunks(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<()> {
+        for number in from..to {
+            // One chunk at a time: others write in between.
+            self.put("forget_chunks", 1_000, move |writing| {
+                cleanup::forget_chunk(writing, batch, number)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>> {
+        let open = open.clone();
+        self.change("open_chunk", open.ids.len() + 1, move |writing| {
+            verbs_chunk::open(writing, &open)
+        })
+        .await
+    }
+
+    async fn claim_chunk(&self, claim: &ClaimChunk) -> AttemptResult<Option<ChunkHead>> {
+        let claim = claim.clone();
+        self.change("claim_chunk", 1, move |writing| {
+            verbs_chunk::claim(writing, &claim)
+        })
+        .await
+    }
+
+    async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>> {
+        let flush = PackedFlush::of(flush)?;
+        self.change("flush_chunk", flush.weight() + 1, move |writing| {
+            verbs_chunk::flush(writing, &flush)
+        })
+        .await
+    }
+
+    async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>> {
+        let change = change.clone();
+        self.change("change_chunk", 1, move |writing| {
+            verbs_chunk::change(writing, &change)
+        })
+        .await
+    }
+
+    async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>> {
+        self.read("chunk_heads", move |reading| {
+            verbs_chunk::heads(reading.connection, reading.names, batch, from, to)
+        })
+        .await
+    }
+
+    async fn chunk(&self, batch: BatchId, number: i64) -> StoreResult<Option<ChunkContent>> {
+        self.read("chunk", move |reading| {
+            verbs_chunk::content(reading.connection, reading.names, batch, number)
+        })
+        .await
+    }
+
+    async fn entities(&self, batch: BatchId, number: i64) -> StoreResult<Vec<EntityRow>> {
+        self.read("entities", move |reading| {
+            verbs_chunk::entities(reading.connection, reading.names, batch, number)
+        })
+        .await
+    }
+
+    async fn put_node(&self, row: &NodeRow) -> StoreResult<()> {
+        let row = row.clone();
+        self.put("put_node", 1, move |writing| plain::put_node(writing, &row))
+            .await
+    }
+
+    async fn nodes(&self) -> StoreResult<Vec<NodeRow>> {
+        self.read("nodes", |reading| plain::nodes(reading.connection))
+            .await
+    }
+
+    async fn put_node_stats(&self, stats: &NodeStats) -> StoreResult<()> {
+        let stats = stats.clone();
+        self.put("put_node_stats", 1, move |writing| {
+            plain::put_node_stats(writing, &stats)
+        })
+        .await
+    }
+
+    async fn node_stats(&self, batch: BatchId) -> StoreResult<Vec<NodeStats>> {
+        self.read("node_stats", move |reading| {
+            plain::node_stats(reading.connection, reading.names, batch)
+        })
+        .await
+    }
+
+    async fn instance_heads(
+        &self,
+        logical_unit: &str,
+        ids: &[String],
+    ) -> StoreResult<BTreeMap<String, InstanceHead>> {
+        let logical_unit = logical_unit.to_owned();
+        let ids = ids.to_vec();
+        self.read("instance_heads", move |reading| {
+            plain::instance_heads(reading.connection, &logical_unit, &ids)
+        })
+        .await
+    }
+
+    async fn instance(&self, logical_unit: &str, id: &str) -> StoreResult<Option<Instance>> {
+        let logical_unit = logical_unit.to_owned();
+        let id = id.to_owned();
+        self.read("instance", move |reading| {
+            plain::instance(reading.connection, &logical_unit, &id)
+        })
+        .await
+    }
+
+    async fn save_instances(&self, logical_unit: &str, instances: &[Instance]) -> StoreResult<()> {
+        let logical_unit = logical_unit.to_owned();
+        let instances = instances.to_vec();
+        self.put("save_instances", instances.len(), move |writing| {
+            plain::save_instances(writing, &logical_unit, &instances)
+        })
+        .await
+    }
+
+    async fn instance_ids(
+        &self,
+        logical_unit: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<String>> {
+        let logical_unit = logical_unit.to_owned();
+        let after = after.map(str::to_owned);
+        self.read("instance_ids", move |reading| {
+            plain::instance_ids(reading.connection, &logical_unit, after.as_deref(), limit)
+        })
+        .await
+    }
+
+    async fn take_checkpoints(
+        &self,
+        take: &TakeCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        let take = take.clone();
+        self.change("take_checkpoints", 1, move |writing| {
+            verbs_checkpoint::take(writing, &take)
+        })
+        .await
+    }
+
+    async fn save_checkpoints(
+        &self,
+        save: &SaveCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        save.within_limits()?;
+        let save = save.clone();
+        let rows = 1 + save.puts.len() + save.removes.len();
+        self.change("save_checkpoints", rows, move |writing| {
+            verbs_checkpoint::save(writing, &save)
+        })
+        .await
+    }
+
+    async fn forget_checkpoints(
+        &self,
+        forget: &ForgetCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        let forget = forget.clone();
+        self.change("forget_checkpoints", 1, move |writing| {
+            verbs_checkpoint::forget(writing, &forget)
+        })
+        .await
+    }
+
+    async fn checkpoint_head(
+        &self,
+        scope: &str,
+        freshness: Freshness,
+    ) -> StoreResult<Option<CheckpointHead>> {
+        self.settle_attempts(freshness).await?;
+        let scope = scope.to_owned();
+        self.read("checkpoint_head", move |reading| {
+            verbs_checkpoint::head(reading.connection, &scope)
+        })
+        .await
+    }
+
+    async fn checkpoints(
+        &self,
+        scope: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<Checkpoint>> {
+        let scope = scope.to_owned();
+        let after = after.unwrap_or_default().to_owned();
+        self.read("checkpoints", move |reading| {
+            verbs_checkpoint::items(reading.connection, &scope, &after, limit)
+        })
+        .await
+    }
+
+    async fn ensure_logical_units(&self, logical_units: &[String]) -> StoreResult<()> {
+        let logical_units = logical_units.to_vec();
+        self.put(
+            "ensure_logical_units",
+            logical_units.len(),
+            move |writing| plain::ensure_logical_units(writing, &logical_units),
+        )
+        .await
+    }
+
+    async fn ensure_parsed_tables(&self, tables: &[ParsedTable]) -> StoreResult<()> {
+        let tables = tables.to_vec();
+        self.put("ensure_parsed_tables", tables.len(), move |writing| {
+            tables
+                .iter()
+                .try_for_each(|table| parsed::ensure(writing, table))
+        })
+        .await
+    }
+
+    async fn put_parsed_rows(&self, table: &ParsedTable, rows: &[ParsedRow]) -> StoreResult<()> {
+        let (table, rows) = (table.clone(), rows.to_vec());
+        self.put("put_parsed_rows", rows.len(), move |writing| {
+            parsed::put(writing, &table, &rows)
+        })
+        .await
+    }
+
+    async fn parsed_rows(
+        &self,
+        table: &ParsedTable,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<ParsedPage> {
+        let table = table.clone();
+        let after = after.map(str::to_owned);
+        self.read("parsed_rows", move |reading| {
+            parsed::page(reading.connection, &table, after.as_deref(), limit)
+        })
+        .await
+    }
+
+    async fn parsed_rows_of(
+        &self,
+        table: &ParsedTable,
+        keys: &[Value],
+    ) -> StoreResult<Vec<Vec<Value>>> {
+        let (table, keys) = (table.clone(), keys.to_vec());
+        self.read("parsed_rows_of", move |reading| {
+            parsed::of_keys(reading.connection, &table, &keys)
+        })
+        .await
+    }
+
+    async fn put_bundle(&self, hash: &str, bytes: &[u8]) -> StoreResult<()> {
+        let hash = hash.to_owned();
+        let bytes = bytes.to_vec();
+        self.put("put_bundle", 1, move |writing| {
+            plain::put_bundle(writing, &hash, &bytes)
+        })
+        .await
+    }
+
+    async fn bundle(&self, hash: &str) -> StoreResult<Option<Vec<u8>>> {
+        let hash = hash.to_owned();
+        self.read("bundle", move |reading| {
+            plain::bundle(reading.connection, &hash)
+        })
+        .await
+    }
+
+    async fn deploy(&self, deploy: &Deploy) -> AttemptResult<Option<Deployment>> {
+        let deploy = deploy.clone();
+        self.change("deploy", 1, move |writing| plain::deploy(writing, &deploy))
+            .await
+    }
+
+    async fn deployment(&self) -> StoreResult<Option<Deployment>> {
+        self.read("deployment", |reading| {
+            plain::deployment(reading.connection)
+        })
+        .await
+    }
+
+    async fn put_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>> {
+        let put = put.clone();
+        self.change("put_setting", 1, move |writing| {
+            plain::put_setting(writing, &put)
+        })
+        .await
+    }
+
+    async fn setting(&self, name: &str, _freshness: Freshness) -> StoreResult<Option<Setting>> {
+        let name = name.to_owned();
+        self.read("setting", move |reading| {
+            plain::setting(reading.connection, &name)
+        })
+        .await
+    }
+}

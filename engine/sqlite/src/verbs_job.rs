@@ -1,0 +1,394 @@
+//! The compare-and-sets of jobs, and what reads them.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use tracing::warn;
+use weft_model::TriggerState;
+use weft_model::clock::Timestamp;
+use weft_model::{DueHint, Job, JobKey, JobRun, JobStatus, Token};
+use weft_store::{Attempt, ClaimJob, EndJob, JobsPage, ListJobs};
+
+use super::failure::Failure;
+use super::queue::Writing;
+use super::rows::{self, JOB, JOB_RUN, bytes, incarnation_bytes, json_text, token_bytes};
+
+/// Hints live until due + 30 days (design section 6).
+const HINT_LIFE_MS: i64 = 30 * 86_400_000;
+
+/// Inserts the job unless its key is taken; the row that has it otherwise.
+pub(super) fn insert(
+    writing: &Writing<'_>,
+    job: &Job,
+    token: Token,
+) -> Result<Option<Job>, Failure> {
+    if put(writing, "INSERT OR IGNORE", job, token)? == 1 {
+        return Ok(None);
+    }
+    Ok(get(writing.connection, &job.key)?.filter(|found| found.op_token != Some(token)))
+}
+
+/// Writes the row, whatever stood there.
+pub(super) fn replace(writing: &Writing<'_>, job: &Job, token: Token) -> Result<(), Failure> {
+    put(writing, "INSERT OR REPLACE", job, token).map(drop)
+}
+
+fn put(writing: &Writing<'_>, statement: &str, job: &Job, token: Token) -> Result<usize, Failure> {
+    let changed = writing
+        .connection
+        .prepare_cached(&format!(
+            "{statement} INTO job ({JOB}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
+             ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)"
+        ))?
+        .execute(params![
+            job.key.job_type,
+            job.key.name,
+            job.key.uid,
+            job.status.as_str(),
+            json_text(&job.affinity)?,
+            job.archived,
+            job.arguments,
+            job.creation_time.0,
+            job.start_time.map(|time| time.0),
+            job.end_time.map(|time| time.0),
+            job.error,
+            job.execution_interval,
+            job.output,
+            job.tries,
+            job.worker.as_ref().map(|node| &node.0),
+            incarnation_bytes(job.owner_incarnation.as_ref()),
+            job.next_run.map(|time| time.0),
+            job.fence,
+            bytes(&token.0),
+            job.desired.as_str(),
+            job.desired_seq,
+            token_bytes(job.desired_token.as_ref()),
+            job.notes,
+            job.planned_run.map(|time| time.0),
+            job.runs,
+            json_text(&job.policy)?,
+            job.created_by,
+            triggers_text(&job.triggers)?,
+        ])?;
+    Ok(changed)
+}
+
+/// See [`ClaimJob`].
+pub(super) fn claim(
+    writing: &Writing<'_>,
+    claim: &ClaimJob,
+) -> Result<Attempt<Option<Job>>, Failure> {
+    let Some(job) = get(writing.connection, &claim.key)? else {
+        return Ok(Attempt::Lost(None));
+    };
+    if job.op_token == Some(claim.token) {
+        return Ok(Attempt::Applied);
+    }
+    if job.status != claim.seen_status || job.fence != claim.seen_fence {
+        return Ok(Attempt::Lost(Some(job)));
+    }
+    put_due(writing, &claim.due)?;
+    writing
+        .connection
+        .prepare_cached(
+            "UPDATE job SET status = ?4, worker = ?5, owner_inc = ?6, fence = ?7, start_time = ?8, \
+             op_token = ?9 WHERE type = ?1 AND name = ?2 AND uid = ?3",
+        )?
+        .execute(params![
+            claim.key.job_type,
+            claim.key.name,
+            claim.key.uid,
+            JobStatus::InProcess.as_str(),
+            claim.holder.node.0,
+            bytes(&claim.holder.incarnation.0),
+            claim.seen_fence + 1,
+            claim.now.0,
+            bytes(&claim.token.0),
+        ])?;
+    Ok(Attempt::Applied)
+}
+
+/// See [`EndJob`].
+pub(super) fn end(writing: &Writing<'_>, end: &EndJob) -> Result<Attempt<Option<Job>>, Failure> {
+    let Some(job) = get(writing.connection, &end.key)? else {
+        return Ok(Attempt::Lost(None));
+    };
+    if job.op_token == Some(end.token) {
+        return Ok(Attempt::Applied);
+    }
+    let held = job.status == end.seen_status
+        && job.worker.as_ref() == Some(&end.holder.node)
+        && job.owner_incarnation == Some(end.holder.incarnation)
+        && job.fence == end.fence
+        && job.desired_seq == end.desired_seq;
+    if !held {
+        return Ok(Attempt::Lost(Some(job)));
+    }
+    if let Some(due) = &end.due {
+        put_due(writing, due)?;
+    }
+    if let Some(run) = &end.run {
+        insert_run(writing, run)?;
+    }
+    writing
+        .connection
+        .prepare_cached(
+            "UPDATE job SET status = ?4, archived = ?5, fence = ?6, end_time = ?7, \
+             output = coalesce(?8, output), error = ?9, tries = ?10, next_run = ?11, notes = ?12, \
+             op_token = ?13, desired = ?14, runs = ?15, planned_run = ?16, triggers = ?18, \
+             worker = CASE ?17 WHEN 0 THEN worker END, owner_inc = CASE ?17 WHEN 0 THEN owner_inc END \
+             WHERE type = ?1 AND name = ?2 AND uid = ?3",
+        )?
+        .execute(params![
+            end.key.job_type,
+            end.key.name,
+            end.key.uid,
+            end.to.as_str(),
+            end.to.is_ended(),
+            end.to_fence,
+            end.now.0,
+            end.output,
+            end.error,
+            end.tries,
+            end.next_run.map(|time| time.0),
+            end.notes,
+            bytes(&end.token.0),
+            end.desired.as_str(),
+            end.runs,
+            end.planned_run.map(|time| time.0),
+            end.forget_worker,
+            triggers_text(&end.triggers)?,
+        ])?;
+    Ok(Attempt::Applied)
+}
+
+fn insert_run(writing: &Writing<'_>, run: &JobRun) -> Result<(), Failure> {
+    writing
+        .connection
+        .prepare_cached(&format!(
+            "INSERT INTO job_run ({JOB_RUN}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+             ON CONFLICT DO NOTHING"
+        ))?
+        .execute(params![
+            run.key.job_type,
+            run.key.name,
+            run.key.uid,
+            run.started.0,
+            run.ended.0,
+            run.fence,
+            run.node.0,
+            run.status.as_str(),
+            run.error,
+            run.output,
+            run.attempt,
+            run.planned.map(|time| time.0),
+            run.exit_code,
+        ])?;
+    Ok(())
+}
+
+/// The column is empty for a job without triggers.
+pub(super) fn triggers_text(triggers: &TriggerState) -> Result<Option<String>, Failure> {
+    let text = (!triggers.is_empty()).then(|| json_text(triggers));
+    text.transpose()
+}
+
+/// Notes that a job waits for the ends of those of a name; the same twice is once.
+pub(super) fn put_follower(
+    writing: &Writing<'_>,
+    (job_type, name): (&str, &str),
+    follower: &JobKey,
+) -> Result<(), Failure> {
+    writing
+        .connection
+        .prepare_cached(
+            "INSERT INTO job_follower (type, name, follower_type, follower_name, follower_uid) \
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+        )?
+        .execute([
+            job_type,
+            name,
+            &follower.job_type,
+            &follower.name,
+            &follower.uid,
+        ])?;
+    Ok(())
+}
+
+/// Which jobs wait for the ends of those of a name.
+pub(super) fn followers(
+    connection: &Connection,
+    job_type: &str,
+    name: &str,
+    limit: usize,
+) -> Result<Vec<JobKey>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT follower_type, follower_name, follower_uid FROM job_follower \
+         WHERE type = ?1 AND name = ?2 ORDER BY 1, 2, 3 LIMIT ?3",
+    )?;
+    let found = statement.query_map(params![job_type, name, sql_limit(limit)], |row| {
+        Ok(JobKey {
+            job_type: row.get(0)?,
+            name: row.get(1)?,
+            uid: row.get(2)?,
+        })
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Writes a hint; the same one twice is one.
+pub(super) fn put_due(writing: &Writing<'_>, hint: &DueHint) -> Result<(), Failure> {
+    writing
+        .connection
+        .prepare_cached(
+            "INSERT INTO job_due (due_at, type, name, uid) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            hint.due_at.0,
+            hint.key.job_type,
+            hint.key.name,
+            hint.key.uid,
+        ])?;
+    Ok(())
+}
+
+/// Removes hints whose moment has long passed.
+pub(super) fn forget_old_hints(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    connection
+        .execute(
+            "DELETE FROM job_due WHERE due_at < ?1",
+            [now.0 - HINT_LIFE_MS],
+        )
+        .map(drop)
+}
+
+/// Hints of a span, ascending.
+pub(super) fn due(
+    connection: &Connection,
+    after: &DueHint,
+    to: Timestamp,
+    limit: usize,
+) -> Result<Vec<DueHint>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT due_at, type, name, uid FROM job_due \
+         WHERE (due_at, type, name, uid) > (?1, ?4, ?5, ?6) AND due_at <= ?2 \
+         ORDER BY due_at, type, name, uid LIMIT ?3",
+    )?;
+    let hints = statement
+        .query_map(
+            params![
+                after.due_at.0,
+                to.0,
+                sql_limit(limit),
+                after.key.job_type,
+                after.key.name,
+                after.key.uid,
+            ],
+            |row| {
+                Ok(DueHint {
+                    due_at: Timestamp(row.get(0)?),
+                    key: JobKey {
+                        job_type: row.get(1)?,
+                        name: row.get(2)?,
+                        uid: row.get(3)?,
+                    },
+                })
+            },
+        )?
+        .collect::<Result<_, _>>()?;
+    Ok(hints)
+}
+
+/// One job.
+pub(super) fn get(connection: &Connection, key: &JobKey) -> Result<Option<Job>, Failure> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {JOB} FROM job WHERE type = ?1 AND name = ?2 AND uid = ?3"
+        ))?
+        .query_row([&key.job_type, &key.name, &key.uid], |row| {
+            Ok(rows::job(row))
+        })
+        .optional()?
+        .transpose()
+}
+
+/// Jobs in key order.
+pub(super) fn list(connection: &Connection, list: &ListJobs) -> Result<JobsPage, Failure> {
+    // A uid counts only with a name, a name only with a type: together they are a prefix of the key.
+    let wanted = [&list.job_type, &list.name, &list.uid];
+    let given: Vec<&str> = wanted.iter().map_while(|part| part.as_deref()).collect();
+    let condition = match given.len() {
+        0 => "true",
+        1 => "type = ?5",
+        2 => "type = ?5 AND name = ?6",
+        _ => "type = ?5 AND name = ?6 AND uid = ?7",
+    };
+    // Before the first key there is none with an empty type.
+    let behind = "(type, name, uid) > (?2, ?3, ?4)";
+    let active = if list.active_only {
+        "AND archived = 0"
+    } else {
+        ""
+    };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {JOB} FROM job WHERE {condition} {active} AND {behind} ORDER BY type, name, uid LIMIT ?1"
+    ))?;
+    statement.raw_bind_parameter(1, sql_limit(list.limit.saturating_add(1)))?;
+    let after = list.after.as_ref();
+    let behind = [
+        after.map_or("", |key| &key.job_type),
+        after.map_or("", |key| &key.name),
+        after.map_or("", |key| &key.uid),
+    ];
+    for (position, part) in behind.iter().chain(&given).enumerate() {
+        statement.raw_bind_parameter(position + 2, part)?;
+    }
+    let mut found = statement.raw_query();
+    let mut keyed = Vec::new();
+    while let Some(row) = found.next()? {
+        let key = JobKey {
+            job_type: row.get("type")?,
+            name: row.get("name")?,
+            uid: row.get("uid")?,
+        };
+        // One row that cannot be read must not hide the others (Fabric R56).
+        let job = match rows::job(row) {
+            Ok(job) => Some(job),
+            Err(Failure::Store(error)) => {
+                warn!("A job is left out of a list: {error}");
+                None
+            }
+            Err(Failure::Sqlite(error)) => return Err(error.into()),
+        };
+        keyed.push((key, job));
+    }
+    let more = keyed.len() > list.limit;
+    keyed.truncate(list.limit);
+    let next = keyed.last().filter(|_| more).map(|(key, _)| key.clone());
+    Ok(JobsPage {
+        jobs: keyed.into_iter().filter_map(|(_, job)| job).collect(),
+        next,
+    })
+}
+
+/// The runs of a job, newest first.
+pub(super) fn runs(
+    connection: &Connection,
+    key: &JobKey,
+    limit: usize,
+) -> Result<Vec<JobRun>, Failure> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {JOB_RUN} FROM job_run WHERE type = ?1 AND name = ?2 AND uid = ?3 \
+         ORDER BY started DESC, fence DESC LIMIT ?4"
+    ))?;
+    let mut found = statement.query(params![key.job_type, key.name, key.uid, sql_limit(limit)])?;
+    let mut runs = Vec::new();
+    while let Some(row) = found.next()? {
+        runs.push(rows::job_run(row)?);
+    }
+    Ok(runs)
+}
+
+/// A limit as SQLite counts.
+pub(super) fn sql_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,355 @@
+//! BATCH_DETAILS: what happened to each entity.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use weft_model::clock::Timestamp;
+use weft_model::{
+    Batch, BatchId, ChunkHead, ChunkState, EntityRow, EntityStatus, NodeId, SlowEntity,
+};
+use weft_node::affinity::Identity;
+use weft_node::worker::keep_slowest;
+use weft_store::SharedStore;
+
+use super::{InspectResult, Inspector};
+use crate::Permit;
+
+/// Chunk heads that are read at once.
+const HEADS: i64 = 128;
+
+/// Which entities are wanted.
+#[derive(Clone, Debug)]
+pub struct EntityQuery {
+    /// Of which batch.
+    pub batch: BatchId,
+    /// Only those that ended so.
+    pub status: Option<EntityStatus>,
+    /// Only these.
+    pub entities: Option<BTreeSet<String>>,
+    /// Only those that ran on nodes that this names; empty = any.
+    pub affinity: Vec<String>,
+    /// At most so many; none = all.
+    pub limit: Option<usize>,
+    /// Strictly behind this one.
+    pub after: Option<EntityPosition>,
+    /// The slowest ones instead; nothing else counts then.
+    pub slowest: bool,
+}
+
+/// Where an entity stands in a batch: chunks in their order, ids of a chunk by their bytes, so that a place
+/// stays the same while entities are handled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntityPosition {
+    /// The chunk.
+    pub chunk: i64,
+    /// The entity.
+    pub id: String,
+}
+
+/// One entity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EntityItem {
+    /// Its id.
+    pub id: String,
+    /// How it ended, if it did.
+    pub status: EntityStatus,
+    /// Where it ran.
+    pub node: Option<NodeId>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The result as JSON text.
+    pub result: Option<String>,
+    /// When it started.
+    pub start_time: Option<Timestamp>,
+    /// When it ended.
+    pub end_time: Option<Timestamp>,
+    /// How long it took, in microseconds.
+    pub duration_us: Option<i64>,
+    /// Which attempt that was, from 1.
+    pub attempt: Option<i32>,
+}
+
+/// A page of entities.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct EntityPage {
+    /// The entities.
+    pub items: Vec<EntityItem>,
+    /// Where the next page begins, where there may be one.
+    pub next: Option<EntityPosition>,
+}
+
+/// Entities chunk by chunk; never holds more than one chunk.
+#[derive(Debug)]
+pub struct EntityPages {
+    store: SharedStore,
+    query: EntityQuery,
+    /// The nodes that the affinity names; none = any.
+    nodes: Option<BTreeSet<NodeId>>,
+    heads: VecDeque<ChunkHead>,
+    /// Heads below this were read.
+    next_number: i64,
+    chunks: i64,
+    left: usize,
+    is_cut: bool,
+    last: Option<EntityPosition>,
+}
+
+impl Inspector {
+    /// The entities of a batch as a stream of chunks.
+    ///
+    /// # Errors
+    /// There is no such batch, or what the store said.
+    pub async fn entities(&self, permit: &Permit<EntityQuery>) -> InspectResult<EntityPages> {
+        let query = permit.request().clone();
+        let batch = self.existing(query.batch).await?;
+        let nodes = match query.affinity.is_empty() {
+            true => None,
+            false => Some(self.nodes_named(&batch, &query.affinity).await?),
+        };
+        Ok(EntityPages {
+            store: self.store.clone(),
+            nodes,
+            heads: VecDeque::new(),
+            next_number: query.after.as_ref().map_or(0, |after| after.chunk.max(0)),
+            chunks: batch.chunks,
+            left: query.limit.unwrap_or(usize::MAX),
+            is_cut: false,
+            last: None,
+            query,
+        })
+    }
+
+    /// A page of the entities of a batch; the query says how large.
+    ///
+    /// # Errors
+    /// There is no such batch, or what the store said.
+    pub async fn entity_page(&self, permit: &Permit<EntityQuery>) -> InspectResult<EntityPage> {
+        if permit.request().slowest {
+            return Ok(EntityPage {
+                items: self.slowest(permit).await?,
+                next: None,
+            });
+        }
+        let mut pages = self.entities(permit).await?;
+        let mut page = EntityPage::default();
+        while let Some(items) = pages.next().await? {
+            page.items.extend(items);
+        }
+        page.next = pages.last.take().filter(|_| pages.is_cut);
+        Ok(page)
+    }
+
+    /// The entities that took longest, ascending by time.
+    ///
+    /// # Errors
+    /// There is no such batch, or what the store said.
+    pub async fn slowest(&self, permit: &Permit<EntityQuery>) -> InspectResult<Vec<EntityItem>> {
+        let batch = self.existing(permit.request().batch).await?;
+        let written = batch
+            .extra_stats
+            .as_deref()
+            .filter(|_| batch.status.is_final());
+        let slowest = match written.and_then(slowest_of) {
+            Some(slowest) => slowest,
+            None => {
+                let mut slowest = Vec::new();
+                let stats = self.store.node_stats(batch.id).await?;
+                for slow in stats.into_iter().flat_map(|stats| stats.slowest) {
+                    let millis = slow.process_time_ms;
+                    keep_slowest(&mut slowest, self.config.slowest_count, millis, || slow);
+                }
+                slowest
+            }
+        };
+        Ok(slowest.into_iter().map(EntityItem::from).collect())
+    }
+
+    /// The nodes that an affinity names: those that are there, and those that worked on the batch.
+    async fn nodes_named(
+        &self,
+        batch: &Batch,
+        affinity: &[String],
+    ) -> InspectResult<BTreeSet<NodeId>> {
+        let rows = self.store.nodes().await?;
+        let there = rows
+            .iter()
+            .filter(|row| Identity::from(*row).matches(affinity));
+        let mut named: BTreeSet<NodeId> = there.map(|row| row.guid.clone()).collect();
+        for stats in self.store.node_stats(batch.id).await? {
+            let is_named =
+                |member: &String| *member == stats.node.0 || member.eq_ignore_ascii_case(&stats.dc);
+            if affinity.iter().any(is_named) {
+                named.insert(stats.node);
+            }
+        }
+        Ok(named)
+    }
+}
+
+/// What `extra_stats` says.
+fn slowest_of(extra_stats: &str) -> Option<Vec<SlowEntity>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ExtraStats {
+        slowest_processed: Vec<SlowEntity>,
+    }
+    let read: ExtraStats = serde_json::from_str(extra_stats).ok()?;
+    Some(read.slowest_processed)
+}
+
+impl EntityPages {
+    /// The next entities, all of one chunk; none at the end.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub async fn next(&mut self) -> InspectResult<Option<Vec<EntityItem>>> {
+        loop {
+            let Some(head) = self.next_head().await? else {
+                return Ok(None);
+            };
+            if !self.may_have_some(&head) {
+                continue;
+            }
+            let mut items = self.items_of(&head).await?;
+            items.retain(|item| self.wants(head.number, item));
+            if items.is_empty() {
+                continue;
+            }
+            if self.left == 0 {
+                self.is_cut = true;
+                self.heads.clear();
+                self.next_number = self.chunks;
+                return Ok(None);
+            }
+            self.is_cut = items.len() > self.left;
+            items.truncate(self.left);
+            self.left -= items.len();
+            self.last = items.last().map(|item| EntityPosition {
+                chunk: head.number,
+                id: item.id.clone(),
+            });
+            if self.is_cut {
+                self.heads.clear();
+                self.next_number = self.chunks;
+            }
+            return Ok(Some(items));
+        }
+    }
+
+    /// The limit cut off what came behind it.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    async fn next_head(&mut self) -> InspectResult<Option<ChunkHead>> {
+        while self.heads.is_empty() && self.next_number < self.chunks {
+            let to = (self.next_number + HEADS).min(self.chunks);
+            let heads = self
+                .store
+                .chunk_heads(self.query.batch, self.next_number, to)
+                .await?;
+            self.heads.extend(heads);
+            self.next_number = to;
+        }
+        Ok(self.heads.pop_front())
+    }
+
+    /// The counts of a chunk spare reading most of them.
+    fn may_have_some(&self, head: &ChunkHead) -> bool {
+        head.state != ChunkState::Void
+            && match self.query.status {
+                None => true,
+                Some(EntityStatus::Completed) => head.ok > 0,
+                Some(EntityStatus::Failed) => head.failed > 0,
+                Some(EntityStatus::Waiting) => head.ok + head.failed < head.total,
+            }
+    }
+
+    /// The entities of a chunk, by id.
+    async fn items_of(&self, head: &ChunkHead) -> InspectResult<Vec<EntityItem>> {
+        let mut items: BTreeMap<String, EntityItem> = BTreeMap::new();
+        let wants_waiting = match self.query.status {
+            None | Some(EntityStatus::Waiting) => self.nodes.is_none(),
+            Some(EntityStatus::Completed | EntityStatus::Failed) => false,
+        };
+        if wants_waiting && head.ok + head.failed < head.total {
+            let content = self.store.chunk(self.query.batch, head.number).await?;
+            let handled: BTreeSet<String> = content
+                .iter()
+                .flat_map(|content| content.handled.iter().cloned())
+                .collect();
+            let ids = content.into_iter().flat_map(|content| content.ids);
+            let waiting = ids.filter(|id| !handled.contains(id));
+            items.extend(waiting.map(|id| (id.clone(), EntityItem::waiting(id))));
+        }
+        if self.query.status != Some(EntityStatus::Waiting) {
+            // Read behind the ids: what was handled in between is shown as handled.
+            let rows = self.store.entities(self.query.batch, head.number).await?;
+            items.extend(
+                rows.into_iter()
+                    .map(|row| (row.id.clone(), EntityItem::from(row))),
+            );
+        }
+        Ok(items.into_values().collect())
+    }
+
+    fn wants(&self, chunk: i64, item: &EntityItem) -> bool {
+        let query = &self.query;
+        let is_behind = query.after.as_ref().is_none_or(|after| {
+            chunk > after.chunk || (chunk == after.chunk && item.id > after.id)
+        });
+        let is_there =
+            |nodes: &BTreeSet<NodeId>| item.node.as_ref().is_some_and(|node| nodes.contains(node));
+        is_behind
+            && query.status.is_none_or(|status| item.status == status)
+            && query
+                .entities
+                .as_ref()
+                .is_none_or(|wanted| wanted.contains(&item.id))
+            && self.nodes.as_ref().is_none_or(is_there)
+    }
+}
+
+impl EntityItem {
+    fn waiting(id: String) -> Self {
+        Self {
+            id,
+            status: EntityStatus::Waiting,
+            node: None,
+            error: None,
+            result: None,
+            start_time: None,
+            end_time: None,
+            duration_us: None,
+            attempt: None,
+        }
+    }
+}
+
+impl From<EntityRow> for EntityItem {
+    fn from(row: EntityRow) -> Self {
+        Self {
+            id: row.id,
+            status: row.status,
+            node: Some(row.node),
+            error: row.error,
+            result: row.result,
+            start_time: Some(row.start_time),
+            end_time: Some(row.end_time),
+            duration_us: Some(row.duration_us),
+            attempt: Some(row.attempt),
+        }
+    }
+}
+
+impl From<SlowEntity> for EntityItem {
+    fn from(slow: SlowEntity) -> Self {
+        Self {
+            status: slow.status.parse().unwrap_or(EntityStatus::Completed),
+            node: slow.node_id.map(NodeId),
+            result: slow.result,
+            duration_us: Some(slow.process_time_ms.saturating_mul(1_000)),
+            ..Self::waiting(slow.entity_id)
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! BATCH_LIST: which batches there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, TryStreamExt};
+use regex::Regex;
+use serde::Serialize;
+use weft_model::clock::Timestamp;
+use weft_model::{Batch, BatchId, BatchStatus};
+use weft_node::Member;
+use weft_store::{Freshness, ListBatches, StoreResult};
+
+use super::{InspectResult, Inspector, READS_AT_ONCE, progress_percent, waiting};
+use crate::Permit;
+
+/// Batches are removed 7 days after their end, and end within a month.
+const HORIZON_MS: i64 = 35 * 24 * 3_600_000;
+/// Copies that are read at once.
+const PAGE: usize = 500;
+/// Copies that one question looks at.
+const SCANNED: usize = 50_000;
+
+/// Which statuses are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StatusFilter {
+    /// Those that have not ended.
+    #[default]
+    Active,
+    /// All of them.
+    All,
+    /// Those that stand here.
+    Is(BatchStatus),
+}
+
+/// Which batches are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct BatchListQuery {
+    /// By status.
+    pub status: StatusFilter,
+    /// Submitted at or after.
+    pub from: Option<Timestamp>,
+    /// Submitted before.
+    pub to: Option<Timestamp>,
+    /// Found in the command, the fabric command or the execution id.
+    pub filter: Option<Regex>,
+    /// Ended ones strictly behind this one; active ones are on the first page.
+    pub before: Option<(Timestamp, BatchId)>,
+    /// At most so many ended ones. Active ones have no limit: they never push each other out.
+    pub limit: usize,
+}
+
+/// A batch in a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct BatchItem {
+    /// The true row.
+    pub batch: Batch,
+    /// How many entities were COMPLETED.
+    pub succeeded: i64,
+    /// How many FAILED.
+    pub failed: i64,
+    /// How much is done, 0 to 100; 100 only when it is DONE.
+    pub completed_percent: f64,
+    /// Why it does not go on, if something is in its way.
+    pub note: Option<String>,
+}
+
+/// A page of batches: active ones, then ended ones, each newest first.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct BatchListPage {
+    /// The batches.
+    pub items: Vec<BatchItem>,
+    /// Where the next page of ended ones begins, where there may be one.
+    pub next: Option<(Timestamp, BatchId)>,
+}
+
+impl StatusFilter {
+    fn admits(self, status: BatchStatus) -> bool {
+        match self {
+            Self::Active => !status.is_final(),
+            Self::All => true,
+            Self::Is(wanted) => status == wanted,
+        }
+    }
+
+    fn wants_active(self) -> bool {
+        match self {
+            Self::Active | Self::All => true,
+            Self::Is(wanted) => !wanted.is_final(),
+        }
+    }
+
+    fn wants_ended(self) -> bool {
+        match self {
+            Self::Active => false,
+            Self::All => true,
+            Self::Is(wanted) => wanted.is_final(),
+        }
+    }
+}
+
+impl BatchListQuery {
+    fn admits(&self, batch: &Batch) -> bool {
+        let found = |filter: &Regex| {
+            filter.is_match(&batch.command)
+                || filter.is_match(&batch.spec.fabric_command)
+                || filter.is_match(&batch.execution_id)
+        };
+        self.status.admits(batch.status)
+            && self.from.is_none_or(|from| batch.creation_time >= from)
+            && self.to.is_none_or(|to| batch.creation_time < to)
+            && self.filter.as_ref().is_none_or(found)
+    }
+
+    fn listings(&self, now: Timestamp, before: Option<(Timestamp, BatchId)>) -> ListBatches {
+        ListBatches {
+            from: self
+                .from
+                .unwrap_or(Timestamp(now.0.saturating_sub(HORIZON_MS))),
+            // A batch of a node whose clock is ahead is shown all the same.
+            to: self
+                .to
+                .unwrap_or(Timestamp(now.0.saturating_add(HORIZON_MS))),
+            before,
+            limit: PAGE,
+        }
+    }
+}
+
+/// Newest first.
+fn order(batch: &Batch) -> std::cmp::Reverse<(Timestamp, BatchId)> {
+    std::cmp::Reverse((batch.creation_time, batch.id))
+}
+
+impl Inspector {
+    /// The batches that are wanted.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub async fn batches(&self, permit: &Permit<BatchListQuery>) -> InspectResult<BatchListPage> {
+        let query = permit.request();
+        let members = self.nodes.members().await?;
+        let mut page = BatchListPage::default();
+        let mut shown = BTreeSet::new();
+        if query.status.wants_active() && query.before.is_none() {
+            let mut active = self.open_batches(query, &members).await?;
+            active.sort_by_key(order);
+            shown.extend(active.iter().map(|batch| batch.id));
+            page.items = self.items(active, &members).await?;
+        }
+        if query.status.wants_ended() {
+            let (ended, next) = self.ended_batches(query, &shown).await?;
+            page.items.extend(self.items(ended, &members).await?);
+            page.next = next;
+        }
+        Ok(page)
+    }
+
+    /// Those that have not ended. Copies and the list that a node keeps of what it works on lag behind the rows, and
+    /// what has ended since is left to [`Self::ended_batches`], which puts it in its place.
+    async fn open_batches(
+        &self,
+        query: &BatchListQuery,
+        members: &[Member],
+    ) -> InspectResult<Vec<Batch>> {
+        let mut ids: BTreeSet<BatchId> = members
+            .iter()
+            .flat_map(|member| member.row.coordinates.iter().copied())
+            .collect();
+        let mut list = query.listings(self.clock.now(), None);
+        let mut scanned = 0;
+        loop {
+            let page = self.store.batches(&list).await?;
+            scanned += page.listings.len();
+            let open = page
+                .listings
+                .iter()
+                .filter(|listing| !listing.status.is_final());
+            ids.extend(open.map(|listing| listing.id));
+            let last = page
+                .listings
+                .last()
+                .filter(|_| page.more && scanned < SCANNED);
+            let Some(last) = last else { break };
+            list.before = Some((last.creation_time, last.id));
+        }
+        let mut rows = self.rows(ids).await?;
+        rows.retain(|batch| !batch.status.is_final() && query.admits(batch));
+        Ok(rows)
+    }
+
+    /// Ended ones up to the limit, newest first, and where to go on.
+    async fn ended_batches(
+        &self,
+        query: &BatchListQuery,
+        shown: &BTreeSet<BatchId>,
+    ) -> InspectResult<(Vec<Batch>, Option<(Timestamp, BatchId)>)> {
+        let mut list = query.listings(self.clock.now(), query.before);
+        let mut found: Vec<Batch> = Vec::new();
+        let mut scanned = 0;
+        loop {
+            let page = self.store.batches(&list).await?;
+            scanned += page.listings.len();
+            // A copy may lag behind its row, so one that has not ended is looked at too.
+            let likely = page.listings.iter().filter(|listing| {
+                !listing.status.is_final() || query.status.admits(listing.status)
+            });
+            let ids: BTreeSet<BatchId> = likely.map(|listing| listing.id).collect();
+            let mut rows: Vec<Batch> = self.rows(ids).await?;
+            rows.retain(|batch| {
+                batch.status.is_final() && query.admits(batch) && !shown.contains(&batch.id)
+            });
+            rows.sort_by_key(order);
+            let room = query.limit - found.len();
+            let is_full = rows.len() > room;
+            found.extend(rows.into_iter().take(room));
+            if is_full {
+                let next = found.last().map(|last| (last.creation_time, last.id));
+                return Ok((found, next));
+            }
+            let Some(last) = page.listings.last().filter(|_| page.more) else {
+                return Ok((found, None));
+            };
+            list.before = Some((last.creation_time, last.id));
+            if scanned >= SCANNED {
+                return Ok((found, list.before));
+            }
+        }
+    }
+
+    /// The true rows; what was removed meanwhile is left out.
+    async fn rows(&self, ids: BTreeSet<BatchId>) -> StoreResult<Vec<Batch>> {
+        let rows = ids
+            .into_iter()
+            .map(|id| self.store.batch(id, Freshness::Committed));
+        let rows: Vec<Option<Batch>> = futures::stream::iter(rows)
+            .buffered(READS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    async fn items(&self, rows: Vec<Batch>, members: &[Member]) -> InspectResult<Vec<BatchItem>> {
+        let items = rows.into_iter().map(|batch| self.item(batch, members));
+        futures::stream::iter(items)
+            .buffered(READS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    pub(super) async fn item(&self, batch: Batch, members: &[Member]) -> InspectResult<BatchItem> {
+        let share = self.share_of(&batch).await?;
+        let handled = share.handled();
+        let is_done = batch.status == BatchStatus::Done;
+        Ok(BatchItem {
+            completed_percent: progress_percent(handled, known_total(&batch, handled), is_done),
+            succeeded: share.succeeded,
+            failed: share.failed,
+            note: waiting::note(&batch, members),
+            batch,
+        })
+    }
+
+    /// All batches that have not ended, by id.
+    pub(super) async fn active(&self) -> InspectResult<BTreeMap<BatchId, Batch>> {
+        let members = self.nodes.members().await?;
+        let query = BatchListQuery::default();
+        let rows = self.open_batches(&query, &members).await?;
+        Ok(rows.into_iter().map(|batch| (batch.id, batch)).collect())
+    }
+}
+
+/// How many entities a batch has: the true number, or the estimate while that holds.
+pub(super) fn known_total(batch: &Batch, handled: i64) -> Option<i64> {
+    let estimate = || {
+        batch
+            .spec
+            .estimated_entities
+            .filter(|estimate| *estimate > handled)
+    };
+    batch.total_entities.or_else(estimate)
+}

@@ -1,0 +1,405 @@
+//! JOBSTATUS: the jobs.
+
+use serde::Serialize;
+use serde_json::Value;
+use weft_model::clock::Timestamp;
+use weft_model::schedule::Trigger;
+use weft_model::{Job, JobKey, JobStatus, job_type};
+use weft_node::Member;
+use weft_node::job::after::schedule_of;
+use weft_node::job::triggered::awaited;
+use weft_store::{Freshness, ListJobs, Look, each_job};
+
+use super::{InspectError, InspectResult, Inspector, waiting};
+use crate::Permit;
+
+/// Rows that one question looks at: archived ones are passed over before the limit counts.
+const SCANNED: usize = 100_000;
+/// A job that is due and not claimed for so long waits for a slot.
+const SLOT_MS: i64 = 3_000;
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// Which jobs are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobQuery {
+    /// By identity or age.
+    pub selection: JobSelection,
+    /// Only those that stand here.
+    pub status: Option<JobStatus>,
+    /// Only those that are archived, or only those that are not.
+    pub archived: Option<bool>,
+    /// Strictly behind this one in the store's own order: `next` of the page before.
+    pub after: Option<JobKey>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Everything about one job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobInfoQuery(pub JobKey);
+
+/// Which jobs are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobSelection {
+    /// Those that are not archived.
+    Active,
+    /// All of them.
+    All,
+    /// Those that did something within so many days, archived or not.
+    Days(u32),
+    /// Those of a type, of a type and name, or the one of a type, name and uid.
+    Of {
+        /// The type.
+        job_type: String,
+        /// The name.
+        name: Option<String>,
+        /// The uid.
+        uid: Option<String>,
+    },
+}
+
+/// When a job runs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum NextRun {
+    /// Then.
+    At(Timestamp),
+    /// As soon as a node has room.
+    Ready,
+    /// It runs.
+    Running,
+    /// When another job ends.
+    Awaiting,
+    /// When its schedule, or a trigger, is switched on.
+    Off,
+    /// Never.
+    Never,
+}
+
+/// One job.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct JobItem {
+    /// The row.
+    pub job: Job,
+    /// When it runs next.
+    pub next_run: NextRun,
+    /// How many live nodes its affinity names.
+    pub candidates: usize,
+    /// The message of its last failure.
+    pub error: Option<String>,
+    /// Why it does not run yet.
+    pub note: Option<String>,
+    /// When it runs, in words; none for a job that runs once and at once.
+    pub schedule: Option<String>,
+}
+
+/// A page of jobs, in the store's own order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct JobPage {
+    /// The jobs.
+    pub items: Vec<JobItem>,
+    /// Where the next page begins, where there may be one.
+    pub next: Option<JobKey>,
+    /// How many there are, on all pages and of every status.
+    pub counts: JobCounts,
+}
+
+/// How many jobs of a selection stand where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct JobCounts {
+    /// Every status, in the order of a job's life.
+    pub of: Vec<JobCount>,
+    /// There may be more than were looked at.
+    pub is_lower_bound: bool,
+}
+
+/// How many jobs stand here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct JobCount {
+    /// Where.
+    pub status: JobStatus,
+    /// How many.
+    pub jobs: usize,
+}
+
+impl JobCounts {
+    fn none() -> Self {
+        let count = |status: &JobStatus| JobCount {
+            status: *status,
+            jobs: 0,
+        };
+        Self {
+            of: JobStatus::ALL.iter().map(count).collect(),
+            is_lower_bound: false,
+        }
+    }
+
+    fn add(&mut self, status: JobStatus) {
+        if let Some(count) = self.of.iter_mut().find(|count| count.status == status) {
+            count.jobs += 1;
+        }
+    }
+}
+
+impl NextRun {
+    fn of(job: &Job, now: Timestamp) -> Self {
+        match job.status {
+            JobStatus::Scheduled => match job.next_run {
+                Some(next) => Self::At(next),
+                None if awaited(job).is_some() => Self::Awaiting,
+                None => Self::Off,
+            },
+            // After a failure it waits for its next try.
+            JobStatus::Waiting => match job.next_run.filter(|next| *next > now) {
+                Some(next) => Self::At(next),
+                None => Self::Ready,
+            },
+            JobStatus::Restart => Self::Ready,
+            JobStatus::InProcess => Self::Running,
+            JobStatus::Stopping
+            | JobStatus::Processed
+            | JobStatus::Terminated
+            | JobStatus::Failed => Self::Never,
+        }
+    }
+
+    /// As JOBSTATUS writes it.
+    pub fn text(self) -> String {
+        match self {
+            Self::At(time) => time.to_seconds_text(),
+            Self::Ready => "Ready to be executed".to_owned(),
+            Self::Running => "Already running".to_owned(),
+            Self::Awaiting => "waits for other jobs".to_owned(),
+            Self::Off => "switched off".to_owned(),
+            Self::Never => "no more execution scheduled".to_owned(),
+        }
+    }
+}
+
+impl JobQuery {
+    fn list(&self) -> ListJobs {
+        let mut list = ListJobs {
+            active_only: self.selection == JobSelection::Active,
+            limit: SCANNED,
+            ..ListJobs::default()
+        };
+        if let JobSelection::Of {
+            job_type,
+            name,
+            uid,
+        } = &self.selection
+        {
+            list.job_type = Some(job_type.clone());
+            list.name.clone_from(name);
+            list.uid.clone_from(uid);
+        }
+        list
+    }
+
+    /// Whether it is one of those that are counted.
+    fn selects(&self, job: &Job, now: Timestamp) -> bool {
+        let selected = match &self.selection {
+            JobSelection::Active => !job.archived,
+            JobSelection::All | JobSelection::Of { .. } => true,
+            JobSelection::Days(days) => {
+                let since = now.0.saturating_sub(i64::from(*days) * DAY_MS);
+                let times = [Some(job.creation_time), job.start_time, job.end_time];
+                times.into_iter().flatten().any(|time| time.0 >= since)
+            }
+        };
+        selected
+            && self
+                .archived
+                .is_none_or(|archived| job.archived == archived)
+    }
+
+    /// Whether it is one of those that are counted and shown.
+    fn shows(&self, job: &Job) -> bool {
+        self.status.is_none_or(|status| job.status == status)
+    }
+}
+
+/// The rows of a page while they are gathered.
+#[derive(Debug, Default)]
+struct Gathered {
+    jobs: Vec<Job>,
+    /// There are more of them behind the last.
+    more: bool,
+}
+
+impl Gathered {
+    fn add(&mut self, job: Job, limit: usize) {
+        match self.jobs.len() < limit {
+            true => self.jobs.push(job),
+            false => self.more = true,
+        }
+    }
+}
+
+impl Inspector {
+    /// The jobs that are wanted.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub async fn jobs(&self, permit: &Permit<JobQuery>) -> InspectResult<JobPage> {
+        let query = permit.request();
+        let members = self.nodes.members().await?;
+        let now = self.clock.now();
+        let list = query.list();
+        let mut gathered = Gathered::default();
+        let mut counts = JobCounts::none();
+        // The figures are of all pages, so they begin with the first job wherever this page begins.
+        let mut looked_at = None;
+        counts.is_lower_bound = each_job(self.store.as_ref(), &list, |job| {
+            if gathered.jobs.len() < query.limit {
+                looked_at = Some(job.key.clone());
+            }
+            if query.selects(&job, now) {
+                counts.add(job.status);
+                if query.after.is_none() && query.shows(&job) {
+                    gathered.add(job, query.limit);
+                }
+            }
+            Look::Further
+        })
+        .await?;
+        gathered.more |= counts.is_lower_bound && query.after.is_none();
+        if let Some(after) = &query.after {
+            looked_at = None;
+            let behind = ListJobs {
+                after: Some(after.clone()),
+                ..list
+            };
+            gathered.more |= each_job(self.store.as_ref(), &behind, |job| {
+                looked_at = Some(job.key.clone());
+                if query.selects(&job, now) && query.shows(&job) {
+                    gathered.add(job, query.limit);
+                }
+                match gathered.more {
+                    true => Look::Enough,
+                    false => Look::Further,
+                }
+            })
+            .await?;
+        }
+        let Gathered { jobs, more } = gathered;
+        // With a full page the next begins behind its last row; else behind the last that was looked at.
+        let last = jobs.last().map(|job| job.key.clone());
+        let next = match jobs.len() < query.limit {
+            true => looked_at.or(last),
+            false => last,
+        };
+        let next = next.filter(|_| more);
+        let items = jobs.into_iter().map(|job| JobItem::of(job, now, &members));
+        Ok(JobPage {
+            items: items.collect(),
+            next,
+            counts,
+        })
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// There is no such job, or what the store said.
+    pub async fn job(&self, permit: &Permit<JobInfoQuery>) -> InspectResult<JobItem> {
+        let JobInfoQuery(key) = permit.request();
+        let job = self.store.job(key, Freshness::Committed).await?;
+        let job = job.ok_or_else(|| InspectError::NoSuchJob(key.clone()))?;
+        let members = self.nodes.members().await?;
+        Ok(JobItem::of(job, self.clock.now(), &members))
+    }
+}
+
+impl JobItem {
+    /// What there is to say of a row while these nodes live.
+    pub fn of(job: Job, now: Timestamp, members: &[Member]) -> Self {
+        Self {
+            next_run: NextRun::of(&job, now),
+            candidates: waiting::candidates(&job.affinity, members),
+            error: job.error.as_deref().map(message_of),
+            note: job_note(&job, now, members),
+            schedule: in_words(&job),
+            job,
+        }
+    }
+
+    /// The note, where it says why the job does not run yet.
+    pub fn why_waiting(&self) -> Option<&str> {
+        let is_waiting = !self.job.status.is_ended() && self.job.holder().is_none();
+        self.note.as_deref().filter(|_| is_waiting)
+    }
+}
+
+fn in_words(job: &Job) -> Option<String> {
+    let schedule = job.execution_interval.as_ref();
+    let schedule = schedule.and_then(|_| Some(schedule_of(job)?.describe()));
+    let triggers = job.policy.after.iter().map(Trigger::in_words);
+    let words: Vec<String> = schedule.into_iter().chain(triggers).collect();
+    (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// Why a job does not run yet, if something is in its way.
+pub fn job_note(job: &Job, now: Timestamp, members: &[Member]) -> Option<String> {
+    let may_wait = match job.status {
+        JobStatus::Scheduled | JobStatus::Waiting | JobStatus::Restart => true,
+        JobStatus::InProcess
+        | JobStatus::Stopping
+        | JobStatus::Processed
+        | JobStatus::Terminated
+        | JobStatus::Failed => false,
+    };
+    let option = match job.key.job_type.as_str() {
+        job_type::BATCH_PROCESS => "JOB_AFFINITY",
+        _ => "AFFINITY",
+    };
+    if !may_wait {
+        return job.notes.clone();
+    }
+    let unmatched = || match job.policy.relocate {
+        true => None,
+        false => waiting::unmatched(option, &job.affinity, members),
+    };
+    let paused = || {
+        let is_paused = job.policy.paused && job.status == JobStatus::Scheduled;
+        is_paused.then(|| "its schedule is paused; UPDATEJOB … PAUSED=false goes on".to_owned())
+    };
+    let retry = || {
+        let at = job.next_run.filter(|at| *at > now && job.tries > 0)?;
+        let why = job.notes.as_deref().unwrap_or("the last try failed");
+        Some(format!(
+            "{why}; the next try is at {}",
+            at.to_seconds_text()
+        ))
+    };
+    let for_a_slot = || {
+        let ready_since = job.next_run.unwrap_or(job.creation_time);
+        let is_ready = job.status == JobStatus::Waiting && now.millis_since(ready_since) > SLOT_MS;
+        is_ready.then(|| {
+            "waits for a free slot of a node (K2JOBS_POOL_SIZE, or its affinity's)".to_owned()
+        })
+    };
+    let for_others = || {
+        let has_no_time = job.status == JobStatus::Scheduled && job.next_run.is_none();
+        let off = || {
+            "all that would start it is switched off; UPDATEJOB with its EXEC_INTERVAL or AFTER without OFF switches it on"
+                .to_owned()
+        };
+        has_no_time.then(|| awaited(job).unwrap_or_else(off))
+    };
+    paused()
+        .or_else(for_others)
+        .or_else(unmatched)
+        .or_else(retry)
+        .or_else(|| job.notes.clone())
+        .or_else(for_a_slot)
+}
+
+/// The sentence in `error_msg`, which is JSON (Fabric B.1); anything else is shown as it is.
+pub fn message_of(error: &str) -> String {
+    let parsed: Option<Value> = serde_json::from_str(error).ok();
+    let message = parsed.as_ref().and_then(|parsed| {
+        let keys = ["message", "trace_element", "exception_type"];
+        keys.iter().find_map(|key| parsed.get(key)?.as_str())
+    });
+    message.unwrap_or(error).to_owned()
+}

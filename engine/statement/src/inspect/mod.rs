@@ -1,0 +1,110 @@
+//! Looking at batches, jobs and nodes: typed answers for statements and for the HTTP API.
+//!
+//! Lists filter on copies and read the true rows of what they show again. Every question needs a
+//! [`Permit`](crate::Permit) for it.
+
+mod batch_details;
+mod batch_in_process;
+mod batch_info;
+mod batch_list;
+mod batch_summary;
+mod cluster_status;
+mod figures;
+mod job_status;
+mod live_nodes;
+mod waiting;
+
+use std::sync::Arc;
+
+pub use batch_details::{EntityItem, EntityPage, EntityPages, EntityPosition, EntityQuery};
+pub use batch_in_process::{InProcessItem, InProcessQuery};
+pub use batch_info::{BatchInfo, BatchInfoQuery, CommandType};
+pub use batch_list::{BatchItem, BatchListPage, BatchListQuery, StatusFilter};
+pub use batch_summary::{BatchSummary, SummaryLevel, SummaryQuery, SummaryRow};
+pub use cluster_status::{NodeItem, NodeQuery};
+pub use figures::{clock_text, decimal_text, progress_percent, share_percent};
+pub use job_status::{
+    JobCount, JobCounts, JobInfoQuery, JobItem, JobPage, JobQuery, JobSelection, NextRun, job_note,
+    message_of,
+};
+pub use live_nodes::{LiveNodes, StoredNodes};
+pub use waiting::{Affinities, unmatched};
+
+use weft_model::clock::SharedClock;
+use weft_model::{Batch, BatchId, JobKey, NodeShare, NodeStats};
+use weft_node::NodeConfig;
+use weft_store::{Freshness, SharedStore, StoreError};
+
+use crate::Services;
+
+/// Rows that are read at once.
+const READS_AT_ONCE: usize = 16;
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The batch does not exist, or not any more.
+    #[error("there is no batch {0}")]
+    NoSuchBatch(BatchId),
+    /// The job does not exist, or not any more.
+    #[error("there is no job {} '{}' with UID '{}'", .0.job_type, .0.name, .0.uid)]
+    NoSuchJob(JobKey),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An answer.
+pub type InspectResult<T> = Result<T, InspectError>;
+
+/// Answers questions. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Inspector {
+    store: SharedStore,
+    clock: SharedClock,
+    config: Arc<NodeConfig>,
+    nodes: Arc<dyn LiveNodes>,
+}
+
+impl Inspector {
+    /// Answers from what `services` have.
+    pub fn new(services: &Services) -> Self {
+        Self {
+            store: Arc::clone(&services.store),
+            clock: Arc::clone(&services.clock),
+            config: Arc::clone(&services.config),
+            nodes: Arc::clone(&services.nodes),
+        }
+    }
+
+    async fn existing(&self, id: BatchId) -> InspectResult<Batch> {
+        let batch = self.store.batch(id, Freshness::Committed).await?;
+        batch.ok_or(InspectError::NoSuchBatch(id))
+    }
+
+    /// What was done of a batch: exact once it has ended, else what the nodes last wrote.
+    async fn share_of(&self, batch: &Batch) -> InspectResult<NodeShare> {
+        if let Some(statistics) = ended_statistics(batch) {
+            return Ok(statistics);
+        }
+        let stats = self.store.node_stats(batch.id).await?;
+        Ok(sum(&stats))
+    }
+}
+
+/// The exact sums of an ended batch.
+fn ended_statistics(batch: &Batch) -> Option<NodeShare> {
+    let ended = batch
+        .statistics
+        .as_ref()
+        .filter(|_| batch.status.is_final());
+    ended.map(weft_model::BatchStatistics::total)
+}
+
+fn sum(stats: &[NodeStats]) -> NodeShare {
+    let mut total = NodeShare::default();
+    for stats in stats {
+        total.merge(&stats.share);
+    }
+    total
+}

@@ -1,0 +1,262 @@
+//! The seam between the engine and what is durable.
+//!
+//! A verb is as large as the step of the batch's way that it serves. SQLite does a verb in one
+//! transaction; Cassandra does it as an ordered list of hints and compare-and-sets, each on one partition.
+//! A compare-and-set verb makes one attempt; only [`settle`](settle::settle) sends one again.
+
+mod counters;
+pub mod operation;
+mod outcome;
+mod pages;
+mod settle;
+mod trust;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use counters::{Counters, StoreStatistics};
+pub use operation::*;
+pub use outcome::{Attempt, Freshness, StoreError};
+pub use pages::{Look, each_job};
+pub use settle::{Conditional, Settled, settle};
+pub use trust::Trust;
+
+use weft_model::Value;
+use weft_model::clock::Timestamp;
+use weft_model::{
+    Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
+    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
+    ParsedRow, ParsedTable, Setting,
+};
+
+/// The version of the schema that this program reads and writes.
+pub const SCHEMA_VERSION: i64 = 5;
+
+/// The store every part of a node shares.
+pub type SharedStore = Arc<dyn Store>;
+
+/// What a plain read or write answers.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// What one attempt at a compare-and-set answers; `Err` means that it definitely had no effect.
+pub type AttemptResult<F> = Result<Attempt<F>, StoreError>;
+
+/// Everything durable that the engine needs.
+///
+/// Rules: a verb that answers `Attempt` is sent once per call and never re-sent inside; an identical
+/// re-sending of an applied one answers `Applied` as long as its token stands in the row. Plain writes have
+/// one writer each and may be re-sent freely.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug {
+    /// `sqlite`, `cassandra` or `simulated`.
+    fn kind(&self) -> &'static str;
+
+    /// One process at most can have this store open, so an earlier life of my node cannot still be running.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
+    /// Compare-and-sets and calls made so far, by verb.
+    fn statistics(&self) -> StoreStatistics;
+
+    /// The version of the schema that the store has; none where it has none.
+    async fn schema_version(&self) -> StoreResult<Option<i64>>;
+
+    /// The store's own clock, to measure how far this node's clock is off.
+    async fn store_time(&self) -> StoreResult<Timestamp>;
+
+    // Submission and the life of a job.
+
+    /// See [`SubmitBatch`].
+    async fn submit_batch(&self, submit: &SubmitBatch) -> AttemptResult<SubmitLost>;
+    /// See [`ClaimCommand`]; Lost names the batch found. The batch named is the token.
+    async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>>;
+    /// See [`ReleaseCommand`]; Lost names the batch found.
+    async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>>;
+    /// The batch that a command names now.
+    async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>>;
+    /// See [`ClaimJob`].
+    async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>>;
+    /// See [`EndJob`].
+    async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>>;
+    /// One job.
+    async fn job(&self, key: &JobKey, freshness: Freshness) -> StoreResult<Option<Job>>;
+    /// Jobs by type, name and uid, page by page.
+    async fn jobs(&self, list: &ListJobs) -> StoreResult<JobsPage>;
+    /// The runs of a job, newest first, at most `limit`.
+    async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>>;
+    /// Notes that a job waits for the ends of those of a type and name; it is written before the job's row. The same
+    /// note twice is one note, and one that is not true any more does no harm.
+    async fn put_follower(&self, job_type: &str, name: &str, follower: &JobKey) -> StoreResult<()>;
+    /// Which jobs wait for the ends of those of a type and name, by key, at most `limit`.
+    async fn followers(&self, job_type: &str, name: &str, limit: usize)
+    -> StoreResult<Vec<JobKey>>;
+    /// See [`DeleteJob`].
+    async fn delete_job(&self, delete: &DeleteJob) -> AttemptResult<Option<Job>>;
+    /// Removes the runs of a job that started before `before`; answers how many it found.
+    async fn forget_runs(&self, key: &JobKey, before: Timestamp) -> StoreResult<usize>;
+    /// Writes a hint. The same hint twice is one hint.
+    async fn put_due(&self, hint: &DueHint) -> StoreResult<()>;
+    /// Hints strictly behind `after` with `due_at <= to`, by moment and key, at most `limit`. A page goes on behind the
+    /// last hint of the one before.
+    async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>>;
+
+    /// See [`WriteJob`].
+    async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>>;
+    /// See [`RequestJob`].
+    async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>>;
+
+    // The life of a batch.
+
+    /// See [`ClaimBatch`].
+    async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>>;
+    /// See [`MoveBatch`].
+    async fn move_batch(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>>;
+    /// See [`ReserveChunks`].
+    async fn reserve_chunks(&self, reserve: &ReserveChunks) -> AttemptResult<Option<Batch>>;
+    /// See [`SaveBatchStatistics`].
+    async fn save_batch_statistics(
+        &self,
+        save: &SaveBatchStatistics,
+    ) -> AttemptResult<Option<Batch>>;
+    /// See [`RequestBatch`].
+    async fn request_batch(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>>;
+    /// See [`FinishBatch`].
+    async fn finish_batch(&self, finish: &FinishBatch) -> AttemptResult<FinishLost>;
+    /// One batch.
+    async fn batch(&self, id: BatchId, freshness: Freshness) -> StoreResult<Option<Batch>>;
+    /// The directory by day, newest first.
+    async fn batches(&self, list: &ListBatches) -> StoreResult<BatchPage>;
+
+    /// See [`DeleteBatch`].
+    async fn delete_batch(&self, delete: &DeleteBatch) -> AttemptResult<Option<Batch>>;
+
+    // Chunks and entities.
+
+    /// Removes the chunks with `from <= number < to`, with their ids and entities. Only for a batch whose removal is
+    /// wished ([`weft_model::BatchDesired::Remove`]): a plain write, for nobody writes there any more.
+    async fn forget_chunks(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<()>;
+
+    /// See [`OpenChunk`].
+    async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>>;
+    /// See [`ClaimChunk`].
+    async fn claim_chunk(&self, claim: &ClaimChunk) -> AttemptResult<Option<ChunkHead>>;
+    /// See [`FlushChunk`].
+    async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>>;
+    /// See [`ChangeChunk`].
+    async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>>;
+    /// The heads of the chunks with `from <= number < to`, ascending; empty numbers are left out.
+    async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>>;
+    /// One chunk with its ids and which of them are handled.
+    async fn chunk(&self, batch: BatchId, number: i64) -> StoreResult<Option<ChunkContent>>;
+    /// The handled entities of one chunk.
+    async fn entities(&self, batch: BatchId, number: i64) -> StoreResult<Vec<EntityRow>>;
+
+    // Nodes and their figures: plain, one writer each.
+
+    /// A node writes its own row.
+    async fn put_node(&self, row: &NodeRow) -> StoreResult<()>;
+    /// All nodes, by guid.
+    async fn nodes(&self) -> StoreResult<Vec<NodeRow>>;
+    /// A node writes its own figures of a batch.
+    async fn put_node_stats(&self, stats: &NodeStats) -> StoreResult<()>;
+    /// The figures of all nodes of a batch, by node.
+    async fn node_stats(&self, batch: BatchId) -> StoreResult<Vec<NodeStats>>;
+
+    // Instances of logical units.
+
+    /// What is stored of these instances, by id; absent ones are left out.
+    async fn instance_heads(
+        &self,
+        logical_unit: &str,
+        ids: &[String],
+    ) -> StoreResult<BTreeMap<String, InstanceHead>>;
+    /// One instance with its image.
+    async fn instance(&self, logical_unit: &str, id: &str) -> StoreResult<Option<Instance>>;
+    /// Saves instances outside a batch; an older `sync_version` never replaces a newer.
+    async fn save_instances(&self, logical_unit: &str, instances: &[Instance]) -> StoreResult<()>;
+    /// Ids of stored instances strictly behind `after` in the store's own order, at most `limit`.
+    /// The position of the last id is what to pass as `after` next.
+    async fn instance_ids(
+        &self,
+        logical_unit: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<String>>;
+
+    // Checkpoints of runs.
+
+    /// See [`TakeCheckpoints`].
+    async fn take_checkpoints(
+        &self,
+        take: &TakeCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>>;
+    /// See [`SaveCheckpoints`].
+    async fn save_checkpoints(
+        &self,
+        save: &SaveCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>>;
+    /// See [`ForgetCheckpoints`].
+    async fn forget_checkpoints(
+        &self,
+        forget: &ForgetCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>>;
+    /// Who holds a scope; none where nobody ever took it.
+    async fn checkpoint_head(
+        &self,
+        scope: &str,
+        freshness: Freshness,
+    ) -> StoreResult<Option<CheckpointHead>>;
+    /// Items strictly behind `after` in the order of their bytes, at most `limit`. Complete for whoever took the scope
+    /// before; others may miss a write under way.
+    async fn checkpoints(
+        &self,
+        scope: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<Checkpoint>>;
+
+    // Tables that parsers fill: plain, one parser each.
+
+    /// Makes the tables, and adds columns that are new (the second door of the schema, design section 5, rule 8). Their
+    /// logical units have been made. Refused by name where a table is there with other types or another key.
+    async fn ensure_parsed_tables(&self, tables: &[ParsedTable]) -> StoreResult<()>;
+    /// Writes rows; a row with a known key replaces the one there. The same rows twice are the same rows.
+    async fn put_parsed_rows(&self, table: &ParsedTable, rows: &[ParsedRow]) -> StoreResult<()>;
+    /// A page of at most `limit` rows in the store's own order; `after` is what the page before gave as `next`.
+    async fn parsed_rows(
+        &self,
+        table: &ParsedTable,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<ParsedPage>;
+    /// The rows with these keys, for a table whose key is one column; absent ones are left out.
+    async fn parsed_rows_of(
+        &self,
+        table: &ParsedTable,
+        keys: &[Value],
+    ) -> StoreResult<Vec<Vec<Value>>>;
+
+    // Deployment.
+
+    /// Makes the tables of logical units (the second door of the schema, design section 5, rule 8).
+    async fn ensure_logical_units(&self, logical_units: &[String]) -> StoreResult<()>;
+    /// Stores a bundle under its hash; the same bundle twice is one bundle.
+    async fn put_bundle(&self, hash: &str, bytes: &[u8]) -> StoreResult<()>;
+    /// A stored bundle.
+    async fn bundle(&self, hash: &str) -> StoreResult<Option<Vec<u8>>>;
+    /// See [`Deploy`].
+    async fn deploy(&self, deploy: &Deploy) -> AttemptResult<Option<Deployment>>;
+    /// The deployed project.
+    async fn deployment(&self) -> StoreResult<Option<Deployment>>;
+
+    // Settings of the cluster.
+
+    /// See [`PutSetting`].
+    async fn put_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>>;
+    /// One setting; none where it has never been set.
+    async fn setting(&self, name: &str, freshness: Freshness) -> StoreResult<Option<Setting>>;
+}

@@ -1,0 +1,119 @@
+//! The three answers of a compare-and-set, and the ways a store can fail.
+
+use std::fmt;
+
+use weft_model::ParsedTable;
+
+use super::{AttemptResult, StoreResult};
+
+/// What one attempt at a compare-and-set came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt<F> {
+    /// It took effect: now, or at an earlier sending of the identical statement.
+    Applied,
+    /// Its condition did not hold; this was found.
+    Lost(F),
+    /// Nobody can say. Only re-sending the identical statement settles it.
+    Unknown(String),
+}
+
+impl<F> Attempt<F> {
+    /// The same answer with what was found turned into something else.
+    pub fn map_lost<G>(self, turn: impl FnOnce(F) -> G) -> Attempt<G> {
+        match self {
+            Self::Applied => Attempt::Applied,
+            Self::Lost(found) => Attempt::Lost(turn(found)),
+            Self::Unknown(reason) => Attempt::Unknown(reason),
+        }
+    }
+}
+
+impl Attempt<()> {
+    /// The same answer with what is found where the condition did not hold. Only then is it read, and may be: the answer is
+    /// definite already.
+    ///
+    /// # Errors
+    /// What the read said.
+    pub async fn or_found<F>(
+        self,
+        found: impl Future<Output = StoreResult<F>>,
+    ) -> AttemptResult<F> {
+        Ok(match self {
+            Self::Applied => Attempt::Applied,
+            Self::Lost(()) => Attempt::Lost(found.await?),
+            Self::Unknown(reason) => Attempt::Unknown(reason),
+        })
+    }
+}
+
+/// A store call that definitely had no effect, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nobody answered, or too few replicas are up; may be tried again.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// No space is left; reads go on.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// A stored value cannot be read: written by a newer version, or by hand.
+    #[error("{row}: {column} cannot be read: {reason}")]
+    Corrupt {
+        /// The table and key.
+        row: String,
+        /// The column.
+        column: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The schema is missing or of another version.
+    #[error("{0}")]
+    Schema(String),
+    /// The store refused the statement: an error of ours.
+    #[error("the store refused the statement: {0}")]
+    Refused(String),
+}
+
+impl StoreError {
+    /// Trying again later can help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Full(_) => true,
+            Self::Corrupt { .. } | Self::Schema(_) | Self::Refused(_) => false,
+        }
+    }
+
+    /// The store already has a parsed table of this name whose `column` has another type or key.
+    pub fn conflicting_parsed_table(table: &ParsedTable, column: &str) -> Self {
+        Self::Refused(format!(
+            "table {} is there already with another type or key for `{column}`; give the parser another table, or drop that one",
+            table.label()
+        ))
+    }
+
+    /// The store does not have this parsed table.
+    pub fn missing_parsed_table(table: &ParsedTable) -> Self {
+        Self::Schema(format!(
+            "table {} is not there, deploy a project that has its parser",
+            table.label()
+        ))
+    }
+}
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// A quorum read: sees what was acknowledged, may miss an attempt under way.
+    Committed,
+    /// A SERIAL read: finishes attempts under way and sees them.
+    Serial,
+}
+
+impl<F: fmt::Debug> fmt::Display for Attempt<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Applied => f.write_str("applied"),
+            Self::Lost(found) => write!(f, "lost to {found:?}"),
+            Self::Unknown(reason) => write!(f, "unknown: {reason}"),
+        }
+    }
+}
