@@ -67,7 +67,7 @@ const INTRODUCTION: &str = "\
 
 Each table has a column for every state and a row for every event; the cell is the state after it, `–` means
 that the machine has no such move and the engine refuses it. The tables are made from the transition functions
-themselves (`JobStatus::next`, `BatchStatus::next` in `engine/src/model/status.rs`): the test
+themselves (`JobStatus::next`, `BatchStatus::next` in `engine/model/src/status.rs`): the test
 `the_page_of_state_machines_is_true` compares every cell, and `UPDATE_DOCS=1` writes the page anew.
 
 A state in the store changes only by a compare-and-set that names the state it comes from.

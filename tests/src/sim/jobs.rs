@@ -316,7 +316,9 @@ impl Client {
             Err(_) => return false,
         };
         let store = self.store.as_ref();
-        let settled: Result<bool, StoreError> = match change::stopped(&seen, self.clock.now()) {
+        let settled: Result<bool, StoreError> = match change::stopped(&seen, self.clock.now())
+            .expect("every stored status can be stopped")
+        {
             Step::Leave(_) | Step::Refuse(_) => return true,
             Step::Write(job) => {
                 let write = WriteJob {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 use weft_model::batch_of;
 use weft_model::{
-    BatchDesired, BatchEvent, BatchStatus, DueHint, Job, JobEvent, JobRun, JobStatus, NodeId,
-    job_error,
+    BatchDesired, BatchEvent, BatchStatus, DueHint, IllegalMove, Job, JobEvent, JobRun, JobStatus,
+    NodeId, job_error,
 };
 use weft_store::{
     BatchSet, ClaimBatch, ClaimCommand, EndJob, FinishBatch, FinishLost, Freshness, MoveBatch,
@@ -321,11 +321,7 @@ impl Runner {
 
     /// The owner wants the end itself: the wish and the reason first, then as for a cancel.
     async fn mark_failed(&self, owned: &mut Owned, reason: String) -> Result<Stage, OwnerError> {
-        owned
-            .row
-            .status
-            .next(BatchEvent::BatchFailed)
-            .map_err(|error| OwnerError::Store(StoreError::Refused(error.to_string())))?;
+        owned.row.status.next(BatchEvent::BatchFailed)?;
         warn!(batch.id = %owned.row.id, "Batch {} fails: {reason}", owned.row.id);
         let status = owned.row.status;
         owned.move_to(BatchSet::failing(status, reason)).await?;
@@ -400,11 +396,7 @@ impl Runner {
         error: Option<String>,
         figures: Figures,
     ) -> Result<Stage, OwnerError> {
-        let status = owned
-            .row
-            .status
-            .next(event)
-            .map_err(|error| OwnerError::Store(StoreError::Refused(error.to_string())))?;
+        let status = owned.row.status.next(event)?;
         let to = BatchSet::ended(
             status,
             owned.now(),
@@ -418,7 +410,7 @@ impl Runner {
                 to: to.clone(),
                 token: self.life.context.ids.token(),
             },
-            job: self.ending(event_of(status), error.as_deref()),
+            job: self.ending(event_of(status), error.as_deref())?,
         };
         match self.life.settle(&finish).await? {
             Settled::Applied => {
@@ -440,7 +432,7 @@ impl Runner {
 
     /// Ends the job alone: its batch has ended, or never was. A wish that came meanwhile is read again.
     async fn end_job(&self, event: JobEvent, error: Option<&str>) -> Result<(), OwnerError> {
-        let mut end = self.ending(event, error);
+        let mut end = self.ending(event, error)?;
         loop {
             match self.life.settle(&end).await? {
                 Settled::Applied | Settled::StillUnknown => return Ok(()),
@@ -462,11 +454,11 @@ impl Runner {
         job_error("BatchFailed", text, now, &self.life.me.node)
     }
 
-    fn ending(&self, event: JobEvent, error: Option<&str>) -> EndJob {
+    fn ending(&self, event: JobEvent, error: Option<&str>) -> Result<EndJob, IllegalMove> {
         let now = self.life.context.clock.now();
-        let to = self.job.status.next(event).unwrap_or(JobStatus::Failed);
+        let to = self.job.status.next(event)?;
         let error = error.map(|text| self.error_json(text, now));
-        EndJob {
+        Ok(EndJob {
             output: Some(self.job.key.uid.clone()),
             error: error.clone(),
             runs: self.job.runs + 1,
@@ -490,7 +482,7 @@ impl Runner {
                 now,
                 self.life.context.ids.token(),
             )
-        }
+        })
     }
 
     /// The job goes back to WAITING under a higher fence, at once or later.
@@ -510,7 +502,6 @@ impl Runner {
         let now = self.life.context.clock.now();
         let due_at = later.unwrap_or(now);
         let end = EndJob {
-            to: JobStatus::Waiting,
             to_fence,
             tries,
             next_run: later,
@@ -522,7 +513,7 @@ impl Runner {
                 key: self.job.key.clone(),
             }),
             run: None,
-            ..self.ending(JobEvent::HandedBack, None)
+            ..self.ending(JobEvent::HandedBack, None)?
         };
         self.life.settle(&end).await?;
         Ok(())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use weft_model::{DueHint, Job, JobKey, JobStatus};
 use weft_model::{Ended, TriggerState};
 use weft_store::{Freshness, JobSeen, RequestJob, Settled, StoreError, StoreResult};
@@ -76,7 +76,11 @@ async fn tell_one(life: &Life, follower: &JobKey, key: &JobKey, ended: &Ended) -
             return Ok(());
         };
         let now = context.clock.now();
-        let settled = match told(&row, key, ended, now) {
+        let step = told(&row, key, ended, now).unwrap_or_else(|illegal| {
+            warn!(job.uid = follower.uid, "Left a job alone: {illegal}");
+            Step::Leave(illegal.to_string())
+        });
+        let settled = match step {
             Step::Leave(_) | Step::Refuse(_) => return Ok(()),
             Step::Write(job) => {
                 let is_due = job.status == JobStatus::Waiting;

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 use weft_model::clock::Timestamp;
-use weft_model::{Batch, BatchId, DueHint, Job, JobDesired, JobKey, JobStatus, NodeRow, job_type};
+use weft_model::{Batch, BatchId, DueHint, Job, JobKey, JobStatus, NodeRow, job_type};
 use weft_model::{batch_of, job_key_of};
 use weft_store::{ClaimJob, Freshness, JobSeen, Settled, StoreError, StoreResult};
 
@@ -21,7 +21,6 @@ use crate::Life;
 use crate::affinity::Identity;
 use crate::batch::Runner;
 use crate::job::after::schedule_of;
-use crate::job::triggered::{NextRun, lives_on};
 use crate::job::{JobRunner, overlap, tell};
 use crate::worker::Offers;
 
@@ -538,52 +537,17 @@ impl Looking {
         Ok(())
     }
 
-    /// Moves a row that nobody runs. If somebody else was faster, his hint leads here again.
+    /// Moves a row that no node runs. Where another node was faster, its hint leads here again.
     async fn move_row(&mut self, job: Job, change: RowMove) -> StoreResult<()> {
         let now = self.life.context.clock.now();
         let seen = JobSeen::of(&job);
-        let fence = job.fence + 1;
-        let moved = match change {
-            RowMove::Terminate => Job {
-                status: JobStatus::Terminated,
-                archived: true,
-                end_time: Some(now),
-                next_run: None,
-                ..job
-            },
-            RowMove::StartOver => Job {
-                status: JobStatus::Waiting,
-                desired: JobDesired::Run,
-                worker: None,
-                owner_incarnation: None,
-                next_run: None,
-                tries: 0,
-                runs: job.runs + 1,
-                ..job
-            },
-            RowMove::PassTo(next)
-                if next.is_some()
-                    || job.triggers.fired_for.is_some()
-                    || lives_on(&job, job.runs, now) =>
-            {
-                let next = NextRun::of(next, job.triggers.fired_for);
-                let mut passed = job;
-                passed.status = next.status;
-                passed.next_run = next.next_run;
-                passed.planned_run = next.planned_run;
-                passed.triggers.fired_for = next.fired_for;
-                passed.notes = Some("a missed run was passed over".to_owned());
-                passed
+        let moved = match change.apply(&job, now) {
+            Ok(moved) => moved,
+            Err(illegal) => {
+                warn!(job.uid = job.key.uid, "Left a job alone: {illegal}");
+                return Ok(());
             }
-            RowMove::PassTo(_) => Job {
-                status: JobStatus::Terminated,
-                archived: true,
-                next_run: None,
-                notes: Some("the last run was missed and passed over".to_owned()),
-                ..job
-            },
         };
-        let moved = Job { fence, ..moved };
         traced::moved(&self.life, &moved);
         let key = &moved.key;
         info!(

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use weft_model::clock::Timestamp;
 use weft_model::schedule::{Due, due};
-use weft_model::{Batch, BatchDesired, BatchStatus, Job, JobDesired, JobStatus};
+use weft_model::{
+    Batch, BatchDesired, BatchStatus, IllegalMove, Job, JobDesired, JobEvent, JobStatus,
+    TriggerState,
+};
 
 use super::slots::Room;
 use crate::job::after::{schedule_of, seed_of};
+use crate::job::triggered::{NextRun, lives_on};
 
 /// Everything the decision depends on.
 #[derive(Clone, Debug)]
@@ -77,6 +81,65 @@ pub enum RowMove {
     StartOver,
     /// A time that was missed is passed over; none = there is no later one.
     PassTo(Option<Timestamp>),
+}
+
+impl RowMove {
+    /// The row after this move, under a higher fence.
+    ///
+    /// # Errors
+    /// The stored status has no such move.
+    pub fn apply(self, job: &Job, now: Timestamp) -> Result<Job, IllegalMove> {
+        let fence = job.fence + 1;
+        let job = job.clone();
+        Ok(match self {
+            Self::Terminate => Job {
+                status: job.status.next(JobEvent::Stopped)?,
+                archived: true,
+                end_time: Some(now),
+                next_run: None,
+                fence,
+                ..job
+            },
+            Self::StartOver => Job {
+                status: job.status.next(JobEvent::RestartReady)?,
+                desired: JobDesired::Run,
+                worker: None,
+                owner_incarnation: None,
+                next_run: None,
+                tries: 0,
+                runs: job.runs + 1,
+                fence,
+                ..job
+            },
+            Self::PassTo(next)
+                if next.is_some()
+                    || job.triggers.fired_for.is_some()
+                    || lives_on(&job, job.runs, now) =>
+            {
+                let next = NextRun::of(next, job.triggers.fired_for);
+                Job {
+                    status: job.status.next(next.event())?,
+                    next_run: next.next_run,
+                    planned_run: next.planned_run,
+                    triggers: TriggerState {
+                        fired_for: next.fired_for,
+                        ..job.triggers
+                    },
+                    notes: Some("a missed run was passed over".to_owned()),
+                    fence,
+                    ..job
+                }
+            }
+            Self::PassTo(_) => Job {
+                status: job.status.next(JobEvent::PassedOver)?,
+                archived: true,
+                next_run: None,
+                notes: Some("the last run was missed and passed over".to_owned()),
+                fence,
+                ..job
+            },
+        })
+    }
 }
 
 /// Why a job cannot be taken here now.
