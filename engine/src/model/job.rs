@@ -10,9 +10,9 @@ use crate::schedule::JobPolicy;
 
 /// Names of job types as stored in the column `type`.
 pub mod job_type {
-    /// Coordinates one batch; name `BATCH_<LU>`, uid = bid (Fabric A.9, rows 2 and 3).
+    /// Coordinates one batch; name `BATCH_<LU>`, uid = bid (as in Fabric).
     pub const BATCH_PROCESS: &str = "BATCH PROCESS";
-    /// Submits a batch whenever it is due (design section 8, recurring BATCH).
+    /// Submits a fresh batch at each of its times.
     pub const BATCH_SCHEDULE: &str = "BATCH_SCHEDULE";
     /// Runs a script of the deployed project.
     pub const PROCESS: &str = "PROCESS";
@@ -180,7 +180,7 @@ impl Job {
     }
 }
 
-/// The text of `error_msg`: JSON with the documented keys (Fabric B.1).
+/// The text of `error_msg`: JSON with the documented keys (as in Fabric).
 pub fn job_error(exception_type: &str, message: &str, now: Timestamp, node: &NodeId) -> String {
     serde_json::json!({
         "exception_type": exception_type,

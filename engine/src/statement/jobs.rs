@@ -38,7 +38,7 @@ const HISTORY: [&str; 11] = [
     "Error",
     "Output",
 ];
-/// Where the session's values stand in `arguments` (Fabric B.2).
+/// Where the session's values stand in `arguments` (as in Fabric).
 pub const SESSION_SCOPE: &str = "session_scope";
 /// How often a row may move while we write.
 const ATTEMPTS: usize = 10;
@@ -429,7 +429,7 @@ async fn change_one(
     Ok((job, note))
 }
 
-/// STOPJOB of the job of a batch is BATCH_CANCEL (Fabric A.9, row 3); the batch itself says what else may become of it.
+/// STOPJOB of the job of a batch is BATCH_CANCEL (as in Fabric); the batch itself says what else may become of it.
 async fn change_batch(
     services: &Services,
     job: &Job,

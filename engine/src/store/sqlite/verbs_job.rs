@@ -11,7 +11,7 @@ use crate::job::TriggerState;
 use crate::model::{DueHint, Job, JobKey, JobRun, JobStatus, Token};
 use crate::store::{Attempt, ClaimJob, EndJob, JobsPage, ListJobs};
 
-/// Hints live until due + 30 days (design section 6).
+/// Hints live until due + 30 days.
 const HINT_LIFE_MS: i64 = 30 * 86_400_000;
 
 /// Inserts the job unless its key is taken; the row that has it otherwise.
