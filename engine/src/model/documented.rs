@@ -66,7 +66,8 @@ const INTRODUCTION: &str = "\
 # State machines
 
 Each table has a column for every state and a row for every event. The cell is the state after the event; `–` means
-that the move does not exist and is refused. The tables are generated from the transition functions (`JobStatus::next`, `BatchStatus::next` in `engine/src/model/status.rs`): the test
+that the move does not exist and is refused. The tables are generated from the transition functions
+(`JobStatus::next`, `BatchStatus::next` in `engine/src/model/status.rs`): the test
 `the_page_of_state_machines_is_true` compares every cell, and `UPDATE_DOCS=1` rewrites the page.
 
 A state in the store changes only by a compare-and-set that names the state it comes from.
