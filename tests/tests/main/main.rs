@@ -5,6 +5,7 @@ mod cluster;
 mod conformance;
 mod flows;
 mod packages;
+mod pages;
 mod readme;
 mod requirements;
 mod simulation;
