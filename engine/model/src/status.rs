@@ -56,7 +56,7 @@ pub struct IllegalMove {
     pub event: &'static str,
 }
 
-/// Where a job stands (Fabric C.1).
+/// Where a job stands (as in Fabric).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum JobStatus {
     /// Its next run lies in the future.
@@ -193,7 +193,7 @@ impl JobStatus {
     }
 }
 
-/// Where a batch stands (Fabric C.2, names of A.9).
+/// Where a batch stands (as in Fabric).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum BatchStatus {
     /// Batch and job rows exist, no node has taken the job.
@@ -320,7 +320,7 @@ impl BatchStatus {
         }
     }
 
-    /// Entities may be handled in this state (design section 5, rule 10).
+    /// Entities may be handled in this state.
     pub fn admits_work(self) -> bool {
         match self {
             Self::GenerateIid | Self::InProgress => true,

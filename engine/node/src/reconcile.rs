@@ -1,7 +1,7 @@
 //! The periodic pass over what lies across two partitions: a batch that shall go on, and its job.
 //!
 //! Hints come first and truth second, so a crash between the two leaves a batch whose job is missing or has
-//! ended. This pass opens it again (design section 5, rule 7).
+//! ended. This pass opens it again.
 
 use std::time::Duration;
 

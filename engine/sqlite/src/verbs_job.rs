@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::queue::Writing;
 use super::rows::{self, JOB, JOB_RUN, bytes, incarnation_bytes, json_text, token_bytes};
 
-/// Hints live until due + 30 days (design section 6).
+/// Hints live until due + 30 days.
 const HINT_LIFE_MS: i64 = 30 * 86_400_000;
 
 /// Inserts the job unless its key is taken; the row that has it otherwise.

@@ -429,7 +429,7 @@ async fn change_one(
     Ok((job, note))
 }
 
-/// STOPJOB of the job of a batch is BATCH_CANCEL (Fabric A.9, row 3); the batch itself says what else may become of it.
+/// STOPJOB of the job of a batch is BATCH_CANCEL (as in Fabric); the batch itself says what else may become of it.
 async fn change_batch(
     services: &Services,
     job: &Job,

@@ -221,7 +221,7 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     // Tables that parsers fill: plain, one parser each.
 
-    /// Makes the tables, and adds columns that are new (the second door of the schema, design section 5, rule 8). Their
+    /// Makes the tables, and adds columns that are new (see "Schema" in docs/design/protocol.md). Their
     /// logical units have been made. Refused by name where a table is there with other types or another key.
     async fn ensure_parsed_tables(&self, tables: &[ParsedTable]) -> StoreResult<()>;
     /// Writes rows; a row with a known key replaces the one there. The same rows twice are the same rows.
@@ -242,7 +242,7 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     // Deployment.
 
-    /// Makes the tables of logical units (the second door of the schema, design section 5, rule 8).
+    /// Makes the tables of logical units (see "Schema" in docs/design/protocol.md).
     async fn ensure_logical_units(&self, logical_units: &[String]) -> StoreResult<()>;
     /// Stores a bundle under its hash; the same bundle twice is one bundle.
     async fn put_bundle(&self, hash: &str, bytes: &[u8]) -> StoreResult<()>;

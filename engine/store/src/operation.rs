@@ -92,7 +92,7 @@ pub struct EndJob {
     pub to_fence: Fence,
     /// The wish that remains, now that this one is carried out.
     pub desired: JobDesired,
-    /// The row forgets who ran it, so that nobody has precedence (Fabric C.1, RESTART).
+    /// The row forgets who ran it, so that nobody has precedence (as in Fabric).
     pub forget_worker: bool,
     /// End of the run.
     pub now: Timestamp,
@@ -312,7 +312,7 @@ impl DeleteJob {
     }
 }
 
-/// Proof of ownership that every compare-and-set of a batch's owner carries (design section 5, rule 9).
+/// Proof of ownership that every compare-and-set of a batch's owner carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchGuard {
     /// The batch.
@@ -372,7 +372,7 @@ pub struct BatchSet {
     pub statistics: Option<BatchStatistics>,
     /// The owner lets go of the row (end states and PAUSED).
     pub release: bool,
-    /// The owner's own wish, where it ends the batch with FAILED (design section 5, rule 10).
+    /// The owner's own wish, where it ends the batch with FAILED.
     pub desired: Option<BatchDesired>,
 }
 
@@ -461,7 +461,7 @@ pub struct SaveBatchStatistics {
     pub guard: BatchGuard,
     /// The new `stats_seq`.
     pub seq: i64,
-    /// The slowest entities (Fabric B.6).
+    /// The slowest entities (as in Fabric).
     pub extra_stats: String,
     /// Sums and percentiles.
     pub statistics: BatchStatistics,

@@ -2,7 +2,7 @@
 //!
 //! An answer of Unknown is settled by the *identical* statement, whose token tells an earlier sending that
 //! did apply from somebody else's write. A read cannot settle it: a delayed attempt may still apply after
-//! the read (`reliability` section 4.3).
+//! the read (docs/design/protocol.md).
 
 use std::time::Duration;
 

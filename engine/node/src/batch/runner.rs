@@ -26,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const CHECK_EVERY: Duration = Duration::from_millis(50);
 /// A job that cannot be run is tried again this long after.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
-/// And so often (Fabric C.1).
+/// And so often (as in Fabric).
 const MOST_TRIES: i32 = 10;
 
 /// Runs one claimed BATCH PROCESS job.
@@ -357,7 +357,7 @@ impl Runner {
     }
 
     /// ALLOW_MULTIPLE=false: the command's row must name this batch. Missing or naming an ended one, it is
-    /// swapped to this one; naming another live one, this batch ends (design section 6).
+    /// swapped to this one; naming another live one, this batch ends.
     async fn passes_gate(&self, owned: &Owned) -> Result<bool, OwnerError> {
         if owned.row.spec.allow_multiple {
             return Ok(true);

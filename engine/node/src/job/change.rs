@@ -1,5 +1,5 @@
 //! What a command makes of a job's row: pure functions. A row that nobody holds is written anew as a whole; where a node
-//! holds it, the command leaves a wish that the node carries out (design section 5, rule 9).
+//! holds it, the command leaves a wish that the node carries out.
 
 use std::collections::BTreeSet;
 

@@ -222,7 +222,7 @@ impl JobRunner {
             );
             self.trace("told to stop", || json!({"reason": format!("{why:?}")}));
             stop.cancel();
-            // Whoever only asks for a stop waits until the run sees it (Fabric C.1, Abort); KILL does not wait.
+            // Whoever only asks for a stop waits until the run sees it (as in Fabric); KILL does not wait.
             if why != StopReason::Wish {
                 drop_at = drop_at.min(Instant::now() + STOP_GRACE);
             }

@@ -508,7 +508,7 @@ impl Looking {
         Ok(())
     }
 
-    /// The next hint first, then this one is passed (design section 6, the due index).
+    /// The next hint first, then this one is passed.
     async fn defer(&mut self, key: &JobKey, obstacle: Obstacle) -> StoreResult<()> {
         let context = Arc::clone(&self.life.context);
         let pause = self

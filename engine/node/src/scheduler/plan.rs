@@ -249,8 +249,7 @@ fn passed_over(job: &Job, now: Timestamp) -> Option<RowMove> {
     }
 }
 
-/// Any node may carry out a cancel or end the job of an ended batch, whatever the affinity (design
-/// section 5, rule 9).
+/// Any node may carry out a cancel or end the job of an ended batch, whatever the affinity.
 fn anybody_may_end(batch: Option<&Batch>) -> bool {
     batch.is_none_or(|batch| match batch.desired {
         BatchDesired::Cancel | BatchDesired::Remove => true,

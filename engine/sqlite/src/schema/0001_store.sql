@@ -1,5 +1,5 @@
 -- Physical tables are compact: times are integers (milliseconds since 1970), lives and tokens are 16 bytes,
--- names that repeat are numbers. The documented names of design section 6 are views over them, further down.
+-- names that repeat are numbers. The documented names are views over them, further down.
 
 -- Numbers that stand for names.
 CREATE TABLE batch_number (
