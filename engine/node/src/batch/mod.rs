@@ -3,12 +3,15 @@
 mod chunk_size;
 mod close;
 mod generate;
+pub mod heir;
 mod id_source;
 mod known_ids;
 mod owned;
+mod process;
 mod progress;
 mod runner;
 
 pub use known_ids::KnownIds;
 pub use owned::{Owned, OwnerError};
-pub use runner::Runner;
+pub use process::BatchProcess;
+use runner::Runner;

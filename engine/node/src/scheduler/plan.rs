@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use weft_model::clock::Timestamp;
 use weft_model::schedule::{Due, due};
-use weft_model::{
-    Batch, BatchDesired, BatchStatus, IllegalMove, Job, JobDesired, JobEvent, JobStatus,
-    TriggerState,
-};
+use weft_model::{IllegalMove, Job, JobDesired, JobEvent, JobStatus, TriggerState};
 
+use super::executor::Slots;
 use super::slots::Room;
 use crate::job::after::{schedule_of, seed_of};
 use crate::job::triggered::{NextRun, lives_on};
@@ -18,8 +16,10 @@ use crate::job::triggered::{NextRun, lives_on};
 pub struct Seen<'a> {
     /// The row.
     pub job: &'a Job,
-    /// What it is to this node.
-    pub kind: Kind<'a>,
+    /// The slots that jobs of its type take here; none where this node does not know the type.
+    pub slots: Option<Slots>,
+    /// Any node may run it now, whatever its affinity.
+    pub ignores_affinity: bool,
     /// This node matches the job's affinity.
     pub matches: bool,
     /// What room this node has for one more of the kind.
@@ -38,17 +38,6 @@ pub struct Seen<'a> {
     pub waited: Duration,
     /// The wall clock.
     pub now: Timestamp,
-}
-
-/// What a job is to a node.
-#[derive(Clone, Copy, Debug)]
-pub enum Kind<'a> {
-    /// It coordinates this batch; none where the row is missing.
-    Batch(Option<&'a Batch>),
-    /// A kind that this node can run.
-    Known,
-    /// A kind that this node does not know.
-    Unknown,
 }
 
 /// What to do.
@@ -198,17 +187,15 @@ pub fn plan(seen: &Seen<'_>) -> Plan {
     if let Some(planned) = begun_for(job).filter(|planned| *planned > seen.now) {
         return Plan::NotBefore(planned);
     }
-    let anybody = match seen.kind {
-        Kind::Unknown => return Plan::Defer(Obstacle::UnknownKind),
-        Kind::Batch(batch) => anybody_may_end(batch),
-        Kind::Known => false,
+    let Some(slots) = seen.slots else {
+        return Plan::Defer(Obstacle::UnknownKind);
     };
-    if !seen.matches && !anybody {
+    if !seen.matches && !seen.ignores_affinity {
         return Plan::Defer(Obstacle::Affinity);
     }
-    let pause = match (&seen.room, seen.kind) {
-        (Room::Full, Kind::Batch(_)) => return Plan::Defer(Obstacle::NoRoom),
-        (Room::Full, _) => return Plan::AwaitRoom,
+    let pause = match (&seen.room, slots) {
+        (Room::Full, Slots::Limit(_)) => return Plan::Defer(Obstacle::NoRoom),
+        (Room::Full, Slots::Pool | Slots::Unlimited) => return Plan::AwaitRoom,
         (Room::Exceptional(_), _) => seen.exceptional_pause,
         (Room::Free(_), _) => Duration::ZERO,
     };
@@ -249,15 +236,6 @@ fn passed_over(job: &Job, now: Timestamp) -> Option<RowMove> {
     }
 }
 
-/// Any node may carry out a cancel or end the job of an ended batch, whatever the affinity.
-fn anybody_may_end(batch: Option<&Batch>) -> bool {
-    batch.is_none_or(|batch| match batch.desired {
-        BatchDesired::Cancel | BatchDesired::Remove => true,
-        BatchDesired::Pause => batch.status != BatchStatus::Paused,
-        BatchDesired::Run => batch.status.is_final(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,7 +265,8 @@ mod tests {
     fn seen(job: &Job) -> Seen<'_> {
         Seen {
             job,
-            kind: Kind::Known,
+            slots: Some(Slots::Pool),
+            ignores_affinity: false,
             matches: true,
             room: Room::Free(None),
             exceptional_pause: Duration::from_secs(60),
@@ -367,7 +346,7 @@ mod tests {
         };
         assert_eq!(plan(&elsewhere), Plan::Defer(Obstacle::Affinity));
         let unknown = Seen {
-            kind: Kind::Unknown,
+            slots: None,
             ..seen(&job)
         };
         assert_eq!(plan(&unknown), Plan::Defer(Obstacle::UnknownKind));
@@ -376,6 +355,17 @@ mod tests {
             ..seen(&job)
         };
         assert_eq!(plan(&full), Plan::AwaitRoom);
+        let with_limit = Seen {
+            slots: Some(Slots::Limit(1)),
+            ..full
+        };
+        assert_eq!(plan(&with_limit), Plan::Defer(Obstacle::NoRoom));
+        let anywhere = Seen {
+            matches: false,
+            ignores_affinity: true,
+            ..seen(&job)
+        };
+        assert_eq!(plan(&anywhere), Plan::Claim(Room::Free(None)));
     }
 
     #[test]
