@@ -21,6 +21,7 @@ mod cluster_status;
 mod deploy;
 mod echo;
 mod entity_command;
+mod entity_source;
 mod get;
 mod given;
 mod help;

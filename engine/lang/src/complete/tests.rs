@@ -161,6 +161,14 @@ fn the_options_of_jobs_are_offered_with_their_values() {
     check("JOBHISTORY h|", "h", &["http"]);
     check("JOBHISTORY HTTP 'x' |", "", &["UID=", "LIMIT="]);
     check("PS a|", "a", &["all"]);
+    check("STARTJOB |", "", &["USER_JOB", "!NAME="]);
+    check("JOBSTATUS |", "", &["USER_JOB", "!UID="]);
+    check("BATCH_DETAILS |", "", &["'35408af6-b26a'", "!LIMIT="]);
+    check(
+        "BATCH_RETRY |",
+        "",
+        &["'35408af6-b26a'", "ALLOW_CANCELLED="],
+    );
 }
 
 #[test]
