@@ -18,6 +18,11 @@ fail() {
 # Prints the comment block at the top of a script as its help.
 print_help() { sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p}' "$1"; }
 
+# Prints cargo's target folder.
+target_folder() {
+    cargo metadata --no-deps --format-version 1 --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
+}
+
 # Prints the path of a Java 17: Cassandra 5 does not run on later versions, so the default Java may be too new.
 java17() {
     local candidate
