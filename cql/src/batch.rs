@@ -2,8 +2,9 @@
 
 use std::hash::Hash;
 
+use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlValue;
-use weft_engine::model::{Batch, BatchId};
+use weft_engine::model::{Batch, BatchId, Token};
 use weft_engine::store::{
     Attempt, AttemptResult, BatchGuard, ClaimBatch, FinishBatch, FinishLost, Freshness, MoveBatch,
     RequestBatch, ReserveChunks, SaveBatchStatistics, StoreError, StoreResult, SubmitBatch,
@@ -12,7 +13,6 @@ use weft_engine::store::{
 
 use crate::CassandraStore;
 use crate::batch_list::submission_timestamp;
-use crate::request::at_freshness;
 use crate::row::StoredRow;
 use crate::values::{Values, json_text};
 
@@ -92,22 +92,16 @@ impl CassandraStore {
             .set("owner_inc", claim.holder.incarnation)
             .set("to_fence", claim.to_fence)
             .set("fence", claim.seen_fence);
-        let attempt = self
-            .compare_and_set(
-                VERB,
-                partition(claim.id),
-                &self.statements.claim_batch,
-                values,
-                ("op_token", claim.token),
-            )
-            .await?;
-        self.with_batch(VERB, attempt, claim.id).await
+        let (statement, token) = (&self.statements.claim_batch, ("op_token", claim.token));
+        self.change_batch(VERB, claim.id, statement, values, token)
+            .await
     }
 
     pub(crate) async fn move_batch_row(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>> {
         const VERB: &str = "move_batch";
         let attempt = self.move_and_list(VERB, change).await?;
-        self.with_batch(VERB, attempt, change.guard.id).await
+        let found = self.read_batch(VERB, change.guard.id, Freshness::Serial);
+        attempt.or_found(found).await
     }
 
     /// Moves the row, and then copies it for lists.
@@ -153,16 +147,9 @@ impl CassandraStore {
         let values = guarded(&reserve.guard)
             .set("to_chunks", reserve.to)
             .set("chunks", reserve.from);
-        let attempt = self
-            .compare_and_set(
-                VERB,
-                partition(reserve.guard.id),
-                &self.statements.reserve_chunks,
-                values,
-                ("op_token", reserve.token),
-            )
-            .await?;
-        self.with_batch(VERB, attempt, reserve.guard.id).await
+        let (statement, token) = (&self.statements.reserve_chunks, ("op_token", reserve.token));
+        self.change_batch(VERB, reserve.guard.id, statement, values, token)
+            .await
     }
 
     pub(crate) async fn write_batch_statistics(
@@ -175,16 +162,9 @@ impl CassandraStore {
             .set("stats_seq", save.seq - 1)
             .set("extra_stats", &save.extra_stats)
             .set_json("statistics", &save.statistics);
-        let attempt = self
-            .compare_and_set(
-                VERB,
-                partition(save.guard.id),
-                &self.statements.save_statistics,
-                values,
-                ("op_token", save.token),
-            )
-            .await?;
-        self.with_batch(VERB, attempt, save.guard.id).await
+        let (statement, token) = (&self.statements.save_statistics, ("op_token", save.token));
+        self.change_batch(VERB, save.guard.id, statement, values, token)
+            .await
     }
 
     pub(crate) async fn request_batch_row(
@@ -206,16 +186,12 @@ impl CassandraStore {
             .set("to_desired_seq", request.seq)
             .set("desired_seq", request.seq - 1)
             .set("statuses", CqlValue::List(statuses));
-        let attempt = self
-            .compare_and_set(
-                VERB,
-                partition(request.id),
-                &self.statements.request_batch,
-                values,
-                ("desired_token", request.token),
-            )
-            .await?;
-        self.with_batch(VERB, attempt, request.id).await
+        let (statement, token) = (
+            &self.statements.request_batch,
+            ("desired_token", request.token),
+        );
+        self.change_batch(VERB, request.id, statement, values, token)
+            .await
     }
 
     /// Moves the batch, then ends its job. The row keeps the token of its last move, so a re-sending recognises a first
@@ -242,16 +218,21 @@ impl CassandraStore {
         }
     }
 
-    /// Adds to a refusal the row that is there. The answer is already definite, so a read may follow it.
-    pub(crate) async fn with_batch(
+    /// Sends a compare-and-set on the row of a batch. A refusal has the row that is there: the answer is already definite, so a
+    /// read may follow it.
+    async fn change_batch(
         &self,
         verb: &'static str,
-        attempt: Attempt<()>,
         id: BatchId,
+        statement: &PreparedStatement,
+        values: Values,
+        token: (&'static str, Token),
     ) -> AttemptResult<Option<Batch>> {
-        attempt
-            .or_found(self.read_batch(verb, id, Freshness::Serial))
-            .await
+        let attempt = self
+            .compare_and_set(verb, partition(id), statement, values, token)
+            .await?;
+        let found = self.read_batch(verb, id, Freshness::Serial);
+        attempt.or_found(found).await
     }
 
     pub(crate) async fn read_batch(
@@ -260,11 +241,7 @@ impl CassandraStore {
         id: BatchId,
         freshness: Freshness,
     ) -> StoreResult<Option<Batch>> {
-        let statement = at_freshness(
-            freshness,
-            &self.statements.batch,
-            &self.statements.batch_serial,
-        );
+        let statement = self.statements.batch.at(freshness);
         self.read_one(verb, BATCHES, statement, Values::new().set("bid", id))
             .await?
             .map(batch_of)

@@ -9,7 +9,6 @@ use weft_engine::store::{
 };
 
 use crate::CassandraStore;
-use crate::request::at_freshness;
 use crate::row::StoredRow;
 use crate::values::Values;
 
@@ -134,11 +133,7 @@ impl CassandraStore {
         scope: &str,
         freshness: Freshness,
     ) -> StoreResult<Option<CheckpointHead>> {
-        let statement = at_freshness(
-            freshness,
-            &self.statements.checkpoint_head,
-            &self.statements.checkpoint_head_serial,
-        );
+        let statement = self.statements.checkpoint_head.at(freshness);
         let row = self
             .read_one(verb, TABLE, statement, Values::new().set("scope", scope))
             .await?;

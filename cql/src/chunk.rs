@@ -5,8 +5,11 @@ use std::hash::Hash;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use scylla::statement::batch::Batch as StatementBatch;
+use scylla::statement::prepared::PreparedStatement;
 use uuid::Uuid;
-use weft_engine::model::{BatchId, ChunkContent, ChunkHead, ChunkState, Holder, NodeId, NodeShare};
+use weft_engine::model::{
+    BatchId, ChunkContent, ChunkHead, ChunkState, Holder, NodeId, NodeShare, Token,
+};
 use weft_engine::store::{
     Attempt, AttemptResult, ChangeChunk, ClaimChunk, FlushChunk, Freshness, OpenChunk, StoreError,
     StoreResult,
@@ -14,7 +17,6 @@ use weft_engine::store::{
 
 use crate::CassandraStore;
 use crate::entity::{CHUNKS, EntityValues, FlushValues};
-use crate::request::at_freshness;
 use crate::row::StoredRow;
 use crate::values::Values;
 
@@ -55,16 +57,9 @@ impl CassandraStore {
             .set("c_total", total)
             .set("c_source_pos", open.source_position.as_ref())
             .set("c_ids", opening);
-        let attempt = self
-            .compare_and_set(
-                VERB,
-                partition(open.batch, open.number),
-                &self.statements.open_chunk,
-                values,
-                ("c_token", open.token),
-            )
-            .await?;
-        self.with_head(VERB, attempt, open.batch, open.number).await
+        let (statement, token) = (&self.statements.open_chunk, ("c_token", open.token));
+        self.change_head(VERB, (open.batch, open.number), statement, values, token)
+            .await
     }
 
     pub(crate) async fn claim_chunk_row(
@@ -79,16 +74,8 @@ impl CassandraStore {
             .set("to_fence", claim.seen_fence + 1)
             .set("c_fence", claim.seen_fence)
             .set("c_crashes", claim.crashes);
-        let attempt = self
-            .compare_and_set(
-                VERB,
-                partition(claim.batch, claim.number),
-                &self.statements.claim_chunk,
-                values,
-                ("c_token", claim.token),
-            )
-            .await?;
-        self.with_head(VERB, attempt, claim.batch, claim.number)
+        let (statement, token) = (&self.statements.claim_chunk, ("c_token", claim.token));
+        self.change_head(VERB, (claim.batch, claim.number), statement, values, token)
             .await
     }
 
@@ -184,6 +171,22 @@ impl CassandraStore {
             .await
     }
 
+    /// Sends a compare-and-set on the state of a chunk.
+    async fn change_head(
+        &self,
+        verb: &'static str,
+        (batch, number): (BatchId, i64),
+        statement: &PreparedStatement,
+        values: Values,
+        token: (&'static str, Token),
+    ) -> AttemptResult<Option<ChunkHead>> {
+        let partition = partition(batch, number);
+        let attempt = self
+            .compare_and_set(verb, partition, statement, values, token)
+            .await?;
+        self.with_head(verb, attempt, batch, number).await
+    }
+
     /// Adds to a refusal the state that is there. The answer is already definite, so a read may follow it.
     async fn with_head(
         &self,
@@ -204,11 +207,7 @@ impl CassandraStore {
         number: i64,
         freshness: Freshness,
     ) -> StoreResult<Option<(ChunkHead, Option<Uuid>)>> {
-        let statement = at_freshness(
-            freshness,
-            &self.statements.chunk_head,
-            &self.statements.chunk_head_serial,
-        );
+        let statement = self.statements.chunk_head.at(freshness);
         let row = self
             .read_one(
                 verb,

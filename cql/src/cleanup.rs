@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use weft_engine::clock::{Clock, SystemClock, Timestamp};
 use weft_engine::model::{Batch, BatchId, Job, JobKey};
-use weft_engine::store::{Attempt, AttemptResult, DeleteBatch, DeleteJob, StoreResult};
+use weft_engine::store::{Attempt, AttemptResult, DeleteBatch, DeleteJob, Freshness, StoreResult};
 
 use crate::CassandraStore;
 use crate::batch;
@@ -52,7 +52,10 @@ impl CassandraStore {
             .await?;
         match attempt {
             Attempt::Unknown(reason) => return Ok(Attempt::Unknown(reason)),
-            Attempt::Lost(Some(_)) => return self.with_job(VERB, Attempt::Lost(()), key).await,
+            Attempt::Lost(Some(_)) => {
+                let found = self.read_job(VERB, key, Freshness::Serial).await?;
+                return Ok(Attempt::Lost(found));
+            }
             // The row is already gone. Its name and history may not be, if the first deletion stopped half way.
             Attempt::Applied | Attempt::Lost(None) => (),
         }
@@ -158,7 +161,8 @@ impl CassandraStore {
         match attempt {
             Attempt::Unknown(reason) => return Ok(Attempt::Unknown(reason)),
             Attempt::Lost(Some(_)) => {
-                return self.with_batch(VERB, Attempt::Lost(()), delete.id).await;
+                let found = self.read_batch(VERB, delete.id, Freshness::Serial).await?;
+                return Ok(Attempt::Lost(found));
             }
             Attempt::Applied | Attempt::Lost(None) => (),
         }

@@ -4,7 +4,7 @@ use weft_engine::model::Deployment;
 use weft_engine::store::{AttemptResult, Deploy, Freshness, StoreError, StoreResult};
 
 use crate::CassandraStore;
-use crate::request::{all_of, at_freshness};
+use crate::request::all_of;
 use crate::row::StoredRow;
 use crate::values::Values;
 
@@ -91,11 +91,7 @@ impl CassandraStore {
         verb: &'static str,
         freshness: Freshness,
     ) -> StoreResult<Option<Deployment>> {
-        let statement = at_freshness(
-            freshness,
-            &self.statements.deployment,
-            &self.statements.deployment_serial,
-        );
+        let statement = self.statements.deployment.at(freshness);
         let row = self
             .read_one(verb, "deployment", statement, Values::new())
             .await?;

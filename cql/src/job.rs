@@ -2,6 +2,7 @@
 
 use std::hash::Hash;
 
+use scylla::statement::prepared::PreparedStatement;
 use weft_engine::job::TriggerState;
 use weft_engine::model::{Job, JobKey, Token};
 use weft_engine::store::{
@@ -9,7 +10,6 @@ use weft_engine::store::{
 };
 
 use crate::CassandraStore;
-use crate::request::at_freshness;
 use crate::row::StoredRow;
 use crate::values::{Values, json_text};
 
@@ -54,16 +54,9 @@ impl CassandraStore {
             .set("start_time", claim.now)
             .set("seen_status", claim.seen_status.as_str())
             .set("fence", claim.seen_fence);
-        let attempt = self
-            .compare_and_set(
-                VERB,
-                partition(&claim.key),
-                &self.statements.claim_job,
-                values,
-                ("op_token", claim.token),
-            )
-            .await?;
-        self.with_job(VERB, attempt, &claim.key).await
+        let (statement, token) = (&self.statements.claim_job, ("op_token", claim.token));
+        self.change_job(VERB, &claim.key, statement, values, token)
+            .await
     }
 
     /// Hints first, then the row: inserts it, or replaces all of the row that was seen.
@@ -76,23 +69,16 @@ impl CassandraStore {
         let Some(seen) = write.seen else {
             self.write_name(VERB, key).await?;
             let attempt = self.insert_job(VERB, &write.job, write.token).await?;
-            return self.with_job(VERB, attempt, key).await;
+            let found = self.read_job(VERB, key, Freshness::Serial);
+            return attempt.or_found(found).await;
         };
         let values = columns_of(&write.job)
             .set("to_fence", write.job.fence)
             .set("seen_status", seen.status.as_str())
             .set("fence", seen.fence)
             .set("seen_desired_seq", seen.desired_seq);
-        let attempt = self
-            .compare_and_set(
-                VERB,
-                partition(key),
-                &self.statements.write_job,
-                values,
-                ("op_token", write.token),
-            )
-            .await?;
-        self.with_job(VERB, attempt, key).await
+        let (statement, token) = (&self.statements.write_job, ("op_token", write.token));
+        self.change_job(VERB, key, statement, values, token).await
     }
 
     pub(crate) async fn request_job_row(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
@@ -127,16 +113,12 @@ impl CassandraStore {
                 .set("execution_interval", definition.execution_interval.as_ref())
                 .set("triggers", triggers_text(&definition.triggers)),
         };
-        let attempt = self
-            .compare_and_set(
-                VERB,
-                partition(&request.key),
-                &self.statements.request_job,
-                values,
-                ("desired_token", request.token),
-            )
-            .await?;
-        self.with_job(VERB, attempt, &request.key).await
+        let (statement, token) = (
+            &self.statements.request_job,
+            ("desired_token", request.token),
+        );
+        self.change_job(VERB, &request.key, statement, values, token)
+            .await
     }
 
     /// Writes the hint, the history row, then the job row. If the last write is refused, the hint causes only an
@@ -179,28 +161,26 @@ impl CassandraStore {
                 "to_owner_inc",
                 (!end.forget_worker).then_some(end.holder.incarnation),
             );
-        let attempt = self
-            .compare_and_set(
-                VERB,
-                partition(&end.key),
-                &self.statements.end_job,
-                values,
-                ("op_token", end.token),
-            )
-            .await?;
-        self.with_job(VERB, attempt, &end.key).await
+        let (statement, token) = (&self.statements.end_job, ("op_token", end.token));
+        self.change_job(VERB, &end.key, statement, values, token)
+            .await
     }
 
-    /// Adds to a refusal the row that is there. The answer is already definite, so a read may follow it.
-    pub(crate) async fn with_job(
+    /// Sends a compare-and-set on the row of a job. A refusal has the row that is there: the answer is already definite, so a
+    /// read may follow it.
+    async fn change_job(
         &self,
         verb: &'static str,
-        attempt: Attempt<()>,
         key: &JobKey,
+        statement: &PreparedStatement,
+        values: Values,
+        token: (&'static str, Token),
     ) -> AttemptResult<Option<Job>> {
-        attempt
-            .or_found(self.read_job(verb, key, Freshness::Serial))
-            .await
+        let attempt = self
+            .compare_and_set(verb, partition(key), statement, values, token)
+            .await?;
+        let found = self.read_job(verb, key, Freshness::Serial);
+        attempt.or_found(found).await
     }
 
     pub(crate) async fn read_job(
@@ -209,7 +189,7 @@ impl CassandraStore {
         key: &JobKey,
         freshness: Freshness,
     ) -> StoreResult<Option<Job>> {
-        let statement = at_freshness(freshness, &self.statements.job, &self.statements.job_serial);
+        let statement = self.statements.job.at(freshness);
         self.read_one(verb, JOBS, statement, Values::new().job_key(key))
             .await?
             .map(job_of)

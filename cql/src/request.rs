@@ -12,7 +12,7 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::Row;
 use uuid::Uuid;
 use weft_engine::model::Token;
-use weft_engine::store::{Attempt, AttemptResult, Freshness, StoreError, StoreResult};
+use weft_engine::store::{Attempt, AttemptResult, StoreError, StoreResult};
 
 use crate::CassandraStore;
 use crate::driver_error::{self, CompareAndSetFailure};
@@ -183,18 +183,6 @@ impl CassandraStore {
             Ok(_) => Ok(()),
             Err(error) => Err(driver_error::from_execution(error)),
         }
-    }
-}
-
-/// A read in the two consistency levels of a [`Freshness`].
-pub(crate) fn at_freshness<'a>(
-    freshness: Freshness,
-    committed: &'a PreparedStatement,
-    serial: &'a PreparedStatement,
-) -> &'a PreparedStatement {
-    match freshness {
-        Freshness::Committed => committed,
-        Freshness::Serial => serial,
     }
 }
 

@@ -4,7 +4,6 @@ use weft_engine::model::Setting;
 use weft_engine::store::{AttemptResult, Freshness, PutSetting, StoreResult};
 
 use crate::CassandraStore;
-use crate::request::at_freshness;
 use crate::row::StoredRow;
 use crate::values::Values;
 
@@ -40,11 +39,7 @@ impl CassandraStore {
         name: &str,
         freshness: Freshness,
     ) -> StoreResult<Option<Setting>> {
-        let statement = at_freshness(
-            freshness,
-            &self.statements.setting,
-            &self.statements.setting_serial,
-        );
+        let statement = self.statements.setting.at(freshness);
         let row = self
             .read_one(
                 verb,

@@ -13,7 +13,7 @@ mod unit_tables;
 
 use scylla::client::session::Session;
 use scylla::statement::prepared::PreparedStatement;
-use weft_engine::store::StoreResult;
+use weft_engine::store::{Freshness, StoreResult};
 
 use crate::connection::Profiles;
 use crate::driver_error;
@@ -36,6 +36,22 @@ enum StatementKind {
     SerialRead,
 }
 
+/// A read in the levels of both kinds of freshness.
+#[derive(Debug)]
+pub(crate) struct FreshnessRead {
+    committed: PreparedStatement,
+    serial: PreparedStatement,
+}
+
+impl FreshnessRead {
+    pub(crate) fn at(&self, freshness: Freshness) -> &PreparedStatement {
+        match freshness {
+            Freshness::Committed => &self.committed,
+            Freshness::Serial => &self.serial,
+        }
+    }
+}
+
 /// Rows in a page of a paged read.
 const PAGE_ROWS: i32 = 1_000;
 
@@ -55,11 +71,16 @@ fn select(columns: &str, table: &str, tail: &str) -> String {
 }
 
 macro_rules! statements {
-    ($(#[$outer:meta])* $group:ident { $($name:ident: $kind:ident = $text:expr;)* }) => {
+    (
+        $(#[$outer:meta])*
+        $group:ident { $($name:ident: $kind:ident = $text:expr;)* }
+        $(at_freshness { $($read:ident = $read_text:expr;)* })?
+    ) => {
         $(#[$outer])*
         #[derive(Debug)]
         pub(crate) struct $group {
             $(pub(crate) $name: PreparedStatement,)*
+            $($(pub(crate) $read: FreshnessRead,)*)?
         }
 
         impl $group {
@@ -68,14 +89,22 @@ macro_rules! statements {
                 profiles: &Profiles,
                 fill: impl Fn(&str) -> String,
             ) -> StoreResult<Self> {
-                let texts = [$((StatementKind::$kind, fill(&String::from($text)))),*];
+                let texts = [
+                    $((StatementKind::$kind, fill(&String::from($text))),)*
+                    $($(
+                        (StatementKind::Read, fill(&String::from($read_text))),
+                        (StatementKind::SerialRead, fill(&String::from($read_text))),
+                    )*)?
+                ];
                 let prepared = futures::future::try_join_all(
                     texts.into_iter().map(|(kind, text)| prepare(session, profiles, kind, text)),
                 )
                 .await?;
                 let mut prepared = prepared.into_iter();
+                let mut next = || prepared.next().expect("each text has a prepared statement");
                 Ok(Self {
-                    $($name: prepared.next().expect("each text has a prepared statement"),)*
+                    $($name: next(),)*
+                    $($($read: FreshnessRead { committed: next(), serial: next() },)*)?
                 })
             }
         }

@@ -4,7 +4,7 @@ use scylla::client::session::Session;
 use scylla::statement::prepared::PreparedStatement;
 use weft_engine::store::StoreResult;
 
-use super::{StatementKind, cluster_queries, insert, prepare, select, statements};
+use super::{FreshnessRead, StatementKind, cluster_queries, insert, prepare, select, statements};
 use crate::connection::Profiles;
 use crate::keyspaces::Keyspaces;
 
@@ -78,8 +78,6 @@ statements! {
             IF worker_id = :worker_id AND owner_inc = :owner_inc AND fence = :fence \
             AND desired_seq = :desired_seq AND status = :seen_status AND op_token != :op_token";
         insert_run: CompareAndSet = insert("{system}.job_runs", RUN, " IF NOT EXISTS");
-        job: Read = select(JOB, "{system}.jobs", "WHERE type = :type AND name = :name AND uid = :uid");
-        job_serial: SerialRead = select(JOB, "{system}.jobs", "WHERE type = :type AND name = :name AND uid = :uid");
         delete_job: CompareAndSet = "DELETE FROM {system}.jobs WHERE type = :type AND name = :name AND uid = :uid \
             IF status = :seen_status AND fence = :fence AND desired_seq = :desired_seq AND op_token = :seen_token";
         first_jobs: Read = select(JOB, "{system}.jobs", "LIMIT :rows");
@@ -133,8 +131,6 @@ statements! {
             WHERE day = :day AND creation_time = :creation_time AND bid = :bid";
         drop_node_info: Write = "DELETE FROM {batch}.batchprocess_node_info WHERE bid = :bid";
         drop_errors: Write = "DELETE FROM {batch}.batchprocess_entities_errors WHERE bid = :bid";
-        batch: Read = select(BATCH, "{batch}.batchprocess_list", "WHERE bid = :bid");
-        batch_serial: SerialRead = select(BATCH, "{batch}.batchprocess_list", "WHERE bid = :bid");
         put_listing: Write = insert("{batch}.batchprocess_by_day", LISTING, " USING TIMESTAMP :stamp");
         listings: Read = select(LISTING, "{batch}.batchprocess_by_day",
             "WHERE day = :day AND (creation_time, bid) < (:before_time, :before_bid) \
@@ -172,10 +168,6 @@ statements! {
             c_owner = null, c_inc = null, c_fence = :to_fence, c_token = :c_token \
             WHERE bid = :bid AND chunk = :chunk \
             IF c_fence = :c_fence AND c_state = :seen_state AND c_token != :c_token";
-        chunk_head: Read = select(&format!("DISTINCT {CHUNK}"), "{batch}.batchprocess_entities_info",
-            "WHERE bid = :bid AND chunk = :chunk");
-        chunk_head_serial: SerialRead = select(&format!("DISTINCT {CHUNK}"), "{batch}.batchprocess_entities_info",
-            "WHERE bid = :bid AND chunk = :chunk");
         handled: Read = select("entityid", "{batch}.batchprocess_entities_info",
             "WHERE bid = :bid AND chunk = :chunk");
         entities: Read = select(ENTITY, "{batch}.batchprocess_entities_info",
@@ -206,10 +198,6 @@ statements! {
         put_checkpoint: CompareAndSet = insert("{system}.checkpoints", "scope, item, value, updated_at", "");
         remove_checkpoint: CompareAndSet = "DELETE FROM {system}.checkpoints WHERE scope = :scope AND item = :item";
         forget_checkpoints: CompareAndSet = "DELETE FROM {system}.checkpoints WHERE scope = :scope AND item > :after";
-        checkpoint_head: Read = select(&format!("DISTINCT {CHECKPOINT_HEAD}"), "{system}.checkpoints",
-            "WHERE scope = :scope");
-        checkpoint_head_serial: SerialRead = select(&format!("DISTINCT {CHECKPOINT_HEAD}"), "{system}.checkpoints",
-            "WHERE scope = :scope");
         checkpoints: Read = select("item, value, updated_at", "{system}.checkpoints",
             "WHERE scope = :scope AND item > :after LIMIT :rows");
 
@@ -219,19 +207,24 @@ statements! {
         deploy: CompareAndSet = "UPDATE {system}.deployment SET seq = :to_seq, hash = :hash, deployed_at = :deployed_at, \
             deployed_by = :deployed_by, logical_units = :logical_units, op_token = :op_token \
             WHERE name = 'project' IF seq = :seq AND op_token != :op_token";
-        deployment: Read = select(DEPLOYMENT, "{system}.deployment", "WHERE name = 'project'");
-        deployment_serial: SerialRead = select(DEPLOYMENT, "{system}.deployment", "WHERE name = 'project'");
 
         // Settings of the cluster.
         put_setting: CompareAndSet = "UPDATE {system}.cluster_settings SET seq = :to_seq, value = :value, \
             changed_at = :changed_at, changed_by = :changed_by, op_token = :op_token \
             WHERE name = :name IF seq = :seq AND op_token != :op_token";
-        setting: Read = select(SETTING, "{system}.cluster_settings", "WHERE name = :name");
-        setting_serial: SerialRead = select(SETTING, "{system}.cluster_settings", "WHERE name = :name");
 
         // The store itself.
         version: Read = "SELECT version FROM {system}.schema_lock WHERE name = 'schema'";
         time: Read = cluster_queries::TIME;
+    } at_freshness {
+        job = select(JOB, "{system}.jobs", "WHERE type = :type AND name = :name AND uid = :uid");
+        batch = select(BATCH, "{batch}.batchprocess_list", "WHERE bid = :bid");
+        chunk_head = select(&format!("DISTINCT {CHUNK}"), "{batch}.batchprocess_entities_info",
+            "WHERE bid = :bid AND chunk = :chunk");
+        checkpoint_head = select(&format!("DISTINCT {CHECKPOINT_HEAD}"), "{system}.checkpoints",
+            "WHERE scope = :scope");
+        deployment = select(DEPLOYMENT, "{system}.deployment", "WHERE name = 'project'");
+        setting = select(SETTING, "{system}.cluster_settings", "WHERE name = :name");
     }
 }
 
