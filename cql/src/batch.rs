@@ -70,7 +70,7 @@ impl CassandraStore {
                     .await
                 {
                     Ok(Some(found)) => Ok(Attempt::Lost(SubmitLost::Job(Box::new(found)))),
-                    Ok(None) => Ok(Attempt::Unknown("the job row vanished".to_owned())),
+                    Ok(None) => Ok(Attempt::Unknown("the job row was removed while the batch was submitted".to_owned())),
                     Err(error) => Ok(Attempt::Unknown(error.to_string())),
                 }
             }

@@ -135,7 +135,7 @@ statements! {
         listings: Read = select(LISTING, "{batch}.batchprocess_by_day",
             "WHERE day = :day AND (creation_time, bid) < (:before_time, :before_bid) \
              AND (creation_time) >= (:from_time) LIMIT :rows");
-        // The batch id serves as the token: each batch enters only its own id, once.
+        // The batch id serves as the token: a batch enters only its own id.
         claim_command: CompareAndSet = "UPDATE {batch}.active_commands SET bid = :bid WHERE command_key = :command_key \
             IF bid = :replaces";
         release_command: CompareAndSet = "DELETE FROM {batch}.active_commands WHERE command_key = :command_key \
