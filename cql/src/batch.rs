@@ -70,7 +70,9 @@ impl CassandraStore {
                     .await
                 {
                     Ok(Some(found)) => Ok(Attempt::Lost(SubmitLost::Job(Box::new(found)))),
-                    Ok(None) => Ok(Attempt::Unknown("the job row was removed while the batch was submitted".to_owned())),
+                    Ok(None) => Ok(Attempt::Unknown(
+                        "the job row was removed while the batch was submitted".to_owned(),
+                    )),
                     Err(error) => Ok(Attempt::Unknown(error.to_string())),
                 }
             }
@@ -108,7 +110,7 @@ impl CassandraStore {
     async fn move_and_list(&self, verb: &'static str, change: &MoveBatch) -> AttemptResult<()> {
         let to = &change.to;
         let (total, duplicates) = to.totals.unzip();
-        let values = guarded(&change.guard)
+        let values = guard_values(&change.guard)
             .set("status", to.status.as_str())
             .set_or_keep("start_time", to.start_time)
             .set_or_keep("end_time", to.end_time)
@@ -144,7 +146,7 @@ impl CassandraStore {
         reserve: &ReserveChunks,
     ) -> AttemptResult<Option<Batch>> {
         const VERB: &str = "reserve_chunks";
-        let values = guarded(&reserve.guard)
+        let values = guard_values(&reserve.guard)
             .set("to_chunks", reserve.to)
             .set("chunks", reserve.from);
         let (statement, token) = (&self.statements.reserve_chunks, ("op_token", reserve.token));
@@ -157,7 +159,7 @@ impl CassandraStore {
         save: &SaveBatchStatistics,
     ) -> AttemptResult<Option<Batch>> {
         const VERB: &str = "save_batch_statistics";
-        let values = guarded(&save.guard)
+        let values = guard_values(&save.guard)
             .set("to_stats_seq", save.seq)
             .set("stats_seq", save.seq - 1)
             .set("extra_stats", &save.extra_stats)
@@ -256,7 +258,7 @@ fn vanished(id: BatchId) -> StoreError {
 }
 
 /// The values of the condition on a change by the owner.
-fn guarded(guard: &BatchGuard) -> Values {
+fn guard_values(guard: &BatchGuard) -> Values {
     Values::new()
         .set("bid", guard.id)
         .set("owner_node", &guard.holder.node)

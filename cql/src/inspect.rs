@@ -1,5 +1,8 @@
 //! The state of the cluster, for people who run it.
 
+use std::sync::Arc;
+
+use scylla::cluster::Node;
 use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
 use scylla::statement::{Consistency, Statement};
 use weft_engine::clock::{Clock, SystemClock, Timestamp};
@@ -59,12 +62,7 @@ pub async fn inspect(options: &CassandraOptions) -> StoreResult<Inspection> {
     let mut nodes = Vec::new();
     let state = connection.session.get_cluster_state();
     for node in state.get_nodes_info() {
-        let found = inspect_node(&connection, NodeIdentifier::Node(node.clone())).await;
-        nodes.push(NodeInspection {
-            address: node.address.to_string(),
-            dc: node.datacenter.clone(),
-            ..found
-        });
+        nodes.push(inspect_node(&connection, node).await);
     }
     let agreed = connection
         .session
@@ -72,27 +70,27 @@ pub async fn inspect(options: &CassandraOptions) -> StoreResult<Inspection> {
         .await
         .map_err(|error| StoreError::Unavailable(error.to_string()))?;
     Ok(Inspection {
-        schema_version: version(&connection).await?,
+        schema_version: read_version(&connection).await?,
         schema_agreed: agreed.is_some(),
-        keyspaces: keyspaces(&connection).await?,
+        keyspaces: read_keyspaces(&connection).await?,
         nodes,
     })
 }
 
 /// Queries one node. A query that it does not answer is `None`: a node that is down is a result, not an error.
-async fn inspect_node(connection: &Connection, node: NodeIdentifier) -> NodeInspection {
-    let local = query_node(connection, &node, cluster_queries::RELEASE).await;
+async fn inspect_node(connection: &Connection, node: &Arc<Node>) -> NodeInspection {
+    let local = query_node(connection, node, cluster_queries::RELEASE).await;
     let live = local.is_ok();
     let before = SystemClock.now();
-    let time = query_node(connection, &node, cluster_queries::TIME).await;
+    let time = query_node(connection, node, cluster_queries::TIME).await;
     let after = SystemClock.now();
-    let variant = query_node(connection, &node, cluster_queries::PAXOS_VARIANT).await;
+    let variant = query_node(connection, node, cluster_queries::PAXOS_VARIANT).await;
     NodeInspection {
-        address: String::new(),
-        dc: None,
+        address: node.address.to_string(),
+        dc: node.datacenter.clone(),
         live,
-        server_version: text(local, "release_version"),
-        paxos_variant: text(variant, "value"),
+        server_version: text_column(local, "release_version"),
+        paxos_variant: text_column(variant, "value"),
         clock_offset_ms: time
             .ok()
             .flatten()
@@ -103,24 +101,24 @@ async fn inspect_node(connection: &Connection, node: NodeIdentifier) -> NodeInsp
 
 async fn query_node(
     connection: &Connection,
-    node: &NodeIdentifier,
+    node: &Arc<Node>,
     text: &str,
 ) -> StoreResult<Option<StoredRow>> {
     let mut statement = Statement::new(text);
     statement.set_consistency(Consistency::One);
     statement.set_load_balancing_policy(Some(SingleTargetLoadBalancingPolicy::new(
-        node.clone(),
+        NodeIdentifier::Node(Arc::clone(node)),
         None,
     )));
     let rows = connection.query("system", statement, ()).await?;
     Ok(rows.into_iter().next())
 }
 
-fn text(row: StoreResult<Option<StoredRow>>, column: &'static str) -> Option<String> {
+fn text_column(row: StoreResult<Option<StoredRow>>, column: &'static str) -> Option<String> {
     row.ok().flatten()?.take(column).ok().flatten()
 }
 
-async fn version(connection: &Connection) -> StoreResult<Option<i64>> {
+async fn read_version(connection: &Connection) -> StoreResult<Option<i64>> {
     let statement = schema_lock::read(&connection.keyspaces, &connection.profiles);
     match connection.query("schema_lock", statement, ()).await {
         Ok(rows) => match rows.into_iter().next() {
@@ -132,8 +130,8 @@ async fn version(connection: &Connection) -> StoreResult<Option<i64>> {
     }
 }
 
-async fn keyspaces(connection: &Connection) -> StoreResult<Vec<KeyspaceReplication>> {
-    let mut found = Vec::new();
+async fn read_keyspaces(connection: &Connection) -> StoreResult<Vec<KeyspaceReplication>> {
+    let mut keyspaces = Vec::new();
     for keyspace in [&connection.keyspaces.system, &connection.keyspaces.batch] {
         let mut statement = Statement::new(cluster_queries::REPLICATION);
         statement.set_consistency(Consistency::One);
@@ -142,17 +140,17 @@ async fn keyspaces(connection: &Connection) -> StoreResult<Vec<KeyspaceReplicati
             .query("system_schema.keyspaces", statement, values)
             .await?;
         for mut row in rows {
-            found.push(KeyspaceReplication {
+            keyspaces.push(KeyspaceReplication {
                 keyspace: keyspace.clone(),
-                copies: copies_of(&mut row)?,
+                copies: replicas_of(&mut row)?,
             });
         }
     }
-    Ok(found)
+    Ok(keyspaces)
 }
 
 /// The numbers in `{'class': …, 'dc1': '3'}`.
-fn copies_of(row: &mut StoredRow) -> StoreResult<Vec<(String, i64)>> {
+fn replicas_of(row: &mut StoredRow) -> StoreResult<Vec<(String, i64)>> {
     let replication: Vec<(String, String)> = row.take("replication")?.unwrap_or_default();
     Ok(replication
         .into_iter()
