@@ -1,56 +1,58 @@
-//! What an error of the driver means: the one place that decides between "nobody can say" and "definitely not".
+//! What an error of the driver means. Only this module decides whether a failed compare-and-set may have applied.
 //!
-//! Where a case is not listed here, Unknown is the safe answer: the identical statement is sent again and its token
-//! tells what became of the first.
+//! Unknown is the safe answer for every error that is not listed here: the identical statement is sent again, and its
+//! token shows whether the first one applied.
 
 use scylla::errors::{
-    ConnectionPoolError, DbError, ExecutionError, NewSessionError, NextRowError,
-    PagerExecutionError, PrepareError, RequestAttemptError,
+    DbError, ExecutionError, NewSessionError, NextRowError, PagerExecutionError, PrepareError,
+    RequestAttemptError,
 };
 use scylla::statement::Consistency;
 use weft_store::StoreError;
 
-/// What a failed compare-and-set came to.
+/// The effect of a compare-and-set that failed.
 #[derive(Debug)]
-pub(crate) enum CasFailure {
-    /// It may have taken effect, or may still do so.
+pub(crate) enum CompareAndSetFailure {
+    /// It may have applied, or may still apply.
     Unknown(String),
-    /// It had and will have no effect.
+    /// It has not applied and will not.
     Definite(StoreError),
 }
 
-/// Sorts the failure of a compare-and-set.
-pub(crate) fn of_compare_and_set(error: &ExecutionError) -> CasFailure {
-    match error {
-        // Nothing was sent. With the fall-through policy the driver goes to another node only where it has
-        // no connection to the first, so an empty pool at the end means that no node was asked.
+/// Classifies the failure of a compare-and-set.
+pub(crate) fn classify_compare_and_set(error: ExecutionError) -> CompareAndSetFailure {
+    match &error {
+        // Nothing was sent. With the fall-through policy the driver tries another node only if it has no
+        // connection to the first, so an empty pool at the end means that no node received the statement.
         ExecutionError::BadQuery(_)
         | ExecutionError::EmptyPlan
         | ExecutionError::PrepareError(_)
-        | ExecutionError::ConnectionPoolError(_) => CasFailure::Definite(of_plain(error)),
-        ExecutionError::LastAttemptError(attempt) => of_attempt(attempt),
-        _ => CasFailure::Unknown(error.to_string()),
+        | ExecutionError::ConnectionPoolError(_) => {
+            CompareAndSetFailure::Definite(from_execution(error))
+        }
+        ExecutionError::LastAttemptError(attempt) => classify_attempt(attempt),
+        _ => CompareAndSetFailure::Unknown(error.to_string()),
     }
 }
 
-fn of_attempt(error: &RequestAttemptError) -> CasFailure {
+fn classify_attempt(error: &RequestAttemptError) -> CompareAndSetFailure {
     match error {
-        // Never left this process, or was refused for an unknown id before it was run.
+        // It never left this process, or was refused for an unknown statement id before it ran.
         RequestAttemptError::SerializationError(_)
         | RequestAttemptError::CqlRequestSerialization(_)
         | RequestAttemptError::UnableToAllocStreamId
         | RequestAttemptError::RepreparedIdChanged { .. }
         | RequestAttemptError::RepreparedIdMissingInBatch => {
-            CasFailure::Definite(attempt_error(error))
+            CompareAndSetFailure::Definite(attempt_error(error))
         }
         RequestAttemptError::DbError(db, _) if refused_before_proposal(db) => {
-            CasFailure::Definite(attempt_error(error))
+            CompareAndSetFailure::Definite(attempt_error(error))
         }
-        _ => CasFailure::Unknown(error.to_string()),
+        _ => CompareAndSetFailure::Unknown(error.to_string()),
     }
 }
 
-/// The server refused before any replica could accept the proposal.
+/// Whether the server refused before any replica could accept the proposal.
 fn refused_before_proposal(error: &DbError) -> bool {
     match error {
         DbError::SyntaxError
@@ -61,8 +63,8 @@ fn refused_before_proposal(error: &DbError) -> bool {
         | DbError::ConfigError
         | DbError::Unprepared { .. }
         | DbError::ProtocolError => true,
-        // At the serial level this is the check before the first round. At any other level it comes from
-        // the commit that follows an accepted proposal (paxos v1), which another proposer will finish.
+        // At a serial level this is the check before the first round. At any other level it comes from the
+        // commit after an accepted proposal (paxos v1), which another proposer will complete.
         DbError::Unavailable { consistency, .. } => {
             matches!(consistency, Consistency::Serial | Consistency::LocalSerial)
         }
@@ -70,12 +72,11 @@ fn refused_before_proposal(error: &DbError) -> bool {
     }
 }
 
-/// The failure of a plain read or write. Plain writes are idempotent, so all that matters is whether trying
-/// again can help.
-pub(crate) fn of_plain(error: &ExecutionError) -> StoreError {
-    match error {
+/// The failure of a plain read or write, or of a compare-and-set that did not apply.
+pub(crate) fn from_execution(error: ExecutionError) -> StoreError {
+    match &error {
         ExecutionError::BadQuery(bad) => StoreError::Refused(bad.to_string()),
-        ExecutionError::PrepareError(prepare) => of_prepare(prepare),
+        ExecutionError::PrepareError(prepare) => prepare_error(prepare),
         ExecutionError::LastAttemptError(attempt) => attempt_error(attempt),
         _ => StoreError::Unavailable(error.to_string()),
     }
@@ -89,7 +90,7 @@ fn attempt_error(error: &RequestAttemptError) -> StoreError {
         | RequestAttemptError::UnexpectedResponse(_)
         | RequestAttemptError::RepreparedIdMissingInBatch => StoreError::Refused(error.to_string()),
         RequestAttemptError::RepreparedIdChanged { .. } => StoreError::Schema(format!(
-            "a table changed under a running node, restart it: {error}"
+            "a table changed while this node was running, restart the node: {error}"
         )),
         RequestAttemptError::DbError(db, message) => database_error(db, message),
         _ => StoreError::Unavailable(error.to_string()),
@@ -104,7 +105,7 @@ fn database_error(error: &DbError, message: &str) -> StoreError {
             StoreError::Full(message.to_owned())
         }
         DbError::Invalid | DbError::ConfigError if is_absent(message) => StoreError::Schema(
-            format!("the schema is not there ({message}), run: weft schema migrate"),
+            format!("the schema is missing ({message}), run: weft schema migrate"),
         ),
         DbError::SyntaxError
         | DbError::Invalid
@@ -118,13 +119,13 @@ fn database_error(error: &DbError, message: &str) -> StoreError {
     }
 }
 
-/// Guardrails of Cassandra and Scylla for full disks.
+/// Whether a message is about a full disk, on which Cassandra and Scylla refuse writes.
 fn is_full(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     message.contains("disk usage exceeds") || message.contains("no space left")
 }
 
-/// `unconfigured table …`, `keyspace … does not exist`, `Undefined column name …`.
+/// Whether a message says that a keyspace, table or column does not exist.
 fn is_absent(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     message.contains("unconfigured table")
@@ -135,38 +136,39 @@ fn is_absent(message: &str) -> bool {
         || message.contains("unknown identifier")
 }
 
-/// Why a statement could not be prepared.
-pub(crate) fn of_prepare(error: &PrepareError) -> StoreError {
+/// The failure to prepare a statement.
+pub(crate) fn from_prepare(error: PrepareError) -> StoreError {
+    prepare_error(&error)
+}
+
+fn prepare_error(error: &PrepareError) -> StoreError {
     match error {
         PrepareError::AllAttemptsFailed { first_attempt } => attempt_error(first_attempt),
-        PrepareError::ConnectionPoolError(pool) => of_pool(pool),
+        // The text of the pool is shorter than that of the error around it.
+        PrepareError::ConnectionPoolError(pool) => StoreError::Unavailable(pool.to_string()),
         _ => StoreError::Unavailable(error.to_string()),
     }
 }
 
-fn of_pool(error: &ConnectionPoolError) -> StoreError {
-    StoreError::Unavailable(error.to_string())
-}
-
-/// Why a paged read ended.
-pub(crate) fn of_page(error: &NextRowError) -> StoreError {
+/// The failure to read the next row of a paged read.
+pub(crate) fn from_next_row(error: NextRowError) -> StoreError {
     match error {
         NextRowError::RowDeserializationError(_) => StoreError::Refused(error.to_string()),
         _ => StoreError::Unavailable(error.to_string()),
     }
 }
 
-/// Why a paged read did not begin.
-pub(crate) fn of_pager(error: &PagerExecutionError) -> StoreError {
-    match error {
-        PagerExecutionError::PrepareError(prepare) => of_prepare(prepare),
+/// The failure to start a paged read.
+pub(crate) fn from_pager(error: PagerExecutionError) -> StoreError {
+    match &error {
+        PagerExecutionError::PrepareError(prepare) => prepare_error(prepare),
         PagerExecutionError::SerializationError(_) => StoreError::Refused(error.to_string()),
         _ => StoreError::Unavailable(error.to_string()),
     }
 }
 
-/// Why there is no session.
-pub(crate) fn of_session(error: &NewSessionError) -> StoreError {
+/// The failure to connect.
+pub(crate) fn from_new_session(error: NewSessionError) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
@@ -174,7 +176,7 @@ pub(crate) fn of_session(error: &NewSessionError) -> StoreError {
 mod tests {
     use std::time::Duration;
 
-    use scylla::errors::{BadQuery, BrokenConnectionErrorKind, WriteType};
+    use scylla::errors::{BadQuery, BrokenConnectionErrorKind, ConnectionPoolError, WriteType};
 
     use super::*;
 
@@ -191,42 +193,43 @@ mod tests {
         })
     }
 
-    fn is_unknown(error: &ExecutionError) {
-        let failure = of_compare_and_set(error);
+    fn is_unknown(error: ExecutionError) {
+        let text = error.to_string();
+        let failure = classify_compare_and_set(error);
         assert!(
-            matches!(failure, CasFailure::Unknown(_)),
-            "{error}: {failure:?}"
+            matches!(failure, CompareAndSetFailure::Unknown(_)),
+            "{text}: {failure:?}"
         );
     }
 
-    fn is_definite(error: &ExecutionError) -> StoreError {
-        match of_compare_and_set(error) {
-            CasFailure::Definite(definite) => definite,
-            CasFailure::Unknown(reason) => panic!("{reason} should be definite"),
+    fn is_definite(error: ExecutionError) -> StoreError {
+        match classify_compare_and_set(error) {
+            CompareAndSetFailure::Definite(definite) => definite,
+            CompareAndSetFailure::Unknown(reason) => panic!("{reason} should be definite"),
         }
     }
 
     #[test]
-    fn timeouts_and_failures_of_replicas_are_unknown() {
-        is_unknown(&write_timeout(WriteType::Cas));
-        is_unknown(&write_timeout(WriteType::Simple));
-        is_unknown(&write_timeout(WriteType::Other(
+    fn timeouts_and_replica_failures_are_unknown() {
+        is_unknown(write_timeout(WriteType::Cas));
+        is_unknown(write_timeout(WriteType::Simple));
+        is_unknown(write_timeout(WriteType::Other(
             "CAS_WRITE_UNKNOWN".to_owned(),
         )));
-        is_unknown(&db(DbError::WriteFailure {
+        is_unknown(db(DbError::WriteFailure {
             consistency: Consistency::LocalQuorum,
             received: 1,
             required: 2,
             numfailures: 1,
             write_type: WriteType::Cas,
         }));
-        is_unknown(&db(DbError::ReadTimeout {
+        is_unknown(db(DbError::ReadTimeout {
             consistency: Consistency::LocalSerial,
             received: 1,
             required: 2,
             data_present: false,
         }));
-        is_unknown(&db(DbError::ReadFailure {
+        is_unknown(db(DbError::ReadFailure {
             consistency: Consistency::LocalSerial,
             received: 1,
             required: 2,
@@ -236,9 +239,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_and_not_answered_is_unknown() {
-        is_unknown(&ExecutionError::RequestTimeout(Duration::from_secs(4)));
-        is_unknown(&ExecutionError::LastAttemptError(
+    fn an_unanswered_request_is_unknown() {
+        is_unknown(ExecutionError::RequestTimeout(Duration::from_secs(4)));
+        is_unknown(ExecutionError::LastAttemptError(
             RequestAttemptError::BrokenConnectionError(
                 BrokenConnectionErrorKind::ChannelError.into(),
             ),
@@ -246,15 +249,15 @@ mod tests {
     }
 
     #[test]
-    fn a_coordinator_in_trouble_is_unknown() {
-        is_unknown(&db(DbError::Overloaded));
-        is_unknown(&db(DbError::ServerError));
-        is_unknown(&db(DbError::IsBootstrapping));
-        is_unknown(&db(DbError::Other(0x1700)));
+    fn a_coordinator_failure_is_unknown() {
+        is_unknown(db(DbError::Overloaded));
+        is_unknown(db(DbError::ServerError));
+        is_unknown(db(DbError::IsBootstrapping));
+        is_unknown(db(DbError::Other(0x1700)));
     }
 
     #[test]
-    fn too_few_replicas_are_definite_before_the_proposal_only() {
+    fn too_few_replicas_are_definite_only_before_the_proposal() {
         let unavailable = |consistency| {
             db(DbError::Unavailable {
                 consistency,
@@ -262,25 +265,25 @@ mod tests {
                 alive: 1,
             })
         };
-        assert!(is_definite(&unavailable(Consistency::LocalSerial)).is_transient());
-        assert!(is_definite(&unavailable(Consistency::Serial)).is_transient());
-        is_unknown(&unavailable(Consistency::LocalQuorum));
+        assert!(is_definite(unavailable(Consistency::LocalSerial)).is_transient());
+        assert!(is_definite(unavailable(Consistency::Serial)).is_transient());
+        is_unknown(unavailable(Consistency::LocalQuorum));
     }
 
     #[test]
-    fn what_was_never_sent_is_definite() {
-        assert!(is_definite(&ExecutionError::EmptyPlan).is_transient());
+    fn an_unsent_request_is_definite() {
+        assert!(is_definite(ExecutionError::EmptyPlan).is_transient());
         let no_pool = ExecutionError::ConnectionPoolError(ConnectionPoolError::Initializing);
-        assert!(is_definite(&no_pool).is_transient());
+        assert!(is_definite(no_pool).is_transient());
         let too_many = ExecutionError::BadQuery(BadQuery::TooManyQueriesInBatchStatement(70_000));
-        assert!(!is_definite(&too_many).is_transient());
+        assert!(!is_definite(too_many).is_transient());
         let no_stream =
             ExecutionError::LastAttemptError(RequestAttemptError::UnableToAllocStreamId);
-        assert!(is_definite(&no_stream).is_transient());
+        assert!(is_definite(no_stream).is_transient());
     }
 
     #[test]
-    fn what_the_server_refused_is_definite_and_final() {
+    fn a_refusal_by_the_server_is_definite_and_final() {
         for error in [
             DbError::SyntaxError,
             DbError::Invalid,
@@ -289,14 +292,14 @@ mod tests {
             DbError::ConfigError,
             DbError::ProtocolError,
         ] {
-            assert!(matches!(is_definite(&db(error)), StoreError::Refused(_)));
+            assert!(matches!(is_definite(db(error)), StoreError::Refused(_)));
         }
     }
 
     #[test]
-    fn absent_tables_and_full_disks_say_what_to_do() {
+    fn missing_tables_and_full_disks_are_recognised() {
         let invalid = |message: &str| {
-            is_definite(&ExecutionError::LastAttemptError(
+            is_definite(ExecutionError::LastAttemptError(
                 RequestAttemptError::DbError(DbError::Invalid, message.to_owned()),
             ))
         };

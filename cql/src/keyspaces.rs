@@ -1,20 +1,20 @@
-//! Names of keyspaces, checked before they get near CQL.
+//! The names of keyspaces, checked before they are put into CQL.
 
 use uuid::Uuid;
 use weft_store::{StoreError, StoreResult};
 
-/// Longest name that Cassandra takes for a keyspace.
+/// The longest keyspace name that Cassandra accepts.
 const LONGEST: usize = 48;
 
-/// Longest cluster id; leaves room for the names of logical units.
+/// The longest cluster id. It leaves room for the names of logical units.
 const LONGEST_CLUSTER_ID: usize = 20;
 
-/// Namespace of table ids: a table of a cluster has the same id whoever creates it.
+/// The UUID namespace of table ids.
 const TABLE_IDS: Uuid = Uuid::from_u128(0x6f1d_9a52_1c1e_4c57_9d0e_0a9a_5e0b_77e1);
 
 /// The keyspaces of one cluster id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Names {
+pub(crate) struct Keyspaces {
     /// `k2viewsystem`.
     pub(crate) system: String,
     /// `k2batchprocess`.
@@ -22,9 +22,11 @@ pub(crate) struct Names {
     cluster_id: String,
 }
 
-impl Names {
+impl Keyspaces {
+    /// The keyspaces of a cluster id, which may be empty.
+    ///
     /// # Errors
-    /// [`StoreError::Refused`] where the cluster id is not `[A-Za-z0-9]{1,20}` or empty.
+    /// [`StoreError::Refused`] unless it is `[A-Za-z0-9]{0,20}`.
     pub(crate) fn new(cluster_id: &str) -> StoreResult<Self> {
         if cluster_id.len() > LONGEST_CLUSTER_ID
             || !cluster_id.chars().all(|c| c.is_ascii_alphanumeric())
@@ -44,7 +46,7 @@ impl Names {
     /// The keyspace of a logical unit: `k2view_<lu>` in lower case.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] where the name has other characters than letters, digits and `_`, or is too long.
+    /// [`StoreError::Refused`] unless the name consists of letters, digits and `_` and is short enough.
     pub(crate) fn unit(&self, logical_unit: &str) -> StoreResult<String> {
         let fits = !logical_unit.is_empty()
             && logical_unit
@@ -61,8 +63,8 @@ impl Names {
         Ok(keyspace)
     }
 
-    /// The id that a table is created with, fixed by cluster id and name, so that creations that race
-    /// make one table.
+    /// The id that a table is created with. It depends only on cluster id and name, so that concurrent creations make
+    /// one table.
     pub(crate) fn table_id(&self, keyspace: &str, table: &str) -> Uuid {
         let name = [&self.cluster_id, "/", keyspace, ".", table].concat();
         Uuid::new_v5(&TABLE_IDS, name.as_bytes())
@@ -82,36 +84,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keyspaces_carry_the_cluster_id() {
-        let names = Names::new("Dev1").expect("a good cluster id");
-        assert_eq!(names.system, "k2viewsystem_dev1");
-        assert_eq!(names.batch, "k2batchprocess_dev1");
+    fn keyspaces_end_with_the_cluster_id() {
+        let keyspaces = Keyspaces::new("Dev1").expect("a good cluster id");
+        assert_eq!(keyspaces.system, "k2viewsystem_dev1");
+        assert_eq!(keyspaces.batch, "k2batchprocess_dev1");
         assert_eq!(
-            names.unit("Customer").expect("a good name"),
+            keyspaces.unit("Customer").expect("a good name"),
             "k2view_customer_dev1"
         );
-        let names = Names::new("").expect("none is fine");
+        let keyspaces = Keyspaces::new("").expect("none is fine");
         assert_eq!(
-            names.unit("AUTODATA_DELTA").expect("a good name"),
+            keyspaces.unit("AUTODATA_DELTA").expect("a good name"),
             "k2view_autodata_delta"
         );
     }
 
     #[test]
-    fn names_that_could_become_code_are_refused() {
-        assert!(Names::new("a b").is_err());
-        assert!(Names::new("a;drop").is_err());
-        assert!(Names::new(&"a".repeat(21)).is_err());
-        let names = Names::new("").expect("none is fine");
+    fn a_name_that_is_not_alphanumeric_is_refused() {
+        assert!(Keyspaces::new("a b").is_err());
+        assert!(Keyspaces::new("a;drop").is_err());
+        assert!(Keyspaces::new(&"a".repeat(21)).is_err());
+        let keyspaces = Keyspaces::new("").expect("none is fine");
         for name in ["", "a-b", "a.b", "a\"b", "ä", &"x".repeat(60)] {
-            assert!(names.unit(name).is_err(), "{name}");
+            assert!(keyspaces.unit(name).is_err(), "{name}");
         }
     }
 
     #[test]
     fn a_table_has_one_id_per_cluster() {
-        let one = Names::new("one").expect("good");
-        let two = Names::new("two").expect("good");
+        let one = Keyspaces::new("one").expect("good");
+        let two = Keyspaces::new("two").expect("good");
         assert_eq!(one.table_id("k", "t"), one.table_id("k", "t"));
         assert_ne!(one.table_id("k", "t"), one.table_id("k", "u"));
         assert_ne!(one.table_id("k", "t"), two.table_id("k", "t"));

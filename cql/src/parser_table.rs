@@ -1,6 +1,7 @@
-//! Tables that parsers fill: real columns of real types in the keyspace of their logical unit.
+//! Tables that parsers fill, with typed columns, in the keyspace of their logical unit.
 //!
-//! With a key each row is a partition, so none grows. Without one a partition holds a stretch of lines of one file.
+//! In a table with a key, each row is a partition, so that none grows. In a table without one, a partition holds a block
+//! of lines of a file.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -10,38 +11,46 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlValue, MaybeUnset};
-use weft_model::Value;
 use weft_model::{ParsedPage, ParsedRow, ParsedTable};
+use weft_model::Value;
 use weft_store::{StoreError, StoreResult};
 
 use crate::CassandraStore;
-use crate::connect::{all_of, rows_of};
-use crate::outcome;
-use crate::rows::Found;
-use crate::statements::{ParsedStatements, parsed};
+use crate::driver_error;
+use crate::request::all_of;
+use crate::row::StoredRow;
+use crate::statements::{ParserTableStatements, parser_table};
 
 const TABLE: &str = "a table of a parser";
 /// Rows written at once.
 const WRITES_AT_ONCE: usize = 64;
 /// Keys read at once.
 const READS_AT_ONCE: usize = 64;
-/// Lines of one file in one partition.
+/// Lines of a file in a partition.
 const LINES_PER_PART: i64 = 10_000;
 
 type Bound = MaybeUnset<Option<CqlValue>>;
 
 impl CassandraStore {
-    /// The statements of a table, prepared at their first use.
-    async fn parsed(&self, table: &ParsedTable) -> StoreResult<Arc<ParsedStatements>> {
-        let keyspace = self.link.names.unit(&table.logical_unit)?;
-        let name = parsed::create(&keyspace, table, "");
-        let known = || self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The statements of a table, prepared at first use.
+    async fn parser_table(&self, table: &ParsedTable) -> StoreResult<Arc<ParserTableStatements>> {
+        let keyspace = self.connection.keyspaces.unit(&table.logical_unit)?;
+        let name = parser_table::create(&keyspace, table, "");
+        let known = || {
+            self.parser_table_statements
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
         if let Some(found) = known().get(&name) {
             return Ok(Arc::clone(found));
         }
-        let prepared =
-            ParsedStatements::prepare(&self.link.session, &self.link.profiles, &keyspace, table)
-                .await;
+        let prepared = ParserTableStatements::prepare(
+            &self.connection.session,
+            &self.connection.profiles,
+            &keyspace,
+            table,
+        )
+        .await;
         let prepared = Arc::new(prepared.map_err(|error| match error {
             StoreError::Schema(_) => StoreError::missing_parsed_table(table),
             other => other,
@@ -50,52 +59,53 @@ impl CassandraStore {
         Ok(prepared)
     }
 
-    pub(crate) async fn put_rows(
+    pub(crate) async fn write_parsed_rows(
         &self,
         table: &ParsedTable,
         rows: &[ParsedRow],
     ) -> StoreResult<()> {
         const VERB: &str = "put_parsed_rows";
-        let statements = self.parsed(table).await?;
+        let statements = self.parser_table(table).await?;
         let writes = rows
             .iter()
-            .map(|row| self.execute(VERB, &statements.put, bound(table, row)))
+            .map(|row| self.execute(VERB, &statements.put, bound_values(table, row)))
             .collect();
         all_of(WRITES_AT_ONCE, writes).await.map(|_| ())
     }
 
-    /// Pages in the order of tokens; where a page ends is a word of the server's own.
-    pub(crate) async fn page_of(
+    /// Reads a page in the order of tokens. The end of a page is the paging state of the server.
+    pub(crate) async fn read_parsed_page(
         &self,
         table: &ParsedTable,
         after: Option<&str>,
         limit: usize,
     ) -> StoreResult<ParsedPage> {
         const VERB: &str = "parsed_rows";
-        let another = || StoreError::Refused("a page of another store was asked for".to_owned());
+        let invalid =
+            || StoreError::Refused("the start of the page is from another store".to_owned());
         let state = match after {
             None => PagingState::start(),
             Some(after) => {
-                let bytes = BASE64.decode(after).map_err(|_| another())?;
+                let bytes = BASE64.decode(after).map_err(|_| invalid())?;
                 PagingState::new_from_raw_bytes(bytes)
             }
         };
-        let mut statement = self.parsed(table).await?.page.clone();
+        let mut statement = self.parser_table(table).await?.page.clone();
         statement.set_page_size(i32::try_from(limit.max(1)).unwrap_or(i32::MAX));
         self.counters.call(VERB);
         let answer = self
-            .link
+            .connection
             .session
             .execute_single_page(&statement, (), state)
             .await;
-        let (answer, state) = answer.map_err(|error| outcome::of_plain(&error))?;
+        let (answer, state) = answer.map_err(driver_error::from_execution)?;
         let next = match &state {
             PagingStateResponse::HasMorePages { state } => {
                 state.as_bytes_slice().map(|bytes| BASE64.encode(bytes))
             }
             PagingStateResponse::NoMorePages => None,
         };
-        let rows = rows_of(TABLE, answer)?
+        let rows = StoredRow::all(TABLE, answer)?
             .into_iter()
             .map(|row| values_of(table, row));
         Ok(ParsedPage {
@@ -104,13 +114,13 @@ impl CassandraStore {
         })
     }
 
-    pub(crate) async fn rows_of_keys(
+    pub(crate) async fn read_parsed_rows_of(
         &self,
         table: &ParsedTable,
         keys: &[Value],
     ) -> StoreResult<Vec<Vec<Value>>> {
         const VERB: &str = "parsed_rows_of";
-        let statements = self.parsed(table).await?;
+        let statements = self.parser_table(table).await?;
         let Some(of_key) = &statements.of_key else {
             let label = table.label();
             return Err(StoreError::Refused(format!(
@@ -131,15 +141,14 @@ impl CassandraStore {
         verb: &'static str,
         statement: &PreparedStatement,
         values: Vec<Bound>,
-    ) -> StoreResult<Vec<Found>> {
+    ) -> StoreResult<Vec<StoredRow>> {
         self.counters.call(verb);
-        let answer = self.link.session.execute_unpaged(statement, values).await;
-        rows_of(TABLE, answer.map_err(|error| outcome::of_plain(&error))?)
+        self.connection.execute(TABLE, statement, values).await
     }
 }
 
-/// In the order of [`parsed::columns`].
-fn bound(table: &ParsedTable, row: &ParsedRow) -> Vec<Bound> {
+/// The values of a row, in the order of [`parser_table::columns`].
+fn bound_values(table: &ParsedTable, row: &ParsedRow) -> Vec<Bound> {
     let mut values: Vec<Bound> = Vec::with_capacity(row.values.len() + 3);
     if table.key.is_empty() {
         values.push(MaybeUnset::Set(Some(CqlValue::Text(row.file.clone()))));
@@ -148,7 +157,7 @@ fn bound(table: &ParsedTable, row: &ParsedRow) -> Vec<Bound> {
         ))));
         values.push(MaybeUnset::Set(Some(CqlValue::BigInt(row.line))));
     }
-    // A row may replace another one, whose values a null must clear: by its key, or by the line of a file that was replaced.
+    // A row may replace another one with the same key, or the same line of a replaced file. A null clears its value.
     let set = |value: &Value| MaybeUnset::Set(cql_value(value));
     values.extend(row.values.iter().map(set));
     values
@@ -164,7 +173,7 @@ fn cql_value(value: &Value) -> Option<CqlValue> {
     })
 }
 
-fn values_of(table: &ParsedTable, row: Found) -> StoreResult<Vec<Value>> {
+fn values_of(table: &ParsedTable, row: StoredRow) -> StoreResult<Vec<Value>> {
     let mut found: BTreeMap<String, CqlValue> = row.into_values().collect();
     let columns = table.all_columns().into_iter();
     columns
