@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::job::{CheckpointHolder, Slot};
+use crate::job::{CheckpointHolder, FailureKind, Slot};
 use crate::statement::{Principal, Session};
 
 /// Names that the command BROADWAY keeps for itself; no input of a flow is called so, in any case.
@@ -82,19 +82,24 @@ pub struct FlowEnd {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FlowFailure {
-    /// The kind of failure in one word, e.g. `Stopped`.
-    pub exception_type: String,
+    /// The kind of failure.
+    pub kind: FailureKind,
     /// What a person reads.
     pub message: String,
 }
 
 impl FlowFailure {
     /// A failure of this kind.
-    pub fn new(exception_type: &str, message: impl Into<String>) -> Self {
+    pub fn new(kind: impl Into<FailureKind>, message: impl Into<String>) -> Self {
         Self {
-            exception_type: exception_type.to_owned(),
+            kind: kind.into(),
             message: message.into(),
         }
+    }
+
+    /// The exception type, for people and error handlers.
+    pub fn exception_type(&self) -> &str {
+        self.kind.exception_type()
     }
 }
 

@@ -103,9 +103,7 @@ impl JobKind for BroadwayJob {
         };
         match self.flows.run(call).await {
             Ok(end) => RunEnd::Succeeded(output(end)),
-            Err(failure) => {
-                RunEnd::Failed(RunFailure::new(&failure.exception_type, failure.message))
-            }
+            Err(failure) => RunEnd::Failed(RunFailure::new(failure.kind, failure.message)),
         }
     }
 }

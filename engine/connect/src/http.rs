@@ -10,7 +10,7 @@ use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 use weft_engine::interface::{Environment, Secret};
-use weft_engine::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_engine::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_engine::model::Job;
 use weft_engine::statement::is_secret;
 
@@ -222,7 +222,7 @@ impl JobKind for Http {
             biased;
             () = run.stop.cancelled() => {
                 let message = format!("{} was broken off: it was told to stop", call.label());
-                RunEnd::Failed(RunFailure::new("Stopped", message))
+                RunEnd::Failed(RunFailure::new(FailureKind::Stopped, message))
             }
             answer = self.answer(&call, &run) => match answer {
                 Ok(output) => RunEnd::Succeeded(output),

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use weft_engine::interface::Environment;
-use weft_engine::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_engine::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_engine::model::Job;
 
 use crate::capture::{Capture, last_line};
@@ -136,7 +136,7 @@ impl JobKind for Process {
     async fn run(&self, run: Run) -> RunEnd {
         if run.stop.is_cancelled() {
             return RunEnd::Failed(RunFailure::new(
-                "Stopped",
+                FailureKind::Stopped,
                 "it was told to stop before it began",
             ));
         }
@@ -324,7 +324,7 @@ mod tests {
         let check = |raw: i32, text: &str, exception: &str, message: &str| match end(raw, text) {
             RunEnd::Failed(failure) => {
                 assert_eq!(
-                    (failure.exception_type.as_str(), failure.message.as_str()),
+                    (failure.exception_type(), failure.message.as_str()),
                     (exception, message)
                 );
             }

@@ -207,7 +207,7 @@ fn end_of(ended: Ended) -> RunEnd {
 
 fn failed(failure: &Failure, log: &str) -> RunFailure {
     RunFailure {
-        exception_type: failure.name.clone(),
+        kind: failure.name.as_str().into(),
         message: failure.to_string(),
         output: output(log, None),
         retry: failure.retry,

@@ -9,7 +9,7 @@ use super::{Ages, Removed, Sweep, SweepError, unbounded};
 use crate::clock::SharedClock;
 use crate::ids::Ids;
 use crate::job::arguments::{self, check_names};
-use crate::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use crate::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use crate::model::{Job, job_type};
 use crate::store::SharedStore;
 
@@ -129,8 +129,8 @@ impl JobKind for Cleanup {
             return RunEnd::Succeeded(output);
         };
         let kind = match &error {
-            SweepError::Store(_) => "Store",
-            SweepError::Stopped => "Stopped",
+            SweepError::Store(_) => "Store".into(),
+            SweepError::Stopped => FailureKind::Stopped,
         };
         RunEnd::Failed(RunFailure {
             output,

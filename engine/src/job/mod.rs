@@ -15,8 +15,8 @@ pub mod triggered;
 
 pub use checkpoint::{CheckpointError, CheckpointHolder, CheckpointStore, Checkpoints};
 pub use kind::{
-    Check, JobKind, JobKinds, Lender, Lent, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure,
-    RunOutput, Slot, run_key,
+    Check, FailureKind, JobKind, JobKinds, Lender, Lent, OUTPUT_BYTES, Retry, Run, RunEnd,
+    RunFailure, RunOutput, Slot, run_key,
 };
 pub use runner::{EndedRun, JobRunner};
 pub use telling::tell;

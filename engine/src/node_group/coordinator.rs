@@ -14,7 +14,7 @@ use super::{RULES, groups_of, stored_groups};
 use crate::clock::SharedClock;
 use crate::ids::Ids;
 use crate::job::arguments::{self, check_names};
-use crate::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use crate::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use crate::model::{Incarnation, Job, NodeId, NodeRow, NodeState, Setting, job_type};
 use crate::node::{NodeConfig, Trust};
 use crate::statement::LateStatements;
@@ -190,7 +190,10 @@ impl JobKind for Coordinator {
                 text: last.and_then(|last| serde_json::to_string(&last).ok()),
                 exit_code: None,
             },
-            ..RunFailure::new("Stopped", "it was stopped; the nodes stay in their groups")
+            ..RunFailure::new(
+                FailureKind::Stopped,
+                "it was stopped; the nodes stay in their groups",
+            )
         })
     }
 }

@@ -8,7 +8,7 @@ use weft_lang::{Command, Statement};
 use super::permit::{Principal, part};
 use super::request::{Request, SubmitRequest};
 use super::{LateStatements, Permit, Refusal, Session, Statements, lower, submit};
-use crate::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use crate::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use crate::model::{Batch, BatchId, BatchStatistics, BatchStatus, Job, job_type};
 use crate::store::Freshness;
 
@@ -103,7 +103,7 @@ impl BatchSchedule {
                 biased;
                 () = run.stop.cancelled() => {
                     let message = format!("it waits no longer; batch {id} goes on, BATCH_CANCEL '{id}' ends it");
-                    return Ok(RunEnd::Failed(RunFailure::new("Stopped", message)));
+                    return Ok(RunEnd::Failed(RunFailure::new(FailureKind::Stopped, message)));
                 }
                 () = woken => (),
                 () = sleep(services.config.poll_interval) => (),

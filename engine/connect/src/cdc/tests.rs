@@ -519,7 +519,7 @@ async fn a_server_that_fails_now_and_then_hears_everything_once_by_key() {
             None => cuts += 1,
             Some(RunEnd::Failed(failure)) => {
                 failures += 1;
-                assert_eq!(failure.exception_type, "HttpStatus");
+                assert_eq!(failure.exception_type(), "HttpStatus");
                 let answer = "answered 503 Service Unavailable";
                 assert_eq!(
                     failure.message,
@@ -569,7 +569,7 @@ async fn a_run_that_is_stopped_goes_on_where_it_was() {
     };
     let (end, ()) = tokio::join!(bench.kind.run(run), watch);
     let failure = failed(end);
-    assert_eq!(failure.exception_type, "Stopped");
+    assert_eq!(failure.exception_type(), "Stopped");
     let before: Json = serde_json::from_str(&failure.output.text.unwrap()).unwrap();
     assert!(before["rows"].as_u64().unwrap() >= 24, "{before}");
     let told = bench.told(job("a", 2, &arguments)).await;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weft_engine::flow::{FlowFailure, FlowName};
-use weft_engine::job::Slot;
+use weft_engine::job::{FailureKind, Slot};
 use weft_engine::project::{Findings, LogicalUnit, Project, Spot};
 use weft_engine::statement::{Principal, Session};
 
@@ -220,38 +220,35 @@ impl Inputs {
 /// Why an actor failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ActorError {
-    /// The kind of failure in one word.
-    pub exception_type: String,
+    /// The kind of failure.
+    pub kind: FailureKind,
     /// What a person reads.
     pub message: String,
 }
 
 impl ActorError {
     /// A failure of this kind.
-    pub(crate) fn new(exception_type: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: impl Into<FailureKind>, message: impl Into<String>) -> Self {
         Self {
-            exception_type: exception_type.to_owned(),
+            kind: kind.into(),
             message: message.into(),
         }
     }
 
     /// It was told to stop while it waited.
     pub(crate) fn stopped(message: impl Into<String>) -> Self {
-        Self::new(STOPPED, message)
+        Self::new(FailureKind::Stopped, message)
     }
 }
 
 impl From<FlowFailure> for ActorError {
     fn from(failure: FlowFailure) -> Self {
         Self {
-            exception_type: failure.exception_type,
+            kind: failure.kind,
             message: failure.message,
         }
     }
 }
-
-/// The kind of failure of what was told to stop; no error handler sees it.
-pub(crate) const STOPPED: &str = "Stopped";
 
 /// What an actor runs in.
 #[derive(Clone, Copy, Debug)]

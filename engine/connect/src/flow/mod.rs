@@ -16,8 +16,6 @@ mod sql;
 mod tools;
 mod validator;
 
-pub(crate) use actor::STOPPED;
-pub(crate) use points::LOST;
 pub(crate) use runner::FlowRunner;
 pub(crate) use tools::Tools;
 pub(crate) use validator::FlowValidator;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tracing::warn;
 use uuid::Uuid;
 use weft_engine::flow::{FlowFailure, Recovery};
-use weft_engine::job::{CheckpointError, CheckpointStore, Checkpoints};
+use weft_engine::job::{CheckpointError, CheckpointStore, Checkpoints, FailureKind};
 use weft_engine::node::NodeConfig;
 
 /// What is written at once, well below what a ledger takes.
@@ -251,17 +251,17 @@ fn parts(text: &str) -> Vec<&str> {
     parts
 }
 
-/// The kind of failure of a run that may not go on; no error handler sees it.
-pub(crate) const LOST: &str = "Recovery";
-
 fn lost(error: &CheckpointError) -> FlowFailure {
     let message = match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
-    FlowFailure::new(LOST, message)
+    FlowFailure::new(FailureKind::Recovery, message)
 }
 
 fn not_json(error: &serde_json::Error) -> FlowFailure {
-    FlowFailure::new(LOST, format!("outputs cannot be written down: {error}"))
+    FlowFailure::new(
+        FailureKind::Recovery,
+        format!("outputs cannot be written down: {error}"),
+    )
 }

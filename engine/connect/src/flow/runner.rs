@@ -12,14 +12,14 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 use uuid::Uuid;
 use weft_engine::flow::{FlowCall, FlowEnd, FlowFailure, FlowName, FlowPart, FlowRefusal, Flows};
-use weft_engine::job::CheckpointStore;
+use weft_engine::job::{CheckpointStore, FailureKind};
 use weft_engine::node::NodeConfig;
 use weft_engine::project::{Findings, LogicalUnit, Project, UnknownProjectName};
 
-use super::actor::{ActorError, ActorRun, Inputs, OUTPUT_BYTES, STOPPED};
+use super::actor::{ActorError, ActorRun, Inputs, OUTPUT_BYTES};
 use super::definition::{ActorCall, Body, FlowDefinition, Handler, Repeat, RowSource, Stage};
 use super::expression::{Lookup, json_bytes};
-use super::points::{LOST, Points};
+use super::points::Points;
 use super::scope::{Held, Kept, Scope};
 use super::sql::parameters_of;
 use super::tools::Tools;
@@ -267,7 +267,7 @@ impl Trouble {
     }
 
     fn of(failure: FlowFailure, stage: &Stage) -> Self {
-        if [STOPPED, LOST].contains(&failure.exception_type.as_str()) {
+        if !failure.kind.can_be_handled() {
             return Self::Over(failure);
         }
         Self::Failed(Failed {
@@ -276,7 +276,11 @@ impl Trouble {
         })
     }
 
-    fn in_stage(stage: &Stage, kind: &str, message: impl std::fmt::Display) -> Self {
+    fn in_stage(
+        stage: &Stage,
+        kind: impl Into<FailureKind>,
+        message: impl std::fmt::Display,
+    ) -> Self {
         let message = format!("stage {}: {message}", stage.name);
         Self::of(FlowFailure::new(kind, message), stage)
     }
@@ -329,7 +333,10 @@ impl Execution<'_> {
             for stage in stages {
                 if self.call.stop.is_cancelled() {
                     let message = format!("it was told to stop before stage {}", stage.name);
-                    return Err(Trouble::Over(FlowFailure::new(STOPPED, message)));
+                    return Err(Trouble::Over(FlowFailure::new(
+                        FailureKind::Stopped,
+                        message,
+                    )));
                 }
                 let given = self.stage(stage, scope, place).await?;
                 scope
@@ -500,27 +507,33 @@ impl Execution<'_> {
         let mut inner = Scope::within(scope);
         let error = json!({
             "message": failure.message,
-            "type": failure.exception_type,
+            "type": failure.exception_type(),
             "stage": failed_in,
         });
         let place = place.inside(&format!("{}.on_error", stage.name), false);
         let both = |own: &str| {
             let message = format!("{}; and its error handler failed: {own}", failure.message);
-            Trouble::of(FlowFailure::new(&failure.exception_type, message), stage)
+            Trouble::of(FlowFailure::new(failure.kind.clone(), message), stage)
         };
         inner.keep("error", error).map_err(|error| both(&error))?;
         for call in &handler.actors {
             if self.call.stop.is_cancelled() {
                 let message = format!("it was told to stop after: {}", failure.message);
-                return Err(Trouble::Over(FlowFailure::new(STOPPED, message)));
+                return Err(Trouble::Over(FlowFailure::new(
+                    FailureKind::Stopped,
+                    message,
+                )));
             }
             match self.act(call, &inner, &place).await {
                 Ok((outputs, _)) => inner
                     .keep(&call.name, Value::Object(outputs))
                     .map_err(|error| both(&error))?,
-                Err(error) if error.exception_type == STOPPED => {
+                Err(error) if error.kind == FailureKind::Stopped => {
                     let message = format!("{}; after: {}", error.message, failure.message);
-                    return Err(Trouble::Over(FlowFailure::new(STOPPED, message)));
+                    return Err(Trouble::Over(FlowFailure::new(
+                        FailureKind::Stopped,
+                        message,
+                    )));
                 }
                 Err(error) => return Err(both(&format!("{}: {}", call.name, error.message))),
             }
@@ -608,7 +621,10 @@ impl Execution<'_> {
                 "it was told to stop after {count} rows of stage {}",
                 stage.name
             );
-            return Err(Trouble::Over(FlowFailure::new(STOPPED, message)));
+            return Err(Trouble::Over(FlowFailure::new(
+                FailureKind::Stopped,
+                message,
+            )));
         }
         collected.sort_by_key(|(number, _)| *number);
         let mut outputs = Map::new();
@@ -708,15 +724,15 @@ struct Row {
 
 /// What several failures are as one; being told to stop is more than any of them.
 fn trouble_of(stage: &Stage, failures: Vec<(&ActorCall, ActorError)>) -> Option<Trouble> {
-    let is_over = |error: &ActorError| [STOPPED, LOST].contains(&error.exception_type.as_str());
-    let over = failures.iter().find(|(_, error)| is_over(error));
+    let is_over = |(_, error): &&(_, ActorError)| !error.kind.can_be_handled();
+    let over = failures.iter().find(is_over);
     let first = over.or(failures.first()).map(|(_, error)| error);
-    let kind = first?.exception_type.clone();
+    let kind = first?.kind.clone();
     let messages: Vec<String> = failures
         .iter()
         .map(|(call, error)| format!("{}: {}", call.name, error.message))
         .collect();
-    Some(Trouble::in_stage(stage, &kind, messages.join("; and ")))
+    Some(Trouble::in_stage(stage, kind, messages.join("; and ")))
 }
 
 /// The logical unit that a flow's name says, and the flow in it.

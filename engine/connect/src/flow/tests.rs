@@ -339,7 +339,7 @@ outputs: {{good: '${{good.said}}', bad: '${{bad.said}}'}}
     assert_eq!(seen("handler"), expected);
     let bench = Bench::new(&flow("fail")).await;
     let failure = bench.failure(json!({})).await;
-    assert_eq!(failure.exception_type, "Probe");
+    assert_eq!(failure.exception_type(), "Probe");
     assert_eq!(failure.message, "stage risky: bad: bad failed");
     assert_eq!(seen("handler").len(), 4);
 }
@@ -410,7 +410,7 @@ stages:
     )
     .await;
     let failure = bench.failure(json!({})).await;
-    assert_eq!(failure.exception_type, "Stopped");
+    assert_eq!(failure.exception_type(), "Stopped");
     assert_eq!(failure.message, "it was told to stop before stage second");
     assert_eq!(seen("stop"), ["first"]);
     let sleeps = Bench::new(
@@ -425,7 +425,50 @@ stages:
     )
     .await;
     let failure = sleeps.failure(json!({})).await;
-    assert_eq!(failure.exception_type, "Stopped", "{}", failure.message);
+    assert_eq!(failure.exception_type(), "Stopped", "{}", failure.message);
+}
+
+#[tokio::test]
+async fn no_name_that_a_function_throws_skips_error_handlers() {
+    for name in ["Stopped", "Recovery"] {
+        let diary = format!("thrown {name}");
+        let throws = format!(
+            "{{actor: JavaScript, name: js, inputs: {{script: \"const e = new Error('no'); e.name = '{name}'; throw e\"}}}}"
+        );
+        let bench = Bench::new(&format!(
+            "\
+stages:
+  - name: outer
+    stages:
+      - name: risky
+        loop: {{over: [1], as: row}}
+        actors: [{throws}]
+    on_error:
+      actors: [{{name: note, actor: Probe, inputs: {{diary: {diary}, say: '${{error.type}}'}}}}]
+      then: continue
+  - name: next
+    actors: [{{name: more, actor: Probe, inputs: {{diary: {diary}, say: next}}}}]
+"
+        ))
+        .await;
+        bench.outputs(json!({})).await;
+        assert_eq!(seen(&diary), [name, "next"]);
+        // Without a handler, and in a handler, the name is only shown.
+        let bench = Bench::new(&format!(
+            "\
+stages:
+  - name: risky
+    actors: [{{name: bad, actor: Probe, inputs: {{diary: {diary}, say: bad, fail: true}}}}]
+    on_error: {{actors: [{throws}]}}
+"
+        ))
+        .await;
+        let failure = bench.failure(json!({})).await;
+        assert_eq!(failure.exception_type(), "Probe");
+        let bench = Bench::new(&format!("stages: [{{name: s, actors: [{throws}]}}]\n")).await;
+        let failure = bench.failure(json!({})).await;
+        assert_eq!(failure.exception_type(), name);
+    }
 }
 
 const THREE: &str = "\
@@ -532,7 +575,7 @@ async fn an_earlier_try_that_was_replaced_ends() {
     let bench = Bench::new(&three("replaced", false)).await;
     bench.run(bench.attempt(1, 2)).await.unwrap();
     let failure = bench.run(bench.attempt(1, 1)).await.unwrap_err();
-    assert_eq!(failure.exception_type, "Recovery");
+    assert_eq!(failure.exception_type(), "Recovery");
     assert!(
         failure.message.contains("another run has taken over"),
         "{failure}"

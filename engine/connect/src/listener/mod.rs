@@ -20,8 +20,8 @@ use tracing::{info, warn};
 use uuid::Uuid;
 use weft_engine::flow::{FlowCall, FlowFailure, FlowName, FlowRefusal, Flows, Recovery};
 use weft_engine::job::{
-    Check, CheckpointHolder, CheckpointStore, Checkpoints, JobKind, Retry, Run, RunEnd, RunFailure,
-    RunOutput,
+    Check, CheckpointHolder, CheckpointStore, Checkpoints, FailureKind, JobKind, Retry, Run,
+    RunEnd, RunFailure, RunOutput,
 };
 use weft_engine::model::Job;
 use weft_engine::schedule::policy::Overlap;
@@ -30,7 +30,6 @@ use weft_engine::trace::{Operation, Traces};
 
 use crate::Parts;
 use crate::broadway_job::name_of;
-use crate::flow::{LOST, STOPPED};
 use crate::http::Http;
 use crate::parser::FileRoots;
 use definition::{Definition, IDEMPOTENCY_KEY, MODIFIED, Mode, NAME, PATH, Place, SIZE, refused};
@@ -554,16 +553,17 @@ impl Listening<'_> {
             stop: self.run.stop.clone(),
             slot: self.run.slot.clone(),
         };
-        match self.flows.run(call).await {
-            Ok(_) => Ok(()),
-            Err(failure) if failure.exception_type == STOPPED || self.run.stop.is_cancelled() => {
-                Err(Trouble::Run(RunFailure::stopped()))
-            }
-            Err(failure) if failure.exception_type == LOST => {
-                Err(Trouble::Run(RunFailure::new(LOST, failure.message)))
-            }
-            Err(failure) => Err(Trouble::File(failure)),
+        let Err(failure) = self.flows.run(call).await else {
+            return Ok(());
+        };
+        if self.run.stop.is_cancelled() {
+            return Err(Trouble::Run(RunFailure::stopped()));
         }
+        Err(match failure.kind {
+            FailureKind::Stopped => Trouble::Run(RunFailure::stopped()),
+            FailureKind::Recovery => Trouble::Run(RunFailure::new(failure.kind, failure.message)),
+            FailureKind::Raised { .. } => Trouble::File(failure),
+        })
     }
 
     fn tell_failure(&mut self, name: &str, tries: i32, message: &str) {

@@ -122,7 +122,7 @@ async fn a_status_that_was_not_expected_is_a_failure_with_its_body() {
     let port = server(seen.clone()).await;
     let bench = Bench::with(&[], &[&format!("127.0.0.1:{port}")]);
     let failure = failed(bench.run(http(port, "/broken", &json!({}))).await);
-    assert_eq!(failure.exception_type, "HttpStatus");
+    assert_eq!(failure.exception_type(), "HttpStatus");
     let message = format!("GET http://127.0.0.1:{port}/broken answered 500 Internal Server Error");
     assert_eq!(failure.message, message);
     assert_eq!(failure.output.text.as_deref(), Some("why"));
@@ -194,7 +194,7 @@ async fn a_call_ends_in_time_and_when_it_is_stopped() {
             .run(http(port, "/silent?secret", &json!({"timeout_ms": 50})))
             .await,
     );
-    assert_eq!(failure.exception_type, "HttpTimeout");
+    assert_eq!(failure.exception_type(), "HttpTimeout");
     let label = format!("GET http://127.0.0.1:{port}/silent");
     assert_eq!(failure.message, format!("{label} took longer than 50 ms"));
     seen.arrived.notified().await;
@@ -206,7 +206,7 @@ async fn a_call_ends_in_time_and_when_it_is_stopped() {
         stop.cancel();
     });
     let failure = failed(end);
-    assert_eq!(failure.exception_type, "Stopped");
+    assert_eq!(failure.exception_type(), "Stopped");
     assert_eq!(
         failure.message,
         format!("{label} was broken off: it was told to stop")
@@ -234,7 +234,7 @@ async fn what_prevents_a_call_is_told_without_secrets() {
     let free = listener.local_addr().unwrap().port();
     drop(listener);
     let failure = failed(bench.run(http(free, "/x?secret=1", &json!({}))).await);
-    assert_eq!(failure.exception_type, "Http");
+    assert_eq!(failure.exception_type(), "Http");
     let expected =
         format!("GET http://127.0.0.1:{free}/x failed: Connection refused (os error 111)");
     assert_eq!(failure.message, expected);

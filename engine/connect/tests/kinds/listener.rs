@@ -282,6 +282,31 @@ async fn a_flow_that_fails_is_tried_again_and_given_up_and_holds_up_no_other_fil
     bench.end().await;
 }
 
+#[tokio::test]
+async fn no_name_that_a_function_throws_ends_the_run() {
+    for name in ["Stopped", "Recovery"] {
+        let flow = format!(
+            "\
+inputs: {{path: , name: }}
+stages:
+  - name: check
+    condition: ${{name}} == 'a'
+    actors: [{{name: js, actor: JavaScript, inputs: {{script: \"const e = new Error('no'); e.name = '{name}'; throw e\"}}}}]
+  - name: write
+    actors: [{{name: done, actor: FileWrite, inputs: {{path: 'out/${{name}}', content: x}}}}]
+"
+        );
+        let bench = bench(&flow).await;
+        put(&bench, "in/a", "x");
+        put(&bench, "in/b", "x");
+        let output = once(&bench, json!({}), "MAX_ATTEMPTS=2 RETRY_DELAY_MS=50").await;
+        let counts = ["handled", "failed_tries", "given_up"].map(|count| output[count].as_u64());
+        assert_eq!(counts, [Some(1), Some(2), Some(1)], "{name}: {output}");
+        assert!(bench.written("out/b").is_some());
+        bench.end().await;
+    }
+}
+
 const CALL: &str = "\
 inputs: {path: , idempotency_key: , port: }
 stages:

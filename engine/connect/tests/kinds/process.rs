@@ -127,7 +127,7 @@ async fn exit_codes_and_both_streams_are_kept() {
         (Some("one\ntwo\nthree"), Some(0))
     );
     let failure = failed(bench.run(process("code.sh", &json!({"0": 3}))).await);
-    assert_eq!(failure.exception_type, "ExitCode");
+    assert_eq!(failure.exception_type(), "ExitCode");
     assert_eq!(
         failure.message,
         "scripts/code.sh ended with exit code 3: three"
@@ -138,7 +138,7 @@ async fn exit_codes_and_both_streams_are_kept() {
 
     bench.script("killed.sh", "kill -9 $$");
     let failure = failed(bench.run(process("killed.sh", &json!({}))).await);
-    assert_eq!(failure.exception_type, "Signal");
+    assert_eq!(failure.exception_type(), "Signal");
     assert_eq!(
         failure.message,
         "scripts/killed.sh was ended by signal 9 (SIGKILL)"
@@ -158,7 +158,7 @@ async fn what_cannot_be_started_says_why() {
     let check = async |name: &str, expected: &str| {
         let failure = failed(bench.run(process(name, &json!({}))).await);
         assert_eq!(
-            (failure.exception_type.as_str(), failure.message.as_str()),
+            (failure.exception_type(), failure.message.as_str()),
             ("Start", expected)
         );
     };
@@ -202,7 +202,7 @@ async fn a_definition_that_cannot_run_is_refused_when_it_is_made() {
     assert_eq!(gap.0, "the argument `1` is missing: there is `2`");
     let end = failed(bench.run(process("laod.sh", &json!({}))).await);
     assert_eq!(
-        (end.exception_type.as_str(), end.message),
+        (end.exception_type(), end.message.clone()),
         ("Script", unknown.0)
     );
 }
@@ -276,7 +276,7 @@ async fn a_script_that_does_not_want_to_stop_is_gone_before_the_runner_drops_it(
     });
     assert!(stopped.elapsed() < RUNNERS_GRACE, "{:?}", stopped.elapsed());
     let failure = failed(end);
-    assert_eq!(failure.exception_type, "Signal");
+    assert_eq!(failure.exception_type(), "Signal");
     assert_eq!(
         failure.message,
         "scripts/stubborn.sh was ended by signal 9 (SIGKILL): kept"
@@ -292,7 +292,7 @@ async fn a_run_that_was_stopped_before_it_began_starts_nothing() {
     let stop = CancellationToken::new();
     stop.cancel();
     let failure = failed(bench.run_until(process("x.sh", &json!({})), stop).await);
-    assert_eq!(failure.exception_type, "Stopped");
+    assert_eq!(failure.exception_type(), "Stopped");
 }
 
 #[tokio::test]

@@ -177,7 +177,7 @@ async fn secrets_are_named_in_the_row_and_taken_from_the_node() {
         let failure = failed(node.run("CARS.f", &arguments).await);
         let expected = format!("the argument `password` names {expected}");
         assert_eq!(
-            (failure.exception_type.as_str(), failure.message),
+            (failure.exception_type(), failure.message.clone()),
             ("Function", expected)
         );
     }

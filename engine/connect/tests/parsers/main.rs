@@ -347,7 +347,7 @@ async fn a_run_that_was_replaced_records_nothing_more() {
     bench.told(2).await;
     bench.write("b.csv", "id,name\n2,Bob\n");
     let failure = failed(bench.run(1).await);
-    assert_eq!(failure.exception_type, "TakenOver");
+    assert_eq!(failure.exception_type(), "TakenOver");
     assert_eq!(bench.count().await, 1);
 }
 
@@ -365,7 +365,7 @@ async fn a_stop_is_obeyed_and_what_was_stored_is_not_read_again() {
     };
     let (end, ()) = tokio::join!(bench.kind().run(stopped), watch);
     let failure = failed(end);
-    assert_eq!(failure.exception_type, "Stopped");
+    assert_eq!(failure.exception_type(), "Stopped");
     let before: Json = serde_json::from_str(&failure.output.text.unwrap()).unwrap();
     let before = before["records"].as_u64().unwrap();
     assert!((2_000..60_000).contains(&before), "{before}");

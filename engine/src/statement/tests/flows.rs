@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixture::Fixture;
 use crate::flow::{FlowCall, FlowEnd, FlowFailure, FlowName, FlowPart, FlowRefusal, Flows};
+use crate::job::FailureKind;
 use crate::statement::{EndStatus, Principal, Services, Session, Statements};
 
 /// Answers what it was asked, or what it was told to answer.
@@ -53,7 +54,7 @@ impl Flows for Echo {
         self.begun.notify_one();
         if self.waits {
             call.stop.cancelled().await;
-            return Err(FlowFailure::new("Stopped", "told to stop"));
+            return Err(FlowFailure::new(FailureKind::Stopped, "stopped"));
         }
         let answer = self.answer.lock().unwrap().clone();
         Ok(FlowEnd {

@@ -117,13 +117,12 @@ impl Actor for Http {
             }
             sent = http.send(&call, run.key, OUTPUT_BYTES) => sent,
         };
-        let answer =
-            sent.map_err(|failure| ActorError::new(&failure.exception_type, failure.message))?;
+        let answer = sent.map_err(|failure| ActorError::new(failure.kind, failure.message))?;
         if let Some(message) = answer.not_expected {
             return Err(ActorError::new("HttpStatus", message));
         }
         if let Some(failure) = answer.broke_off {
-            return Err(ActorError::new(&failure.exception_type, failure.message));
+            return Err(ActorError::new(failure.kind, failure.message));
         }
         if answer.is_cut {
             let message = format!(

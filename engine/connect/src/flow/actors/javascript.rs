@@ -181,7 +181,7 @@ impl Actor for JavaScript {
             let message = failure.to_string();
             match run.stop.is_cancelled() {
                 true => ActorError::stopped(message),
-                false => ActorError::new(&failure.name, message),
+                false => ActorError::new(failure.name.as_str(), message),
             }
         })?;
         let result = match returned {
