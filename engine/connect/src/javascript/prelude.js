@@ -5,12 +5,15 @@
   const { apply, ownKeys } = Reflect;
   const { defineProperty, freeze, getOwnPropertyDescriptor } = Object;
   const SourceError = Error;
+  const EngineError = InternalError;
   const TypeFailure = TypeError;
   const RangeFailure = RangeError;
   const isArray = Array.isArray;
   const text = String;
   const wellFormed = String.prototype.toWellFormed;
   const sourceOf = Function.prototype.toString;
+  const requestedRetries = new WeakMap();
+  const { get: getWeak, set: setWeak } = WeakMap.prototype;
   const maxLength = 2 ** 24;
   const maxSearch = 2 ** 33;
 
@@ -141,7 +144,7 @@
     failJob: (message, retry = "untilMax") => {
       if (!retries.includes(retry)) throw new TypeFailure(`failJob takes one of ${retries.join(", ")}, not ${shown(retry)}`);
       const error = named("JobFailed", shown(message));
-      defineProperty(error, "retry", { value: retry });
+      apply(setWeak, requestedRetries, [error, retry]);
       throw error;
     },
   };
@@ -166,7 +169,13 @@
       if (typeof thrown === "object" && thrown !== null) {
         const message = part("message");
         if (message !== undefined) {
-          return stringify({ name: part("name"), message, stack: part("stack"), retry: part("retry") });
+          return stringify({
+            name: part("name"),
+            message,
+            stack: part("stack"),
+            retry: apply(getWeak, requestedRetries, [thrown]),
+            is_out_of_memory: thrown instanceof EngineError && message === "out of memory",
+          });
         }
       }
       return stringify({ message: `it threw ${shown(thrown)}` });

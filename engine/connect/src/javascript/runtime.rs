@@ -8,6 +8,7 @@ use rquickjs::context::{EvalOptions, intrinsic};
 use rquickjs::function::Args;
 use rquickjs::{Context, Ctx, Error, Function, Object, Persistent, Runtime, Type, Value};
 use serde::Deserialize;
+use weft_engine::job::Retry;
 
 use super::{Failure, Limits, Place, Returned};
 
@@ -221,13 +222,13 @@ impl Engine {
             described.and_then(|json| serde_json::from_str(&json).ok());
         match described {
             None => out_of_memory(self.limits),
-            Some(described) if described.message == "out of memory" => Failure {
+            Some(described) if described.is_out_of_memory => Failure {
                 place: described.place(&script.file),
                 ..out_of_memory(self.limits)
             },
             Some(described) => Failure {
                 place: described.place(&script.file),
-                retry: described.retry(),
+                retry: described.retry.map_or(Retry::AsPolicy, Retry::from),
                 name: described
                     .name
                     .filter(|name| is_word(name))
@@ -248,7 +249,30 @@ struct Described {
     name: Option<String>,
     message: String,
     stack: Option<String>,
-    retry: Option<String>,
+    /// Set by `failJob`, and by nothing else that a function can do.
+    retry: Option<RetryRequest>,
+    /// The engine threw it because it had no memory.
+    #[serde(default)]
+    is_out_of_memory: bool,
+}
+
+/// The second argument of `failJob`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum RetryRequest {
+    NoRetry,
+    AlwaysRetry,
+    UntilMax,
+}
+
+impl From<RetryRequest> for Retry {
+    fn from(request: RetryRequest) -> Self {
+        match request {
+            RetryRequest::NoRetry => Self::Never,
+            RetryRequest::AlwaysRetry => Self::Always,
+            RetryRequest::UntilMax => Self::AsPolicy,
+        }
+    }
 }
 
 impl Described {
@@ -267,14 +291,6 @@ impl Described {
             file: file.to_owned(),
             line,
         })
-    }
-
-    fn retry(&self) -> weft_engine::job::Retry {
-        match (self.name.as_deref(), self.retry.as_deref()) {
-            (Some("JobFailed"), Some("noRetry")) => weft_engine::job::Retry::Never,
-            (Some("JobFailed"), Some("alwaysRetry")) => weft_engine::job::Retry::Always,
-            _ => weft_engine::job::Retry::AsPolicy,
-        }
     }
 }
 

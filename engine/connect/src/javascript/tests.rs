@@ -294,7 +294,7 @@ async fn a_failure_names_its_kind_its_words_and_its_line() {
 }
 
 #[tokio::test]
-async fn a_function_says_whether_it_is_tried_again() {
+async fn only_fail_job_decides_about_another_try() {
     let check = async |body: &str, retry: Retry| {
         let failed = failure(&format!("function f() {{ {body} }}")).await;
         assert_eq!(
@@ -307,6 +307,17 @@ async fn a_function_says_whether_it_is_tried_again() {
     check("failJob('no', 'untilMax')", Retry::AsPolicy).await;
     check("failJob('no', 'noRetry')", Retry::Never).await;
     check("failJob('no', 'alwaysRetry')", Retry::Always).await;
+    // What an error says of itself is only shown.
+    let throws = "const e = new Error('no'); e.name = 'JobFailed'; e.retry = 'noRetry'; throw e";
+    check(throws, Retry::AsPolicy).await;
+    check(
+        &format!("WeakMap.prototype.get = () => 'noRetry'; {throws}"),
+        Retry::AsPolicy,
+    )
+    .await;
+    let failed = failure("function f() { failJob('out of memory', 'noRetry'); }").await;
+    let shown = (failed.name.as_str(), failed.message.as_str(), failed.retry);
+    assert_eq!(shown, ("JobFailed", "out of memory", Retry::Never));
     let source = "function f() { try { failJob('no', 'noRetry'); } catch {} return 1; }";
     assert_eq!(returned(source).await, json_of("1"));
 }
