@@ -149,7 +149,7 @@ pub trait Flows: fmt::Debug + Send + Sync {
     /// Runs it to its end. Dropping the future ends it where it stands.
     ///
     /// # Errors
-    /// It cannot be called so, a stage failed, or it was told to stop.
+    /// It cannot be called so, a stage failed, or a stop was requested.
     async fn run(&self, call: FlowCall) -> Result<FlowEnd, FlowFailure>;
 }
 

@@ -99,6 +99,15 @@ pub enum RunEnd {
     Failed(RunFailure),
 }
 
+impl From<Result<RunOutput, RunFailure>> for RunEnd {
+    fn from(ended: Result<RunOutput, RunFailure>) -> Self {
+        match ended {
+            Ok(output) => Self::Succeeded(output),
+            Err(failure) => Self::Failed(failure),
+        }
+    }
+}
+
 impl RunEnd {
     /// What it left behind, however it ended.
     pub fn output(self) -> RunOutput {
@@ -116,6 +125,16 @@ pub struct RunOutput {
     pub text: Option<String>,
     /// What the process ended with, where it was one.
     pub exit_code: Option<i32>,
+}
+
+impl RunOutput {
+    /// The output of a run that was not a process.
+    pub fn from_text(text: impl Into<Option<String>>) -> Self {
+        Self {
+            text: text.into(),
+            exit_code: None,
+        }
+    }
 }
 
 /// Why a run, or a flow inside it, failed. Code decides by the variant; the exception type is only shown and stored.
@@ -198,7 +217,14 @@ impl RunFailure {
 
     /// The run ended early because a stop was requested.
     pub fn stopped() -> Self {
-        Self::new(FailureKind::Stopped, "it was told to stop")
+        Self::new(FailureKind::Stopped, "it was stopped")
+    }
+
+    /// The same, with the output of the run.
+    #[must_use]
+    pub fn with_output(mut self, output: RunOutput) -> Self {
+        self.output = output;
+        self
     }
 
     /// The exception type, for people and the stored error.
