@@ -1,8 +1,9 @@
-//! Recovery points: the outputs of finished stages, written down so that a restart does not repeat them.
+//! Recovery of flows: the outputs of finished stages are saved as checkpoints, so that another try does not repeat the
+//! stages.
 //!
-//! A scope is a small ledger: `flow` says which run its points are of, `stage/<path>` what a stage gave (in parts where it
-//! is long), and `end` what the flow answered. A scope is used again and again, by one run after the other; points of
-//! another run, of another version of the flow or of other inputs do not count.
+//! In the checkpoint scope, `flow` says which run the checkpoints belong to, `stage/<path>` has the outputs of a stage
+//! (long outputs are split into `part/<path>/<number>`), and `end` has the outputs of the flow. Successive runs share a
+//! scope; the checkpoints of another run, another version of the flow or other inputs are discarded.
 
 use std::collections::BTreeMap;
 
@@ -14,53 +15,53 @@ use weft_engine::flow::{FlowFailure, Recovery};
 use weft_engine::job::{CheckpointError, CheckpointStore, Checkpoints, FailureKind};
 use weft_engine::node::NodeConfig;
 
-/// What is written at once, well below what a ledger takes.
+/// The most bytes in one write, well below the limit of checkpoints.
 const PART_BYTES: usize = 192 * 1024;
-/// Longer outputs are not written down: their stage is repeated.
+/// Longer outputs are not saved; their stage is repeated.
 const STAGE_BYTES: usize = 8 * 1024 * 1024;
-/// What one write removes.
+/// The most items that one write removes.
 const REMOVED_AT_ONCE: usize = 900;
 const HEAD: &str = "flow";
 const END: &str = "end";
 
-/// What a run has finished, and where that is written.
+/// The finished stages of a run, and the checkpoints that keep them.
 #[derive(Debug)]
-pub(crate) struct Points {
-    ledger: Option<Checkpoints>,
+pub(crate) struct FlowCheckpoints {
+    /// None if the run does not recover.
+    checkpoints: Option<Checkpoints>,
     finished: BTreeMap<String, Map<String, Value>>,
-    /// What stands in the ledger besides its head.
+    /// The items in the scope, the head aside.
     written: Vec<String>,
     end: Option<Map<String, Value>>,
     keeps_end: bool,
 }
 
-/// The item that says whose points these are.
+/// The item that says which run the checkpoints belong to.
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
-    /// The run, the flow and its inputs.
-    of: Uuid,
-    /// When the first try began, in milliseconds.
+    /// Identifies the run, the version of the flow and the inputs.
+    #[serde(rename = "of")]
+    run: Uuid,
+    /// Start of the first try, in milliseconds.
     since: i64,
-    /// Tries so far.
     tries: u64,
 }
 
-/// A stage that has finished.
+/// The item of a finished stage.
 #[derive(Debug, Serialize, Deserialize)]
-enum Finished {
-    /// What it gave.
+enum FinishedStage {
     #[serde(rename = "outputs")]
     Outputs(Map<String, Value>),
-    /// In how many parts that is written.
+    /// The number of items that the outputs are split into.
     #[serde(rename = "parts")]
     Parts(usize),
 }
 
-impl Points {
-    /// Nothing is written down.
-    pub(crate) fn none() -> Self {
+impl FlowCheckpoints {
+    /// Saves nothing.
+    pub(crate) fn disabled() -> Self {
         Self {
-            ledger: None,
+            checkpoints: None,
             finished: BTreeMap::new(),
             written: Vec::new(),
             end: None,
@@ -68,94 +69,94 @@ impl Points {
         }
     }
 
-    /// Takes the scope and reads what an earlier try at the same run has finished; `of` names that run.
+    /// Takes the scope and reads what an earlier try at the same run has finished.
     ///
     /// # Errors
-    /// A later try has it, or the store does not answer.
+    /// A later try holds the scope, or the store does not answer.
     pub(crate) async fn take(
         store: &CheckpointStore,
         config: &NodeConfig,
         recovery: &Recovery,
-        of: Uuid,
+        run: Uuid,
     ) -> Result<Self, FlowFailure> {
-        let ledger = store.take(&recovery.scope, &recovery.holder).await;
-        let mut ledger = ledger.map_err(|error| lost(&error))?;
+        let checkpoints = store.take(&recovery.scope, &recovery.holder).await;
+        let mut checkpoints = checkpoints.map_err(|error| failed(&error))?;
         let now = store.now().0;
-        let mut found = BTreeMap::new();
-        for checkpoint in ledger.all().await.map_err(|error| lost(&error))? {
-            found.insert(checkpoint.item, checkpoint.value);
+        let mut items = BTreeMap::new();
+        for checkpoint in checkpoints.all().await.map_err(|error| failed(&error))? {
+            items.insert(checkpoint.item, checkpoint.value);
         }
         let max_tries = recovery.max_tries.unwrap_or(config.recovery_max_tries);
         let time_to_live = recovery
             .time_to_live
             .unwrap_or(config.recovery_time_to_live);
-        let head: Option<Head> = found
+        let head: Option<Head> = items
             .get(HEAD)
             .and_then(|head| serde_json::from_str(head).ok());
-        let counts = head.filter(|head| {
+        let head = head.filter(|head| {
             let age = u128::try_from(now.saturating_sub(head.since)).unwrap_or(0);
-            let may_go_on = head.tries < max_tries && age < time_to_live.as_millis();
-            // What has ended is answered again, however long ago it was.
-            head.of == of && (may_go_on || found.contains_key(END))
+            let may_continue = head.tries < max_tries && age < time_to_live.as_millis();
+            // A run that has ended returns its outputs again, whatever its age.
+            head.run == run && (may_continue || items.contains_key(END))
         });
-        let head = match counts {
+        let head = match head {
             Some(head) => Head {
                 tries: head.tries + 1,
                 ..head
             },
             None => {
-                if !found.is_empty() {
-                    ledger.forget().await.map_err(|error| lost(&error))?;
-                    found.clear();
+                if !items.is_empty() {
+                    checkpoints.forget().await.map_err(|error| failed(&error))?;
+                    items.clear();
                 }
                 Head {
-                    of,
+                    run,
                     since: now,
                     tries: 1,
                 }
             }
         };
         let head = serde_json::to_string(&head).map_err(|error| not_json(&error))?;
-        let saved = ledger.put(HEAD, head).await;
-        saved.map_err(|error| lost(&error))?;
-        found.remove(HEAD);
-        let end = found.remove(END);
+        let saved = checkpoints.put(HEAD, head).await;
+        saved.map_err(|error| failed(&error))?;
+        items.remove(HEAD);
+        let end = items.remove(END);
         Ok(Self {
-            finished: finished(&found),
-            written: found.into_keys().collect(),
+            finished: finished_stages(&items),
+            written: items.into_keys().collect(),
             end: end.and_then(|end| serde_json::from_str(&end).ok()),
-            ledger: Some(ledger),
+            checkpoints: Some(checkpoints),
             keeps_end: recovery.keeps_end,
         })
     }
 
-    /// What the flow answered in an earlier try at this run, if it did.
-    pub(crate) fn end(&mut self) -> Option<Map<String, Value>> {
+    /// The outputs of the flow, if an earlier try has ended it.
+    pub(crate) fn take_end(&mut self) -> Option<Map<String, Value>> {
         self.end.take()
     }
 
-    /// What a stage gave in an earlier try at this run, if it finished.
-    pub(crate) fn of_stage(&mut self, path: &str) -> Option<Map<String, Value>> {
+    /// The outputs of a stage, if an earlier try has finished it.
+    pub(crate) fn take_stage(&mut self, path: &str) -> Option<Map<String, Value>> {
         self.finished.remove(path)
     }
 
-    /// Writes down what a stage gave.
+    /// Saves the outputs of a stage.
     ///
     /// # Errors
-    /// A later try has taken over, or the store does not answer: this run must not go on.
-    pub(crate) async fn finish(
+    /// A later try has taken over, or the store does not answer: this run must not continue.
+    pub(crate) async fn save_stage(
         &mut self,
         path: &str,
         outputs: &Map<String, Value>,
     ) -> Result<(), FlowFailure> {
-        let Some(ledger) = &mut self.ledger else {
+        let Some(checkpoints) = &mut self.checkpoints else {
             return Ok(());
         };
         let text = serde_json::to_string(outputs).map_err(|error| not_json(&error))?;
         if text.len() > STAGE_BYTES {
             warn!(
                 stage = path,
-                "The outputs of stage {path} have {} bytes and are not written down: a restart repeats the stage",
+                "The outputs of stage {path} have {} bytes and are not saved: another try repeats the stage",
                 text.len()
             );
             return Ok(());
@@ -164,46 +165,46 @@ impl Points {
         if text.len() <= PART_BYTES {
             puts.push((stage_item(path), format!("{{\"outputs\":{text}}}")));
         } else {
-            // The item that counts comes last: without it the parts mean nothing.
-            let parts = parts(&text);
+            // The item of the stage is written last. Without it the parts do not count.
+            let parts = split(&text);
             let count = parts.len();
             for (number, part) in parts.into_iter().enumerate() {
                 let item = part_item(path, number);
                 self.written.push(item.clone());
-                let saved = ledger.put(&item, part.to_owned()).await;
-                saved.map_err(|error| lost(&error))?;
+                let saved = checkpoints.put(&item, part.to_owned()).await;
+                saved.map_err(|error| failed(&error))?;
             }
             puts.push((stage_item(path), format!("{{\"parts\":{count}}}")));
         }
         self.written.push(stage_item(path));
-        let saved = ledger.save(puts, Vec::new()).await;
-        saved.map_err(|error| lost(&error))
+        let saved = checkpoints.save(puts, Vec::new()).await;
+        saved.map_err(|error| failed(&error))
     }
 
-    /// The flow has ended well: its points are of no use any more.
+    /// Removes the checkpoints of a flow that has succeeded; keeps its outputs if the caller may ask for them again.
     ///
     /// # Errors
-    /// As [`finish`](Self::finish).
+    /// As [`save_stage`](Self::save_stage).
     pub(crate) async fn close(mut self, outputs: &Map<String, Value>) -> Result<(), FlowFailure> {
-        let Some(mut ledger) = self.ledger.take() else {
+        let Some(mut checkpoints) = self.checkpoints.take() else {
             return Ok(());
         };
         if !self.keeps_end {
-            return ledger.forget().await.map_err(|error| lost(&error));
+            return checkpoints.forget().await.map_err(|error| failed(&error));
         }
         let text = serde_json::to_string(outputs).map_err(|error| not_json(&error))?;
         if text.len() > PART_BYTES {
-            // Another try finds its finished stages and answers from them.
+            // Another try finds the finished stages and computes the outputs from them.
             return Ok(());
         }
-        // First the answer, in the same write as the first removals; what is left by a crash in between is only old.
+        // The outputs are written together with the first removals, so a crash leaves only items that no longer count.
         let mut removes = self.written.chunks(REMOVED_AT_ONCE).map(<[_]>::to_vec);
         let first = removes.next().unwrap_or_default();
-        let saved = ledger.save(vec![(END.to_owned(), text)], first).await;
-        saved.map_err(|error| lost(&error))?;
+        let saved = checkpoints.save(vec![(END.to_owned(), text)], first).await;
+        saved.map_err(|error| failed(&error))?;
         for removes in removes {
-            let saved = ledger.save(Vec::new(), removes).await;
-            saved.map_err(|error| lost(&error))?;
+            let saved = checkpoints.save(Vec::new(), removes).await;
+            saved.map_err(|error| failed(&error))?;
         }
         Ok(())
     }
@@ -217,17 +218,17 @@ fn part_item(path: &str, number: usize) -> String {
     format!("part/{path}/{number:05}")
 }
 
-fn finished(found: &BTreeMap<String, String>) -> BTreeMap<String, Map<String, Value>> {
+fn finished_stages(items: &BTreeMap<String, String>) -> BTreeMap<String, Map<String, Value>> {
     let mut stages = BTreeMap::new();
-    for (item, value) in found {
+    for (item, value) in items {
         let Some(path) = item.strip_prefix("stage/") else {
             continue;
         };
         let outputs = match serde_json::from_str(value) {
-            Ok(Finished::Outputs(outputs)) => Some(outputs),
-            Ok(Finished::Parts(count)) => {
+            Ok(FinishedStage::Outputs(outputs)) => Some(outputs),
+            Ok(FinishedStage::Parts(count)) => {
                 let parts: Option<String> = (0..count)
-                    .map(|number| found.get(&part_item(path, number)).map(String::as_str))
+                    .map(|number| items.get(&part_item(path, number)).map(String::as_str))
                     .collect();
                 parts.and_then(|text| serde_json::from_str(&text).ok())
             }
@@ -239,8 +240,8 @@ fn finished(found: &BTreeMap<String, String>) -> BTreeMap<String, Map<String, Va
     stages
 }
 
-/// Cuts a text between characters.
-fn parts(text: &str) -> Vec<&str> {
+/// Splits a text into parts without splitting a character.
+fn split(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -251,7 +252,7 @@ fn parts(text: &str) -> Vec<&str> {
     parts
 }
 
-fn lost(error: &CheckpointError) -> FlowFailure {
+fn failed(error: &CheckpointError) -> FlowFailure {
     let message = match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
@@ -262,6 +263,6 @@ fn lost(error: &CheckpointError) -> FlowFailure {
 fn not_json(error: &serde_json::Error) -> FlowFailure {
     FlowFailure::new(
         FailureKind::Recovery,
-        format!("outputs cannot be written down: {error}"),
+        format!("outputs cannot be saved: {error}"),
     )
 }
