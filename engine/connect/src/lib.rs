@@ -13,6 +13,7 @@ mod file_roots;
 mod files;
 mod flow;
 mod group;
+mod hex;
 mod hosts;
 mod http;
 pub mod javascript;

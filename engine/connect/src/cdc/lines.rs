@@ -11,6 +11,7 @@ use weft_engine::sync::Contents;
 
 use super::definition::Selection;
 use super::progress::{PartialInstance, Progress};
+use crate::hex::hex;
 
 /// Finished blocks that wait for the sink.
 const READY: usize = 2;
@@ -258,13 +259,6 @@ fn push_value(line: &mut String, value: &Value) {
         Value::Text(text) => write!(line, "{}", json!(text)),
         Value::Blob(bytes) => write!(line, "\"x'{}'\"", hex(bytes)),
     };
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -247,7 +247,7 @@ impl CdcRepublish {
         }
     }
 
-    /// Reads instances, several at once, and sends them in their selection.
+    /// Reads instances, several at once, and sends them in their order.
     async fn feed(
         &self,
         selection: &Selection,

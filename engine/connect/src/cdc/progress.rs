@@ -78,3 +78,15 @@ pub(super) struct PartialFile {
     /// The bytes that count.
     pub(super) length: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_checkpoints_keep_their_keys() {
+        let text = r#"{"of":"00000000-0000-0000-0000-000000000001","part":{"file":"/a","name":".b","length":5},"calls":2,"progress":{"passed":1,"after":"x","inside":{"id":"y","content":"ab","lines":3},"instances":1,"rows":4,"bytes":5,"missing":1,"missing_ids":["z"]},"is_complete":false}"#;
+        let state: RunState = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&state).unwrap(), text);
+    }
+}

@@ -266,3 +266,19 @@ fn not_json(error: &serde_json::Error) -> FlowFailure {
         format!("outputs cannot be saved: {error}"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_checkpoints_keep_their_keys() {
+        let text = r#"{"of":"00000000-0000-0000-0000-000000000001","since":5,"tries":2}"#;
+        let head: Head = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&head).unwrap(), text);
+        for text in [r#"{"outputs":{"a":1}}"#, r#"{"parts":3}"#] {
+            let stage: FinishedStage = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&stage).unwrap(), text);
+        }
+    }
+}

@@ -729,6 +729,17 @@ async fn flows_run_flows_and_no_flow_runs_itself() {
         failure.message,
         "stage s: a: flow CAR.g: the input `x` must be given"
     );
+    let folder = tempfile::tempdir().unwrap();
+    let f = "stages: [{name: s, actors: [{name: a, actor: InnerFlow, inputs: {flow: g, inputs: {y: 1, z: '${n}'}}}]}]\ninputs: {n: }\n";
+    let g = "inputs: {x: {required: true}}\nstages: [{name: s, actors: []}]\n";
+    let errors = load(folder.path(), &[("f", f), ("g", g)]).await;
+    let place = "f.yaml:1: stages.s.actors.inputs.flow";
+    let expected = [
+        format!("{place}: the flow has no input `y`; did you mean `x`?"),
+        format!("{place}: the flow has no input `z`; did you mean `x`?"),
+        format!("{place}: the input `x` of that flow must be given"),
+    ];
+    assert_eq!(errors.unwrap_err(), expected);
     let calls = |flow: &str| {
         format!(
             "stages: [{{name: s, actors: [{{name: a, actor: Broadway, inputs: {{flow: {flow}}}}}]}}]\n"

@@ -231,6 +231,13 @@ mod tests {
         );
     }
 
+    #[test]
+    fn stored_checkpoints_keep_their_keys() {
+        let text = r#"{"stamp":{"modified":"1.5","size":3},"outcome":"to_try_again","tries":2,"error":"no"}"#;
+        let checkpoint: FileCheckpoint = serde_json::from_str(text).unwrap();
+        assert_eq!(to_json(&checkpoint), text);
+    }
+
     #[tokio::test]
     async fn only_requested_files_are_read() {
         let folder = tempfile::tempdir().unwrap();

@@ -11,6 +11,7 @@ use weft_engine::project::{
 };
 
 use crate::file_roots::FileRoots;
+use crate::hex::hex;
 use crate::records::{CsvFormat, Format, InputLimits, Pattern};
 
 const FORMATS: [&str; 6] = ["csv", "jsonl", "json", "xml", "fixed", "lines"];
@@ -180,7 +181,7 @@ fn read(file: &ProjectFile, table: &ParsedTable, findings: &Findings) -> Option<
     Some(Definition {
         source: source?,
         table: table.clone(),
-        hash: hash[..8].iter().map(|byte| format!("{byte:02x}")).collect(),
+        hash: hex(&hash[..8]),
     })
 }
 

@@ -13,6 +13,7 @@ use super::THREAD;
 use super::rejects::RejectFile;
 use super::rows::row_of;
 use crate::file_roots::{FileRoots, FoundFile};
+use crate::hex::hex;
 use crate::records::{self, Format, Input, InputLimits, Item, Position, Reject};
 
 /// The most rows and rejects of a group.
@@ -293,5 +294,17 @@ fn hash_of_head(file: &mut File, bytes: u64) -> io::Result<String> {
     file.by_ref().take(bytes).read_to_end(&mut head)?;
     file.rewind()?;
     let hash = Sha256::digest(&head);
-    Ok(hash[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash[..8]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_checkpoints_keep_their_keys() {
+        let text = r#"{"size":9,"modified":"1.5","head":"ab","head_bytes":9,"parser":"cd","at":{"offset":9,"line":2},"done":true,"records":1,"rejected":1,"broken":"no"}"#;
+        let state: FileState = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&state).unwrap(), text);
+    }
 }

@@ -11,6 +11,7 @@ use crate::flow::actor::{
 use crate::flow::bounded_json::bounded_json;
 use crate::flow::input::{InputKind, InputSpec, Inputs, optional, required};
 use crate::flow::value::json_bytes;
+use crate::hex::hex;
 use crate::on_thread::on_thread;
 use crate::records::{CsvFormat, Field, Format, Input, Item, Position, Reject, read};
 
@@ -199,12 +200,7 @@ fn to_json(field: Field) -> Value {
         Field::Integer(number) => Value::from(number),
         Field::Real(number) => Value::from(number),
         Field::Bool(value) => Value::from(value),
-        Field::Bytes(bytes) => Value::from(
-            bytes
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>(),
-        ),
+        Field::Bytes(bytes) => Value::from(hex(&bytes)),
     }
 }
 
