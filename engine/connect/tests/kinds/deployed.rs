@@ -1,4 +1,4 @@
-//! PROCESS with a project that was deployed.
+//! PROCESS with a deployed project.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,18 +10,18 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use weft_connect::{Parts, kinds};
-use weft_model::NodeId;
 use weft_model::clock::{SharedClock, SystemClock};
 use weft_model::ids::Ids;
-use weft_node::NodeConfig;
-use weft_node::job::{CheckpointStore, JobKinds, Run, Slot};
-use weft_node::trace::Traces;
-use weft_project::ProjectCatalogue;
 use weft_project::interface::Environment;
-use weft_sqlite::{Options, SqliteStore};
+use weft_node::job::{CheckpointStore, JobKinds, Run, Slot};
+use weft_model::NodeId;
+use weft_node::NodeConfig;
+use weft_store::Trust;
+use weft_project::ProjectCatalogue;
 use weft_statement::LateStatements;
 use weft_store::SharedStore;
-use weft_store::Trust;
+use weft_sqlite::{Options, SqliteStore};
+use weft_node::trace::Traces;
 
 use crate::bench::{Calls, process, succeeded};
 
@@ -67,7 +67,7 @@ async fn scripts_run_as_they_were_deployed_last() {
     let project = folder.path().join("project");
     let ids = Ids::seeded(1);
     let trust = Trust::for_duration(clock, Duration::from_secs(60));
-    // What others may do in the folder of the author is of no importance: it is unpacked read-only.
+    // The permissions in the folder of the author do not matter: the project is unpacked read-only.
     write(
         &project,
         "scripts/hello.sh",

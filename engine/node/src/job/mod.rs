@@ -13,7 +13,7 @@ mod telling;
 pub mod triggered;
 
 pub use crate::kind::{
-    Check, JobKind, JobKinds, Lender, Lent, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure,
+    Check, FailureKind, JobKind, JobKinds, Lender, Lent, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure,
     RunOutput, Slot, run_key,
 };
 pub use checkpoint::{CheckpointError, CheckpointHolder, CheckpointStore, Checkpoints};

@@ -1,69 +1,66 @@
-//! Which files there are, and none outside the folders that the node allows.
+//! Files that jobs only read, found by patterns below the folders of FILE_ROOTS.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
-use sha2::{Digest, Sha256};
 
-/// The most files of one parser.
+/// The most files that a pattern may match.
 const FILES: usize = 100_000;
-/// Bytes at the beginning of a file that tell it from another.
-pub(super) const HEAD: u64 = 4_096;
-
-/// The folders whose files may be read.
+/// The folders below which files may be read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FileRoots(Vec<PathBuf>);
 
-/// A file that was found.
+/// A file that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) path: String,
-    pub(super) size: u64,
-    pub(super) modified: String,
+pub(crate) struct FoundFile {
+    pub(crate) path: String,
+    /// In bytes.
+    pub(crate) size: u64,
+    /// See [`modified`].
+    pub(crate) modified: String,
 }
 
-/// What a pattern names.
+/// The files that match a pattern.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Listing {
-    /// By the bytes of their paths.
-    pub(super) files: Vec<Found>,
-    /// What may not be read, and why.
-    pub(super) refused: Vec<(String, String)>,
+pub(crate) struct Listing {
+    /// In the order of the bytes of their paths.
+    pub(crate) files: Vec<FoundFile>,
+    /// Paths that may not be read, and why.
+    pub(crate) refused: Vec<(String, String)>,
 }
 
 impl FileRoots {
-    /// As the configuration has them.
     pub(crate) fn new(roots: &[PathBuf]) -> Self {
         Self(roots.to_vec())
     }
 
-    /// Whether a pattern can name files at all, on whatever node.
+    /// Checks the syntax of a pattern, which does not depend on the node.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub(super) fn check_form(pattern: &str) -> Result<(), String> {
+    /// A sentence.
+    pub(crate) fn check_form(pattern: &str) -> Result<(), String> {
         if !pattern.starts_with(['/', '$']) {
             return Err(format!(
-                "`{pattern}` is no whole path; write an absolute one, or `${{PROJECT_DIR}}/…` for what lies next to the project"
+                "`{pattern}` is not an absolute path; `${{PROJECT_DIR}}/…` is a path next to the project"
             ));
         }
         if pattern.split('/').any(|part| part == "..") {
-            return Err(format!("`{pattern}` leaves its folder by `..`"));
+            return Err(format!("`{pattern}` leaves its folder with `..`"));
         }
         Pattern::new(pattern)
             .map(drop)
             .map_err(|error| format!("`{pattern}`: {error}"))
     }
 
-    /// Whether what a pattern names lies below an allowed folder, as far as its text tells.
+    /// Checks that a pattern is below an allowed folder. Links are not followed.
     ///
     /// # Errors
     /// A sentence.
-    pub(super) fn check_pattern(&self, pattern: &str) -> Result<(), String> {
+    pub(crate) fn check_pattern(&self, pattern: &str) -> Result<(), String> {
         Self::check_form(pattern)?;
         let is_plain = |part: &Component<'_>| {
             let part = part.as_os_str().to_string_lossy();
@@ -76,18 +73,16 @@ impl FileRoots {
         self.check_below(pattern, &fixed)
     }
 
-    /// Whether a folder is an allowed one or lies below one, as far as its text tells.
+    /// Checks that a folder is allowed or below an allowed one. Links are not followed.
     ///
     /// # Errors
     /// A sentence.
     pub(crate) fn check_folder(&self, folder: &str) -> Result<(), String> {
         if !folder.starts_with('/') || folder.contains('\0') {
-            return Err(format!(
-                "`{folder}` is no whole path; write an absolute one"
-            ));
+            return Err(format!("`{folder}` is not an absolute path"));
         }
         if folder.split('/').any(|part| part == "..") {
-            return Err(format!("`{folder}` leaves its folder by `..`"));
+            return Err(format!("`{folder}` leaves its folder with `..`"));
         }
         self.check_below(folder, Path::new(folder))
     }
@@ -110,11 +105,11 @@ impl FileRoots {
         })
     }
 
-    /// The files that a pattern names, by the bytes of their paths. Names with a dot in front are passed over.
+    /// Finds the files that match a pattern. Names that start with a dot are skipped.
     ///
     /// # Errors
-    /// A sentence: a folder cannot be read, there are too many files.
-    pub(super) fn find(&self, pattern: &str) -> Result<Listing, String> {
+    /// A sentence: a folder cannot be read, or there are too many files.
+    pub(crate) fn find(&self, pattern: &str) -> Result<Listing, String> {
         self.check_pattern(pattern)?;
         let options = MatchOptions {
             case_sensitive: true,
@@ -128,7 +123,7 @@ impl FileRoots {
             let failed = |error: io::Error| format!("{}: {error}", path.display());
             let metadata = match fs::metadata(&path) {
                 Ok(metadata) => metadata,
-                // Gone since its folder was read, or a link that leads nowhere.
+                // Removed since the folder was read, or a broken link.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(failed(error)),
             };
@@ -147,9 +142,9 @@ impl FileRoots {
                 continue;
             }
             if listing.files.len() == FILES {
-                return Err(format!("{pattern} names more than {FILES} files"));
+                return Err(format!("{pattern} matches more than {FILES} files"));
             }
-            listing.files.push(Found {
+            listing.files.push(FoundFile {
                 path: text.to_owned(),
                 size: metadata.len(),
                 modified: modified(&metadata),
@@ -161,13 +156,13 @@ impl FileRoots {
         Ok(listing)
     }
 
-    /// Opens a file and makes sure that what was opened lies below an allowed folder, whatever its path led through.
+    /// Opens a file and checks that the opened file is below an allowed folder.
     ///
     /// # Errors
     /// A sentence.
-    pub(super) fn open(&self, path: &str) -> Result<(File, Found), String> {
+    pub(crate) fn open(&self, path: &str) -> Result<(File, FoundFile), String> {
         let failed = |error: io::Error| format!("{path}: {error}");
-        // A pipe that nobody writes into would hold the thread for ever.
+        // Opening a pipe would otherwise wait for a writer forever.
         let flags = rustix::fs::OFlags::NONBLOCK.bits();
         let flags = i32::try_from(flags).unwrap_or(0);
         let file = fs::OpenOptions::new()
@@ -177,10 +172,10 @@ impl FileRoots {
         let file = file.map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
-            return Err(format!("{path} is no file"));
+            return Err(format!("{path} is not a file"));
         }
         self.check_opened(path, &file)?;
-        let found = Found {
+        let found = FoundFile {
             path: path.to_owned(),
             size: metadata.len(),
             modified: modified(&metadata),
@@ -188,10 +183,10 @@ impl FileRoots {
         Ok((file, found))
     }
 
-    /// Where a path leads, which lies below an allowed folder.
+    /// Resolves a path and checks that the result is below an allowed folder.
     ///
     /// # Errors
-    /// A sentence: it is not there, or leads out.
+    /// A sentence: the path does not exist, or leads out of the allowed folders.
     pub(crate) fn check_inside(&self, path: &Path) -> Result<PathBuf, String> {
         let real =
             fs::canonicalize(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -199,11 +194,11 @@ impl FileRoots {
         Ok(real)
     }
 
-    /// The kernel says where an opened file lies: its path may lead elsewhere by now, and back again.
+    /// Asks the kernel where the opened file is: meanwhile the path may lead to another file.
     fn check_opened(&self, path: &str, file: &File) -> Result<(), String> {
         let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
         let real = fs::read_link(&opened).map_err(|error| {
-            format!("{path}: where it lies is not known, for {opened} cannot be read: {error}")
+            format!("{path}: its location is unknown because {opened} cannot be read: {error}")
         })?;
         self.check_real(Path::new(path), &real)
     }
@@ -223,20 +218,9 @@ impl FileRoots {
     }
 }
 
-/// When a file was changed last, as its folder says.
+/// The modification time of a file, in seconds with nanoseconds.
 pub(crate) fn modified(metadata: &Metadata) -> String {
     format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec())
-}
-
-/// A hash of the first bytes of a file; it stands at its beginning again afterwards.
-pub(super) fn hash_of_head(file: &mut File, bytes: u64) -> io::Result<String> {
-    use std::io::Seek;
-    file.rewind()?;
-    let mut head = Vec::new();
-    file.by_ref().take(bytes).read_to_end(&mut head)?;
-    file.rewind()?;
-    let hash = Sha256::digest(&head);
-    Ok(hash[..8].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]
@@ -269,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_found_in_order_and_hidden_ones_are_not() {
+    fn files_are_found_in_order_without_hidden_ones() {
         let (folder, roots) = folder();
         let pattern = |text: &str| format!("{}/{text}", folder.path().display());
         assert_eq!(
@@ -305,7 +289,7 @@ mod tests {
             roots
                 .find("in/*.csv")
                 .unwrap_err()
-                .contains("no whole path")
+                .contains("not an absolute path")
         );
         assert!(
             FileRoots::default()
@@ -333,7 +317,7 @@ mod tests {
         let found = roots.find(&pattern("in/*/*.csv")).unwrap();
         assert_eq!(names(&found), ["c.csv"]);
         assert!(found.refused[0].1.contains("s.csv leads out"), "{found:?}");
-        // One that stays inside may be used.
+        // A link that stays inside is allowed.
         fs::remove_file(folder.path().join("in/door")).unwrap();
         std::os::unix::fs::symlink("a.csv", folder.path().join("in/same.csv")).unwrap();
         assert_eq!(
@@ -344,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_opened_counts_and_not_where_its_path_leads_by_now() {
+    fn the_opened_file_is_checked_and_not_its_path() {
         let (folder, roots) = folder();
         let (door, secret) = (
             folder.path().join("in/door"),

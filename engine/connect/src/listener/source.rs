@@ -1,4 +1,4 @@
-//! One look at the place where files appear.
+//! Scans the location where files appear.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -12,41 +12,41 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::definition::Place;
-use crate::http::Http;
+use super::definition::Location;
+use crate::file_roots::{FileRoots, modified};
+use crate::http::{Answer, Http};
 use crate::on_thread::on_thread;
-use crate::parser::{FileRoots, modified};
 
-/// The most files that one place may have at a time.
+/// The most files that a location may have.
 const FILES: usize = 100_000;
 /// The longest name, in bytes.
 const NAME_BYTES: usize = 1_000;
-/// The longest answer of a listing.
+/// The longest listing, in bytes.
 const LISTING_BYTES: usize = 32 * 1024 * 1024;
-/// What is still being written is called so.
+/// The extensions of files that are still being written.
 const UNFINISHED: [&str; 2] = [".tmp", ".part"];
 
-/// What tells a file from what it was before.
+/// Distinguishes the versions of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Stamp {
-    /// When it was changed last, as its place says it.
+pub(super) struct FileVersion {
+    /// The modification time, as the location has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) modified: Option<String>,
-    /// Bytes.
+    /// In bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) size: Option<u64>,
 }
 
-/// What one look found.
+/// The result of one scan.
 #[derive(Debug, Default)]
-pub(super) struct Look {
+pub(super) struct Scan {
     /// By name.
-    pub(super) files: BTreeMap<String, Stamp>,
-    /// What fits the pattern and cannot be handled, and why.
-    pub(super) left_out: BTreeMap<String, String>,
+    pub(super) files: BTreeMap<String, FileVersion>,
+    /// Files that match the pattern and cannot be handled, and why.
+    pub(super) skipped: BTreeMap<String, String>,
 }
 
-/// Where files appear, and how to look there.
+/// Scans one location.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     Folder {
@@ -63,7 +63,7 @@ pub(super) enum Source {
     },
 }
 
-/// An entry of a listing that is JSON.
+/// An entry of a JSON listing.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Entry {
@@ -79,20 +79,20 @@ enum Entry {
 
 impl Source {
     pub(super) fn new(
-        place: &Place,
+        location: &Location,
         pattern: &Pattern,
         roots: &FileRoots,
         http: &Arc<Http>,
         key: Uuid,
     ) -> Self {
         let pattern = pattern.clone();
-        match place {
-            Place::Folder(path) => Self::Folder {
+        match location {
+            Location::Folder(path) => Self::Folder {
                 roots: roots.clone(),
                 path: PathBuf::from(path),
                 pattern,
             },
-            Place::Listing { url, call } => Self::Listing {
+            Location::Listing { url, call } => Self::Listing {
                 http: Arc::clone(http),
                 url: url.clone(),
                 call: call.clone(),
@@ -102,7 +102,7 @@ impl Source {
         }
     }
 
-    /// The folder; none where it is a listing, whose address may hold a secret.
+    /// The folder; none for a listing, whose address may contain a secret.
     pub(super) fn folder(&self) -> Option<&Path> {
         match self {
             Self::Folder { path, .. } => Some(path),
@@ -110,11 +110,11 @@ impl Source {
         }
     }
 
-    /// Which files are there now.
+    /// Finds the files that exist now.
     ///
     /// # Errors
-    /// A sentence: the place cannot be read, or has too many files.
-    pub(super) async fn look(&self) -> Result<Look, String> {
+    /// A sentence: the location cannot be read, or has too many files.
+    pub(super) async fn scan(&self) -> Result<Scan, String> {
         match self {
             Self::Folder {
                 roots,
@@ -122,8 +122,8 @@ impl Source {
                 pattern,
             } => {
                 let (roots, path, pattern) = (roots.clone(), path.clone(), pattern.clone());
-                let look = on_thread("weft-listener", move || in_folder(&roots, &path, &pattern));
-                look.await
+                let scan = move || scan_folder(&roots, &path, &pattern);
+                on_thread("weft-listener", scan).await
             }
             Self::Listing {
                 http,
@@ -132,40 +132,39 @@ impl Source {
                 key,
                 ..
             } => {
-                let call = http.read(call).map_err(|check| check.message)?;
+                let call = http.read(call).map_err(|error| error.message)?;
                 let answer = http.send(&call, *key, LISTING_BYTES).await;
+                let answer = answer.and_then(Answer::checked);
                 let answer = answer.map_err(|failure| failure.message)?;
-                if let Some(message) = answer.not_expected {
-                    return Err(message);
-                }
-                if let Some(failure) = answer.broke_off {
-                    return Err(failure.message);
-                }
                 let label = call.label();
                 if answer.is_cut {
                     return Err(format!("{label} answered more than {LISTING_BYTES} bytes"));
                 }
-                in_listing(&answer.body, pattern).map_err(|what| format!("{label} {what}"))
+                scan_listing(&answer.body, pattern).map_err(|what| format!("{label} {what}"))
             }
         }
     }
 
-    /// What a file is now that is about to be handled; none where it is gone or may not be read any more. A listing is
-    /// not asked again.
-    pub(super) async fn again(&self, name: &str, seen: &Stamp) -> Option<Stamp> {
+    /// The version of a file directly before it is handled; none if it is gone or must not be read any more. A listing
+    /// is not requested again, so its files keep the version of the scan.
+    pub(super) async fn current_version(
+        &self,
+        name: &str,
+        scanned: &FileVersion,
+    ) -> Option<FileVersion> {
         let Self::Folder { roots, path, .. } = self else {
-            return Some(seen.clone());
+            return Some(scanned.clone());
         };
         let (roots, path) = (roots.clone(), path.join(name));
-        let again = on_thread("weft-listener", move || {
+        let version = on_thread("weft-listener", move || {
             roots.check_inside(&path)?;
             let metadata = fs::metadata(&path).map_err(|error| error.to_string())?;
-            Ok(Stamp::of(&metadata))
+            Ok(FileVersion::of(&metadata))
         });
-        again.await.ok()
+        version.await.ok()
     }
 
-    /// What a flow is given to find the file by.
+    /// The path or URL by which a flow finds a file.
     pub(super) fn path_of(&self, name: &str) -> String {
         match self {
             Self::Folder { path, .. } => path.join(name).display().to_string(),
@@ -182,7 +181,7 @@ impl Source {
     }
 }
 
-impl Stamp {
+impl FileVersion {
     fn of(metadata: &Metadata) -> Self {
         Self {
             modified: Some(modified(metadata)),
@@ -191,8 +190,8 @@ impl Stamp {
     }
 }
 
-/// Whether a name is one of those that are listened for.
-fn counts(name: &str, pattern: &Pattern) -> bool {
+/// Whether a file is to be handled.
+fn is_selected(name: &str, pattern: &Pattern) -> bool {
     let options = MatchOptions {
         case_sensitive: true,
         require_literal_separator: true,
@@ -202,58 +201,59 @@ fn counts(name: &str, pattern: &Pattern) -> bool {
     !name.starts_with('.') && !is_unfinished && pattern.matches_with(name, options)
 }
 
-fn unusable(name: &str) -> Option<&'static str> {
+/// Why a name cannot be handled.
+fn name_error(name: &str) -> Option<&'static str> {
     match name {
-        _ if name.contains(char::is_control) => Some("its name has control characters"),
+        _ if name.contains(char::is_control) => Some("its name contains control characters"),
         _ if name.len() > NAME_BYTES => Some("its name has more than 1000 bytes"),
-        _ if name.contains('/') => Some("its name has a `/`"),
+        _ if name.contains('/') => Some("its name contains `/`"),
         _ => None,
     }
 }
 
-impl Look {
-    fn add(&mut self, name: &str, stamp: Stamp) -> Result<(), String> {
-        if let Some(reason) = unusable(name) {
-            self.leave_out(name, reason.to_owned());
+impl Scan {
+    fn add(&mut self, name: &str, version: FileVersion) -> Result<(), String> {
+        if let Some(reason) = name_error(name) {
+            self.skip(name, reason.to_owned());
             return Ok(());
         }
         if self.files.len() == FILES {
             return Err(format!("more than {FILES} files"));
         }
-        self.files.insert(name.to_owned(), stamp);
+        self.files.insert(name.to_owned(), version);
         Ok(())
     }
 
-    fn leave_out(&mut self, name: &str, reason: String) {
-        // As many as can be counted without holding a whole folder of them.
-        if self.left_out.len() < 1_000 {
+    fn skip(&mut self, name: &str, reason: String) {
+        // Bounded, because a folder may have any number of such files.
+        if self.skipped.len() < 1_000 {
             let name = name.chars().take(200).collect();
-            self.left_out.insert(name, reason);
+            self.skipped.insert(name, reason);
         }
     }
 }
 
-fn in_folder(roots: &FileRoots, folder: &Path, pattern: &Pattern) -> Result<Look, String> {
+fn scan_folder(roots: &FileRoots, folder: &Path, pattern: &Pattern) -> Result<Scan, String> {
     let failed = |error: io::Error| format!("{}: {error}", folder.display());
     roots.check_inside(folder)?;
-    let mut look = Look::default();
+    let mut scan = Scan::default();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
-            look.leave_out(&name.to_string_lossy(), "its name is not UTF-8".to_owned());
+            scan.skip(&name.to_string_lossy(), "its name is not UTF-8".to_owned());
             continue;
         };
-        if !counts(name, pattern) {
+        if !is_selected(name, pattern) {
             continue;
         }
         let path = entry.path();
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
-            // Gone since its folder was read, or a link that leads nowhere.
+            // Removed since the folder was read, or a broken link.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
-                look.leave_out(name, error.to_string());
+                scan.skip(name, error.to_string());
                 continue;
             }
         };
@@ -263,32 +263,33 @@ fn in_folder(roots: &FileRoots, folder: &Path, pattern: &Pattern) -> Result<Look
         if entry.file_type().map_err(failed)?.is_symlink()
             && let Err(reason) = roots.check_inside(&path)
         {
-            look.leave_out(name, reason);
+            scan.skip(name, reason);
             continue;
         }
-        look.add(name, Stamp::of(&metadata))
+        scan.add(name, FileVersion::of(&metadata))
             .map_err(|what| format!("{} has {what}", folder.display()))?;
     }
-    Ok(look)
+    Ok(scan)
 }
 
-fn in_listing(body: &[u8], pattern: &Pattern) -> Result<Look, String> {
-    let text = std::str::from_utf8(body).map_err(|_| "answered what is not UTF-8".to_owned())?;
+fn scan_listing(body: &[u8], pattern: &Pattern) -> Result<Scan, String> {
+    let text =
+        std::str::from_utf8(body).map_err(|_| "answered text that is not UTF-8".to_owned())?;
     let text = text.trim();
-    let mut look = Look::default();
-    let mut add = |name: &str, stamp| match counts(name, pattern) {
-        true => look
-            .add(name, stamp)
+    let mut scan = Scan::default();
+    let mut add = |name: &str, version| match is_selected(name, pattern) {
+        true => scan
+            .add(name, version)
             .map_err(|what| format!("answered {what}")),
         false => Ok(()),
     };
     if text.starts_with('[') {
         let entries: Vec<Entry> = serde_json::from_str(text).map_err(|error| {
-            format!("answered no list of names or of objects with name, size and modified: {error}")
+            format!("did not answer a list of names, or of objects with name, size and modified: {error}")
         })?;
         for entry in entries {
             match entry {
-                Entry::Name(name) => add(&name, Stamp::default())?,
+                Entry::Name(name) => add(&name, FileVersion::default())?,
                 Entry::File {
                     name,
                     size,
@@ -299,7 +300,7 @@ fn in_listing(body: &[u8], pattern: &Pattern) -> Result<Look, String> {
                         Value::String(text) => text,
                         other => other.to_string(),
                     });
-                    add(&name, Stamp { modified, size })?;
+                    add(&name, FileVersion { modified, size })?;
                 }
             }
         }
@@ -308,53 +309,53 @@ fn in_listing(body: &[u8], pattern: &Pattern) -> Result<Look, String> {
         return Err(message.to_owned());
     } else {
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            add(line, Stamp::default())?;
+            add(line, FileVersion::default())?;
         }
     }
-    Ok(look)
+    Ok(scan)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn names(look: &Look) -> Vec<&str> {
-        look.files.keys().map(String::as_str).collect()
+    fn names(scan: &Scan) -> Vec<&str> {
+        scan.files.keys().map(String::as_str).collect()
     }
 
     #[test]
     fn a_listing_is_a_json_array_or_lines() {
         let all = Pattern::new("*.csv").unwrap();
-        let look = in_listing(
+        let scan = scan_listing(
             br#"["b.csv", {"name":"a.csv","size":3,"modified":17}, {"name":"c.txt","etag":"x"}, ".d.csv", "../e.csv"]"#,
             &all,
         )
         .unwrap();
-        assert_eq!(names(&look), ["a.csv", "b.csv"]);
-        let stamp = &look.files["a.csv"];
+        assert_eq!(names(&scan), ["a.csv", "b.csv"]);
+        let version = &scan.files["a.csv"];
         assert_eq!(
-            (stamp.size, stamp.modified.as_deref()),
+            (version.size, version.modified.as_deref()),
             (Some(3), Some("17"))
         );
-        // `..` in front is a dot in front.
-        assert!(look.left_out.is_empty(), "{look:?}");
-        let look = in_listing(b"a.csv\r\n\n  b.csv  \nx/c.csv\nd.csv.part\n", &all).unwrap();
-        assert_eq!(names(&look), ["a.csv", "b.csv"]);
+        // `../e.csv` starts with a dot.
+        assert!(scan.skipped.is_empty(), "{scan:?}");
+        let scan = scan_listing(b"a.csv\r\n\n  b.csv  \nx/c.csv\nd.csv.part\n", &all).unwrap();
+        assert_eq!(names(&scan), ["a.csv", "b.csv"]);
         for wrong in [
             "<html><a href=a.csv>a.csv</a>",
             "{\"files\":[]}",
             "[1]",
             "[{\"nam\":\"a.csv\"}]",
         ] {
-            let error = in_listing(wrong.as_bytes(), &all).unwrap_err();
-            assert!(error.starts_with("answered "), "{error}");
+            let error = scan_listing(wrong.as_bytes(), &all).unwrap_err();
+            assert!(error.contains("answer"), "{error}");
         }
-        assert!(in_listing(b"", &all).unwrap().files.is_empty());
+        assert!(scan_listing(b"", &all).unwrap().files.is_empty());
     }
 
     #[test]
-    fn a_file_of_a_listing_is_found_beside_it() {
-        let place = |url: &str| Source::Listing {
+    fn files_of_a_listing_are_beside_it() {
+        let source = |url: &str| Source::Listing {
             http: Arc::new(Http::new(
                 &[],
                 weft_project::interface::Environment::of([].into()),
@@ -369,10 +370,10 @@ mod tests {
             ("http://h/in/", "http://h/in/a%20b.csv"),
             ("http://h", "http://h/a%20b.csv"),
         ] {
-            assert_eq!(place(url).path_of("a b.csv"), expected);
+            assert_eq!(source(url).path_of("a b.csv"), expected);
         }
         assert_eq!(
-            place("http://h/in/").path_of("http:x"),
+            source("http://h/in/").path_of("http:x"),
             "http://h/in/http:x"
         );
     }
