@@ -131,11 +131,6 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
 }
 
 impl RunningNode {
-    /// None while the node serves, else why it does not.
-    pub fn not_ready(&self) -> Option<String> {
-        self.handle.not_ready()
-    }
-
     /// Resolves when the node has ended.
     pub async fn ended(&self) -> Result<(), String> {
         self.handle.ended().await

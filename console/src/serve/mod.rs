@@ -1,27 +1,21 @@
 //! A node in this process, and the door that its HTTP API is.
 
-mod api;
 mod assemble;
 mod call_back;
-mod completion;
-mod cursor;
-mod jobs;
 mod project;
-mod queries;
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use weft_web::{AllowedHost, LocalToken, Options, Principal, RunTokens};
+use weft_engine::statement::Principal;
+use weft_web::{AllowedHost, Backend, LocalToken, Options, RunTokens};
 
 pub use assemble::{Parts, RunningNode};
 
-use self::api::NodeApi;
 use crate::exit::{FAILED, Failure, OK};
 use crate::output::tell;
 use crate::server::ADDRESS_FILE;
@@ -35,7 +29,7 @@ const PRINCIPAL: &str = "admin";
 pub struct Door {
     /// Where it is.
     pub url: String,
-    api: Arc<NodeApi>,
+    backend: Backend,
     run_tokens: RunTokens,
     shutdown: CancellationToken,
     served: JoinHandle<std::io::Result<()>>,
@@ -49,7 +43,7 @@ impl Door {
         allowed_hosts: Vec<AllowedHost>,
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr().context("cannot tell the port")?;
-        let api = Arc::new(NodeApi::new());
+        let backend = Backend::default();
         let shutdown = CancellationToken::new();
         let principal = Principal {
             name: PRINCIPAL.to_owned(),
@@ -64,13 +58,13 @@ impl Door {
         let _ = weft_web::install_metrics();
         let served = tokio::spawn(weft_web::serve(
             listener,
-            api.clone(),
+            backend.clone(),
             options,
             shutdown.clone(),
         ));
         Ok(Self {
             url: format!("http://{address}"),
-            api,
+            backend,
             run_tokens,
             shutdown,
             served,
@@ -79,13 +73,13 @@ impl Door {
 
     /// Says why there is no node behind it yet.
     pub fn waiting_for(&self, reason: &str) {
-        self.api.waiting_for(reason);
+        self.backend.set_waiting_for(reason);
     }
 
     /// Starts the node behind it.
     pub async fn start_node(&self, parts: Parts) -> RunningNode {
         let node = assemble::start(parts, &self.url, self.run_tokens.clone()).await;
-        self.api.is_ready(node.clone());
+        self.backend.serve(node.statements.clone());
         node
     }
 

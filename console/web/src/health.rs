@@ -1,7 +1,5 @@
 //! Health: alive, ready, version, metrics.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -9,11 +7,9 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::app::App;
 use crate::extract::Caller;
 use crate::problem::{Code, Problem};
-use crate::server::App;
-
-const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether the node can take work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -46,28 +42,30 @@ pub(crate) async fn livez() -> &'static str {
 #[utoipa::path(get, path = "/readyz", tag = "health",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness, description = "It cannot; the reasons say why")))]
 pub(crate) async fn readyz(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
-    if app.shutdown.is_cancelled() {
-        return not_ready("the node is shutting down");
-    }
-    match tokio::time::timeout(READY_TIMEOUT, app.api.ready()).await {
-        Ok(readiness) if readiness.ready => (StatusCode::OK, Json(readiness)),
-        Ok(readiness) => (StatusCode::SERVICE_UNAVAILABLE, Json(readiness)),
-        Err(_) => not_ready("the node does not say"),
-    }
-}
-
-fn not_ready(reason: &str) -> (StatusCode, Json<Readiness>) {
-    let readiness = Readiness {
-        ready: false,
-        reasons: vec![reason.to_owned()],
+    let reason = if app.shutdown.is_cancelled() {
+        Some("the node is shutting down".to_owned())
+    } else {
+        app.backend.not_ready()
     };
-    (StatusCode::SERVICE_UNAVAILABLE, Json(readiness))
+    let status = match reason {
+        None => StatusCode::OK,
+        Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let readiness = Readiness {
+        ready: reason.is_none(),
+        reasons: reason.into_iter().collect(),
+    };
+    (status, Json(readiness))
 }
 
 /// Say which program this is
 #[utoipa::path(get, path = "/version", tag = "health", responses((status = 200, body = VersionInfo)))]
-pub(crate) async fn version(State(app): State<App>) -> Json<VersionInfo> {
-    Json(app.api.version())
+pub(crate) async fn version() -> Json<VersionInfo> {
+    Json(VersionInfo {
+        name: "weft".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: option_env!("WEFT_COMMIT").map(str::to_owned),
+    })
 }
 
 /// Show the node's metrics for Prometheus; needs the token, since labels name jobs

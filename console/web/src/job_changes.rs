@@ -1,22 +1,19 @@
-//! Starting and changing jobs: bodies in, drafts out. Which draft can be a job is decided behind [`Api`].
-
-use std::sync::Arc;
+//! Starting and changing jobs: bodies become drafts. Whether a draft can be a job is decided by the statement layer.
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use weft_engine::model::JobKey;
-use weft_engine::statement::{Ask, JobDraft, PolicyDraft};
+use weft_engine::statement::{Ask, JobChange, JobDraft, Refusal};
 
-use crate::api::{Api, ApiResult, Principal};
-use crate::extract::{Caller, JobPath, JsonBody};
+use crate::app::App;
+use crate::extract::{JobPath, JsonBody, Node};
 use crate::jobs::JobItem;
+use crate::policy::PolicyChange;
 use crate::problem::{Code, Problem};
-use crate::server::App;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const MAX_KEY_CHARS: usize = 200;
@@ -76,116 +73,6 @@ pub struct JobUpdate {
     pub policy: PolicyChange,
 }
 
-/// What of a policy shall be another: what is left out stays, null is the default.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PolicyChange {
-    /// No run before this: RFC 3339, or `yyyy-MM-dd HH:mm:ss` in the job's time zone.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub start_at: Ask<String>,
-    /// No run after this.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub end_at: Ask<String>,
-    /// The zone of moments and of the schedule, e.g. `Europe/Berlin`; UTC by default.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub time_zone: Ask<String>,
-    /// `ONCE` (the default), `SKIP`, `ALL` or e.g. `ALL:20`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub misfire: Ask<String>,
-    /// `SKIP` (the default), `QUEUE`, or `ALLOW`: a run beside the other.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub overlap: Ask<String>,
-    /// From 1 up; no limit by default.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>, minimum = 1)]
-    pub max_runs: Ask<i64>,
-    /// From 0 up; 0 by default.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>, minimum = 0)]
-    pub jitter_ms: Ask<i64>,
-    /// From 1 to 1000, or -1 for always again; 10 by default.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>, minimum = -1, maximum = 1000)]
-    pub max_attempts: Ask<i64>,
-    /// From 0 up; 60000 by default.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>, minimum = 0)]
-    pub retry_delay_ms: Ask<i64>,
-    /// From 1 up; 1 by default.
-    #[serde(default)]
-    #[schema(value_type = Option<f64>, minimum = 1)]
-    pub retry_factor: Ask<f64>,
-    /// From 0 up; 3600000 by default.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>, minimum = 0)]
-    pub retry_max_delay_ms: Ask<i64>,
-    /// From 1 up; no limit by default.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>, minimum = 1)]
-    pub timeout_ms: Ask<i64>,
-    /// Other nodes may run it while none of the affinity lives; false by default.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub relocate: Ask<bool>,
-    /// The schedule stands still; false by default.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub paused: Ask<bool>,
-    /// Runs when other jobs end, e.g. `PROCESS load.sh SUCCEEDED +00:05:00`; more than one separated by `;`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub after: Ask<String>,
-}
-
-/// A job that was asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StartedJob {
-    /// As it is.
-    pub item: JobItem,
-    /// A call of the same key had started it before.
-    pub was_there: bool,
-}
-
-/// What becomes of a job.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ChangeJob {
-    /// It ends.
-    Stop,
-    /// It begins anew.
-    Restart,
-    /// It is taken up again after its end.
-    Resume,
-    /// It is defined anew; type, name and uid of the draft do not count.
-    Update(Box<JobDraft>),
-}
-
-impl From<PolicyChange> for PolicyDraft {
-    fn from(policy: PolicyChange) -> Self {
-        Self {
-            start_at: policy.start_at,
-            end_at: policy.end_at,
-            time_zone: policy.time_zone,
-            misfire: policy.misfire,
-            overlap: policy.overlap,
-            max_runs: policy.max_runs,
-            jitter_ms: policy.jitter_ms,
-            max_attempts: policy.max_attempts,
-            retry_delay_ms: policy.retry_delay_ms,
-            retry_factor: policy.retry_factor,
-            retry_max_delay_ms: policy.retry_max_delay_ms,
-            timeout_ms: policy.timeout_ms,
-            relocate: policy.relocate,
-            paused: policy.paused,
-            after: policy.after,
-        }
-    }
-}
-
 impl From<JobStart> for JobDraft {
     fn from(start: JobStart) -> Self {
         Self {
@@ -229,21 +116,25 @@ impl From<JobUpdate> for JobDraft {
     ))]
 pub(crate) async fn start_job(
     State(app): State<App>,
-    Caller(principal): Caller,
     headers: HeaderMap,
+    Node {
+        statements,
+        principal,
+    }: Node,
     JsonBody(start): JsonBody<JobStart>,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
-    let started = to_its_end(&app, |api| async move {
-        api.start_job(&principal, start.into(), key).await
+    let draft = JobDraft::from(start);
+    let started = to_its_end(&app, async move {
+        let started = statements.start_job(&principal, &draft, key.as_deref());
+        started.await
     });
-    let StartedJob { item, was_there } = started.await?;
-    if was_there {
+    let started = started.await?;
+    let item = JobItem::from(started.item);
+    if started.was_there {
         return Ok(Json(item).into_response());
     }
-    let location =
-        HeaderValue::from_str(&location_of(&item)).map_err(|_| Problem::new(Code::Internal))?;
-    let location = [(header::LOCATION, location)];
+    let location = [(header::LOCATION, location_of(&item))];
     Ok((StatusCode::CREATED, location, Json(item)).into_response())
 }
 
@@ -255,10 +146,10 @@ pub(crate) async fn start_job(
         (status = 422, body = Problem)))]
 pub(crate) async fn stop_job(
     State(app): State<App>,
-    Caller(principal): Caller,
     path: JobPath,
+    node: Node,
 ) -> Result<Json<JobItem>, Problem> {
-    change(&app, principal, path, ChangeJob::Stop).await
+    change(&app, node, path, JobChange::Stop).await
 }
 
 /// Begin a job anew
@@ -267,10 +158,10 @@ pub(crate) async fn stop_job(
         (status = 422, body = Problem)))]
 pub(crate) async fn restart_job(
     State(app): State<App>,
-    Caller(principal): Caller,
     path: JobPath,
+    node: Node,
 ) -> Result<Json<JobItem>, Problem> {
-    change(&app, principal, path, ChangeJob::Restart).await
+    change(&app, node, path, JobChange::Restart).await
 }
 
 /// Take up a job that has ended
@@ -279,10 +170,10 @@ pub(crate) async fn restart_job(
         (status = 422, body = Problem)))]
 pub(crate) async fn resume_job(
     State(app): State<App>,
-    Caller(principal): Caller,
     path: JobPath,
+    node: Node,
 ) -> Result<Json<JobItem>, Problem> {
-    change(&app, principal, path, ChangeJob::Resume).await
+    change(&app, node, path, JobChange::Resume).await
 }
 
 /// Define a job anew
@@ -293,12 +184,19 @@ pub(crate) async fn resume_job(
         (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn update_job(
     State(app): State<App>,
-    Caller(principal): Caller,
     path: JobPath,
+    Node {
+        statements,
+        principal,
+    }: Node,
     JsonBody(update): JsonBody<JobUpdate>,
 ) -> Result<Json<JobItem>, Problem> {
-    let change_to = ChangeJob::Update(Box::new(update.into()));
-    change(&app, principal, path, change_to).await
+    let draft = JobDraft::from(update);
+    let updated = to_its_end(&app, async move {
+        let updated = statements.update_job(&principal, path.into(), &draft);
+        updated.await
+    });
+    Ok(Json(updated.await?.into()))
 }
 
 /// Remove an archived job
@@ -309,41 +207,43 @@ pub(crate) async fn update_job(
         (status = 409, body = Problem, description = "It is not archived"), (status = 422, body = Problem)))]
 pub(crate) async fn remove_job(
     State(app): State<App>,
-    Caller(principal): Caller,
     path: JobPath,
+    Node {
+        statements,
+        principal,
+    }: Node,
 ) -> Result<StatusCode, Problem> {
-    let key = JobKey::from(path);
-    to_its_end(
-        &app,
-        |api| async move { api.remove_job(&principal, key).await },
-    )
-    .await?;
+    let removed = to_its_end(&app, async move {
+        let removed = statements.remove_job(&principal, path.into());
+        removed.await
+    });
+    removed.await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn change(
     app: &App,
-    principal: Principal,
+    Node {
+        statements,
+        principal,
+    }: Node,
     path: JobPath,
-    change: ChangeJob,
+    change: JobChange,
 ) -> Result<Json<JobItem>, Problem> {
-    let key = JobKey::from(path);
-    let changed = to_its_end(app, |api| async move {
-        api.change_job(&principal, key, change).await
+    let changed = to_its_end(app, async move {
+        let changed = statements.change_job(&principal, path.into(), change);
+        changed.await
     });
-    Ok(Json(changed.await?))
+    Ok(Json(changed.await?.into()))
 }
 
-/// In a task of its own, which takes the place of a statement: what writes is not cut off half way when the client goes
-/// or the time is up.
-async fn to_its_end<T: Send + 'static, F: Future<Output = ApiResult<T>> + Send + 'static>(
+/// Runs `work` in a task that takes the slot of a statement. A write is not cut off half way when the client goes or
+/// the time is up.
+async fn to_its_end<T: Send + 'static>(
     app: &App,
-    work: impl FnOnce(Arc<dyn Api>) -> F,
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
 ) -> Result<T, Problem> {
-    let slot = app
-        .statement_slot()
-        .ok_or_else(|| Problem::new(Code::Busy))?;
-    let work = work(Arc::clone(&app.api));
+    let slot = app.statement_slot()?;
     let done = app.tasks.spawn(async move {
         let answer = work.await;
         drop(slot);
@@ -393,6 +293,8 @@ fn encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]

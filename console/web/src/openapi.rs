@@ -12,10 +12,12 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::app::App;
 use crate::extract::Caller;
 use crate::problem::{Code, FieldError, PROBLEM_JSON, Problem};
-use crate::server::App;
-use crate::{batches, complete, health, job_changes, job_runs, jobs, nodes, statements};
+use crate::{
+    batches, complete, entities, health, job_changes, job_runs, jobs, nodes, statements, summary,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -54,8 +56,8 @@ fn protected_routes() -> OpenApiRouter<App> {
         .routes(routes!(complete::complete))
         .routes(routes!(batches::list_batches))
         .routes(routes!(batches::get_batch))
-        .routes(routes!(batches::get_batch_summary))
-        .routes(routes!(batches::list_entities))
+        .routes(routes!(summary::get_batch_summary))
+        .routes(routes!(entities::list_entities))
         .routes(routes!(jobs::list_jobs, job_changes::start_job))
         .routes(routes!(
             jobs::get_job,
@@ -210,5 +212,5 @@ fn add_problem(operation: &mut Operation, status: &str, description: &str) {
     responses((status = 200, body = Object, description = "OpenAPI 3.1")))]
 pub(crate) async fn openapi_json(State(app): State<App>, _: Caller) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json")];
-    (kind, app.document.to_string()).into_response()
+    (kind, app.document.clone()).into_response()
 }

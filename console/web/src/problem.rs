@@ -5,9 +5,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use weft_engine::inspect::InspectError;
 use weft_engine::statement::{EndStatus, Fault, Refusal};
-
-use crate::api::ApiError;
 
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -210,6 +209,18 @@ impl Problem {
         self
     }
 
+    /// Names the place where the JSON of the body is wrong.
+    #[must_use]
+    pub(crate) fn at_json(self, error: &serde_json::Error, pointer: Option<String>) -> Self {
+        self.detail(error.to_string()).at(FieldError {
+            pointer,
+            parameter: None,
+            line: Some(error.line()),
+            column: Some(error.column()),
+            detail: error.to_string(),
+        })
+    }
+
     /// A query or path parameter without meaning.
     pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
@@ -235,21 +246,14 @@ impl Problem {
     }
 }
 
-impl From<ApiError> for Problem {
-    fn from(error: ApiError) -> Self {
-        match error {
-            ApiError::NotFound(detail) => Self::new(Code::NotFound).detail(detail),
-            ApiError::Invalid { parameter, message } => Self::parameter(parameter, message),
-            ApiError::Refused(refusal) => Self::from(&refusal),
-            ApiError::NotAllowed(detail) => Self::new(Code::NotAllowed).detail(detail),
-            ApiError::Unavailable(detail) => Self::new(Code::Unavailable).detail(detail),
-            ApiError::Internal(detail) => Self::internal(&detail),
-        }
+impl From<InspectError> for Problem {
+    fn from(error: InspectError) -> Self {
+        Refusal::from(error).into()
     }
 }
 
-impl From<&Refusal> for Problem {
-    fn from(refusal: &Refusal) -> Self {
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
         let code = match (refusal.status(), refusal.fault()) {
             (EndStatus::Usage, _) => Code::Usage,
             (EndStatus::NotFound, _) => Code::NotFound,
@@ -344,4 +348,42 @@ pub(crate) fn with_request_id(mut response: Response, request_id: &HeaderValue) 
         .headers_mut()
         .insert(REQUEST_ID, request_id.clone());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_engine::store::StoreError;
+
+    use super::*;
+
+    fn check(refusal: Refusal, status: u16, code: Code) -> Problem {
+        let problem = Problem::from(refusal);
+        assert_eq!((problem.status, problem.code), (status, code));
+        problem
+    }
+
+    #[test]
+    fn a_refusal_is_a_problem_with_a_code_a_place_and_a_hint() {
+        let refusal = Refusal::not_found("there is no job").hint("JOBSTATUS shows them");
+        let problem = check(refusal, 404, Code::NotFound);
+        assert_eq!(problem.detail.as_deref(), Some("there is no job"));
+        assert_eq!(problem.hint.as_deref(), Some("JOBSTATUS shows them"));
+        let refusal = Refusal::usage("MAX_RUNS takes more").about("MAX_RUNS");
+        let problem = check(refusal, 400, Code::Usage);
+        let pointer = problem.errors[0].pointer.as_deref();
+        assert_eq!(pointer, Some("/policy/max_runs"));
+        check(Refusal::conflict("it runs"), 409, Code::Conflict);
+        check(Refusal::failed("the kind refuses"), 422, Code::Refused);
+        let refusal = Refusal::new(EndStatus::NotAllowed, "eve may not");
+        check(refusal, 403, Code::NotAllowed);
+        let away = StoreError::Unavailable("no answer".to_owned());
+        check(Refusal::from(away), 503, Code::Unavailable);
+    }
+
+    #[test]
+    fn a_failure_of_the_node_stays_in_the_log() {
+        let broken = StoreError::Refused("a secret of ours".to_owned());
+        let problem = check(Refusal::from(broken), 500, Code::Internal);
+        assert_eq!((problem.detail, problem.hint), (None, None));
+    }
 }

@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use uuid::Uuid;
 
+use crate::app::App;
 use crate::problem::{Code, Problem, REQUEST_ID, with_request_id};
 use crate::security::set_security_headers;
-use crate::server::App;
 
 /// The outermost layer. The time limit is for the head of the answer; frames may follow for hours.
 pub(crate) async fn track(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -23,9 +23,12 @@ pub(crate) async fn track(State(app): State<App>, request: Request, next: Next) 
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    let answered = AssertUnwindSafe(tokio::time::timeout(app.request_timeout, next.run(request)))
-        .catch_unwind()
-        .await;
+    let answered = AssertUnwindSafe(tokio::time::timeout(
+        app.options.request_timeout,
+        next.run(request),
+    ))
+    .catch_unwind()
+    .await;
     let response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => Problem::new(Code::Timeout).into_response(),

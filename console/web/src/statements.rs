@@ -15,14 +15,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use utoipa::ToSchema;
 use uuid::Uuid;
-use weft_engine::model::BatchId;
 use weft_engine::statement::{End, EndStatus, Frame, Session};
 
-use crate::api::StatementRun;
+use crate::app::{App, StatementSlot};
 use crate::extract::{Caller, JsonBody};
-use crate::mirror::mirror;
 use crate::problem::{Code, FieldError, Problem};
-use crate::server::{App, StatementSlot};
 
 /// The longest statement.
 pub const MAX_STATEMENT_BYTES: usize = 64 * 1_024;
@@ -39,7 +36,8 @@ pub struct StatementRequest {
     pub statement: String,
     /// The session of the last answer, if there was one.
     #[serde(default)]
-    pub session: Option<StatementSession>,
+    #[schema(value_type = Option<StatementSession>)]
+    pub session: Option<Session>,
 }
 
 /// What a client carries from statement to statement; nodes keep none.
@@ -59,28 +57,6 @@ pub struct StatementSession {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub trace_session: Option<Uuid>,
-}
-
-impl From<StatementSession> for Session {
-    fn from(session: StatementSession) -> Self {
-        Self {
-            scope: session.scope,
-            attached: session.attached,
-            last_batch: session.last_batch.map(BatchId),
-            trace_session: session.trace_session,
-        }
-    }
-}
-
-impl From<Session> for StatementSession {
-    fn from(session: Session) -> Self {
-        Self {
-            scope: session.scope,
-            attached: session.attached,
-            last_batch: session.last_batch.map(|BatchId(id)| id),
-            trace_session: session.trace_session,
-        }
-    }
 }
 
 /// One line of an answer. Columns come before rows; `end` comes last and exactly once.
@@ -131,50 +107,26 @@ pub enum StatementFrame {
     },
 }
 
-mirror! {
-    /// How a statement ended.
-    StatementEnd of EndStatus, "snake_case" {
-        /// All well.
-        Ok,
-        /// The command failed.
-        Failed,
-        /// The text cannot be read.
-        Usage,
-        /// The batch ended FAILED, or DONE with failed entities.
-        BatchFailed,
-        /// The batch ended CANCELLED.
-        Cancelled,
-        /// What was named does not exist.
-        NotFound,
-        /// The principal may not do this.
-        NotAllowed,
-        /// The store or the node cannot be reached.
-        Unreachable,
-    }
-}
-
-impl From<Frame> for StatementFrame {
-    fn from(frame: Frame) -> Self {
-        match frame {
-            Frame::Columns { columns } => Self::Columns { columns },
-            Frame::Row { row } => Self::Row { row },
-            Frame::Progress(progress) => Self::Progress {
-                batch: progress.batch.0,
-                status: progress.status,
-                done: progress.done,
-                failed: progress.failed,
-                total: progress.total,
-                pace: progress.pace,
-                note: progress.note,
-            },
-            Frame::Notice { message } => Self::Notice { message },
-            Frame::End(end) => Self::End {
-                status: end.status.into(),
-                error: end.error,
-                session: end.session.into(),
-            },
-        }
-    }
+/// How a statement ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StatementEnd {
+    /// All well.
+    Ok,
+    /// The command failed.
+    Failed,
+    /// The text cannot be read.
+    Usage,
+    /// The batch ended FAILED, or DONE with failed entities.
+    BatchFailed,
+    /// The batch ended CANCELLED.
+    Cancelled,
+    /// What was named does not exist.
+    NotFound,
+    /// The principal may not do this.
+    NotAllowed,
+    /// The store or the node cannot be reached.
+    Unreachable,
 }
 
 /// Run a statement
@@ -192,38 +144,49 @@ pub(crate) async fn run_statement(
     Caller(principal): Caller,
     JsonBody(request): JsonBody<StatementRequest>,
 ) -> Result<Response, Problem> {
-    if request.statement.len() > MAX_STATEMENT_BYTES {
-        return Err(too_long(request.statement.len()));
+    let text = request.statement;
+    if text.len() > MAX_STATEMENT_BYTES {
+        return Err(too_long(text.len()));
     }
-    let slot = app
-        .statement_slot()
-        .ok_or_else(|| Problem::new(Code::Busy))?;
-    let session = Session::from(request.session.unwrap_or_default());
+    let slot = app.statement_slot()?;
+    let session = request.session.unwrap_or_default();
     let (sender, frames) = mpsc::channel(FRAMES_IN_FLIGHT);
     let stop = CancellationToken::new();
     let answer = Answer {
         frames,
         session: session.clone(),
         shutdown: app.shutdown.clone(),
-        heartbeat_interval: app.heartbeat_interval,
-        ended: false,
+        heartbeat_interval: app.options.heartbeat_interval,
+        has_ended: false,
         _stop: stop.clone().drop_guard(),
         _slot: Arc::clone(&slot),
     };
-    let run = StatementRun {
-        text: request.statement,
-        session,
-        frames: sender,
-        stop,
-    };
-    let api = Arc::clone(&app.api);
-    // A task of its own: when the client goes, what has begun is told to stop waiting, and not cut off half way.
+    let backend = app.backend.clone();
+    // A task of its own: when the client goes, the statement is asked to stop waiting and not cut off half way.
     app.tasks.spawn(async move {
-        api.run_statement(&principal, run).await;
+        match backend.statements() {
+            Ok(statements) => {
+                let run = statements.run(&principal, &text, session, sender, stop);
+                run.await;
+            }
+            Err(refusal) => {
+                let end = end_of(refusal.status(), refusal.message(), session);
+                // A client that has gone needs no answer.
+                let _ = sender.send(end).await;
+            }
+        }
         drop(slot);
     });
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     Ok((kind, Body::from_stream(answer.into_stream())).into_response())
+}
+
+fn end_of(status: EndStatus, error: &str, session: Session) -> Frame {
+    Frame::End(End {
+        status,
+        error: Some(error.to_owned()),
+        session,
+    })
 }
 
 fn too_long(bytes: usize) -> Problem {
@@ -239,13 +202,13 @@ fn too_long(bytes: usize) -> Problem {
         })
 }
 
-/// The answer on its way; dropping it tells the statement to stop waiting.
+/// The answer on its way to the client. Dropping it asks the statement to stop waiting.
 struct Answer {
     frames: mpsc::Receiver<Frame>,
     session: Session,
     shutdown: CancellationToken,
     heartbeat_interval: Duration,
-    ended: bool,
+    has_ended: bool,
     _stop: DropGuard,
     _slot: Arc<StatementSlot>,
 }
@@ -257,91 +220,72 @@ impl Answer {
         })
     }
 
-    /// The next lines; none behind the end.
+    /// The next lines; `None` after the end.
     async fn next(&mut self) -> Option<Bytes> {
-        if self.ended {
+        if self.has_ended {
             return None;
         }
         let mut frames = Vec::new();
-        let mut lines = Vec::new();
         tokio::select! {
             biased;
             () = self.shutdown.cancelled() => {
                 while let Ok(frame) = self.frames.try_recv() {
                     frames.push(frame);
                 }
-                self.write_all(frames, &mut lines);
-                self.write_shutdown(&mut lines);
+                let message = "the node is shutting down; what was started goes on on the other nodes";
+                frames.push(Frame::Notice { message: message.to_owned() });
+                frames.push(self.end(EndStatus::Unreachable, "the node is shutting down"));
             }
             count = self.frames.recv_many(&mut frames, FRAMES_PER_WRITE) => {
-                self.write_all(frames, &mut lines);
                 if count == 0 {
                     let error = "the node gave up on the statement; its log says why";
-                    self.write_end(EndStatus::Failed, error, &mut lines);
+                    frames.push(self.end(EndStatus::Failed, error));
                 }
             }
-            () = tokio::time::sleep(self.heartbeat_interval) => lines.push(b'\n'),
-        }
-        Some(Bytes::from(lines))
-    }
-
-    fn write_all(&mut self, frames: Vec<Frame>, lines: &mut Vec<u8>) {
-        for frame in frames {
-            if self.ended {
-                return;
+            () = tokio::time::sleep(self.heartbeat_interval) => {
+                return Some(Bytes::from_static(b"\n"));
             }
-            self.ended = matches!(frame, Frame::End(_));
-            write(frame, lines);
         }
+        let (lines, has_ended) = lines_of(&frames);
+        self.has_ended = has_ended;
+        Some(lines)
     }
 
-    fn write_shutdown(&mut self, lines: &mut Vec<u8>) {
-        if self.ended {
-            return;
-        }
-        let message =
-            "the node is shutting down; what was started goes on on the other nodes".to_owned();
-        write(Frame::Notice { message }, lines);
-        self.write_end(EndStatus::Unreachable, "the node is shutting down", lines);
-    }
-
-    fn write_end(&mut self, status: EndStatus, error: &str, lines: &mut Vec<u8>) {
-        self.ended = true;
-        let end = End {
-            status,
-            error: Some(error.to_owned()),
-            session: self.session.clone(),
-        };
-        write(Frame::End(end), lines);
+    fn end(&self, status: EndStatus, error: &str) -> Frame {
+        end_of(status, error, self.session.clone())
     }
 }
 
-fn write(frame: Frame, lines: &mut Vec<u8>) {
-    let begin = lines.len();
-    match serde_json::to_writer(&mut *lines, &StatementFrame::from(frame)) {
-        Ok(()) => lines.push(b'\n'),
-        Err(error) => {
-            // Only maps with other keys than texts cannot be written, and frames have none.
-            tracing::error!("A frame cannot be written: {error}");
-            lines.truncate(begin);
+/// The frames as lines up to the end, and whether the end is among them.
+fn lines_of(frames: &[Frame]) -> (Bytes, bool) {
+    let mut lines = Vec::new();
+    for frame in frames {
+        serde_json::to_writer(&mut lines, frame).expect("the keys of a frame are text");
+        lines.push(b'\n');
+        if matches!(frame, Frame::End(_)) {
+            return (lines.into(), true);
         }
     }
+    (lines.into(), false)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+    use weft_engine::model::BatchId;
     use weft_engine::statement::Progress;
 
+    use super::*;
+
+    /// The document describes the frames of the engine, field by field.
     fn check(frame: Frame) {
-        let engine = serde_json::to_value(&frame).unwrap();
-        let wire = serde_json::to_value(StatementFrame::from(frame)).unwrap();
-        assert_eq!(engine, wire);
+        let sent = serde_json::to_value(&frame).unwrap();
+        let described: StatementFrame = serde_json::from_value(sent.clone()).unwrap();
+        assert_eq!(serde_json::to_value(described).unwrap(), sent);
     }
 
     #[test]
-    fn the_wire_says_what_the_engine_says() {
+    fn the_document_describes_every_frame() {
         check(Frame::Columns {
             columns: vec!["a".into()],
         });
@@ -370,27 +314,34 @@ mod tests {
             EndStatus::NotAllowed,
             EndStatus::Unreachable,
         ];
+        let session = Session {
+            scope: [("a".to_owned(), "b".to_owned())].into(),
+            attached: [("LU".to_owned(), "1".to_owned())].into(),
+            last_batch: Some(BatchId(Uuid::from_u128(7))),
+            trace_session: Some(Uuid::from_u128(8)),
+        };
         for status in statuses {
-            let session = Session {
-                scope: [("a".to_owned(), "b".to_owned())].into(),
-                attached: [("LU".to_owned(), "1".to_owned())].into(),
-                last_batch: Some(BatchId(Uuid::from_u128(7))),
-                trace_session: Some(Uuid::from_u128(8)),
-            };
-            assert_eq!(
-                Session::from(StatementSession::from(session.clone())),
-                session
-            );
-            check(Frame::End(End {
-                status,
-                error: Some("e".into()),
-                session: session.clone(),
-            }));
-            check(Frame::End(End {
-                status,
-                error: None,
-                session,
-            }));
+            for error in [None, Some("e".to_owned())] {
+                let session = session.clone();
+                check(Frame::End(End {
+                    status,
+                    error,
+                    session,
+                }));
+            }
         }
+    }
+
+    #[test]
+    fn nothing_follows_the_end() {
+        let notice = |message: &str| Frame::Notice {
+            message: message.to_owned(),
+        };
+        let end = end_of(EndStatus::Failed, "e", Session::default());
+        let (lines, has_ended) = lines_of(&[notice("one"), end.clone(), notice("two"), end]);
+        assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 2);
+        assert!(has_ended);
+        let (_, has_ended) = lines_of(&[notice("one")]);
+        assert!(!has_ended);
     }
 }

@@ -1,6 +1,5 @@
 //! The token of a node: made at random in a file of its own, or set on purpose.
 
-use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hint::black_box;
 use std::io::{self, Read, Write};
@@ -13,31 +12,10 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
+use weft_engine::interface::Secret;
 
 const MIN_TOKEN_CHARS: usize = 16;
 const MAX_TOKEN_CHARS: usize = 1_024;
-
-/// A text that never shows itself in logs.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself; call it only where it is handed over.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// Why there is no usable token.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::fake::TOKEN;
+use crate::server::TOKEN;
 
 /// No test waits longer; a test that does has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
