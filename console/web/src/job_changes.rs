@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -17,6 +18,12 @@ use crate::problem::{Code, Problem};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const MAX_KEY_CHARS: usize = 200;
+/// What is encoded in a segment of a path: all but the unreserved characters of RFC 3986.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// A job to start.
 #[derive(Clone, Debug, PartialEq, Deserialize, ToSchema)]
@@ -272,23 +279,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     })
 }
 
+/// The path of a job, with each part of its key as one segment.
 fn location_of(job: &JobItem) -> String {
-    let parts = [&job.job_type, &job.name, &job.uid].map(|part| encoded(part));
-    format!("/api/v1/jobs/{}", parts.join("/"))
-}
-
-/// A text as one segment of a path (RFC 3986): all but unreserved characters are percent-encoded.
-fn encoded(text: &str) -> String {
-    let mut segment = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                segment.push(char::from(byte));
-            }
-            byte => segment.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    segment
+    let [job_type, name, uid] =
+        [&job.job_type, &job.name, &job.uid].map(|part| utf8_percent_encode(part, SEGMENT));
+    format!("/api/v1/jobs/{job_type}/{name}/{uid}")
 }
 
 #[cfg(test)]
@@ -299,8 +294,10 @@ mod tests {
 
     #[test]
     fn a_part_of_a_path_is_one_segment() {
+        let encoded = |part| utf8_percent_encode(part, SEGMENT).to_string();
         assert_eq!(encoded("nightly/a b.sh"), "nightly%2Fa%20b.sh");
         assert_eq!(encoded("50%?#ü"), "50%25%3F%23%C3%BC");
+        assert_eq!(encoded("a-b.c_d~e"), "a-b.c_d~e");
     }
 
     #[test]
