@@ -1,15 +1,23 @@
 //! `weft check`: reads the statements of a file and says which cannot be read. Nothing is run.
 
+use clap::Args;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Serialize;
 use weft_lang::{Statement, split_statements};
 
-use crate::cli::CheckArgs;
 use crate::exit::{OK, USAGE};
-use crate::output::out;
+use crate::output::stdout;
+
+/// `weft check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// The file with statements; `-` is stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+}
 
 /// What is said of one statement.
 #[derive(Debug, PartialEq, Serialize)]
@@ -39,7 +47,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<u8> {
     let text = read(&args.file)?;
     let checked = check(&text);
     for statement in &checked {
-        out::line(&serde_json::to_string(statement)?);
+        stdout::line(&serde_json::to_string(statement)?);
     }
     let all_ok = checked.iter().all(|statement| statement.ok);
     Ok(if all_ok { OK } else { USAGE })

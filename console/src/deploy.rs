@@ -1,7 +1,19 @@
 //! `weft deploy`: a project folder to a node, through the statement DEPLOY.
 
-use crate::cli::DeployArgs;
 use crate::exit::Failure;
+use crate::server::ServerArgs;
+use clap::Args;
+use std::path::PathBuf;
+
+/// `weft deploy`.
+#[derive(Clone, Debug, Args)]
+pub struct DeployArgs {
+    /// The project folder, as the node sees it
+    #[arg(value_name = "DIR")]
+    pub project: PathBuf,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
 
 /// Deploys the folder.
 pub fn run(args: &DeployArgs) -> anyhow::Result<u8> {

@@ -1,5 +1,6 @@
 //! `weft dev`: a node with a store of its own in a folder, ready for a person in front of it.
 
+use clap::Args;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,25 +12,37 @@ use weft_engine::clock::{SharedClock, SystemClock};
 use weft_engine::ids::Ids;
 use weft_web::LocalToken;
 
-use crate::cli::DevArgs;
+use crate::example_command::write_example;
 use crate::exit::{FAILED, Failure, OK};
-use crate::output::tell;
-use crate::serve::{self, AddressFile, Door, Parts, RunningNode};
-use crate::server::TOKEN_FILE;
-use crate::settings::{self, Places};
+use crate::folder::{self, AddressFile};
+use crate::output::stderr;
+use crate::serve::{self, Door, Parts, RunningNode};
+use crate::settings::{self, Places, SettingArgs};
 use crate::stop::StopSignals;
-use crate::{project, store};
-
-const STORE_FILE: &str = "weft.db";
+use crate::store;
 
 /// The logical unit of the example, and the first thing to do with it.
 const EXAMPLE_UNIT: &str = "AUTODATA_DELTA";
 const EXAMPLE_SEED: u64 = 7;
 const EXAMPLE_STATEMENT: &str = "BATCH AUTODATA_DELTA FROM idsFile USING ('select id from ids limit 100') FABRIC_COMMAND='sync_instance AUTODATA_DELTA.?';";
 
-/// The store in a folder of `weft dev`.
-pub fn store_path(dir: &Path) -> PathBuf {
-    dir.join(STORE_FILE)
+/// `weft dev`.
+#[derive(Clone, Debug, Args)]
+pub struct DevArgs {
+    /// Folder for the store, the token and everything else
+    #[arg(long, env = "WEFT_DIR", default_value = folder::DEFAULT_DIR, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Port on 127.0.0.1; 0 takes a free one
+    #[arg(long, short, env = "WEFT_PORT", default_value_t = 7420)]
+    pub port: u16,
+    /// Project folder to deploy at start [default: the example, if nothing is deployed]
+    #[arg(long, value_name = "DIR")]
+    pub project: Option<PathBuf>,
+    /// Ids that the example project has
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    pub ids: u64,
+    #[command(flatten)]
+    pub settings: SettingArgs,
 }
 
 /// Runs until somebody stops it.
@@ -56,11 +69,11 @@ pub async fn run(args: DevArgs) -> anyhow::Result<u8> {
     let loaded = settings::read(&places, &ids)?;
     // First of all the store: its lock is what keeps a second process away from everything else here.
     let store = Arc::new(store::open_sqlite(
-        &store_path(&args.dir),
+        &folder::store_path(&args.dir),
         Arc::clone(&clock),
         true,
     )?);
-    let token = LocalToken::load_or_create(&args.dir.join(TOKEN_FILE))?;
+    let token = LocalToken::load_or_create(&folder::token_path(&args.dir))?;
     let mut signals = StopSignals::listen()?;
     let door = Door::open(listener?, token, Vec::new())?;
     let parts = Parts {
@@ -110,18 +123,18 @@ async fn deploy(args: &DevArgs, node: &RunningNode) -> anyhow::Result<()> {
     }
     let folder = args.dir.join("example");
     if !folder.exists() {
-        write_example(&folder, args.ids)?;
+        write_example_aside(&folder, args.ids)?;
     }
     node.deploy(&folder).await
 }
 
 /// Written aside first: a start that was cut short leaves no half example behind.
-fn write_example(folder: &Path, ids: u64) -> anyhow::Result<()> {
+fn write_example_aside(folder: &Path, ids: u64) -> anyhow::Result<()> {
     let part = folder.with_extension("part");
     if part.exists() {
         fs::remove_dir_all(&part).with_context(|| format!("cannot remove {}", part.display()))?;
     }
-    project::write_example(&part, ids, EXAMPLE_SEED)?;
+    write_example(&part, ids, EXAMPLE_SEED)?;
     fs::rename(&part, folder).with_context(|| format!("cannot make {}", folder.display()))
 }
 
@@ -136,24 +149,24 @@ fn make_private_folder(dir: &Path) -> anyhow::Result<()> {
 
 /// What it is, that it is ready, and two things to do next.
 fn introduce(dir: &Path, url: &str, has_example: bool) {
-    let flag = if dir == Path::new(crate::server::DEFAULT_DIR) {
+    let flag = if dir == Path::new(folder::DEFAULT_DIR) {
         String::new()
     } else {
         format!(" --dir {}", dir.display())
     };
-    tell::notice(&format!(
+    stderr::notice(&format!(
         "weft {} with its own store in {}, for this machine only",
         env!("CARGO_PKG_VERSION"),
         dir.display()
     ));
-    tell::line(&format!("Listening on {url}"));
+    stderr::line(&format!("Listening on {url}"));
     let statement = if has_example {
         EXAMPLE_STATEMENT
     } else {
         "CLUSTERSTATUS;"
     };
-    tell::notice(&format!("  weft console{flag} -e \"{statement}\""));
-    tell::notice(&format!(
+    stderr::notice(&format!("  weft console{flag} -e \"{statement}\""));
+    stderr::notice(&format!(
         "  weft console{flag}        for statements of your own, HELP; lists them"
     ));
 }

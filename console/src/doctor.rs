@@ -8,11 +8,10 @@ use weft_cql::{Inspection, KeyspaceReplication, NodeInspection};
 use weft_engine::clock::{Clock, SystemClock};
 use weft_engine::store::Store;
 
-use crate::cli::StoreArgs;
 use crate::exit::{FAILED, OK};
-use crate::output::{Format, TableWriter, out};
+use crate::output::{Format, TableWriter, stdout};
 use crate::schema;
-use crate::store::{self, StoreAddress};
+use crate::store::{self, StoreAddress, StoreArgs};
 
 /// Clocks further apart than this are worth a word; further than the second, time-based firing stops.
 const CLOCK_WARN_MS: i64 = 1_000;
@@ -88,7 +87,7 @@ pub async fn run(args: &StoreArgs) -> anyhow::Result<u8> {
 fn show(checks: &[Check]) {
     let mut table = TableWriter::new(Format::Table, None);
     let columns = ["Verdict", "Check", "Found", "Next step"];
-    out::data(&table.columns(columns.map(str::to_owned).to_vec()));
+    stdout::data(&table.columns(columns.map(str::to_owned).to_vec()));
     for check in checks {
         let row = [
             json!(check.verdict.to_string()),
@@ -96,9 +95,9 @@ fn show(checks: &[Check]) {
             json!(check.found),
             json!(check.next),
         ];
-        out::data(&table.row(row.to_vec()));
+        stdout::data(&table.row(row.to_vec()));
     }
-    out::data(&table.end());
+    stdout::data(&table.end());
 }
 
 fn judge(found: &Inspection, address: &StoreAddress) -> Vec<Check> {

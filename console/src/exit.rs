@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::output::tell;
+use crate::output::stderr;
 
 /// All well.
 pub const OK: u8 = 0;
@@ -77,10 +77,10 @@ pub fn report(result: anyhow::Result<u8>) -> ExitCode {
     };
     let failure = error.downcast_ref::<Failure>();
     if failure.is_none_or(|failure| !failure.message.is_empty()) {
-        tell::error(&format!("{error:#}"));
+        stderr::error(&format!("{error:#}"));
     }
     if let Some(hint) = failure.and_then(|failure| failure.hint.as_deref()) {
-        tell::hint(hint);
+        stderr::hint(hint);
     }
     ExitCode::from(failure.map_or(FAILED, |failure| failure.code))
 }

@@ -1,22 +1,50 @@
 //! `weft instance export`: a stored instance as a SQLite file.
 
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
 use weft_engine::clock::SystemClock;
 use weft_engine::store::SharedStore;
 
-use crate::cli::ExportArgs;
 use crate::exit::{Failure, NOT_FOUND, OK};
-use crate::output::{out, tell};
+use crate::output::{stderr, stdout};
 use crate::store::StoreAddress;
-use crate::{dev, store};
+use crate::{folder, store};
+
+/// `weft instance …`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum InstanceCommand {
+    /// Write a stored instance as a SQLite file
+    Export(ExportArgs),
+}
+
+/// `weft instance export`.
+#[derive(Clone, Debug, Args)]
+pub struct ExportArgs {
+    /// The logical unit
+    #[arg(value_name = "LU")]
+    pub logical_unit: String,
+    /// The instance's id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// The file to write; it must not exist
+    #[arg(long, short, value_name = "FILE")]
+    pub out: PathBuf,
+    /// A store to read it from, instead of the folder's
+    #[arg(long, env = "WEFT_STORE", value_name = "ADDRESS")]
+    pub store: Option<String>,
+    /// Folder of `weft dev`
+    #[arg(long, env = "WEFT_DIR", default_value = folder::DEFAULT_DIR, value_name = "DIR")]
+    pub dir: PathBuf,
+}
 
 /// Writes the instance to the file that was named.
 pub async fn export(args: &ExportArgs) -> anyhow::Result<u8> {
     let address = match &args.store {
         Some(written) => store::parse(written)?,
-        None => StoreAddress::Sqlite(dev::store_path(&args.dir)),
+        None => StoreAddress::Sqlite(folder::store_path(&args.dir)),
     };
     let store = open(&address).await?;
     let found = store.instance(&args.logical_unit, &args.id).await?;
@@ -34,8 +62,8 @@ pub async fn export(args: &ExportArgs) -> anyhow::Result<u8> {
     }
     weft_engine::sync::export(&instance, &args.out)
         .with_context(|| format!("cannot write {}", args.out.display()))?;
-    out::line(&args.out.display().to_string());
-    tell::notice(&format!("next: sqlite3 {} .schema", args.out.display()));
+    stdout::line(&args.out.display().to_string());
+    stderr::notice(&format!("next: sqlite3 {} .schema", args.out.display()));
     Ok(OK)
 }
 

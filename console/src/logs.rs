@@ -4,7 +4,14 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{LogFormat, SharedArgs};
+/// Forms of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object per line
+    Json,
+}
 
 /// How much is logged where nobody asks for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +36,14 @@ impl Level {
 }
 
 /// Starts logging; once per process.
-pub fn start(shared: &SharedArgs, level: Level) {
+pub fn start(format: LogFormat, level: Level) {
     let asked = ["WEFT_LOG", "RUST_LOG"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
     let filter = match asked.as_deref().map(EnvFilter::try_new) {
         Some(Ok(filter)) => filter,
         Some(Err(error)) => {
-            crate::output::tell::warning(&format!("the log filter cannot be read: {error}"));
+            crate::output::stderr::warning(&format!("the log filter cannot be read: {error}"));
             EnvFilter::new(level.filter())
         }
         None => EnvFilter::new(level.filter()),
@@ -44,9 +51,9 @@ pub fn start(shared: &SharedArgs, level: Level) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(crate::output::tell::has_color() && std::io::stderr().is_terminal());
+        .with_ansi(crate::output::stderr::has_color() && std::io::stderr().is_terminal());
     // A second start in one process, as in tests, keeps the first.
-    let _ = match shared.log_format {
+    let _ = match format {
         LogFormat::Text => subscriber.with_target(false).try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
     };

@@ -1,8 +1,9 @@
 //! `weft node`: a node of a cluster.
 
+use clap::Args;
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,20 +14,48 @@ use weft_engine::clock::{SharedClock, SystemClock};
 use weft_engine::config::Loaded;
 use weft_engine::ids::Ids;
 use weft_engine::store::{SharedStore, StoreError};
-use weft_web::{LocalToken, check_bind};
+use weft_web::{AllowedHost, LocalToken, check_bind};
 
-use crate::cli::NodeArgs;
 use crate::exit::{FAILED, Failure, OK};
-use crate::output::tell;
+use crate::folder::{self, AddressFile};
+use crate::output::stderr;
 use crate::schema;
-use crate::serve::{self, AddressFile, Door, Parts};
-use crate::server::TOKEN_FILE;
-use crate::settings::{self, Places};
+use crate::serve::{self, Door, Parts};
+use crate::settings::{self, Places, SettingArgs};
 use crate::stop::StopSignals;
-use crate::store::{self, CassandraAddress, StoreAddress};
+use crate::store::{self, CassandraAddress, StoreAddress, StoreArgs};
 
 /// Time between attempts to reach a store that is down.
 const RETRY_PAUSE: Duration = Duration::from_secs(3);
+
+/// `weft node`.
+#[derive(Clone, Debug, Args)]
+pub struct NodeArgs {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Folder for node.id, projects and scratch files
+    #[arg(long, env = "WEFT_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+    /// File that says who this node is [default: node.id in the data folder, made if absent]
+    #[arg(long, env = "WEFT_NODE_ID", value_name = "FILE")]
+    pub node_id: Option<PathBuf>,
+    /// Address of the HTTP API
+    #[arg(
+        long,
+        env = "WEFT_LISTEN",
+        default_value = "127.0.0.1:7420",
+        value_name = "ADDR:PORT"
+    )]
+    pub listen: SocketAddr,
+    /// A further name that callers may reach it by, e.g. behind a proxy; may be given several times
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow_host: Vec<AllowedHost>,
+    /// File with the token that callers must send; WEFT_TOKEN may hold the token itself
+    #[arg(long, env = "WEFT_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
 
 /// Runs until somebody stops it.
 pub async fn run(args: NodeArgs) -> anyhow::Result<u8> {
@@ -74,7 +103,7 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<u8> {
     };
     let node = door.start_node(parts).await;
     let _address = AddressFile::write(&args.data, &door.url)?;
-    tell::line(&format!("Listening on {}", door.url));
+    stderr::line(&format!("Listening on {}", door.url));
     serve::run_until_stopped(&node, door, &mut signals).await
 }
 
@@ -149,7 +178,7 @@ fn token(args: &NodeArgs) -> anyhow::Result<Token> {
         Some(token) => token,
         // Nothing is made by a mere check; any text does for it.
         None if args.settings.check => LocalToken::from_text("0123456789abcdef", "check")?,
-        None => LocalToken::load_or_create(&args.data.join(TOKEN_FILE)).map_err(usage)?,
+        None => LocalToken::load_or_create(&folder::token_path(&args.data)).map_err(usage)?,
     };
     Ok(Token {
         token,

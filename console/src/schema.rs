@@ -1,15 +1,24 @@
 //! `weft schema`: the first of the two doors to the tables of a store.
 
+use clap::Subcommand;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use weft_engine::clock::SystemClock;
 use weft_engine::store::{SCHEMA_VERSION, Store};
 
-use crate::cli::SchemaCommand;
 use crate::exit::{FAILED, Failure, OK};
-use crate::output::{Format, TableWriter, out, tell};
-use crate::store::{self, StoreAddress};
+use crate::output::{Format, TableWriter, stderr, stdout};
+use crate::store::{self, StoreAddress, StoreArgs};
+
+/// `weft schema …`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SchemaCommand {
+    /// Make the tables, or bring them to this version
+    Migrate(StoreArgs),
+    /// Say which version the tables have
+    Status(StoreArgs),
+}
 
 /// Migrates, or says which version there is.
 pub async fn run(command: SchemaCommand) -> anyhow::Result<u8> {
@@ -26,7 +35,7 @@ async fn migrate(address: &StoreAddress) -> anyhow::Result<u8> {
         }
         StoreAddress::Cassandra(cassandra) => store::migrate(cassandra).await?,
     }
-    tell::notice(&format!("{address} has schema version {SCHEMA_VERSION}"));
+    stderr::notice(&format!("{address} has schema version {SCHEMA_VERSION}"));
     Ok(OK)
 }
 
@@ -40,14 +49,14 @@ async fn status(address: &StoreAddress) -> anyhow::Result<u8> {
     };
     let mut table = TableWriter::new(Format::Table, None);
     let columns = ["Store", "Schema version", "Program's version"];
-    out::data(&table.columns(columns.map(str::to_owned).to_vec()));
+    stdout::data(&table.columns(columns.map(str::to_owned).to_vec()));
     let found_value = found.map_or(Value::Null, Value::from);
-    out::data(&table.row(vec![
+    stdout::data(&table.row(vec![
         json!(address.to_string()),
         found_value,
         json!(SCHEMA_VERSION),
     ]));
-    out::data(&table.end());
+    stdout::data(&table.end());
     match check(found, address) {
         None => Ok(OK),
         Some(failure) => Err(failure.into()),

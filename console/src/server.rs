@@ -1,17 +1,25 @@
 //! Which node to talk to, and with which token.
 
+use clap::Args;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::cli::ServerArgs;
 use crate::exit::{Failure, UNREACHABLE};
+use crate::folder;
 
-/// The folder of `weft dev` where nobody names another.
-pub const DEFAULT_DIR: &str = ".weft";
-/// The file in it that holds the address.
-pub const ADDRESS_FILE: &str = "address";
-/// The file in it that holds the token.
-pub const TOKEN_FILE: &str = "token";
+/// Which node to talk to.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServerArgs {
+    /// Address of a node, e.g. http://127.0.0.1:7420
+    #[arg(long, env = "WEFT_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// Folder of `weft dev`, where its address and token are found
+    #[arg(long, env = "WEFT_DIR", value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// File with the token; WEFT_TOKEN may hold the token itself
+    #[arg(long, env = "WEFT_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
 
 /// A node and the token for it.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,7 +44,7 @@ pub fn find(args: &ServerArgs) -> anyhow::Result<Target> {
     let dir = args
         .dir
         .clone()
-        .unwrap_or_else(|| PathBuf::from(DEFAULT_DIR));
+        .unwrap_or_else(|| PathBuf::from(folder::DEFAULT_DIR));
     let address = address_in(&dir);
     let token = explicit_token(args)?;
     match &args.server {
@@ -102,14 +110,13 @@ pub fn read_token(file: &Path) -> anyhow::Result<String> {
 }
 
 fn address_in(dir: &Path) -> Option<String> {
-    let written = fs::read_to_string(dir.join(ADDRESS_FILE)).ok();
-    written
+    folder::read_address(dir)
         .and_then(|text| url_of(&text).ok())
-        .or_else(|| crate::store::owner_address(&crate::dev::store_path(dir)))
+        .or_else(|| crate::store::owner_address(&folder::store_path(dir)))
 }
 
 fn token_in(dir: &Path) -> Option<String> {
-    read_token(&dir.join(TOKEN_FILE)).ok()
+    read_token(&folder::token_path(dir)).ok()
 }
 
 fn nothing_in(dir: &Path) -> Failure {
@@ -140,8 +147,8 @@ mod tests {
     fn a_folders_token_goes_to_its_own_node_only() {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text);
-        write(ADDRESS_FILE, "127.0.0.1:7420\n").expect("written");
-        write(TOKEN_FILE, "t1\n").expect("written");
+        write("address", "127.0.0.1:7420\n").expect("written");
+        write("token", "t1\n").expect("written");
         let args = |server: Option<&str>| ServerArgs {
             server: server.map(str::to_owned),
             dir: Some(folder.path().to_owned()),

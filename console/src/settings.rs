@@ -1,5 +1,6 @@
 //! The settings of `dev` and `node`: gathered from files, environment and flags, checked, shown.
 
+use clap::Args;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -9,11 +10,27 @@ use weft_engine::config::{
 };
 use weft_engine::ids::Ids;
 
-use crate::cli::SettingArgs;
 use crate::exit::{Failure, USAGE};
-use crate::output::{Format, TableWriter, out, tell};
+use crate::output::{Format, TableWriter, stderr, stdout};
 
 const CONFIG_FILE: &str = "config.ini";
+
+/// Settings that both `dev` and `node` take.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SettingArgs {
+    /// Address that an IP in an affinity is compared with (effective_ip of node.id)
+    #[arg(long, value_name = "IP")]
+    pub node_ip: Option<String>,
+    /// Set a key of config.ini or node.id; may be given several times
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// File with settings [default: config.ini in the data folder, if there]
+    #[arg(long, env = "WEFT_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Check the settings, print each with its origin, and leave
+    #[arg(long)]
+    pub check: bool,
+}
 
 /// Where settings are looked for, beside the environment.
 #[derive(Debug)]
@@ -54,12 +71,12 @@ pub fn read(places: &Places<'_>, ids: &Ids) -> anyhow::Result<Loaded> {
     };
     let loaded = load(&sources).map_err(|problems| {
         for problem in &problems.0 {
-            tell::error(&problem.to_string());
+            stderr::error(&problem.to_string());
         }
         Failure::silent(USAGE)
     })?;
     for warning in &loaded.warnings {
-        tell::warning(&warning.to_string());
+        stderr::warning(&warning.to_string());
     }
     Ok(loaded)
 }
@@ -68,13 +85,13 @@ pub fn read(places: &Places<'_>, ids: &Ids) -> anyhow::Result<Loaded> {
 pub fn show(loaded: &Loaded) {
     let mut table = TableWriter::new(Format::Table, None);
     let columns = ["Section", "Key", "Value", "Origin"];
-    out::data(&table.columns(columns.map(str::to_owned).to_vec()));
+    stdout::data(&table.columns(columns.map(str::to_owned).to_vec()));
     for value in &loaded.effective {
         let origin = value.origin.to_string();
         let cells = [value.section, value.key, &value.value, &origin];
-        out::data(&table.row(cells.map(|text| Value::String(text.to_owned())).to_vec()));
+        stdout::data(&table.row(cells.map(|text| Value::String(text.to_owned())).to_vec()));
     }
-    out::data(&table.end());
+    stdout::data(&table.end());
 }
 
 fn config_ini(places: &Places<'_>) -> anyhow::Result<Option<SourceText>> {

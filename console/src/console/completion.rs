@@ -159,7 +159,7 @@ impl Hinter for Assistant {
 
 impl Highlighter for Assistant {
     fn highlight_hint<'h>(&self, hint: &'h str) -> std::borrow::Cow<'h, str> {
-        if crate::output::tell::has_color() {
+        if crate::output::stderr::has_color() {
             format!("\x1b[2m{hint}\x1b[0m").into()
         } else {
             hint.into()

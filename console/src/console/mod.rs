@@ -9,15 +9,36 @@ mod repl;
 mod runner;
 mod script;
 
+use clap::Args;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use client::Client;
 pub use runner::Runner;
 
-use crate::cli::ConsoleArgs;
-use crate::output::{Format, out, tell};
-use crate::{check, runtime, server};
+use crate::output::{Format, stderr, stdout};
+use crate::server::{self, ServerArgs};
+use crate::{check, runtime};
+
+/// `weft console`.
+#[derive(Clone, Debug, Args)]
+pub struct ConsoleArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Run these statements and leave; may be given several times
+    #[arg(short = 'e', long = "execute", value_name = "STATEMENTS")]
+    pub execute: Vec<String>,
+    /// Run the statements of this file and leave; `-` is stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+    /// How tables are written [default: table, and vertical where the terminal is too narrow]
+    #[arg(short, long, value_enum, env = "WEFT_OUTPUT")]
+    pub output: Option<Format>,
+    /// Stop waiting for a statement after so many seconds (exit code 124); its work goes on
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+}
 
 /// Runs the console; the exit code of the statement that ended it.
 pub fn run(args: &ConsoleArgs) -> anyhow::Result<u8> {
@@ -35,7 +56,7 @@ pub fn run(args: &ConsoleArgs) -> anyhow::Result<u8> {
     // A table that does not fit is turned only where nobody asked for a form, and on a terminal only.
     runner.max_width = match args.output {
         Some(_) => None,
-        None => out::columns(),
+        None => stdout::columns(),
     };
     let code = if is_interactive {
         repl::run(&runtime, &mut runner)
@@ -50,7 +71,7 @@ pub fn run(args: &ConsoleArgs) -> anyhow::Result<u8> {
 }
 
 /// Runs one statement for another command, as the console would.
-pub fn run_statement(args: &crate::cli::ServerArgs, statement: &str) -> anyhow::Result<u8> {
+pub fn run_statement(args: &ServerArgs, statement: &str) -> anyhow::Result<u8> {
     let client = Client::new(server::find(args)?)?;
     let mut runner = Runner::new(client, Format::Table);
     runtime::start()?.block_on(script::run(&mut runner, statement))
@@ -63,7 +84,7 @@ fn texts(args: &ConsoleArgs) -> anyhow::Result<Vec<String>> {
         texts.push(check::read(file)?);
     }
     if !texts.is_empty() && texts.iter().all(|text| text.trim().is_empty()) {
-        tell::notice("There is no statement to run");
+        stderr::notice("There is no statement to run");
     }
     Ok(texts)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use weft_engine::statement::Progress;
 
-use crate::output::tell;
+use crate::output::stderr;
 
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -34,7 +34,7 @@ impl Display {
 
     /// The batch has got further.
     pub fn update(&mut self, progress: &Progress) {
-        if tell::is_quiet() {
+        if stderr::is_quiet() {
             return;
         }
         if progress.note.is_some() && progress.note != self.last_note {
@@ -51,8 +51,8 @@ impl Display {
     /// Prints a line without tearing the bar.
     pub fn say(&self, message: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| tell::notice(message)),
-            None => tell::notice(message),
+            Some(bar) => bar.suspend(|| stderr::notice(message)),
+            None => stderr::notice(message),
         }
     }
 
@@ -89,7 +89,7 @@ impl Display {
             self.last_status.clone_from(&progress.status);
         } else if is_due {
             self.last_line = Some(Instant::now());
-            tell::notice(&sentence(progress, false));
+            stderr::notice(&sentence(progress, false));
         }
     }
 }

@@ -10,7 +10,7 @@ use super::completion::Assistant;
 use super::history;
 use super::runner::Runner;
 use crate::exit::OK;
-use crate::output::tell;
+use crate::output::stderr;
 
 /// A text longer than this is no statement.
 pub const MAX_TEXT: usize = 1024 * 1024;
@@ -35,7 +35,7 @@ pub fn run(runtime: &Runtime, runner: &mut Runner) -> anyhow::Result<u8> {
         // A history that cannot be read is a history that starts anew.
         let _ = editor.load_history(file);
     }
-    tell::notice(&format!(
+    stderr::notice(&format!(
         "weft {} at {}: statements end in `;`, HELP; lists them, Tab completes, Ctrl-D leaves",
         env!("CARGO_PKG_VERSION"),
         runner.client().url()
@@ -84,7 +84,7 @@ fn read(editor: &mut Editor<Assistant, FileHistory>) -> anyhow::Result<Option<St
             Completeness::Complete => return Ok(Some(text)),
             Completeness::Empty => text.clear(),
             Completeness::NeedsMore if text.len() > MAX_TEXT => {
-                tell::error("the statement is too long");
+                stderr::error("the statement is too long");
                 text.clear();
             }
             Completeness::NeedsMore => (),

@@ -10,7 +10,7 @@ use super::client::{Client, Frames};
 use super::local::{self, Local};
 use super::progress::Display;
 use crate::exit::{Failure, INTERRUPTED, OK, TIMEOUT, UNREACHABLE, USAGE};
-use crate::output::{Format, TableWriter, out, tell};
+use crate::output::{Format, TableWriter, stderr, stdout};
 
 const WRITE_AT: usize = 64 * 1024;
 
@@ -62,7 +62,7 @@ impl Runner {
             Some(local) => return self.run_local(local),
             None => {
                 if let Err(diagnostic) = Statement::parse(statement) {
-                    tell::error(&diagnostic.render(statement));
+                    stderr::error(&diagnostic.render(statement));
                     return USAGE;
                 }
             }
@@ -83,14 +83,14 @@ impl Runner {
             })) => {
                 self.session = session;
                 if let Some(error) = error {
-                    tell::error(&error);
+                    stderr::error(&error);
                 }
                 status.exit_code()
             }
             Ok(Err(failure)) => {
-                tell::error(&failure.message);
+                stderr::error(&failure.message);
                 if let Some(hint) = &failure.hint {
-                    tell::hint(hint);
+                    stderr::hint(hint);
                 }
                 failure.code
             }
@@ -109,7 +109,7 @@ impl Runner {
         let result = show(&mut frames, &mut table, display, batch).await;
         // Also after a failure, so that what was written stays well-formed.
         display.finish();
-        out::data(&table.end());
+        stdout::data(&table.end());
         result
     }
 
@@ -121,7 +121,7 @@ impl Runner {
                 OK
             }
             Local::Output(Err(message)) => {
-                tell::error(&message);
+                stderr::error(&message);
                 USAGE
             }
             Local::Leave => {
@@ -156,12 +156,12 @@ impl Runner {
         };
         match batch {
             Some(batch) => {
-                tell::line(&format!("{what}; batch {batch} goes on"));
-                tell::hint(&format!(
+                stderr::line(&format!("{what}; batch {batch} goes on"));
+                stderr::hint(&format!(
                     "look at it with BATCH_SUMMARY '{batch}'; or end it with BATCH_CANCEL '{batch}';"
                 ));
             }
-            None => tell::line(&format!("{what}; what the statement has started goes on")),
+            None => stderr::line(&format!("{what}; what the statement has started goes on")),
         }
         match stop {
             Stop::Interrupted => INTERRUPTED,
@@ -191,16 +191,16 @@ async fn show(
             }
             Frame::Notice { message } => display.say(&message),
             Frame::End(end) => {
-                out::data(&pending);
+                stdout::data(&pending);
                 return Ok(end);
             }
         }
         // Written in large pieces while frames keep coming, and at once when they do not.
         if pending.len() >= WRITE_AT || !frames.is_ready() {
-            out::data(&std::mem::take(&mut pending));
+            stdout::data(&std::mem::take(&mut pending));
         }
     }
-    out::data(&pending);
+    stdout::data(&pending);
     Err(unfinished(*batch))
 }
 

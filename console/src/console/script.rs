@@ -6,7 +6,7 @@ use weft_lang::{Completeness, Statement, is_complete, split_statements};
 use super::runner::Runner;
 use super::{local, repl};
 use crate::exit::{Failure, INTERRUPTED, OK, USAGE};
-use crate::output::tell;
+use crate::output::stderr;
 
 /// Reads every statement of a text, so that a slip in the last one runs nothing.
 pub fn check(text: &str) -> Result<(), Failure> {
@@ -17,7 +17,7 @@ pub fn check(text: &str) -> Result<(), Failure> {
             continue;
         }
         if let Err(diagnostic) = Statement::parse(statement) {
-            tell::error(&diagnostic.render(statement));
+            stderr::error(&diagnostic.render(statement));
             is_sound = false;
         }
     }

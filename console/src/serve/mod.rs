@@ -4,9 +4,6 @@ mod assemble;
 mod call_back;
 mod project;
 
-use std::fs;
-use std::path::PathBuf;
-
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -17,8 +14,7 @@ use weft_web::{AllowedHost, Backend, LocalToken, Options, RunTokens};
 pub use assemble::{Parts, RunningNode};
 
 use crate::exit::{FAILED, Failure, OK};
-use crate::output::tell;
-use crate::server::ADDRESS_FILE;
+use crate::output::stderr;
 use crate::stop::StopSignals;
 
 /// Who calls with the token of this node.
@@ -88,30 +84,9 @@ impl Door {
         self.shutdown.cancel();
         match self.served.await {
             Ok(Ok(())) => (),
-            Ok(Err(error)) => tell::warning(&format!("the HTTP API has ended: {error}")),
-            Err(error) => tell::warning(&format!("the HTTP API has ended: {error}")),
+            Ok(Err(error)) => stderr::warning(&format!("the HTTP API has ended: {error}")),
+            Err(error) => stderr::warning(&format!("the HTTP API has ended: {error}")),
         }
-    }
-}
-
-/// The file that says where the node of a folder is, for as long as it is there.
-#[derive(Debug)]
-pub struct AddressFile(PathBuf);
-
-impl AddressFile {
-    /// Writes the address.
-    pub fn write(folder: &std::path::Path, url: &str) -> anyhow::Result<Self> {
-        let path = folder.join(ADDRESS_FILE);
-        fs::write(&path, format!("{url}\n"))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for AddressFile {
-    fn drop(&mut self) {
-        // Without it nobody tries to talk to a process that has gone.
-        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -130,11 +105,11 @@ pub async fn run_until_stopped(
             return Err(Failure::new(FAILED, format!("the node has ended: {why}")).into());
         }
     }
-    tell::notice("Finishing what is running; a second signal leaves at once");
+    stderr::notice("Finishing what is running; a second signal leaves at once");
     tokio::select! {
         biased;
         () = signals.another() => {
-            tell::notice("Left at once; the next start goes on from here");
+            stderr::notice("Left at once; the next start goes on from here");
             return Ok(OK);
         }
         () = node.drain() => (),
@@ -144,6 +119,6 @@ pub async fn run_until_stopped(
         () = signals.another() => (),
         () = door.close() => (),
     }
-    tell::notice("Stopped");
+    stderr::notice("Stopped");
     Ok(OK)
 }

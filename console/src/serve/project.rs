@@ -9,7 +9,7 @@ use weft_engine::project::{CatalogueError, DeployReport, ProjectCatalogue};
 use weft_engine::statement::{Principal, Services, apply_deployment};
 
 use crate::exit::{Failure, USAGE};
-use crate::output::tell;
+use crate::output::stderr;
 
 /// How often a node looks whether another one has deployed something.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -45,13 +45,13 @@ pub async fn deploy(services: &Services, folder: &Path, by: &str) -> anyhow::Res
                 name: by.to_owned(),
             };
             for note in apply_deployment(services, &principal, &report).await {
-                tell::notice(&note);
+                stderr::notice(&note);
             }
             Ok(report)
         }
         Err(CatalogueError::Invalid(errors)) => {
             for error in &errors {
-                tell::error(&error.to_string());
+                stderr::error(&error.to_string());
             }
             let folder = folder.display();
             Err(Failure::new(USAGE, format!("the project in {folder} cannot be deployed")).into())

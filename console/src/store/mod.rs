@@ -3,6 +3,7 @@
 mod address;
 mod cassandra;
 
+use clap::Args;
 use std::path::Path;
 
 use weft_engine::clock::SharedClock;
@@ -12,6 +13,14 @@ pub use address::{CassandraAddress, StoreAddress};
 pub use cassandra::{connect, failure, inspect, migrate, options_of};
 
 use crate::exit::{FAILED, Failure, NOT_FOUND, UNREACHABLE};
+
+/// Which store.
+#[derive(Clone, Debug, Args)]
+pub struct StoreArgs {
+    /// cassandra://host1:9042,host2[?dc=…&serial=…&replication=…&cluster=…] or sqlite:PATH
+    #[arg(long, env = "WEFT_STORE", value_name = "ADDRESS")]
+    pub store: String,
+}
 
 /// The address of a store from the command line.
 pub fn parse(written: &str) -> Result<StoreAddress, Failure> {

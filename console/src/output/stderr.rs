@@ -7,12 +7,12 @@ static NO_COLOR: AtomicBool = AtomicBool::new(false);
 static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// No colour from now on.
-pub fn no_color() {
+pub fn disable_color() {
     NO_COLOR.store(true, Ordering::Relaxed);
 }
 
 /// No notices from now on; errors are still shown.
-pub fn quiet() {
+pub fn silence_notices() {
     QUIET.store(true, Ordering::Relaxed);
 }
 

@@ -15,7 +15,7 @@ pub fn data(text: &str) {
         if error.kind() == io::ErrorKind::BrokenPipe {
             std::process::exit(0);
         }
-        super::tell::error(&format!("cannot write to stdout: {error}"));
+        super::stderr::error(&format!("cannot write to stdout: {error}"));
         std::process::exit(1);
     }
 }
