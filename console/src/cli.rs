@@ -62,7 +62,7 @@ enum Command {
     Dev(DevArgs),
     /// Start a node of a cluster
     Node(NodeArgs),
-    /// Make or look at the tables of a store
+    /// Create or check the tables of a store
     #[command(subcommand)]
     Schema(SchemaCommand),
     /// Deploy a project folder

@@ -1,4 +1,4 @@
-//! `weft example`: the example project in a folder, to read and to change.
+//! `weft example`: writes the example project into a folder.
 
 use std::path::{Path, PathBuf};
 
@@ -25,11 +25,11 @@ pub struct ExampleArgs {
 
 /// Writes the example.
 pub fn run(args: &ExampleArgs) -> anyhow::Result<u8> {
-    let is_taken = std::fs::read_dir(&args.dir).is_ok_and(|mut entries| entries.next().is_some());
-    if is_taken {
+    let has_files = std::fs::read_dir(&args.dir).is_ok_and(|mut entries| entries.next().is_some());
+    if has_files {
         return Err(
             Failure::usage(format!("{} is not empty", args.dir.display()))
-                .hint("name a folder that is not there yet")
+                .hint("name a folder that does not exist yet")
                 .into(),
         );
     }
@@ -39,7 +39,7 @@ pub fn run(args: &ExampleArgs) -> anyhow::Result<u8> {
     Ok(OK)
 }
 
-/// Writes the example project with so many ids into a folder.
+/// Writes the example project with this many ids into a folder.
 pub fn write_example(folder: &Path, ids: u64, seed: u64) -> anyhow::Result<()> {
     let options = Options {
         ids,

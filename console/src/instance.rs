@@ -1,4 +1,4 @@
-//! `weft instance export`: a stored instance as a SQLite file.
+//! `weft instance export`: writes a stored instance as a SQLite file.
 
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -40,13 +40,13 @@ pub struct ExportArgs {
     pub dir: PathBuf,
 }
 
-/// Writes the instance to the file that was named.
+/// Writes the instance to `--out`.
 pub async fn export(args: &ExportArgs) -> anyhow::Result<u8> {
     let address = match &args.store {
         Some(written) => store::parse(written)?,
         None => StoreAddress::Sqlite(folder::store_path(&args.dir)),
     };
-    let store = open(&address).await?;
+    let store = open_for_reading(&address).await?;
     let found = store.instance(&args.logical_unit, &args.id).await?;
     let Some(instance) = found else {
         let message = format!("{}.{} is not stored", args.logical_unit, args.id);
@@ -58,7 +58,7 @@ pub async fn export(args: &ExportArgs) -> anyhow::Result<u8> {
             .into());
     };
     if args.out.exists() {
-        return Err(Failure::usage(format!("{} is there already", args.out.display())).into());
+        return Err(Failure::usage(format!("{} exists already", args.out.display())).into());
     }
     weft_engine::sync::export(&instance, &args.out)
         .with_context(|| format!("cannot write {}", args.out.display()))?;
@@ -67,8 +67,8 @@ pub async fn export(args: &ExportArgs) -> anyhow::Result<u8> {
     Ok(OK)
 }
 
-/// For reading, which is allowed whoever has the store.
-async fn open(address: &StoreAddress) -> anyhow::Result<SharedStore> {
+/// Opens the store for reading, which is possible while a node has it open.
+async fn open_for_reading(address: &StoreAddress) -> anyhow::Result<SharedStore> {
     Ok(match address {
         StoreAddress::Sqlite(path) => Arc::new(store::read_sqlite(path, Arc::new(SystemClock))?),
         StoreAddress::Cassandra(cassandra) => {

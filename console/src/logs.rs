@@ -1,10 +1,10 @@
-//! Logs: to stderr, filtered by WEFT_LOG or RUST_LOG.
+//! Logging to stderr, filtered by WEFT_LOG or RUST_LOG.
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// Forms of log lines.
+/// Formats of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// For people
@@ -13,23 +13,23 @@ pub enum LogFormat {
     Json,
 }
 
-/// How much is logged where nobody asks for more.
+/// How much is logged by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// A command that talks to a node: errors only.
+    /// A command that calls a node: errors only.
     Client,
-    /// A node in front of a person: warnings and what changes state.
+    /// `weft dev`: warnings, and what changes state.
     Dev,
-    /// A node of a cluster: everything of interest.
+    /// `weft node`: everything of interest.
     Node,
 }
 
 impl Level {
     fn filter(self) -> &'static str {
         match self {
-            // What the driver has to say comes back to us as an error, and is said once, with its reason.
+            // The driver returns its errors as well, so they would be reported twice.
             Self::Client => "error,scylla=off",
-            Self::Dev => "warn,weft=info,weft_engine=info",
+            Self::Dev => "warn,weft=info",
             Self::Node => "info,scylla=off,hyper=warn,reqwest=warn",
         }
     }
@@ -52,7 +52,7 @@ pub fn start(format: LogFormat, level: Level) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(crate::output::stderr::has_color() && std::io::stderr().is_terminal());
-    // A second start in one process, as in tests, keeps the first.
+    // A second start in one process, as in tests, changes nothing.
     let _ = match format {
         LogFormat::Text => subscriber.with_target(false).try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),

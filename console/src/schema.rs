@@ -1,4 +1,4 @@
-//! `weft schema`: the first of the two doors to the tables of a store.
+//! `weft schema`: creates, migrates and checks the tables of a store.
 
 use clap::Subcommand;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::store::{self, StoreAddress, StoreArgs};
 /// `weft schema …`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum SchemaCommand {
-    /// Make the tables, or bring them to this version
+    /// Create the tables, or bring them to this version
     Migrate(StoreArgs),
-    /// Say which version the tables have
+    /// Show the version of the tables
     Status(StoreArgs),
 }
 
-/// Migrates, or says which version there is.
+/// Migrates the tables, or shows their version.
 pub async fn run(command: SchemaCommand) -> anyhow::Result<u8> {
     match command {
         SchemaCommand::Migrate(args) => migrate(&store::parse(&args.store)?).await,
@@ -63,7 +63,7 @@ async fn status(address: &StoreAddress) -> anyhow::Result<u8> {
     }
 }
 
-/// What is wrong with a schema of this version, for a program of this version.
+/// Why this program cannot use a schema of version `found`; `None` if it can.
 pub fn check(found: Option<i64>, address: &StoreAddress) -> Option<Failure> {
     match found {
         Some(SCHEMA_VERSION) => None,
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_version_but_ours_has_a_next_step() {
+    fn every_other_version_has_a_next_step() {
         let address = StoreAddress::Sqlite("a.db".into());
         let hint = |found| check(found, &address).and_then(|failure| failure.hint);
         assert_eq!(hint(Some(SCHEMA_VERSION)), None);

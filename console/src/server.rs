@@ -1,4 +1,4 @@
-//! Which node to talk to, and with which token.
+//! Finds the node that a command calls, and its token.
 
 use clap::Args;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::exit::{Failure, UNREACHABLE};
 use crate::folder;
 
-/// Which node to talk to.
+/// The flags that name a node.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ServerArgs {
     /// Address of a node, e.g. http://127.0.0.1:7420
@@ -26,7 +26,7 @@ pub struct ServerArgs {
 pub struct Target {
     /// Its address, without a slash at the end.
     pub url: String,
-    /// The token; none where none was found.
+    /// The token, if one was found.
     pub token: Option<String>,
 }
 
@@ -50,7 +50,7 @@ pub fn find(args: &ServerArgs) -> anyhow::Result<Target> {
     match &args.server {
         Some(server) => {
             let url = url_of(server)?;
-            // The token of a folder belongs to the node of that folder, and to nobody else.
+            // The token of a folder is sent to the node of that folder only.
             let is_same = address.as_ref() == Some(&url);
             let token = token.or_else(|| is_same.then(|| token_in(&dir)).flatten());
             Ok(Target { url, token })
@@ -63,7 +63,7 @@ pub fn find(args: &ServerArgs) -> anyhow::Result<Target> {
     }
 }
 
-/// The full address of `host:port` or of an address that is full already.
+/// Completes `host:port` to an address; a complete address stays.
 fn url_of(written: &str) -> Result<String, Failure> {
     let written = written.trim();
     let url = match written.split_once("://") {
@@ -71,7 +71,7 @@ fn url_of(written: &str) -> Result<String, Failure> {
         Some(("http", rest)) => format!("http://{}", rest.trim_end_matches('/')),
         Some((scheme, _)) => {
             return Err(Failure::usage(format!(
-                "the address `{written}` has the scheme `{scheme}`, only http is spoken"
+                "the address `{written}` has the scheme `{scheme}`, only http is supported"
             ))
             .hint("end TLS in front of the node and reach it over a tunnel or on this machine"));
         }
@@ -79,7 +79,8 @@ fn url_of(written: &str) -> Result<String, Failure> {
     match reqwest::Url::parse(&url) {
         Ok(parsed) if parsed.host_str().is_some() => Ok(url),
         Ok(_) | Err(_) => {
-            Err(Failure::usage(format!("`{written}` is no address")).hint("write http://HOST:PORT"))
+            Err(Failure::usage(format!("`{written}` is not an address"))
+                .hint("write http://HOST:PORT"))
         }
     }
 }
@@ -94,7 +95,7 @@ fn explicit_token(args: &ServerArgs) -> anyhow::Result<Option<String>> {
         .filter(|token| !token.is_empty()))
 }
 
-/// The token that a file holds.
+/// Reads the token of a file.
 pub fn read_token(file: &Path) -> anyhow::Result<String> {
     let text = fs::read_to_string(file).map_err(|error| {
         Failure::usage(format!(
@@ -122,7 +123,7 @@ fn token_in(dir: &Path) -> Option<String> {
 fn nothing_in(dir: &Path) -> Failure {
     Failure::new(
         UNREACHABLE,
-        format!("no node has its address in {}", dir.display()),
+        format!("no node has written its address to {}", dir.display()),
     )
     .hint("start `weft dev`, or name a node with --server or a folder with --dir")
 }

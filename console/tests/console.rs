@@ -202,8 +202,7 @@ fn a_timeout_leaves_the_batch_alone_and_says_so() {
     );
     assert_eq!(run.code, Some(124), "{run:?}");
     assert!(
-        run.err
-            .contains(&format!("The time is up; batch {id} goes on")),
+        run.err.contains(&format!("Timed out; batch {id} goes on")),
         "{run:?}"
     );
 }

@@ -91,7 +91,7 @@ fn dev_has_its_folder_alone_and_leaves_it_tidy() {
     let (code, said) = dev.end();
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        said.contains("Finishing what is running") && said.ends_with("Stopped\n"),
+        said.contains("Finishing running work") && said.ends_with("Stopped\n"),
         "{said}"
     );
     assert!(!inside("address").exists());

@@ -1,4 +1,4 @@
-//! `weft console`: statements from a terminal, flags, files or stdin to a node, and its answers back.
+//! `weft console`: sends statements from a terminal, flags, files or stdin to a node and shows the answers.
 
 mod client;
 mod completion;
@@ -35,12 +35,12 @@ pub struct ConsoleArgs {
     /// How tables are written [default: table, and vertical where the terminal is too narrow]
     #[arg(short, long, value_enum, env = "WEFT_OUTPUT")]
     pub output: Option<Format>,
-    /// Stop waiting for a statement after so many seconds (exit code 124); its work goes on
+    /// Stop waiting for a statement after this many seconds (exit code 124); its work goes on
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
 }
 
-/// Runs the console; the exit code of the statement that ended it.
+/// Runs the console; answers the exit code of the last statement.
 pub fn run(args: &ConsoleArgs) -> anyhow::Result<u8> {
     let texts = texts(args)?;
     for text in &texts {
@@ -52,8 +52,8 @@ pub fn run(args: &ConsoleArgs) -> anyhow::Result<u8> {
     let is_interactive = texts.is_empty() && std::io::stdin().is_terminal();
     let mut runner = Runner::new(client.clone(), args.output.unwrap_or(Format::Table));
     runner.timeout = args.timeout.map(Duration::from_secs);
-    runner.is_interactive = is_interactive;
-    // A table that does not fit is turned only where nobody asked for a form, and on a terminal only.
+
+    // Only a table on a terminal, without an explicit format, may become vertical.
     runner.max_width = match args.output {
         Some(_) => None,
         None => stdout::columns(),
@@ -70,14 +70,14 @@ pub fn run(args: &ConsoleArgs) -> anyhow::Result<u8> {
     code
 }
 
-/// Runs one statement for another command, as the console would.
+/// Runs one statement for another command.
 pub fn run_statement(args: &ServerArgs, statement: &str) -> anyhow::Result<u8> {
     let client = Client::new(server::find(args)?)?;
     let mut runner = Runner::new(client, Format::Table);
     runtime::start()?.block_on(script::run(&mut runner, statement))
 }
 
-/// The texts of -e and -f, flags before files.
+/// The texts of `-e`, then those of `-f`.
 fn texts(args: &ConsoleArgs) -> anyhow::Result<Vec<String>> {
     let mut texts = args.execute.clone();
     for file in &args.file {

@@ -1,4 +1,4 @@
-//! How far a synchronous batch is: a bar on a terminal, a line every 10 s elsewhere. Always on stderr.
+//! The progress of a synchronous batch, on stderr: a bar on a terminal, otherwise a line every 10 s.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use weft_engine::statement::Progress;
 
 use crate::output::stderr;
 
-const LINE_EVERY: Duration = Duration::from_secs(10);
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shows the progress of one statement.
 #[derive(Debug)]
@@ -16,7 +16,6 @@ pub struct Display {
     bar: Option<ProgressBar>,
     is_counting: bool,
     last_line: Option<Instant>,
-    last_status: String,
     last_note: Option<String>,
 }
 
@@ -27,19 +26,18 @@ impl Display {
             bar: None,
             is_counting: false,
             last_line: None,
-            last_status: String::new(),
             last_note: None,
         }
     }
 
-    /// The batch has got further.
+    /// Shows new progress.
     pub fn update(&mut self, progress: &Progress) {
         if stderr::is_quiet() {
             return;
         }
         if progress.note.is_some() && progress.note != self.last_note {
             self.last_note.clone_from(&progress.note);
-            self.say(progress.note.as_deref().unwrap_or_default());
+            self.notice(progress.note.as_deref().unwrap_or_default());
         }
         if std::io::stderr().is_terminal() {
             self.draw(progress);
@@ -48,8 +46,8 @@ impl Display {
         }
     }
 
-    /// Prints a line without tearing the bar.
-    pub fn say(&self, message: &str) {
+    /// Prints a notice without tearing the bar.
+    pub fn notice(&self, message: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| stderr::notice(message)),
             None => stderr::notice(message),
@@ -81,12 +79,11 @@ impl Display {
     fn print(&mut self, progress: &Progress) {
         let is_due = self
             .last_line
-            .is_none_or(|last| last.elapsed() >= LINE_EVERY);
+            .is_none_or(|last| last.elapsed() >= LINE_INTERVAL);
         let is_first = self.last_line.is_none();
         if is_first {
             // A batch that ends within the first 10 s needs no line.
             self.last_line = Some(Instant::now());
-            self.last_status.clone_from(&progress.status);
         } else if is_due {
             self.last_line = Some(Instant::now());
             stderr::notice(&sentence(progress, false));
@@ -143,7 +140,7 @@ fn seconds_left(progress: &Progress) -> Option<u64> {
     if progress.pace <= 0.0 {
         return None;
     }
-    // Entities are far below what a float counts exactly, and a year is long enough.
+    // A float counts entities exactly. The estimate ends at a year.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,

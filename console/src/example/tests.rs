@@ -1,4 +1,4 @@
-//! The example as people get it.
+//! The example as users get it.
 
 use std::collections::BTreeMap;
 use std::path::Path;

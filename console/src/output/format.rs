@@ -1,9 +1,9 @@
-//! The forms in which tables are written.
+//! The output formats of tables.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A form of output.
+/// An output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// Fabric's table: |column|, +------+, (n rows)

@@ -1,4 +1,4 @@
-//! Putting the parts of a node together: the one place that knows them all.
+//! Assembles a node from its parts. No other module knows all of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,16 +23,13 @@ use weft_web::RunTokens;
 use super::call_back::NodeCallBack;
 use super::{PRINCIPAL, project};
 
-/// What a node is made of.
+/// The parts that a command brings to its node.
 #[derive(Debug)]
 pub struct Parts {
-    /// Where everything durable is.
     pub store: SharedStore,
-    /// Where time comes from.
     pub clock: SharedClock,
-    /// Where chance comes from.
     pub ids: Ids,
-    /// What the node was told about itself.
+    /// The settings of the node.
     pub loaded: Loaded,
 }
 
@@ -40,13 +37,13 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct RunningNode {
     handle: NodeHandle,
-    /// Runs what is asked of it.
+    /// Runs statements.
     pub statements: Statements,
-    /// The same for the parts that it is made of.
+    /// The same statements, for the parts that run statements themselves.
     late: LateStatements,
 }
 
-/// Starts a node and waits until it serves. It is called at `url`, by scripts that it runs with one of `run_tokens`.
+/// Starts a node and waits until it serves. Scripts that it runs call it at `url`, each with one of `run_tokens`.
 pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNode {
     let Loaded {
         node: config,
@@ -136,10 +133,10 @@ impl RunningNode {
         self.handle.ended().await
     }
 
-    /// Finishes or hands back what the node has, and ends it.
+    /// Ends the node; it finishes or releases its work first.
     pub async fn drain(&self) {
         self.handle.drain();
-        // Why it ended is of no interest to somebody who wanted it to.
+        // The caller asked for the end, so the reason is not news.
         let _ = self.handle.ended().await;
         self.late.close();
     }

@@ -1,4 +1,4 @@
-//! The project of a node: deployed from a folder, looked up again and again.
+//! The project of a node: deployed from a folder at its start, kept up to date afterwards.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use weft_engine::statement::{Principal, Services, apply_deployment};
 use crate::exit::{Failure, USAGE};
 use crate::output::stderr;
 
-/// How often a node looks whether another one has deployed something.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often a node checks for deployments of other nodes.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a deployment may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DEPLOY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Looks for deployments of other nodes until the process ends.
+/// Checks for deployments of other nodes until the process ends. A repeated error is logged once.
 pub fn keep_fresh(catalogue: Arc<ProjectCatalogue>) {
     tokio::spawn(async move {
         let mut last = None;
@@ -30,14 +30,14 @@ pub fn keep_fresh(catalogue: Arc<ProjectCatalogue>) {
                 tracing::warn!("The deployed project cannot be read: {error}");
             }
             last = failed;
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(REFRESH_INTERVAL).await;
         }
     });
 }
 
-/// Deploys a folder at the start of a node, in the name of whoever started it.
+/// Deploys a folder at the start of a node, as the principal `by`.
 pub async fn deploy(services: &Services, folder: &Path, by: &str) -> anyhow::Result<DeployReport> {
-    let trust = Trust::for_duration(Arc::clone(&services.clock), PATIENCE);
+    let trust = Trust::for_duration(Arc::clone(&services.clock), DEPLOY_TIMEOUT);
     let catalogue = &services.catalogue;
     match catalogue.deploy(folder, by, &services.ids, &trust).await {
         Ok(report) => {
