@@ -72,7 +72,7 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<u8> {
     let mut loaded = settings::read(&sources, &ids)?;
     join_cluster_id(&mut address, &mut loaded)?;
     let token = token(&args)?;
-    check_bind(args.listen, token.is_on_purpose)
+    check_bind(args.listen, token.is_explicit)
         .map_err(|error| Failure::usage(error.to_string()))?;
     if args.settings.check {
         settings::show(&loaded);
@@ -168,26 +168,23 @@ fn join_cluster_id(address: &mut StoreAddress, loaded: &mut Loaded) -> Result<()
 
 struct Token {
     token: LocalToken,
-    is_on_purpose: bool,
+    is_explicit: bool,
 }
 
 /// The token of `--token-file`, of WEFT_TOKEN, or of the data folder, where the first start makes one.
 fn token(args: &NodeArgs) -> anyhow::Result<Token> {
-    let on_purpose = match &args.token_file {
+    let explicit = match &args.token_file {
         Some(file) => Some(LocalToken::from_file(file).map_err(usage)?),
         None => LocalToken::from_env().map_err(usage)?,
     };
-    let is_on_purpose = on_purpose.is_some();
-    let token = match on_purpose {
+    let is_explicit = explicit.is_some();
+    let token = match explicit {
         Some(token) => token,
         // A check must not make a file, and any token will do for it.
         None if args.settings.check => LocalToken::from_text("0123456789abcdef", "check")?,
         None => LocalToken::load_or_create(&folder::token_path(&args.data)).map_err(usage)?,
     };
-    Ok(Token {
-        token,
-        is_on_purpose,
-    })
+    Ok(Token { token, is_explicit })
 }
 
 fn usage(error: weft_web::TokenError) -> Failure {

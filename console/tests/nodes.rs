@@ -81,7 +81,7 @@ fn dev_has_its_folder_alone_and_leaves_it_tidy() {
     assert!(
         second
             .err
-            .contains("hint: talk to it: weft console --dir .weft"),
+            .contains("hint: connect to it: weft console --dir .weft"),
         "{second:?}"
     );
     assert!(inside("address").exists(), "the second one breaks nothing");

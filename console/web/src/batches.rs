@@ -25,30 +25,30 @@ const MAX_FILTER_BYTES: usize = 1 << 20;
 const SHOWN_IDS: usize = 100;
 
 mirror! {
-    /// Where a batch stands.
+    /// The status of a batch.
     BatchStatusName of BatchStatus, "SCREAMING_SNAKE_CASE" {
-        /// No node has taken it yet.
+        /// No node has claimed it yet.
         WaitingForJob,
-        /// A node has taken it.
+        /// A node has claimed it.
         New,
-        /// The list of ids is being made; entities may already be handled.
+        /// The list of ids is being generated; entities may run already.
         GenerateIid,
-        /// The list is complete, entities are being handled.
+        /// The list is complete and entities run.
         InProgress,
-        /// Failed entities are being put back.
+        /// Failed entities are being queued again.
         ResumeFailures,
-        /// Stopped by a person; can go on.
+        /// Paused by a user; can be resumed.
         Paused,
-        /// Every entity was handled.
+        /// Every entity has run.
         Done,
         /// The batch itself failed.
         Failed,
-        /// Stopped by a person for good.
+        /// Cancelled by a user.
         Cancelled,
     }
 }
 
-/// Which batches a list shows.
+/// The batches in a list, by status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StatusFilter {
@@ -57,15 +57,15 @@ pub enum StatusFilter {
     All,
     /// Those that are not DONE, FAILED or CANCELLED.
     Active,
-    /// Those that wait for a node.
+    /// Those that no node has claimed.
     WaitingForJob,
-    /// Those just taken.
+    /// Those that were just claimed.
     New,
-    /// Those whose list is being made.
+    /// Those whose list is being generated.
     GenerateIid,
     /// Those with a complete list.
     InProgress,
-    /// Those that put failed entities back.
+    /// Those that queue failed entities again.
     ResumeFailures,
     /// Paused ones.
     Paused,
@@ -77,12 +77,12 @@ pub enum StatusFilter {
     Cancelled,
 }
 
-/// What `GET /api/v1/batches` may ask.
+/// The parameters of `GET /api/v1/batches`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct BatchesQuery {
-    /// Which batches; all of them by default.
+    /// The status; all batches by default.
     #[param(inline, nullable = false)]
     pub status: Option<StatusFilter>,
     /// Submitted at or after (RFC 3339).
@@ -94,10 +94,10 @@ pub struct BatchesQuery {
     /// Regular expression over the command and the execution id.
     #[param(max_length = 1024, nullable = false)]
     pub filter: Option<String>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     #[param(max_length = 1024, nullable = false)]
     pub cursor: Option<String>,
-    /// At most so many; 100 by default.
+    /// The most items on the page; 100 by default.
     #[param(minimum = 1, maximum = 1000, nullable = false)]
     pub limit: Option<u32>,
 }
@@ -107,31 +107,31 @@ pub struct BatchesQuery {
 pub struct BatchItem {
     /// Its id (`bid`).
     pub id: Uuid,
-    /// The whole command as typed.
+    /// The complete command as typed.
     pub command: String,
-    /// What is run for each entity.
+    /// The command that runs for each entity.
     pub fabric_command: String,
     /// The logical unit.
     pub logical_unit: String,
-    /// Where it stands.
+    /// Its status.
     pub status: BatchStatusName,
     /// When it was submitted.
     pub created_at: Moment,
-    /// When a node began.
+    /// When a node started it.
     pub started_at: Option<Moment>,
     /// When it ended.
     pub ended_at: Option<Moment>,
     /// The user that submitted it.
     pub created_by: String,
-    /// How many entities, once the list is complete.
+    /// The number of entities, once the list is complete.
     pub total: Option<i64>,
-    /// How many were handled well.
+    /// How many entities succeeded.
     pub succeeded: i64,
-    /// How many failed.
+    /// How many entities failed.
     pub failed: i64,
-    /// How much is done, 0 to 100.
+    /// The progress, from 0 to 100.
     pub completed_percent: f64,
-    /// Correlates log lines and runs.
+    /// Correlates its log lines and runs.
     pub execution_id: String,
     /// Why the batch itself failed.
     pub error: Option<String>,
@@ -148,10 +148,10 @@ pub struct BatchPage {
     pub next: Option<String>,
 }
 
-/// One batch with everything that is known of it.
+/// One batch with all its details.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BatchDetail {
-    /// What the list shows.
+    /// The fields of the list.
     #[serde(flatten)]
     pub item: BatchItem,
     /// Where the ids come from: the SQL, the instance group or the list.
@@ -162,21 +162,21 @@ pub struct BatchDetail {
     pub affinity: Vec<String>,
     /// Nodes and DCs that may own the batch; empty = all.
     pub job_affinity: Vec<String>,
-    /// The caller did not wait.
+    /// The caller does not wait for its end.
     pub asynchronous: bool,
-    /// The list is finished before anything is handled.
+    /// The list is completed before any entity runs.
     pub generate_entities_first: bool,
-    /// The same command may run twice at once.
+    /// The same command may run several times at once.
     pub allow_multiple: bool,
-    /// At most so many nodes handle entities.
+    /// The most nodes that run its entities.
     pub max_nodes: Option<i64>,
-    /// At most so many workers per node.
+    /// The most workers on each node.
     pub max_workers_per_node: Option<i64>,
     /// The node that owns it.
     pub owner_node: Option<String>,
-    /// RUN, PAUSE or CANCEL: what a person wants of it.
+    /// The requested state: RUN, PAUSE or CANCEL.
     pub desired: String,
-    /// How many ids were dropped because they had come before.
+    /// How many ids were dropped as duplicates.
     pub duplicates: i64,
     /// The documented arguments, without secrets.
     pub arguments: Value,

@@ -1,4 +1,4 @@
-//! Completion: what may follow at a place of a text, with the values that this node knows.
+//! Completion: the continuations of a text at a cursor, with values that this node knows.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ const MAX_TEXT_CHARS: usize = 8 * 1_024;
 /// How many ended batches are offered, besides the active ones.
 const RECENT_BATCHES: usize = 20;
 
-/// What `GET /api/v1/complete` asks.
+/// The parameters of `GET /api/v1/complete`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -25,35 +25,35 @@ pub struct CompleteQuery {
     /// The text so far, at most 8192 characters.
     #[param(max_length = 8192)]
     pub text: String,
-    /// Where in the text, in bytes of UTF-8; its end by default.
+    /// The position in the text, in bytes of UTF-8; its end by default.
     #[param(minimum = 0, nullable = false)]
     pub cursor: Option<usize>,
 }
 
-/// One way to go on.
+/// One continuation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Candidate {
-    /// What to insert.
+    /// The text to insert.
     pub text: String,
-    /// What it is, in a few words.
+    /// A short description.
     pub about: String,
 }
 
-/// A place in the text, in bytes of UTF-8.
+/// A range of the text, in bytes of UTF-8.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TextRange {
-    /// Where it begins.
+    /// Its start.
     pub start: usize,
-    /// Where it ends.
+    /// Its end, exclusive.
     pub end: usize,
 }
 
-/// The ways to go on.
+/// The continuations of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Completion {
-    /// What a candidate replaces.
+    /// The range that a candidate replaces.
     pub replace: TextRange,
-    /// The ways.
+    /// The continuations.
     pub candidates: Vec<Candidate>,
 }
 
@@ -100,7 +100,7 @@ impl From<weft_lang::Completions> for Completion {
     }
 }
 
-/// Say what may follow at a place of a statement
+/// Complete a statement at a cursor
 #[utoipa::path(get, path = "/api/v1/complete", tag = "statements", params(CompleteQuery),
     responses((status = 200, body = Completion), (status = 422, body = Problem)))]
 pub(crate) async fn complete(
@@ -112,7 +112,7 @@ pub(crate) async fn complete(
     if !query.text.is_char_boundary(cursor) {
         return Err(Problem::parameter(
             "cursor",
-            "not at a character of the text",
+            "not at the start of a character",
         ));
     }
     // The language takes values synchronously: the first pass finds out which, the second one has them.

@@ -1,4 +1,4 @@
-//! Cursors of pages: opaque to callers, a position in a list to the server.
+//! Cursors of pages, which are opaque to callers and hold a position in a list.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

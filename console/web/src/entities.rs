@@ -1,4 +1,4 @@
-//! Entities of a batch: what happened to each.
+//! The entities of a batch and their outcomes.
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,9 @@ use crate::problem::Problem;
 mirror! {
     /// The outcome of an entity.
     EntityStatusName of EntityStatus, "SCREAMING_SNAKE_CASE" {
-        /// Not handled yet.
+        /// It has not run yet.
         Waiting,
-        /// The command ran.
+        /// The command succeeded.
         Completed,
         /// The command failed.
         Failed,
@@ -28,11 +28,11 @@ mirror! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EntitySort {
-    /// The slowest ones only, slowest last; `status` and `cursor` do not apply.
+    /// Only the slowest entities, slowest last; `status` and `cursor` do not apply.
     ProcessTime,
 }
 
-/// What `GET /api/v1/batches/{id}/entities` may ask.
+/// The parameters of `GET /api/v1/batches/{id}/entities`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -40,13 +40,13 @@ pub struct EntitiesQuery {
     /// Only entities with this outcome.
     #[param(inline, nullable = false)]
     pub status: Option<EntityStatusName>,
-    /// The order; that of the source by default.
+    /// The order; the order of the source by default.
     #[param(inline, nullable = false)]
     pub sort: Option<EntitySort>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     #[param(max_length = 1024, nullable = false)]
     pub cursor: Option<String>,
-    /// At most so many; 1000 by default.
+    /// The most items on the page; 1000 by default.
     #[param(minimum = 1, maximum = 10000, nullable = false)]
     pub limit: Option<u32>,
 }
@@ -56,21 +56,21 @@ pub struct EntitiesQuery {
 pub struct EntityItem {
     /// Its id.
     pub id: String,
-    /// How it ended, if it did.
+    /// Its outcome.
     pub status: EntityStatusName,
-    /// Where it ran.
+    /// The node that ran it.
     pub node: Option<String>,
     /// Why it failed.
     pub error: Option<String>,
-    /// What came of it, as text; JSON such as `{"Added":1}` for a sync.
+    /// The result as text; JSON such as `{"Added":1}` for a sync.
     pub result: Option<String>,
     /// When it started.
     pub started_at: Option<Moment>,
     /// When it ended.
     pub ended_at: Option<Moment>,
-    /// How long it took, in microseconds.
+    /// Its duration in microseconds.
     pub duration_us: Option<i64>,
-    /// Which attempt this was, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: Option<i32>,
 }
 

@@ -1,4 +1,4 @@
-//! Extractors whose refusals are problem documents that name the place.
+//! Extractors. They refuse with problem documents that name the invalid place.
 
 use std::error::Error;
 
@@ -91,11 +91,11 @@ fn body_problem(rejection: &JsonRejection) -> Problem {
         JsonRejection::JsonDataError(error) => json_problem(Code::InvalidBody, error),
         JsonRejection::JsonSyntaxError(error) => json_problem(Code::MalformedJson, error),
         other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::TooLarge),
-        _ => Problem::new(Code::BadRequest).detail("the body broke off"),
+        _ => Problem::new(Code::BadRequest).detail("the body was not received completely"),
     }
 }
 
-/// Names the place of the error; only data that is JSON has a pointer to it.
+/// The problem of a body that cannot be read, with the place of the error.
 fn json_problem(code: Code, rejection: &(dyn Error + 'static)) -> Problem {
     let mut cause = Some(rejection);
     while let Some(error) = cause {
@@ -174,7 +174,7 @@ pub(crate) struct JobPath {
     job_type: String,
     /// The name.
     name: String,
-    /// Tells jobs of one name apart.
+    /// Distinguishes jobs of one name.
     uid: String,
 }
 

@@ -18,7 +18,7 @@ impl FromStr for AllowedHost {
     fn from_str(text: &str) -> Result<Self, String> {
         HostPort::parse(text)
             .map(|HostPort { host, port }| Self { host, port })
-            .ok_or_else(|| format!("`{text}` is not a host name with or without a port"))
+            .ok_or_else(|| format!("`{text}` is not a host name, with or without a port"))
     }
 }
 

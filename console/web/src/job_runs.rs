@@ -1,4 +1,4 @@
-//! Runs of a job: its history, and what a run wrote.
+//! The history of a job, and the outputs of its runs.
 
 use axum::Json;
 use axum::http::header;
@@ -14,45 +14,45 @@ use crate::moment::Moment;
 use crate::output::head_of;
 use crate::problem::Problem;
 
-/// The most of an output that is answered; no more is kept.
+/// The most bytes of an output that are answered, which is also the most that is kept.
 const MAX_OUTPUT_BYTES: usize = 64 * 1_024;
 
-/// What `GET …/runs` may ask.
+/// The parameters of `GET …/runs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RunsQuery {
-    /// At most so many; 20 by default.
+    /// The most runs; 20 by default.
     #[param(minimum = 1, maximum = 1000, nullable = false)]
     pub limit: Option<u32>,
 }
 
-/// One try at a run of a job, which has ended.
+/// One attempt at a run of a job, after its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunItem {
-    /// Its name in paths: when it started, in milliseconds, and its fence.
+    /// Its id in paths: its start in milliseconds, and its fence.
     pub id: String,
     /// The node that ran it.
     pub node: String,
     /// How it ended.
     pub status: JobStatusName,
-    /// Which try it was, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: i32,
-    /// The scheduled time it was for; null = started by hand or at once.
+    /// The scheduled time of the run; null = started by a user or immediately.
     pub planned_at: Option<Moment>,
     /// When it started.
     pub started_at: Moment,
     /// When it ended.
     pub ended_at: Moment,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub duration_ms: i64,
-    /// What the process ended with, where it was one.
+    /// The exit code of the process, if it ran one.
     pub exit_code: Option<i32>,
     /// Why it failed.
     pub error: Option<String>,
     /// The first KiB of its output.
     pub output: Option<String>,
-    /// More of the output is kept: `…/runs/{id}/output`.
+    /// More of the output is kept, see `…/runs/{id}/output`.
     pub output_is_cut: bool,
 }
 
@@ -101,9 +101,9 @@ pub(crate) async fn list_runs(
     }))
 }
 
-/// Show what is kept of a run's output
+/// Show the output of a run
 ///
-/// The text as it was written, at most 64 KiB; empty where the run wrote nothing.
+/// The text that was kept, at most 64 KiB; empty if the run wrote nothing.
 #[utoipa::path(get, path = "/api/v1/jobs/{type}/{name}/{uid}/runs/{run}/output", tag = "jobs",
     params(JobPath, RunPath),
     responses(

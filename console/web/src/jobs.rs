@@ -22,28 +22,28 @@ use crate::problem::Problem;
 const MAX_NAME_CHARS: usize = 1_024;
 
 mirror! {
-    /// Where a job stands.
+    /// The status of a job.
     JobStatusName of JobStatus, "SCREAMING_SNAKE_CASE" {
-        /// Waits for its time.
+        /// It waits for its time.
         Scheduled,
-        /// Its time has come, no node has taken it.
+        /// It is due and no node has claimed it.
         Waiting,
         /// A node runs it.
         InProcess,
-        /// It ended well and will not run again.
+        /// It succeeded and will not run again.
         Processed,
-        /// It was told to stop and has not yet.
+        /// A stop was requested; the run has not ended yet.
         Stopping,
         /// It was stopped.
         Terminated,
-        /// It ended badly and will not run again.
+        /// It failed and will not run again.
         Failed,
-        /// It was told to start over and has not yet.
+        /// A restart was requested; the run has not ended yet.
         Restart,
     }
 }
 
-/// What `GET /api/v1/jobs` may ask.
+/// The parameters of `GET /api/v1/jobs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -58,16 +58,16 @@ pub struct JobsQuery {
     /// Only the job of this uid (needs `type` and `name`).
     #[param(max_length = 1024, nullable = false)]
     pub uid: Option<String>,
-    /// Only jobs that stand here.
+    /// Only jobs with this status.
     #[param(inline, nullable = false)]
     pub status: Option<JobStatusName>,
-    /// Only jobs that are archived, or only those that are not.
+    /// Only archived jobs, or only jobs that are not archived.
     #[param(nullable = false)]
     pub archived: Option<bool>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     #[param(max_length = 1024, nullable = false)]
     pub cursor: Option<String>,
-    /// At most so many; 100 by default.
+    /// The most items on the page; 100 by default.
     #[param(minimum = 1, maximum = 1000, nullable = false)]
     pub limit: Option<u32>,
 }
@@ -116,13 +116,13 @@ impl JobsQuery {
 pub enum NextRunName {
     /// At `next_run_at`.
     At,
-    /// As soon as a node has room.
+    /// As soon as a node has a free slot.
     Ready,
-    /// It runs.
+    /// It is running.
     Running,
     /// When another job ends.
     Awaiting,
-    /// When its schedule, or a trigger, is switched on.
+    /// When its schedule or a trigger is switched on.
     Off,
     /// Never.
     Never,
@@ -144,26 +144,26 @@ impl From<NextRun> for NextRunName {
 /// One job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobItem {
-    /// The kind, in upper case.
+    /// The type, in upper case.
     #[serde(rename = "type")]
     pub job_type: String,
-    /// The name within the kind.
+    /// The name within the type.
     pub name: String,
-    /// Tells jobs of one name apart.
+    /// Distinguishes jobs of one name.
     pub uid: String,
-    /// Where it stands.
+    /// Its status.
     pub status: JobStatusName,
     /// Which nodes may run it; empty = any.
     pub affinity: Vec<String>,
     /// How many live nodes the affinity names.
     pub candidates: usize,
-    /// Ended for good.
+    /// It has ended and is kept for its history.
     pub archived: bool,
     /// Arguments, without secrets.
     pub arguments: Value,
-    /// Who started it.
+    /// The user that started it.
     pub created_by: String,
-    /// The last start by a person.
+    /// When a user last started it.
     pub created_at: Moment,
     /// Start of the last run.
     pub started_at: Option<Moment>,
@@ -171,36 +171,36 @@ pub struct JobItem {
     pub ended_at: Option<Moment>,
     /// When it runs next.
     pub next_run: NextRunName,
-    /// The time of that, if there is one.
+    /// The time of the next run, if it is known.
     pub next_run_at: Option<Moment>,
-    /// When it runs, as typed; null = once.
+    /// Its schedule as typed; null = once.
     pub exec_interval: Option<String>,
-    /// The same in words.
+    /// Its schedule in words.
     pub schedule: Option<String>,
-    /// How the schedule is kept and failures are met.
+    /// How its schedule and its failures are handled.
     pub policy: JobPolicyItem,
     /// Why the last run failed.
     pub error: Option<String>,
-    /// What the last run returned, the head of it; a batch job: the batch's id.
+    /// The head of the output of the last run; for a batch job the id of the batch.
     pub output: Option<String>,
-    /// Failed tries since the last success.
+    /// Failed attempts since the last success.
     pub tries: i32,
-    /// Runs that ended, each with all its tries.
+    /// Ended runs; all attempts at a run count as one.
     pub runs: i64,
     /// The node that runs it or ran it last.
     pub node: Option<String>,
     /// Why it does not run yet.
     pub why_waiting: Option<String>,
-    /// What else there is to say: what came of the last run or of this change; why it waits.
+    /// A note about the last run or the last change, or why it waits.
     pub note: Option<String>,
 }
 
-/// How many jobs stand where.
+/// How many jobs have which status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobCounts {
-    /// How many by status, on all pages; the filters but `status` apply.
+    /// The number of jobs by status, on all pages; all filters but `status` apply.
     pub by_status: BTreeMap<String, usize>,
-    /// There may be more: not all jobs were looked at.
+    /// There may be more, because not all jobs were counted.
     pub is_lower_bound: bool,
 }
 
@@ -211,7 +211,7 @@ pub struct JobPage {
     pub items: Vec<JobItem>,
     /// The cursor of the next page, if there is one.
     pub next: Option<String>,
-    /// How many there are.
+    /// The number of jobs.
     pub counts: JobCounts,
 }
 

@@ -1,4 +1,4 @@
-//! Enums of the engine as the API names them: a new variant there does not compile until it has a name here.
+//! Enums of the engine with their names in the API. A new variant in the engine does not compile without a name here.
 
 macro_rules! mirror {
     ($(#[$doc:meta])* $name:ident of $engine:ident, $case:tt { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {

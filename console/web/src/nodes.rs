@@ -1,4 +1,4 @@
-//! Nodes: who is in the cluster.
+//! The nodes of the cluster.
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
@@ -13,13 +13,13 @@ use crate::problem::Problem;
 /// One node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NodeItem {
-    /// Its stable name.
+    /// Its stable id.
     pub id: String,
     /// ALIVE, DRAINING or DEAD, as the answering node sees it.
     pub status: String,
     /// Its data centre.
     pub dc: String,
-    /// The address it is known by.
+    /// The address that an affinity is compared with.
     pub effective_ip: String,
     /// All its addresses.
     pub ips: Vec<String>,
@@ -27,9 +27,9 @@ pub struct NodeItem {
     pub logical_ids: Vec<String>,
     /// The version of its program.
     pub version: String,
-    /// Where its HTTP API listens, if it does.
+    /// The address of its HTTP API, if it has one.
     pub http_address: Option<String>,
-    /// Its own clock at its last heartbeat.
+    /// Its last heartbeat, by its own clock.
     pub heartbeat_at: Moment,
     /// The batches it owns.
     pub batches: Vec<Uuid>,

@@ -1,4 +1,4 @@
-//! How a server serves: who may call it, and its limits.
+//! The options of a server: its callers and its limits.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::host::AllowedHost;
 use crate::run_tokens::RunTokens;
 use crate::token::LocalToken;
 
-/// How a server serves.
+/// The options of a server.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The token of the node.

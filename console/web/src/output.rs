@@ -1,9 +1,9 @@
 //! Outputs of runs, cut to a length.
 
-/// How much of an output stands in lists.
+/// How much of an output is shown in lists.
 const SHOWN_BYTES: usize = 1_024;
 
-/// The head of an output, and whether there is more.
+/// The head of an output, and whether it was cut.
 pub(crate) fn head_of(mut output: String) -> (String, bool) {
     let is_cut = output.len() > SHOWN_BYTES;
     output.truncate(output.floor_char_boundary(SHOWN_BYTES));

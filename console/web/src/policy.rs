@@ -1,4 +1,4 @@
-//! The policy of a job, as it is shown and as it is changed.
+//! The policy of a job: how it is shown, and how it is changed.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -7,38 +7,38 @@ use weft_engine::statement::{Ask, PolicyDraft};
 
 use crate::moment::Moment;
 
-/// How a job's schedule is kept and its failures are met. All of it may be sent back as `policy`.
+/// How the schedule and the failures of a job are handled. It can be sent back as `policy`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobPolicyItem {
     /// No run before this.
     pub start_at: Option<Moment>,
     /// No run after this.
     pub end_at: Option<Moment>,
-    /// The zone of a schedule that names none itself; null = UTC.
+    /// The time zone of a schedule that names none; null = UTC.
     pub time_zone: Option<String>,
-    /// What becomes of missed times: `ONCE`, `SKIP`, `ALL` or e.g. `ALL:20`.
+    /// How missed times are handled: `ONCE`, `SKIP`, `ALL` or e.g. `ALL:20`.
     pub misfire: String,
-    /// What becomes of a time that passes during a run: `SKIP`, `QUEUE` or `ALLOW`.
+    /// How a time that falls into a run is handled: `SKIP`, `QUEUE` or `ALLOW`.
     pub overlap: String,
-    /// After so many runs it is over.
+    /// The job ends after this many runs.
     pub max_runs: Option<i64>,
-    /// Each time is put off by at most this, by chance.
+    /// The longest random delay of each run.
     pub jitter_ms: i64,
-    /// How often a run is tried; -1 = always again.
+    /// The most attempts at a run; -1 = no limit.
     pub max_attempts: i32,
-    /// The pause before the second try.
+    /// The pause before the second attempt.
     pub retry_delay_ms: i64,
-    /// What each further pause is multiplied by.
+    /// The factor of each further pause.
     pub retry_factor: f64,
-    /// No pause is longer.
+    /// The longest pause.
     pub retry_max_delay_ms: i64,
-    /// A run that takes longer is ended.
+    /// A longer run is stopped.
     pub timeout_ms: Option<i64>,
-    /// Other nodes may run it while none of the affinity lives.
+    /// Other nodes may run it while no node of the affinity is alive.
     pub relocate: bool,
-    /// The schedule stands still.
+    /// The schedule is paused.
     pub paused: bool,
-    /// What starts it besides the schedule, as the option AFTER has it; null = nothing.
+    /// The triggers that start it besides the schedule, as in the option AFTER; null = none.
     pub after: Option<String>,
 }
 
@@ -64,7 +64,7 @@ impl From<&JobPolicy> for JobPolicyItem {
     }
 }
 
-/// What of a policy shall be another: what is left out stays, null is the default.
+/// Changes of a policy. An absent field stays as it is; null restores the default.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyChange {
@@ -76,7 +76,7 @@ pub struct PolicyChange {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub end_at: Ask<String>,
-    /// The zone of moments and of the schedule, e.g. `Europe/Berlin`; UTC by default.
+    /// The time zone of times and of the schedule, e.g. `Europe/Berlin`; UTC by default.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub time_zone: Ask<String>,
@@ -84,7 +84,7 @@ pub struct PolicyChange {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub misfire: Ask<String>,
-    /// `SKIP` (the default), `QUEUE`, or `ALLOW`: a run beside the other.
+    /// `SKIP` (the default), `QUEUE`, or `ALLOW`, which runs both.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub overlap: Ask<String>,
@@ -96,7 +96,7 @@ pub struct PolicyChange {
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 0)]
     pub jitter_ms: Ask<i64>,
-    /// From 1 to 1000, or -1 for always again; 10 by default.
+    /// From 1 to 1000, or -1 for no limit; 10 by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = -1, maximum = 1000)]
     pub max_attempts: Ask<i64>,
@@ -116,15 +116,15 @@ pub struct PolicyChange {
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 1)]
     pub timeout_ms: Ask<i64>,
-    /// Other nodes may run it while none of the affinity lives; false by default.
+    /// Other nodes may run it while no node of the affinity is alive; false by default.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub relocate: Ask<bool>,
-    /// The schedule stands still; false by default.
+    /// The schedule is paused; false by default.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub paused: Ask<bool>,
-    /// Runs when other jobs end, e.g. `PROCESS load.sh SUCCEEDED +00:05:00`; more than one separated by `;`.
+    /// Runs it when other jobs end, e.g. `PROCESS load.sh SUCCEEDED +00:05:00`; several are separated by `;`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub after: Ask<String>,

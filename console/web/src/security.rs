@@ -1,4 +1,4 @@
-//! Which calls are let in: by host, by origin, by token. Also the security headers of every answer.
+//! Decides which calls are let in, by host, origin and token, and sets the security headers of every answer.
 
 use std::net::SocketAddr;
 
@@ -7,14 +7,13 @@ use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-
 use weft_engine::statement::Principal;
 
 use crate::app::App;
 use crate::host::{AllowedHost, HostPort, is_our_host, is_own_origin};
 use crate::problem::{Code, Problem};
 
-/// Where a connection arrived.
+/// A connection to the server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection {
     /// The address the client connected to.
@@ -99,7 +98,7 @@ pub(crate) async fn authenticate(
     let Some(principal) = presented.and_then(|presented| principal_of(&app, presented)) else {
         metrics::counter!("auth_failures_total").increment(1);
         let detail = match presented {
-            Some(_) => "the token is not the one of this node",
+            Some(_) => "the token is not valid on this node",
             None => "the call needs the header `Authorization: Bearer <token>`",
         };
         return Problem::new(Code::Unauthorized)

@@ -1,4 +1,4 @@
-//! Statements: text in, frames out as they come.
+//! Statements: a text in, frames out as they are made.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use crate::app::{App, StatementSlot};
 use crate::extract::{Caller, JsonBody};
 use crate::problem::{Code, FieldError, Problem};
 
-/// The longest statement.
+/// The longest text of statements.
 pub const MAX_STATEMENT_BYTES: usize = 64 * 1_024;
 
 const FRAMES_IN_FLIGHT: usize = 256;
@@ -34,13 +34,13 @@ pub struct StatementRequest {
     /// The text, at most 64 KiB.
     #[schema(max_length = 65536)]
     pub statement: String,
-    /// The session of the last answer, if there was one.
+    /// The session of the previous answer.
     #[serde(default)]
     #[schema(value_type = Option<StatementSession>)]
     pub session: Option<Session>,
 }
 
-/// What a client carries from statement to statement; nodes keep none.
+/// The session, which the client sends with each statement; nodes keep none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct StatementSession {
@@ -53,7 +53,7 @@ pub struct StatementSession {
     /// The last asynchronous batch.
     #[schema(required = false)]
     pub last_batch: Option<Uuid>,
-    /// What this session is called where it began a trace, which ends with it.
+    /// The id of the session if it has started a trace, which ends with the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub trace_session: Option<Uuid>,
@@ -63,9 +63,9 @@ pub struct StatementSession {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "frame", rename_all = "snake_case")]
 pub enum StatementFrame {
-    /// A table begins; an answer may have several tables.
+    /// The start of a table; an answer may have several tables.
     Columns {
-        /// The columns' names.
+        /// The names of the columns.
         columns: Vec<String>,
     },
     /// A row of the table.
@@ -73,13 +73,13 @@ pub enum StatementFrame {
         /// As many values as columns.
         row: Vec<Value>,
     },
-    /// How far a synchronous batch is.
+    /// The progress of a synchronous batch.
     Progress {
         /// The batch.
         batch: Uuid,
         /// Its status, e.g. `GENERATE_IID`.
         status: String,
-        /// Handled entities.
+        /// Entities that have run.
         done: i64,
         /// Failed ones among them.
         failed: i64,
@@ -87,22 +87,22 @@ pub enum StatementFrame {
         total: Option<i64>,
         /// Entities per second in the last window.
         pace: f64,
-        /// Why nothing happens, if nothing does.
+        /// Why it waits, if it does.
         note: Option<String>,
     },
-    /// Something a person should read.
+    /// A message for people.
     Notice {
-        /// The sentence.
+        /// The message.
         message: String,
     },
-    /// The statement has ended.
+    /// The end of the statement.
     End {
-        /// How.
+        /// How it ended.
         status: StatementEnd,
-        /// What went wrong, as rendered for people.
+        /// The error, rendered for people.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         error: Option<String>,
-        /// Send it with the next statement.
+        /// The session to send with the next statement.
         session: StatementSession,
     },
 }
@@ -111,17 +111,17 @@ pub enum StatementFrame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StatementEnd {
-    /// All well.
+    /// It succeeded.
     Ok,
     /// The command failed.
     Failed,
-    /// The text cannot be read.
+    /// The text is invalid.
     Usage,
     /// The batch ended FAILED, or DONE with failed entities.
     BatchFailed,
     /// The batch ended CANCELLED.
     Cancelled,
-    /// What was named does not exist.
+    /// It names something that does not exist.
     NotFound,
     /// The principal may not do this.
     NotAllowed,
@@ -131,9 +131,9 @@ pub enum StatementEnd {
 
 /// Run a statement
 ///
-/// The answer begins at once and its frames follow as they come, one JSON object per line; an empty line is a sign
-/// of life. How the statement ended is in the last frame, not in the HTTP status. Closing the connection ends the
-/// waiting, not the work: a batch that was started goes on.
+/// The answer begins immediately and its frames follow as they are made, one JSON object per line; an empty line shows
+/// that the connection is alive. The last frame says how the statement ended; the HTTP status does not. Closing the
+/// connection ends the waiting and not the work: a batch that was started goes on.
 #[utoipa::path(post, path = "/api/v1/statements", tag = "statements", request_body = StatementRequest,
     responses(
         (status = 200, body = StatementFrame, content_type = "application/x-ndjson", description = "Frames, one per line"),
@@ -162,7 +162,7 @@ pub(crate) async fn run_statement(
         _slot: Arc::clone(&slot),
     };
     let backend = app.backend.clone();
-    // A task of its own: when the client goes, the statement is asked to stop waiting and not cut off half way.
+    // A task of its own, because a statement must not be cut off half way when the client goes; it stops waiting then.
     app.tasks.spawn(async move {
         match backend.statements() {
             Ok(statements) => {
@@ -190,7 +190,7 @@ fn end_of(status: EndStatus, error: &str, session: Session) -> Frame {
 }
 
 fn too_long(bytes: usize) -> Problem {
-    let detail = format!("the statement has {bytes} bytes, {MAX_STATEMENT_BYTES} are the most");
+    let detail = format!("the statement has {bytes} bytes, the limit is {MAX_STATEMENT_BYTES}");
     Problem::new(Code::StatementTooLong)
         .detail(detail.clone())
         .at(FieldError {
@@ -232,13 +232,13 @@ impl Answer {
                 while let Ok(frame) = self.frames.try_recv() {
                     frames.push(frame);
                 }
-                let message = "the node is shutting down; what was started goes on on the other nodes";
+                let message = "the node is shutting down; work that was started continues on other nodes";
                 frames.push(Frame::Notice { message: message.to_owned() });
                 frames.push(self.end(EndStatus::Unreachable, "the node is shutting down"));
             }
             count = self.frames.recv_many(&mut frames, FRAMES_PER_WRITE) => {
                 if count == 0 {
-                    let error = "the node gave up on the statement; its log says why";
+                    let error = "the statement did not finish; the log of the node says why";
                     frames.push(self.end(EndStatus::Failed, error));
                 }
             }

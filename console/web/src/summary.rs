@@ -12,7 +12,7 @@ use crate::extract::{BatchPath, Node};
 use crate::moment::Moment;
 use crate::problem::Problem;
 
-/// What a row of a summary sums up.
+/// The scope of a row of a summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum SummaryLevel {
     /// One node.
@@ -27,31 +27,31 @@ pub enum SummaryLevel {
 /// A row of a summary.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SummaryRow {
-    /// What it sums up.
+    /// Its scope.
     pub level: SummaryLevel,
     /// The node or data centre; null for the cluster.
     pub name: Option<String>,
-    /// Where the batch stands; only for the cluster.
+    /// The status of the batch; only for the cluster.
     pub status: Option<BatchStatusName>,
     /// Start of the first entity.
     pub started_at: Option<Moment>,
     /// End of the last entity.
     pub ended_at: Option<Moment>,
-    /// How long it has been working, in milliseconds.
+    /// The time it has been working, in milliseconds.
     pub duration_ms: i64,
-    /// How long it will still take at this pace, in milliseconds.
+    /// The estimated time left at this pace, in milliseconds.
     pub remaining_ms: Option<i64>,
-    /// Entities still to handle.
+    /// Entities that have not run yet.
     pub remaining: Option<i64>,
     /// All entities; only for the cluster.
     pub total: Option<i64>,
-    /// Handled well.
+    /// Entities that succeeded.
     pub succeeded: i64,
-    /// Failed.
+    /// Entities that failed.
     pub failed: i64,
     /// Sums of the numbers in the results by key, e.g. `Added`, `Updated`, `Unchanged`.
     pub aggregated: BTreeMap<String, i64>,
-    /// Cluster: how much is done. Node and DC: their share of the work. 0 to 100.
+    /// From 0 to 100. For the cluster the progress; for a node or DC its share of the work.
     pub completed_percent: f64,
     /// Entities per second in the last window.
     pub pace: f64,
@@ -59,12 +59,12 @@ pub struct SummaryRow {
     pub average: f64,
 }
 
-/// What nodes, data centres and the cluster did of a batch. Empty until a node has taken the batch.
+/// What nodes, data centres and the cluster did of a batch. Empty until a node has claimed the batch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BatchSummary {
     /// Node rows, then DC rows, then the cluster.
     pub rows: Vec<SummaryRow>,
-    /// Why nothing happens, if nothing does.
+    /// Why it waits, if it does.
     pub note: Option<String>,
 }
 
