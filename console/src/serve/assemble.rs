@@ -12,7 +12,6 @@ use weft_engine::interface::Environment;
 use weft_engine::job::{CheckpointStore, JobKind, JobKinds};
 use weft_engine::node::{Context, Node, NodeHandle, Wake};
 use weft_engine::node_group::Coordinator;
-use weft_engine::project::ProjectCatalogue;
 use weft_engine::statement::{
     BatchSchedule, LateStatements, LocalTokenPolicy, Migrate, Services, Statements,
 };
@@ -51,16 +50,10 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         ..
     } = parts.loaded;
     let (store, clock, ids) = (parts.store, parts.clock, parts.ids);
-    let catalogue = ProjectCatalogue::new(
-        Arc::clone(&store),
-        Arc::clone(&clock),
-        config.data.clone(),
-        Environment::of_process(),
-    );
-    let catalogue = Arc::new(catalogue.with_validators(weft_connect::validators()));
+    let catalogue = Arc::new(project::catalogue(&store, &clock, &config.data));
     let late = LateStatements::default();
     let traces = Traces::new(&config.data, Arc::clone(&clock));
-    let parts = weft_connect::Parts {
+    let connect = weft_connect::Parts {
         projects: Arc::clone(&catalogue) as Arc<_>,
         config: config.clone(),
         environment: Environment::of_process(),
@@ -70,25 +63,8 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         checkpoints: CheckpointStore::new(Arc::clone(&store), ids.clone(), Arc::clone(&clock)),
         traces: traces.clone(),
     };
-    let flows = weft_connect::flows(&parts);
-    let connecting = weft_connect::kinds(parts);
-    let batch_schedule = Arc::new(BatchSchedule::new(late.clone()));
-    let cleanup = Cleanup::new(Arc::clone(&store), Arc::clone(&clock), ids.clone());
-    let migrate = Migrate::new(Arc::clone(&batch_schedule));
-    let coordinator = Coordinator::new(
-        Arc::clone(&store),
-        Arc::clone(&clock),
-        ids.clone(),
-        &config,
-        late.clone(),
-    );
-    let own: [Arc<dyn JobKind>; 4] = [
-        batch_schedule,
-        Arc::new(migrate),
-        Arc::new(cleanup),
-        Arc::new(coordinator),
-    ];
-    let kinds = JobKinds::new(connecting.into_iter().chain(own));
+    let flows = weft_connect::flows(&connect);
+    let kinds = job_kinds(connect, &clock, &ids);
     let wake = Wake::default();
     let context = Context::new(
         Arc::clone(&store),
@@ -104,7 +80,7 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
     project::keep_fresh(Arc::clone(&catalogue));
     let handle = Node::start(Arc::new(context));
     handle.serving().await;
-    let services = Services {
+    let statements = Statements::new(Services {
         store,
         clock,
         ids,
@@ -117,14 +93,31 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         nodes: Arc::new(handle.clone()),
         traces,
         policy: Arc::new(LocalTokenPolicy::new(PRINCIPAL)),
-    };
-    let statements = Statements::new(services);
+    });
     late.serve(statements.clone());
     RunningNode {
         handle,
         statements,
         late,
     }
+}
+
+/// The kinds of job that the node runs: those that reach out, and those of the cluster itself.
+fn job_kinds(connect: weft_connect::Parts, clock: &SharedClock, ids: &Ids) -> JobKinds {
+    let store = Arc::clone(&connect.store);
+    let late = connect.statements.clone();
+    let cleanup = Cleanup::new(Arc::clone(&store), Arc::clone(clock), ids.clone());
+    let batch_schedule = Arc::new(BatchSchedule::new(late.clone()));
+    let migrate = Migrate::new(Arc::clone(&batch_schedule));
+    let config = &connect.config;
+    let coordinator = Coordinator::new(store, Arc::clone(clock), ids.clone(), config, late);
+    let cluster: [Arc<dyn JobKind>; 4] = [
+        batch_schedule,
+        Arc::new(migrate),
+        Arc::new(cleanup),
+        Arc::new(coordinator),
+    ];
+    JobKinds::new(weft_connect::kinds(connect).into_iter().chain(cluster))
 }
 
 impl RunningNode {
@@ -143,27 +136,17 @@ impl RunningNode {
 
     /// Whether a project is deployed.
     pub async fn has_deployment(&self) -> anyhow::Result<bool> {
-        Ok(self
-            .statements
-            .services()
-            .store
-            .deployment()
-            .await?
-            .is_some())
+        let deployment = self.statements.services().store.deployment().await?;
+        Ok(deployment.is_some())
     }
 
     /// Whether the deployed project has this logical unit.
     pub async fn has_logical_unit(&self, name: &str) -> bool {
-        let deployment = self
-            .statements
-            .services()
-            .catalogue
-            .refresh()
-            .await
-            .ok()
-            .flatten();
-        deployment
-            .is_some_and(|deployment| deployment.logical_units.iter().any(|unit| unit == name))
+        let deployment = self.statements.services().catalogue.refresh().await;
+        let Ok(Some(deployment)) = deployment else {
+            return false;
+        };
+        deployment.logical_units.iter().any(|unit| unit == name)
     }
 
     /// Deploys a project folder.

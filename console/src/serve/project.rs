@@ -4,9 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weft_engine::clock::SharedClock;
+use weft_engine::interface::Environment;
 use weft_engine::node::Trust;
 use weft_engine::project::{CatalogueError, DeployReport, ProjectCatalogue};
 use weft_engine::statement::{Principal, Services, apply_deployment};
+use weft_engine::store::SharedStore;
 
 use crate::exit::{Failure, USAGE};
 use crate::output::stderr;
@@ -15,6 +18,13 @@ use crate::output::stderr;
 const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a deployment may take.
 const DEPLOY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The projects of a node with this data folder. Functions, flows and parsers are checked when they are deployed.
+pub fn catalogue(store: &SharedStore, clock: &SharedClock, data: &Path) -> ProjectCatalogue {
+    let environment = Environment::of_process();
+    ProjectCatalogue::new(Arc::clone(store), Arc::clone(clock), data, environment)
+        .with_validators(weft_connect::validators())
+}
 
 /// Checks for deployments of other nodes until the process ends. A repeated error is logged once.
 pub fn keep_fresh(catalogue: Arc<ProjectCatalogue>) {
