@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use weft_engine::statement::Progress;
 
 use crate::output::stderr;
@@ -107,17 +107,14 @@ fn bar(total: Option<i64>) -> ProgressBar {
 
 /// `IN_PROGRESS 1,200/10,000, 3 failed, 812.5 entities/s, 11s left`
 fn sentence(progress: &Progress, is_short: bool) -> String {
+    let count = |entities: i64| HumanCount(entities.unsigned_abs());
+    let (status, done) = (&progress.status, count(progress.done));
     let mut parts = vec![match progress.total {
-        Some(total) => format!(
-            "{} {}/{}",
-            progress.status,
-            grouped(progress.done),
-            grouped(total)
-        ),
-        None => format!("{} {} handled", progress.status, grouped(progress.done)),
+        Some(total) => format!("{status} {done}/{}", count(total)),
+        None => format!("{status} {done} handled"),
     }];
     if progress.failed > 0 {
-        parts.push(format!("{} failed", grouped(progress.failed)));
+        parts.push(format!("{} failed", count(progress.failed)));
     }
     if progress.pace > 0.0 {
         parts.push(format!("{:.1} entities/s", progress.pace));
@@ -157,18 +154,6 @@ fn duration(seconds: u64) -> String {
         (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
         (hours, minutes, _) => format!("{hours}h{minutes:02}m"),
     }
-}
-
-fn grouped(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 #[cfg(test)]
