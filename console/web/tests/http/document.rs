@@ -1,4 +1,4 @@
-//! The OpenAPI document: committed, served, and true.
+//! The OpenAPI document: committed, served, and correct.
 
 use std::path::Path;
 

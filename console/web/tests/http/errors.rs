@@ -144,7 +144,7 @@ async fn only_json_is_taken() {
 }
 
 #[tokio::test]
-async fn parameters_without_meaning_are_named() {
+async fn invalid_parameters_are_named() {
     let server = Server::start().await;
     for (path, parameter) in [
         ("/api/v1/batches?limit=0", "limit"),

@@ -26,7 +26,7 @@ async fn start(server: &Server, body: &Value) -> Value {
     answer.value().await
 }
 
-/// Waits until a job stands here.
+/// Waits until a job has this status.
 async fn until(server: &Server, path: &str, status: &str) -> Value {
     tokio::time::timeout(PATIENCE, async {
         loop {

@@ -1,4 +1,4 @@
-//! Health, metrics, limits of time, and the end of a server.
+//! Health, metrics, time limits, and the shutdown of a server.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Logs: one line per request, and never a secret.
+//! Logs: one line for each request, and no secrets.
 
 use std::io;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! Who may call: the token on every route, hosts, origins.
+//! Access: tokens, hosts and origins on every route.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -147,7 +147,7 @@ async fn a_rebound_name_is_refused_on_every_route_even_with_the_token() {
     ];
     for (method, path) in operations() {
         for host in &hosts {
-            // What a browser sends after the name was led to 127.0.0.1: the page's own name, and no foreign origin.
+            // What a browser sends after DNS rebinding to 127.0.0.1: the name of the page, and no foreign origin.
             let call = prepared(&server, &method, &path).token().host(Some(host));
             let call = call.header("sec-fetch-site", "same-origin");
             call.send().await.problem(421, "wrong_host").await;
