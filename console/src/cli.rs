@@ -92,7 +92,7 @@ impl Command {
     }
 }
 
-/// Runs the command; answers its exit code where it did not fail.
+/// Runs the command and answers its exit code.
 pub fn run(cli: Cli) -> anyhow::Result<u8> {
     if cli.shared.no_color {
         stderr::disable_color();

@@ -132,7 +132,7 @@ fn lock_folder(data: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// The address of this machine towards the cluster, by which other nodes can tell it apart. 127.0.0.1 could not.
+/// The address of this machine towards the cluster, which other nodes do not share, unlike 127.0.0.1.
 fn detected_ip(address: &StoreAddress) -> Option<String> {
     match address {
         StoreAddress::Sqlite(_) => None,

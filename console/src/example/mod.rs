@@ -94,7 +94,7 @@ pub struct Report {
 /// Writes the example project with its data into `folder`.
 ///
 /// # Errors
-/// A file cannot be written, or the data is there already.
+/// A file cannot be written, or the data exists already.
 pub fn materialise(folder: &Path, options: Options) -> Result<Report> {
     for (path, content) in FILES {
         write(&folder.join(path), content.as_bytes())?;

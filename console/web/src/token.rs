@@ -25,7 +25,7 @@ pub enum TokenError {
         "{origin}: a token has {MIN_TOKEN_CHARS} to {MAX_TOKEN_CHARS} letters, digits or one of -._~+/="
     )]
     Unusable {
-        /// Where it came from.
+        /// The file or the variable that it came from.
         origin: String,
     },
     /// Others can read or replace the token.
