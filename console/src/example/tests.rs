@@ -1,4 +1,4 @@
-//! The example as people get it.
+//! The example as users get it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_model::clock::{SharedClock, SystemClock};
-use weft_model::ids::Ids;
-use weft_model::{BatchId, BatchSpec, EntitySource, NodeId};
-use weft_project::ProjectCatalogue;
 use weft_project::command::{ChunkContext, CommandFactory, Outcome};
+use weft_model::ids::Ids;
 use weft_project::interface::Environment;
-use weft_sqlite::{Options as StoreOptions, SqliteStore};
-use weft_store::SharedStore;
+use weft_model::{BatchId, BatchSpec, EntitySource, NodeId};
 use weft_store::Trust;
+use weft_project::ProjectCatalogue;
+use weft_store::SharedStore;
+use weft_sqlite::{Options as StoreOptions, SqliteStore};
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn the_same_seed_gives_the_same_bytes() {
     assert!(first != of("other", Options { seed: 8, ..SMALL }));
     assert!(
         materialise(&folder.path().join("first"), SMALL).is_err(),
-        "the data is there already"
+        "the data exists already"
     );
 }
 

@@ -1,8 +1,8 @@
-//! stdout: the only place that writes to it, and only data.
+//! Data, to stdout. No other module writes there.
 
 use std::io::{self, Write};
 
-/// Writes data; a reader that has gone ends the process quietly, as it does for any filter.
+/// Writes data. If the reader has gone, the process ends quietly, as filters do.
 pub fn data(text: &str) {
     if text.is_empty() {
         return;
@@ -15,7 +15,7 @@ pub fn data(text: &str) {
         if error.kind() == io::ErrorKind::BrokenPipe {
             std::process::exit(0);
         }
-        super::tell::error(&format!("cannot write to stdout: {error}"));
+        super::stderr::error(&format!("cannot write to stdout: {error}"));
         std::process::exit(1);
     }
 }
@@ -25,7 +25,7 @@ pub fn line(text: &str) {
     data(&format!("{text}\n"));
 }
 
-/// The columns of the terminal that stdout is; none where it is no terminal.
+/// The width of the terminal in columns; `None` if stdout is not a terminal.
 pub fn columns() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))

@@ -1,9 +1,9 @@
-//! Chance that is the same in every version: the example's data is known by its seed.
+//! Random numbers that are the same in every version, so that a seed always gives the same example.
 
 /// SplitMix64.
-pub(super) struct Chance(u64);
+pub(super) struct Rng(u64);
 
-impl Chance {
+impl Rng {
     pub(super) fn seeded(seed: u64) -> Self {
         Self(seed)
     }
@@ -18,15 +18,15 @@ impl Chance {
 
     /// A number with `from <= number < to`.
     pub(super) fn between(&mut self, from: i64, to: i64) -> i64 {
-        assert!(from < to, "there must be a number to choose");
+        assert!(from < to, "there must be a number to draw");
         let drawn = self.next() % from.abs_diff(to);
         from.saturating_add_unsigned(drawn)
     }
 
-    /// One of these.
-    pub(super) fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        assert!(!of.is_empty(), "there must be something to choose");
-        let index = self.next() % of.len() as u64;
-        &of[usize::try_from(index).unwrap_or(0)]
+    /// A random item.
+    pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        assert!(!items.is_empty(), "there must be an item to pick");
+        let index = self.next() % items.len() as u64;
+        &items[usize::try_from(index).unwrap_or(0)]
     }
 }

@@ -1,6 +1,4 @@
-//! Running the real binary, and a node that answers with frames written by hand.
-
-#![allow(dead_code, reason = "each test file uses its part")]
+//! Runs the binary, and a fake node that gives prepared answers.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -8,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-/// What a run of the binary came to.
+/// The result of a run of the binary.
 #[derive(Debug)]
 pub struct Run {
     pub code: Option<i32>,
@@ -26,7 +24,7 @@ impl From<Output> for Run {
     }
 }
 
-/// The binary in a folder of its own, without anything of the environment that changes what it does.
+/// The binary in a folder of its own, with an empty environment.
 pub fn command(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weft"));
     command
@@ -55,21 +53,21 @@ pub fn weft_with_stdin(folder: &Path, args: &[&str], stdin: &str) -> Run {
         .spawn()
         .expect("the binary starts");
     let mut pipe = child.stdin.take().expect("a pipe");
-    // A binary that has ended already reads nothing, which is for the caller to judge.
+    // The binary may have ended without reading; the caller checks that.
     let _ = pipe.write_all(stdin.as_bytes());
     drop(pipe);
     child.wait_with_output().expect("the binary ends").into()
 }
 
-/// A request that the node saw.
+/// A request that the node received.
 #[derive(Debug)]
 pub struct Seen {
     pub head: String,
     pub body: serde_json::Value,
 }
 
-/// A node that gives the answers it was made with, one per request, and tells what it was asked. An answer is a
-/// status and a body; a body that ends in `…` is never finished.
+/// A node that gives the prepared answers, one for each request, and reports the requests. An answer is a status and a
+/// body; a body that ends in `…` is never finished.
 pub fn node(answers: Vec<(u16, String)>) -> (String, Receiver<Seen>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -113,13 +111,13 @@ pub fn node(answers: Vec<(u16, String)>) -> (String, Receiver<Seen>) {
                 held.push(stream);
             }
         }
-        // Answers that never end stay open as long as the test runs.
+        // Unfinished answers stay open until the test ends.
         std::mem::forget(held);
     });
     (url, receiver)
 }
 
-/// The frame at the end of a statement that went well.
+/// The last frame of a statement that succeeded.
 pub const OK: &str = r#"{"frame":"end","status":"ok","session":{}}"#;
 
 /// A node in a process of its own; killed when dropped.
@@ -127,7 +125,7 @@ pub const OK: &str = r#"{"frame":"end","status":"ok","session":{}}"#;
 pub struct Running {
     pub child: std::process::Child,
     pub url: String,
-    /// What it says on stderr behind the address.
+    /// Its stderr after the line with the address.
     pub err: BufReader<std::process::ChildStderr>,
 }
 
@@ -165,7 +163,7 @@ impl Running {
         assert!(sent.expect("kill runs").success());
     }
 
-    /// Waits for its end; the exit code and what it said.
+    /// Waits for its end; answers the exit code and the rest of stderr.
     pub fn end(&mut self) -> (Option<i32>, String) {
         let mut said = String::new();
         self.err.read_to_string(&mut said).expect("the rest");

@@ -1,8 +1,6 @@
-//! The binary as a person meets it: help, mistakes, settings, a file checked, no node anywhere.
+//! The binary without a node: help, wrong usage, settings, and the check of a file.
 
-mod common;
-
-use common::{weft, weft_with_stdin};
+use crate::common::{Run, command, weft, weft_with_stdin};
 
 #[test]
 fn help_names_every_command() {
@@ -189,10 +187,10 @@ fn settings_are_checked_all_at_once() {
 #[test]
 fn the_environment_sets_keys() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = common::command(folder.path(), &["dev", "--check"])
+    let output = command(folder.path(), &["dev", "--check"])
         .env("WEFT_BATCH_PROCESS__MAX_RUNNING_BATCHES", "3")
         .output();
-    let run: common::Run = output.expect("the binary runs").into();
+    let run: Run = output.expect("the binary runs").into();
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(
         run.out.contains("$WEFT_BATCH_PROCESS__MAX_RUNNING_BATCHES"),

@@ -1,12 +1,10 @@
-//! Nodes as processes: who may have a folder, what a node refuses, how it ends.
-
-mod common;
+//! Nodes as processes: the locks of their folders, what they refuse, how they end.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
-use common::{Running, weft};
+use crate::common::{Running, weft};
 
 const DEV: [&str; 5] = ["dev", "--port", "0", "--ids", "20"];
 
@@ -41,7 +39,7 @@ fn a_port_that_is_taken_leaves_no_folder_behind() {
 }
 
 #[test]
-fn dev_has_its_folder_alone_and_leaves_it_tidy() {
+fn dev_locks_its_folder_and_leaves_it_tidy() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut dev = Running::start(folder.path(), &DEV);
     let inside = |name: &str| folder.path().join(".weft").join(name);
@@ -81,7 +79,7 @@ fn dev_has_its_folder_alone_and_leaves_it_tidy() {
     assert!(
         second
             .err
-            .contains("hint: talk to it: weft console --dir .weft"),
+            .contains("hint: connect to it: weft console --dir .weft"),
         "{second:?}"
     );
     assert!(inside("address").exists(), "the second one breaks nothing");
@@ -91,7 +89,7 @@ fn dev_has_its_folder_alone_and_leaves_it_tidy() {
     let (code, said) = dev.end();
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        said.contains("Finishing what is running") && said.ends_with("Stopped\n"),
+        said.contains("Finishing running work") && said.ends_with("Stopped\n"),
         "{said}"
     );
     assert!(!inside("address").exists());
@@ -105,7 +103,7 @@ fn dev_has_its_folder_alone_and_leaves_it_tidy() {
         "the same node"
     );
     drop(again);
-    // Killed: its address is left behind, and nobody answers there.
+    // A killed node leaves its address behind, and no process answers there.
     let run = weft(folder.path(), &["console", "-e", "CLUSTERID;"]);
     assert_eq!(run.code, Some(7), "{run:?}");
     assert!(run.err.contains("hint: start `weft dev`"), "{run:?}");
@@ -158,15 +156,15 @@ fn a_node_refuses_a_store_without_tables() {
 }
 
 #[test]
-fn a_node_waits_for_its_store_with_the_door_open() {
+fn a_node_answers_while_it_waits_for_its_store() {
     let folder = tempfile::tempdir().expect("a folder");
-    // A port that nobody listens on, and one for the node.
+    // A port without a listener, and one for the node.
     let free = || {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.local_addr().expect("an address").to_string()
     };
     let (store, listen) = (format!("cassandra://{}", free()), free());
-    let mut child = common::command(
+    let mut child = crate::common::command(
         folder.path(),
         &[
             "node", "--store", &store, "--data", "data", "--listen", &listen,
@@ -194,7 +192,7 @@ fn a_node_waits_for_its_store_with_the_door_open() {
 }
 
 #[test]
-fn only_loopback_goes_without_a_token_set_on_purpose() {
+fn only_loopback_needs_no_explicit_token() {
     let folder = tempfile::tempdir().expect("a folder");
     let run = weft(
         folder.path(),

@@ -113,12 +113,3 @@ fn only_the_page_of_the_same_host_and_port_is_own() {
         assert!(!own(origin, "localhost:7001"), "{origin}");
     }
 }
-
-#[test]
-fn bearer_is_read_whatever_its_case() {
-    assert_eq!(bearer("Bearer abc"), Some("abc"));
-    assert_eq!(bearer("bearer  abc"), Some("abc"));
-    for bad in ["abc", "Basic abc", "Bearerabc", ""] {
-        assert_eq!(bearer(bad), None, "{bad}");
-    }
-}

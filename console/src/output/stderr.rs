@@ -1,4 +1,4 @@
-//! stderr: errors, hints, notices. Every line reads well without colour.
+//! Errors, hints and notices, to stderr. Every line reads well without colour.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,22 +6,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static NO_COLOR: AtomicBool = AtomicBool::new(false);
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// No colour from now on.
-pub fn no_color() {
+/// Prints without colour from now on.
+pub fn disable_color() {
     NO_COLOR.store(true, Ordering::Relaxed);
 }
 
-/// No notices from now on; errors are still shown.
-pub fn quiet() {
+/// Prints no more notices; errors are still printed.
+pub fn silence_notices() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
-/// Whether notices are unwanted.
+/// Whether notices are silenced.
 pub fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 
-/// Whether stderr takes colour.
+/// Whether stderr may have colour.
 pub fn has_color() -> bool {
     !NO_COLOR.load(Ordering::Relaxed)
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -29,32 +29,32 @@ pub fn has_color() -> bool {
         && io::stderr().is_terminal()
 }
 
-/// Something went wrong. A text that starts with `error:` already keeps its own.
+/// Prints an error. A message may start with `error:` already.
 pub fn error(message: &str) {
     let message = message.strip_prefix("error: ").unwrap_or(message);
     labelled("error", "31", message);
 }
 
-/// What to do next.
+/// Prints a next step.
 pub fn hint(message: &str) {
     labelled("hint", "36", message);
 }
 
-/// Something that stops nothing and should be read.
+/// Prints a warning.
 pub fn warning(message: &str) {
     labelled("warning", "33", message);
 }
 
-/// Something a person should know; silent with `--quiet`.
+/// Prints a message for people, unless notices are silenced.
 pub fn notice(message: &str) {
     if !is_quiet() {
         line(message);
     }
 }
 
-/// A line as it is.
+/// Prints a line as it is.
 pub fn line(message: &str) {
-    // Where stderr is gone there is nobody left to tell.
+    // Without stderr there is no place left to report an error.
     let _ = writeln!(io::stderr().lock(), "{message}");
 }
 

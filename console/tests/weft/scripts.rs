@@ -1,6 +1,4 @@
-//! Scripts as jobs of a node that runs as a process.
-
-mod common;
+//! Scripts that run as jobs of a node.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +7,7 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use common::{Running, weft};
+use crate::common::{Running, weft};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

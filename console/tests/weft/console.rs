@@ -1,9 +1,8 @@
-//! The console against a node whose answers are written by hand.
+//! The console against a node with prepared answers.
 
-mod common;
-
-use common::{OK, node, weft, weft_with_stdin};
 use serde_json::json;
+
+use crate::common::{OK, node, weft, weft_with_stdin};
 
 fn table() -> String {
     [
@@ -122,7 +121,7 @@ fn the_end_of_a_statement_is_the_exit_code_and_ends_the_script() {
 }
 
 #[test]
-fn problems_of_the_api_are_told() {
+fn problems_of_the_api_are_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     for (status, code) in [(401, 6), (403, 6), (404, 5), (422, 2), (503, 7), (500, 1)] {
         let (url, _seen) = node(vec![(
@@ -202,8 +201,7 @@ fn a_timeout_leaves_the_batch_alone_and_says_so() {
     );
     assert_eq!(run.code, Some(124), "{run:?}");
     assert!(
-        run.err
-            .contains(&format!("The time is up; batch {id} goes on")),
+        run.err.contains(&format!("Timed out; batch {id} goes on")),
         "{run:?}"
     );
 }
@@ -216,7 +214,7 @@ fn ctrl_c_stops_waiting_only() {
     let progress = json!({"frame": "progress", "batch": id, "status": "NEW", "done": 0, "failed": 0, "total": null, "pace": 0.0, "note": "no live node matches JOB_AFFINITY 'x'"});
     let (url, _seen) = node(vec![(200, format!("{progress}\n…"))]);
     let statement = "BATCH Customer FABRIC_COMMAND='sync_instance Customer.?';";
-    let mut child = common::command(
+    let mut child = crate::common::command(
         folder.path(),
         &["console", "--server", &url, "-e", statement],
     )
@@ -258,7 +256,7 @@ fn stdin_is_run_statement_by_statement() {
 }
 
 #[test]
-fn a_file_with_a_slip_runs_nothing() {
+fn a_file_with_an_invalid_statement_runs_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("a.weft"), "CLUSTERID;\nBATCH_LISST;\n").expect("written");
     let (url, seen) = node(vec![(200, format!("{OK}\n"))]);
