@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
 use anyhow::Context;
+use clap::Args;
 use serde::Serialize;
 use weft_lang::{Statement, split_statements};
 

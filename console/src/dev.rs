@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::Args;
 use anyhow::Context;
+use clap::Args;
 use tokio::net::TcpListener;
 use weft_model::clock::{SharedClock, SystemClock};
 use weft_model::ids::Ids;

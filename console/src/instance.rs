@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Args, Subcommand};
 use anyhow::Context;
+use clap::{Args, Subcommand};
 use weft_model::clock::SystemClock;
 use weft_store::SharedStore;
 

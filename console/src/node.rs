@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
 use anyhow::Context;
+use clap::Args;
 use tokio::net::TcpListener;
 use weft_cql::CassandraOptions;
 use weft_model::clock::{SharedClock, SystemClock};
-use weft_node::config::Loaded;
 use weft_model::ids::Ids;
+use weft_node::config::Loaded;
 use weft_store::{SharedStore, StoreError};
 use weft_web::{AllowedHost, LocalToken, check_bind};
 

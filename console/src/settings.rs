@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
 use anyhow::Context;
+use clap::Args;
 use serde_json::Value;
-use weft_node::config::{Flag, Loaded, NODE_ID_FILE, SourceText, Sources, load, make_node_id, read_optional};
 use weft_model::ids::Ids;
+use weft_node::config::{
+    Flag, Loaded, NODE_ID_FILE, SourceText, Sources, load, make_node_id, read_optional,
+};
 
 use crate::exit::{Failure, USAGE};
 use crate::output::{Format, TableWriter, stderr, stdout};

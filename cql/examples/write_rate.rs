@@ -18,7 +18,9 @@ use uuid::Uuid;
 use weft_cql::{CassandraOptions, CassandraStore, migrate};
 use weft_model::clock::{SystemClock, Timestamp};
 use weft_model::ids::Ids;
-use weft_model::{BatchId, ChunkState, EntityRow, EntityStatus, Holder, Incarnation, NodeId, NodeShare, Token};
+use weft_model::{
+    BatchId, ChunkState, EntityRow, EntityStatus, Holder, Incarnation, NodeId, NodeShare, Token,
+};
 use weft_store::Trust;
 use weft_store::{ClaimChunk, Conditional, FlushChunk, OpenChunk, Settled, Store, settle};
 

@@ -5,7 +5,11 @@ use std::hash::Hash;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlValue;
 use weft_model::{Batch, BatchId, Token};
-use weft_store::{Attempt, AttemptResult, BatchGuard, ClaimBatch, FinishBatch, FinishLost, Freshness, MoveBatch, RequestBatch, ReserveChunks, SaveBatchStatistics, StoreError, StoreResult, SubmitBatch, SubmitLost};
+use weft_store::{
+    Attempt, AttemptResult, BatchGuard, ClaimBatch, FinishBatch, FinishLost, Freshness, MoveBatch,
+    RequestBatch, ReserveChunks, SaveBatchStatistics, StoreError, StoreResult, SubmitBatch,
+    SubmitLost,
+};
 
 use crate::CassandraStore;
 use crate::batch_list::submission_timestamp;

@@ -3,7 +3,10 @@
 use std::hash::Hash;
 
 use weft_model::{Checkpoint, CheckpointHead};
-use weft_store::{Attempt, AttemptResult, ForgetCheckpoints, Freshness, SaveCheckpoints, StoreResult, TakeCheckpoints};
+use weft_store::{
+    Attempt, AttemptResult, ForgetCheckpoints, Freshness, SaveCheckpoints, StoreResult,
+    TakeCheckpoints,
+};
 
 use crate::CassandraStore;
 use crate::row::StoredRow;

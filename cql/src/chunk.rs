@@ -8,7 +8,10 @@ use scylla::statement::batch::Batch as StatementBatch;
 use scylla::statement::prepared::PreparedStatement;
 use uuid::Uuid;
 use weft_model::{BatchId, ChunkContent, ChunkHead, ChunkState, Holder, NodeId, NodeShare, Token};
-use weft_store::{Attempt, AttemptResult, ChangeChunk, ClaimChunk, FlushChunk, Freshness, OpenChunk, StoreError, StoreResult};
+use weft_store::{
+    Attempt, AttemptResult, ChangeChunk, ClaimChunk, FlushChunk, Freshness, OpenChunk, StoreError,
+    StoreResult,
+};
 
 use crate::CassandraStore;
 use crate::entity::{CHUNKS, EntityValues, FlushValues};

@@ -5,7 +5,9 @@ use std::hash::Hash;
 use scylla::statement::prepared::PreparedStatement;
 use weft_model::TriggerState;
 use weft_model::{Job, JobKey, Token};
-use weft_store::{Attempt, AttemptResult, ClaimJob, EndJob, Freshness, JobSeen, RequestJob, StoreResult, WriteJob};
+use weft_store::{
+    Attempt, AttemptResult, ClaimJob, EndJob, Freshness, JobSeen, RequestJob, StoreResult, WriteJob,
+};
 
 use crate::CassandraStore;
 use crate::row::StoredRow;

@@ -11,8 +11,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlValue, MaybeUnset};
-use weft_model::{ParsedPage, ParsedRow, ParsedTable};
 use weft_model::Value;
+use weft_model::{ParsedPage, ParsedRow, ParsedTable};
 use weft_store::{StoreError, StoreResult};
 
 use crate::CassandraStore;

@@ -11,8 +11,8 @@ use serde_json::json;
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 use tokio_util::io::StreamReader;
-use weft_statement::Frame;
 use weft_model::Session;
+use weft_statement::Frame;
 
 use crate::exit::{FAILED, Failure, NOT_ALLOWED, NOT_FOUND, UNREACHABLE, USAGE};
 use crate::server::Target;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use weft_model::BatchId;
-use weft_statement::{End, Frame};
-use weft_model::Session;
 use weft_lang::Statement;
+use weft_model::BatchId;
+use weft_model::Session;
+use weft_statement::{End, Frame};
 
 use super::client::{Client, Frames};
 use super::local::{self, LocalStatement};

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_model::clock::{SharedClock, SystemClock};
-use weft_project::command::{ChunkContext, CommandFactory, Outcome};
 use weft_model::ids::Ids;
-use weft_project::interface::Environment;
 use weft_model::{BatchId, BatchSpec, EntitySource, NodeId};
-use weft_store::Trust;
 use weft_project::ProjectCatalogue;
-use weft_store::SharedStore;
+use weft_project::command::{ChunkContext, CommandFactory, Outcome};
+use weft_project::interface::Environment;
 use weft_sqlite::{Options as StoreOptions, SqliteStore};
+use weft_store::SharedStore;
+use weft_store::Trust;
 
 use super::*;
 

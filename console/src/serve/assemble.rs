@@ -3,18 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use weft_node::cleanup::Cleanup;
 use weft_model::clock::SharedClock;
-use weft_project::command::CommandFactory;
-use weft_node::config::Loaded;
 use weft_model::ids::Ids;
-use weft_project::interface::Environment;
+use weft_node::cleanup::Cleanup;
+use weft_node::config::Loaded;
 use weft_node::job::{CheckpointStore, JobKind, JobKinds};
-use weft_node::{Context, Node, NodeHandle, Wake};
-use weft_statement::Coordinator;
-use weft_statement::{BatchSchedule, LateStatements, LocalTokenPolicy, Migrate, Services, Statements};
-use weft_store::SharedStore;
 use weft_node::trace::Traces;
+use weft_node::{Context, Node, NodeHandle, Wake};
+use weft_project::command::CommandFactory;
+use weft_project::interface::Environment;
+use weft_statement::Coordinator;
+use weft_statement::{
+    BatchSchedule, LateStatements, LocalTokenPolicy, Migrate, Services, Statements,
+};
+use weft_store::SharedStore;
 use weft_web::RunTokens;
 
 use super::call_back::NodeCallBack;

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use tracing::warn;
 use weft_connect::{CallBack, Grant};
-use weft_node::job::Run;
 use weft_model::Principal;
+use weft_node::job::Run;
 use weft_web::RunTokens;
 
 use super::PRINCIPAL;

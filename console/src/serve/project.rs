@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weft_model::Principal;
 use weft_model::clock::SharedClock;
 use weft_project::interface::Environment;
-use weft_store::Trust;
 use weft_project::{CatalogueError, DeployReport, ProjectCatalogue};
-use weft_model::Principal;
 use weft_statement::{Services, apply_deployment};
 use weft_store::SharedStore;
+use weft_store::Trust;
 
 use crate::exit::{Failure, USAGE};
 use crate::output::stderr;

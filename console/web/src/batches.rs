@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
-use weft_statement::inspect;
 use weft_model::{BatchStatus, EntitySource};
+use weft_statement::inspect;
 
 use crate::cursor;
 use crate::extract::{BatchPath, Node, Parameters, check_length, page_limit};

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use weft_statement::inspect::{BatchListQuery, NodeQuery, StatusFilter};
-use weft_statement::Statements;
 use weft_lang::{ValueKind, ValueSource};
+use weft_statement::Statements;
+use weft_statement::inspect::{BatchListQuery, NodeQuery, StatusFilter};
 
 use crate::extract::{Node, Parameters, check_length};
 use crate::problem::Problem;

@@ -3,8 +3,8 @@
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use weft_statement::inspect;
 use weft_model::EntityStatus;
+use weft_statement::inspect;
 
 use crate::cursor;
 use crate::extract::{BatchPath, Node, Parameters, page_limit};

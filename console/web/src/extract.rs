@@ -15,10 +15,10 @@ use serde_path_to_error::Segment;
 use utoipa::IntoParams;
 use uuid::Uuid;
 use weft_model::clock::Timestamp;
-use weft_statement::inspect::Inspector;
 use weft_model::{BatchId, Fence, JobKey};
-use weft_statement::{Operation, Permit, Refusal, Statements};
 use weft_model::{Principal, canonical_job_name, canonical_job_type};
+use weft_statement::inspect::Inspector;
+use weft_statement::{Operation, Permit, Refusal, Statements};
 
 use crate::app::App;
 use crate::problem::{Code, Problem};

@@ -5,8 +5,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use weft_statement::inspect;
 use weft_model::JobRun;
+use weft_statement::inspect;
 
 use crate::extract::{JobPath, Node, Parameters, RunPath, page_limit};
 use crate::jobs::JobStatusName;

@@ -6,9 +6,9 @@ use axum::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use weft_statement::inspect::{self, NextRun};
 use weft_model::JobStatus;
 use weft_model::{canonical_job_name, canonical_job_type};
+use weft_statement::inspect::{self, NextRun};
 
 use crate::cursor;
 use crate::extract::{JobPath, Node, Parameters, check_length, page_limit};

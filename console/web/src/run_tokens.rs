@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use weft_project::interface::Secret;
 use weft_model::Principal;
+use weft_project::interface::Secret;
 
 use crate::token::{Digest, digest_of, is_same, random_token};
 

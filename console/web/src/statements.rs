@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use utoipa::ToSchema;
 use uuid::Uuid;
-use weft_statement::{End, EndStatus, Frame};
 use weft_model::Session;
+use weft_statement::{End, EndStatus, Frame};
 
 use crate::app::{App, StatementSlot};
 use crate::extract::{Caller, JsonBody};

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use scylla::statement::Statement;
 use tracing::debug;
+use weft_model::Token;
 use weft_model::clock::{Clock, SystemClock};
 use weft_model::ids::Ids;
-use weft_model::Token;
 use weft_store::{Attempt, StoreError, StoreResult};
 
 use crate::connection::Connection;

@@ -2,6 +2,7 @@
 
 use scylla::statement::Statement;
 use weft_model::ParsedTable;
+use weft_store::StoreError;
 use weft_store::StoreResult;
 
 use super::lock::SchemaLock;

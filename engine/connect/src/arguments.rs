@@ -1,9 +1,9 @@
 //! The arguments of a job, as stored in its row.
 
 use serde_json::{Map, Value};
+use weft_model::Job;
 use weft_node::job::Check;
 pub(crate) use weft_node::job::arguments::{check_names, of};
-use weft_model::Job;
 
 /// The arguments by position; their names are `0`, `1` and so on.
 pub(crate) fn positional(job: &Job) -> Result<Vec<String>, Check> {
@@ -82,8 +82,8 @@ fn text(key: &str, value: &Value) -> Result<String, Check> {
 
 #[cfg(test)]
 mod tests {
-    use weft_model::clock::Timestamp;
     use weft_model::JobKey;
+    use weft_model::clock::Timestamp;
 
     use super::*;
 

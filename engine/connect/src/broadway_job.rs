@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use weft_node::flow::{FlowCall, FlowEnd, FlowName, Flows, Recovery};
-use weft_node::job::{Check, CheckpointHolder, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_model::Job;
 use weft_model::{Principal, Session};
+use weft_node::flow::{FlowCall, FlowEnd, FlowName, Flows, Recovery};
+use weft_node::job::{Check, CheckpointHolder, JobKind, Run, RunEnd, RunFailure, RunOutput};
 
 use crate::arguments::{self, refused};
 

@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::fmt::Debug;
 
-use weft_project::interface::Secret;
 use weft_node::job::Run;
+use weft_project::interface::Secret;
 
 /// Grants runs access to the node.
 pub trait CallBack: Debug + Send + Sync {

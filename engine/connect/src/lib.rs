@@ -29,14 +29,14 @@ mod work_folder;
 
 use std::sync::Arc;
 
-use weft_node::flow::Flows;
-use weft_project::interface::Environment;
-use weft_node::job::{CheckpointStore, JobKind};
 use weft_node::NodeConfig;
+use weft_node::flow::Flows;
+use weft_node::job::{CheckpointStore, JobKind};
+use weft_node::trace::Traces;
+use weft_project::interface::Environment;
 use weft_project::{Validator, Validators};
 use weft_statement::LateStatements;
 use weft_store::SharedStore;
-use weft_node::trace::Traces;
 
 pub use broadway_job::BroadwayJob;
 pub use call_back::{CallBack, Grant};

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Access, access};
-use weft_node::job::Check;
 use weft_lang::names::nearest;
+use weft_node::job::Check;
 
 const FOLDER: &str = "scripts";
 /// The most scripts that are read for suggestions.

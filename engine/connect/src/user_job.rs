@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
-use weft_project::interface::Environment;
-use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_lang::names::nearest;
 use weft_model::Job;
+use weft_model::{Principal, Session};
+use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_project::interface::Environment;
 use weft_project::{Project, UnknownProjectName};
 use weft_statement::{LateStatements, is_secret};
-use weft_model::{Principal, Session};
-use weft_lang::names::nearest;
 
 use crate::arguments::{self, refused};
 use crate::capture::Capture;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
+use weft_model::Value;
 use weft_model::clock::Timestamp;
 use weft_model::*;
-use weft_model::Value;
 use weft_sqlite::SqliteStore;
 use weft_store::*;
 

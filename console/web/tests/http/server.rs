@@ -13,20 +13,19 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use weft_model::clock::{SharedClock, SystemClock, Timestamp};
-use weft_node::flow::NoFlows;
-use weft_model::ids::Ids;
-use weft_statement::inspect::{LiveNodes, StoredNodes};
-use weft_project::interface::Environment;
-use weft_node::job::{Check, JobKind, JobKinds, Run, RunEnd, RunOutput};
-use weft_model::{Incarnation, Job, NodeId, NodeRow, NodeState};
-use weft_node::{self, Node, NodeConfig, NodeHandle, Wake};
-use weft_project::ProjectCatalogue;
-use weft_statement::{Access, Policy, Services, Statements};
 use weft_model::Principal;
-use weft_store::{SharedStore, Store};
-use ::weft_sqlite;
+use weft_model::clock::{SharedClock, SystemClock, Timestamp};
+use weft_model::ids::Ids;
+use weft_model::{Incarnation, Job, NodeId, NodeRow, NodeState};
+use weft_node::flow::NoFlows;
+use weft_node::job::{Check, JobKind, JobKinds, Run, RunEnd, RunOutput};
 use weft_node::trace::Traces;
+use weft_node::{Node, NodeConfig, NodeHandle, Wake};
+use weft_project::ProjectCatalogue;
+use weft_project::interface::Environment;
+use weft_statement::inspect::{LiveNodes, StoredNodes};
+use weft_statement::{Access, Policy, Services, Statements};
+use weft_store::{SharedStore, Store};
 use weft_web::{Backend, LocalToken, Options, install_metrics, serve};
 
 use crate::client::{Answer, Call, call};
@@ -114,7 +113,7 @@ impl Server {
     pub async fn with_node() -> (Self, NodeHandle) {
         let server = Self::without_node(|_| ()).await;
         let services = server.services(Arc::new(StoredNodes(server.shared_store())));
-        let context = node::Context::new(
+        let context = weft_node::Context::new(
             services.store.clone(),
             services.clock.clone(),
             services.ids.clone(),
@@ -146,7 +145,7 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let clock: SharedClock = Arc::new(SystemClock);
         let path = folder.path().join("weft.db");
-        let store = sqlite::SqliteStore::open(path, sqlite::Options::new(clock)).unwrap();
+        let store = weft_sqlite::SqliteStore::open(path, weft_sqlite::Options::new(clock)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let backend = Backend::default();

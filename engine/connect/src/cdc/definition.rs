@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
+use weft_lang::names::nearest;
 use weft_node::job::Check;
 use weft_project::LogicalUnit;
-use weft_lang::names::nearest;
 
 use crate::arguments::{check_names, flag, refused};
 

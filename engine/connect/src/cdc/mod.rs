@@ -16,20 +16,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use definition::{Selection, SinkDefinition};
 use futures::{Stream, StreamExt, stream};
+use lines::{BlockSize, FetchedInstance, LineThread};
+use progress::{Progress, RunState};
+use publication::{Publication, Sink, output};
+use sink::{FileSink, HttpSink};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
-use weft_node::job::{Check, CheckpointHolder, CheckpointStore, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_model::Job;
+use weft_node::job::{
+    Check, CheckpointHolder, CheckpointStore, JobKind, Run, RunEnd, RunFailure, RunOutput,
+};
 use weft_store::{SharedStore, StoreError, StoreResult};
-use definition::{Selection, SinkDefinition};
-use lines::{BlockSize, FetchedInstance, LineThread};
-use progress::{Progress, RunState};
-use publication::{Publication, Sink, output};
-use sink::{FileSink, HttpSink};
 
 use crate::deployed::{DeployedProject, must_be_deployed};
 use crate::files::Files;

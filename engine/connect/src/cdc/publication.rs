@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
-use weft_node::job::{Checkpoints, RunFailure, RunOutput};
 use weft_model::Job;
+use weft_node::job::{Checkpoints, RunFailure, RunOutput};
 
 use super::ITEM;
 use super::lines::Block;

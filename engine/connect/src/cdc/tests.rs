@@ -14,15 +14,15 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use serde_json::{Value as Json, json};
 use weft_model::clock::{SharedClock, SystemClock, Timestamp};
-use weft_project::command::{ChunkContext, CommandFactory, Outcome};
 use weft_model::ids::Ids;
-use weft_project::interface::Environment;
-use weft_node::job::Slot;
 use weft_model::{BatchId, BatchSpec, EntitySource, JobKey, NodeId};
 use weft_node::NodeConfig;
-use weft_store::Trust;
+use weft_node::job::Slot;
 use weft_project::ProjectCatalogue;
+use weft_project::command::{ChunkContext, CommandFactory, Outcome};
+use weft_project::interface::Environment;
 use weft_sqlite::{Options, SqliteStore};
+use weft_store::Trust;
 
 use super::*;
 

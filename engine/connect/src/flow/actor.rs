@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use weft_model::{Principal, Session};
 use weft_node::flow::{FlowFailure, FlowName, Flows};
 use weft_node::job::Slot;
 use weft_project::{Findings, LogicalUnit, Project, Spot, UnknownProjectName};
-use weft_model::{Principal, Session};
 
 use super::expression::Expression;
 use super::input::{InputSpec, Inputs};

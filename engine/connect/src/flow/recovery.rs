@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tracing::warn;
 use uuid::Uuid;
+use weft_node::NodeConfig;
 use weft_node::flow::{FlowFailure, Recovery};
 use weft_node::job::{CheckpointError, CheckpointStore, Checkpoints, FailureKind};
-use weft_node::NodeConfig;
 
 /// The most bytes in one write, well below the limit of checkpoints.
 const PART_BYTES: usize = 192 * 1024;

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 use uuid::Uuid;
+use weft_node::NodeConfig;
 use weft_node::flow::{FlowCall, FlowEnd, FlowFailure, FlowName, FlowPart, FlowRefusal, Flows};
 use weft_node::job::CheckpointStore;
-use weft_node::NodeConfig;
 use weft_project::{Findings, Project, UnknownProjectName};
 
 use super::definition::FlowDefinition;

@@ -1,9 +1,9 @@
 //! Converts values of flows to parameters of queries and statements, and tables to outputs.
 
 use serde_json::{Map, Value};
-use weft_project::source::{Parameters, Rows};
-use weft_model::Value as Source;
 use weft_lang::Literal;
+use weft_model::Value as Source;
+use weft_project::source::{Parameters, Rows};
 
 use super::value::kind_of;
 

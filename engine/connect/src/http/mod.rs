@@ -3,14 +3,14 @@
 mod call;
 
 use async_trait::async_trait;
+use call::{Body, HeaderSource, host_of};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response, Url};
 use serde_json::{Map, Value};
 use uuid::Uuid;
-use weft_project::interface::{Environment, Secret};
-use weft_node::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_model::Job;
-use call::{Body, HeaderSource, host_of};
+use weft_node::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_project::interface::{Environment, Secret};
 
 use crate::arguments::{self, refused};
 use crate::capture::{WHOLE_BYTES, text_of};

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bridge::{Bridge, serve};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -24,7 +25,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 use weft_node::job::{FailureKind, Retry};
-use bridge::{Bridge, serve};
 
 use crate::capture::Capture;
 pub use function::{Finding, Function, SOURCE_BYTES};

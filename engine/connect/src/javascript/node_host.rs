@@ -5,13 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+use weft_lang::{Command, Literal, Statement, split_statements};
+use weft_model::Value;
+use weft_model::{Principal, Session};
 use weft_node::job::Slot;
 use weft_project::Project;
 use weft_project::source::{Parameters, RowLimits, SourceError};
-use weft_model::Value;
 use weft_statement::{AnswerLimits, EndStatus, LateStatements, Unanswered};
-use weft_model::{Principal, Session};
-use weft_lang::{Command, Literal, Statement, split_statements};
 
 use super::host::{Host, HostError, TABLE_BYTES, TABLE_ROWS, Table, value_of};
 

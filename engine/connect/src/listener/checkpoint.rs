@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use weft_model::clock::Timestamp;
-use weft_node::job::{CheckpointError, Checkpoints, RunFailure};
 use weft_model::Checkpoint;
+use weft_model::clock::Timestamp;
 use weft_model::schedule::JobPolicy;
+use weft_node::job::{CheckpointError, Checkpoints, RunFailure};
 
 use super::source::FileVersion;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use glob::Pattern;
 use reqwest::Url;
 use serde_json::{Map, Value};
-use weft_node::job::Check;
 use weft_model::Job;
+use weft_node::job::Check;
 
 use crate::arguments::{self, flag, refused, wrong};
 

@@ -12,17 +12,19 @@ mod source;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::{Map, Value, json};
-use uuid::Uuid;
-use weft_node::flow::{FlowRefusal, Flows};
-use weft_node::job::{Check, CheckpointHolder, CheckpointStore, JobKind, Run, RunEnd, RunFailure, RunOutput};
-use weft_model::Job;
-use weft_model::schedule::policy::Overlap;
-use weft_node::trace::Traces;
 use checkpoint::Counts;
 use definition::{Definition, IDEMPOTENCY_KEY, Location, MODIFIED, NAME, PATH, SIZE};
 use run::ListenerRun;
+use serde_json::{Map, Value, json};
 use source::{FileVersion, Source};
+use uuid::Uuid;
+use weft_model::Job;
+use weft_model::schedule::policy::Overlap;
+use weft_node::flow::{FlowRefusal, Flows};
+use weft_node::job::{
+    Check, CheckpointHolder, CheckpointStore, JobKind, Run, RunEnd, RunFailure, RunOutput,
+};
+use weft_node::trace::Traces;
 
 use crate::Parts;
 use crate::arguments::refused;

@@ -8,9 +8,11 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
-use weft_node::flow::{FlowCall, FlowFailure, FlowName, FlowRefusal, Flows, Recovery};
-use weft_node::job::{CheckpointHolder, CheckpointStore, Checkpoints, FailureKind, Retry, Run, RunFailure};
 use weft_model::{Principal, Session};
+use weft_node::flow::{FlowCall, FlowFailure, FlowName, FlowRefusal, Flows, Recovery};
+use weft_node::job::{
+    CheckpointHolder, CheckpointStore, Checkpoints, FailureKind, Retry, Run, RunFailure,
+};
 use weft_node::trace::{Operation, Traces};
 
 use super::ListedFile;

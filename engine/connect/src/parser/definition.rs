@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use weft_model::ParsedTable;
-use weft_project::{Fields, Findings, LogicalUnit, Project, ProjectFile, Spot, Validator, nearest, yaml};
+use weft_project::{
+    Fields, Findings, LogicalUnit, Project, ProjectFile, Spot, Validator, nearest, yaml,
+};
 
 use crate::file_roots::FileRoots;
 use crate::hex::hex;

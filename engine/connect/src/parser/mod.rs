@@ -14,9 +14,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tracing::info;
-use weft_project::interface::Environment;
-use weft_node::job::{Check, CheckpointHolder, CheckpointStore, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_model::Job;
+use weft_node::job::{
+    Check, CheckpointHolder, CheckpointStore, JobKind, Run, RunEnd, RunFailure, RunOutput,
+};
+use weft_project::interface::Environment;
 use weft_project::{Project, UnknownProjectName};
 use weft_store::SharedStore;
 

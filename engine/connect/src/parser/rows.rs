@@ -1,8 +1,8 @@
 //! Converts records to typed rows.
 
 use weft_model::ColumnType;
-use weft_model::{ParsedRow, ParsedTable};
 use weft_model::Value;
+use weft_model::{ParsedRow, ParsedTable};
 
 use crate::records::Field;
 

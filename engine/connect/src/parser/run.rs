@@ -8,10 +8,10 @@ use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use weft_node::job::{Checkpoints, RunFailure};
-use weft_model::{Checkpoint, ParsedRow, ParsedTable};
-use weft_project::Project;
 use weft_model::Value;
+use weft_model::{Checkpoint, ParsedRow, ParsedTable};
+use weft_node::job::{Checkpoints, RunFailure};
+use weft_project::Project;
 use weft_store::SharedStore;
 
 use super::reading::{self, FileError, FileReader, FileState, Group};

@@ -16,15 +16,17 @@ use tokio_util::sync::CancellationToken;
 use weft_connect::{CallBack, DeployedProject, Grant, Parts, kinds};
 use weft_model::clock::{SharedClock, SystemClock, Timestamp};
 use weft_model::ids::Ids;
-use weft_project::interface::{Environment, Secret};
-use weft_node::job::{Check, CheckpointStore, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput, Slot};
 use weft_model::{Job, JobKey, NodeId};
 use weft_node::NodeConfig;
+use weft_node::job::{
+    Check, CheckpointStore, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput, Slot,
+};
+use weft_node::trace::Traces;
 use weft_project::Project;
+use weft_project::interface::{Environment, Secret};
+use weft_sqlite::{Options, SqliteStore};
 use weft_statement::LateStatements;
 use weft_store::SharedStore;
-use weft_sqlite::{Options, SqliteStore};
-use weft_node::trace::Traces;
 
 /// Longer than any step takes, so that an error fails a test instead of hanging it.
 pub const PATIENCE: Duration = Duration::from_secs(60);

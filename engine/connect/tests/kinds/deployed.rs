@@ -10,18 +10,18 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use weft_connect::{Parts, kinds};
+use weft_model::NodeId;
 use weft_model::clock::{SharedClock, SystemClock};
 use weft_model::ids::Ids;
-use weft_project::interface::Environment;
-use weft_node::job::{CheckpointStore, JobKinds, Run, Slot};
-use weft_model::NodeId;
 use weft_node::NodeConfig;
-use weft_store::Trust;
+use weft_node::job::{CheckpointStore, JobKinds, Run, Slot};
+use weft_node::trace::Traces;
 use weft_project::ProjectCatalogue;
+use weft_project::interface::Environment;
+use weft_sqlite::{Options, SqliteStore};
 use weft_statement::LateStatements;
 use weft_store::SharedStore;
-use weft_sqlite::{Options, SqliteStore};
-use weft_node::trace::Traces;
+use weft_store::Trust;
 
 use crate::bench::{Calls, process, succeeded};
 

@@ -9,19 +9,21 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use weft_connect::{Parts, actors_markdown, flows, kinds, validators};
-use weft_model::clock::{SharedClock, SystemClock};
-use weft_project::command::CommandFactory;
-use weft_model::ids::Ids;
-use weft_project::interface::Environment;
-use weft_node::job::{CheckpointStore, JobKinds};
 use weft_model::NodeId;
+use weft_model::clock::{SharedClock, SystemClock};
+use weft_model::ids::Ids;
+use weft_model::{Principal, Session};
+use weft_node::job::{CheckpointStore, JobKinds};
+use weft_node::trace::Traces;
 use weft_node::{Context, Node, NodeConfig, NodeHandle, Wake};
 use weft_project::ProjectCatalogue;
-use weft_statement::{Answer, AnswerLimits, LateStatements, LocalTokenPolicy, Services, Statements};
-use weft_model::{Principal, Session};
-use weft_store::SharedStore;
+use weft_project::command::CommandFactory;
+use weft_project::interface::Environment;
 use weft_sqlite::{Options, SqliteStore};
-use weft_node::trace::Traces;
+use weft_statement::{
+    Answer, AnswerLimits, LateStatements, LocalTokenPolicy, Services, Statements,
+};
+use weft_store::SharedStore;
 
 use crate::bench::{Calls, PATIENCE};
 use crate::http::{Seen, server};

@@ -10,8 +10,8 @@ use axum::routing::any;
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use weft_node::job::{Run, Slot};
 use weft_model::Job;
+use weft_node::job::{Run, Slot};
 
 use crate::bench::{Bench, failed, job, succeeded};
 

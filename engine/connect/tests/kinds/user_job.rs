@@ -10,18 +10,20 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use weft_connect::{Parts, kinds, validators};
+use weft_model::NodeId;
 use weft_model::clock::{SharedClock, SystemClock};
 use weft_model::ids::Ids;
-use weft_project::interface::Environment;
-use weft_node::job::{CheckpointStore, JobKinds, Lender, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure, Slot};
-use weft_model::NodeId;
 use weft_node::NodeConfig;
-use weft_store::Trust;
+use weft_node::job::{
+    CheckpointStore, JobKinds, Lender, OUTPUT_BYTES, Retry, Run, RunEnd, RunFailure, Slot,
+};
+use weft_node::trace::Traces;
+use weft_project::interface::Environment;
 use weft_project::{CatalogueError, ProjectCatalogue};
+use weft_sqlite::{Options, SqliteStore};
 use weft_statement::LateStatements;
 use weft_store::SharedStore;
-use weft_sqlite::{Options, SqliteStore};
-use weft_node::trace::Traces;
+use weft_store::Trust;
 
 use crate::bench::{Calls, PATIENCE, failed, job, succeeded};
 

@@ -12,20 +12,20 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 use weft_connect::{CallBack, Grant, Parts, kinds, validators};
+use weft_model::Value;
 use weft_model::clock::{SharedClock, SystemClock, Timestamp};
 use weft_model::ids::Ids;
-use weft_project::interface::Environment;
-use weft_node::job::{CheckpointStore, JobKind, JobKinds, Run, RunEnd, RunFailure, Slot};
 use weft_model::{Job, JobKey, NodeId, ParsedTable};
 use weft_node::NodeConfig;
-use weft_store::Trust;
-use weft_project::{CatalogueError, ProjectCatalogue};
+use weft_node::job::{CheckpointStore, JobKind, JobKinds, Run, RunEnd, RunFailure, Slot};
+use weft_node::trace::Traces;
+use weft_project::interface::Environment;
 use weft_project::source::Parameters;
-use weft_model::Value;
+use weft_project::{CatalogueError, ProjectCatalogue};
+use weft_sqlite::{Options, SqliteStore};
 use weft_statement::LateStatements;
 use weft_store::SharedStore;
-use weft_sqlite::{Options, SqliteStore};
-use weft_node::trace::Traces;
+use weft_store::Trust;
 
 /// Grants no access.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use weft_model::{Principal, Session};
-use weft_node::job::FailureKind;
 use weft_node::flow::{FlowCall, FlowEnd, FlowFailure, FlowName, FlowPart, FlowRefusal, Flows};
+use weft_node::job::FailureKind;
 
 use super::fixture::Fixture;
 use crate::{EndStatus, Services, Statements};

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use uuid::Uuid;
 use weft_cql::{CassandraOptions, CassandraStore};
 use weft_model::clock::{Clock, SystemClock, Timestamp};
-use weft_store::SharedStore;
 use weft_sqlite::{Options, SqliteStore};
+use weft_store::SharedStore;
 
 use super::snapshot::WRITTEN_AT;
 

@@ -7,10 +7,13 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json, to_value};
-use weft_model::clock::Timestamp;
 use weft_model::ColumnType;
-use weft_model::{Batch, BatchId, Checkpoint, CheckpointHead, ChunkHead, Deployment, DueHint, EntityRow, Holder, Instance, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedColumn, ParsedTable, Setting};
 use weft_model::Value;
+use weft_model::clock::Timestamp;
+use weft_model::{
+    Batch, BatchId, Checkpoint, CheckpointHead, ChunkHead, Deployment, DueHint, EntityRow, Holder,
+    Instance, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedColumn, ParsedTable, Setting,
+};
 use weft_store::{Freshness, ListBatches, ListJobs, Store, StoreResult};
 
 /// The time of the fixture: 2025-01-15 12:00:00 UTC.

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
-use weft_model::clock::{Clock, SystemClock};
-use weft_model::{BatchId, BatchStatus, ChunkState, DueHint, EntityRow, Job, JobDesired, JobKey, JobStatus, NodeRow};
-use weft_statement::{EndStatus, Frame};
 use weft_model::Session;
+use weft_model::clock::{Clock, SystemClock};
+use weft_model::{
+    BatchId, BatchStatus, ChunkState, DueHint, EntityRow, Job, JobDesired, JobKey, JobStatus,
+    NodeRow,
+};
+use weft_statement::{EndStatus, Frame};
 use weft_store::{Freshness, Store};
 use weft_tests::transcript::Node;
 

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use weft_node::flow::FlowFailure;
-use weft_project::{Findings, Project, Spot, nearest};
 use weft_project::source::{RowLimits, SourceError};
+use weft_project::{Findings, Project, Spot, nearest};
 
 use crate::flow::actor::{
     Actor, ActorResult, ActorRun, ActorSpec, CheckContext, OUTPUT_BYTES, WrittenInputs,

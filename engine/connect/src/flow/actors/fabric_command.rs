@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use serde_json::Value;
+use weft_lang::{Command, Literal, Statement, bind, split_statements};
 use weft_node::flow::FlowFailure;
 use weft_node::job::FailureKind;
 use weft_statement::AnswerLimits;
-use weft_lang::{Command, Literal, Statement, bind, split_statements};
 
 use crate::flow::actor::{
     Actor, ActorResult, ActorRun, ActorSpec, CheckContext, OUTPUT_BYTES, WrittenInputs,

@@ -5,9 +5,9 @@ mod check;
 mod reader;
 mod stage;
 
+use reader::Reader;
 use serde_json::{Map, Value};
 use weft_project::{Findings, ProjectFile, Spot, nearest, yaml};
-use reader::Reader;
 
 use super::actor::{Actor, WrittenInput, WrittenInputs};
 use super::condition::Condition;
