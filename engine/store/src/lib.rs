@@ -5,6 +5,7 @@
 //! A compare-and-set verb makes one attempt; only [`settle`](settle::settle) sends one again.
 
 mod counters;
+mod decide;
 pub mod operation;
 mod outcome;
 mod pages;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use counters::{Counters, StoreStatistics};
+pub use decide::{Decided, Decision, decide_and_settle};
 pub use operation::*;
 pub use outcome::{Attempt, Freshness, StoreError};
 pub use pages::{Look, each_job};

@@ -279,6 +279,15 @@ impl RequestJob {
     }
 }
 
+/// How a job changes, whether a node holds it or not.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ChangeJob {
+    /// No node holds it: its row is written.
+    Write(Box<WriteJob>),
+    /// A node holds it: a request is left in its row.
+    Request(Box<RequestJob>),
+}
+
 /// An archived job is removed, with what its name and its history had of it: `IF status, fence, desired_seq, op_token
 /// = <seen>`.
 ///

@@ -12,7 +12,7 @@ use weft_model::ids::Ids;
 use weft_model::{Batch, BatchId, CheckpointHead, ChunkHead, Deployment, Job, Setting};
 
 use super::{
-    Attempt, AttemptResult, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
+    Attempt, AttemptResult, ChangeChunk, ChangeJob, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
     DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints,
     MoveBatch, OpenChunk, PutSetting, ReleaseCommand, RequestBatch, RequestJob, ReserveChunks,
     SaveBatchStatistics, SaveCheckpoints, Store, StoreError, SubmitBatch, SubmitLost,
@@ -40,8 +40,8 @@ pub trait Conditional: Send + Sync {
     /// What a refusal tells.
     type Found: Send;
 
-    /// Names the verb in logs.
-    const VERB: &'static str;
+    /// Names the verb in logs and metrics.
+    fn verb(&self) -> &'static str;
 
     /// Sends it once.
     async fn attempt(&self, store: &dyn Store) -> AttemptResult<Self::Found>;
@@ -65,12 +65,11 @@ pub async fn settle<C: Conditional>(
             Ok(Attempt::Applied) => return Ok(Settled::Applied),
             Ok(Attempt::Lost(found)) => return Ok(Settled::Lost(found)),
             Ok(Attempt::Unknown(reason)) => {
-                metrics::counter!("store_unknown_total", "op" => C::VERB).increment(1);
+                let verb = operation.verb();
+                metrics::counter!("store_unknown_total", "op" => verb).increment(1);
                 debug!(
-                    verb = C::VERB,
-                    reason,
-                    "Outcome of {} is unknown, sending it again",
-                    C::VERB
+                    verb,
+                    reason, "Outcome of {verb} is unknown, sending it again"
                 );
                 may_have_applied = true;
                 None
@@ -93,7 +92,9 @@ macro_rules! conditional {
         #[async_trait]
         impl Conditional for $operation {
             type Found = $found;
-            const VERB: &'static str = stringify!($verb);
+            fn verb(&self) -> &'static str {
+                stringify!($verb)
+            }
             async fn attempt(&self, store: &dyn Store) -> AttemptResult<Self::Found> {
                 store.$verb(self).await
             }
@@ -126,4 +127,23 @@ conditional! {
     TakeCheckpoints => take_checkpoints -> Option<CheckpointHead>,
     SaveCheckpoints => save_checkpoints -> Option<CheckpointHead>,
     ForgetCheckpoints => forget_checkpoints -> Option<CheckpointHead>,
+}
+
+#[async_trait]
+impl Conditional for ChangeJob {
+    type Found = Option<Job>;
+
+    fn verb(&self) -> &'static str {
+        match self {
+            Self::Write(write) => write.verb(),
+            Self::Request(request) => request.verb(),
+        }
+    }
+
+    async fn attempt(&self, store: &dyn Store) -> AttemptResult<Self::Found> {
+        match self {
+            Self::Write(write) => write.attempt(store).await,
+            Self::Request(request) => request.attempt(store).await,
+        }
+    }
 }

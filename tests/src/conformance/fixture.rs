@@ -28,7 +28,7 @@ pub(super) async fn decide<C: Conditional>(store: &dyn Store, operation: &C) -> 
     let trust = Trust::for_duration(clock, PATIENCE);
     settle(store, &Ids::from_system(), &trust, operation)
         .await
-        .unwrap_or_else(|error| panic!("{} failed: {error}", C::VERB))
+        .unwrap_or_else(|error| panic!("{} failed: {error}", operation.verb()))
 }
 
 /// Sends it; it must take effect.
@@ -38,8 +38,8 @@ where
 {
     match decide(store, operation).await {
         Settled::Applied => (),
-        Settled::Lost(found) => panic!("{} was lost to {found:?}", C::VERB),
-        Settled::StillUnknown => panic!("{} has no definite answer", C::VERB),
+        Settled::Lost(found) => panic!("{} was lost to {found:?}", operation.verb()),
+        Settled::StillUnknown => panic!("{} has no definite answer", operation.verb()),
     }
 }
 
@@ -50,8 +50,8 @@ where
 {
     match decide(store, operation).await {
         Settled::Lost(found) => found,
-        Settled::Applied => panic!("{} took effect", C::VERB),
-        Settled::StillUnknown => panic!("{} has no definite answer", C::VERB),
+        Settled::Applied => panic!("{} took effect", operation.verb()),
+        Settled::StillUnknown => panic!("{} has no definite answer", operation.verb()),
     }
 }
 
@@ -69,7 +69,7 @@ where
         .filter(|settled| match settled {
             Settled::Applied => true,
             Settled::Lost(_) => false,
-            Settled::StillUnknown => panic!("{} has no definite answer", C::VERB),
+            Settled::StillUnknown => panic!("{} has no definite answer", operation.verb()),
         })
         .count()
 }

@@ -2,6 +2,7 @@
 
 mod chunk_size;
 mod close;
+mod command_gate;
 mod generate;
 mod id_source;
 mod known_ids;
@@ -9,6 +10,7 @@ mod owned;
 mod progress;
 mod runner;
 
+pub use command_gate::{CommandGate, pass_command_gate};
 pub use known_ids::KnownIds;
 pub use owned::{Owned, OwnerError};
 pub use runner::Runner;
