@@ -22,7 +22,7 @@ pub use counters::{Counters, StoreStatistics};
 pub use decide::{Decided, Decision, decide_and_settle};
 pub use operation::*;
 pub use outcome::{Attempt, Freshness, StoreError};
-pub use pages::{Look, each_job};
+pub use pages::{BatchPage, JobsPage, ListBatches, ListJobs, each_job};
 pub use settle::{Conditional, Settled, settle};
 pub use trust::Trust;
 
