@@ -3,24 +3,26 @@
 //! A verb is one transaction, and many verbs share one commit. Physical tables are compact; the documented
 //! names are views over them, so `sqlite3` reads what `cqlsh` would.
 
+mod batches;
+mod checkpoints;
+mod chunks;
 mod cleanup;
 mod connection;
 mod failure;
+mod instances;
+mod jobs;
 mod lock;
 mod migrate;
 mod names;
+mod nodes;
 mod packed;
 mod parsed;
-mod plain;
 mod queue;
 mod reader;
 mod rows;
+mod shared;
 mod store;
-mod verbs_batch;
-mod verbs_checkpoint;
-mod verbs_chunk;
-mod verbs_job;
-mod write_job;
+mod table;
 mod writer;
 
 use std::fmt;
@@ -34,13 +36,15 @@ pub use writer::CommitFault;
 
 use weft_model::clock::SharedClock;
 use weft_store::{
-    Attempt, AttemptResult, Counters, EndJob, Freshness, SCHEMA_VERSION, StoreError, StoreResult,
+    Attempt, AttemptResult, CompareAndSet, Conditional, Counters, EndJob, Freshness,
+    SCHEMA_VERSION, StoreError, StoreResult,
 };
 
 use self::failure::Failure;
 use self::lock::FileLock;
 use self::queue::{Answer, Writing};
 use self::reader::{Readers, Reading};
+use self::table::Table;
 use self::writer::Writer;
 
 /// How a store is opened.
@@ -172,7 +176,7 @@ impl SqliteStore {
         if options.migrate {
             migrate::migrate(&mut connection, options.clock.now())?;
             // Nobody looks so far back; a full disk shall not keep the store from opening.
-            if let Err(error) = verbs_job::forget_old_hints(&connection, options.clock.now()) {
+            if let Err(error) = jobs::forget_old_hints(&connection, options.clock.now()) {
                 warn!("Could not remove old hints: {error}");
             }
         } else {
@@ -255,6 +259,18 @@ impl SqliteStore {
                 self.path.display()
             ))),
         }
+    }
+
+    /// One compare-and-set on one row alone, with its hint; `rows` is how much it weighs in its group.
+    async fn swap<C>(&self, operation: &C, rows: usize) -> AttemptResult<Option<C::Row>>
+    where
+        C: CompareAndSet<Row: Table> + Conditional + Clone + 'static,
+    {
+        let operation = operation.clone();
+        self.change(operation.verb(), rows, move |writing| {
+            table::carry_out(writing, &operation)
+        })
+        .await
     }
 
     /// One compare-and-set verb.

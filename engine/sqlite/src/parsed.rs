@@ -8,8 +8,8 @@ use weft_model::{ParsedPage, ParsedRow, ParsedTable};
 use weft_store::StoreError;
 
 use super::failure::Failure;
+use super::jobs::sql_limit;
 use super::queue::Writing;
-use super::verbs_job::sql_limit;
 
 /// The table with its quotes. Names of logical units and tables are letters, digits and `_`.
 fn quoted_name(table: &ParsedTable) -> String {

@@ -1,163 +1,107 @@
-//! The compare-and-sets of jobs, and what reads them.
+//! Jobs, their runs, their due hints and their followers.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use tracing::warn;
 use weft_model::TriggerState;
 use weft_model::clock::Timestamp;
-use weft_model::{DueHint, Job, JobKey, JobRun, JobStatus, Token};
-use weft_store::{Attempt, ClaimJob, EndJob, JobsPage, ListJobs};
+use weft_model::{DueHint, Job, JobKey, JobRun};
+use weft_store::{EndJob, JobsPage, ListJobs};
 
 use super::failure::Failure;
 use super::queue::Writing;
-use super::rows::{self, JOB, JOB_RUN, bytes, incarnation_bytes, json_text, token_bytes};
+use super::rows::{self, JOB, JOB_RUN, incarnation_bytes, json_text, token_bytes};
+use super::table::{Outcome, Table, carry_out_by};
 
-/// Hints live until due + 30 days (design section 6).
+/// Hints are kept until due + 30 days.
 const HINT_LIFE_MS: i64 = 30 * 86_400_000;
 
-/// Inserts the job unless its key is taken; the row that has it otherwise.
-pub(super) fn insert(
-    writing: &Writing<'_>,
-    job: &Job,
-    token: Token,
-) -> Result<Option<Job>, Failure> {
-    if put(writing, "INSERT OR IGNORE", job, token)? == 1 {
-        return Ok(None);
+impl Table for Job {
+    type Slot = ();
+
+    fn load(writing: &mut Writing<'_>, key: &JobKey) -> Result<Option<((), Self)>, Failure> {
+        Ok(get(writing.connection, key)?.map(|job| ((), job)))
     }
-    Ok(get(writing.connection, &job.key)?.filter(|found| found.op_token != Some(token)))
+
+    fn save(
+        writing: &mut Writing<'_>,
+        key: &JobKey,
+        slot: Option<()>,
+        job: Option<&Self>,
+    ) -> Result<(), Failure> {
+        let connection = writing.connection;
+        match (job, slot) {
+            (Some(job), None) => write(connection, INSERT, job),
+            (Some(job), Some(())) => write(connection, UPDATE, job),
+            (None, _) => {
+                connection
+                    .prepare_cached("DELETE FROM job WHERE type = ?1 AND name = ?2 AND uid = ?3")?
+                    .execute([&key.job_type, &key.name, &key.uid])?;
+                Ok(())
+            }
+        }
+    }
 }
 
-/// Writes the row, whatever stood there.
-pub(super) fn replace(writing: &Writing<'_>, job: &Job, token: Token) -> Result<(), Failure> {
-    put(writing, "INSERT OR REPLACE", job, token).map(drop)
+const INSERT: &str = "INSERT INTO job (type, name, uid, status, affinity, archived, arguments, creation_time, \
+    start_time, end_time, error, execution_interval, output, tries, worker, owner_inc, next_run, fence, \
+    op_token, desired, desired_seq, desired_token, notes, planned_run, runs, policy, created_by, triggers) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
+    ?22, ?23, ?24, ?25, ?26, ?27, ?28)";
+
+const UPDATE: &str = "UPDATE job SET status = ?4, affinity = ?5, archived = ?6, arguments = ?7, \
+    creation_time = ?8, start_time = ?9, end_time = ?10, error = ?11, execution_interval = ?12, output = ?13, \
+    tries = ?14, worker = ?15, owner_inc = ?16, next_run = ?17, fence = ?18, op_token = ?19, desired = ?20, \
+    desired_seq = ?21, desired_token = ?22, notes = ?23, planned_run = ?24, runs = ?25, policy = ?26, \
+    created_by = ?27, triggers = ?28 WHERE type = ?1 AND name = ?2 AND uid = ?3";
+
+fn write(connection: &Connection, statement: &str, job: &Job) -> Result<(), Failure> {
+    connection.prepare_cached(statement)?.execute(params![
+        job.key.job_type,
+        job.key.name,
+        job.key.uid,
+        job.status.as_str(),
+        json_text(&job.affinity)?,
+        job.archived,
+        job.arguments,
+        job.creation_time.0,
+        job.start_time.map(|time| time.0),
+        job.end_time.map(|time| time.0),
+        job.error,
+        job.execution_interval,
+        job.output,
+        job.tries,
+        job.worker.as_ref().map(|node| &node.0),
+        incarnation_bytes(job.owner_incarnation.as_ref()),
+        job.next_run.map(|time| time.0),
+        job.fence,
+        token_bytes(job.op_token.as_ref()),
+        job.desired.as_str(),
+        job.desired_seq,
+        token_bytes(job.desired_token.as_ref()),
+        job.notes,
+        job.planned_run.map(|time| time.0),
+        job.runs,
+        json_text(&job.policy)?,
+        job.created_by,
+        triggers_text(&job.triggers)?,
+    ])?;
+    Ok(())
 }
 
-fn put(writing: &Writing<'_>, statement: &str, job: &Job, token: Token) -> Result<usize, Failure> {
-    let changed = writing
-        .connection
-        .prepare_cached(&format!(
-            "{statement} INTO job ({JOB}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-             ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)"
-        ))?
-        .execute(params![
-            job.key.job_type,
-            job.key.name,
-            job.key.uid,
-            job.status.as_str(),
-            json_text(&job.affinity)?,
-            job.archived,
-            job.arguments,
-            job.creation_time.0,
-            job.start_time.map(|time| time.0),
-            job.end_time.map(|time| time.0),
-            job.error,
-            job.execution_interval,
-            job.output,
-            job.tries,
-            job.worker.as_ref().map(|node| &node.0),
-            incarnation_bytes(job.owner_incarnation.as_ref()),
-            job.next_run.map(|time| time.0),
-            job.fence,
-            bytes(&token.0),
-            job.desired.as_str(),
-            job.desired_seq,
-            token_bytes(job.desired_token.as_ref()),
-            job.notes,
-            job.planned_run.map(|time| time.0),
-            job.runs,
-            json_text(&job.policy)?,
-            job.created_by,
-            triggers_text(&job.triggers)?,
-        ])?;
-    Ok(changed)
-}
-
-/// See [`ClaimJob`].
-pub(super) fn claim(
-    writing: &Writing<'_>,
-    claim: &ClaimJob,
-) -> Result<Attempt<Option<Job>>, Failure> {
-    let Some(job) = get(writing.connection, &claim.key)? else {
-        return Ok(Attempt::Lost(None));
-    };
-    if job.op_token == Some(claim.token) {
-        return Ok(Attempt::Applied);
-    }
-    if job.status != claim.seen_status || job.fence != claim.seen_fence {
-        return Ok(Attempt::Lost(Some(job)));
-    }
-    put_due(writing, &claim.due)?;
-    writing
-        .connection
-        .prepare_cached(
-            "UPDATE job SET status = ?4, worker = ?5, owner_inc = ?6, fence = ?7, start_time = ?8, \
-             op_token = ?9 WHERE type = ?1 AND name = ?2 AND uid = ?3",
-        )?
-        .execute(params![
-            claim.key.job_type,
-            claim.key.name,
-            claim.key.uid,
-            JobStatus::InProcess.as_str(),
-            claim.holder.node.0,
-            bytes(&claim.holder.incarnation.0),
-            claim.seen_fence + 1,
-            claim.now.0,
-            bytes(&claim.token.0),
-        ])?;
-    Ok(Attempt::Applied)
+/// The column is empty for a job without triggers.
+fn triggers_text(triggers: &TriggerState) -> Result<Option<String>, Failure> {
+    let text = (!triggers.is_empty()).then(|| json_text(triggers));
+    text.transpose()
 }
 
 /// See [`EndJob`].
-pub(super) fn end(writing: &Writing<'_>, end: &EndJob) -> Result<Attempt<Option<Job>>, Failure> {
-    let Some(job) = get(writing.connection, &end.key)? else {
-        return Ok(Attempt::Lost(None));
-    };
-    if job.op_token == Some(end.token) {
-        return Ok(Attempt::Applied);
-    }
-    let held = job.status == end.seen_status
-        && job.worker.as_ref() == Some(&end.holder.node)
-        && job.owner_incarnation == Some(end.holder.incarnation)
-        && job.fence == end.fence
-        && job.desired_seq == end.desired_seq;
-    if !held {
-        return Ok(Attempt::Lost(Some(job)));
-    }
-    if let Some(due) = &end.due {
-        put_due(writing, due)?;
-    }
-    if let Some(run) = &end.run {
-        insert_run(writing, run)?;
-    }
-    writing
-        .connection
-        .prepare_cached(
-            "UPDATE job SET status = ?4, archived = ?5, fence = ?6, end_time = ?7, \
-             output = coalesce(?8, output), error = ?9, tries = ?10, next_run = ?11, notes = ?12, \
-             op_token = ?13, desired = ?14, runs = ?15, planned_run = ?16, triggers = ?18, \
-             worker = CASE ?17 WHEN 0 THEN worker END, owner_inc = CASE ?17 WHEN 0 THEN owner_inc END \
-             WHERE type = ?1 AND name = ?2 AND uid = ?3",
-        )?
-        .execute(params![
-            end.key.job_type,
-            end.key.name,
-            end.key.uid,
-            end.to.as_str(),
-            end.to.is_ended(),
-            end.to_fence,
-            end.now.0,
-            end.output,
-            end.error,
-            end.tries,
-            end.next_run.map(|time| time.0),
-            end.notes,
-            bytes(&end.token.0),
-            end.desired.as_str(),
-            end.runs,
-            end.planned_run.map(|time| time.0),
-            end.forget_worker,
-            triggers_text(&end.triggers)?,
-        ])?;
-    Ok(Attempt::Applied)
+pub(super) fn end(writing: &mut Writing<'_>, end: &EndJob) -> Outcome<Job> {
+    carry_out_by(writing, end, |writing, slot, job| {
+        if let Some(run) = &end.run {
+            insert_run(writing, run)?;
+        }
+        Job::save(writing, &end.key, slot, job)
+    })
 }
 
 fn insert_run(writing: &Writing<'_>, run: &JobRun) -> Result<(), Failure> {
@@ -183,12 +127,6 @@ fn insert_run(writing: &Writing<'_>, run: &JobRun) -> Result<(), Failure> {
             run.exit_code,
         ])?;
     Ok(())
-}
-
-/// The column is empty for a job without triggers.
-pub(super) fn triggers_text(triggers: &TriggerState) -> Result<Option<String>, Failure> {
-    let text = (!triggers.is_empty()).then(|| json_text(triggers));
-    text.transpose()
 }
 
 /// Notes that a job waits for the ends of those of a name; the same twice is once.
