@@ -100,9 +100,9 @@ impl Runner {
         };
         match self.life.decide_and_settle(read, decide).await? {
             Decided::Applied {
+                operation: claim,
                 before: Some(batch),
-                ..
-            } => self.run_owned(batch).await,
+            } => self.run_owned(&claim, batch).await,
             Decided::Applied { before: None, .. } | Decided::Stopped(None) => {
                 self.end_job(JobEvent::FailedFinally, Some("the batch has no row"))
                     .await
@@ -118,19 +118,18 @@ impl Runner {
         }
     }
 
-    /// Runs the batch whose row, as it was before, this life has just claimed.
-    async fn run_owned(&self, before: Batch) -> Result<(), OwnerError> {
-        let id = before.id;
+    /// Runs the batch that this claim took, given its row before the claim.
+    async fn run_owned(&self, claim: &ClaimBatch, before: Batch) -> Result<(), OwnerError> {
         if before.fence > 0 {
             metrics::counter!("takeovers_total", "kind" => "batch").increment(1);
-            info!(batch.id = %id, "Took over batch {id} under fence {}", self.job.fence);
+            let (id, fence) = (before.id, claim.to_fence);
+            info!(batch.id = %id, "Took over batch {id} under fence {fence}");
         }
-        // Only this read says what was reserved and requested before the claim.
         let mut owned = Owned {
             life: self.life.clone(),
-            row: before,
+            row: claim.apply(before),
         };
-        owned.row.fence = self.job.fence;
+        // Only this read says what was reserved and requested before the claim.
         owned.reread().await?;
         self.walk(owned).await
     }
@@ -410,20 +409,20 @@ impl Runner {
         let finish = FinishBatch {
             batch: MoveBatch {
                 guard: owned.guard(),
-                to: to.clone(),
+                to,
                 token: self.life.context.ids.token(),
             },
             job: self.ending(event_of(status), error.as_deref()),
         };
         match self.life.settle(&finish).await? {
             Settled::Applied => {
-                owned.took(&to);
+                owned.apply_move(&finish.batch);
                 self.life.context.wake.batches();
                 Ok(Stage::Ended)
             }
             Settled::Lost(FinishLost::Batch(_)) => Err(OwnerError::Changed(owned.row.id)),
             Settled::Lost(FinishLost::Job(_)) => {
-                owned.took(&to);
+                owned.apply_move(&finish.batch);
                 self.life.context.wake.batches();
                 self.end_job(event_of(status), error.as_deref())
                     .await

@@ -774,7 +774,7 @@ impl Looking {
 }
 
 /// Claims; answers the job as it stands then, or none where somebody else was faster.
-async fn claim_and_tell(life: &Life, claim: &ClaimJob, mut job: Job) -> StoreResult<Option<Job>> {
+async fn claim_and_tell(life: &Life, claim: &ClaimJob, job: Job) -> StoreResult<Option<Job>> {
     let settled = life.settle(claim).await;
     traced::claimed(life, claim, &settled);
     match settled? {
@@ -784,11 +784,7 @@ async fn claim_and_tell(life: &Life, claim: &ClaimJob, mut job: Job) -> StoreRes
     if job.status == JobStatus::InProcess {
         metrics::counter!("takeovers_total", "kind" => "job").increment(1);
     }
-    job.status = JobStatus::InProcess;
-    job.fence += 1;
-    job.worker = Some(life.me.node.clone());
-    job.owner_incarnation = Some(life.me.incarnation);
-    job.start_time = Some(claim.now);
+    let job = claim.apply(job);
     info!(
         job.name = job.key.name,
         job.uid = job.key.uid,
