@@ -156,7 +156,7 @@ async fn apply<C: Conditional<Found: Debug>>(store: &CassandraStore, operation: 
     ensure!(
         matches!(settled, Settled::Applied),
         "{}: {settled:?}",
-        C::VERB
+        operation.verb()
     );
     Ok(())
 }

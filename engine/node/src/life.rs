@@ -6,7 +6,10 @@ use tokio_util::sync::CancellationToken;
 use weft_model::clock::Timestamp;
 use weft_model::{Holder, Job, NodeRow};
 use weft_store::Trust;
-use weft_store::{Conditional, JobSeen, Settled, StoreError, WriteJob, settle};
+use weft_store::{
+    Conditional, Decided, Decision, JobSeen, Settled, StoreError, StoreResult, WriteJob,
+    decide_and_settle, settle,
+};
 
 use super::{Context, Heartbeat, Membership};
 use crate::tasks::Tasks;
@@ -48,6 +51,24 @@ impl Life {
             operation,
         )
         .await
+    }
+
+    /// Reads, decides and settles within this life's trust.
+    ///
+    /// # Errors
+    /// See [`decide_and_settle`].
+    pub async fn decide_and_settle<C, T, E, D>(
+        &self,
+        read: impl Future<Output = StoreResult<C::Found>>,
+        decide: impl FnMut(C::Found) -> D,
+    ) -> Result<Decided<C, T>, E>
+    where
+        C: Conditional<Found: Clone>,
+        E: From<StoreError>,
+        D: Future<Output = Result<Decision<C, T>, E>>,
+    {
+        let Context { store, ids, .. } = self.context.as_ref();
+        decide_and_settle(store.as_ref(), ids, &self.trust, read, decide).await
     }
 
     /// Writes a row that nobody holds, and tells this node's scheduler when it is due.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::ready;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,7 +16,9 @@ use weft_model::clock::SharedClock;
 use weft_model::ids::Ids;
 use weft_model::{BatchSpec, Deployment, EntitySource};
 use weft_store::Trust;
-use weft_store::{Deploy, Settled, SharedStore, StoreError, settle};
+use weft_store::{
+    Decided, Decision, Deploy, SharedStore, StoreError, StoreResult, decide_and_settle,
+};
 
 use super::bundle::{Bundle, BundleError};
 use super::echo::EchoCommand;
@@ -27,8 +30,6 @@ use crate::sync::{SyncCommand, SyncMode};
 
 /// Projects that are kept open; older ones are read again when a batch needs them.
 const OPEN_PROJECTS: usize = 16;
-/// How often somebody else may deploy in between before a deployment gives up.
-const ATTEMPTS: usize = 8;
 
 /// Why a project cannot be deployed or used.
 #[derive(Debug, thiserror::Error)]
@@ -152,33 +153,29 @@ impl ProjectCatalogue {
                 .map(|interface| interface.definition.name.clone())
                 .collect(),
         };
-        for _ in 0..ATTEMPTS {
-            let current = self.store.deployment().await?;
-            if let Some(current) = current.as_ref().filter(|current| current.hash == hash) {
-                report.deployment = current.clone();
+        let decide = |current: Option<Deployment>| {
+            ready(StoreResult::Ok(match current {
+                Some(current) if current.hash == hash => Decision::Stop(current),
+                // Of two deployments at the same time the later one wins.
+                current => Decision::Settle(Deploy {
+                    deployment: Deployment {
+                        seq: current.map_or(1, |current| current.seq + 1),
+                        ..report.deployment.clone()
+                    },
+                    token: ids.token(),
+                }),
+            }))
+        };
+        let store = self.store.as_ref();
+        match decide_and_settle(store, ids, trust, store.deployment(), decide).await? {
+            Decided::Applied { operation, .. } => report.deployment = operation.deployment,
+            Decided::Stopped(current) => {
+                report.deployment = current;
                 report.changed = false;
-                break;
             }
-            let seq = current.map_or(1, |current| current.seq + 1);
-            let deploy = Deploy {
-                deployment: Deployment {
-                    seq,
-                    ..report.deployment.clone()
-                },
-                token: ids.token(),
-            };
-            match settle(self.store.as_ref(), ids, trust, &deploy).await? {
-                Settled::Applied => {
-                    report.deployment = deploy.deployment;
-                    break;
-                }
-                // Somebody else deployed in between: the one who asked last wins.
-                Settled::Lost(_) => {}
-                Settled::StillUnknown => return Err(CatalogueError::Unsettled),
+            Decided::StillUnknown(_) | Decided::MovedTooFast(_) => {
+                return Err(CatalogueError::Unsettled);
             }
-        }
-        if report.deployment.seq == 0 {
-            return Err(CatalogueError::Unsettled);
         }
         self.refresh().await?;
         let seq = report.deployment.seq;

@@ -1,35 +1,37 @@
-//! What is removed: archived jobs, old runs, batches that ended long ago.
+//! Removals: archived jobs, old runs, batches that ended long ago.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use weft_model::clock::Timestamp;
 use weft_model::{Batch, BatchId, Job, JobKey};
-use weft_store::{Attempt, DeleteBatch, DeleteJob, JobSeen, ReleaseCommand};
+use weft_store::{DeleteBatch, DeleteJob};
 
 use super::failure::Failure;
 use super::queue::Writing;
-use super::{verbs_batch, verbs_job};
+use super::table::{Outcome, Table, carry_out_by};
 
 /// See [`DeleteJob`].
-pub(super) fn delete_job(
-    writing: &Writing<'_>,
-    delete: &DeleteJob,
-) -> Result<Attempt<Option<Job>>, Failure> {
+pub(super) fn delete_job(writing: &mut Writing<'_>, delete: &DeleteJob) -> Outcome<Job> {
     let key = &delete.key;
-    let Some(job) = verbs_job::get(writing.connection, key)? else {
-        return Ok(Attempt::Applied);
-    };
-    if JobSeen::of(&job) != delete.seen || job.op_token != delete.seen_token {
-        return Ok(Attempt::Lost(Some(job)));
-    }
-    writing
-        .connection
-        .prepare_cached("DELETE FROM job WHERE type = ?1 AND name = ?2 AND uid = ?3")?
-        .execute([&key.job_type, &key.name, &key.uid])?;
-    writing
-        .connection
-        .prepare_cached("DELETE FROM job_run WHERE type = ?1 AND name = ?2 AND uid = ?3")?
-        .execute([&key.job_type, &key.name, &key.uid])?;
-    Ok(Attempt::Applied)
+    carry_out_by(writing, delete, |writing, slot, job| {
+        writing
+            .connection
+            .prepare_cached("DELETE FROM job_run WHERE type = ?1 AND name = ?2 AND uid = ?3")?
+            .execute([&key.job_type, &key.name, &key.uid])?;
+        Job::save(writing, key, slot, job)
+    })
+}
+
+/// See [`DeleteBatch`]. The number of its id stays: it is never assigned to another batch.
+pub(super) fn delete_batch(writing: &mut Writing<'_>, delete: &DeleteBatch) -> Outcome<Batch> {
+    carry_out_by(writing, delete, |writing, slot, batch| {
+        if let Some(batch_no) = writing.names.batch(writing.connection, delete.id)? {
+            writing
+                .connection
+                .prepare_cached("DELETE FROM batch_node WHERE batch_no = ?1")?
+                .execute([batch_no])?;
+        }
+        Batch::save(writing, &delete.id, slot, batch)
+    })
 }
 
 /// Whether a job has runs that started before.
@@ -47,7 +49,7 @@ pub(super) fn has_old_runs(
     Ok(found.is_some())
 }
 
-/// Removes them; answers how many.
+/// Removes these runs; answers how many there were.
 pub(super) fn forget_runs(
     writing: &Writing<'_>,
     key: &JobKey,
@@ -95,46 +97,4 @@ pub(super) fn forget_chunk(
         connection.prepare_cached(statement)?.execute([chunk_no])?;
     }
     Ok(())
-}
-
-/// See [`ReleaseCommand`].
-pub(super) fn release_command(
-    writing: &Writing<'_>,
-    release: &ReleaseCommand,
-) -> Result<Attempt<Option<BatchId>>, Failure> {
-    let found = verbs_batch::active_command(writing.connection, &release.command_key)?;
-    if found.is_some_and(|found| found != release.batch) {
-        return Ok(Attempt::Lost(found));
-    }
-    writing
-        .connection
-        .prepare_cached("DELETE FROM active_command WHERE command_key = ?1")?
-        .execute([&release.command_key])?;
-    Ok(Attempt::Applied)
-}
-
-/// See [`DeleteBatch`]. The number that stands for its id stays: it is never given to another batch.
-pub(super) fn delete_batch(
-    writing: &mut Writing<'_>,
-    delete: &DeleteBatch,
-) -> Result<Attempt<Option<Batch>>, Failure> {
-    let connection = writing.connection;
-    let Some(batch) = verbs_batch::get(connection, delete.id)? else {
-        return Ok(Attempt::Applied);
-    };
-    let is_as_seen = batch.status == delete.seen_status
-        && batch.fence == delete.seen_fence
-        && batch.desired_seq == delete.desired_seq;
-    if !is_as_seen {
-        return Ok(Attempt::Lost(Some(batch)));
-    }
-    if let Some(batch_no) = writing.names.batch(connection, delete.id)? {
-        connection
-            .prepare_cached("DELETE FROM batch_node WHERE batch_no = ?1")?
-            .execute([batch_no])?;
-    }
-    connection
-        .prepare_cached("DELETE FROM batch WHERE bid = ?1")?
-        .execute([delete.id.to_string()])?;
-    Ok(Attempt::Applied)
 }

@@ -13,7 +13,7 @@ use weft_model::{
     Batch, BatchId, BatchListing, ChunkHead, Deployment, Holder, Incarnation, Job, JobKey, JobRun,
     NodeId, NodeRow, NodeStats, Setting, Token,
 };
-use weft_store::StoreError;
+use weft_store::{Signed, StoreError};
 
 use super::failure::Failure;
 
@@ -100,6 +100,11 @@ pub(super) fn json_text<T: Serialize>(value: &T) -> Result<String, Failure> {
             "a value cannot be written as JSON: {error}"
         )))
     })
+}
+
+/// A limit as SQLite takes it.
+pub(super) fn sql_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 /// A uuid as the sixteen bytes that are stored.
@@ -303,32 +308,30 @@ pub(super) fn node_stats(row: &Row<'_>, batch: BatchId) -> Result<NodeStats, Fai
 
 pub(super) const SETTING: &str = "op_token, name, seq, value, changed_at, changed_by";
 
-/// A setting and the attempt that wrote it.
-pub(super) fn setting(row: &Row<'_>) -> Result<(Option<Token>, Setting), Failure> {
+pub(super) fn setting(row: &Row<'_>) -> Result<Signed<Setting>, Failure> {
     let mut columns = Columns::of(row, "cluster_setting");
     let token = columns.uuid_or_none("op_token")?.map(Token);
-    let setting = Setting {
+    let value = Setting {
         name: columns.take()?,
         seq: columns.take()?,
         value: columns.take()?,
         changed_at: columns.time()?,
         changed_by: columns.take()?,
     };
-    Ok((token, setting))
+    Ok(Signed { token, value })
 }
 
 pub(super) const DEPLOYMENT: &str = "op_token, seq, hash, deployed_at, deployed_by, logical_units";
 
-/// The deployment and the attempt that wrote it.
-pub(super) fn deployment(row: &Row<'_>) -> Result<(Option<Token>, Deployment), Failure> {
+pub(super) fn deployment(row: &Row<'_>) -> Result<Signed<Deployment>, Failure> {
     let mut columns = Columns::of(row, "deployment");
     let token = columns.uuid_or_none("op_token")?.map(Token);
-    let deployment = Deployment {
+    let value = Deployment {
         seq: columns.take()?,
         hash: columns.take()?,
         deployed_at: columns.time()?,
         deployed_by: columns.take()?,
         logical_units: columns.json("logical_units")?,
     };
-    Ok((token, deployment))
+    Ok(Signed { token, value })
 }

@@ -1,4 +1,4 @@
-//! The trait itself: each verb is handed to the writer thread or to a reader thread.
+//! The trait itself: each verb goes to the writer thread or to a reader thread.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use weft_model::clock::Timestamp;
 use weft_model::*;
 use weft_store::*;
 
-use super::verbs_chunk::PackedFlush;
+use super::chunks::PackedFlush;
 use super::{
-    SqliteStore, cleanup, migrate, parsed, plain, verbs_batch, verbs_checkpoint, verbs_chunk,
-    verbs_job, write_job,
+    SqliteStore, batches, checkpoints, chunks, cleanup, due_hints, instances, jobs, migrate, nodes,
+    parsed, shared,
 };
 
 #[async_trait]
@@ -45,87 +45,63 @@ impl Store for SqliteStore {
         self.counters.compare_and_set("submit_batch");
         let submit = submit.clone();
         self.change("submit_batch", 3, move |writing| {
-            verbs_batch::submit(writing, &submit)
+            batches::submit(writing, &submit)
         })
         .await
     }
 
     async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>> {
-        let claim = claim.clone();
-        self.change("claim_command", 1, move |writing| {
-            verbs_batch::claim_command(writing, &claim)
-        })
-        .await
+        self.swap(claim, 1).await
     }
 
     async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>> {
-        let release = release.clone();
-        self.change("release_command", 1, move |writing| {
-            cleanup::release_command(writing, &release)
-        })
-        .await
+        self.swap(release, 1).await
     }
 
     async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>> {
         let command_key = command_key.to_owned();
         self.read("active_command", move |reading| {
-            verbs_batch::active_command(reading.connection, &command_key)
+            batches::active_command(reading.connection, &command_key)
         })
         .await
     }
 
     async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
-        let claim = claim.clone();
-        self.change("claim_job", 2, move |writing| {
-            verbs_job::claim(writing, &claim)
-        })
-        .await
+        self.swap(claim, 2).await
     }
 
     async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
-        let write = write.clone();
-        self.change("write_job", 2, move |writing| {
-            write_job::write(writing, &write)
-        })
-        .await
+        self.swap(write, 2).await
     }
 
     async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
-        let request = request.clone();
-        self.change("request_job", 1, move |writing| {
-            write_job::request(writing, &request)
-        })
-        .await
+        self.swap(request, 1).await
     }
 
     async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
         self.count_run(end, "end_job");
         let end = end.clone();
-        self.change("end_job", 3, move |writing| verbs_job::end(writing, &end))
+        self.change("end_job", 3, move |writing| jobs::end(writing, &end))
             .await
     }
 
     async fn job(&self, key: &JobKey, freshness: Freshness) -> StoreResult<Option<Job>> {
         self.settle_attempts(freshness).await?;
         let key = key.clone();
-        self.read("job", move |reading| {
-            verbs_job::get(reading.connection, &key)
-        })
-        .await
+        self.read("job", move |reading| jobs::get(reading.connection, &key))
+            .await
     }
 
     async fn jobs(&self, list: &ListJobs) -> StoreResult<JobsPage> {
         let list = list.clone();
-        self.read("jobs", move |reading| {
-            verbs_job::list(reading.connection, &list)
-        })
-        .await
+        self.read("jobs", move |reading| jobs::list(reading.connection, &list))
+            .await
     }
 
     async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>> {
         let key = key.clone();
         self.read("job_runs", move |reading| {
-            verbs_job::runs(reading.connection, &key, limit)
+            jobs::runs(reading.connection, &key, limit)
         })
         .await
     }
@@ -134,7 +110,7 @@ impl Store for SqliteStore {
         let (job_type, name) = (job_type.to_owned(), name.to_owned());
         let follower = follower.clone();
         self.put("put_follower", 1, move |writing| {
-            verbs_job::put_follower(writing, (&job_type, &name), &follower)
+            jobs::put_follower(writing, (&job_type, &name), &follower)
         })
         .await
     }
@@ -147,7 +123,7 @@ impl Store for SqliteStore {
     ) -> StoreResult<Vec<JobKey>> {
         let (job_type, name) = (job_type.to_owned(), name.to_owned());
         self.read("followers", move |reading| {
-            verbs_job::followers(reading.connection, &job_type, &name, limit)
+            jobs::followers(reading.connection, &job_type, &name, limit)
         })
         .await
     }
@@ -179,61 +155,39 @@ impl Store for SqliteStore {
 
     async fn put_due(&self, hint: &DueHint) -> StoreResult<()> {
         let hint = hint.clone();
-        self.put("put_due", 1, move |writing| {
-            verbs_job::put_due(writing, &hint)
-        })
-        .await
+        self.put("put_due", 1, move |writing| due_hints::put(writing, &hint))
+            .await
     }
 
     async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {
         let after = after.clone();
         self.read("due", move |reading| {
-            verbs_job::due(reading.connection, &after, to, limit)
+            due_hints::list(reading.connection, &after, to, limit)
         })
         .await
     }
 
     async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>> {
-        let claim = claim.clone();
-        self.change("claim_batch", 1, move |writing| {
-            verbs_batch::claim(writing, &claim)
-        })
-        .await
+        self.swap(claim, 1).await
     }
 
     async fn move_batch(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>> {
-        let change = change.clone();
-        self.change("move_batch", 1, move |writing| {
-            verbs_batch::change(writing, &change)
-        })
-        .await
+        self.swap(change, 1).await
     }
 
     async fn reserve_chunks(&self, reserve: &ReserveChunks) -> AttemptResult<Option<Batch>> {
-        let reserve = reserve.clone();
-        self.change("reserve_chunks", 1, move |writing| {
-            verbs_batch::reserve(writing, &reserve)
-        })
-        .await
+        self.swap(reserve, 1).await
     }
 
     async fn save_batch_statistics(
         &self,
         save: &SaveBatchStatistics,
     ) -> AttemptResult<Option<Batch>> {
-        let save = save.clone();
-        self.change("save_batch_statistics", 1, move |writing| {
-            verbs_batch::save_statistics(writing, &save)
-        })
-        .await
+        self.swap(save, 1).await
     }
 
     async fn request_batch(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>> {
-        let request = request.clone();
-        self.change("request_batch", 2, move |writing| {
-            verbs_batch::request(writing, &request)
-        })
-        .await
+        self.swap(request, 2).await
     }
 
     async fn finish_batch(&self, finish: &FinishBatch) -> AttemptResult<FinishLost> {
@@ -242,23 +196,21 @@ impl Store for SqliteStore {
         self.count_run(&finish.job, "finish_batch");
         let finish = finish.clone();
         self.change("finish_batch", 4, move |writing| {
-            verbs_batch::finish(writing, &finish)
+            batches::finish(writing, &finish)
         })
         .await
     }
 
     async fn batch(&self, id: BatchId, freshness: Freshness) -> StoreResult<Option<Batch>> {
         self.settle_attempts(freshness).await?;
-        self.read("batch", move |reading| {
-            verbs_batch::get(reading.connection, id)
-        })
-        .await
+        self.read("batch", move |reading| batches::get(reading.connection, id))
+            .await
     }
 
     async fn batches(&self, list: &ListBatches) -> StoreResult<BatchPage> {
         let list = list.clone();
         self.read("batches", move |reading| {
-            verbs_batch::list(reading.connection, &list)
+            batches::list(reading.connection, &list)
         })
         .await
     }
@@ -285,78 +237,70 @@ impl Store for SqliteStore {
     async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>> {
         let open = open.clone();
         self.change("open_chunk", open.ids.len() + 1, move |writing| {
-            verbs_chunk::open(writing, &open)
+            chunks::open(writing, &open)
         })
         .await
     }
 
     async fn claim_chunk(&self, claim: &ClaimChunk) -> AttemptResult<Option<ChunkHead>> {
-        let claim = claim.clone();
-        self.change("claim_chunk", 1, move |writing| {
-            verbs_chunk::claim(writing, &claim)
-        })
-        .await
+        self.swap(claim, 1).await
     }
 
     async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>> {
-        let flush = PackedFlush::of(flush)?;
+        let flush = PackedFlush::of(flush);
         self.change("flush_chunk", flush.weight() + 1, move |writing| {
-            verbs_chunk::flush(writing, &flush)
+            chunks::flush(writing, &flush)
         })
         .await
     }
 
     async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>> {
-        let change = change.clone();
-        self.change("change_chunk", 1, move |writing| {
-            verbs_chunk::change(writing, &change)
-        })
-        .await
+        self.swap(change, 1).await
     }
 
     async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>> {
         self.read("chunk_heads", move |reading| {
-            verbs_chunk::heads(reading.connection, reading.names, batch, from, to)
+            chunks::heads(reading.connection, reading.names, batch, from, to)
         })
         .await
     }
 
     async fn chunk(&self, batch: BatchId, number: i64) -> StoreResult<Option<ChunkContent>> {
         self.read("chunk", move |reading| {
-            verbs_chunk::content(reading.connection, reading.names, batch, number)
+            chunks::content(reading.connection, reading.names, batch, number)
         })
         .await
     }
 
     async fn entities(&self, batch: BatchId, number: i64) -> StoreResult<Vec<EntityRow>> {
         self.read("entities", move |reading| {
-            verbs_chunk::entities(reading.connection, reading.names, batch, number)
+            chunks::entities(reading.connection, reading.names, batch, number)
         })
         .await
     }
 
     async fn put_node(&self, row: &NodeRow) -> StoreResult<()> {
         let row = row.clone();
-        self.put("put_node", 1, move |writing| plain::put_node(writing, &row))
+        self.put("put_node", 1, move |writing| nodes::put_node(writing, &row))
             .await
     }
 
     async fn nodes(&self) -> StoreResult<Vec<NodeRow>> {
-        self.read("nodes", |reading| plain::nodes(reading.connection))
+        self.read("nodes", |reading| nodes::nodes(reading.connection))
             .await
     }
 
     async fn put_node_stats(&self, stats: &NodeStats) -> StoreResult<()> {
         let stats = stats.clone();
         self.put("put_node_stats", 1, move |writing| {
-            plain::put_node_stats(writing, &stats)
+            nodes::put_node_stats(writing, &stats)
         })
         .await
     }
 
     async fn node_stats(&self, batch: BatchId) -> StoreResult<Vec<NodeStats>> {
         self.read("node_stats", move |reading| {
-            plain::node_stats(reading.connection, reading.names, batch)
+            nodes::node_stats(reading.connection, reading.names, batch)
         })
         .await
     }
@@ -369,7 +313,7 @@ impl Store for SqliteStore {
         let logical_unit = logical_unit.to_owned();
         let ids = ids.to_vec();
         self.read("instance_heads", move |reading| {
-            plain::instance_heads(reading.connection, &logical_unit, &ids)
+            instances::heads(reading.connection, &logical_unit, &ids)
         })
         .await
     }
@@ -378,7 +322,7 @@ impl Store for SqliteStore {
         let logical_unit = logical_unit.to_owned();
         let id = id.to_owned();
         self.read("instance", move |reading| {
-            plain::instance(reading.connection, &logical_unit, &id)
+            instances::get(reading.connection, &logical_unit, &id)
         })
         .await
     }
@@ -387,7 +331,7 @@ impl Store for SqliteStore {
         let logical_unit = logical_unit.to_owned();
         let instances = instances.to_vec();
         self.put("save_instances", instances.len(), move |writing| {
-            plain::save_instances(writing, &logical_unit, &instances)
+            instances::save(writing, &logical_unit, &instances)
         })
         .await
     }
@@ -401,7 +345,7 @@ impl Store for SqliteStore {
         let logical_unit = logical_unit.to_owned();
         let after = after.map(str::to_owned);
         self.read("instance_ids", move |reading| {
-            plain::instance_ids(reading.connection, &logical_unit, after.as_deref(), limit)
+            instances::ids(reading.connection, &logical_unit, after.as_deref(), limit)
         })
         .await
     }
@@ -410,11 +354,7 @@ impl Store for SqliteStore {
         &self,
         take: &TakeCheckpoints,
     ) -> AttemptResult<Option<CheckpointHead>> {
-        let take = take.clone();
-        self.change("take_checkpoints", 1, move |writing| {
-            verbs_checkpoint::take(writing, &take)
-        })
-        .await
+        self.swap(take, 1).await
     }
 
     async fn save_checkpoints(
@@ -425,7 +365,7 @@ impl Store for SqliteStore {
         let save = save.clone();
         let rows = 1 + save.puts.len() + save.removes.len();
         self.change("save_checkpoints", rows, move |writing| {
-            verbs_checkpoint::save(writing, &save)
+            checkpoints::save(writing, &save)
         })
         .await
     }
@@ -436,7 +376,7 @@ impl Store for SqliteStore {
     ) -> AttemptResult<Option<CheckpointHead>> {
         let forget = forget.clone();
         self.change("forget_checkpoints", 1, move |writing| {
-            verbs_checkpoint::forget(writing, &forget)
+            checkpoints::forget(writing, &forget)
         })
         .await
     }
@@ -449,7 +389,7 @@ impl Store for SqliteStore {
         self.settle_attempts(freshness).await?;
         let scope = scope.to_owned();
         self.read("checkpoint_head", move |reading| {
-            verbs_checkpoint::head(reading.connection, &scope)
+            checkpoints::head(reading.connection, &scope)
         })
         .await
     }
@@ -463,7 +403,7 @@ impl Store for SqliteStore {
         let scope = scope.to_owned();
         let after = after.unwrap_or_default().to_owned();
         self.read("checkpoints", move |reading| {
-            verbs_checkpoint::items(reading.connection, &scope, &after, limit)
+            checkpoints::items(reading.connection, &scope, &after, limit)
         })
         .await
     }
@@ -473,7 +413,7 @@ impl Store for SqliteStore {
         self.put(
             "ensure_logical_units",
             logical_units.len(),
-            move |writing| plain::ensure_logical_units(writing, &logical_units),
+            move |writing| instances::ensure_logical_units(writing, &logical_units),
         )
         .await
     }
@@ -526,7 +466,7 @@ impl Store for SqliteStore {
         let hash = hash.to_owned();
         let bytes = bytes.to_vec();
         self.put("put_bundle", 1, move |writing| {
-            plain::put_bundle(writing, &hash, &bytes)
+            shared::put_bundle(writing, &hash, &bytes)
         })
         .await
     }
@@ -534,36 +474,34 @@ impl Store for SqliteStore {
     async fn bundle(&self, hash: &str) -> StoreResult<Option<Vec<u8>>> {
         let hash = hash.to_owned();
         self.read("bundle", move |reading| {
-            plain::bundle(reading.connection, &hash)
+            shared::bundle(reading.connection, &hash)
         })
         .await
     }
 
     async fn deploy(&self, deploy: &Deploy) -> AttemptResult<Option<Deployment>> {
-        let deploy = deploy.clone();
-        self.change("deploy", 1, move |writing| plain::deploy(writing, &deploy))
-            .await
+        let answer = self.swap(deploy, 1).await?;
+        Ok(answer.map_lost(|row| row.map(|row| row.value)))
     }
 
     async fn deployment(&self) -> StoreResult<Option<Deployment>> {
         self.read("deployment", |reading| {
-            plain::deployment(reading.connection)
+            let row = shared::deployment(reading.connection)?;
+            Ok(row.map(|row| row.value))
         })
         .await
     }
 
     async fn put_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>> {
-        let put = put.clone();
-        self.change("put_setting", 1, move |writing| {
-            plain::put_setting(writing, &put)
-        })
-        .await
+        let answer = self.swap(put, 1).await?;
+        Ok(answer.map_lost(|row| row.map(|row| row.value)))
     }
 
     async fn setting(&self, name: &str, _freshness: Freshness) -> StoreResult<Option<Setting>> {
         let name = name.to_owned();
         self.read("setting", move |reading| {
-            plain::setting(reading.connection, &name)
+            let row = shared::setting(reading.connection, &name)?;
+            Ok(row.map(|row| row.value))
         })
         .await
     }

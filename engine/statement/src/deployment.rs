@@ -2,12 +2,13 @@
 //! are started where they are not there yet (R100–R102).
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use tracing::warn;
 use weft_model::Principal;
 use weft_model::{Job, JobKey, JobStatus};
 use weft_project::{DeployReport, Project, ProjectJob};
-use weft_store::{Freshness, ListJobs, Look, each_job};
+use weft_store::{Freshness, ListJobs, each_job};
 
 use super::permit::authorize;
 use super::{Ask, JobDraft, PolicyDraft, Refusal, Services, jobs};
@@ -64,7 +65,7 @@ async fn restart_running(
         if is_concerned(&job) {
             running.push(job.key);
         }
-        Look::Further
+        ControlFlow::Continue(())
     })
     .await?;
     let mut notes = Vec::new();

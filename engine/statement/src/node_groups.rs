@@ -1,6 +1,7 @@
 //! SET_GLOBAL AFFINITY_RULES, LIST AFFINITY_RULES and SET NODE_AFFINITY.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use weft_node::affinity::merged;
 use weft_node::node_group::rules::GroupRule;
 use weft_node::node_group::{AffinityRules, Assignment, RULES, given_to, stored_groups};
 use weft_store::Trust;
-use weft_store::{Freshness, ListJobs, Look, PutSetting, Settled, each_job, settle};
+use weft_store::{Freshness, ListJobs, PutSetting, Settled, each_job, settle};
 
 use super::output::Output;
 use super::permit::{Access, Operation, Permission, Permit};
@@ -316,7 +317,7 @@ async fn coordinated(services: &Services, members: &[Member]) -> Result<Vec<Stri
     let mut found = Vec::new();
     each_job(services.store.as_ref(), &list, |job| {
         found.extend(dcs_of(&job, members));
-        Look::Further
+        ControlFlow::Continue(())
     })
     .await?;
     Ok(found)

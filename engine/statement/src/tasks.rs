@@ -1,10 +1,12 @@
 //! PS: the tasks at work and since when, and of one task what it does now.
 
+use std::ops::ControlFlow;
+
 use serde_json::{Value, json};
 use weft_model::clock::Timestamp;
 use weft_model::{BatchId, Holder, Job, JobDesired, JobStatus, job_type};
 use weft_node::job::run_key;
-use weft_store::{Freshness, ListJobs, Look, each_job};
+use weft_store::{Freshness, ListJobs, each_job};
 
 use super::output::Output;
 use super::{Permit, Refusal, Services};
@@ -102,7 +104,7 @@ pub(super) async fn running_jobs(services: &Services) -> Result<Vec<Job>, Refusa
         ) {
             jobs.push(job);
         }
-        Look::Further
+        ControlFlow::Continue(())
     })
     .await?;
     jobs.sort_by(|one: &Job, other| one.key.cmp(&other.key));

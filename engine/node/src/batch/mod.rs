@@ -2,6 +2,7 @@
 
 mod chunk_size;
 mod close;
+mod command_gate;
 mod generate;
 pub mod heir;
 mod id_source;
@@ -11,6 +12,7 @@ mod process;
 mod progress;
 mod runner;
 
+pub use command_gate::{CommandGate, pass_command_gate};
 pub use known_ids::KnownIds;
 pub use owned::{Owned, OwnerError};
 pub use process::BatchProcess;

@@ -1,19 +1,21 @@
 //! Walks one batch through its stages as the owner of its job.
 
+use std::future::ready;
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
 use weft_model::batch_of;
 use weft_model::{
-    BatchDesired, BatchEvent, BatchStatus, DueHint, IllegalMove, Job, JobEvent, JobRun, JobStatus,
-    NodeId, job_error,
+    Batch, BatchDesired, BatchEvent, BatchStatus, DueHint, IllegalMove, Job, JobEvent, JobRun,
+    JobStatus, NodeId, job_error,
 };
 use weft_store::{
-    BatchSet, ClaimBatch, ClaimCommand, EndJob, FinishBatch, FinishLost, Freshness, MoveBatch,
-    Settled, StoreError,
+    BatchSet, ClaimBatch, Decided, Decision, EndJob, FinishBatch, FinishLost, Freshness, MoveBatch,
+    Settled, StoreError, StoreResult,
 };
 
 use super::close::close_chunks;
+use super::command_gate::{CommandGate, pass_command_gate};
 use super::generate::generate;
 use super::owned::{Owned, OwnerError};
 use super::progress::{Figures, Progress};
@@ -81,47 +83,55 @@ impl Runner {
                 )
                 .await;
         };
-        loop {
-            let batch = self.life.context.store.batch(id, Freshness::Serial).await?;
-            let Some(batch) = batch else {
-                return self
-                    .end_job(JobEvent::FailedFinally, Some("the batch has no row"))
-                    .await;
-            };
-            if batch.status.is_final() {
-                return self
-                    .end_job(event_of(batch.status), batch.error.as_deref())
-                    .await;
+        let read = self.life.context.store.batch(id, Freshness::Serial);
+        let decide = |batch: Option<Batch>| {
+            ready(StoreResult::Ok(match batch {
+                Some(batch) if !batch.status.is_final() && batch.fence < self.job.fence => {
+                    Decision::Settle(ClaimBatch {
+                        id,
+                        seen_fence: batch.fence,
+                        to_fence: self.job.fence,
+                        holder: self.life.me.clone(),
+                        token: self.life.context.ids.token(),
+                    })
+                }
+                batch => Decision::Stop(batch),
+            }))
+        };
+        match self.life.decide_and_settle(read, decide).await? {
+            Decided::Applied {
+                operation: claim,
+                before: Some(batch),
+            } => self.run_owned(&claim, batch).await,
+            Decided::Applied { before: None, .. } | Decided::Stopped(None) => {
+                self.end_job(JobEvent::FailedFinally, Some("the batch has no row"))
+                    .await
             }
-            if batch.fence >= self.job.fence {
-                // The job row was made for an older state of the batch: its fence goes above.
-                return self.give_back(batch.fence + 1, None, None).await;
+            Decided::Stopped(Some(batch)) if batch.status.is_final() => {
+                self.end_job(event_of(batch.status), batch.error.as_deref())
+                    .await
             }
-            let claim = ClaimBatch {
-                id,
-                seen_fence: batch.fence,
-                to_fence: self.job.fence,
-                holder: self.life.me.clone(),
-                token: self.life.context.ids.token(),
-            };
-            match self.life.settle(&claim).await? {
-                Settled::Applied => (),
-                Settled::Lost(_) => continue,
-                Settled::StillUnknown => return Err(OwnerError::Replaced(id)),
-            }
-            if batch.fence > 0 {
-                metrics::counter!("takeovers_total", "kind" => "batch").increment(1);
-                info!(batch.id = %id, "Took over batch {id} under fence {}", self.job.fence);
-            }
-            // Only this read says what was reserved and wished before the claim.
-            let mut owned = Owned {
-                life: self.life.clone(),
-                row: batch,
-            };
-            owned.row.fence = self.job.fence;
-            owned.reread().await?;
-            return self.walk(owned).await;
+            // The job row was made for an older state of the batch: its fence goes above.
+            Decided::Stopped(Some(batch)) => self.give_back(batch.fence + 1, None, None).await,
+            Decided::StillUnknown(_) => Err(OwnerError::Replaced(id)),
+            Decided::MovedTooFast(_) => Err(OwnerError::Changed(id)),
         }
+    }
+
+    /// Runs the batch that this claim took, given its row before the claim.
+    async fn run_owned(&self, claim: &ClaimBatch, before: Batch) -> Result<(), OwnerError> {
+        if before.fence > 0 {
+            metrics::counter!("takeovers_total", "kind" => "batch").increment(1);
+            let (id, fence) = (before.id, claim.to_fence);
+            info!(batch.id = %id, "Took over batch {id} under fence {fence}");
+        }
+        let mut owned = Owned {
+            life: self.life.clone(),
+            row: claim.apply(before),
+        };
+        // Only this read says what was reserved and requested before the claim.
+        owned.reread().await?;
+        self.walk(owned).await
     }
 
     /// Stage after stage until the end; a refused move reads the row and plans again.
@@ -362,29 +372,13 @@ impl Runner {
         if owned.row.spec.allow_multiple {
             return Ok(true);
         }
-        let store = &self.life.context.store;
-        let command_key = weft_model::command_key(&owned.row);
-        loop {
-            let named = store.active_command(&command_key).await?;
-            if named == Some(owned.row.id) {
-                return Ok(true);
-            }
-            if let Some(other) = named {
-                let other = store.batch(other, Freshness::Serial).await?;
-                if other.is_some_and(|other| !other.status.is_final()) {
-                    return Ok(false);
-                }
-            }
-            let claim = ClaimCommand {
-                command_key: command_key.clone(),
-                batch: owned.row.id,
-                replaces: named,
-            };
-            match self.life.settle(&claim).await? {
-                Settled::Applied => return Ok(true),
-                Settled::Lost(_) => (),
-                Settled::StillUnknown => return Err(OwnerError::Replaced(owned.row.id)),
-            }
+        let life = &self.life;
+        let store = life.context.store.as_ref();
+        match pass_command_gate(store, &life.context.ids, &life.trust, &owned.row).await? {
+            CommandGate::Passed => Ok(true),
+            CommandGate::Closed(_) => Ok(false),
+            CommandGate::StillUnknown => Err(OwnerError::Replaced(owned.row.id)),
+            CommandGate::MovedTooFast => Err(OwnerError::Changed(owned.row.id)),
         }
     }
 
@@ -407,20 +401,20 @@ impl Runner {
         let finish = FinishBatch {
             batch: MoveBatch {
                 guard: owned.guard(),
-                to: to.clone(),
+                to,
                 token: self.life.context.ids.token(),
             },
             job: self.ending(event_of(status), error.as_deref())?,
         };
         match self.life.settle(&finish).await? {
             Settled::Applied => {
-                owned.took(&to);
+                owned.apply_move(&finish.batch);
                 self.life.context.wake.batches();
                 Ok(Stage::Ended)
             }
             Settled::Lost(FinishLost::Batch(_)) => Err(OwnerError::Changed(owned.row.id)),
             Settled::Lost(FinishLost::Job(_)) => {
-                owned.took(&to);
+                owned.apply_move(&finish.batch);
                 self.life.context.wake.batches();
                 self.end_job(event_of(status), error.as_deref())
                     .await
@@ -430,24 +424,25 @@ impl Runner {
         }
     }
 
-    /// Ends the job alone: its batch has ended, or never was. A wish that came meanwhile is read again.
+    /// Ends the job alone: its batch has ended, or never was. A request that came meanwhile is taken into account.
     async fn end_job(&self, event: JobEvent, error: Option<&str>) -> Result<(), OwnerError> {
-        let mut end = self.ending(event, error)?;
-        loop {
-            match self.life.settle(&end).await? {
-                Settled::Applied | Settled::StillUnknown => return Ok(()),
-                Settled::Lost(Some(found))
-                    if found.fence == self.job.fence
-                        && found.status == JobStatus::InProcess
-                        && found.desired_seq > end.desired_seq =>
-                {
-                    end.desired_seq = found.desired_seq;
-                    end.desired = found.desired;
-                    end.token = self.life.context.ids.token();
-                }
-                Settled::Lost(_) => return Ok(()),
-            }
-        }
+        let end = self.ending(event, error)?;
+        let read = ready(Ok(Some(self.job.clone())));
+        let decide = |row: Option<Job>| {
+            let row =
+                row.filter(|row| row.fence == self.job.fence && row.status == JobStatus::InProcess);
+            ready(StoreResult::Ok(match row {
+                Some(row) => Decision::Settle(EndJob {
+                    desired_seq: row.desired_seq,
+                    desired: row.desired,
+                    token: self.life.context.ids.token(),
+                    ..end.clone()
+                }),
+                None => Decision::Stop(()),
+            }))
+        };
+        self.life.decide_and_settle(read, decide).await?;
+        Ok(())
     }
 
     fn error_json(&self, text: &str, now: weft_model::clock::Timestamp) -> String {

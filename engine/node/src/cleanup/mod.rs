@@ -259,7 +259,7 @@ impl Sweep {
         if batch.desired == BatchDesired::Remove {
             return Ok(Some(batch));
         }
-        let wish = RequestBatch {
+        let request = RequestBatch {
             id: batch.id,
             desired: BatchDesired::Remove,
             seq: batch.desired_seq + 1,
@@ -267,13 +267,8 @@ impl Sweep {
             due: None,
             token: self.ids.token(),
         };
-        let is_marked = self.settle(&wish).await?;
-        let marked = Batch {
-            desired: wish.desired,
-            desired_seq: wish.seq,
-            ..batch
-        };
-        Ok(is_marked.then_some(marked))
+        let is_marked = self.settle(&request).await?;
+        Ok(is_marked.then(|| request.apply(batch)))
     }
 
     async fn delete(&mut self, delete: &DeleteBatch) -> Result<bool, SweepError> {

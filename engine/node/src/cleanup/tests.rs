@@ -84,7 +84,7 @@ impl Place {
 
     async fn apply<C: Conditional>(&self, operation: &C) {
         let is_applied = matches!(self.settle(operation).await, Settled::Applied);
-        assert!(is_applied, "{} was refused", C::VERB);
+        assert!(is_applied, "{} was refused", operation.verb());
     }
 
     /// A job that ran once, now, and ended.

@@ -7,8 +7,8 @@ use serde_json::Value;
 use weft_model::TriggerState;
 use weft_model::clock::Timestamp;
 use weft_model::schedule::{First, JobPolicy, RunEnd, Schedule, first, following};
-use weft_model::{IllegalMove, Job, JobDesired, JobEvent, JobStatus};
-use weft_store::JobDefinition;
+use weft_model::{IllegalMove, Job, JobDesired, JobEvent, JobStatus, Token};
+use weft_store::{ChangeJob, JobDefinition, JobSeen, RequestJob, WriteJob};
 
 use crate::job::after::{schedule_of, seed_of};
 use crate::job::triggered::{NextRun, lives_on};
@@ -31,6 +31,27 @@ pub enum Step {
     Leave(String),
     /// The command cannot be carried out, for this reason.
     Refuse(String),
+}
+
+impl Step {
+    /// The operation that carries the step out on `row`; none where the row stays as it is.
+    pub fn operation(self, row: &Job, now: Timestamp, token: Token) -> Option<ChangeJob> {
+        match self {
+            Self::Write(job) => {
+                let write = WriteJob::of(*job, Some(JobSeen::of(row)), now, token);
+                Some(ChangeJob::Write(Box::new(write)))
+            }
+            Self::Wish {
+                desired,
+                status,
+                definition,
+            } => Some(ChangeJob::Request(Box::new(RequestJob {
+                definition: definition.map(|definition| *definition),
+                ..RequestJob::of(row, desired, status, token)
+            }))),
+            Self::Leave(_) | Self::Refuse(_) => None,
+        }
+    }
 }
 
 fn write(job: Job) -> Step {

@@ -4,6 +4,7 @@
 //! write nor take the scope back: every write carries the fence it was taken under, and whoever takes it looks at who
 //! has it.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,16 +14,14 @@ use weft_model::ids::Ids;
 use weft_model::{Checkpoint, CheckpointHead, Fence, Job};
 use weft_store::Trust;
 use weft_store::{
-    Conditional, ForgetCheckpoints, Freshness, SaveCheckpoints, Settled, SharedStore, Store,
-    StoreError, StoreResult, TakeCheckpoints, settle,
+    Conditional, Decided, Decision, ForgetCheckpoints, Freshness, SaveCheckpoints, Settled,
+    SharedStore, Store, StoreError, StoreResult, TakeCheckpoints, decide_and_settle, settle,
 };
 
 use crate::kind::RunFailure;
 
 /// How long one write may take. Longer than a store is usually away; a fence, not time, keeps two runs apart.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Who loses so often against others is not the run that shall have it.
-const TAKES: u32 = 10;
 
 /// Why checkpoints cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -129,41 +128,43 @@ impl CheckpointStore {
         scope: &str,
         holder: &CheckpointHolder,
     ) -> Result<Checkpoints, CheckpointError> {
-        let mut found = self
-            .store
-            .checkpoint_head(scope, Freshness::Serial)
+        let read = self.store.checkpoint_head(scope, Freshness::Serial);
+        let decide = |found: Option<CheckpointHead>| {
+            let seen = found.as_ref().map(|head| head.fence);
+            let replaced_by = found.filter(|head| {
+                let other = serde_json::from_str(&head.holder);
+                other.is_ok_and(|other| holder.is_replaced_by(&other))
+            });
+            ready(StoreResult::Ok(match replaced_by {
+                Some(head) => Decision::Stop(head),
+                None => Decision::Settle(TakeCheckpoints {
+                    scope: scope.to_owned(),
+                    holder: holder.text(),
+                    seen,
+                    token: self.ids.token(),
+                }),
+            }))
+        };
+        let trust = Trust::for_duration(Arc::clone(&self.clock), PATIENCE);
+        let store: &dyn Store = self.store.as_ref();
+        let decided = decide_and_settle(store, &self.ids, &trust, read, decide)
             .await
             .map_err(|source| refused(scope, source))?;
-        for _ in 0..TAKES {
-            if let Some(head) = &found
-                && let Ok(other) = serde_json::from_str(&head.holder)
-                && holder.is_replaced_by(&other)
-            {
-                return Err(taken_over(scope, head));
-            }
-            let take = TakeCheckpoints {
+        match decided {
+            Decided::Applied {
+                operation: take, ..
+            } => Ok(Checkpoints {
+                place: self.clone(),
                 scope: scope.to_owned(),
-                holder: holder.text(),
-                seen: found.as_ref().map(|head| head.fence),
-                token: self.ids.token(),
-            };
-            match self.settle(scope, &take).await? {
-                Settled::Applied => {
-                    return Ok(Checkpoints {
-                        place: self.clone(),
-                        scope: scope.to_owned(),
-                        fence: take.fence(),
-                        seq: 0,
-                        is_sure: true,
-                    });
-                }
-                Settled::Lost(head) => found = head,
-                Settled::StillUnknown => return Err(unsettled(scope)),
+                fence: take.fence(),
+                seq: 0,
+                is_sure: true,
+            }),
+            // A run that loses so often is not the one that is meant to have the scope.
+            Decided::Stopped(head) | Decided::MovedTooFast(Some(head)) => {
+                Err(taken_over(scope, &head))
             }
-        }
-        match found {
-            Some(head) => Err(taken_over(scope, &head)),
-            None => Err(unsettled(scope)),
+            Decided::StillUnknown(_) | Decided::MovedTooFast(None) => Err(unsettled(scope)),
         }
     }
 

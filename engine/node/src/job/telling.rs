@@ -1,14 +1,14 @@
 //! Tells the jobs that wait for the end of another one.
 
+use std::future::ready;
 use std::time::Duration;
 
 use futures::StreamExt;
 use tracing::{debug, info, warn};
 use weft_model::{DueHint, Job, JobKey, JobStatus};
 use weft_model::{Ended, TriggerState};
-use weft_store::{Freshness, JobSeen, RequestJob, Settled, StoreError, StoreResult};
+use weft_store::{ChangeJob, Decided, Decision, Freshness, JobSeen, StoreError, StoreResult};
 
-use super::change::Step;
 use super::triggered::told;
 use crate::Life;
 
@@ -16,8 +16,6 @@ use crate::Life;
 const FOLLOWERS: usize = 10_000;
 /// Rows written at once.
 const AT_ONCE: usize = 16;
-/// How often a row may move while we write.
-const ATTEMPTS: usize = 20;
 /// What could not be told is told again after so long.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
@@ -71,58 +69,58 @@ async fn tell_all(life: &Life, key: &JobKey) -> StoreResult<()> {
 
 async fn tell_one(life: &Life, follower: &JobKey, key: &JobKey, ended: &Ended) -> StoreResult<()> {
     let context = &life.context;
-    for _ in 0..ATTEMPTS {
-        let Some(row) = context.store.job(follower, Freshness::Serial).await? else {
-            return Ok(());
-        };
+    let read = context.store.job(follower, Freshness::Serial);
+    let decide = |row: Option<Job>| {
         let now = context.clock.now();
-        let step = told(&row, key, ended, now).unwrap_or_else(|illegal| {
-            warn!(job.uid = follower.uid, "Left a job alone: {illegal}");
-            Step::Leave(illegal.to_string())
+        let operation = row.and_then(|row| match told(&row, key, ended, now) {
+            Ok(step) => step.operation(&row, now, context.ids.token()),
+            Err(illegal) => {
+                warn!(job.uid = follower.uid, "Left a job alone: {illegal}");
+                None
+            }
         });
-        let settled = match step {
-            Step::Leave(_) | Step::Refuse(_) => return Ok(()),
-            Step::Write(job) => {
-                let is_due = job.status == JobStatus::Waiting;
-                let settled = life.write_job(*job, Some(JobSeen::of(&row))).await?;
-                if is_due && settled == Settled::Applied {
-                    info!(
-                        job.uid = follower.uid,
-                        "'{}.{}.{}' is due by the end of '{}.{}.{}'",
-                        follower.job_type,
-                        follower.name,
-                        follower.uid,
-                        key.job_type,
-                        key.name,
-                        key.uid
-                    );
-                }
-                settled
-            }
-            Step::Wish {
-                desired,
-                status,
-                definition,
-            } => {
-                let request = RequestJob {
-                    definition: definition.map(|definition| *definition),
-                    ..RequestJob::of(&row, desired, status, context.ids.token())
-                };
-                let settled = life.settle(&request).await?;
-                context.wake.wishes();
-                settled
-            }
-        };
-        match settled {
-            Settled::Applied => return Ok(()),
-            Settled::Lost(_) => (),
-            Settled::StillUnknown => break,
+        ready(StoreResult::Ok(
+            operation.map_or(Decision::Stop(()), Decision::Settle),
+        ))
+    };
+    match life.decide_and_settle(read, decide).await? {
+        Decided::Stopped(()) => Ok(()),
+        Decided::Applied { operation, .. } => {
+            carried_on(life, &operation, key);
+            Ok(())
+        }
+        Decided::StillUnknown(_) | Decided::MovedTooFast(_) => {
+            Err(StoreError::Unavailable(format!(
+                "job {} {} could not be told of an end",
+                follower.job_type, follower.name
+            )))
         }
     }
-    Err(StoreError::Unavailable(format!(
-        "job {} {} could not be told of an end",
-        follower.job_type, follower.name
-    )))
+}
+
+/// Wakes what goes on with a job whose row was changed by the end of `upstream`.
+fn carried_on(life: &Life, change: &ChangeJob, upstream: &JobKey) {
+    let wake = &life.context.wake;
+    let write = match change {
+        ChangeJob::Request(_) => return wake.wishes(),
+        ChangeJob::Write(write) => write,
+    };
+    if let Some(due) = &write.due {
+        wake.due(due.clone());
+    }
+    if write.job.status == JobStatus::Waiting {
+        let key = &write.job.key;
+        info!(
+            job.uid = key.uid,
+            "'{}.{}.{}' is due by the end of '{}.{}.{}'",
+            key.job_type,
+            key.name,
+            key.uid,
+            upstream.job_type,
+            upstream.name,
+            upstream.uid
+        );
+    }
 }
 
 /// They know. Where the row has moved on, whoever moved it owes it still and tells them again; they recognise it.

@@ -1,5 +1,7 @@
 //! JOBSTATUS: the jobs.
 
+use std::ops::ControlFlow;
+
 use serde::Serialize;
 use serde_json::Value;
 use weft_model::clock::Timestamp;
@@ -8,7 +10,7 @@ use weft_model::{Job, JobKey, JobStatus, job_type};
 use weft_node::Member;
 use weft_node::job::after::schedule_of;
 use weft_node::job::triggered::awaited;
-use weft_store::{Freshness, ListJobs, Look, each_job};
+use weft_store::{Freshness, ListJobs, each_job};
 
 use super::{InspectError, InspectResult, Inspector, waiting};
 use crate::Permit;
@@ -259,7 +261,7 @@ impl Inspector {
                     gathered.add(job, query.limit);
                 }
             }
-            Look::Further
+            ControlFlow::Continue(())
         })
         .await?;
         gathered.more |= counts.is_lower_bound && query.after.is_none();
@@ -275,8 +277,8 @@ impl Inspector {
                     gathered.add(job, query.limit);
                 }
                 match gathered.more {
-                    true => Look::Enough,
-                    false => Look::Further,
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
                 }
             })
             .await?;

@@ -1,64 +1,57 @@
-//! The compare-and-sets of chunks, the flush of results, and what reads them.
+//! Chunks: their heads, their ids and the entity rows that flushes record.
 
 use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use weft_model::clock::Timestamp;
-use weft_model::{
-    BatchId, ChunkContent, ChunkHead, ChunkState, EntityRow, EntityStatus, Instance, NodeId, Token,
-};
-use weft_store::{Attempt, ChangeChunk, ClaimChunk, FlushChunk, OpenChunk};
+use weft_model::{BatchId, ChunkContent, ChunkHead, EntityRow, EntityStatus, NodeId};
+use weft_store::{FlushChunk, OpenChunk};
 
 use super::failure::Failure;
+use super::instances;
 use super::names::Names;
 use super::packed::{PackedRows, RowView};
-use super::plain;
 use super::queue::Writing;
-use super::rows::{self, CHUNK, bytes, json_text};
+use super::rows::{self, CHUNK, incarnation_bytes, json_text, token_bytes};
+use super::table::{Outcome, Table, carry_out_by};
 
-/// A flush without its rows, and the rows packed.
+/// A flush with its rows packed.
 #[derive(Debug)]
 pub(super) struct PackedFlush {
-    batch: BatchId,
-    number: i64,
-    fence: i64,
-    seq: i64,
-    ok: i64,
-    failed: i64,
-    shares: String,
-    done: bool,
-    logical_unit: String,
-    instances: Vec<Instance>,
-    token: Token,
+    /// The flush without its rows.
+    flush: FlushChunk,
     rows: PackedRows,
 }
 
 impl PackedFlush {
-    pub(super) fn of(flush: &FlushChunk) -> Result<Self, Failure> {
-        Ok(Self {
-            batch: flush.batch,
-            number: flush.number,
-            fence: flush.fence,
-            seq: flush.seq,
-            ok: flush.ok,
-            failed: flush.failed,
-            shares: json_text(&flush.shares)?,
-            done: flush.done,
-            logical_unit: flush.logical_unit.clone(),
-            instances: flush.instances.clone(),
-            token: flush.token,
+    pub(super) fn of(flush: &FlushChunk) -> Self {
+        Self {
             rows: PackedRows::of(&flush.rows),
-        })
+            flush: FlushChunk {
+                batch: flush.batch,
+                number: flush.number,
+                fence: flush.fence,
+                seq: flush.seq,
+                rows: Vec::new(),
+                ok: flush.ok,
+                failed: flush.failed,
+                shares: flush.shares.clone(),
+                done: flush.done,
+                logical_unit: flush.logical_unit.clone(),
+                instances: flush.instances.clone(),
+                token: flush.token,
+            },
+        }
     }
 
     /// How much it weighs in its group.
     pub(super) fn weight(&self) -> usize {
-        self.rows.len() + self.instances.len()
+        self.rows.len() + self.flush.instances.len()
     }
 }
 
 /// A chunk's own number and how many rows it has.
-struct Place {
+pub(super) struct ChunkSlot {
     no: i64,
     recorded: i64,
 }
@@ -66,9 +59,8 @@ struct Place {
 fn find(
     connection: &Connection,
     names: &mut Names,
-    batch: BatchId,
-    number: i64,
-) -> Result<Option<(Place, ChunkHead)>, Failure> {
+    (batch, number): (BatchId, i64),
+) -> Result<Option<(ChunkSlot, ChunkHead)>, Failure> {
     let Some(batch_no) = names.batch(connection, batch)? else {
         return Ok(None);
     };
@@ -77,188 +69,150 @@ fn find(
             "SELECT {CHUNK}, no, recorded FROM chunk WHERE batch_no = ?1 AND number = ?2"
         ))?
         .query_row([batch_no, number], |row| {
-            let place = Place {
+            let slot = ChunkSlot {
                 no: row.get("no")?,
                 recorded: row.get("recorded")?,
             };
-            Ok(rows::chunk_head(row, batch).map(|head| (place, head)))
+            Ok(rows::chunk_head(row, batch).map(|head| (slot, head)))
         })
         .optional()?
         .transpose()
 }
 
-/// Checks a compare-and-set of a chunk: its place where it may go on.
-fn admitted(
-    writing: &mut Writing<'_>,
-    batch: BatchId,
-    number: i64,
-    token: Token,
-    condition: impl FnOnce(&ChunkHead) -> bool,
-) -> Result<Result<Place, Attempt<Option<ChunkHead>>>, Failure> {
-    let Some((place, head)) = find(writing.connection, writing.names, batch, number)? else {
-        return Ok(Err(Attempt::Lost(None)));
-    };
-    if head.token == Some(token) {
-        return Ok(Err(Attempt::Applied));
+impl Table for ChunkHead {
+    type Slot = ChunkSlot;
+
+    fn load(
+        writing: &mut Writing<'_>,
+        key: &(BatchId, i64),
+    ) -> Result<Option<(ChunkSlot, Self)>, Failure> {
+        find(writing.connection, writing.names, *key)
     }
-    if !condition(&head) {
-        return Ok(Err(Attempt::Lost(Some(head))));
+
+    fn save(
+        writing: &mut Writing<'_>,
+        _: &(BatchId, i64),
+        slot: Option<ChunkSlot>,
+        head: Option<&Self>,
+    ) -> Result<(), Failure> {
+        match (head, slot) {
+            (Some(head), Some(slot)) => update(writing.connection, &slot, head),
+            (Some(head), None) => insert(writing, head).map(drop),
+            // Chunks are removed with their ids and entities, by `cleanup::forget_chunk`.
+            (None, _) => Ok(()),
+        }
     }
-    Ok(Ok(place))
 }
 
-/// See [`OpenChunk`].
-pub(super) fn open(
-    writing: &mut Writing<'_>,
-    open: &OpenChunk,
-) -> Result<Attempt<Option<ChunkHead>>, Failure> {
-    if let Some((_, head)) = find(writing.connection, writing.names, open.batch, open.number)? {
-        return Ok(if head.token == Some(open.token) {
-            Attempt::Applied
-        } else {
-            Attempt::Lost(Some(head))
-        });
-    }
-    let batch_no = writing.names.batch_or_new(writing.connection, open.batch)?;
-    let no: i64 = writing
+/// Writes the head of a chunk that is new; answers its own number.
+fn insert(writing: &mut Writing<'_>, head: &ChunkHead) -> Result<i64, Failure> {
+    let batch_no = writing.names.batch_or_new(writing.connection, head.batch)?;
+    let no = writing
         .connection
         .prepare_cached(
             "INSERT INTO chunk (batch_no, number, state, owner, inc, fence, seq, token, total, ok, failed, \
              shares, source_position, crashes, creation_time) \
-             VALUES (?1, ?2, ?3, ?4, ?5, 1, 0, ?6, ?7, 0, 0, '{}', ?8, 0, ?9) RETURNING no",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) RETURNING no",
         )?
         .query_row(
             params![
                 batch_no,
-                open.number,
-                open.state.as_str(),
-                open.holder.as_ref().map(|holder| &holder.node.0),
-                open.holder
-                    .as_ref()
-                    .map(|holder| bytes(&holder.incarnation.0)),
-                bytes(&open.token.0),
-                i64::try_from(open.ids.len()).unwrap_or(i64::MAX),
-                open.source_position,
+                head.number,
+                head.state.as_str(),
+                head.holder.as_ref().map(|holder| &holder.node.0),
+                incarnation_of(head),
+                head.fence,
+                head.seq,
+                token_bytes(head.token.as_ref()),
+                head.total,
+                head.ok,
+                head.failed,
+                json_text(&head.shares)?,
+                head.source_position,
+                head.crashes,
                 writing.clock.now().0,
             ],
             |row| row.get(0),
         )?;
-    if !open.ids.is_empty() {
-        writing
-            .connection
-            .prepare_cached("INSERT INTO chunk_ids (chunk_no, ids) VALUES (?1, ?2)")?
-            .execute(params![no, json_text(&open.ids)?])?;
-    }
-    Ok(Attempt::Applied)
+    Ok(no)
 }
 
-/// See [`ClaimChunk`].
-pub(super) fn claim(
-    writing: &mut Writing<'_>,
-    claim: &ClaimChunk,
-) -> Result<Attempt<Option<ChunkHead>>, Failure> {
-    let condition = |head: &ChunkHead| {
-        head.fence == claim.seen_fence
-            && matches!(head.state, ChunkState::New | ChunkState::InProgress)
-    };
-    let place = match admitted(writing, claim.batch, claim.number, claim.token, condition)? {
-        Ok(place) => place,
-        Err(answer) => return Ok(answer),
-    };
-    writing
-        .connection
+/// Everything that an operation can change in the head of a chunk.
+fn update(connection: &Connection, slot: &ChunkSlot, head: &ChunkHead) -> Result<(), Failure> {
+    connection
         .prepare_cached(
-            "UPDATE chunk SET state = ?2, owner = ?3, inc = ?4, fence = ?5, crashes = ?6, token = ?7 \
-             WHERE no = ?1",
+            "UPDATE chunk SET state = ?2, owner = ?3, inc = ?4, fence = ?5, seq = ?6, token = ?7, ok = ?8, \
+             failed = ?9, shares = ?10, crashes = ?11, recorded = ?12 WHERE no = ?1",
         )?
         .execute(params![
-            place.no,
-            ChunkState::InProgress.as_str(),
-            claim.holder.node.0,
-            bytes(&claim.holder.incarnation.0),
-            claim.seen_fence + 1,
-            claim.crashes,
-            bytes(&claim.token.0),
+            slot.no,
+            head.state.as_str(),
+            head.holder.as_ref().map(|holder| &holder.node.0),
+            incarnation_of(head),
+            head.fence,
+            head.seq,
+            token_bytes(head.token.as_ref()),
+            head.ok,
+            head.failed,
+            json_text(&head.shares)?,
+            head.crashes,
+            slot.recorded,
         ])?;
-    Ok(Attempt::Applied)
+    Ok(())
 }
 
-/// See [`ChangeChunk`].
-pub(super) fn change(
-    writing: &mut Writing<'_>,
-    change: &ChangeChunk,
-) -> Result<Attempt<Option<ChunkHead>>, Failure> {
-    let condition = |head: &ChunkHead| head.fence == change.seen_fence && head.state == change.from;
-    let place = match admitted(
-        writing,
-        change.batch,
-        change.number,
-        change.token,
-        condition,
-    )? {
-        Ok(place) => place,
-        Err(answer) => return Ok(answer),
-    };
-    writing
-        .connection
-        .prepare_cached(
-            "UPDATE chunk SET state = ?2, owner = NULL, inc = NULL, fence = ?3, token = ?4 WHERE no = ?1",
-        )?
-        .execute(params![
-            place.no,
-            change.to.as_str(),
-            change.seen_fence + 1,
-            bytes(&change.token.0),
-        ])?;
-    Ok(Attempt::Applied)
+fn incarnation_of(head: &ChunkHead) -> Option<&[u8]> {
+    let holder = head.holder.as_ref();
+    incarnation_bytes(holder.map(|holder| &holder.incarnation))
+}
+
+/// See [`OpenChunk`].
+pub(super) fn open(writing: &mut Writing<'_>, open: &OpenChunk) -> Outcome<ChunkHead> {
+    carry_out_by(writing, open, |writing, _, head| {
+        let no = head.map(|head| insert(writing, head)).transpose()?;
+        if !open.ids.is_empty() {
+            writing
+                .connection
+                .prepare_cached("INSERT INTO chunk_ids (chunk_no, ids) VALUES (?1, ?2)")?
+                .execute(params![no, json_text(&open.ids)?])?;
+        }
+        Ok(())
+    })
 }
 
 /// See [`FlushChunk`]. Instances, rows and head change in one transaction.
-pub(super) fn flush(
-    writing: &mut Writing<'_>,
-    flush: &PackedFlush,
-) -> Result<Attempt<Option<ChunkHead>>, Failure> {
-    let condition = |head: &ChunkHead| head.fence == flush.fence && head.seq == flush.seq - 1;
-    let place = match admitted(writing, flush.batch, flush.number, flush.token, condition)? {
-        Ok(place) => place,
-        Err(answer) => return Ok(answer),
-    };
-    if !flush.instances.is_empty() {
-        plain::save_instances(writing, &flush.logical_unit, &flush.instances)?;
-    }
-    let recorded = record(writing, flush, &place)?;
-    writing
-        .connection
-        .prepare_cached(
-            "UPDATE chunk SET seq = ?2, ok = ?3, failed = ?4, shares = ?5, token = ?6, recorded = ?7, \
-             state = CASE WHEN ?8 THEN 'DONE' ELSE state END WHERE no = ?1",
-        )?
-        .execute(params![
-            place.no,
-            flush.seq,
-            flush.ok,
-            flush.failed,
-            flush.shares,
-            bytes(&flush.token.0),
-            recorded,
-            flush.done,
-        ])?;
-    Ok(Attempt::Applied)
+pub(super) fn flush(writing: &mut Writing<'_>, packed: &PackedFlush) -> Outcome<ChunkHead> {
+    let flush = &packed.flush;
+    carry_out_by(writing, flush, |writing, slot, head| {
+        if !flush.instances.is_empty() {
+            instances::save(writing, &flush.logical_unit, &flush.instances)?;
+        }
+        if let Some((slot, head)) = slot.zip(head) {
+            let recorded = record(writing, packed, &slot)?;
+            let slot = ChunkSlot { recorded, ..slot };
+            update(writing.connection, &slot, head)?;
+        }
+        Ok(())
+    })
 }
 
 /// Writes the rows of a flush; answers how many rows the chunk has now.
-fn record(writing: &mut Writing<'_>, flush: &PackedFlush, place: &Place) -> Result<i64, Failure> {
-    let count = i64::try_from(flush.rows.len()).unwrap_or(i64::MAX);
-    let nodes = flush
-        .rows
+fn record(
+    writing: &mut Writing<'_>,
+    packed: &PackedFlush,
+    slot: &ChunkSlot,
+) -> Result<i64, Failure> {
+    let PackedFlush { flush, rows } = packed;
+    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let nodes = rows
         .nodes()
         .iter()
         .map(|node| writing.names.node_or_new(writing.connection, node))
         .collect::<Result<Vec<i64>, Failure>>()?;
-    // The counts tell whether an id comes back (a retry): then fewer have ended than rows would stand.
-    let comes_back = place.recorded > 0 && flush.ok + flush.failed < place.recorded + count;
-    let earlier = if comes_back {
-        keys_by_id(writing.connection, place.no)?
+    // The counts show whether an id was recorded before (a retry): then fewer have ended than there would be rows.
+    let is_retry = slot.recorded > 0 && flush.ok + flush.failed < slot.recorded + count;
+    let earlier = if is_retry {
+        keys_by_id(writing.connection, slot.no)?
     } else {
         HashMap::new()
     };
@@ -268,7 +222,7 @@ fn record(writing: &mut Writing<'_>, flush: &PackedFlush, place: &Place) -> Resu
         "INSERT INTO entity (key, id, failed, result, error, node_no, start_time, lasted_ms, duration_us, \
          attempt, fence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
-    for row in flush.rows.iter() {
+    for row in rows.iter() {
         if let Some(key) = earlier.get(row.id) {
             let mut replace = writing.connection.prepare_cached(
                 "REPLACE INTO entity (key, id, failed, result, error, node_no, start_time, lasted_ms, \
@@ -286,10 +240,10 @@ fn record(writing: &mut Writing<'_>, flush: &PackedFlush, place: &Place) -> Resu
             .prepare_cached(
                 "INSERT INTO entity_run (chunk_no, first_key, row_count) VALUES (?1, ?2, ?3)",
             )?
-            .execute([place.no, first_key, key - first_key])?;
+            .execute([slot.no, first_key, key - first_key])?;
     }
     *writing.next_entity_key = key;
-    Ok(place.recorded + key - first_key)
+    Ok(slot.recorded + key - first_key)
 }
 
 fn write_row(
@@ -356,12 +310,12 @@ pub(super) fn content(
     batch: BatchId,
     number: i64,
 ) -> Result<Option<ChunkContent>, Failure> {
-    let Some((place, head)) = find(connection, names, batch, number)? else {
+    let Some((slot, head)) = find(connection, names, (batch, number))? else {
         return Ok(None);
     };
     let ids = connection
         .prepare_cached("SELECT ids FROM chunk_ids WHERE chunk_no = ?1")?
-        .query_row([place.no], |row| {
+        .query_row([slot.no], |row| {
             Ok(rows::Columns::of(row, "chunk_ids").json("ids"))
         })
         .optional()?
@@ -371,7 +325,7 @@ pub(super) fn content(
         "SELECT e.id {ROWS_OF_CHUNK} WHERE r.chunk_no = ?1 ORDER BY e.key"
     ))?;
     let handled = statement
-        .query_map([place.no], |row| row.get(0))?
+        .query_map([slot.no], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     Ok(Some(ChunkContent { head, ids, handled }))
 }
@@ -383,7 +337,7 @@ pub(super) fn entities(
     batch: BatchId,
     number: i64,
 ) -> Result<Vec<EntityRow>, Failure> {
-    let Some((place, _)) = find(connection, names, batch, number)? else {
+    let Some((slot, _)) = find(connection, names, (batch, number))? else {
         return Ok(Vec::new());
     };
     let mut statement = connection.prepare_cached(&format!(
@@ -392,7 +346,7 @@ pub(super) fn entities(
          e.attempt, e.fence {ROWS_OF_CHUNK} WHERE r.chunk_no = ?1 ORDER BY e.key"
     ))?;
     let rows = statement
-        .query_map([place.no], |row| {
+        .query_map([slot.no], |row| {
             let start_time: i64 = row.get(5)?;
             Ok(EntityRow {
                 id: row.get(0)?,
