@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use weft_model::JobKey;
-use weft_statement::{Ask, JobDraft, PolicyDraft};
+use weft_statement::{JobDraft, Patch, PolicyDraft};
 
 use crate::api::{Api, ApiResult, Principal};
 use crate::extract::{Caller, JobPath, JsonBody};
@@ -36,15 +36,15 @@ pub struct JobStart {
     /// Nodes, data centres or logical ids that may run it; any if there is none.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
-    pub affinity: Ask<Vec<String>>,
+    pub affinity: Patch<Vec<String>>,
     /// What it is run with. A secret stands in the environment of the nodes: `env:NAME`.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    pub arguments: Ask<Map<String, Value>>,
+    pub arguments: Patch<Map<String, Value>>,
     /// A moment, an interval or a cron expression; once and at once if there is none.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub exec_interval: Ask<String>,
+    pub exec_interval: Patch<String>,
     /// How the schedule is kept and failures are met.
     #[serde(default)]
     #[schema(required = false)]
@@ -58,15 +58,15 @@ pub struct JobUpdate {
     /// Nodes, data centres or logical ids that may run it.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
-    pub affinity: Ask<Vec<String>>,
+    pub affinity: Patch<Vec<String>>,
     /// What it is run with, all of it.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    pub arguments: Ask<Map<String, Value>>,
+    pub arguments: Patch<Map<String, Value>>,
     /// A moment, an interval or a cron expression; null = once.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub exec_interval: Ask<String>,
+    pub exec_interval: Patch<String>,
     /// True runs a recurring job now.
     #[serde(default)]
     pub reset_end_time: Option<bool>,
@@ -83,63 +83,63 @@ pub struct PolicyChange {
     /// No run before this: RFC 3339, or `yyyy-MM-dd HH:mm:ss` in the job's time zone.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub start_at: Ask<String>,
+    pub start_at: Patch<String>,
     /// No run after this.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub end_at: Ask<String>,
+    pub end_at: Patch<String>,
     /// The zone of moments and of the schedule, e.g. `Europe/Berlin`; UTC by default.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub time_zone: Ask<String>,
+    pub time_zone: Patch<String>,
     /// `ONCE` (the default), `SKIP`, `ALL` or e.g. `ALL:20`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub misfire: Ask<String>,
+    pub misfire: Patch<String>,
     /// `SKIP` (the default), `QUEUE`, or `ALLOW`: a run beside the other.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub overlap: Ask<String>,
+    pub overlap: Patch<String>,
     /// From 1 up; no limit by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 1)]
-    pub max_runs: Ask<i64>,
+    pub max_runs: Patch<i64>,
     /// From 0 up; 0 by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 0)]
-    pub jitter_ms: Ask<i64>,
+    pub jitter_ms: Patch<i64>,
     /// From 1 to 1000, or -1 for always again; 10 by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = -1, maximum = 1000)]
-    pub max_attempts: Ask<i64>,
+    pub max_attempts: Patch<i64>,
     /// From 0 up; 60000 by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 0)]
-    pub retry_delay_ms: Ask<i64>,
+    pub retry_delay_ms: Patch<i64>,
     /// From 1 up; 1 by default.
     #[serde(default)]
     #[schema(value_type = Option<f64>, minimum = 1)]
-    pub retry_factor: Ask<f64>,
+    pub retry_factor: Patch<f64>,
     /// From 0 up; 3600000 by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 0)]
-    pub retry_max_delay_ms: Ask<i64>,
+    pub retry_max_delay_ms: Patch<i64>,
     /// From 1 up; no limit by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 1)]
-    pub timeout_ms: Ask<i64>,
+    pub timeout_ms: Patch<i64>,
     /// Other nodes may run it while none of the affinity lives; false by default.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
-    pub relocate: Ask<bool>,
+    pub relocate: Patch<bool>,
     /// The schedule stands still; false by default.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
-    pub paused: Ask<bool>,
+    pub paused: Patch<bool>,
     /// Runs when other jobs end, e.g. `PROCESS load.sh SUCCEEDED +00:05:00`; more than one separated by `;`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub after: Ask<String>,
+    pub after: Patch<String>,
 }
 
 /// A job that was asked for.

@@ -67,7 +67,7 @@ const IN_TESTS: [(&str, &[&str]); 4] = [
 ];
 
 /// Packages whose modules still use each other in circles. None is added; one that is open is taken out.
-const TANGLED: [&str; 3] = ["engine/lang", "engine/statement", "console/web"];
+const TANGLED: [&str; 2] = ["engine/lang", "console/web"];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use weft_model::JobKey;
-use weft_statement::{Ask, EndStatus, JobDraft, PolicyDraft, Refusal};
+use weft_statement::{EndStatus, JobDraft, Patch, PolicyDraft, Refusal};
 use weft_store::StoreError;
 use weft_web::{ApiError, ChangeJob, JobStatusName, JobsQuery};
 
@@ -111,16 +111,16 @@ async fn a_started_job_has_a_place_and_a_repeated_call_finds_it() {
         job_type: "PROCESS".to_owned(),
         name: "nightly/a b.sh".to_owned(),
         uid: Some("ü".to_owned()),
-        affinity: Ask::Is(vec!["DC1".to_owned()]),
-        arguments: Ask::Is(json!({ "a": [1] }).as_object().unwrap().clone()),
-        exec_interval: Ask::Is("0 3 * * *".to_owned()),
+        affinity: Patch::Set(vec!["DC1".to_owned()]),
+        arguments: Patch::Set(json!({ "a": [1] }).as_object().unwrap().clone()),
+        exec_interval: Patch::Set("0 3 * * *".to_owned()),
         reset_end_time: None,
         policy: PolicyDraft {
-            time_zone: Ask::Is("Europe/Berlin".to_owned()),
-            max_runs: Ask::Is(3),
-            retry_factor: Ask::Is(1.5),
-            paused: Ask::Is(true),
-            end_at: Ask::Default,
+            time_zone: Patch::Set("Europe/Berlin".to_owned()),
+            max_runs: Patch::Set(3),
+            retry_factor: Patch::Set(1.5),
+            paused: Patch::Set(true),
+            end_at: Patch::Reset,
             ..PolicyDraft::default()
         },
     };
@@ -208,11 +208,11 @@ async fn changes_arrive_with_the_job_they_are_about() {
     let answer = call(server.address, "PATCH", PATH).token().json(&update);
     assert_eq!(answer.send().await.status, 200);
     let draft = JobDraft {
-        exec_interval: Ask::Default,
+        exec_interval: Patch::Reset,
         reset_end_time: Some(true),
         policy: PolicyDraft {
-            max_runs: Ask::Default,
-            paused: Ask::Is(false),
+            max_runs: Patch::Reset,
+            paused: Patch::Set(false),
             ..PolicyDraft::default()
         },
         ..JobDraft::default()

@@ -12,7 +12,7 @@ use weft_node::worker::keep_slowest;
 use weft_store::SharedStore;
 
 use super::{InspectResult, Inspector};
-use crate::Permit;
+use crate::permission::Permit;
 
 /// Chunk heads that are read at once.
 const HEADS: i64 = 128;

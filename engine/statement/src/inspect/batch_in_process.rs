@@ -8,7 +8,7 @@ use weft_model::clock::Timestamp;
 use weft_model::{Batch, BatchId, NodeId, NodeStats};
 
 use super::{InspectResult, Inspector, READS_AT_ONCE};
-use crate::Permit;
+use crate::permission::Permit;
 
 /// Which entities are asked about.
 #[derive(Clone, Debug, Default)]

@@ -8,7 +8,7 @@ use weft_model::{BatchId, EntitySource};
 use weft_node::worker::{merge_histograms, percentiles_us};
 
 use super::{BatchItem, InspectResult, Inspector};
-use crate::Permit;
+use crate::permission::Permit;
 
 /// Which batch is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use weft_node::Member;
 use weft_store::{Freshness, ListBatches, StoreResult};
 
 use super::{InspectResult, Inspector, READS_AT_ONCE, progress_percent, waiting};
-use crate::Permit;
+use crate::permission::Permit;
 
 /// Batches are removed 7 days after their end, and end within a month.
 const HORIZON_MS: i64 = 35 * 24 * 3_600_000;

@@ -9,7 +9,7 @@ use weft_model::{Batch, BatchId, BatchStatus, NodeId, NodeShare, NodeStats};
 use super::batch_list::known_total;
 use super::figures::per_second;
 use super::{CommandType, InspectResult, Inspector, progress_percent, share_percent, waiting};
-use crate::Permit;
+use crate::permission::Permit;
 
 /// The text of a batch that no node has taken; clients wait on it.
 const WAITING: &str = "Batch process is waiting to be taken by a job";

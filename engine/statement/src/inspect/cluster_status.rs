@@ -4,7 +4,7 @@ use serde::Serialize;
 use weft_model::{NodeRow, NodeState};
 
 use super::{InspectResult, Inspector};
-use crate::Permit;
+use crate::permission::Permit;
 
 /// Asks about all nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use weft_node::job::triggered::awaited;
 use weft_store::{Freshness, ListJobs, each_job};
 
 use super::{InspectError, InspectResult, Inspector, waiting};
-use crate::Permit;
+use crate::permission::Permit;
 
 /// Rows that one question looks at: archived ones are passed over before the limit counts.
 const SCANNED: usize = 100_000;

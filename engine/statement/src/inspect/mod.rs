@@ -11,11 +11,11 @@ mod batch_summary;
 mod cluster_status;
 mod figures;
 mod job_status;
-mod live_nodes;
 mod waiting;
 
 use std::sync::Arc;
 
+pub use crate::live_nodes::{LiveNodes, StoredNodes};
 pub use batch_details::{EntityItem, EntityPage, EntityPages, EntityPosition, EntityQuery};
 pub use batch_in_process::{InProcessItem, InProcessQuery};
 pub use batch_info::{BatchInfo, BatchInfoQuery, CommandType};
@@ -27,7 +27,6 @@ pub use job_status::{
     JobCount, JobCounts, JobInfoQuery, JobItem, JobPage, JobQuery, JobSelection, NextRun, job_note,
     message_of,
 };
-pub use live_nodes::{LiveNodes, StoredNodes};
 pub use waiting::{Affinities, unmatched};
 
 use weft_model::clock::SharedClock;
@@ -35,7 +34,9 @@ use weft_model::{Batch, BatchId, JobKey, NodeShare, NodeStats};
 use weft_node::NodeConfig;
 use weft_store::{Freshness, SharedStore, StoreError};
 
-use crate::Services;
+use crate::permission::{Access, Operation, Permission};
+use crate::refusal::Refusal;
+use crate::services::Services;
 
 /// Rows that are read at once.
 const READS_AT_ONCE: usize = 16;
@@ -53,6 +54,40 @@ pub enum InspectError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+impl From<InspectError> for Refusal {
+    fn from(error: InspectError) -> Self {
+        match error {
+            InspectError::NoSuchBatch(id) => Self::no_such_batch(id),
+            InspectError::NoSuchJob(key) => {
+                Self::no_such_job(&key.job_type, &key.name, Some(&key.uid))
+            }
+            InspectError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Every query only reads.
+macro_rules! reads {
+    ($($query:ty),* $(,)?) => {$(
+        impl Operation for $query {
+            fn access(&self) -> Access {
+                Access::to(Permission::BatchRead)
+            }
+        }
+    )*};
+}
+
+reads!(
+    BatchInfoQuery,
+    BatchListQuery,
+    EntityQuery,
+    InProcessQuery,
+    JobInfoQuery,
+    JobQuery,
+    NodeQuery,
+    SummaryQuery,
+);
 
 /// An answer.
 pub type InspectResult<T> = Result<T, InspectError>;

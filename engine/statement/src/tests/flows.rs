@@ -103,7 +103,7 @@ async fn outputs_are_columns_rows_or_a_table() {
     let answer = cursor(json!("text")).await;
     assert_eq!(answer.end.status, EndStatus::Failed);
     assert!(
-        answer.error().contains("`first` is no list of rows"),
+        answer.error().contains("`first` is not a list of rows"),
         "{}",
         answer.error()
     );

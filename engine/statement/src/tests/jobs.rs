@@ -697,7 +697,7 @@ async fn a_kill_ends_what_was_stopped_and_does_not_listen() {
     let killed = jobs.run(&format!("KILL 'n1' '{}'", key.uid)).await.ok();
     assert_eq!(
         *killed.cell("Notes"),
-        json!("it ends now, whether it listens or not")
+        json!("it ends now, even if it ignores the stop")
     );
     let job = jobs.until_status(&key, JobStatus::Terminated).await;
     assert_eq!(job.error, None);
@@ -898,7 +898,7 @@ async fn what_cannot_be_started_leaves_no_row() {
         ("STARTJOB PROCESS NAME=''", "NAME is empty"),
         (
             "STARTJOB PROCESS NAME='x' ARGS='{\"a\":}'",
-            "ARGS is no JSON object",
+            "ARGS is not a JSON object",
         ),
         (
             "STARTJOB PROCESS NAME='x' ARGS='{\"password\":\"p\"}'",
@@ -914,7 +914,7 @@ async fn what_cannot_be_started_leaves_no_row() {
         ),
         (
             "STARTJOB PROCESS NAME='x' START_AT='2199-01-02 00:00:00' END_AT='2199-01-01 00:00:00'",
-            "END_AT is not behind START_AT",
+            "END_AT is not after START_AT",
         ),
         ("STARTJOB BATCH_SCHEDULE NAME='x'", "needs ARGS"),
         (
@@ -1118,10 +1118,7 @@ async fn an_update_that_says_nothing_is_refused() {
     let refused = jobs.run("UPDATEJOB PROCESS NAME='x' UID='u'").await;
     assert_eq!(refused.end.status, EndStatus::Usage);
     let error = refused.error();
-    assert!(
-        error.contains("nothing is said about what shall be another"),
-        "{error}"
-    );
+    assert!(error.contains("no option says what to change"), "{error}");
     assert!(error.contains("EXEC_INTERVAL"), "{error}");
     let update = "UPDATEJOB PROCESS NAME='x' UID='u' RESET_END_TIME=false";
     jobs.run(update).await.ok();

@@ -228,7 +228,7 @@ async fn a_node_is_given_logical_ids_and_keeps_them() {
     for (text, expected) in [
         (
             "SET NODE_AFFINITY 'a:b:c'",
-            "`a:b:c` is no logical id with sizes",
+            "`a:b:c` is not a logical id with sizes",
         ),
         ("SET sync='ON', NODE_AFFINITY='a'", "a statement of its own"),
     ] {
