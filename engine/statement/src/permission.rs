@@ -71,6 +71,18 @@ pub trait Operation {
     fn access(&self) -> Access;
 }
 
+/// `needs!(Batch: CancelTarget)`: the operation needs this permission, on no logical unit in particular.
+macro_rules! needs {
+    ($permission:ident: $($operation:ty),+ $(,)?) => {$(
+        impl $crate::permission::Operation for $operation {
+            fn access(&self) -> $crate::permission::Access {
+                $crate::permission::Access::to($crate::permission::Permission::$permission)
+            }
+        }
+    )+};
+}
+pub(crate) use needs;
+
 /// Decides what principals may do.
 pub trait Policy: Send + Sync + fmt::Debug {
     /// Whether `principal` has this access.

@@ -126,7 +126,7 @@ fn succeeded(id: BatchId) -> RunEnd {
     succeeded_with(id.to_string())
 }
 
-/// The output of a batch job is the bid (Fabric B.1).
+/// The output of a batch job is the bid (as in Fabric).
 fn succeeded_with(text: String) -> RunEnd {
     RunEnd::Succeeded(RunOutput {
         text: Some(text),

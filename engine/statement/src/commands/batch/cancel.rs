@@ -12,7 +12,7 @@ use weft_store::{Decided, Decision, Freshness, RequestBatch, Trust, decide_and_s
 use crate::commands::Execution;
 use crate::commands::literal::batch_id;
 use crate::frame::EndStatus;
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 use crate::services::Services;
 
@@ -27,11 +27,7 @@ pub(crate) enum CancelTarget {
     LastOfNode,
 }
 
-impl Operation for CancelTarget {
-    fn access(&self) -> Access {
-        Access::to(Permission::Batch)
-    }
-}
+needs!(Batch: CancelTarget);
 
 /// BATCH_CANCEL, CANCEL BATCH, KILL of a batch.
 pub(crate) fn lower(

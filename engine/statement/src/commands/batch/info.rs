@@ -35,6 +35,7 @@ fn facts(info: &BatchInfo) -> Vec<(String, Value)> {
         false => json!(members.join(",")),
     };
     let environment = session_value(&spec.session_scope, "ENVIRONMENT");
+    let max_nodes = spec.max_nodes.map_or_else(|| json!("All"), Value::from);
     let mut facts = vec![
         ("Batch id", json!(batch.id)),
         ("Execution Status", json!(batch.status.as_str())),
@@ -51,11 +52,7 @@ fn facts(info: &BatchInfo) -> Vec<(String, Value)> {
         ("Job Affinity", list(&spec.job_affinity)),
         ("Command Type", json!(info.command_type.as_str())),
         ("Async", json!(spec.asynchronous)),
-        (
-            "Max No. of Nodes",
-            spec.max_nodes
-                .map_or_else(|| json!("All"), |nodes| json!(nodes)),
-        ),
+        ("Max No. of Nodes", max_nodes),
         (
             "Allow Multiple Batch Executions",
             json!(spec.allow_multiple),

@@ -176,7 +176,7 @@ fn share_of(batch: &Batch) -> NodeShare {
     statistics.map(BatchStatistics::total).unwrap_or_default()
 }
 
-/// The documented result table (Fabric A.2).
+/// The documented result table (as in Fabric).
 async fn show_result(batch: &Batch, is_sync_instance: bool, output: &Output) {
     let share = share_of(batch);
     let handled = share.handled();

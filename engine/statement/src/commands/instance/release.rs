@@ -4,18 +4,14 @@ use weft_lang::Spanned;
 use weft_model::Session;
 
 use crate::commands::Execution;
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 
 /// The logical unit whose instance to detach; none = all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReleaseRequest(Option<String>);
 
-impl Operation for ReleaseRequest {
-    fn access(&self) -> Access {
-        Access::to(Permission::None)
-    }
-}
+needs!(None: ReleaseRequest);
 
 pub(crate) fn lower(
     lu: Option<&Spanned<String>>,
@@ -38,10 +34,14 @@ pub(crate) fn lower(
     }
 }
 
-pub(crate) fn run(execution: Execution<'_>, permit: &Permit<ReleaseRequest>) {
+pub(crate) async fn run(
+    execution: Execution<'_>,
+    permit: Permit<ReleaseRequest>,
+) -> Result<(), Refusal> {
     let attached = &mut execution.session.attached;
     match permit.request() {
         ReleaseRequest(Some(name)) => drop(attached.remove(name)),
         ReleaseRequest(None) => attached.clear(),
     }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use weft_model::{Instance, Session};
 use weft_project::sync::open_image;
 
 use crate::commands::Execution;
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 use crate::services::Services;
 
@@ -29,11 +29,7 @@ const ATTACHED: usize = 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SelectRequest(pub(crate) String);
 
-impl Operation for SelectRequest {
-    fn access(&self) -> Access {
-        Access::to(Permission::Read)
-    }
-}
+needs!(Read: SelectRequest);
 
 enum Answer {
     /// The query can be interrupted from now on.

@@ -13,7 +13,7 @@ use crate::secret::{is_secret, without_secrets};
 const BY_REFERENCE: &str = "env:";
 const ARGUMENT_BYTES: usize = 64 * 1_024;
 
-/// ARGS as a JSON object; relaxed forms are `{a:10,b:20}` and `A=10, B=20` (Fabric A.1).
+/// ARGS as a JSON object; relaxed forms are `{a:10,b:20}` and `A=10, B=20` (as in Fabric).
 pub(super) fn read_typed(text: &Spanned<String>) -> Result<Map<String, Value>, Refusal> {
     let trimmed = text.value.trim();
     if trimmed.is_empty() {

@@ -13,7 +13,7 @@ use super::arguments::stored;
 use super::{CHANGED, JobDraft, JobTarget, Patch, changed_row};
 use crate::commands::Execution;
 use crate::commands::batch::cancel::request_cancel;
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 use crate::services::Services;
 
@@ -26,7 +26,7 @@ pub enum JobChange {
     Restart,
     /// Resume it after its end.
     Resume,
-    /// Define it anew.
+    /// Change its definition.
     Update(Box<UpdateJob>),
 }
 
@@ -45,11 +45,7 @@ pub(crate) struct ChangeJobs {
     pub(crate) change: JobChange,
 }
 
-impl Operation for ChangeJobs {
-    fn access(&self) -> Access {
-        Access::to(Permission::Batch)
-    }
-}
+needs!(Batch: ChangeJobs);
 
 /// Changes the jobs and shows a row for each.
 ///
@@ -201,7 +197,7 @@ async fn change_one(
     Ok((job, note))
 }
 
-/// STOPJOB of the job of a batch is BATCH_CANCEL (Fabric A.9, row 3). The other changes are made through the batch.
+/// STOPJOB of the job of a batch is BATCH_CANCEL (as in Fabric). The other changes are made through the batch.
 pub(crate) async fn change_batch(
     services: &Services,
     job: &Job,

@@ -10,7 +10,7 @@ use super::draft::known_type;
 use crate::commands::Execution;
 use crate::commands::literal::literal;
 use crate::inspect::message_of;
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 use crate::services::Services;
 
@@ -39,11 +39,7 @@ pub(crate) struct JobHistoryRequest {
     pub(crate) limit: usize,
 }
 
-impl Operation for JobHistoryRequest {
-    fn access(&self) -> Access {
-        Access::to(Permission::BatchRead)
-    }
-}
+needs!(BatchRead: JobHistoryRequest);
 
 pub(crate) fn lower(
     written: &Spanned<String>,

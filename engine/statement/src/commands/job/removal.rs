@@ -9,7 +9,7 @@ use weft_model::{Job, JobKey};
 use weft_store::{Decided, Decision, DeleteJob, Freshness, Trust, decide_and_settle};
 
 use crate::frame::EndStatus;
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 use crate::services::Services;
 
@@ -20,11 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RemoveJob(pub(crate) JobKey);
 
-impl Operation for RemoveJob {
-    fn access(&self) -> Access {
-        Access::to(Permission::Batch)
-    }
-}
+needs!(Batch: RemoveJob);
 
 /// Removes an archived job. Its key may be used again at once.
 ///

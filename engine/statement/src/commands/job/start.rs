@@ -17,7 +17,7 @@ use super::arguments::stored;
 use super::{CHANGED, JobTarget, changed_row};
 use crate::commands::Execution;
 use crate::inspect::JobItem;
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 use crate::services::Services;
 
@@ -38,11 +38,7 @@ pub(crate) struct StartJobRequest {
     pub(crate) is_repeatable: bool,
 }
 
-impl Operation for StartJobRequest {
-    fn access(&self) -> Access {
-        Access::to(Permission::Batch)
-    }
-}
+needs!(Batch: StartJobRequest);
 
 /// Starts a job and shows it.
 ///

@@ -67,7 +67,7 @@ fn draft(command: &JobCommand) -> Result<JobDraft, Refusal> {
 }
 
 /// `cdc_republish_instance_job <LU>.<id> TABLES='…'` is CDC_REPUBLISH of the logical unit. Returns the logical unit, and
-/// adds the instance and the tables to the arguments (Fabric A.8).
+/// adds the instance and the tables to the arguments (as in Fabric).
 fn unit_of_instance(
     command: &JobCommand,
     arguments: &mut Option<Map<String, Value>>,

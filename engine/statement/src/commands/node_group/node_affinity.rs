@@ -9,7 +9,7 @@ use weft_node::node_group::{RESET, given_to};
 use super::setting::change;
 use crate::commands::Execution;
 use crate::commands::literal::literal;
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 
 /// The logical ids that this node gets besides those of its configuration and its group.
@@ -21,11 +21,7 @@ pub(crate) enum SetNodeAffinity {
     Forget,
 }
 
-impl Operation for SetNodeAffinity {
-    fn access(&self) -> Access {
-        Access::to(Permission::Batch)
-    }
-}
+needs!(Batch: SetNodeAffinity);
 
 /// Checks the logical ids.
 ///

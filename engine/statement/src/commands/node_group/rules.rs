@@ -16,7 +16,7 @@ use super::setting::change;
 use crate::commands::Execution;
 use crate::commands::literal::literal;
 use crate::output::Output;
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 use crate::services::Services;
 
@@ -40,17 +40,9 @@ pub(crate) struct SetAffinityRules(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListAffinityRules;
 
-impl Operation for SetAffinityRules {
-    fn access(&self) -> Access {
-        Access::to(Permission::Batch)
-    }
-}
+needs!(Batch: SetAffinityRules);
 
-impl Operation for ListAffinityRules {
-    fn access(&self) -> Access {
-        Access::to(Permission::BatchRead)
-    }
-}
+needs!(BatchRead: ListAffinityRules);
 
 /// SET_GLOBAL AFFINITY_RULES and RESET_AFFINITY_RULES.
 ///

@@ -11,7 +11,7 @@ use weft_store::Trust;
 use super::apply_deployment;
 use crate::commands::Execution;
 use crate::output::Output;
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 
 /// How long to re-send a deployment whose outcome is unknown.
@@ -26,11 +26,7 @@ pub(crate) struct DeployRequest {
     is_soft: bool,
 }
 
-impl Operation for DeployRequest {
-    fn access(&self) -> Access {
-        Access::to(Permission::Deploy)
-    }
-}
+needs!(Deploy: DeployRequest);
 
 pub(crate) fn lower(
     target: &DeployTarget,

@@ -1,5 +1,5 @@
 //! What a deployment means for jobs: running jobs of its logical units are restarted, and the jobs of the project are started
-//! where they do not exist yet (Fabric C.1, Deploy; R100–R102).
+//! where they do not exist yet (R100–R102).
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

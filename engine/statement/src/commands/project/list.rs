@@ -5,7 +5,7 @@ use weft_project::Project;
 
 use crate::commands::Execution;
 use crate::output::Output;
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 
 /// What to list.
@@ -16,11 +16,7 @@ pub(crate) enum ListProject {
     Interfaces,
 }
 
-impl Operation for ListProject {
-    fn access(&self) -> Access {
-        Access::to(Permission::BatchRead)
-    }
-}
+needs!(BatchRead: ListProject);
 
 /// Lists a part of the deployed project.
 ///

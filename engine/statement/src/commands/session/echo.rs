@@ -7,7 +7,7 @@ use weft_lang::{Spanned, Text};
 
 use crate::commands::Execution;
 use crate::commands::literal::literal;
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 
 /// The text to answer, and when.
@@ -17,11 +17,7 @@ pub(crate) struct EchoRequest {
     delay: Duration,
 }
 
-impl Operation for EchoRequest {
-    fn access(&self) -> Access {
-        Access::to(Permission::None)
-    }
-}
+needs!(None: EchoRequest);
 
 pub(crate) fn lower(
     text: &Spanned<Text>,

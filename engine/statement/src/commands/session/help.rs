@@ -5,18 +5,14 @@ use weft_lang::job_types::job_type;
 use weft_lang::{CommandSpec, help as texts};
 
 use crate::commands::Execution;
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 
 /// The command or type of job to describe; none = list the commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HelpRequest(pub(crate) Option<String>);
 
-impl Operation for HelpRequest {
-    fn access(&self) -> Access {
-        Access::to(Permission::None)
-    }
-}
+needs!(None: HelpRequest);
 
 /// Shows the help.
 ///

@@ -10,7 +10,7 @@ use weft_project::sync::SyncMode;
 use crate::commands::instance::InstanceName;
 use crate::commands::literal::literal;
 use crate::commands::{Execution, Lowering};
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 use crate::secret::masked;
 
@@ -28,11 +28,7 @@ pub(crate) struct SetRequest {
     attached: Vec<InstanceName>,
 }
 
-impl Operation for SetRequest {
-    fn access(&self) -> Access {
-        Access::to(Permission::None)
-    }
-}
+needs!(None: SetRequest);
 
 /// The value of SET NODE_AFFINITY, which is about the node, not about the session.
 pub(crate) fn node_affinity(assignments: &[Assignment]) -> Option<&Spanned<Text>> {
@@ -123,7 +119,10 @@ async fn set_from(
 }
 
 /// Sets values of the session, or lists them.
-pub(crate) async fn run(execution: Execution<'_>, permit: Permit<SetRequest>) {
+pub(crate) async fn run(
+    execution: Execution<'_>,
+    permit: Permit<SetRequest>,
+) -> Result<(), Refusal> {
     let Execution {
         session, output, ..
     } = execution;
@@ -135,7 +134,6 @@ pub(crate) async fn run(execution: Execution<'_>, permit: Permit<SetRequest>) {
                 .row(vec![json!(name), json!(masked(name, value))])
                 .await;
         }
-        return;
     }
     for (name, value) in request.values {
         // The case of a name does not matter.
@@ -150,4 +148,5 @@ pub(crate) async fn run(execution: Execution<'_>, permit: Permit<SetRequest>) {
     session
         .attached
         .extend(attached.map(|instance| (instance.logical_unit, instance.id)));
+    Ok(())
 }

@@ -10,7 +10,7 @@ use crate::commands::job::change::{apply_to_existing, change_batch};
 use crate::commands::job::running::running_jobs;
 use crate::commands::job::{CHANGED, JobChange, changed_row};
 use crate::commands::literal::literal;
-use crate::permission::{Access, Operation, Permission, Permit};
+use crate::permission::{Permit, needs};
 use crate::refusal::Refusal;
 
 /// Which task to end.
@@ -22,11 +22,7 @@ pub(crate) struct KillRequest {
     task: String,
 }
 
-impl Operation for KillRequest {
-    fn access(&self) -> Access {
-        Access::to(Permission::Batch)
-    }
-}
+needs!(Batch: KillRequest);
 
 pub(crate) fn lower(node: &Spanned<Text>, task: &Spanned<Text>) -> Result<KillRequest, Refusal> {
     Ok(KillRequest {

@@ -7,6 +7,7 @@ use weft_lang::TraceScope;
 use weft_node::trace::{Filter, NewTrace, Operation as TracedOperation, TraceError, TraceStatus};
 
 use super::Execution;
+use crate::output::Output;
 use crate::permission::{Access, Operation, Permission, Permit};
 use crate::refusal::Refusal;
 
@@ -73,18 +74,7 @@ pub(crate) async fn run(
     } = execution;
     let traces = &services.traces;
     match permit.request() {
-        TraceRequest::Operations => {
-            output.columns(&OPERATIONS).await;
-            for operation in TracedOperation::ALL {
-                let shown = [
-                    operation.name(),
-                    TracedOperation::CATEGORY,
-                    operation.level(),
-                    operation.meaning(),
-                ];
-                output.row(shown.map(Value::from).to_vec()).await;
-            }
-        }
+        TraceRequest::Operations => list_operations(output).await,
         TraceRequest::Status(None) => {
             let listed = traces.list().await?;
             output.columns(&STATUS).await;
@@ -130,6 +120,19 @@ pub(crate) async fn run(
         }
     }
     Ok(())
+}
+
+async fn list_operations(output: &Output) {
+    output.columns(&OPERATIONS).await;
+    for operation in TracedOperation::ALL {
+        let shown = [
+            operation.name(),
+            TracedOperation::CATEGORY,
+            operation.level(),
+            operation.meaning(),
+        ];
+        output.row(shown.map(Value::from).to_vec()).await;
+    }
 }
 
 fn row(trace: &TraceStatus) -> Vec<Value> {
