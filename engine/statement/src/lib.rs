@@ -1,6 +1,6 @@
 //! Statements: text in, frames out, by way of a request that the principal is permitted to make.
 //!
-//! The modules lie in layers; each uses only those above it in this list, apart from `live_nodes`, which stands alone.
+//! The modules lie in layers; each uses only those above it in this list.
 
 mod affinity;
 mod secret;
