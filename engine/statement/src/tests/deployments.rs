@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 use weft_model::JobStatus;
 
-use super::jobs::{Jobs, command};
+use super::job_fixture::{Jobs, command};
 
 /// Adds to the logical unit of the project.
 fn add(jobs: &Jobs, text: &str) {

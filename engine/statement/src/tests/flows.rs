@@ -1,4 +1,4 @@
-//! BROADWAY, in front of flows that are not there.
+//! BROADWAY, on a stand-in for flows.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ use weft_node::flow::{FlowCall, FlowEnd, FlowFailure, FlowName, FlowPart, FlowRe
 use super::fixture::Fixture;
 use crate::{EndStatus, Services, Statements};
 
-/// Answers what it was asked, or what it was told to answer.
+/// Answers with its inputs, or with a prepared answer.
 #[derive(Debug, Default)]
 struct Echo {
     answer: Mutex<Option<Map<String, Value>>>,

@@ -337,22 +337,22 @@ async fn a_job_is_looked_at_changed_and_ended() {
 
     let item = statements.job(&admin, key.clone()).await.unwrap();
     assert_eq!(item.job.status, JobStatus::Waiting);
-    let nobody = JobKey {
-        name: "nobody".to_owned(),
+    let unknown = JobKey {
+        name: "unknown".to_owned(),
         ..key.clone()
     };
     for refusal in [
-        statements.job(&admin, nobody.clone()).await.unwrap_err(),
+        statements.job(&admin, unknown.clone()).await.unwrap_err(),
         statements
-            .update_job(&admin, nobody.clone(), &update)
+            .update_job(&admin, unknown.clone(), &update)
             .await
             .unwrap_err(),
-        statements.job_runs(&admin, nobody, 1).await.unwrap_err(),
+        statements.job_runs(&admin, unknown, 1).await.unwrap_err(),
     ] {
         assert_eq!(refusal.status(), EndStatus::NotFound);
         assert_eq!(
             refusal.message(),
-            "there is no job PROCESS 'nobody' with UID '1'"
+            "there is no job PROCESS 'unknown' with UID '1'"
         );
         assert_eq!(
             refusal.advice(),

@@ -8,7 +8,7 @@ use weft_model::{JobKey, JobStatus, NodeId};
 use weft_node::node_group::recall;
 use weft_node::{Context, Node, NodeConfig, Wake};
 
-use super::jobs::Jobs;
+use super::job_fixture::Jobs;
 use crate::EndStatus;
 
 const RULES: &str = r#"{"LOCAL_DC":{"blue":{"count":1,"affinities":[{"affinity":"heavy","recommended":1,"max":2}]}},"default_group":{"affinities":[{"affinity":"light"}]}}"#;

@@ -50,7 +50,7 @@ async fn the_line_leaves_a_waiting_batch_and_a_waiting_job() {
     assert_eq!((job.fence, job.archived), (0, false));
     let first = weft_model::DueHint::in_front_of(batch.creation_time);
     let due = fixture.store.due(&first, batch.creation_time, 10);
-    assert_eq!(due.await.unwrap()[0].key, key, "somebody will look");
+    assert_eq!(due.await.unwrap()[0].key, key, "a node will read the row");
 }
 
 #[tokio::test]
