@@ -363,7 +363,7 @@ pub fn job_note(job: &Job, now: Timestamp, members: &[Member]) -> Option<String>
     };
     let paused = || {
         let is_paused = job.policy.paused && job.status == JobStatus::Scheduled;
-        is_paused.then(|| "its schedule is paused; UPDATEJOB … PAUSED=false goes on".to_owned())
+        is_paused.then(|| "its schedule is paused; UPDATEJOB … PAUSED=false resumes it".to_owned())
     };
     let retry = || {
         let at = job.next_run.filter(|at| *at > now && job.tries > 0)?;

@@ -1,4 +1,4 @@
-//! NODE_AFFINITY_COORDINATOR_JOB: puts the nodes of a data centre into groups, for as long as it runs.
+//! NODE_AFFINITY_COORDINATOR_JOB: assigns the nodes of a data centre to groups for as long as it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

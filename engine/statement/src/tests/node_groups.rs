@@ -66,7 +66,7 @@ async fn rules_are_set_listed_and_reset() {
         ]
     );
     assert!(listed.notices[0].ends_with(&set), "{:?}", listed.notices);
-    assert!(listed.notices[1].contains("no job puts the nodes of LOCAL_DC into groups"));
+    assert!(listed.notices[1].contains("no job assigns the nodes of LOCAL_DC to groups"));
     // What cannot be read changes nothing.
     let wrong = jobs
         .run(r#"SET_GLOBAL AFFINITY_RULES='{"DC1":{"blue":{"affinities":[]}}}'"#)

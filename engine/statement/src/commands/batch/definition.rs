@@ -192,7 +192,7 @@ impl Reading<'_> {
         let wanted = whole(wanted.value);
         let configured = i64::try_from(self.context.services.config.max_workers_per_node);
         match configured {
-            // 0 keeps this node out of batch work, and says nothing of the others.
+            // 0 keeps this node out of batch work; it is no limit for other nodes.
             Ok(configured) if configured > 0 && wanted > configured => {
                 self.notices.push(format!(
                     "MAX_WORKERS_PER_NODE={wanted} was lowered to {configured}, which is what nodes are configured for"

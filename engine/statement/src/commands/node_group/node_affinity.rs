@@ -39,7 +39,7 @@ pub(crate) fn lower(written: &Spanned<Text>) -> Result<SetNodeAffinity, Refusal>
             Refusal::usage(format!("`{id}` is not a logical id with sizes"))
                 .at(written.span)
                 .hint(format!(
-                    "write 'blue', 'blue:4' or 'blue:2:4' (recommended and at most); '{RESET}' takes all of them away"
+                    "write 'blue', 'blue:4' or 'blue:2:4' (recommended and at most); '{RESET}' removes all of them"
                 )),
         ),
     }

@@ -145,10 +145,10 @@ fn no_coordinator(dc: &str, members: &[Member]) -> String {
         .iter()
         .any(|member| member.row.dc.eq_ignore_ascii_case(dc));
     let hint = match has_nodes {
-        true => format!("STARTJOB {job} NAME='{dc}' UID='{dc}' AFFINITY='{dc}' does"),
-        false => "there is no node of it either".to_owned(),
+        true => format!("STARTJOB {job} NAME='{dc}' UID='{dc}' AFFINITY='{dc}' starts one"),
+        false => format!("{dc} has no nodes"),
     };
-    format!("no job puts the nodes of {dc} into groups; {hint}")
+    format!("no job assigns the nodes of {dc} to groups; {hint}")
 }
 
 /// A row for each logical id of a group.

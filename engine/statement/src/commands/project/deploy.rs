@@ -73,7 +73,7 @@ pub(crate) async fn run(
     let columns = ["Project", "Version", "Logical units", "Interfaces", "Notes"];
     let notes = match report.changed {
         true => "deployed",
-        false => "this very project was deployed already",
+        false => "this project was deployed already",
     };
     let row = vec![
         json!(report.deployment.hash),
