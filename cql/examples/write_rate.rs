@@ -21,7 +21,7 @@ use weft_model::ids::Ids;
 use weft_model::{
     BatchId, ChunkState, EntityRow, EntityStatus, Holder, Incarnation, NodeId, NodeShare, Token,
 };
-use weft_store::Trust;
+use weft_store::SelfFence;
 use weft_store::{ClaimChunk, Conditional, FlushChunk, OpenChunk, Settled, Store, settle};
 
 struct Plan {
@@ -151,8 +151,8 @@ fn entity(number: i64, row: usize) -> EntityRow {
 
 /// Sends an operation until its answer is definite, as the engine does: on a busy machine some answers are timeouts.
 async fn apply<C: Conditional<Found: Debug>>(store: &CassandraStore, operation: &C) -> Result<()> {
-    let trust = Trust::for_duration(Arc::new(SystemClock), Duration::from_secs(60));
-    let settled = settle(store, &Ids::from_system(), &trust, operation).await?;
+    let self_fence = SelfFence::for_duration(Arc::new(SystemClock), Duration::from_secs(60));
+    let settled = settle(store, &Ids::from_system(), &self_fence, operation).await?;
     ensure!(
         matches!(settled, Settled::Applied),
         "{}: {settled:?}",

@@ -12,8 +12,8 @@ use weft_project::ProjectCatalogue;
 use weft_project::command::{ChunkContext, CommandFactory, Outcome};
 use weft_project::interface::Environment;
 use weft_sqlite::{Options as StoreOptions, SqliteStore};
+use weft_store::SelfFence;
 use weft_store::SharedStore;
-use weft_store::Trust;
 
 use super::*;
 
@@ -86,9 +86,9 @@ async fn it_deploys_and_syncs_with_exactly_one_failure() {
         Arc::new(SqliteStore::open(path, StoreOptions::new(clock.clone())).unwrap());
     let data = folder.path().join("node");
     let catalogue = ProjectCatalogue::new(store, clock.clone(), data, Environment::of_process());
-    let trust = Trust::for_duration(clock, Duration::from_secs(60));
+    let self_fence = SelfFence::for_duration(clock, Duration::from_secs(60));
     let deployed = catalogue
-        .deploy(&project, "tester", &Ids::seeded(1), &trust)
+        .deploy(&project, "tester", &Ids::seeded(1), &self_fence)
         .await
         .unwrap();
     assert_eq!(deployed.deployment.logical_units, ["AUTODATA_DELTA"]);

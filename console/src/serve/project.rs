@@ -9,8 +9,8 @@ use weft_model::clock::SharedClock;
 use weft_project::interface::Environment;
 use weft_project::{CatalogueError, DeployReport, ProjectCatalogue};
 use weft_statement::{Services, apply_deployment};
+use weft_store::SelfFence;
 use weft_store::SharedStore;
-use weft_store::Trust;
 
 use crate::exit::{Failure, USAGE};
 use crate::output::stderr;
@@ -48,9 +48,12 @@ pub fn keep_fresh(catalogue: Arc<ProjectCatalogue>) {
 
 /// Deploys a folder at the start of a node, as the principal `by`.
 pub async fn deploy(services: &Services, folder: &Path, by: &str) -> anyhow::Result<DeployReport> {
-    let trust = Trust::for_duration(Arc::clone(&services.clock), DEPLOY_TIMEOUT);
+    let self_fence = SelfFence::for_duration(Arc::clone(&services.clock), DEPLOY_TIMEOUT);
     let catalogue = &services.catalogue;
-    match catalogue.deploy(folder, by, &services.ids, &trust).await {
+    match catalogue
+        .deploy(folder, by, &services.ids, &self_fence)
+        .await
+    {
         Ok(report) => {
             let principal = Principal {
                 name: by.to_owned(),

@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use weft_model::{BatchId, Holder, NodeRow, NodeState};
+use weft_store::SelfFence;
 use weft_store::StoreResult;
-use weft_store::Trust;
 
 use super::{Context, Membership};
 
@@ -41,8 +41,8 @@ pub struct Beater {
 
 impl Heartbeat {
     /// The batch is mine: the row says so before I claim it, so that the others find it should I die.
-    /// Answers false where trust ended first.
-    pub async fn coordinate(&self, batch: BatchId, trust: &Trust) -> bool {
+    /// Answers false where the node fenced itself first.
+    pub async fn coordinate(&self, batch: BatchId, self_fence: &SelfFence) -> bool {
         self.lock().insert(batch);
         let wanted = self.shared.wanted.fetch_add(1, Ordering::AcqRel) + 1;
         self.shared.beat_now.notify_one();
@@ -53,7 +53,7 @@ impl Heartbeat {
             }
             tokio::select! {
                 biased;
-                () = trust.ended() => return false,
+                () = self_fence.fenced() => return false,
                 () = has_written => (),
             }
         }
@@ -89,7 +89,7 @@ impl Heartbeat {
 }
 
 impl Beater {
-    /// A beater for the life `me`, whose row goes on from the one of the life before: what that one owned
+    /// A beater for the node session `me`, whose row goes on from the one of the node session before: what that one owned
     /// stays named until this one has looked at it.
     pub fn new(context: Arc<Context>, me: &Holder, before: Option<&NodeRow>) -> (Self, Heartbeat) {
         let config = &context.config;
@@ -141,7 +141,7 @@ impl Beater {
     ///
     /// # Errors
     /// What the store said, or that it said nothing within one interval.
-    pub async fn beat(&mut self, trust: &Trust) -> StoreResult<()> {
+    pub async fn beat(&mut self, self_fence: &SelfFence) -> StoreResult<()> {
         let config = &self.context.config;
         // Trust counts from when the write was asked for: it may have taken effect at once.
         let started = self.context.clock.monotonic();
@@ -168,16 +168,16 @@ impl Beater {
             ));
         };
         answer?;
-        trust.extend(started + config.dead_after() - config.trust_margin());
+        self_fence.extend(started + config.dead_after() - config.trust_margin());
         self.shared.written.store(wanted, Ordering::Release);
         self.shared.has_written.notify_waiters();
         Ok(())
     }
 
-    /// Beats until trust ends or the life closes.
+    /// Beats until the node fences itself or the node session closes.
     pub async fn run(
         mut self,
-        trust: Trust,
+        self_fence: SelfFence,
         closing: CancellationToken,
         membership: Arc<Membership>,
     ) -> Self {
@@ -191,15 +191,15 @@ impl Beater {
             };
             tokio::select! {
                 biased;
-                () = trust.ended() => return self,
+                () = self_fence.fenced() => return self,
                 () = closing.cancelled() => return self,
                 () = self.shared.beat_now.notified() => (),
                 () = tokio::time::sleep(pause) => (),
             }
-            if !trust.holds() {
+            if !self_fence.may_act() {
                 return self;
             }
-            match self.beat(&trust).await {
+            match self.beat(&self_fence).await {
                 Ok(()) => silent = false,
                 Err(error) => {
                     membership.freeze();
@@ -212,7 +212,7 @@ impl Beater {
         }
     }
 
-    /// The last row of a life that ends cleanly.
+    /// The last row of a node session that ends cleanly.
     ///
     /// # Errors
     /// What the store said.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use weft_model::{Holder, Incarnation, NodeId, NodeRow, NodeState};
 
-/// What this node has seen of the others. Shared by the parts of a life.
+/// What this node has seen of the others. Shared by the parts of a node session.
 #[derive(Debug)]
 pub struct Membership {
     me: Holder,
@@ -161,7 +161,7 @@ impl Membership {
 impl Inner {
     fn see(&mut self, row: NodeRow, now: Duration) {
         if self.past.contains_key(&holder_of(&row)) {
-            // A read that was behind: a life that was followed by another one never comes back.
+            // A read that was behind: a node session that was followed by another one never comes back.
             return;
         }
         let moved_at = match self.seen.get(&row.guid) {
@@ -220,14 +220,14 @@ mod tests {
 
     const T_DEAD: Duration = Duration::from_secs(60);
 
-    fn row(guid: &str, life: u128, hb_seq: i64) -> NodeRow {
+    fn row(guid: &str, session: u128, hb_seq: i64) -> NodeRow {
         NodeRow {
             guid: NodeId(guid.to_owned()),
             dc: "DC1".to_owned(),
             effective_ip: "127.0.0.1".to_owned(),
             ips: Vec::new(),
             logical_ids: Vec::new(),
-            incarnation: Incarnation(Uuid::from_u128(life)),
+            incarnation: Incarnation(Uuid::from_u128(session)),
             hb_seq,
             heartbeat_at: Timestamp(0),
             state: NodeState::Alive,
@@ -294,7 +294,7 @@ mod tests {
         assert!(members.is_dead(&holder_of(&earlier)));
         assert!(
             members.is_dead(&holder_of(&row("me", 99, 0))),
-            "also my own earlier life"
+            "also my own earlier session"
         );
         assert!(!members.is_dead(&holder_of(&row("me", 1, 0))));
     }

@@ -7,17 +7,21 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 use weft_model::{BatchId, NodeRow};
 
-use super::Life;
+use super::NodeSession;
 
-/// Observes until trust ends, and reports nodes that died.
-pub async fn run(life: Life, deaths: mpsc::Sender<NodeRow>) {
-    let membership = Arc::clone(&life.membership);
+/// Observes until the node fences itself, and reports nodes that died.
+pub async fn run(session: NodeSession, deaths: mpsc::Sender<NodeRow>) {
+    let membership = Arc::clone(&session.membership);
     let mut coordinated = BTreeSet::new();
     loop {
-        if !life.trust.wait(life.context.config.poll_interval).await {
+        if !session
+            .self_fence
+            .wait(session.context.config.poll_interval)
+            .await
+        {
             return;
         }
-        match life.context.store.nodes().await {
+        match session.context.store.nodes().await {
             Ok(rows) => {
                 let now: BTreeSet<BatchId> = rows
                     .iter()
@@ -25,10 +29,10 @@ pub async fn run(life: Life, deaths: mpsc::Sender<NodeRow>) {
                     .collect();
                 if !now.is_subset(&coordinated) {
                     // A batch has an owner: the dispatcher need not wait for its own next look.
-                    life.context.wake.chunks();
+                    session.context.wake.chunks();
                 }
                 coordinated = now;
-                for dead in membership.observe(rows, life.context.clock.monotonic()) {
+                for dead in membership.observe(rows, session.context.clock.monotonic()) {
                     warn!(node.id = %dead.guid, "Node {} is dead or has left", dead.guid);
                     // The receiver ends with this session.
                     let _ = deaths.send(dead).await;

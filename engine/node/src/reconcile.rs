@@ -12,7 +12,7 @@ use weft_model::job_of;
 use weft_model::{Batch, BatchStatus, DueHint, Job, JobEvent};
 use weft_store::{Freshness, JobSeen, ListBatches, StoreResult, WriteJob};
 
-use crate::Life;
+use crate::NodeSession;
 
 /// Batches are looked at as far back as they are kept.
 const HORIZON: Duration = Duration::from_secs(8 * 24 * 3600);
@@ -20,19 +20,19 @@ const HORIZON: Duration = Duration::from_secs(8 * 24 * 3600);
 const MIN_AGE: Duration = Duration::from_secs(120);
 const PAGE: usize = 200;
 
-/// Reconciles until trust ends.
-pub async fn run(life: Life) {
+/// Reconciles until the node fences itself.
+pub async fn run(session: NodeSession) {
     loop {
         // Jitter keeps the nodes apart; whoever is second finds nothing to do.
-        let interval = life.context.config.reconcile_interval;
-        if !life
-            .trust
-            .wait(interval + life.context.ids.jitter(interval / 2))
+        let interval = session.context.config.reconcile_interval;
+        if !session
+            .self_fence
+            .wait(interval + session.context.ids.jitter(interval / 2))
             .await
         {
             return;
         }
-        if let Err(error) = pass(&life).await {
+        if let Err(error) = pass(&session).await {
             debug!(error = %error, "The reconciling pass stopped: {error}");
         }
     }
@@ -42,8 +42,8 @@ pub async fn run(life: Life) {
 ///
 /// # Errors
 /// What the store said.
-pub async fn pass(life: &Life) -> StoreResult<()> {
-    let now = life.context.clock.now();
+pub async fn pass(session: &NodeSession) -> StoreResult<()> {
+    let now = session.context.clock.now();
     let back = |duration: Duration| {
         Timestamp(
             now.0
@@ -57,16 +57,16 @@ pub async fn pass(life: &Life) -> StoreResult<()> {
         limit: PAGE,
     };
     loop {
-        let page = life.context.store.batches(&list).await?;
+        let page = session.context.store.batches(&list).await?;
         for listing in &page.listings {
             if !listing.status.is_final() {
-                let row = life
+                let row = session
                     .context
                     .store
                     .batch(listing.id, Freshness::Committed)
                     .await?;
                 if let Some(row) = row {
-                    reconcile(life, &row).await?;
+                    reconcile(session, &row).await?;
                 }
             }
         }
@@ -77,13 +77,13 @@ pub async fn pass(life: &Life) -> StoreResult<()> {
     }
 }
 
-async fn reconcile(life: &Life, batch: &Batch) -> StoreResult<()> {
+async fn reconcile(session: &NodeSession, batch: &Batch) -> StoreResult<()> {
     if batch.status.is_final() || batch.status == BatchStatus::Paused {
         return Ok(());
     }
     let key = job_key_of(batch);
-    let now = life.context.clock.now();
-    let found = life.context.store.job(&key, Freshness::Serial).await?;
+    let now = session.context.clock.now();
+    let found = session.context.store.job(&key, Freshness::Serial).await?;
     let (job, seen) = match found {
         Some(job) if !job.status.is_ended() => return Ok(()),
         Some(job) => {
@@ -120,11 +120,11 @@ async fn reconcile(life: &Life, batch: &Batch) -> StoreResult<()> {
         job,
         seen,
         due: Some(DueHint { due_at: now, key }),
-        token: life.context.ids.token(),
+        token: session.context.ids.token(),
     };
-    life.settle(&write).await?;
+    session.settle(&write).await?;
     metrics::counter!("reconciled_total", "kind" => "batch_without_job").increment(1);
     info!(batch.id = %batch.id, "Opened the job of batch {} again", batch.id);
-    life.context.wake.jobs();
+    session.context.wake.jobs();
     Ok(())
 }

@@ -7,11 +7,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use weft_model::{Holder, Incarnation, NodeId, NodeRow, NodeState, job_type};
+use weft_store::SelfFence;
 use weft_store::StoreError;
-use weft_store::Trust;
 
 use super::heartbeat::Beater;
-use super::{Context, Life, Member, Membership};
+use super::{Context, Member, Membership, NodeSession};
 use crate::batch::{BatchProcess, heir};
 use crate::scheduler::{Executors, Scheduler};
 use crate::tasks::Tasks;
@@ -39,7 +39,7 @@ pub struct NodeHandle {
     draining: CancellationToken,
     killed: CancellationToken,
     state: watch::Receiver<State>,
-    life: Arc<Mutex<Option<Life>>>,
+    session: Arc<Mutex<Option<NodeSession>>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,20 +57,20 @@ impl Node {
         let draining = CancellationToken::new();
         let killed = CancellationToken::new();
         let (state, receiver) = watch::channel(State::Starting);
-        let life = Arc::new(Mutex::new(None));
+        let session = Arc::new(Mutex::new(None));
         let handle = NodeHandle {
             context: Arc::clone(&context),
             draining: draining.clone(),
             killed: killed.clone(),
             state: receiver,
-            life: Arc::clone(&life),
+            session: Arc::clone(&session),
         };
-        let lives = Lives {
+        let lives = NodeSessions {
             context,
             draining,
             killed,
             state,
-            life,
+            session,
         };
         Tasks::default().spawn(lives.run());
         handle
@@ -129,17 +129,18 @@ impl NodeHandle {
 
     /// All nodes as this one judges them; empty while it is starting.
     pub fn members(&self) -> Vec<Member> {
-        let life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
-        life.as_ref()
-            .map(|life| life.membership.members())
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        session
+            .as_ref()
+            .map(|session| session.membership.members())
             .unwrap_or_default()
     }
 
     /// The node's row shall say soon what has changed.
     pub fn beat_now(&self) {
-        let life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(life) = life.as_ref() {
-            life.heartbeat.beat_now();
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = session.as_ref() {
+            session.heartbeat.beat_now();
         }
     }
 
@@ -149,15 +150,15 @@ impl NodeHandle {
     }
 }
 
-struct Lives {
+struct NodeSessions {
     context: Arc<Context>,
     draining: CancellationToken,
     killed: CancellationToken,
     state: watch::Sender<State>,
-    life: Arc<Mutex<Option<Life>>>,
+    session: Arc<Mutex<Option<NodeSession>>>,
 }
 
-impl Lives {
+impl NodeSessions {
     async fn run(self) {
         let end = tokio::select! {
             biased;
@@ -165,14 +166,14 @@ impl Lives {
             end = self.live() => end,
         };
         if self.killed.is_cancelled() {
-            let life = self
-                .life
+            let session = self
+                .session
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take();
-            if let Some(life) = life {
-                life.trust.end();
-                life.tasks.end(Duration::ZERO).await;
+            if let Some(session) = session {
+                session.self_fence.fence();
+                session.tasks.end(Duration::ZERO).await;
             }
         }
         if let Err(problem) = &end {
@@ -189,7 +190,7 @@ impl Lives {
                 return Ok(());
             }
             let incarnation = Incarnation(self.context.ids.uuid());
-            let end = self.one_life(incarnation, before).await?;
+            let end = self.one_session(incarnation, before).await?;
             if !end.fenced {
                 return Ok(());
             }
@@ -208,10 +209,10 @@ impl Lives {
         if found.state == NodeState::Left || self.context.store.is_exclusive() {
             return Ok(Some(found));
         }
-        info!("The last life of this node did not end cleanly; watching its row");
+        info!("The last session of this node did not end cleanly; watching its row");
         tokio::select! {
             biased;
-            // Nothing was begun, so there is nothing to finish: the life that follows ends before it starts.
+            // Nothing was begun, so there is nothing to finish: the node session that follows ends before it starts.
             () = self.draining.cancelled() => return Ok(Some(found)),
             () = tokio::time::sleep(self.context.config.heartbeat_interval * 2) => (),
         }
@@ -259,11 +260,11 @@ impl Lives {
     }
 
     /// One life, which goes on from the row of the one before.
-    async fn one_life(
+    async fn one_session(
         &self,
         incarnation: Incarnation,
         before: Option<NodeRow>,
-    ) -> Result<LifeEnd, NodeError> {
+    ) -> Result<SessionEnd, NodeError> {
         let context = &self.context;
         let me = Holder {
             node: context.config.guid.clone(),
@@ -271,16 +272,16 @@ impl Lives {
         };
         let recalled = self.patiently(|| crate::node_group::recall(context)).await;
         if self.draining.is_cancelled() {
-            return Ok(LifeEnd {
+            return Ok(SessionEnd {
                 fenced: false,
                 row: before,
             });
         }
         recalled?;
         let (mut beater, heartbeat) = Beater::new(Arc::clone(context), &me, before.as_ref());
-        let trust = loop {
+        let self_fence = loop {
             // Trust begins with the first heartbeat that is acknowledged.
-            let candidate = Trust::until(
+            let candidate = SelfFence::until(
                 Arc::clone(&context.clock),
                 context.clock.monotonic() + context.config.dead_after(),
                 CancellationToken::new(),
@@ -292,7 +293,7 @@ impl Lives {
                     tokio::select! {
                         biased;
                         () = self.draining.cancelled() => {
-                            return Ok(LifeEnd { fenced: false, row: before });
+                            return Ok(SessionEnd { fenced: false, row: before });
                         }
                         () = tokio::time::sleep(pause) => (),
                     }
@@ -303,53 +304,60 @@ impl Lives {
         let membership = Arc::new(Membership::new(me.clone(), context.config.dead_after()));
         let rows = context.store.nodes().await.unwrap_or_default();
         membership.observe(rows, context.clock.monotonic());
-        let life = Life {
+        let session = NodeSession {
             context: Arc::clone(context),
             me,
-            trust: trust.clone(),
+            self_fence: self_fence.clone(),
             tasks: Tasks::default(),
             membership: Arc::clone(&membership),
             heartbeat: heartbeat.clone(),
             earlier_heartbeat: before.as_ref().map(|row| row.heartbeat_at),
             draining: self.draining.clone(),
         };
-        *self.life.lock().unwrap_or_else(PoisonError::into_inner) = Some(life.clone());
-        info!(node.id = %life.me.node, incarnation = %incarnation, "Node {} is alive", life.me.node);
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());
+        info!(node.id = %session.me.node, incarnation = %incarnation, "Node {} is alive", session.me.node);
 
         let closing = CancellationToken::new();
-        let beating =
-            life.tasks
-                .spawn(beater.run(trust.clone(), closing.clone(), Arc::clone(&membership)));
-        let dispatcher = Dispatcher::start(&life);
-        let batches = Arc::new(BatchProcess::new(life.clone(), dispatcher.offers()));
-        let executors = Executors::of_kinds(&life).with(job_type::BATCH_PROCESS, batches);
-        let scheduler = Scheduler::start(&life, executors);
+        let beating = session.tasks.spawn(beater.run(
+            self_fence.clone(),
+            closing.clone(),
+            Arc::clone(&membership),
+        ));
+        let dispatcher = Dispatcher::start(&session);
+        let batches = Arc::new(BatchProcess::new(session.clone(), dispatcher.offers()));
+        let executors = Executors::of_kinds(&session).with(job_type::BATCH_PROCESS, batches);
+        let scheduler = Scheduler::start(&session, executors);
         let (deaths, died) = mpsc::channel(64);
         let inherited = heartbeat.coordinates();
-        life.tasks
-            .spawn_vital(&trust, heir::run(life.clone(), inherited, died));
-        life.tasks
-            .spawn_vital(&trust, crate::observer::run(life.clone(), deaths));
-        life.tasks
-            .spawn_vital(&trust, crate::reconcile::run(life.clone()));
-        life.tasks
-            .spawn_vital(&trust, crate::cleanup::run(life.clone()));
-        life.tasks
-            .spawn_vital(&trust, crate::node_group::run(life.clone()));
+        session
+            .tasks
+            .spawn_vital(&self_fence, heir::run(session.clone(), inherited, died));
+        session
+            .tasks
+            .spawn_vital(&self_fence, crate::observer::run(session.clone(), deaths));
+        session
+            .tasks
+            .spawn_vital(&self_fence, crate::reconcile::run(session.clone()));
+        session
+            .tasks
+            .spawn_vital(&self_fence, crate::cleanup::run(session.clone()));
+        session
+            .tasks
+            .spawn_vital(&self_fence, crate::node_group::run(session.clone()));
         self.state.send_replace(State::Serving);
 
         let fenced = tokio::select! {
             biased;
-            () = trust.ended() => true,
+            () = self_fence.fenced() => true,
             () = self.draining.cancelled() => false,
         };
         if !fenced {
-            info!("Node {} is draining", life.me.node);
+            info!("Node {} is draining", session.me.node);
             heartbeat.drain();
             let grace = tokio::time::sleep(context.config.drain_grace);
             tokio::select! {
                 biased;
-                () = trust.ended() => (),
+                () = self_fence.fenced() => (),
                 () = async { dispatcher.idle().await; scheduler.idle().await } => (),
                 () = grace => warn!("Not everything was finished within the grace period"),
             }
@@ -366,14 +374,14 @@ impl Lives {
                 warn!(error = %error, "Could not say good-bye: {error}");
             }
         }
-        trust.end();
-        life.tasks.end(Duration::from_secs(5)).await;
-        Ok(LifeEnd { fenced, row })
+        self_fence.fence();
+        session.tasks.end(Duration::from_secs(5)).await;
+        Ok(SessionEnd { fenced, row })
     }
 }
 
-/// How a life ended, and its row for the next one to go on from.
-struct LifeEnd {
+/// How a node session ended, and its row for the next one to go on from.
+struct SessionEnd {
     fenced: bool,
     row: Option<NodeRow>,
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::task::TaskTracker;
-use weft_store::Trust;
+use weft_store::SelfFence;
 
-/// The tasks of one life of a node. Cheap to clone.
+/// The tasks of one node session of a node. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
@@ -16,7 +16,7 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Starts a task that belongs to this life.
+    /// Starts a task that belongs to this node session.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that spawns"
@@ -33,12 +33,12 @@ impl Tasks {
         handle
     }
 
-    /// Starts a task without which the life cannot go on: should it panic, trust ends.
-    pub fn spawn_vital<F>(&self, trust: &Trust, task: F)
+    /// Starts a task without which the node session cannot go on: should it panic, the node fences itself.
+    pub fn spawn_vital<F>(&self, self_fence: &SelfFence, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let guard = EndOnPanic(trust.clone());
+        let guard = EndOnPanic(self_fence.clone());
         self.spawn(async move {
             let guard = guard;
             task.await;
@@ -64,12 +64,12 @@ impl Tasks {
     }
 }
 
-struct EndOnPanic(Trust);
+struct EndOnPanic(SelfFence);
 
 impl Drop for EndOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.end();
+            self.0.fence();
         }
     }
 }

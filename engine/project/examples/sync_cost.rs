@@ -20,8 +20,8 @@ use weft_project::command::{ChunkContext, CommandFactory, Outcome};
 use weft_project::interface::Environment;
 use weft_project::{CatalogueError, ProjectCatalogue};
 use weft_sqlite::{Options, SqliteStore};
+use weft_store::SelfFence;
 use weft_store::SharedStore;
-use weft_store::Trust;
 
 const CHUNK: usize = 1_000;
 
@@ -42,9 +42,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         &folder,
         Environment::of_process(),
     );
-    let trust = Trust::for_duration(clock, Duration::from_secs(60));
+    let self_fence = SelfFence::for_duration(clock, Duration::from_secs(60));
     let deployed = catalogue
-        .deploy(Path::new(project), "me", &Ids::from_system(), &trust)
+        .deploy(Path::new(project), "me", &Ids::from_system(), &self_fence)
         .await;
     if let Err(CatalogueError::Invalid(errors)) = &deployed {
         errors.iter().for_each(|error| println!("{error}"));

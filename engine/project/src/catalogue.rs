@@ -15,7 +15,7 @@ use weft_model::Value;
 use weft_model::clock::SharedClock;
 use weft_model::ids::Ids;
 use weft_model::{BatchSpec, Deployment, EntitySource};
-use weft_store::Trust;
+use weft_store::SelfFence;
 use weft_store::{
     Decided, Decision, Deploy, SharedStore, StoreError, StoreResult, decide_and_settle,
 };
@@ -120,7 +120,7 @@ impl ProjectCatalogue {
         folder: &Path,
         by: &str,
         ids: &Ids,
-        trust: &Trust,
+        self_fence: &SelfFence,
     ) -> Result<DeployReport, CatalogueError> {
         // Packed once: what is checked is what is deployed, even if somebody edits the folder meanwhile.
         let packed = folder.to_path_buf();
@@ -167,7 +167,7 @@ impl ProjectCatalogue {
             }))
         };
         let store = self.store.as_ref();
-        match decide_and_settle(store, ids, trust, store.deployment(), decide).await? {
+        match decide_and_settle(store, ids, self_fence, store.deployment(), decide).await? {
             Decided::Applied { operation, .. } => report.deployment = operation.deployment,
             Decided::Stopped(current) => {
                 report.deployment = current;

@@ -503,9 +503,9 @@ fn loading_and_deploying_can_be_awaited_on_any_thread() {
     fn of_deploy(
         catalogue: &ProjectCatalogue,
         ids: &weft_model::ids::Ids,
-        trust: &weft_store::Trust,
+        self_fence: &weft_store::SelfFence,
     ) {
-        is_send(&catalogue.deploy(Path::new("/"), "me", ids, trust));
+        is_send(&catalogue.deploy(Path::new("/"), "me", ids, self_fence));
     }
     let _ = of_deploy;
     let folder = project(&[]);

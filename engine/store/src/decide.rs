@@ -2,7 +2,7 @@
 
 use weft_model::ids::Ids;
 
-use super::{Conditional, Settled, Store, StoreError, StoreResult, Trust, settle};
+use super::{Conditional, SelfFence, Settled, Store, StoreError, StoreResult, settle};
 
 /// How often a row may change between the read and the compare-and-set before the caller gives up.
 const TRIES: usize = 20;
@@ -45,7 +45,7 @@ pub enum Decided<C: Conditional, T> {
 pub async fn decide_and_settle<C, T, E, D>(
     store: &dyn Store,
     ids: &Ids,
-    trust: &Trust,
+    self_fence: &SelfFence,
     read: impl Future<Output = StoreResult<C::Found>>,
     mut decide: impl FnMut(C::Found) -> D,
 ) -> Result<Decided<C, T>, E>
@@ -60,7 +60,7 @@ where
             Decision::Settle(operation) => operation,
             Decision::Stop(result) => return Ok(Decided::Stopped(result)),
         };
-        match settle(store, ids, trust, &operation).await? {
+        match settle(store, ids, self_fence, &operation).await? {
             Settled::Applied => return Ok(Decided::Applied { operation, before }),
             Settled::Lost(found) => before = found,
             Settled::StillUnknown => return Ok(Decided::StillUnknown(operation)),

@@ -9,8 +9,8 @@ mod decide;
 pub mod operation;
 mod outcome;
 mod pages;
+mod self_fence;
 mod settle;
-mod trust;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,8 +23,8 @@ pub use decide::{Decided, Decision, decide_and_settle};
 pub use operation::*;
 pub use outcome::{Attempt, Freshness, StoreError};
 pub use pages::{BatchPage, JobsPage, ListBatches, ListJobs, each_job};
+pub use self_fence::SelfFence;
 pub use settle::{Conditional, Settled, settle};
-pub use trust::Trust;
 
 use weft_model::Value;
 use weft_model::clock::Timestamp;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tracing::debug;
 use weft_model::ids::Ids;
 
-use super::{Attempt, AttemptResult, Store, StoreError, Trust};
+use super::{Attempt, AttemptResult, SelfFence, Store, StoreError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ pub trait Conditional: Send + Sync {
 pub async fn settle<C: Conditional>(
     store: &dyn Store,
     ids: &Ids,
-    trust: &Trust,
+    self_fence: &SelfFence,
     operation: &C,
 ) -> Result<Settled<C::Found>, StoreError> {
     let mut pause = FIRST_PAUSE;
@@ -68,7 +68,7 @@ pub async fn settle<C: Conditional>(
             Err(error) if error.is_transient() || may_have_applied => Some(error),
             Err(error) => return Err(error),
         };
-        if !trust.wait(ids.jitter(pause)).await {
+        if !self_fence.wait(ids.jitter(pause)).await {
             return match refusal {
                 Some(error) if !may_have_applied => Err(error),
                 _ => Ok(Settled::StillUnknown),

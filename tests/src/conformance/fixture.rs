@@ -14,7 +14,7 @@ use weft_model::{
     DueHint, EndMark, Ended, EntityRow, EntitySource, EntityStatus, Holder, Incarnation, Job,
     JobKey, JobRun, JobStatus, NodeId, NodeShare, RetryPolicy, Token, TriggerState, job_type,
 };
-use weft_store::Trust;
+use weft_store::SelfFence;
 use weft_store::{
     BatchGuard, BatchSet, ClaimBatch, ClaimChunk, ClaimJob, Conditional, EndJob, FinishBatch,
     FlushChunk, Freshness, MoveBatch, OpenChunk, Settled, SharedStore, Store, SubmitBatch, settle,
@@ -24,8 +24,8 @@ use weft_store::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a case waits for a definite answer.
-pub(super) fn patience() -> Trust {
-    Trust::for_duration(Arc::new(SystemClock), PATIENCE)
+pub(super) fn patience() -> SelfFence {
+    SelfFence::for_duration(Arc::new(SystemClock), PATIENCE)
 }
 
 /// Sends `operation` until the answer is definite.

@@ -13,7 +13,7 @@ use weft_model::{Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, DueHint, 
 use weft_node::job::{JobKind, JobKinds};
 use weft_node::scheduler::submission_of;
 use weft_node::{Context, Node, NodeConfig, NodeHandle, Wake};
-use weft_store::Trust;
+use weft_store::SelfFence;
 use weft_store::{RequestBatch, Settled, Store, SubmitBatch, settle};
 
 use super::control::{Control, SimClock};
@@ -246,8 +246,8 @@ impl Cluster {
         self.lock().insert(id, submitted);
         let all = Arc::clone(&self.submitted);
         tokio::spawn(async move {
-            let trust = Trust::for_duration(clock, PATIENCE);
-            let settled = settle(client.as_ref(), &ids, &trust, &submit).await;
+            let self_fence = SelfFence::for_duration(clock, PATIENCE);
+            let settled = settle(client.as_ref(), &ids, &self_fence, &submit).await;
             if matches!(settled, Ok(Settled::Applied))
                 && let Some(submitted) = all
                     .lock()
@@ -267,13 +267,13 @@ impl Cluster {
         }
         let (client, clock, ids) = self.client(u128::from(self.store.now()) + 1_000);
         tokio::spawn(async move {
-            let trust = Trust::for_duration(clock.clone(), PATIENCE);
+            let self_fence = SelfFence::for_duration(clock.clone(), PATIENCE);
             loop {
                 let freshness = weft_store::Freshness::Serial;
                 let row = match client.batch(id, freshness).await {
                     Ok(Some(row)) => row,
                     Ok(None) => return,
-                    Err(_) if trust.wait(Duration::from_millis(200)).await => continue,
+                    Err(_) if self_fence.wait(Duration::from_millis(200)).await => continue,
                     Err(_) => return,
                 };
                 if row.status.is_final() || row.desired == BatchDesired::Cancel {
@@ -294,7 +294,7 @@ impl Cluster {
                     }),
                     token: ids.token(),
                 };
-                match settle(client.as_ref(), &ids, &trust, &request).await {
+                match settle(client.as_ref(), &ids, &self_fence, &request).await {
                     Ok(Settled::Lost(_)) => (),
                     Ok(Settled::Applied | Settled::StillUnknown) | Err(_) => return,
                 }

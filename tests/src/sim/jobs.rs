@@ -16,7 +16,7 @@ use weft_model::schedule::{JobPolicy, Trigger};
 use weft_model::{DueHint, Fence, Job, JobKey, JobStatus};
 use weft_node::job::change;
 use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
-use weft_store::Trust;
+use weft_store::SelfFence;
 use weft_store::{
     Decided, Decision, Freshness, Settled, Store, StoreResult, WriteJob, decide_and_settle, settle,
 };
@@ -295,8 +295,8 @@ impl Client {
             seen: None,
             token: self.ids.token(),
         };
-        let trust = Trust::for_duration(self.clock.clone(), PATIENCE);
-        let settled = settle(self.store.as_ref(), &self.ids, &trust, &write).await;
+        let self_fence = SelfFence::for_duration(self.clock.clone(), PATIENCE);
+        let settled = settle(self.store.as_ref(), &self.ids, &self_fence, &write).await;
         matches!(settled, Ok(Settled::Applied))
     }
 
@@ -306,13 +306,15 @@ impl Client {
             asked.stopped = true;
         }
         tokio::spawn(async move {
-            let trust = Trust::for_duration(self.clock.clone(), PATIENCE);
-            while !self.stop_once(&key_of(&uid), &trust).await && trust.wait(PAUSE).await {}
+            let self_fence = SelfFence::for_duration(self.clock.clone(), PATIENCE);
+            while !self.stop_once(&key_of(&uid), &self_fence).await && self_fence.wait(PAUSE).await
+            {
+            }
         });
     }
 
     /// Answers whether nothing is left to do.
-    async fn stop_once(&self, key: &JobKey, trust: &Trust) -> bool {
+    async fn stop_once(&self, key: &JobKey, self_fence: &SelfFence) -> bool {
         let store = self.store.as_ref();
         let decide = |row: Option<Job>| {
             let (now, token) = (self.clock.now(), self.ids.token());
@@ -326,7 +328,7 @@ impl Client {
             ))
         };
         let read = store.job(key, Freshness::Serial);
-        match decide_and_settle(store, &self.ids, trust, read, decide).await {
+        match decide_and_settle(store, &self.ids, self_fence, read, decide).await {
             Ok(Decided::Applied { .. } | Decided::Stopped(()) | Decided::StillUnknown(_)) => true,
             Ok(Decided::MovedTooFast(_)) | Err(_) => false,
         }

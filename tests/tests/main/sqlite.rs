@@ -18,7 +18,7 @@ use weft_model::{
     Token,
 };
 use weft_sqlite::{CommitFault, OpenError, Options, SqliteStore, lock_owner};
-use weft_store::Trust;
+use weft_store::SelfFence;
 use weft_store::{
     Attempt, ClaimChunk, FlushChunk, Freshness, ListJobs, OpenChunk, Settled, Store, StoreError,
     settle,
@@ -417,12 +417,12 @@ async fn a_failed_commit_is_unknown_to_its_group_and_settles() {
             .any(|answer| matches!(answer, Ok(Attempt::Unknown(_)))),
         "no commit failed: {answers:?}"
     );
-    let trust = Trust::for_duration(Arc::new(SystemClock), Duration::from_secs(30));
+    let self_fence = SelfFence::for_duration(Arc::new(SystemClock), Duration::from_secs(30));
     let ids = Ids::seeded(7);
     let settled = join_all(
         rivals
             .iter()
-            .map(|rival| settle(&store, &ids, &trust, rival)),
+            .map(|rival| settle(&store, &ids, &self_fence, rival)),
     )
     .await;
     let applied = settled
@@ -519,8 +519,8 @@ async fn a_full_disk_is_told_and_recovered_from() {
     let rows = store.entities(batch, number).await.expect("readable");
     assert!(rows.is_empty(), "a flush that found no space left rows");
     std::fs::remove_file(&ballast).expect("removable");
-    let trust = Trust::for_duration(Arc::new(SystemClock), Duration::from_secs(30));
-    let settled = settle(&store, &Ids::seeded(7), &trust, &refused).await;
+    let self_fence = SelfFence::for_duration(Arc::new(SystemClock), Duration::from_secs(30));
+    let settled = settle(&store, &Ids::seeded(7), &self_fence, &refused).await;
     assert!(matches!(settled, Ok(Settled::Applied)), "{settled:?}");
     drop(store);
     assert_eq!(integrity(&path), "ok");

@@ -22,7 +22,7 @@ use weft_project::ProjectCatalogue;
 use weft_project::command::{ChunkContext, CommandFactory, Outcome};
 use weft_project::interface::Environment;
 use weft_sqlite::{Options, SqliteStore};
-use weft_store::Trust;
+use weft_store::SelfFence;
 
 use super::*;
 
@@ -120,10 +120,12 @@ impl Bench {
             "data/parts.csv",
             &format!("car,position,price\n{}", parts.collect::<String>()),
         );
-        let trust = Trust::for_duration(clock, Duration::from_secs(60));
+        let self_fence = SelfFence::for_duration(clock, Duration::from_secs(60));
         let project = bench.folder.path().join("project");
         let ids = Ids::seeded(1);
-        let deployed = bench.catalogue.deploy(&project, "tester", &ids, &trust);
+        let deployed = bench
+            .catalogue
+            .deploy(&project, "tester", &ids, &self_fence);
         deployed.await.unwrap();
         bench.sync().await;
         bench

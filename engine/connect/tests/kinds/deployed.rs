@@ -20,8 +20,8 @@ use weft_project::ProjectCatalogue;
 use weft_project::interface::Environment;
 use weft_sqlite::{Options, SqliteStore};
 use weft_statement::LateStatements;
+use weft_store::SelfFence;
 use weft_store::SharedStore;
-use weft_store::Trust;
 
 use crate::bench::{Calls, process, succeeded};
 
@@ -66,7 +66,7 @@ async fn scripts_run_as_they_were_deployed_last() {
 
     let project = folder.path().join("project");
     let ids = Ids::seeded(1);
-    let trust = Trust::for_duration(clock, Duration::from_secs(60));
+    let self_fence = SelfFence::for_duration(clock, Duration::from_secs(60));
     // The permissions in the folder of the author do not matter: the project is unpacked read-only.
     write(
         &project,
@@ -76,7 +76,10 @@ async fn scripts_run_as_they_were_deployed_last() {
     );
     write(&project, "scripts/notes.txt", "no script\n", 0o664);
     let by = "tester";
-    catalogue.deploy(&project, by, &ids, &trust).await.unwrap();
+    catalogue
+        .deploy(&project, by, &ids, &self_fence)
+        .await
+        .unwrap();
     kind.check(&job).await.unwrap();
     let run = || Run {
         job: job.clone(),
@@ -99,14 +102,20 @@ async fn scripts_run_as_they_were_deployed_last() {
         "#!/bin/sh\necho second $1\n",
         0o755,
     );
-    catalogue.deploy(&project, by, &ids, &trust).await.unwrap();
+    catalogue
+        .deploy(&project, by, &ids, &self_fence)
+        .await
+        .unwrap();
     assert_eq!(
         succeeded(kind.run(run()).await).text.as_deref(),
         Some("second there")
     );
 
     fs::remove_file(project.join("scripts/hello.sh")).unwrap();
-    catalogue.deploy(&project, by, &ids, &trust).await.unwrap();
+    catalogue
+        .deploy(&project, by, &ids, &self_fence)
+        .await
+        .unwrap();
     let refused = kind.check(&job).await.unwrap_err();
     assert_eq!(
         refused.message,

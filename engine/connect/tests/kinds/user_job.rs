@@ -22,8 +22,8 @@ use weft_project::interface::Environment;
 use weft_project::{CatalogueError, ProjectCatalogue};
 use weft_sqlite::{Options, SqliteStore};
 use weft_statement::LateStatements;
+use weft_store::SelfFence;
 use weft_store::SharedStore;
-use weft_store::Trust;
 
 use crate::bench::{Calls, PATIENCE, failed, job, succeeded};
 
@@ -98,10 +98,10 @@ impl Node {
 
     async fn deploy(&self) -> Result<(), Vec<String>> {
         let project = self.folder.path().join("project");
-        let trust = Trust::for_duration(Arc::clone(&self.clock), PATIENCE);
+        let self_fence = SelfFence::for_duration(Arc::clone(&self.clock), PATIENCE);
         let deployed = self
             .catalogue
-            .deploy(&project, "tester", &self.ids, &trust)
+            .deploy(&project, "tester", &self.ids, &self_fence)
             .await;
         match deployed {
             Ok(_) => Ok(()),

@@ -24,8 +24,8 @@ use weft_project::source::Parameters;
 use weft_project::{CatalogueError, ProjectCatalogue};
 use weft_sqlite::{Options, SqliteStore};
 use weft_statement::LateStatements;
+use weft_store::SelfFence;
 use weft_store::SharedStore;
-use weft_store::Trust;
 
 /// Grants no access.
 #[derive(Debug)]
@@ -111,10 +111,10 @@ impl Bench {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let trust = Trust::for_duration(Arc::clone(&self.clock), Duration::from_secs(60));
+        let self_fence = SelfFence::for_duration(Arc::clone(&self.clock), Duration::from_secs(60));
         let deployed = self
             .catalogue
-            .deploy(&project, "tester", &self.ids, &trust)
+            .deploy(&project, "tester", &self.ids, &self_fence)
             .await;
         match deployed {
             Ok(_) => Ok(()),

@@ -23,7 +23,7 @@ pub async fn close_chunks(owned: &mut Owned) -> Result<(), OwnerError> {
     if !owned.list_is_complete() {
         seal(owned).await?;
     }
-    let context = owned.life.context.clone();
+    let context = owned.session.context.clone();
     let began = context.clock.monotonic();
     loop {
         let held = held_by_the_living(owned).await?;
@@ -31,7 +31,7 @@ pub async fn close_chunks(owned: &mut Owned) -> Result<(), OwnerError> {
         if !held || waited >= context.config.cancel_grace {
             break;
         }
-        if !owned.life.trust.wait(LOOK_EVERY).await {
+        if !owned.session.self_fence.wait(LOOK_EVERY).await {
             return Err(OwnerError::Replaced(owned.row.id));
         }
     }
@@ -46,7 +46,7 @@ async fn held_by_the_living(owned: &Owned) -> Result<bool, OwnerError> {
             let living = head
                 .holder
                 .as_ref()
-                .is_some_and(|holder| !owned.life.membership.is_dead(holder));
+                .is_some_and(|holder| !owned.session.membership.is_dead(holder));
             if head.state == ChunkState::InProgress && living {
                 return Ok(true);
             }
@@ -72,9 +72,9 @@ async fn close_open(owned: &Owned) -> Result<usize, OwnerError> {
                 from: head.state,
                 seen_fence: head.fence,
                 to: ChunkState::Closed,
-                token: owned.life.context.ids.token(),
+                token: owned.session.context.ids.token(),
             };
-            match owned.life.settle(&change).await? {
+            match owned.session.settle(&change).await? {
                 // Lost: it moved meanwhile; the next pass sees where to.
                 Settled::Applied | Settled::Lost(_) => (),
                 Settled::StillUnknown => return Err(OwnerError::Replaced(owned.row.id)),
@@ -88,7 +88,7 @@ async fn close_open(owned: &Owned) -> Result<usize, OwnerError> {
 async fn page(owned: &Owned, from: i64) -> Result<Vec<ChunkHead>, OwnerError> {
     let to = (from + PAGE).min(owned.row.chunks);
     Ok(owned
-        .life
+        .session
         .context
         .store
         .chunk_heads(owned.row.id, from, to)

@@ -3,7 +3,7 @@
 use weft_model::ids::Ids;
 use weft_model::{Batch, BatchId, command_key};
 use weft_store::{
-    ClaimCommand, Decided, Decision, Freshness, Store, StoreError, StoreResult, Trust,
+    ClaimCommand, Decided, Decision, Freshness, SelfFence, Store, StoreError, StoreResult,
     decide_and_settle,
 };
 
@@ -27,7 +27,7 @@ pub enum CommandGate {
 pub async fn pass_command_gate(
     store: &dyn Store,
     ids: &Ids,
-    trust: &Trust,
+    self_fence: &SelfFence,
     batch: &Batch,
 ) -> StoreResult<CommandGate> {
     let command_key = command_key(batch);
@@ -52,7 +52,7 @@ pub async fn pass_command_gate(
     };
     let read = store.active_command(&command_key);
     Ok(
-        match decide_and_settle(store, ids, trust, read, decide).await? {
+        match decide_and_settle(store, ids, self_fence, read, decide).await? {
             Decided::Applied { .. } => CommandGate::Passed,
             Decided::Stopped(gate) => gate,
             Decided::StillUnknown(_) => CommandGate::StillUnknown,

@@ -61,13 +61,13 @@ pub async fn generate(
     offers: &Offers,
 ) -> Result<List, OwnerError> {
     let scratch = owned
-        .life
+        .session
         .context
         .config
         .data
         .join("scratch")
         .join(format!("{}-{}", owned.row.id, owned.row.fence));
-    let checked_at = owned.life.context.clock.monotonic();
+    let checked_at = owned.session.context.clock.monotonic();
     let mut generation = Generation {
         owned,
         progress,
@@ -97,7 +97,7 @@ impl Generation<'_> {
         }
         metrics::counter!("takeovers_total", "kind" => "generation").increment(1);
         seal(self.owned).await?;
-        let store = Arc::clone(&self.owned.life.context.store);
+        let store = Arc::clone(&self.owned.session.context.store);
         let mut position = None;
         let mut unbroken = true;
         for number in 0..chunks {
@@ -128,7 +128,7 @@ impl Generation<'_> {
             let wait = self.patience();
             let next = tokio::select! {
                 biased;
-                () = self.owned.life.trust.ended() => {
+                () = self.owned.session.self_fence.fenced() => {
                     return Err(OwnerError::Replaced(self.owned.row.id));
                 }
                 page = source.recv() => Some(page),
@@ -153,7 +153,7 @@ impl Generation<'_> {
     }
 
     fn now(&self) -> Duration {
-        self.owned.life.context.clock.monotonic()
+        self.owned.session.context.clock.monotonic()
     }
 
     fn patience(&self) -> Duration {
@@ -203,7 +203,7 @@ impl Generation<'_> {
     }
 
     fn target(&self) -> usize {
-        let config = &self.owned.life.context.config;
+        let config = &self.owned.session.context.config;
         size_of(
             self.next_number,
             self.offers.entity_time(self.owned.row.id),
@@ -220,7 +220,7 @@ impl Generation<'_> {
             let to = self.next_number + RESERVED_AT_ONCE;
             self.owned.reserve(to).await?;
         }
-        let life = self.owned.life.clone();
+        let session = self.owned.session.clone();
         let number = self.next_number;
         let ids = std::mem::take(&mut self.filling);
         // The first chunk is born claimed by its generator, so that work begins with one write less.
@@ -239,12 +239,12 @@ impl Generation<'_> {
             } else {
                 ChunkState::New
             },
-            holder: born_mine.then(|| life.me.clone()),
+            holder: born_mine.then(|| session.me.clone()),
             ids,
             source_position: self.position.clone(),
-            token: life.context.ids.token(),
+            token: session.context.ids.token(),
         };
-        match life.settle(&open).await? {
+        match session.settle(&open).await? {
             Settled::Applied => (),
             Settled::Lost(found) => self.opened_before(found)?,
             Settled::StillUnknown => return Err(OwnerError::Replaced(self.owned.row.id)),
@@ -291,14 +291,14 @@ impl Generation<'_> {
 /// # Errors
 /// What the store said.
 pub async fn seal(owned: &mut Owned) -> Result<(), OwnerError> {
-    let life = owned.life.clone();
+    let session = owned.session.clone();
     let chunks = owned.row.chunks;
     // Numbers are filled in order with one opening under way, so only the last reservation can have holes
     // that are still open; reading all of them costs no more than reading the heads once.
     let mut number = 0;
     while number < chunks {
         let to = (number + RESERVED_AT_ONCE).min(chunks);
-        let heads = life
+        let heads = session
             .context
             .store
             .chunk_heads(owned.row.id, number, to)
@@ -315,9 +315,9 @@ pub async fn seal(owned: &mut Owned) -> Result<(), OwnerError> {
                 holder: None,
                 ids: Vec::new(),
                 source_position: None,
-                token: life.context.ids.token(),
+                token: session.context.ids.token(),
             };
-            match life.settle(&void).await? {
+            match session.settle(&void).await? {
                 // Lost: the old chunk arrived after all, and counts.
                 Settled::Applied | Settled::Lost(_) => (),
                 Settled::StillUnknown => return Err(OwnerError::Replaced(owned.row.id)),

@@ -5,7 +5,7 @@ use weft_model::{BatchSpec, EntitySource};
 use weft_project::source::{IdPage, IdStream};
 
 use super::owned::{Owned, OwnerError};
-use crate::Life;
+use crate::NodeSession;
 
 const PAGE: usize = 512;
 const PAGES_AHEAD: usize = 4;
@@ -17,20 +17,20 @@ const PAGES_AHEAD: usize = 4;
 pub async fn open(owned: &Owned, after: Option<String>) -> Result<IdStream, OwnerError> {
     let spec = &owned.row.spec;
     match &spec.source {
-        EntitySource::List { ids } => Ok(list(&owned.life, ids.clone(), after)),
-        EntitySource::Stored => Ok(stored(&owned.life, spec, after)),
+        EntitySource::List { ids } => Ok(list(&owned.session, ids.clone(), after)),
+        EntitySource::Stored => Ok(stored(&owned.session, spec, after)),
         EntitySource::Query { .. } => {
-            let factory = &owned.life.context.factory;
+            let factory = &owned.session.context.factory;
             factory.ids(spec, after).await.map_err(OwnerError::Failed)
         }
     }
 }
 
 /// The position is how many ids of the list are behind.
-fn list(life: &Life, ids: Vec<String>, after: Option<String>) -> IdStream {
+fn list(session: &NodeSession, ids: Vec<String>, after: Option<String>) -> IdStream {
     let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
     let behind: usize = after.and_then(|text| text.parse().ok()).unwrap_or(0);
-    life.tasks.spawn(async move {
+    session.tasks.spawn(async move {
         let mut position = behind;
         for page in ids.get(behind..).unwrap_or_default().chunks(PAGE) {
             position += page.len();
@@ -47,11 +47,11 @@ fn list(life: &Life, ids: Vec<String>, after: Option<String>) -> IdStream {
 }
 
 /// The position is the last id.
-fn stored(life: &Life, spec: &BatchSpec, after: Option<String>) -> IdStream {
+fn stored(session: &NodeSession, spec: &BatchSpec, after: Option<String>) -> IdStream {
     let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
-    let store = life.context.store.clone();
+    let store = session.context.store.clone();
     let logical_unit = spec.logical_unit.clone();
-    life.tasks.spawn(async move {
+    session.tasks.spawn(async move {
         let mut after = after;
         loop {
             let page = match store

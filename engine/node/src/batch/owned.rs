@@ -11,13 +11,13 @@ use weft_store::{
     StoreError,
 };
 
-use crate::Life;
+use crate::NodeSession;
 
 /// Why an owner stops.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnerError {
-    /// Another node owns the batch, or trust has run out: act on nothing more.
-    #[error("batch {0} is owned by another life now, or nobody can say")]
+    /// Another node owns the batch, or the node has fenced itself: act on nothing more.
+    #[error("batch {0} is owned by another session now, or nobody can say")]
     Replaced(BatchId),
     /// The row changed under a move: somebody wished something. Plan again.
     #[error("batch {0} was asked for something else")]
@@ -40,7 +40,7 @@ pub enum OwnerError {
 #[derive(Debug)]
 pub struct Owned {
     /// The life that owns it.
-    pub life: Life,
+    pub session: NodeSession,
     /// The row as last known.
     pub row: Batch,
 }
@@ -52,7 +52,7 @@ impl Owned {
     /// [`OwnerError::Replaced`] where it is not.
     pub async fn reread(&mut self) -> Result<(), OwnerError> {
         let row = self
-            .life
+            .session
             .context
             .store
             .batch(self.row.id, Freshness::Serial)
@@ -60,7 +60,7 @@ impl Owned {
         match row {
             Some(row) if row.fence == self.row.fence => {
                 // My own fence and an ended status mean that my move applied, whatever the owner column says.
-                if !row.status.is_final() && row.holder().as_ref() != Some(&self.life.me) {
+                if !row.status.is_final() && row.holder().as_ref() != Some(&self.session.me) {
                     return Err(OwnerError::Replaced(self.row.id));
                 }
                 self.row = row;
@@ -74,7 +74,7 @@ impl Owned {
     pub fn guard(&self) -> BatchGuard {
         BatchGuard {
             id: self.row.id,
-            holder: self.life.me.clone(),
+            holder: self.session.me.clone(),
             fence: self.row.fence,
             status: self.row.status,
             desired_seq: self.row.desired_seq,
@@ -89,9 +89,9 @@ impl Owned {
         let change = MoveBatch {
             guard: self.guard(),
             to,
-            token: self.life.context.ids.token(),
+            token: self.session.context.ids.token(),
         };
-        let settled = self.life.settle(&change).await?;
+        let settled = self.session.settle(&change).await?;
         self.expect_applied(settled)?;
         self.apply_move(&change);
         Ok(())
@@ -116,9 +116,9 @@ impl Owned {
             guard: self.guard(),
             from: self.row.chunks,
             to,
-            token: self.life.context.ids.token(),
+            token: self.session.context.ids.token(),
         };
-        let settled = self.life.settle(&reserve).await?;
+        let settled = self.session.settle(&reserve).await?;
         self.expect_applied(settled)?;
         self.row = reserve.apply(self.row.clone());
         Ok(())
@@ -138,9 +138,9 @@ impl Owned {
             seq: self.row.stats_seq + 1,
             extra_stats,
             statistics,
-            token: self.life.context.ids.token(),
+            token: self.session.context.ids.token(),
         };
-        let settled = self.life.settle(&save).await?;
+        let settled = self.session.settle(&save).await?;
         self.expect_applied(settled)?;
         self.row = save.apply(self.row.clone());
         Ok(())
@@ -151,14 +151,14 @@ impl Owned {
     /// # Errors
     /// [`OwnerError::Changed`], [`OwnerError::Replaced`] or [`OwnerError::Leaving`].
     pub async fn check(&self) -> Result<(), OwnerError> {
-        if !self.life.trust.holds() {
+        if !self.session.self_fence.may_act() {
             return Err(OwnerError::Replaced(self.row.id));
         }
-        if self.life.draining.is_cancelled() {
+        if self.session.draining.is_cancelled() {
             return Err(OwnerError::Leaving(self.row.id));
         }
         let row = match self
-            .life
+            .session
             .context
             .store
             .batch(self.row.id, Freshness::Committed)
@@ -180,7 +180,7 @@ impl Owned {
 
     /// The wall clock.
     pub fn now(&self) -> Timestamp {
-        self.life.context.clock.now()
+        self.session.context.clock.now()
     }
 
     /// Whether the list of ids is complete.

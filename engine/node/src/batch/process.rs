@@ -8,7 +8,7 @@ use weft_model::{Batch, BatchDesired, BatchStatus, Job, batch_of};
 use weft_store::{Freshness, StoreResult};
 
 use super::Runner;
-use crate::Life;
+use crate::NodeSession;
 use crate::scheduler::{Claimed, Executor, Slots};
 use crate::trace::Operation;
 use crate::worker::Offers;
@@ -16,21 +16,21 @@ use crate::worker::Offers;
 /// Runs the jobs of batches.
 #[derive(Debug)]
 pub struct BatchProcess {
-    life: Life,
+    session: NodeSession,
     offers: Offers,
 }
 
 impl BatchProcess {
     /// The executor of this node session, which offers new chunks to its own workers.
-    pub fn new(life: Life, offers: Offers) -> Self {
-        Self { life, offers }
+    pub fn new(session: NodeSession, offers: Offers) -> Self {
+        Self { session, offers }
     }
 }
 
 #[async_trait]
 impl Executor for BatchProcess {
     fn slots(&self) -> Slots {
-        Slots::Limit(self.life.context.config.max_running_batches)
+        Slots::Limit(self.session.context.config.max_running_batches)
     }
 
     /// Batches spread over the nodes by hash alone.
@@ -41,7 +41,7 @@ impl Executor for BatchProcess {
     async fn ignores_affinity(&self, job: &Job) -> StoreResult<bool> {
         let batch = match batch_of(job) {
             Some(id) => {
-                self.life
+                self.session
                     .context
                     .store
                     .batch(id, Freshness::Committed)
@@ -56,9 +56,9 @@ impl Executor for BatchProcess {
     async fn prepare(&self, job: &Job) -> bool {
         match batch_of(job) {
             Some(batch) => {
-                self.life
+                self.session
                     .heartbeat
-                    .coordinate(batch, &self.life.trust)
+                    .coordinate(batch, &self.session.self_fence)
                     .await
             }
             None => true,
@@ -67,16 +67,16 @@ impl Executor for BatchProcess {
 
     fn withdraw(&self, job: &Job) {
         if let Some(batch) = batch_of(job) {
-            self.life.heartbeat.release(batch);
+            self.session.heartbeat.release(batch);
         }
     }
 
     async fn run(&self, claimed: Claimed) -> bool {
         let job = claimed.job;
         let (key, batch) = (job.key.clone(), batch_of(&job));
-        let traces = &self.life.context.traces;
+        let traces = &self.session.context.traces;
         traces.event(Operation::JobExecutor, "begun", &key, || json!({}));
-        let ran = Runner::new(self.life.clone(), job, self.offers.clone())
+        let ran = Runner::new(self.session.clone(), job, self.offers.clone())
             .run()
             .await;
         // What became of the batch, BATCH_INFO says.
@@ -86,7 +86,7 @@ impl Executor for BatchProcess {
             warn!(error = %error, "A batch could not be run to its end here: {error}");
         }
         if let Some(batch) = batch {
-            self.life.heartbeat.release(batch);
+            self.session.heartbeat.release(batch);
         }
         false
     }

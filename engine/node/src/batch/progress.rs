@@ -78,7 +78,7 @@ impl Progress {
                 return Ok(complete);
             }
             let heads = owned
-                .life
+                .session
                 .context
                 .store
                 .chunk_heads(owned.row.id, self.done_below, to)
@@ -128,7 +128,7 @@ impl Progress {
     /// # Errors
     /// What the store said.
     pub async fn figures(&self, owned: &Owned) -> Result<Figures, OwnerError> {
-        let context = &owned.life.context;
+        let context = &owned.session.context;
         let stats = context.store.node_stats(owned.row.id).await?;
         let mut nodes = self.shares.clone();
         add(&mut nodes, &self.partial);

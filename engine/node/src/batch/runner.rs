@@ -19,7 +19,7 @@ use super::command_gate::{CommandGate, pass_command_gate};
 use super::generate::generate;
 use super::owned::{Owned, OwnerError};
 use super::progress::{Figures, Progress};
-use crate::Life;
+use crate::NodeSession;
 use crate::worker::Offers;
 
 /// How often the owner looks at the chunks when nothing wakes it.
@@ -34,15 +34,19 @@ const MOST_TRIES: i32 = 10;
 /// Runs one claimed BATCH PROCESS job.
 #[derive(Debug)]
 pub struct Runner {
-    life: Life,
+    session: NodeSession,
     job: Job,
     offers: Offers,
 }
 
 impl Runner {
-    /// A runner of a job that this life has claimed.
-    pub fn new(life: Life, job: Job, offers: Offers) -> Self {
-        Self { life, job, offers }
+    /// A runner of a job that this node session has claimed.
+    pub fn new(session: NodeSession, job: Job, offers: Offers) -> Self {
+        Self {
+            session,
+            job,
+            offers,
+        }
     }
 
     /// Runs the batch until it has ended, is somebody else's, or must be given back.
@@ -66,7 +70,7 @@ impl Runner {
             Err(error) => {
                 // Something is wrong with this batch here: try again later, perhaps elsewhere.
                 let text = error.to_string();
-                let later = self.life.context.clock.now().plus(RETRY_PAUSE);
+                let later = self.session.context.clock.now().plus(RETRY_PAUSE);
                 self.give_back(self.job.fence + 1, Some(text), Some(later))
                     .await?;
                 Err(error)
@@ -83,7 +87,7 @@ impl Runner {
                 )
                 .await;
         };
-        let read = self.life.context.store.batch(id, Freshness::Serial);
+        let read = self.session.context.store.batch(id, Freshness::Serial);
         let decide = |batch: Option<Batch>| {
             ready(StoreResult::Ok(match batch {
                 Some(batch) if !batch.status.is_final() && batch.fence < self.job.fence => {
@@ -91,14 +95,14 @@ impl Runner {
                         id,
                         seen_fence: batch.fence,
                         to_fence: self.job.fence,
-                        holder: self.life.me.clone(),
-                        token: self.life.context.ids.token(),
+                        holder: self.session.me.clone(),
+                        token: self.session.context.ids.token(),
                     })
                 }
                 batch => Decision::Stop(batch),
             }))
         };
-        match self.life.decide_and_settle(read, decide).await? {
+        match self.session.decide_and_settle(read, decide).await? {
             Decided::Applied {
                 operation: claim,
                 before: Some(batch),
@@ -126,7 +130,7 @@ impl Runner {
             info!(batch.id = %id, "Took over batch {id} under fence {fence}");
         }
         let mut owned = Owned {
-            life: self.life.clone(),
+            session: self.session.clone(),
             row: claim.apply(before),
         };
         // Only this read says what was reserved and requested before the claim.
@@ -161,7 +165,7 @@ impl Runner {
         }
     }
 
-    /// Holds the batch while the store is away, as long as this life is trusted: whoever would get it now could
+    /// Holds the batch while the store is away, as long as this node session is trusted: whoever would get it now could
     /// not go on either. Nothing is remembered over the gap but what the row says.
     async fn wait_for_store(
         &self,
@@ -171,10 +175,10 @@ impl Runner {
         let id = owned.row.id;
         warn!(batch.id = %id, error = %error, "Batch {id} waits for the store: {error}");
         loop {
-            if self.life.draining.is_cancelled() {
+            if self.session.draining.is_cancelled() {
                 return Err(OwnerError::Leaving(id));
             }
-            if !self.life.trust.wait(LOOK_EVERY).await {
+            if !self.session.self_fence.wait(LOOK_EVERY).await {
                 return Err(OwnerError::Replaced(id));
             }
             error = match owned.reread().await {
@@ -206,7 +210,7 @@ impl Runner {
             }
             BatchStatus::New => {
                 // A command that cannot be bound fails the batch here, before any node picks up a chunk.
-                let factory = &self.life.context.factory;
+                let factory = &self.session.context.factory;
                 factory
                     .bind(&owned.row.spec)
                     .await
@@ -222,7 +226,7 @@ impl Runner {
                 owned
                     .move_to(BatchSet::list_complete(list.total, list.duplicates))
                     .await?;
-                self.life.context.wake.chunks();
+                self.session.context.wake.chunks();
             }
             BatchStatus::InProgress => return self.watch(owned, progress).await,
             BatchStatus::ResumeFailures | BatchStatus::Paused => {
@@ -238,7 +242,7 @@ impl Runner {
 
     /// IN_PROGRESS: waits for the chunks, saves statistics, listens for wishes.
     async fn watch(&self, owned: &mut Owned, progress: &mut Progress) -> Result<Stage, OwnerError> {
-        let context = &self.life.context;
+        let context = &self.session.context;
         let mut saved_at = context.clock.monotonic();
         let mut checked_at: Option<Duration> = None;
         loop {
@@ -269,7 +273,7 @@ impl Runner {
             };
             tokio::select! {
                 biased;
-                () = self.life.trust.ended() => return Err(OwnerError::Replaced(owned.row.id)),
+                () = self.session.self_fence.fenced() => return Err(OwnerError::Replaced(owned.row.id)),
                 () = woken => (),
                 () = tokio::time::sleep(pause) => (),
             }
@@ -288,12 +292,12 @@ impl Runner {
         owned: &Owned,
         progress: &Progress,
     ) -> Result<Figures, OwnerError> {
-        let context = &self.life.context;
+        let context = &self.session.context;
         let until = context.clock.monotonic() + context.config.poll_interval + LOOK_EVERY;
         loop {
             let woken = context.wake.batches_woken();
             let figures = progress.figures(owned).await?;
-            let live = self.life.live_nodes();
+            let live = self.session.live_nodes();
             let awaited = |node: &NodeId| live.iter().any(|row| row.guid == *node);
             let now = context.clock.monotonic();
             if now >= until || !figures.behind.iter().any(awaited) {
@@ -301,7 +305,7 @@ impl Runner {
             }
             tokio::select! {
                 biased;
-                () = self.life.trust.ended() => return Err(OwnerError::Replaced(owned.row.id)),
+                () = self.session.self_fence.fenced() => return Err(OwnerError::Replaced(owned.row.id)),
                 () = woken => (),
                 () = tokio::time::sleep(CHECK_EVERY) => (),
             }
@@ -309,7 +313,7 @@ impl Runner {
     }
 
     async fn wait_for_minimum_time(&self, owned: &Owned) -> Result<(), OwnerError> {
-        let minimum = self.life.context.config.batch_min_time;
+        let minimum = self.session.context.config.batch_min_time;
         let Some(started) = owned.row.start_time else {
             return Ok(());
         };
@@ -322,7 +326,7 @@ impl Runner {
             "Batch process was too fast. Waiting {}ms before updating to DONE...",
             missing.as_millis()
         );
-        if self.life.trust.wait(missing).await {
+        if self.session.self_fence.wait(missing).await {
             Ok(())
         } else {
             Err(OwnerError::Replaced(owned.row.id))
@@ -344,7 +348,7 @@ impl Runner {
         owned: &mut Owned,
         progress: &mut Progress,
     ) -> Result<Stage, OwnerError> {
-        self.life.context.wake.chunks();
+        self.session.context.wake.chunks();
         close_chunks(owned).await?;
         progress.finish(owned).await?;
         let figures = self.last_figures(owned, progress).await?;
@@ -372,9 +376,11 @@ impl Runner {
         if owned.row.spec.allow_multiple {
             return Ok(true);
         }
-        let life = &self.life;
-        let store = life.context.store.as_ref();
-        match pass_command_gate(store, &life.context.ids, &life.trust, &owned.row).await? {
+        let session = &self.session;
+        let store = session.context.store.as_ref();
+        match pass_command_gate(store, &session.context.ids, &session.self_fence, &owned.row)
+            .await?
+        {
             CommandGate::Passed => Ok(true),
             CommandGate::Closed(_) => Ok(false),
             CommandGate::StillUnknown => Err(OwnerError::Replaced(owned.row.id)),
@@ -402,20 +408,20 @@ impl Runner {
             batch: MoveBatch {
                 guard: owned.guard(),
                 to,
-                token: self.life.context.ids.token(),
+                token: self.session.context.ids.token(),
             },
             job: self.ending(event_of(status), error.as_deref())?,
         };
-        match self.life.settle(&finish).await? {
+        match self.session.settle(&finish).await? {
             Settled::Applied => {
                 owned.apply_move(&finish.batch);
-                self.life.context.wake.batches();
+                self.session.context.wake.batches();
                 Ok(Stage::Ended)
             }
             Settled::Lost(FinishLost::Batch(_)) => Err(OwnerError::Changed(owned.row.id)),
             Settled::Lost(FinishLost::Job(_)) => {
                 owned.apply_move(&finish.batch);
-                self.life.context.wake.batches();
+                self.session.context.wake.batches();
                 self.end_job(event_of(status), error.as_deref())
                     .await
                     .map(|()| Stage::Ended)
@@ -435,22 +441,22 @@ impl Runner {
                 Some(row) => Decision::Settle(EndJob {
                     desired_seq: row.desired_seq,
                     desired: row.desired,
-                    token: self.life.context.ids.token(),
+                    token: self.session.context.ids.token(),
                     ..end.clone()
                 }),
                 None => Decision::Stop(()),
             }))
         };
-        self.life.decide_and_settle(read, decide).await?;
+        self.session.decide_and_settle(read, decide).await?;
         Ok(())
     }
 
     fn error_json(&self, text: &str, now: weft_model::clock::Timestamp) -> String {
-        job_error("BatchFailed", text, now, &self.life.me.node)
+        job_error("BatchFailed", text, now, &self.session.me.node)
     }
 
     fn ending(&self, event: JobEvent, error: Option<&str>) -> Result<EndJob, IllegalMove> {
-        let now = self.life.context.clock.now();
+        let now = self.session.context.clock.now();
         let to = self.job.status.next(event)?;
         let error = error.map(|text| self.error_json(text, now));
         Ok(EndJob {
@@ -462,7 +468,7 @@ impl Runner {
                 started: self.job.start_time.unwrap_or(now),
                 ended: now,
                 fence: self.job.fence,
-                node: self.life.me.node.clone(),
+                node: self.session.me.node.clone(),
                 status: to,
                 attempt: self.job.tries + 1,
                 planned: None,
@@ -472,10 +478,10 @@ impl Runner {
             }),
             ..EndJob::of(
                 &self.job,
-                self.life.me.clone(),
+                self.session.me.clone(),
                 to,
                 now,
-                self.life.context.ids.token(),
+                self.session.context.ids.token(),
             )
         })
     }
@@ -494,7 +500,7 @@ impl Runner {
                 .end_job(JobEvent::FailedFinally, error.as_deref())
                 .await;
         }
-        let now = self.life.context.clock.now();
+        let now = self.session.context.clock.now();
         let due_at = later.unwrap_or(now);
         let end = EndJob {
             to_fence,
@@ -510,7 +516,7 @@ impl Runner {
             run: None,
             ..self.ending(JobEvent::HandedBack, None)?
         };
-        self.life.settle(&end).await?;
+        self.session.settle(&end).await?;
         Ok(())
     }
 }

@@ -118,7 +118,7 @@ impl JobKind for Cleanup {
             store: self.store.clone(),
             clock: self.clock.clone(),
             ids: self.ids.clone(),
-            trust: unbounded(self.clock.clone()),
+            self_fence: unbounded(self.clock.clone()),
             stop: run.stop,
             pause: PAUSE,
             removed: Removed::default(),

@@ -21,19 +21,19 @@ use weft_model::clock::{SharedClock, Timestamp};
 use weft_model::command_key;
 use weft_model::ids::Ids;
 use weft_model::{Batch, BatchDesired, BatchListing};
-use weft_store::Trust;
+use weft_store::SelfFence;
 use weft_store::{
     Conditional, DeleteBatch, DeleteJob, Freshness, ListBatches, ListJobs, ReleaseCommand,
     RequestBatch, Settled, SharedStore, StoreError, settle,
 };
 
-use crate::Life;
+use crate::NodeSession;
 
 /// Rows that are looked at between two pauses.
 const PAGE: usize = 200;
 /// Chunks that are removed between two pauses.
 const CHUNKS: i64 = 16;
-/// The first pass of a life, so that a node that is started every day cleans up as well.
+/// The first pass of a node session, so that a node that is started every day cleans up as well.
 const FIRST_PASS: Duration = Duration::from_secs(600);
 
 /// How old what is removed must be; none = none of it is removed.
@@ -69,9 +69,9 @@ pub enum SweepError {
     Stopped,
 }
 
-/// Cleans up from time to time until trust ends.
-pub async fn run(life: Life) {
-    let config = &life.context.config;
+/// Cleans up from time to time until the node fences itself.
+pub async fn run(session: NodeSession) {
+    let config = &session.context.config;
     let ages = Ages {
         jobs: Some(config.job_archiving_time),
         history: Some(config.job_archiving_time),
@@ -79,25 +79,28 @@ pub async fn run(life: Life) {
     };
     let mut pause = config.cleanup_interval.min(FIRST_PASS);
     loop {
-        if !life
-            .trust
-            .wait(pause + life.context.ids.jitter(pause / 2))
+        if !session
+            .self_fence
+            .wait(pause + session.context.ids.jitter(pause / 2))
             .await
         {
             return;
         }
         pause = config.cleanup_interval;
         // One node is enough. Two that judge differently who lives do no harm, the second finds nothing.
-        let nodes = life.live_nodes();
-        if nodes.first().is_none_or(|node| node.guid != life.me.node) {
+        let nodes = session.live_nodes();
+        if nodes
+            .first()
+            .is_none_or(|node| node.guid != session.me.node)
+        {
             continue;
         }
         let mut sweep = Sweep {
-            store: life.context.store.clone(),
-            clock: life.context.clock.clone(),
-            ids: life.context.ids.clone(),
-            trust: life.trust.clone(),
-            stop: life.draining.clone(),
+            store: session.context.store.clone(),
+            clock: session.context.clock.clone(),
+            ids: session.context.ids.clone(),
+            self_fence: session.self_fence.clone(),
+            stop: session.draining.clone(),
             // 200 rows a second.
             pause: Duration::from_secs(1),
             removed: Removed::default(),
@@ -125,7 +128,7 @@ pub(super) struct Sweep {
     pub(super) clock: SharedClock,
     pub(super) ids: Ids,
     /// How long it may act.
-    pub(super) trust: Trust,
+    pub(super) self_fence: SelfFence,
     /// Cancelled when it shall end.
     pub(super) stop: CancellationToken,
     /// Between two pages.
@@ -277,7 +280,7 @@ impl Sweep {
 
     /// Whether it took effect.
     async fn settle<C: Conditional>(&self, operation: &C) -> Result<bool, SweepError> {
-        match settle(self.store.as_ref(), &self.ids, &self.trust, operation).await? {
+        match settle(self.store.as_ref(), &self.ids, &self.self_fence, operation).await? {
             Settled::Applied => Ok(true),
             Settled::Lost(_) => Ok(false),
             Settled::StillUnknown => Err(SweepError::Stopped),
@@ -288,7 +291,7 @@ impl Sweep {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(SweepError::Stopped),
-            trusted = self.trust.wait(self.pause) => match trusted {
+            trusted = self.self_fence.wait(self.pause) => match trusted {
                 true => Ok(()),
                 false => Err(SweepError::Stopped),
             },
@@ -307,6 +310,6 @@ fn orphan(listing: &BatchListing) -> DeleteBatch {
 }
 
 /// For a pass that a person asked for: it may act as long as nobody stops it.
-fn unbounded(clock: SharedClock) -> Trust {
-    Trust::until(clock, Duration::MAX, CancellationToken::new())
+fn unbounded(clock: SharedClock) -> SelfFence {
+    SelfFence::until(clock, Duration::MAX, CancellationToken::new())
 }

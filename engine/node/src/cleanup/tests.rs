@@ -62,7 +62,7 @@ impl Place {
             store: self.store.clone(),
             clock: self.clock.clone(),
             ids: self.ids.clone(),
-            trust: unbounded(self.clock.clone()),
+            self_fence: unbounded(self.clock.clone()),
             stop: CancellationToken::new(),
             pause: Duration::ZERO,
             removed: Removed::default(),
@@ -76,8 +76,8 @@ impl Place {
     }
 
     async fn settle<C: Conditional>(&self, operation: &C) -> Settled<C::Found> {
-        let trust = unbounded(self.clock.clone());
-        settle(self.store.as_ref(), &self.ids, &trust, operation)
+        let self_fence = unbounded(self.clock.clone());
+        settle(self.store.as_ref(), &self.ids, &self_fence, operation)
             .await
             .unwrap()
     }

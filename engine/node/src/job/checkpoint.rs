@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use weft_model::clock::{SharedClock, Timestamp};
 use weft_model::ids::Ids;
 use weft_model::{Checkpoint, CheckpointHead, Fence, Job};
-use weft_store::Trust;
+use weft_store::SelfFence;
 use weft_store::{
     Conditional, Decided, Decision, ForgetCheckpoints, Freshness, SaveCheckpoints, Settled,
     SharedStore, Store, StoreError, StoreResult, TakeCheckpoints, decide_and_settle, settle,
@@ -145,9 +145,9 @@ impl CheckpointStore {
                 }),
             }))
         };
-        let trust = Trust::for_duration(Arc::clone(&self.clock), PATIENCE);
+        let self_fence = SelfFence::for_duration(Arc::clone(&self.clock), PATIENCE);
         let store: &dyn Store = self.store.as_ref();
-        let decided = decide_and_settle(store, &self.ids, &trust, read, decide)
+        let decided = decide_and_settle(store, &self.ids, &self_fence, read, decide)
             .await
             .map_err(|source| refused(scope, source))?;
         match decided {
@@ -191,9 +191,9 @@ impl CheckpointStore {
         scope: &str,
         operation: &C,
     ) -> Result<Settled<C::Found>, CheckpointError> {
-        let trust = Trust::for_duration(Arc::clone(&self.clock), PATIENCE);
+        let self_fence = SelfFence::for_duration(Arc::clone(&self.clock), PATIENCE);
         let store: &dyn Store = self.store.as_ref();
-        settle(store, &self.ids, &trust, operation)
+        settle(store, &self.ids, &self_fence, operation)
             .await
             .map_err(|source| refused(scope, source))
     }

@@ -17,7 +17,7 @@ use weft_store::{EndJob, Freshness, Settled, StoreResult};
 
 use super::after::{TryEnd, after};
 use super::overlap;
-use crate::Life;
+use crate::NodeSession;
 use crate::kind::{JobKind, Run, RunEnd, RunFailure, Slot};
 use crate::trace::Operation;
 
@@ -32,10 +32,10 @@ const SHORT_PAUSE: Duration = Duration::from_millis(200);
 /// Far enough away to be never.
 const NEVER: Duration = Duration::from_secs(86_400 * 365);
 
-/// Runs one job that this life has claimed.
+/// Runs one job that this node session has claimed.
 #[derive(Debug)]
 pub struct JobRunner {
-    life: Life,
+    session: NodeSession,
     job: Job,
     kind: Arc<dyn JobKind>,
     slot: Slot,
@@ -69,16 +69,16 @@ enum StopReason {
 }
 
 impl JobRunner {
-    /// A runner of a job that this life has claimed, and gives up after a while where it took exceptional room.
+    /// A runner of a job that this node session has claimed, and gives up after a while where it took exceptional room.
     pub fn new(
-        life: Life,
+        session: NodeSession,
         job: Job,
         kind: Arc<dyn JobKind>,
         slot: Slot,
         give_up_after: Option<Duration>,
     ) -> Self {
         Self {
-            life,
+            session,
             beside: None,
             job,
             kind,
@@ -127,7 +127,7 @@ impl JobRunner {
         self.write_end(&end).await
     }
 
-    /// Waits for the end of the task and for reasons to end it; none where this life may not act any more.
+    /// Waits for the end of the task and for reasons to end it; none where this node session may not act any more.
     async fn watch(&mut self, task: &mut Task<'_>, stop: &CancellationToken) -> Option<TryEnd> {
         let began = Instant::now();
         let mut timeout = began + limit_of(&self.job);
@@ -140,18 +140,18 @@ impl JobRunner {
         let mut making: Option<Making> = None;
         let mut beside_at = self.until_beside();
         loop {
-            let context = Arc::clone(&self.life.context);
+            let context = Arc::clone(&self.session.context);
             let wished = context.wake.wished();
             let why = tokio::select! {
                 biased;
-                () = self.life.trust.ended() => return None,
+                () = self.session.self_fence.fenced() => return None,
                 end = task.as_mut() => return Some(self.judge(end, reason)),
                 () = sleep_until(drop_at) => return Some(self.dropped(reason)),
                 () = sleep_until(timeout) => {
                     timeout = began + NEVER;
                     StopReason::Timeout
                 }
-                () = self.life.draining.cancelled(), if leave_at.is_none() => {
+                () = self.session.draining.cancelled(), if leave_at.is_none() => {
                     let grace = match self.kind.runs_until_stopped() {
                         true => Duration::ZERO,
                         false => context.config.drain_grace,
@@ -169,7 +169,7 @@ impl JobRunner {
                 }
                 () = sleep_until(beside_at), if making.is_none() => {
                     beside_at = began + NEVER;
-                    let make = |planned| make_beside(self.life.clone(), self.job.clone(), planned);
+                    let make = |planned| make_beside(self.session.clone(), self.job.clone(), planned);
                     making = self.next_beside().map(|planned| Box::pin(make(planned)) as Making);
                     continue;
                 }
@@ -230,7 +230,7 @@ impl JobRunner {
         }
     }
 
-    /// What people wish by this row; none where the job is not this life's any more.
+    /// What people wish by this row; none where the job is not this node session's any more.
     fn wish_of(&mut self, row: StoreResult<Option<Job>>) -> Option<JobDesired> {
         match row {
             // A read may be behind the claim.
@@ -263,7 +263,7 @@ impl JobRunner {
         self.job.policy = row.policy;
         self.job.triggers = row.triggers;
         if is_rescheduled {
-            let now = self.life.context.clock.now();
+            let now = self.session.context.clock.now();
             // What came before this was known has its run; from now on it is as the job is defined now.
             let came = self.beside.filter(|planned| *planned <= now && !was_paused);
             self.beside = came.or_else(|| overlap::first_beside(&self.job, now));
@@ -309,7 +309,7 @@ impl JobRunner {
     }
 
     async fn write_end(&mut self, end: &TryEnd) -> StoreResult<Option<EndedRun>> {
-        let context = Arc::clone(&self.life.context);
+        let context = Arc::clone(&self.session.context);
         let key = self.job.key.clone();
         let first = || context.store.followers(&key.job_type, &key.name, 1);
         let Some(followers) = self.patiently(first).await? else {
@@ -319,7 +319,7 @@ impl JobRunner {
             let now = context.clock.now();
             // What came during the run has its row before the job goes on behind it.
             while let Some(planned) = self.next_beside().filter(|planned| *planned <= now) {
-                let make = || make_beside(self.life.clone(), self.job.clone(), planned);
+                let make = || make_beside(self.session.clone(), self.job.clone(), planned);
                 if self.patiently(make).await? != Some(true) {
                     return Ok(None);
                 }
@@ -327,7 +327,7 @@ impl JobRunner {
             }
             let token = context.ids.token();
             let is_followed = !followers.is_empty();
-            let operation = match after(&self.job, &self.life.me, end, is_followed, now, token) {
+            let operation = match after(&self.job, &self.session.me, end, is_followed, now, token) {
                 Ok(operation) => operation,
                 Err(illegal) => {
                     error!(
@@ -349,7 +349,7 @@ impl JobRunner {
                     return Ok(None);
                 }
             }
-            match self.life.settle(&operation).await? {
+            match self.session.settle(&operation).await? {
                 Settled::Applied => {
                     self.trace_end(&operation, end);
                     self.tell(&operation.to, end);
@@ -391,7 +391,7 @@ impl JobRunner {
 
     /// When a run beside this one is due, by the clock of this process.
     fn until_beside(&self) -> Instant {
-        let now = self.life.context.clock.now();
+        let now = self.session.context.clock.now();
         let pause = self.next_beside().map(|planned| {
             let millis = planned.millis_since(now).max(0);
             Duration::from_millis(millis.unsigned_abs())
@@ -399,12 +399,12 @@ impl JobRunner {
         Instant::now() + pause.unwrap_or(NEVER).min(NEVER)
     }
 
-    /// Asks again while the store is away and this life is trusted; none once it is not.
+    /// Asks again while the store is away and this node session is trusted; none once it is not.
     async fn patiently<T, F>(&self, ask: impl Fn() -> F) -> StoreResult<Option<T>>
     where
         F: Future<Output = StoreResult<T>>,
     {
-        let context = &self.life.context;
+        let context = &self.session.context;
         loop {
             match ask().await {
                 Ok(answer) => return Ok(Some(answer)),
@@ -414,14 +414,14 @@ impl JobRunner {
                 Err(error) => return Err(error),
             }
             let pause = context.ids.jitter(context.config.poll_interval);
-            if !self.life.trust.wait(pause).await {
+            if !self.session.self_fence.wait(pause).await {
                 return Ok(None);
             }
         }
     }
 
     fn trace(&self, event: &'static str, fields: impl FnOnce() -> Value) {
-        let traces = &self.life.context.traces;
+        let traces = &self.session.context.traces;
         traces.event(Operation::JobExecutor, event, &self.job.key, fields);
     }
 
@@ -445,7 +445,7 @@ impl JobRunner {
                 "ms": written.now.millis_since(began),
             })
         });
-        let traces = &self.life.context.traces;
+        let traces = &self.session.context.traces;
         traces.event(Operation::JobsScheduler, "computed", &self.job.key, || {
             let text = |moment: Option<Timestamp>| moment.map(Timestamp::to_rfc3339);
             json!({"next_run": text(written.next_run), "planned_run": text(written.planned_run)})
@@ -497,9 +497,9 @@ async fn settled<T>(under_way: &mut Option<Pin<Box<dyn Future<Output = T> + Send
 }
 
 /// Writes the job that runs beside this one for a time that has come (OVERLAP=ALLOW); answers whether it stands.
-async fn make_beside(life: Life, job: Job, planned: Timestamp) -> StoreResult<bool> {
-    let beside = overlap::beside(&job, planned, life.context.clock.now());
-    Ok(match life.write_job(beside, None).await? {
+async fn make_beside(session: NodeSession, job: Job, planned: Timestamp) -> StoreResult<bool> {
+    let beside = overlap::beside(&job, planned, session.context.clock.now());
+    Ok(match session.write_job(beside, None).await? {
         // Lost: somebody who ran the job before has written it.
         Settled::Applied | Settled::Lost(_) => true,
         Settled::StillUnknown => false,

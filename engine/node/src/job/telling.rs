@@ -10,7 +10,7 @@ use weft_model::{Ended, TriggerState};
 use weft_store::{ChangeJob, Decided, Decision, Freshness, JobSeen, StoreError, StoreResult};
 
 use super::triggered::told;
-use crate::Life;
+use crate::NodeSession;
 
 /// Jobs that may wait for the ends of those of one name.
 const FOLLOWERS: usize = 10_000;
@@ -21,8 +21,8 @@ const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Tells everybody who waits for the ends of this job, and notes in its row that they know. Where that fails half way, the
 /// row still owes it, and a hint that was written before its end leads somebody there.
-pub async fn tell(life: &Life, key: &JobKey) {
-    match tell_all(life, key).await {
+pub async fn tell(session: &NodeSession, key: &JobKey) {
+    match tell_all(session, key).await {
         Ok(()) => (),
         Err(error) => {
             debug!(
@@ -33,18 +33,18 @@ pub async fn tell(life: &Life, key: &JobKey) {
                 key.name
             );
             let hint = DueHint {
-                due_at: life.context.clock.now().plus(AGAIN_AFTER),
+                due_at: session.context.clock.now().plus(AGAIN_AFTER),
                 key: key.clone(),
             };
-            if let Err(error) = life.context.store.put_due(&hint).await {
+            if let Err(error) = session.context.store.put_due(&hint).await {
                 debug!(error = %error, "Nor could a hint be left: {error}");
             }
         }
     }
 }
 
-async fn tell_all(life: &Life, key: &JobKey) -> StoreResult<()> {
-    let store = &life.context.store;
+async fn tell_all(session: &NodeSession, key: &JobKey) -> StoreResult<()> {
+    let store = &session.context.store;
     let Some(row) = store.job(key, Freshness::Serial).await? else {
         return Ok(());
     };
@@ -56,7 +56,7 @@ async fn tell_all(life: &Life, key: &JobKey) -> StoreResult<()> {
         let untold = &row.triggers.untold;
         async move {
             for ended in untold {
-                tell_one(life, &follower, key, ended).await?;
+                tell_one(session, &follower, key, ended).await?;
             }
             Ok::<(), StoreError>(())
         }
@@ -64,11 +64,16 @@ async fn tell_all(life: &Life, key: &JobKey) -> StoreResult<()> {
     // One that cannot be told holds up no other.
     let told: Vec<StoreResult<()>> = telling.buffer_unordered(AT_ONCE).collect().await;
     told.into_iter().collect::<StoreResult<()>>()?;
-    known(life, row).await
+    known(session, row).await
 }
 
-async fn tell_one(life: &Life, follower: &JobKey, key: &JobKey, ended: &Ended) -> StoreResult<()> {
-    let context = &life.context;
+async fn tell_one(
+    session: &NodeSession,
+    follower: &JobKey,
+    key: &JobKey,
+    ended: &Ended,
+) -> StoreResult<()> {
+    let context = &session.context;
     let read = context.store.job(follower, Freshness::Serial);
     let decide = |row: Option<Job>| {
         let now = context.clock.now();
@@ -83,10 +88,10 @@ async fn tell_one(life: &Life, follower: &JobKey, key: &JobKey, ended: &Ended) -
             operation.map_or(Decision::Stop(()), Decision::Settle),
         ))
     };
-    match life.decide_and_settle(read, decide).await? {
+    match session.decide_and_settle(read, decide).await? {
         Decided::Stopped(()) => Ok(()),
         Decided::Applied { operation, .. } => {
-            carried_on(life, &operation, key);
+            carried_on(session, &operation, key);
             Ok(())
         }
         Decided::StillUnknown(_) | Decided::MovedTooFast(_) => {
@@ -99,8 +104,8 @@ async fn tell_one(life: &Life, follower: &JobKey, key: &JobKey, ended: &Ended) -
 }
 
 /// Wakes what goes on with a job whose row was changed by the end of `upstream`.
-fn carried_on(life: &Life, change: &ChangeJob, upstream: &JobKey) {
-    let wake = &life.context.wake;
+fn carried_on(session: &NodeSession, change: &ChangeJob, upstream: &JobKey) {
+    let wake = &session.context.wake;
     let write = match change {
         ChangeJob::Request(_) => return wake.wishes(),
         ChangeJob::Write(write) => write,
@@ -124,7 +129,7 @@ fn carried_on(life: &Life, change: &ChangeJob, upstream: &JobKey) {
 }
 
 /// They know. Where the row has moved on, whoever moved it owes it still and tells them again; they recognise it.
-async fn known(life: &Life, row: Job) -> StoreResult<()> {
+async fn known(session: &NodeSession, row: Job) -> StoreResult<()> {
     if row.holder().is_some() {
         return Ok(());
     }
@@ -137,5 +142,5 @@ async fn known(life: &Life, row: Job) -> StoreResult<()> {
         },
         ..row
     };
-    life.write_job(job, Some(seen)).await.map(drop)
+    session.write_job(job, Some(seen)).await.map(drop)
 }

@@ -22,7 +22,7 @@ pub use rules::{AffinityRules, RulesError};
 use weft_model::{NodeId, Setting};
 use weft_store::{Freshness, Store, StoreResult};
 
-use crate::{Context, Life, NodeConfig};
+use crate::{Context, NodeConfig, NodeSession};
 
 /// The setting with the rules; its value is their JSON as typed.
 pub const RULES: &str = "affinity_rules";
@@ -78,13 +78,17 @@ pub async fn recall(context: &Context) -> StoreResult<bool> {
     Ok(is_given || is_moved)
 }
 
-/// Looks for what the node carries once a heartbeat, until the life ends.
-pub async fn run(life: Life) {
-    let context = Arc::clone(&life.context);
-    while life.trust.wait(context.config.heartbeat_interval).await {
+/// Looks for what the node carries once a heartbeat, until the node session ends.
+pub async fn run(session: NodeSession) {
+    let context = Arc::clone(&session.context);
+    while session
+        .self_fence
+        .wait(context.config.heartbeat_interval)
+        .await
+    {
         match recall(&context).await {
             Ok(true) => {
-                life.heartbeat.beat_now();
+                session.heartbeat.beat_now();
                 context.wake.carries_others();
             }
             Ok(false) => (),

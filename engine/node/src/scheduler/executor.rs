@@ -11,7 +11,7 @@ use weft_model::clock::Timestamp;
 use weft_store::StoreResult;
 
 use super::kind_executor::KindExecutor;
-use crate::Life;
+use crate::NodeSession;
 use crate::job::Slot;
 
 /// Which slots the jobs of an executor take.
@@ -72,15 +72,15 @@ pub trait Executor: Debug + Send + Sync {
 /// What a node session can run, by type of job.
 #[derive(Clone, Debug)]
 pub struct Executors {
-    life: Life,
+    session: NodeSession,
     own: BTreeMap<&'static str, Arc<dyn Executor>>,
 }
 
 impl Executors {
     /// The kinds of job that the node knows.
-    pub fn of_kinds(life: &Life) -> Self {
+    pub fn of_kinds(session: &NodeSession) -> Self {
         Self {
-            life: life.clone(),
+            session: session.clone(),
             own: BTreeMap::new(),
         }
     }
@@ -103,9 +103,9 @@ impl Executors {
         if let Some(executor) = self.own.get(job_type) {
             return Some(Arc::clone(executor));
         }
-        let kind = self.life.context.kinds.get(job_type)?;
+        let kind = self.session.context.kinds.get(job_type)?;
         Some(Arc::new(KindExecutor::new(
-            self.life.clone(),
+            self.session.clone(),
             Arc::clone(kind),
         )))
     }

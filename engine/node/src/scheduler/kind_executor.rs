@@ -6,18 +6,18 @@ use async_trait::async_trait;
 use tracing::warn;
 
 use super::executor::{Claimed, Executor, Slots};
-use crate::Life;
+use crate::NodeSession;
 use crate::job::{JobKind, JobRunner};
 
 #[derive(Debug)]
 pub(super) struct KindExecutor {
-    life: Life,
+    session: NodeSession,
     kind: Arc<dyn JobKind>,
 }
 
 impl KindExecutor {
-    pub(super) fn new(life: Life, kind: Arc<dyn JobKind>) -> Self {
-        Self { life, kind }
+    pub(super) fn new(session: NodeSession, kind: Arc<dyn JobKind>) -> Self {
+        Self { session, kind }
     }
 }
 
@@ -34,7 +34,7 @@ impl Executor for KindExecutor {
         let uid = claimed.job.key.uid.clone();
         let kind = Arc::clone(&self.kind);
         let runner = JobRunner::new(
-            self.life.clone(),
+            self.session.clone(),
             claimed.job,
             kind,
             claimed.slot,
@@ -44,7 +44,7 @@ impl Executor for KindExecutor {
         match runner.run().await {
             Ok(Some(ended)) => {
                 if let Some(due) = ended.due {
-                    self.life.context.wake.due(due);
+                    self.session.context.wake.due(due);
                 }
                 ended.is_followed
             }

@@ -28,16 +28,16 @@ use weft_model::{Batch, DueHint, Fence, JobKey, Token, job_of};
 use weft_store::SubmitBatch;
 
 use self::poll_loop::PollLoop;
-use crate::Life;
+use crate::NodeSession;
 use crate::job::{Lender, Slot};
 
-/// The scheduler as the rest of a life sees it.
+/// The scheduler as the rest of a node session sees it.
 #[derive(Clone, Debug)]
 pub struct Scheduler {
     running: Arc<Running>,
 }
 
-/// The jobs that this life runs.
+/// The jobs that this node session runs.
 #[derive(Debug, Default)]
 pub struct Running {
     jobs: Mutex<BTreeMap<JobKey, Held>>,
@@ -61,10 +61,12 @@ struct Held {
 
 impl Scheduler {
     /// Starts looking for due jobs, which these executors run.
-    pub fn start(life: &Life, executors: Executors) -> Self {
+    pub fn start(session: &NodeSession, executors: Executors) -> Self {
         let running = Arc::new(Running::default());
-        let poll_loop = PollLoop::new(life.clone(), executors, Arc::clone(&running));
-        life.tasks.spawn_vital(&life.trust, poll_loop.run());
+        let poll_loop = PollLoop::new(session.clone(), executors, Arc::clone(&running));
+        session
+            .tasks
+            .spawn_vital(&session.self_fence, poll_loop.run());
         Self { running }
     }
 

@@ -28,7 +28,7 @@ pub struct Seen<'a> {
     pub exceptional_pause: Duration,
     /// This life runs the job right now.
     pub runs_here: bool,
-    /// The job is held by this very life.
+    /// The job is held by this very session.
     pub held_by_me: bool,
     /// The life that holds it is over.
     pub holder_is_dead: bool,
@@ -158,7 +158,7 @@ pub fn plan(seen: &Seen<'_>) -> Plan {
     }
     match job.status {
         JobStatus::InProcess | JobStatus::Stopping | JobStatus::Restart => {
-            // Held by this life without its knowledge: an answer that never arrived. It is claimed again.
+            // Held by this node session without its knowledge: an answer that never arrived. It is claimed again.
             if !seen.held_by_me && !seen.holder_is_dead {
                 return Plan::Again(HELD_PAUSE);
             }

@@ -16,7 +16,7 @@ use super::ready::{Ready, Waiting};
 use super::slots::{Room, room};
 use super::timers::{Look, Timers};
 use super::{Running, minus, traced, weight};
-use crate::Life;
+use crate::NodeSession;
 use crate::affinity::Identity;
 
 /// A poll reads from its mark minus this, for hints that were written late.
@@ -47,7 +47,7 @@ const READY_AT_MOST: usize = 50_000;
 
 /// The loop of a node session.
 pub(super) struct PollLoop {
-    pub(super) life: Life,
+    pub(super) session: NodeSession,
     executors: Executors,
     pub(super) running: Arc<Running>,
     mark: Option<Timestamp>,
@@ -60,9 +60,9 @@ pub(super) struct PollLoop {
 }
 
 impl PollLoop {
-    pub(super) fn new(life: Life, executors: Executors, running: Arc<Running>) -> Self {
+    pub(super) fn new(session: NodeSession, executors: Executors, running: Arc<Running>) -> Self {
         Self {
-            life,
+            session,
             executors,
             running,
             mark: None,
@@ -75,7 +75,7 @@ impl PollLoop {
     }
 
     pub(super) async fn run(mut self) {
-        let context = Arc::clone(&self.life.context);
+        let context = Arc::clone(&self.session.context);
         let mut poll_at = Duration::ZERO;
         loop {
             let now = context.clock.monotonic();
@@ -91,7 +91,7 @@ impl PollLoop {
             let pause = self.pause(poll_at);
             tokio::select! {
                 biased;
-                () = self.life.trust.ended() => return,
+                () = self.session.self_fence.fenced() => return,
                 () = context.wake.jobs_woken() => poll_at = Duration::ZERO,
                 () = context.wake.due_told() => (),
                 () = self.running.slot_freed.notified(), if !self.ready.is_empty() => (),
@@ -101,9 +101,9 @@ impl PollLoop {
     }
 
     fn pause(&self, poll_at: Duration) -> Duration {
-        let now = self.life.context.clock.monotonic();
+        let now = self.session.context.clock.monotonic();
         // A node that leaves lets its timers pass; the hints stay for others.
-        let next = self.timers.next().filter(|_| self.life.takes_work());
+        let next = self.timers.next().filter(|_| self.session.takes_work());
         let next = next.map_or(poll_at, |next| next.min(poll_at));
         next.saturating_sub(now).max(SHORTEST_PAUSE)
     }
@@ -111,10 +111,10 @@ impl PollLoop {
     /// Reads hints of a span that ends a little ahead of the next poll.
     async fn poll(&mut self) -> StoreResult<()> {
         self.keep_hints_ahead().await?;
-        if !self.life.takes_work() {
+        if !self.session.takes_work() {
             return Ok(());
         }
-        let context = Arc::clone(&self.life.context);
+        let context = Arc::clone(&self.session.context);
         if context.wake.take_carries_others() {
             // What was passed over may be for this node now. Its hints are never further apart than a start looks back.
             self.mark = self.mark.map(|mark| minus(mark, START_LOOK));
@@ -159,7 +159,7 @@ impl PollLoop {
 
     /// A hint becomes a look at its moment; it is due since then, by this process's own clock.
     fn note(&mut self, hint: &DueHint, now: Timestamp, monotonic: Duration) {
-        traced::noted(&self.life, hint);
+        traced::noted(&self.session, hint);
         let apart = Duration::from_millis(hint.due_at.millis_since(now).unsigned_abs());
         let look = if hint.due_at > now {
             let at = monotonic + apart;
@@ -175,21 +175,21 @@ impl PollLoop {
     }
 
     async fn start_of_look(&self, now: Timestamp) -> StoreResult<Timestamp> {
-        let rows = self.life.context.store.nodes().await?;
+        let rows = self.session.context.store.nodes().await?;
         let newest = rows
             .iter()
             .filter(|row| {
-                row.guid != self.life.me.node || row.incarnation != self.life.me.incarnation
+                row.guid != self.session.me.node || row.incarnation != self.session.me.incarnation
             })
             .map(|row| row.heartbeat_at)
             .max();
-        let earlier = self.life.earlier_heartbeat.max(newest).unwrap_or(now);
+        let earlier = self.session.earlier_heartbeat.max(newest).unwrap_or(now);
         Ok(minus(earlier.min(now), START_LOOK))
     }
 
     /// What this process was told, whose timer has come, or for which a slot has come free.
     async fn look_at_what_is_due(&mut self) -> StoreResult<()> {
-        let context = Arc::clone(&self.life.context);
+        let context = Arc::clone(&self.session.context);
         let (now, monotonic) = (context.clock.now(), context.clock.monotonic());
         let horizon = now.plus(context.config.poll_interval + AHEAD);
         for hint in context.wake.take_due() {
@@ -201,7 +201,7 @@ impl PollLoop {
             // A poll that reads it need not look again.
             self.passed.insert(hint, now);
         }
-        if !self.life.takes_work() {
+        if !self.session.takes_work() {
             return Ok(());
         }
         // Those that have waited go first.
@@ -210,13 +210,13 @@ impl PollLoop {
         self.look_at(waited).await?;
         let due = self.timers.take_due(monotonic);
         for (key, look) in &due {
-            traced::due(&self.life, key, monotonic.saturating_sub(look.since));
+            traced::due(&self.session, key, monotonic.saturating_sub(look.since));
         }
         self.look_at(due).await
     }
 
     fn free_slots(&self) -> usize {
-        let size = self.life.context.config.job_pool_size;
+        let size = self.session.context.config.job_pool_size;
         size.saturating_sub(self.running.job_count())
     }
 
@@ -224,13 +224,13 @@ impl PollLoop {
         if count == 0 || self.ready.is_empty() {
             return Vec::new();
         }
-        let at = self.life.context.clock.monotonic();
-        let (running, life) = (Arc::clone(&self.running), self.life.clone());
+        let at = self.session.context.clock.monotonic();
+        let (running, session) = (Arc::clone(&self.running), self.session.clone());
         let may_run = |waiting: &Waiting| {
             waiting
                 .affinity
                 .as_ref()
-                .is_none_or(|affinity| room_here(&life, &running, affinity) != Room::Full)
+                .is_none_or(|affinity| room_here(&session, &running, affinity) != Room::Full)
         };
         let taken = self.ready.take(count, READY_SCANNED, may_run);
         taken
@@ -244,14 +244,14 @@ impl PollLoop {
 
     /// What waits for a slot of a logical id that this node does not carry any more is left to others.
     fn look_again_at_ready_ones(&mut self) {
-        let own = self.life.logical_ids();
-        let identity = self.life.identity(&own);
+        let own = self.session.logical_ids();
+        let identity = self.session.identity(&own);
         let is_strange = |waiting: &Waiting| {
             let affinity = waiting.affinity.as_ref();
             affinity.is_some_and(|affinity| !identity.matches(affinity))
         };
         let strange = self.ready.take(usize::MAX, usize::MAX, is_strange);
-        let at = self.life.context.clock.monotonic();
+        let at = self.session.context.clock.monotonic();
         for (key, waiting) in strange {
             let since = waiting.since;
             self.timers.set_if_earlier(key, Look { at, since });
@@ -260,7 +260,7 @@ impl PollLoop {
 
     /// Those whose hint would be missed by a node that starts after all have died.
     async fn hint_ready_ones(&mut self) -> StoreResult<()> {
-        let context = Arc::clone(&self.life.context);
+        let context = Arc::clone(&self.session.context);
         let now = context.clock.monotonic();
         let Some(before) = now.checked_sub(HINT_READY_EVERY) else {
             return Ok(());
@@ -299,7 +299,7 @@ impl PollLoop {
                     group.push((key, look));
                 }
             }
-            let store = Arc::clone(&self.life.context.store);
+            let store = Arc::clone(&self.session.context.store);
             let rows = futures::stream::iter(group)
                 .map(|(key, look)| {
                     let store = Arc::clone(&store);
@@ -325,8 +325,8 @@ impl PollLoop {
     }
 
     fn come_back(&mut self, key: JobKey, look: Look) {
-        let pause = self.life.context.config.poll_interval;
-        let at = self.life.context.clock.monotonic() + pause;
+        let pause = self.session.context.config.poll_interval;
+        let at = self.session.context.clock.monotonic() + pause;
         let since = look.since;
         self.timers.set_if_earlier(key, Look { at, since });
     }
@@ -338,8 +338,8 @@ impl PollLoop {
         look: Look,
         affinity: Option<Vec<String>>,
     ) -> StoreResult<()> {
-        traced::no_slot(&self.life, &self.running, &key);
-        let has_pool = self.life.context.config.job_pool_size > 0;
+        traced::no_slot(&self.session, &self.running, &key);
+        let has_pool = self.session.context.config.job_pool_size > 0;
         if !has_pool || self.ready.len() >= READY_AT_MOST {
             return self.defer(&key, Obstacle::NoRoom).await;
         }
@@ -352,12 +352,12 @@ impl PollLoop {
     }
 
     async fn act(&mut self, key: &JobKey, look: Look, row: Option<Job>) -> StoreResult<()> {
-        let context = Arc::clone(&self.life.context);
+        let context = Arc::clone(&self.session.context);
         let monotonic = context.clock.monotonic();
         let since = look.since;
         let waited = monotonic.saturating_sub(since);
         let Some(job) = row else {
-            traced::no_row(&self.life, key, waited < ORPHAN_PATIENCE);
+            traced::no_row(&self.session, key, waited < ORPHAN_PATIENCE);
             if waited < ORPHAN_PATIENCE {
                 let at = monotonic + ORPHAN_PAUSE;
                 self.timers.set_if_earlier(key.clone(), Look { at, since });
@@ -403,10 +403,10 @@ impl PollLoop {
         executor: Option<&dyn Executor>,
         waited: Duration,
     ) -> StoreResult<Plan> {
-        let life = &self.life;
-        let config = &life.context.config;
+        let session = &self.session;
+        let config = &session.context.config;
         let holder = job.holder();
-        let live = life.live_nodes();
+        let live = session.live_nodes();
         let matches_any = || {
             live.iter()
                 .any(|row| Identity::from(row).matches(&job.affinity))
@@ -416,13 +416,14 @@ impl PollLoop {
         let affinity: &[String] = if relocates { &[] } else { &job.affinity };
         let rank = live
             .iter()
-            .filter(|row| row.guid != life.me.node)
+            .filter(|row| row.guid != session.me.node)
             .filter(|row| Identity::from(*row).matches(affinity))
             .filter(|row| {
-                precedence(&row.guid.0, job, executor) > precedence(&life.me.node.0, job, executor)
+                precedence(&row.guid.0, job, executor)
+                    > precedence(&session.me.node.0, job, executor)
             })
             .count();
-        let matches = life.identity(&life.logical_ids()).matches(affinity);
+        let matches = session.identity(&session.logical_ids()).matches(affinity);
         let slots = executor.map(Executor::slots);
         let room = match slots {
             None | Some(Slots::Unlimited) => Room::Free(None),
@@ -430,7 +431,7 @@ impl PollLoop {
                 Room::Free(None)
             }
             Some(Slots::Limit(_)) => Room::Full,
-            Some(Slots::Pool) => room_here(life, &self.running, affinity),
+            Some(Slots::Pool) => room_here(session, &self.running, affinity),
         };
         let ignores_affinity = match executor {
             Some(executor) if !matches => executor.ignores_affinity(job).await?,
@@ -444,28 +445,28 @@ impl PollLoop {
             room,
             exceptional_pause: config.claim_exceptional_interval,
             runs_here: self.running.runs(&job.key, job.fence),
-            held_by_me: holder.as_ref() == Some(&life.me),
+            held_by_me: holder.as_ref() == Some(&session.me),
             holder_is_dead: holder
                 .as_ref()
-                .is_none_or(|holder| life.membership.may_take_from(holder)),
+                .is_none_or(|holder| session.membership.may_take_from(holder)),
             rank: u32::try_from(rank).unwrap_or(u32::MAX),
             waited,
-            now: life.context.clock.now(),
+            now: session.context.clock.now(),
         };
         let plan = plan(&seen);
-        traced::decided(life, &seen, &plan);
+        traced::decided(session, &seen, &plan);
         Ok(plan)
     }
 
     /// Its row says when; a moment that comes soon gets a timer here.
     async fn not_before(&mut self, key: &JobKey, moment: Timestamp) -> StoreResult<()> {
-        let context = Arc::clone(&self.life.context);
+        let context = Arc::clone(&self.session.context);
         let hint = DueHint {
             due_at: moment,
             key: key.clone(),
         };
         let now = context.clock.now();
-        traced::next_time(&self.life, key, moment);
+        traced::next_time(&self.session, key, moment);
         if !self.passed.contains_key(&hint) {
             context.store.put_due(&hint).await?;
         }
@@ -478,7 +479,7 @@ impl PollLoop {
 
     /// The next hint first, then this one is passed.
     async fn defer(&mut self, key: &JobKey, obstacle: Obstacle) -> StoreResult<()> {
-        let context = Arc::clone(&self.life.context);
+        let context = Arc::clone(&self.session.context);
         let pause = self
             .deferrals
             .get(key)
@@ -489,7 +490,7 @@ impl PollLoop {
             key: key.clone(),
         };
         context.store.put_due(&hint).await?;
-        traced::deferred(&self.life, &hint);
+        traced::deferred(&self.session, &hint);
         debug!(
             job.uid = key.uid,
             ?obstacle,
@@ -507,7 +508,7 @@ impl PollLoop {
 
     /// The owner of a running job keeps its hint ahead of the time at which it would count as dead.
     async fn keep_hints_ahead(&self) -> StoreResult<()> {
-        let context = &self.life.context;
+        let context = &self.session.context;
         let monotonic = context.clock.monotonic();
         let every = context.config.dead_after() / 2;
         for key in self.running.hinted_before(monotonic.saturating_sub(every)) {
@@ -523,13 +524,13 @@ impl PollLoop {
     }
 }
 
-fn room_here(life: &Life, running: &Running, affinity: &[String]) -> Room {
+fn room_here(session: &NodeSession, running: &Running, affinity: &[String]) -> Room {
     let slots = running.job_slots();
     room(
-        &life.identity(&life.logical_ids()),
+        &session.identity(&session.logical_ids()),
         affinity,
         slots.iter().map(|slot| slot.as_deref()),
-        life.context.config.job_pool_size,
+        session.context.config.job_pool_size,
     )
 }
 

@@ -13,24 +13,24 @@ use super::plan::RowMove;
 use super::poll_loop::PollLoop;
 use super::slots::Room;
 use super::{Held, traced};
-use crate::Life;
+use crate::NodeSession;
 use crate::job::after::schedule_of;
 use crate::job::{overlap, tell};
 
 impl PollLoop {
     /// The job takes its slot at once, so that the next look counts it, and is claimed and run beside the loop.
     pub(super) fn claim_in_background(&self, job: Job, room: Room, executor: Arc<dyn Executor>) {
-        let life = self.life.clone();
+        let session = self.session.clone();
         if let Err(illegal) = job.status.next(JobEvent::Claimed) {
             warn!(job.uid = job.key.uid, "Left a job alone: {illegal}");
             return;
         }
-        let now = life.context.clock.now();
-        let claim = claim_of(&life, &job);
+        let now = session.context.clock.now();
+        let claim = claim_of(&session, &job);
         let covered = overlap::covered(&job, now);
         let (slot, give_up_after) = match room {
             Room::Exceptional(name) if !is_recurring(&job) => {
-                (Some(name), Some(give_up_after(&life)))
+                (Some(name), Some(give_up_after(&session)))
             }
             // Recurring jobs are left where they are (Fabric R97).
             Room::Exceptional(name) => (Some(name), None),
@@ -40,13 +40,13 @@ impl PollLoop {
         let slots = executor.slots();
         let held = Held {
             fence: job.fence + 1,
-            hinted_at: life.context.clock.monotonic(),
+            hinted_at: session.context.clock.monotonic(),
             takes_slot: slots == Slots::Pool,
             lent: 0,
             slot,
         };
         if slots == Slots::Pool {
-            traced::slot_taken(&life, &self.running, &job.key, held.slot.as_deref());
+            traced::slot_taken(&session, &self.running, &job.key, held.slot.as_deref());
         }
         let done = self.running.enter(&job.key, held);
         let claimed = Claimed {
@@ -55,22 +55,22 @@ impl PollLoop {
             give_up_after,
             covered,
         };
-        life.tasks.clone().spawn(async move {
+        session.tasks.clone().spawn(async move {
             let key = claim.key.clone();
-            let ran = claim_and_run(&life, executor.as_ref(), &claim, claimed).await;
+            let ran = claim_and_run(&session, executor.as_ref(), &claim, claimed).await;
             drop(done);
             match slots {
-                Slots::Pool => traced::slot_free(&life, &key),
+                Slots::Pool => traced::slot_free(&session, &key),
                 // What waits for one of these slots waits in hints.
-                Slots::Limit(_) => life.context.wake.jobs(),
+                Slots::Limit(_) => session.context.wake.jobs(),
                 Slots::Unlimited => (),
             }
             match ran {
-                Ok(true) => tell(&life, &key).await,
+                Ok(true) => tell(&session, &key).await,
                 Ok(false) => (),
                 Err(error) => {
                     debug!(error = %error, "Could not claim a job: {error}");
-                    look_again(&life, key);
+                    look_again(&session, key);
                 }
             }
         });
@@ -78,8 +78,8 @@ impl PollLoop {
 
     /// Moves a row that no node runs. Where another node was faster, its hint leads here again.
     pub(super) fn move_in_background(&self, job: &Job, change: RowMove) {
-        let life = self.life.clone();
-        let moved = match change.apply(job, life.context.clock.now()) {
+        let session = self.session.clone();
+        let moved = match change.apply(job, session.context.clock.now()) {
             Ok(moved) => moved,
             Err(illegal) => {
                 warn!(job.uid = job.key.uid, "Left a job alone: {illegal}");
@@ -89,40 +89,41 @@ impl PollLoop {
         let seen = JobSeen::of(job);
         let held = Held {
             fence: job.fence,
-            hinted_at: life.context.clock.monotonic(),
+            hinted_at: session.context.clock.monotonic(),
             takes_slot: false,
             lent: 0,
             slot: None,
         };
         let done = self.running.enter(&job.key, held);
-        life.tasks.clone().spawn(async move {
+        session.tasks.clone().spawn(async move {
             let key = moved.key.clone();
-            traced::moved(&life, &moved);
+            traced::moved(&session, &moved);
             info!(
                 job.uid = key.uid,
                 "'{}.{}.{}' is now {} without a run", key.job_type, key.name, key.uid, moved.status
             );
-            let written = life.write_job(moved, Some(seen)).await;
+            let written = session.write_job(moved, Some(seen)).await;
             drop(done);
             if let Err(error) = written {
                 debug!(error = %error, "Could not move a job: {error}");
-                look_again(&life, key);
+                look_again(&session, key);
             }
         });
     }
 
     /// Notifies the jobs that wait for the last end of this one.
     pub(super) fn tell_in_background(&self, key: JobKey) {
-        let life = self.life.clone();
-        life.tasks
+        let session = self.session.clone();
+        session
+            .tasks
             .clone()
-            .spawn(async move { tell(&life, &key).await });
+            .spawn(async move { tell(&session, &key).await });
     }
 }
 
 /// Answers whether others wait for the end of the run.
 async fn claim_and_run(
-    life: &Life,
+    session: &NodeSession,
     executor: &dyn Executor,
     claim: &ClaimJob,
     claimed: Claimed,
@@ -130,7 +131,7 @@ async fn claim_and_run(
     if !executor.prepare(&claimed.job).await {
         return Ok(false);
     }
-    match settle_claim(life, claim).await {
+    match settle_claim(session, claim).await {
         Ok(true) => (),
         // Another node was faster, or the job was stopped: normal.
         Ok(false) => {
@@ -155,29 +156,29 @@ async fn claim_and_run(
         key.name,
         key.uid,
         job.status,
-        life.me.node
+        session.me.node
     );
-    traced::handed_over(life, &job);
+    traced::handed_over(session, &job);
     Ok(executor.run(Claimed { job, ..claimed }).await)
 }
 
-async fn settle_claim(life: &Life, claim: &ClaimJob) -> StoreResult<bool> {
-    let settled = life.settle(claim).await;
-    traced::claimed(life, claim, &settled);
+async fn settle_claim(session: &NodeSession, claim: &ClaimJob) -> StoreResult<bool> {
+    let settled = session.settle(claim).await;
+    traced::claimed(session, claim, &settled);
     match settled? {
         Settled::Applied => Ok(true),
         Settled::Lost(_) | Settled::StillUnknown => Ok(false),
     }
 }
 
-fn claim_of(life: &Life, job: &Job) -> ClaimJob {
-    let context = &life.context;
+fn claim_of(session: &NodeSession, job: &Job) -> ClaimJob {
+    let context = &session.context;
     let now = context.clock.now();
     ClaimJob {
         key: job.key.clone(),
         seen_status: job.status,
         seen_fence: job.fence,
-        holder: life.me.clone(),
+        holder: session.me.clone(),
         now,
         due: DueHint {
             due_at: now.plus(context.config.dead_after()),
@@ -188,8 +189,8 @@ fn claim_of(life: &Life, job: &Job) -> ClaimJob {
 }
 
 /// The hint of this job is passed here, and nothing else may lead to it.
-fn look_again(life: &Life, key: JobKey) {
-    let context = &life.context;
+fn look_again(session: &NodeSession, key: JobKey) {
+    let context = &session.context;
     let due_at = context.clock.now().plus(context.config.poll_interval);
     context.wake.due(DueHint { due_at, key });
 }
@@ -199,8 +200,8 @@ fn is_recurring(job: &Job) -> bool {
 }
 
 /// By lot between the bounds, so that not all nodes give up at once (Fabric R96).
-fn give_up_after(life: &Life) -> Duration {
-    let config = &life.context.config;
+fn give_up_after(session: &NodeSession) -> Duration {
+    let config = &session.context.config;
     let span = config.max_give_up.saturating_sub(config.min_give_up);
-    config.min_give_up + life.context.ids.jitter(span)
+    config.min_give_up + session.context.ids.jitter(span)
 }

@@ -10,50 +10,57 @@ use weft_store::{ClaimJob, Settled, StoreResult};
 use super::Running;
 use super::plan::{Obstacle, Plan, RowMove, Seen};
 use super::slots::Room;
-use crate::Life;
+use crate::NodeSession;
 use crate::trace::Operation::{
     JobsPoolExecutorGet, JobsPoolExecutorSubmit, JobsReconcile, JobsScheduler,
 };
 
 /// Somebody will look at this moment.
-pub(super) fn noted(life: &Life, hint: &DueHint) {
+pub(super) fn noted(session: &NodeSession, hint: &DueHint) {
     let fields = || json!({"due_at": hint.due_at.to_rfc3339()});
-    let traces = &life.context.traces;
+    let traces = &session.context.traces;
     traces.event(JobsScheduler, "noted", &hint.key, fields);
 }
 
 /// The moment has come.
-pub(super) fn due(life: &Life, key: &JobKey, late: Duration) {
+pub(super) fn due(session: &NodeSession, key: &JobKey, late: Duration) {
     let fields = || json!({"late_ms": millis(late)});
-    life.context.traces.event(JobsScheduler, "due", key, fields);
+    session
+        .context
+        .traces
+        .event(JobsScheduler, "due", key, fields);
 }
 
 /// The row says when it is due, which is later.
-pub(super) fn next_time(life: &Life, key: &JobKey, moment: Timestamp) {
+pub(super) fn next_time(session: &NodeSession, key: &JobKey, moment: Timestamp) {
     let fields = || json!({"next_run": moment.to_rfc3339()});
-    let traces = &life.context.traces;
+    let traces = &session.context.traces;
     traces.event(JobsScheduler, "next time", key, fields);
 }
 
 /// It cannot be taken here; the hint is for others and for later.
-pub(super) fn deferred(life: &Life, hint: &DueHint) {
+pub(super) fn deferred(session: &NodeSession, hint: &DueHint) {
     let fields = || json!({"due_at": hint.due_at.to_rfc3339()});
-    let traces = &life.context.traces;
+    let traces = &session.context.traces;
     traces.event(JobsScheduler, "deferred", &hint.key, fields);
 }
 
 /// A row that nobody holds becomes this, without a run.
-pub(super) fn moved(life: &Life, job: &Job) {
+pub(super) fn moved(session: &NodeSession, job: &Job) {
     let fields = || {
         let next_run = job.next_run.map(Timestamp::to_rfc3339);
         json!({"status": job.status.to_string(), "next_run": next_run})
     };
-    let traces = &life.context.traces;
+    let traces = &session.context.traces;
     traces.event(JobsScheduler, "moved", &job.key, fields);
 }
 
 /// What the store answered to a claim.
-pub(super) fn claimed<F>(life: &Life, claim: &ClaimJob, answer: &StoreResult<Settled<F>>) {
+pub(super) fn claimed<F>(
+    session: &NodeSession,
+    claim: &ClaimJob,
+    answer: &StoreResult<Settled<F>>,
+) {
     let fields = || {
         let answer = match answer {
             Ok(Settled::Applied) => "applied",
@@ -64,54 +71,59 @@ pub(super) fn claimed<F>(life: &Life, claim: &ClaimJob, answer: &StoreResult<Set
         let from = claim.seen_status.to_string();
         json!({"answer": answer, "from": from, "fence": claim.seen_fence + 1})
     };
-    let traces = &life.context.traces;
+    let traces = &session.context.traces;
     traces.event(JobsScheduler, "claim", &claim.key, fields);
 }
 
 /// A job takes a slot of the pool, and perhaps one of a logical id.
-pub(super) fn slot_taken(life: &Life, running: &Running, key: &JobKey, logical_id: Option<&str>) {
+pub(super) fn slot_taken(
+    session: &NodeSession,
+    running: &Running,
+    key: &JobKey,
+    logical_id: Option<&str>,
+) {
     let fields = || {
-        let size = life.context.config.job_pool_size;
+        let size = session.context.config.job_pool_size;
         json!({"taken": running.job_count() + 1, "size": size, "logical_id": logical_id})
     };
-    let traces = &life.context.traces;
+    let traces = &session.context.traces;
     traces.event(JobsPoolExecutorGet, "taken", key, fields);
 }
 
 /// A job waits for one.
-pub(super) fn no_slot(life: &Life, running: &Running, key: &JobKey) {
+pub(super) fn no_slot(session: &NodeSession, running: &Running, key: &JobKey) {
     let fields = || {
-        let size = life.context.config.job_pool_size;
+        let size = session.context.config.job_pool_size;
         json!({"taken": running.job_count(), "size": size})
     };
-    let traces = &life.context.traces;
+    let traces = &session.context.traces;
     traces.event(JobsPoolExecutorGet, "not free", key, fields);
 }
 
 /// A job gave its slot back.
-pub(super) fn slot_free(life: &Life, key: &JobKey) {
-    let traces = &life.context.traces;
+pub(super) fn slot_free(session: &NodeSession, key: &JobKey) {
+    let traces = &session.context.traces;
     traces.event(JobsPoolExecutorGet, "free again", key, || json!({}));
 }
 
 /// A claimed job goes to what runs it.
-pub(super) fn handed_over(life: &Life, job: &Job) {
+pub(super) fn handed_over(session: &NodeSession, job: &Job) {
     let fields = || json!({"try": job.tries + 1, "fence": job.fence});
-    let traces = &life.context.traces;
+    let traces = &session.context.traces;
     traces.event(JobsPoolExecutorSubmit, "handed over", &job.key, fields);
 }
 
 /// There is no row where a hint led.
-pub(super) fn no_row(life: &Life, key: &JobKey, looks_again: bool) {
+pub(super) fn no_row(session: &NodeSession, key: &JobKey, looks_again: bool) {
     let fields = || json!({"looks_again": looks_again});
-    let traces = &life.context.traces;
+    let traces = &session.context.traces;
     traces.event(JobsReconcile, "no row", key, fields);
 }
 
 /// What looking at a row decided.
-pub(super) fn decided(life: &Life, seen: &Seen<'_>, plan: &Plan) {
+pub(super) fn decided(session: &NodeSession, seen: &Seen<'_>, plan: &Plan) {
     let fields = || decision(seen, plan);
-    let traces = &life.context.traces;
+    let traces = &session.context.traces;
     traces.event(JobsReconcile, "decided", &seen.job.key, fields);
 }
 
@@ -168,7 +180,7 @@ fn why(seen: &Seen<'_>, plan: &Plan) -> &'static str {
         Plan::Pass if seen.runs_here => "it runs here",
         Plan::Pass if job.policy.paused => "its schedule is paused",
         Plan::Pass => "it waits for the end of another job",
-        Plan::Claim(_) if is_held => "the life that held it is over",
+        Plan::Claim(_) if is_held => "the session that held it is over",
         Plan::Claim(Room::Exceptional(_)) => "it is due, above the recommended size",
         Plan::Claim(_) => "it is due and there is room",
         Plan::NotBefore(_) => "its time has not come",

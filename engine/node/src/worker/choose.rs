@@ -25,11 +25,11 @@ pub struct Candidate {
     pub since: Duration,
     /// Its ids, where this node has just generated them.
     pub ids: Option<Arc<Vec<String>>>,
-    /// It is born claimed by this life: no claim is needed.
+    /// It is born claimed by this node session: no claim is needed.
     pub born_mine: bool,
     /// This life holds it without knowing: the answer to a claim never came.
     pub held: bool,
-    /// An earlier life of this node held it: it goes on before anything else is begun.
+    /// An earlier session of this node held it: it goes on before anything else is begun.
     pub inherited: bool,
 }
 
@@ -90,9 +90,9 @@ pub fn dealt_to(batch: BatchId, number: i64, participants: &[NodeId]) -> Option<
     participants.get(usize::try_from(turn).unwrap_or(0))
 }
 
-/// The number that cannot wait, if there is one: this node has it, or had it in an earlier life.
+/// The number that cannot wait, if there is one: this node has it, or had it in an earlier session.
 ///
-/// What this life holds nobody else will take, so it is not left lying even where the node `participates`
+/// What this node session holds nobody else will take, so it is not left lying even where the node `participates`
 /// no more.
 pub fn choose_own(candidates: &BTreeMap<i64, Candidate>, participates: bool) -> Option<i64> {
     candidates

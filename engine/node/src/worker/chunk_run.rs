@@ -11,7 +11,7 @@ use super::active::{ActiveBatch, admits_work};
 use super::choose::Candidate;
 use super::entity;
 use super::recorder::{Flushed, Recorder};
-use crate::Life;
+use crate::NodeSession;
 
 /// How a worker came off a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +27,14 @@ pub enum Ended {
 }
 
 /// Works on one chunk to its end.
-pub async fn run(life: Life, batch: ActiveBatch, number: i64, candidate: Candidate) -> Ended {
+pub async fn run(
+    session: NodeSession,
+    batch: ActiveBatch,
+    number: i64,
+    candidate: Candidate,
+) -> Ended {
     let slot = batch.stats.enter();
-    let ended = match work(&life, &batch, number, &candidate, slot).await {
+    let ended = match work(&session, &batch, number, &candidate, slot).await {
         Ok(ended) => ended,
         Err(error) => {
             warn!(
@@ -44,7 +49,7 @@ pub async fn run(life: Life, batch: ActiveBatch, number: i64, candidate: Candida
 }
 
 async fn work(
-    life: &Life,
+    session: &NodeSession,
     batch: &ActiveBatch,
     number: i64,
     candidate: &Candidate,
@@ -57,26 +62,26 @@ async fn work(
             batch: batch.id,
             number,
             seen_fence: candidate.fence,
-            holder: life.me.clone(),
+            holder: session.me.clone(),
             crashes: candidate.crashes,
-            token: life.context.ids.token(),
+            token: session.context.ids.token(),
         };
-        match life.settle(&claim).await? {
+        match session.settle(&claim).await? {
             Settled::Applied => candidate.fence + 1,
             Settled::Lost(_) => return Ok(Ended::Lost),
             Settled::StillUnknown => return Ok(Ended::Dropped),
         }
     };
     // Claim, then check: either the owner's scan sees this claim, or this read sees the owner's mark.
-    let row = life
+    let row = session
         .context
         .store
         .batch(batch.id, Freshness::Committed)
         .await?;
-    if !row.as_ref().is_some_and(admits_work) || !life.takes_work() {
-        return hand_back(life, batch, number, fence).await;
+    if !row.as_ref().is_some_and(admits_work) || !session.takes_work() {
+        return hand_back(session, batch, number, fence).await;
     }
-    let content = content(life, batch, number, fence, candidate).await?;
+    let content = content(session, batch, number, fence, candidate).await?;
     let Some(ChunkContent { head, ids, handled }) = content else {
         return Ok(Ended::Lost);
     };
@@ -88,28 +93,28 @@ async fn work(
         spec: batch.spec.clone(),
         execution_id: batch.execution_id.clone(),
         fence,
-        node: life.me.node.clone(),
+        node: session.me.node.clone(),
     };
-    let mut recorder = Recorder::new(life, batch.clone(), &head);
+    let mut recorder = Recorder::new(session, batch.clone(), &head);
     let mut prepared = batch.command.prepare(&context, &open).await;
     for (index, id) in open.iter().enumerate() {
-        if batch.stop.is_cancelled() || !life.takes_work() {
-            return stop(life, batch, number, fence, recorder).await;
+        if batch.stop.is_cancelled() || !session.takes_work() {
+            return stop(session, batch, number, fence, recorder).await;
         }
-        let handled = entity::handle(life, batch, fence, slot, id, &mut prepared).await;
+        let handled = entity::handle(session, batch, fence, slot, id, &mut prepared).await;
         let Some(handled) = handled else {
-            return stop(life, batch, number, fence, recorder).await;
+            return stop(session, batch, number, fence, recorder).await;
         };
         recorder.take(handled);
         let is_last = index + 1 == open.len();
         if !is_last
-            && recorder.is_due(life.context.clock.monotonic())
-            && recorder.flush(life, false).await? == Flushed::Fenced
+            && recorder.is_due(session.context.clock.monotonic())
+            && recorder.flush(session, false).await? == Flushed::Fenced
         {
             return Ok(Ended::Lost);
         }
     }
-    match recorder.flush(life, true).await? {
+    match recorder.flush(session, true).await? {
         Flushed::Recorded => Ok(Ended::Done),
         Flushed::Fenced => {
             debug!(batch.id = %batch.id, chunk = number, "The last flush of chunk {number} was fenced");
@@ -120,7 +125,7 @@ async fn work(
 
 /// The chunk's ids and state as this holder has it; none where it is held by somebody else by now.
 async fn content(
-    life: &Life,
+    session: &NodeSession,
     batch: &ActiveBatch,
     number: i64,
     fence: i64,
@@ -132,7 +137,7 @@ async fn content(
             batch: batch.id,
             number,
             state: ChunkState::InProgress,
-            holder: Some(life.me.clone()),
+            holder: Some(session.me.clone()),
             fence,
             seq: 0,
             token: None,
@@ -149,29 +154,29 @@ async fn content(
             handled: Vec::new(),
         }));
     }
-    let content = life.context.store.chunk(batch.id, number).await?;
+    let content = session.context.store.chunk(batch.id, number).await?;
     Ok(content.filter(|content| content.head.fence == fence))
 }
 
 /// Records what is finished, then gives the rest back.
 async fn stop(
-    life: &Life,
+    session: &NodeSession,
     batch: &ActiveBatch,
     number: i64,
     fence: i64,
     mut recorder: Recorder,
 ) -> Result<Ended, StoreError> {
-    if !life.trust.holds() {
+    if !session.self_fence.may_act() {
         return Ok(Ended::Dropped);
     }
-    if !recorder.is_empty() && recorder.flush(life, false).await? == Flushed::Fenced {
+    if !recorder.is_empty() && recorder.flush(session, false).await? == Flushed::Fenced {
         return Ok(Ended::Lost);
     }
-    hand_back(life, batch, number, fence).await
+    hand_back(session, batch, number, fence).await
 }
 
 async fn hand_back(
-    life: &Life,
+    session: &NodeSession,
     batch: &ActiveBatch,
     number: i64,
     fence: i64,
@@ -182,11 +187,11 @@ async fn hand_back(
         from: ChunkState::InProgress,
         seen_fence: fence,
         to: ChunkState::New,
-        token: life.context.ids.token(),
+        token: session.context.ids.token(),
     };
-    match life.settle(&change).await? {
+    match session.settle(&change).await? {
         Settled::Applied => {
-            life.context.wake.batches();
+            session.context.wake.batches();
             Ok(Ended::HandedBack)
         }
         Settled::Lost(_) => Ok(Ended::Lost),

@@ -17,7 +17,7 @@ use super::BatchStats;
 use super::active::{ActiveBatch, admits_work};
 use super::choose::{Candidate, choose, choose_own, participants};
 use super::chunk_run::{self, Ended};
-use crate::{Life, Membership};
+use crate::{Membership, NodeSession};
 
 /// Heads read at once.
 const PAGE: i64 = 128;
@@ -39,13 +39,13 @@ pub struct Offer {
     pub number: i64,
     /// Its ids.
     pub ids: Arc<Vec<String>>,
-    /// It is born claimed by this life.
+    /// It is born claimed by this node session.
     pub born: Option<Born>,
 }
 
 type Place = (BatchId, i64);
 
-/// A chunk that is being born claimed by this life: until its offer arrives it is not lost, only on its way.
+/// A chunk that is being born claimed by this node session: until its offer arrives it is not lost, only on its way.
 #[derive(Debug)]
 pub struct Born {
     place: Place,
@@ -82,7 +82,7 @@ impl Offers {
     /// Leaves an offer. A chunk born claimed waits for room, for nobody else would find it soon.
     pub async fn leave(&self, offer: Offer) {
         if offer.born.is_some() {
-            // The receiver ends with this life; then the chunk is free for the next one.
+            // The receiver ends with this node session; then the chunk is free for the next one.
             let _ = self.sender.send(offer).await;
         } else {
             let _ = self.sender.try_send(offer);
@@ -106,7 +106,7 @@ impl Offers {
     }
 }
 
-/// The dispatcher as the rest of a life sees it.
+/// The dispatcher as the rest of a node session sees it.
 #[derive(Clone, Debug)]
 pub struct Dispatcher {
     offers: Offers,
@@ -116,8 +116,8 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// Starts giving out chunks.
-    pub fn start(life: &Life) -> Self {
-        let slots = life.context.config.max_workers_per_node;
+    pub fn start(session: &NodeSession) -> Self {
+        let slots = session.context.config.max_workers_per_node;
         let (sender, offered) = mpsc::channel(64);
         let free = Arc::new(AtomicUsize::new(slots));
         let offers = Offers {
@@ -125,13 +125,13 @@ impl Dispatcher {
             free: Arc::clone(&free),
             entity_times: Arc::default(),
             on_the_way: Arc::default(),
-            membership: Arc::clone(&life.membership),
+            membership: Arc::clone(&session.membership),
         };
         let freed = Arc::new(Notify::new());
         if slots > 0 {
             let (finished, ended) = mpsc::channel(slots.max(1) * 2);
             let dispatching = Dispatching {
-                life: life.clone(),
+                session: session.clone(),
                 free,
                 freed: Arc::clone(&freed),
                 finished,
@@ -141,8 +141,9 @@ impl Dispatcher {
                 looked_at: Duration::ZERO,
                 turn: None,
             };
-            life.tasks
-                .spawn_vital(&life.trust, dispatching.run(offered, ended));
+            session
+                .tasks
+                .spawn_vital(&session.self_fence, dispatching.run(offered, ended));
         }
         Self {
             offers,
@@ -195,7 +196,7 @@ struct Finish {
 }
 
 struct Dispatching {
-    life: Life,
+    session: NodeSession,
     free: Arc<AtomicUsize>,
     freed: Arc<Notify>,
     finished: mpsc::Sender<Finish>,
@@ -208,7 +209,7 @@ struct Dispatching {
 
 impl Dispatching {
     async fn run(mut self, mut offered: mpsc::Receiver<Offer>, mut ended: mpsc::Receiver<Finish>) {
-        let context = Arc::clone(&self.life.context);
+        let context = Arc::clone(&self.session.context);
         loop {
             self.look().await;
             self.dispatch();
@@ -216,7 +217,7 @@ impl Dispatching {
             let pause = self.pause();
             tokio::select! {
                 biased;
-                () = self.life.trust.ended() => break,
+                () = self.session.self_fence.fenced() => break,
                 Some(finish) = ended.recv() => {
                     self.finish(finish);
                     while let Ok(finish) = ended.try_recv() {
@@ -239,11 +240,11 @@ impl Dispatching {
     }
 
     fn now(&self) -> Duration {
-        self.life.context.clock.monotonic()
+        self.session.context.clock.monotonic()
     }
 
     fn pause(&self) -> Duration {
-        let poll = self.life.context.config.poll_interval;
+        let poll = self.session.context.config.poll_interval;
         let hungry = self.free_slots() > 0
             && self
                 .batches
@@ -269,7 +270,7 @@ impl Dispatching {
     /// Looks at what runs: all batches every poll interval, hungry ones sooner.
     async fn look(&mut self) {
         let now = self.now();
-        let poll = self.life.context.config.poll_interval;
+        let poll = self.session.context.config.poll_interval;
         if now.saturating_sub(self.looked_at) >= poll || self.looked_at == Duration::ZERO {
             self.looked_at = now;
             self.meet_batches().await;
@@ -305,12 +306,12 @@ impl Dispatching {
 
     /// Batches are met in the rows of the nodes that own them, the dead ones included.
     async fn meet_batches(&mut self) {
-        if !self.life.takes_work() {
+        if !self.session.takes_work() {
             return;
         }
         let mut running: BTreeSet<BatchId> =
-            self.life.heartbeat.coordinates().into_iter().collect();
-        for member in self.life.membership.members() {
+            self.session.heartbeat.coordinates().into_iter().collect();
+        for member in self.session.membership.members() {
             running.extend(member.row.coordinates);
         }
         for batch in running {
@@ -322,7 +323,7 @@ impl Dispatching {
 
     async fn meet(&mut self, batch: BatchId) {
         match self
-            .life
+            .session
             .context
             .store
             .batch(batch, Freshness::Committed)
@@ -339,7 +340,7 @@ impl Dispatching {
     }
 
     async fn begin(&mut self, row: Batch) -> Result<(), String> {
-        let context = &self.life.context;
+        let context = &self.session.context;
         let command: Arc<dyn EntityCommand> = context.factory.bind(&row.spec).await?;
         let before = context
             .store
@@ -347,10 +348,10 @@ impl Dispatching {
             .await
             .map_err(|error| error.to_string())?
             .into_iter()
-            .find(|stats| stats.node == self.life.me.node);
+            .find(|stats| stats.node == self.session.me.node);
         let stats = BatchStats::new(
             row.id,
-            self.life.me.node.clone(),
+            self.session.me.node.clone(),
             context.config.dc.clone(),
             context.config.slowest_count,
             context.config.pace_window,
@@ -366,7 +367,7 @@ impl Dispatching {
         };
         let known = Known {
             active,
-            participants: participants(row.id, &row.spec, &self.life.live_nodes()),
+            participants: participants(row.id, &row.spec, &self.session.live_nodes()),
             row,
             candidates: BTreeMap::new(),
             running: BTreeSet::new(),
@@ -384,12 +385,12 @@ impl Dispatching {
 
     async fn look_at(&mut self, batch: BatchId) -> StoreResult<()> {
         let row = self
-            .life
+            .session
             .context
             .store
             .batch(batch, Freshness::Committed)
             .await?;
-        let live = self.life.live_nodes();
+        let live = self.session.live_nodes();
         let Some(known) = self.batches.get_mut(&batch) else {
             return Ok(());
         };
@@ -419,7 +420,7 @@ impl Dispatching {
         known.looked_at = now;
         // Read before the heads: a list that was complete then has no chunk that these reads could miss.
         let complete = known.row.status == BatchStatus::InProgress;
-        let store = Arc::clone(&self.life.context.store);
+        let store = Arc::clone(&self.session.context.store);
         // Pending numbers first, in runs of neighbours.
         let pending: Vec<i64> = known
             .pending
@@ -430,7 +431,14 @@ impl Dispatching {
             .collect();
         for run in runs_of(&pending) {
             let heads = store.chunk_heads(batch, run.0, run.1 + 1).await?;
-            known.see(&self.life, &self.on_the_way, run.0, run.1 + 1, heads, now);
+            known.see(
+                &self.session,
+                &self.on_the_way,
+                run.0,
+                run.1 + 1,
+                heads,
+                now,
+            );
         }
         // Then further, while there is more and too little to do.
         while known.candidates.len() < enough && known.frontier < known.row.chunks {
@@ -443,13 +451,13 @@ impl Dispatching {
             let filled = heads.last().map_or(from, |last| last.number + 1);
             // Reserved numbers that are still empty are looked at again, unless they will stay empty.
             known.frontier = if complete { to } else { filled };
-            known.see(&self.life, &self.on_the_way, from, filled, heads, now);
+            known.see(&self.session, &self.on_the_way, from, filled, heads, now);
             if known.frontier < to {
                 break;
             }
         }
         known.look_pause = if known.candidates.is_empty() {
-            (known.look_pause * 2).min(self.life.context.config.poll_interval)
+            (known.look_pause * 2).min(self.session.context.config.poll_interval)
         } else {
             QUICK_LOOK
         };
@@ -503,11 +511,11 @@ impl Dispatching {
 
     /// Gives chunks to free workers, one batch after the other so that none starves.
     fn dispatch(&mut self) {
-        if !self.life.takes_work() {
+        if !self.session.takes_work() {
             return;
         }
         let patience = self
-            .life
+            .session
             .context
             .config
             .poll_interval
@@ -533,7 +541,7 @@ impl Dispatching {
             };
             let own = |batch: &BatchId| {
                 let known = open(batch)?;
-                let participates = known.participants.contains(&self.life.me.node);
+                let participates = known.participants.contains(&self.session.me.node);
                 Some((*batch, choose_own(&known.candidates, participates)?))
             };
             let any = |batch: &BatchId| {
@@ -542,7 +550,7 @@ impl Dispatching {
                     *batch,
                     &known.candidates,
                     &known.participants,
-                    &self.life.me.node,
+                    &self.session.me.node,
                     now,
                     patience,
                 )?;
@@ -570,19 +578,19 @@ impl Dispatching {
         known.running.insert(number);
         self.free.fetch_sub(1, Ordering::AcqRel);
         let active = known.active.clone();
-        let life = self.life.clone();
+        let session = self.session.clone();
         let slot = Slot {
             free: Arc::clone(&self.free),
             freed: Arc::clone(&self.freed),
         };
         let finished = self.finished.clone();
-        self.life.tasks.spawn(async move {
-            let ended = chunk_run::run(life.clone(), active, number, candidate).await;
+        self.session.tasks.spawn(async move {
+            let ended = chunk_run::run(session.clone(), active, number, candidate).await;
             drop(slot);
             if ended == Ended::Done {
-                life.context.wake.batches();
+                session.context.wake.batches();
             }
-            // The dispatcher ends before its workers only together with this life.
+            // The dispatcher ends before its workers only together with this node session.
             let _ = finished
                 .send(Finish {
                     batch,
@@ -610,10 +618,10 @@ impl Dispatching {
 
     async fn write_stats(&mut self) {
         let now = self.now();
-        let poll = self.life.context.config.poll_interval;
+        let poll = self.session.context.config.poll_interval;
         for known in self.batches.values_mut() {
             if now.saturating_sub(known.wrote_stats_at) >= poll {
-                known.write_stats(&self.life).await;
+                known.write_stats(&self.session).await;
             }
         }
     }
@@ -622,8 +630,8 @@ impl Dispatching {
     async fn write_last_stats(&mut self) {
         for known in self.batches.values_mut() {
             if std::mem::take(&mut known.came_to_rest) && known.running.is_empty() {
-                known.write_stats(&self.life).await;
-                self.life.context.wake.batches();
+                known.write_stats(&self.session).await;
+                self.session.context.wake.batches();
             }
         }
     }
@@ -631,8 +639,8 @@ impl Dispatching {
 
 impl Known {
     /// The only writer of this node's figures: one row at a time, so that no older one comes last.
-    async fn write_stats(&mut self, life: &Life) {
-        let context = &life.context;
+    async fn write_stats(&mut self, session: &NodeSession) {
+        let context = &session.context;
         let now = context.clock.monotonic();
         let Some(row) = self.active.stats.row(context.clock.now(), now) else {
             return;
@@ -660,7 +668,7 @@ impl Known {
     /// Takes in the heads of `[from, to)` as just read.
     fn see(
         &mut self,
-        life: &Life,
+        session: &NodeSession,
         on_the_way: &Mutex<BTreeSet<Place>>,
         from: i64,
         to: i64,
@@ -692,16 +700,16 @@ impl Known {
                 ChunkState::InProgress => {
                     self.pending.insert(number);
                     let holder = head.holder.as_ref();
-                    if holder == Some(&life.me) {
-                        // Held by this life without its knowledge: an answer that was lost. Claimed again.
+                    if holder == Some(&session.me) {
+                        // Held by this node session without its knowledge: an answer that was lost. Claimed again.
                         let held = Candidate {
                             held: true,
                             ..Candidate::found(&head, now)
                         };
                         self.offer(number, held);
-                    } else if holder.is_none_or(|holder| life.membership.may_take_from(holder)) {
+                    } else if holder.is_none_or(|holder| session.membership.may_take_from(holder)) {
                         let left = Candidate {
-                            inherited: holder.is_some_and(|holder| holder.node == life.me.node),
+                            inherited: holder.is_some_and(|holder| holder.node == session.me.node),
                             ..Candidate::left_by_the_dead(&head, now)
                         };
                         self.offer(number, left);

@@ -6,7 +6,7 @@ use weft_model::{EntityRow, EntityStatus, Fence, Instance};
 use weft_project::command::{Outcome, PreparedChunk};
 
 use super::active::ActiveBatch;
-use crate::Life;
+use crate::NodeSession;
 
 /// Longer result texts are cut and marked.
 const LONGEST_RESULT: usize = 64 * 1024;
@@ -25,14 +25,14 @@ pub struct Handled {
 
 /// Handles one entity. None where the batch was stopped between attempts: the entity stays open.
 pub async fn handle(
-    life: &Life,
+    session: &NodeSession,
     batch: &ActiveBatch,
     fence: Fence,
     slot: u64,
     id: &str,
     prepared: &mut Box<dyn PreparedChunk>,
 ) -> Option<Handled> {
-    let clock = &life.context.clock;
+    let clock = &session.context.clock;
     let started_at = clock.now();
     let started = clock.monotonic();
     batch.stats.handles(slot, id, started_at);
@@ -42,12 +42,15 @@ pub async fn handle(
         let outcome = run_once(batch, id, prepared).await;
         match outcome {
             Outcome::Failed(_) if attempt < policy.max_attempts => {
-                let pause = life.context.ids.jitter(backoff(policy.delay_ms, attempt));
+                let pause = session
+                    .context
+                    .ids
+                    .jitter(backoff(policy.delay_ms, attempt));
                 attempt += 1;
                 tokio::select! {
                     biased;
                     () = batch.stop.cancelled() => return None,
-                    trusted = life.trust.wait(pause) => if !trusted { return None },
+                    trusted = session.self_fence.wait(pause) => if !trusted { return None },
                 }
             }
             Outcome::Failed(_) | Outcome::Completed { .. } => break outcome,
@@ -73,7 +76,7 @@ pub async fn handle(
         status,
         result,
         error,
-        node: life.me.node.clone(),
+        node: session.me.node.clone(),
         start_time: started_at,
         end_time: started_at.plus(took),
         duration_us: i64::try_from(took.as_micros()).unwrap_or(i64::MAX),

@@ -9,7 +9,7 @@ use weft_store::{FlushChunk, Settled, StoreError};
 use super::active::ActiveBatch;
 use super::entity::Handled;
 use super::stats::Tally;
-use crate::Life;
+use crate::NodeSession;
 
 /// A flush holds at most so many rows.
 const MOST_ROWS: usize = 1_000;
@@ -43,14 +43,14 @@ pub struct Recorder {
 pub enum Flushed {
     /// The records stand.
     Recorded,
-    /// Somebody else has the chunk, or trust has run out: drop everything.
+    /// Somebody else has the chunk, or the node has fenced itself: drop everything.
     Fenced,
 }
 
 impl Recorder {
     /// Goes on from the chunk's state as this holder took it.
-    pub fn new(life: &Life, batch: ActiveBatch, head: &ChunkHead) -> Self {
-        let config = &life.context.config;
+    pub fn new(session: &NodeSession, batch: ActiveBatch, head: &ChunkHead) -> Self {
+        let config = &session.context.config;
         Self {
             batch,
             number: head.number,
@@ -63,7 +63,7 @@ impl Recorder {
             instances: Vec::new(),
             row_bytes: 0,
             instance_bytes: 0,
-            flushed_at: life.context.clock.monotonic(),
+            flushed_at: session.context.clock.monotonic(),
             tally: Tally::new(config.slowest_count, config.max_aggregation_keys),
         }
     }
@@ -99,17 +99,21 @@ impl Recorder {
     ///
     /// # Errors
     /// What the store refused before anything could take effect.
-    pub async fn flush(&mut self, life: &Life, done: bool) -> Result<Flushed, StoreError> {
+    pub async fn flush(
+        &mut self,
+        session: &NodeSession,
+        done: bool,
+    ) -> Result<Flushed, StoreError> {
         let share = self.tally.share.clone();
         self.ok += share.succeeded;
         self.failed += share.failed;
         self.shares
-            .entry(life.me.node.clone())
+            .entry(session.me.node.clone())
             .or_default()
             .merge(&share);
         self.batch
             .stats
-            .merge(&mut self.tally, life.context.clock.monotonic());
+            .merge(&mut self.tally, session.context.clock.monotonic());
         self.seq += 1;
         let flush = FlushChunk {
             batch: self.batch.id,
@@ -123,12 +127,12 @@ impl Recorder {
             done,
             logical_unit: self.batch.command.writes().unwrap_or_default().to_owned(),
             instances: std::mem::take(&mut self.instances),
-            token: life.context.ids.token(),
+            token: session.context.ids.token(),
         };
         self.row_bytes = 0;
         self.instance_bytes = 0;
-        let settled = life.settle(&flush).await?;
-        self.flushed_at = life.context.clock.monotonic();
+        let settled = session.settle(&flush).await?;
+        self.flushed_at = session.context.clock.monotonic();
         match settled {
             Settled::Applied => {
                 let count = |rows: i64| u64::try_from(rows).unwrap_or(0);

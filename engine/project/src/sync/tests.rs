@@ -12,8 +12,8 @@ use weft_model::clock::{Clock, SharedClock, Timestamp};
 use weft_model::ids::Ids;
 use weft_model::{BatchId, BatchSpec, EntitySource, Instance, NodeId};
 use weft_sqlite::{Options, SqliteStore};
+use weft_store::SelfFence;
 use weft_store::SharedStore;
-use weft_store::Trust;
 
 use super::*;
 use crate::command::{ChunkContext, CommandFactory, EntityCommand, Outcome};
@@ -129,10 +129,10 @@ impl Workshop {
 
     async fn deploy(&self) -> Result<bool, CatalogueError> {
         let shared: SharedClock = self.clock.clone();
-        let trust = Trust::for_duration(shared, Duration::from_secs(60));
+        let self_fence = SelfFence::for_duration(shared, Duration::from_secs(60));
         let report = self
             .catalogue
-            .deploy(&self.project(), "tester", &self.ids, &trust)
+            .deploy(&self.project(), "tester", &self.ids, &self_fence)
             .await?;
         Ok(report.changed)
     }

@@ -14,7 +14,7 @@ use weft_node::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOu
 use weft_node::node_group::assignment::{Assignment, assign};
 use weft_node::node_group::rules::AffinityRules;
 use weft_node::node_group::{RULES, groups_of, stored_groups};
-use weft_store::Trust;
+use weft_store::SelfFence;
 use weft_store::{Freshness, PutSetting, Settled, SharedStore, StoreError, settle};
 
 use crate::commands::node_group::data_centre::dc_of;
@@ -115,8 +115,8 @@ impl Coordinator {
             },
             token: self.ids.token(),
         };
-        let trust = Trust::for_duration(self.clock.clone(), PATIENCE);
-        let settled = settle(self.store.as_ref(), &self.ids, &trust, &put).await?;
+        let self_fence = SelfFence::for_duration(self.clock.clone(), PATIENCE);
+        let settled = settle(self.store.as_ref(), &self.ids, &self_fence, &put).await?;
         if settled != Settled::Applied {
             // Another job coordinates the same data centre, or the outcome is unknown. The next round reads what is stored.
             return Ok(before);

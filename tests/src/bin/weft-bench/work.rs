@@ -17,7 +17,7 @@ use weft_project::ProjectCatalogue;
 use weft_project::command::{ChunkContext, CommandFactory, EntityCommand, Outcome, PreparedChunk};
 use weft_project::interface::Environment;
 use weft_project::source::{IdPage, IdStream};
-use weft_store::Trust;
+use weft_store::SelfFence;
 use weft_store::{SharedStore, SubmitBatch};
 
 /// The logical unit of the example project.
@@ -94,9 +94,11 @@ pub async fn deployed(
     let environment = Environment::of_process();
     let (store, clock) = (Arc::clone(store), Arc::clone(clock));
     let catalogue = ProjectCatalogue::new(store, Arc::clone(&clock), data, environment);
-    let trust = Trust::for_duration(clock, Duration::from_secs(60));
+    let self_fence = SelfFence::for_duration(clock, Duration::from_secs(60));
     let ids = Ids::from_system();
-    catalogue.deploy(project, "bench", &ids, &trust).await?;
+    catalogue
+        .deploy(project, "bench", &ids, &self_fence)
+        .await?;
     Ok(Arc::new(catalogue))
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use tracing::info;
 use weft_lang::{CancelSpelling, Spanned, Text};
 use weft_model::{Batch, BatchDesired, BatchId, BatchStatus, DueHint, Session, job_key_of};
-use weft_store::{Decided, Decision, Freshness, RequestBatch, Trust, decide_and_settle};
+use weft_store::{Decided, Decision, Freshness, RequestBatch, SelfFence, decide_and_settle};
 
 use crate::commands::Execution;
 use crate::commands::literal::batch_id;
@@ -78,10 +78,10 @@ pub(crate) async fn request_cancel(
     principal: &str,
 ) -> Result<(Batch, &'static str), Refusal> {
     let store = services.store.as_ref();
-    let trust = Trust::for_duration(services.clock.clone(), PATIENCE);
+    let self_fence = SelfFence::for_duration(services.clock.clone(), PATIENCE);
     let read = store.batch(id, Freshness::Serial);
     let decide = |found: Option<Batch>| ready(decide_cancel(services, id, found));
-    match decide_and_settle(store, &services.ids, &trust, read, decide).await? {
+    match decide_and_settle(store, &services.ids, &self_fence, read, decide).await? {
         Decided::Applied { .. } => {
             info!(batch.id = %id, principal, "{principal} requested to cancel batch {id}");
             services.wake.jobs();

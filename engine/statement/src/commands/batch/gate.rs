@@ -2,7 +2,7 @@
 
 use weft_model::{Batch, BatchId};
 use weft_node::batch::{CommandGate, pass_command_gate};
-use weft_store::Trust;
+use weft_store::SelfFence;
 
 use crate::frame::EndStatus;
 use crate::refusal::Refusal;
@@ -12,9 +12,13 @@ use crate::services::Services;
 ///
 /// # Errors
 /// A live batch runs the same command, or the store did not answer.
-pub(super) async fn pass(services: &Services, batch: &Batch, trust: &Trust) -> Result<(), Refusal> {
+pub(super) async fn pass(
+    services: &Services,
+    batch: &Batch,
+    self_fence: &SelfFence,
+) -> Result<(), Refusal> {
     let store = services.store.as_ref();
-    match pass_command_gate(store, &services.ids, trust, batch).await? {
+    match pass_command_gate(store, &services.ids, self_fence, batch).await? {
         CommandGate::Passed => Ok(()),
         CommandGate::Closed(other) => Err(already_running(&other)),
         CommandGate::StillUnknown => Err(not_submitted(batch.id)),

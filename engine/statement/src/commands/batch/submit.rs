@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tracing::info;
 use weft_model::{Batch, BatchId, BatchSpec};
 use weft_node::scheduler::submission_of;
-use weft_store::Trust;
+use weft_store::SelfFence;
 use weft_store::{Settled, SubmitLost, settle};
 
 use super::arguments::arguments;
@@ -88,13 +88,13 @@ pub(crate) async fn create(
     id: BatchId,
 ) -> Result<Batch, Refusal> {
     let batch = batch_of(services, permit, id);
-    let trust = Trust::for_duration(services.clock.clone(), PATIENCE);
+    let self_fence = SelfFence::for_duration(services.clock.clone(), PATIENCE);
     if !batch.spec.allow_multiple {
-        gate::pass(services, &batch, &trust).await?;
+        gate::pass(services, &batch, &self_fence).await?;
     }
     let submit = submission_of(batch, services.ids.token());
     let id = submit.batch.id;
-    match settle(services.store.as_ref(), &services.ids, &trust, &submit).await? {
+    match settle(services.store.as_ref(), &services.ids, &self_fence, &submit).await? {
         Settled::Applied => {
             services.wake.jobs();
             let lu = &submit.batch.spec.logical_unit;

@@ -6,7 +6,7 @@ use tracing::debug;
 use weft_model::{DueHint, Job, JobKey};
 use weft_node::job::change::Step;
 use weft_node::job::overlap;
-use weft_store::{ChangeJob, Decided, Decision, Freshness, Trust, WriteJob, decide_and_settle};
+use weft_store::{ChangeJob, Decided, Decision, Freshness, SelfFence, WriteJob, decide_and_settle};
 
 use super::followers::follow;
 use crate::frame::EndStatus;
@@ -48,13 +48,13 @@ pub(crate) async fn apply(
     decide: impl Fn(Option<&Job>) -> Result<Step, Refusal>,
 ) -> Result<Applied, Refusal> {
     let store = services.store.as_ref();
-    let trust = Trust::for_duration(services.clock.clone(), PATIENCE);
+    let self_fence = SelfFence::for_duration(services.clock.clone(), PATIENCE);
     let read = store.job(key, Freshness::Serial);
     let decide = |found: Option<Job>| {
         let step = decide(found.as_ref());
         async move { next_operation(services, over_ended, found, step?).await }
     };
-    match decide_and_settle(store, &services.ids, &trust, read, decide).await? {
+    match decide_and_settle(store, &services.ids, &self_fence, read, decide).await? {
         Decided::Applied { operation, before } => Ok(applied(services, operation, before).await),
         Decided::Stopped(applied) => Ok(applied),
         Decided::StillUnknown(operation) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::info;
 use weft_model::{Job, JobKey};
-use weft_store::{Decided, Decision, DeleteJob, Freshness, Trust, decide_and_settle};
+use weft_store::{Decided, Decision, DeleteJob, Freshness, SelfFence, decide_and_settle};
 
 use crate::frame::EndStatus;
 use crate::permission::{Permit, needs};
@@ -30,10 +30,10 @@ pub(crate) async fn remove(services: &Services, permit: &Permit<RemoveJob>) -> R
     let RemoveJob(key) = permit.request();
     let name = format!("'{}.{}.{}'", key.job_type, key.name, key.uid);
     let store = services.store.as_ref();
-    let trust = Trust::for_duration(services.clock.clone(), PATIENCE);
+    let self_fence = SelfFence::for_duration(services.clock.clone(), PATIENCE);
     let read = store.job(key, Freshness::Serial);
     let decide = |found: Option<Job>| ready(decide_removal(key, &name, found));
-    match decide_and_settle(store, &services.ids, &trust, read, decide).await? {
+    match decide_and_settle(store, &services.ids, &self_fence, read, decide).await? {
         Decided::Applied { .. } => {
             let principal = &permit.principal().name;
             info!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::info;
 use weft_model::Setting;
-use weft_store::{Decided, Decision, Freshness, PutSetting, Trust, decide_and_settle};
+use weft_store::{Decided, Decision, Freshness, PutSetting, SelfFence, decide_and_settle};
 
 use crate::frame::EndStatus;
 use crate::refusal::Refusal;
@@ -22,7 +22,7 @@ pub(super) async fn change(
     next: impl Fn(&str) -> String,
 ) -> Result<Setting, Refusal> {
     let store = services.store.as_ref();
-    let trust = Trust::for_duration(services.clock.clone(), PATIENCE);
+    let self_fence = SelfFence::for_duration(services.clock.clone(), PATIENCE);
     let decide = |found: Option<Setting>| {
         let now = services.clock.now();
         let before = found.unwrap_or_else(|| Setting {
@@ -49,7 +49,7 @@ pub(super) async fn change(
         }))
     };
     let read = store.setting(name, Freshness::Serial);
-    match decide_and_settle(store, &services.ids, &trust, read, decide).await? {
+    match decide_and_settle(store, &services.ids, &self_fence, read, decide).await? {
         Decided::Applied { operation, .. } => {
             info!("{by} set {name} to {:?}", operation.setting.value);
             Ok(operation.setting)

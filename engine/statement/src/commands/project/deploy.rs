@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use weft_lang::{DeployTarget, Spanned};
 use weft_project::{CatalogueError, ProjectError};
-use weft_store::Trust;
+use weft_store::SelfFence;
 
 use super::apply_deployment;
 use crate::commands::Execution;
@@ -60,11 +60,11 @@ pub(crate) async fn run(
         let message = format!("{} is not a folder on this node", folder.display());
         return Err(Refusal::not_found(message));
     }
-    let trust = Trust::for_duration(services.clock.clone(), PATIENCE);
+    let self_fence = SelfFence::for_duration(services.clock.clone(), PATIENCE);
     let by = &permit.principal().name;
     let deployed = services
         .catalogue
-        .deploy(folder, by, &services.ids, &trust)
+        .deploy(folder, by, &services.ids, &self_fence)
         .await;
     if let Err(CatalogueError::Invalid(errors)) = &deployed {
         show_errors(errors, output).await;

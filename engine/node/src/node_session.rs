@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use weft_model::clock::Timestamp;
 use weft_model::{Holder, Job, NodeRow};
-use weft_store::Trust;
+use weft_store::SelfFence;
 use weft_store::{
     Conditional, Decided, Decision, JobSeen, Settled, StoreError, StoreResult, WriteJob,
     decide_and_settle, settle,
@@ -14,15 +14,15 @@ use weft_store::{
 use super::{Context, Heartbeat, Membership};
 use crate::tasks::Tasks;
 
-/// What everything that a life does shares. Cheap to clone.
+/// What everything that a node session does shares. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Life {
+pub struct NodeSession {
     /// Process-wide parts.
     pub context: Arc<Context>,
     /// This life.
     pub me: Holder,
     /// How long it may act.
-    pub trust: Trust,
+    pub self_fence: SelfFence,
     /// What it started.
     pub tasks: Tasks,
     /// Whom it sees.
@@ -35,8 +35,8 @@ pub struct Life {
     pub draining: CancellationToken,
 }
 
-impl Life {
-    /// Settles a compare-and-set within this life's trust.
+impl NodeSession {
+    /// Settles a compare-and-set within the self-fence of this node session.
     ///
     /// # Errors
     /// See [`settle`].
@@ -47,13 +47,13 @@ impl Life {
         settle(
             self.context.store.as_ref(),
             &self.context.ids,
-            &self.trust,
+            &self.self_fence,
             operation,
         )
         .await
     }
 
-    /// Reads, decides and settles within this life's trust.
+    /// Reads, decides and settles within the self-fence of this node session.
     ///
     /// # Errors
     /// See [`decide_and_settle`].
@@ -68,7 +68,7 @@ impl Life {
         D: Future<Output = Result<Decision<C, T>, E>>,
     {
         let Context { store, ids, .. } = self.context.as_ref();
-        decide_and_settle(store.as_ref(), ids, &self.trust, read, decide).await
+        decide_and_settle(store.as_ref(), ids, &self.self_fence, read, decide).await
     }
 
     /// Writes a row that nobody holds, and tells this node's scheduler when it is due.
@@ -113,6 +113,6 @@ impl Life {
 
     /// Work may be started: trusted and not leaving.
     pub fn takes_work(&self) -> bool {
-        !self.draining.is_cancelled() && self.trust.holds()
+        !self.draining.is_cancelled() && self.self_fence.may_act()
     }
 }
