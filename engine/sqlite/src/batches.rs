@@ -9,7 +9,7 @@ use weft_store::{
 use super::failure::Failure;
 use super::jobs;
 use super::queue::Writing;
-use super::rows::{self, BATCH, LISTING, incarnation_bytes, json_text, token_bytes};
+use super::rows::{self, BATCH, LISTING, incarnation_bytes, json_text, sql_limit, token_bytes};
 use super::table::{Table, carry_out};
 
 impl Table for Batch {
@@ -206,7 +206,7 @@ pub(super) fn list(connection: &Connection, list: &ListBatches) -> Result<BatchP
         list.to.0,
         time,
         id,
-        jobs::sql_limit(list.limit.saturating_add(1)),
+        sql_limit(list.limit.saturating_add(1)),
     ])?;
     let mut listings = Vec::new();
     while let Some(row) = found.next()? {

@@ -5,9 +5,8 @@ use weft_model::{Checkpoint, CheckpointHead, Token};
 use weft_store::{ForgetCheckpoints, SaveCheckpoints};
 
 use super::failure::Failure;
-use super::jobs::sql_limit;
 use super::queue::Writing;
-use super::rows::{Columns, token_bytes};
+use super::rows::{Columns, sql_limit, token_bytes};
 use super::table::{Outcome, Table, carry_out_by};
 
 impl Table for CheckpointHead {

@@ -21,7 +21,7 @@ pub(super) fn delete_job(writing: &mut Writing<'_>, delete: &DeleteJob) -> Outco
     })
 }
 
-/// See [`DeleteBatch`]. The number that stands for its id stays: it is never given to another batch.
+/// See [`DeleteBatch`]. The number of its id stays: it is never assigned to another batch.
 pub(super) fn delete_batch(writing: &mut Writing<'_>, delete: &DeleteBatch) -> Outcome<Batch> {
     carry_out_by(writing, delete, |writing, slot, batch| {
         if let Some(batch_no) = writing.names.batch(writing.connection, delete.id)? {
@@ -49,7 +49,7 @@ pub(super) fn has_old_runs(
     Ok(found.is_some())
 }
 
-/// Removes them; answers how many.
+/// Removes these runs; answers how many there were.
 pub(super) fn forget_runs(
     writing: &Writing<'_>,
     key: &JobKey,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-/// Somebody with `sqlite3` may hold the file for a moment.
+/// A person with `sqlite3` may hold the file briefly.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// More than there are statements, so that none is prepared twice.
@@ -21,19 +21,19 @@ pub(super) fn writer(path: &Path) -> rusqlite::Result<Connection> {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    // Readers go on while a group commits.
+    // Readers continue while a group commits.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // What was acknowledged survives a power cut. With group commit it costs 7 % against NORMAL.
     connection.pragma_update(None, "synchronous", "FULL")?;
     // 16 MiB of log between checkpoints: pages written often (heads of chunks, the right edge of the
     // entity table) reach the file once per checkpoint and not once per group.
     connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
-    // One large transaction shall not leave a large log behind for good.
+    // One large transaction must not leave a large log for good.
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     // 4 MiB: the inner pages of all trees and the pages of a group; more would only look like growth.
     connection.pragma_update(None, "cache_size", -4_096)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    // A view or trigger that somebody put into the file runs no code of ours.
+    // A foreign view or trigger in the file must not run functions of this program.
     connection.pragma_update(None, "trusted_schema", false)?;
     keep_statements(&connection)?;
     Ok(connection)

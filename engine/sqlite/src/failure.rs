@@ -8,7 +8,7 @@ use weft_store::StoreError;
 pub(super) enum Failure {
     /// SQLite refused a statement.
     Sqlite(rusqlite::Error),
-    /// The verb itself knows what is wrong.
+    /// The verb itself reports what is wrong.
     Store(StoreError),
 }
 
@@ -33,7 +33,7 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// What an error of SQLite means where it definitely had no effect.
+/// An error of SQLite for a verb that definitely had no effect.
 pub(super) fn store_error(error: &rusqlite::Error) -> StoreError {
     let reason = error.to_string();
     match error.sqlite_error_code() {
@@ -58,7 +58,7 @@ pub(super) fn store_error(error: &rusqlite::Error) -> StoreError {
     }
 }
 
-/// The file itself may be in an odd state: only a fresh connection can be trusted.
+/// Whether the connection may be in an undefined state, so that a new one is needed.
 pub(super) fn needs_reopening(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),

@@ -7,9 +7,8 @@ use weft_model::{Instance, InstanceHead};
 use weft_store::StoreError;
 
 use super::failure::Failure;
-use super::jobs::sql_limit;
 use super::queue::Writing;
-use super::rows;
+use super::rows::{self, sql_limit};
 
 /// Saves instances; an older `sync_version` never replaces a newer.
 pub(super) fn save(
@@ -44,7 +43,7 @@ pub(super) fn save(
 const INSTANCE_OF: &str = "FROM instance i JOIN logical_unit_number n ON n.no = i.lu_no \
     WHERE n.name = ?1 AND i.id";
 
-/// What is stored of these instances.
+/// The heads of these instances; missing ones are left out.
 pub(super) fn heads(
     connection: &Connection,
     logical_unit: &str,
@@ -98,7 +97,7 @@ pub(super) fn get(
     }))
 }
 
-/// Ids of stored instances behind `after`, in the order of their bytes.
+/// Ids of stored instances after `after`, in the order of their bytes.
 pub(super) fn ids(
     connection: &Connection,
     logical_unit: &str,
@@ -123,7 +122,7 @@ pub(super) fn ids(
     Ok(ids)
 }
 
-/// Gives logical units their numbers and the view `k2view_<lu>.entity`.
+/// Assigns numbers to logical units and creates the view `k2view_<lu>.entity`.
 pub(super) fn ensure_logical_units(
     writing: &mut Writing<'_>,
     logical_units: &[String],

@@ -1,19 +1,15 @@
-//! Jobs, their runs, their due hints and their followers.
+//! Jobs, their runs and their followers.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use tracing::warn;
 use weft_model::TriggerState;
-use weft_model::clock::Timestamp;
-use weft_model::{DueHint, Job, JobKey, JobRun};
+use weft_model::{Job, JobKey, JobRun};
 use weft_store::{EndJob, JobsPage, ListJobs};
 
 use super::failure::Failure;
 use super::queue::Writing;
-use super::rows::{self, JOB, JOB_RUN, incarnation_bytes, json_text, token_bytes};
+use super::rows::{self, JOB, JOB_RUN, incarnation_bytes, json_text, sql_limit, token_bytes};
 use super::table::{Outcome, Table, carry_out_by};
-
-/// Hints are kept until due + 30 days.
-const HINT_LIFE_MS: i64 = 30 * 86_400_000;
 
 impl Table for Job {
     type Slot = ();
@@ -129,7 +125,7 @@ fn insert_run(writing: &Writing<'_>, run: &JobRun) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Notes that a job waits for the ends of those of a name; the same twice is once.
+/// See [`Store::put_follower`](weft_store::Store::put_follower).
 pub(super) fn put_follower(
     writing: &Writing<'_>,
     (job_type, name): (&str, &str),
@@ -151,7 +147,7 @@ pub(super) fn put_follower(
     Ok(())
 }
 
-/// Which jobs wait for the ends of those of a name.
+/// The jobs that wait for the ends of jobs of a type and name.
 pub(super) fn followers(
     connection: &Connection,
     job_type: &str,
@@ -170,70 +166,6 @@ pub(super) fn followers(
         })
     })?;
     Ok(found.collect::<Result<_, _>>()?)
-}
-
-/// Writes a hint; the same one twice is one.
-pub(super) fn put_due(writing: &Writing<'_>, hint: &DueHint) -> Result<(), Failure> {
-    writing
-        .connection
-        .prepare_cached(
-            "INSERT INTO job_due (due_at, type, name, uid) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![
-            hint.due_at.0,
-            hint.key.job_type,
-            hint.key.name,
-            hint.key.uid,
-        ])?;
-    Ok(())
-}
-
-/// Removes hints whose moment has long passed.
-pub(super) fn forget_old_hints(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-    connection
-        .execute(
-            "DELETE FROM job_due WHERE due_at < ?1",
-            [now.0 - HINT_LIFE_MS],
-        )
-        .map(drop)
-}
-
-/// Hints of a span, ascending.
-pub(super) fn due(
-    connection: &Connection,
-    after: &DueHint,
-    to: Timestamp,
-    limit: usize,
-) -> Result<Vec<DueHint>, Failure> {
-    let mut statement = connection.prepare_cached(
-        "SELECT due_at, type, name, uid FROM job_due \
-         WHERE (due_at, type, name, uid) > (?1, ?4, ?5, ?6) AND due_at <= ?2 \
-         ORDER BY due_at, type, name, uid LIMIT ?3",
-    )?;
-    let hints = statement
-        .query_map(
-            params![
-                after.due_at.0,
-                to.0,
-                sql_limit(limit),
-                after.key.job_type,
-                after.key.name,
-                after.key.uid,
-            ],
-            |row| {
-                Ok(DueHint {
-                    due_at: Timestamp(row.get(0)?),
-                    key: JobKey {
-                        job_type: row.get(1)?,
-                        name: row.get(2)?,
-                        uid: row.get(3)?,
-                    },
-                })
-            },
-        )?
-        .collect::<Result<_, _>>()?;
-    Ok(hints)
 }
 
 /// One job.
@@ -261,23 +193,23 @@ pub(super) fn list(connection: &Connection, list: &ListJobs) -> Result<JobsPage,
         _ => "type = ?5 AND name = ?6 AND uid = ?7",
     };
     // Before the first key there is none with an empty type.
-    let behind = "(type, name, uid) > (?2, ?3, ?4)";
+    let rest = "(type, name, uid) > (?2, ?3, ?4)";
     let active = if list.active_only {
         "AND archived = 0"
     } else {
         ""
     };
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {JOB} FROM job WHERE {condition} {active} AND {behind} ORDER BY type, name, uid LIMIT ?1"
+        "SELECT {JOB} FROM job WHERE {condition} {active} AND {rest} ORDER BY type, name, uid LIMIT ?1"
     ))?;
     statement.raw_bind_parameter(1, sql_limit(list.limit.saturating_add(1)))?;
     let after = list.after.as_ref();
-    let behind = [
+    let start = [
         after.map_or("", |key| &key.job_type),
         after.map_or("", |key| &key.name),
         after.map_or("", |key| &key.uid),
     ];
-    for (position, part) in behind.iter().chain(&given).enumerate() {
+    for (position, part) in start.iter().chain(&given).enumerate() {
         statement.raw_bind_parameter(position + 2, part)?;
     }
     let mut found = statement.raw_query();
@@ -324,9 +256,4 @@ pub(super) fn runs(
         runs.push(rows::job_run(row)?);
     }
     Ok(runs)
-}
-
-/// A limit as SQLite counts.
-pub(super) fn sql_limit(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }

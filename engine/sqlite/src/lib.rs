@@ -1,13 +1,14 @@
 //! The embedded store: one SQLite file, one process, the same trait and the same three answers.
 //!
-//! A verb is one transaction, and many verbs share one commit. Physical tables are compact; the documented
-//! names are views over them, so `sqlite3` reads what `cqlsh` would.
+//! A verb is one transaction, and many verbs share one commit. Physical tables are compact; the documented names are views
+//! over them, so `sqlite3` shows what `cqlsh` would.
 
 mod batches;
 mod checkpoints;
 mod chunks;
 mod cleanup;
 mod connection;
+mod due_hints;
 mod failure;
 mod instances;
 mod jobs;
@@ -50,15 +51,15 @@ use self::writer::Writer;
 /// How a store is opened.
 #[derive(Clone)]
 pub struct Options {
-    /// For `store_time` and for the times that no verb carries.
+    /// For `store_time` and for the times that no operation carries.
     pub clock: SharedClock,
-    /// Brings the schema up to date; without it the file is taken as it is.
+    /// Whether to bring the schema up to date.
     pub migrate: bool,
     /// Threads that read.
     pub readers: usize,
-    /// For tests: asked before each commit, may make it fail.
+    /// For tests: called before each commit, which it may make fail.
     pub commit_fault: Option<Arc<dyn Fn() -> Option<CommitFault> + Send + Sync>>,
-    /// For tests: the file may not grow beyond so many pages, as on a full disk.
+    /// For tests: the most pages that the file may have, as on a full disk.
     pub max_page_count: Option<i64>,
 }
 
@@ -74,7 +75,7 @@ impl Options {
         }
     }
 
-    /// Takes the schema as it is.
+    /// Leaves the schema as it is.
     #[must_use]
     pub fn without_migration(self) -> Self {
         Self {
@@ -96,15 +97,15 @@ impl fmt::Debug for Options {
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it.
+    /// Another process has it open.
     #[error("{} is in use by process {}{}", path.display(), owner.pid, at(owner))]
     InUse {
         /// The file.
         path: PathBuf,
-        /// Who has it.
+        /// That process.
         owner: LockOwner,
     },
-    /// A newer program has changed its schema.
+    /// Its schema was written by a newer program.
     #[error(
         "the schema has version {found}, this program knows version {known}\nhint: use the newer program"
     )]
@@ -137,7 +138,7 @@ fn at(owner: &LockOwner) -> String {
 
 /// The store in one SQLite file.
 ///
-/// Dropping it ends its threads, after everything queued has been decided.
+/// Dropping it ends its threads, after everything in the queue is decided.
 pub struct SqliteStore {
     path: PathBuf,
     clock: SharedClock,
@@ -158,7 +159,7 @@ impl fmt::Debug for SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the store at `path` for this process alone; makes the file where there is none.
+    /// Opens the store at `path` for this process alone; creates the file where there is none.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -175,8 +176,8 @@ impl SqliteStore {
         let mut connection = connection::writer(&path)?;
         if options.migrate {
             migrate::migrate(&mut connection, options.clock.now())?;
-            // Nobody looks so far back; a full disk shall not keep the store from opening.
-            if let Err(error) = jobs::forget_old_hints(&connection, options.clock.now()) {
+            // No scheduler reads hints that old. A full disk must not keep the store from opening.
+            if let Err(error) = due_hints::forget_old(&connection, options.clock.now()) {
                 warn!("Could not remove old hints: {error}");
             }
         } else {
@@ -200,7 +201,7 @@ impl SqliteStore {
         })
     }
 
-    /// Opens the store for commands that only read, whoever has it. Every write is refused.
+    /// Opens the store for commands that only read, even while another process has it open. Every write is refused.
     ///
     /// # Errors
     /// Where there is no such file, or a newer program has changed its schema.
@@ -223,7 +224,7 @@ impl SqliteStore {
         })
     }
 
-    /// Brings the schema of the file at `path` up to date; makes the file where there is none.
+    /// Brings the schema of the file at `path` up to date; creates the file where there is none.
     ///
     /// # Errors
     /// As [`SqliteStore::open`].
@@ -231,7 +232,7 @@ impl SqliteStore {
         Self::open(path, Options::new(clock)).map(|_| SCHEMA_VERSION)
     }
 
-    /// Says in the lock file where this process can be reached.
+    /// Writes the address of this process to the lock file.
     ///
     /// # Errors
     /// Where the lock file cannot be written.
@@ -303,7 +304,7 @@ impl SqliteStore {
         self.readers.read(work).await
     }
 
-    /// A serial read sees every attempt under way: it first lets the writer decide those queued before it.
+    /// A serial read sees every attempt under way: it first waits until the writer has decided those in the queue.
     async fn settle_attempts(&self, freshness: Freshness) -> StoreResult<()> {
         match (freshness, &self.writer) {
             (Freshness::Serial, Some(writer)) => writer.barrier().await,

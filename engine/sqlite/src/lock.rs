@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// A process that is about to end, or one that looks who has the lock, may hold it for a moment.
+/// A process that is ending, or one that checks who has the lock, may hold it briefly.
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -67,7 +67,7 @@ impl FileLock {
     }
 }
 
-/// The process that has the store at `path` now; none where nobody has.
+/// The process that has the store at `path` open; none where no process has.
 ///
 /// # Errors
 /// Where the lock file cannot be read.

@@ -15,7 +15,7 @@ const STEPS: &[(i64, &str)] = &[
     (5, include_str!("schema/0005_settings.sql")),
 ];
 
-/// The version the file has; none where it has no schema of ours.
+/// The version of the file's schema; none where it has none of this program.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     let exists: Option<i64> = connection
         .query_row(

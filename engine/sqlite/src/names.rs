@@ -1,4 +1,4 @@
-//! Numbers that stand for names: batches, nodes, logical units.
+//! The numbers that rows use in place of ids: of batches, nodes and logical units.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use weft_model::{BatchId, NodeId};
 
 use super::failure::Failure;
 
-/// Looked up once and kept. Numbers are never given away twice, so only a rollback makes them wrong.
+/// Looked up once and kept. A number is never assigned twice, so only a rollback invalidates it.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     batches: HashMap<BatchId, i64>,
@@ -15,11 +15,11 @@ pub(super) struct Names {
     logical_units: HashMap<String, i64>,
 }
 
-/// Beyond this the oldest knowledge is worth less than its memory.
+/// Batches whose numbers are kept in memory.
 const KEPT: usize = 10_000;
 
 impl Names {
-    /// Forgets what a rolled back group may have made up.
+    /// Forgets the numbers that a rolled back group may have assigned.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
@@ -46,7 +46,7 @@ impl Names {
         Ok(found)
     }
 
-    /// The number of a batch, given now if it had none.
+    /// The number of a batch, assigned now if it had none.
     pub(super) fn batch_or_new(
         &mut self,
         connection: &Connection,
@@ -62,7 +62,7 @@ impl Names {
         Ok(number)
     }
 
-    /// The number of a node, given now if it had none.
+    /// The number of a node, assigned now if it had none.
     pub(super) fn node_or_new(
         &mut self,
         connection: &Connection,
@@ -81,7 +81,7 @@ impl Names {
         Ok(number)
     }
 
-    /// The number of a logical unit, given now if it had none.
+    /// The number of a logical unit, assigned now if it had none.
     pub(super) fn logical_unit_or_new(
         &mut self,
         connection: &Connection,

@@ -1,4 +1,4 @@
-//! A flush as it travels to the writer thread: one text for all rows instead of five per row.
+//! The rows of a flush on their way to the writer thread: one text for all rows instead of five per row.
 
 use weft_model::{EntityRow, EntityStatus, NodeId};
 
@@ -10,7 +10,7 @@ pub(super) struct PackedRows {
     rows: Vec<PackedRow>,
 }
 
-/// Where the texts of a row end in the common text, and its numbers.
+/// The ends of a row's texts in the common text, and its numbers.
 #[derive(Debug)]
 struct PackedRow {
     id: usize,

@@ -8,8 +8,8 @@ use weft_model::{ParsedPage, ParsedRow, ParsedTable};
 use weft_store::StoreError;
 
 use super::failure::Failure;
-use super::jobs::sql_limit;
 use super::queue::Writing;
+use super::rows::sql_limit;
 
 /// The table with its quotes. Names of logical units and tables are letters, digits and `_`.
 fn quoted_name(table: &ParsedTable) -> String {
@@ -26,7 +26,7 @@ fn list<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     names.join(", ")
 }
 
-/// Makes a table, or adds the columns that it lacks.
+/// Creates a table, or adds the columns that it lacks.
 pub(super) fn ensure(writing: &Writing<'_>, table: &ParsedTable) -> Result<(), Failure> {
     let name = quoted_name(table);
     let key = table.key_columns();
@@ -94,7 +94,7 @@ fn columns_of(connection: &Connection, table: &ParsedTable) -> Result<Vec<FoundC
     Ok(columns)
 }
 
-/// Writes rows; one with a known key replaces the one there, in its place.
+/// Writes rows; a row with a known key replaces the stored one, in its place.
 pub(super) fn put(
     writing: &Writing<'_>,
     table: &ParsedTable,
@@ -130,7 +130,7 @@ pub(super) fn put(
     Ok(())
 }
 
-/// A page in the order in which rows came.
+/// A page in the order in which rows were written.
 pub(super) fn page(
     connection: &Connection,
     table: &ParsedTable,
@@ -138,8 +138,8 @@ pub(super) fn page(
     limit: usize,
 ) -> Result<ParsedPage, Failure> {
     let columns = table.all_columns();
-    // A whole number that is the key is the rowid, so any number may be the first.
-    let (behind, after): (&str, i64) = match after.map(str::parse) {
+    // An integer key is the rowid, so the first one may be any number.
+    let (comparison, after): (&str, i64) = match after.map(str::parse) {
         None => (">=", i64::MIN),
         Some(Ok(after)) => (">", after),
         Some(Err(_)) => {
@@ -151,7 +151,7 @@ pub(super) fn page(
         connection,
         table,
         &format!(
-            "SELECT {}, rowid FROM {} WHERE rowid {behind} ?1 ORDER BY rowid LIMIT ?2",
+            "SELECT {}, rowid FROM {} WHERE rowid {comparison} ?1 ORDER BY rowid LIMIT ?2",
             list(columns.iter().map(|(name, _)| *name)),
             quoted_name(table),
         ),

@@ -1,4 +1,4 @@
-//! What stands in the writer's queue: verbs that can be carried out, and answered, in their group.
+//! The entries of the writer's queue: verbs that are carried out, and answered, in their group.
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -12,19 +12,19 @@ use super::names::Names;
 pub(super) struct Writing<'w> {
     /// The connection, in a transaction.
     pub(super) connection: &'w Connection,
-    /// Numbers that stand for names.
+    /// The numbers of batches, nodes and logical units.
     pub(super) names: &'w mut Names,
     /// The key of the next entity row.
     pub(super) next_entity_key: &'w mut i64,
-    /// For times that no verb carries.
+    /// For the times that no operation carries.
     pub(super) clock: &'w SharedClock,
 }
 
-/// An answer that can also say that the commit failed.
+/// An answer that can also report a failed commit.
 pub(super) trait Answer: Send + 'static {
     /// The verb definitely had no effect.
     fn refused(error: StoreError) -> Self;
-    /// Nobody can say.
+    /// The outcome is unknown.
     fn unknown(reason: String) -> Self;
 }
 
@@ -38,7 +38,7 @@ impl<F: Send + 'static> Answer for AttemptResult<F> {
     }
 }
 
-/// A plain write may be sent again freely, so nobody needs to know more than that this one failed.
+/// A plain write may be sent again freely, so its caller only needs to know that this one failed.
 impl Answer for StoreResult<()> {
     fn refused(error: StoreError) -> Self {
         Err(error)
@@ -49,7 +49,7 @@ impl Answer for StoreResult<()> {
     }
 }
 
-/// A plain write that says how much it did.
+/// A plain write that answers how many rows it changed.
 impl Answer for StoreResult<usize> {
     fn refused(error: StoreError) -> Self {
         Err(error)
@@ -70,7 +70,7 @@ pub(super) trait Queued: Send {
     fn committed(self: Box<Self>);
     /// It definitely had no effect.
     fn refused(self: Box<Self>, error: StoreError);
-    /// Nobody can say.
+    /// The outcome is unknown.
     fn unknown(self: Box<Self>, reason: String);
 }
 

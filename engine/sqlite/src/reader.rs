@@ -13,14 +13,14 @@ use super::connection;
 use super::failure::{Failure, needs_reopening, store_error};
 use super::names::Names;
 
-/// Reads that may wait for a thread; beyond it callers wait for a place.
+/// Reads that may wait for a thread; further callers wait for a place.
 const QUEUE: usize = 1_024;
 
 /// What a read works with: one snapshot of the file.
 pub(super) struct Reading<'r> {
     /// The connection, in a transaction.
     pub(super) connection: &'r Connection,
-    /// Numbers that stand for names.
+    /// The numbers of batches, nodes and logical units.
     pub(super) names: &'r mut Names,
 }
 
@@ -98,7 +98,7 @@ fn serve(path: &Path, receiver: &Mutex<mpsc::Receiver<Request>>) {
     let mut open: Option<Connection> = None;
     let mut names = Names::default();
     loop {
-        // The lock is held while waiting: the others queue up behind it and take turns.
+        // The lock is held while waiting, so the other threads take turns.
         let request = receiver
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

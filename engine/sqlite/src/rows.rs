@@ -102,6 +102,11 @@ pub(super) fn json_text<T: Serialize>(value: &T) -> Result<String, Failure> {
     })
 }
 
+/// A limit as SQLite takes it.
+pub(super) fn sql_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
 /// A uuid as the sixteen bytes that are stored.
 pub(super) fn bytes(uuid: &Uuid) -> &[u8] {
     uuid.as_bytes().as_slice()

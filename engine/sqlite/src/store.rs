@@ -10,8 +10,8 @@ use weft_store::*;
 
 use super::chunks::PackedFlush;
 use super::{
-    SqliteStore, batches, checkpoints, chunks, cleanup, instances, jobs, migrate, nodes, parsed,
-    shared,
+    SqliteStore, batches, checkpoints, chunks, cleanup, due_hints, instances, jobs, migrate, nodes,
+    parsed, shared,
 };
 
 #[async_trait]
@@ -155,14 +155,14 @@ impl Store for SqliteStore {
 
     async fn put_due(&self, hint: &DueHint) -> StoreResult<()> {
         let hint = hint.clone();
-        self.put("put_due", 1, move |writing| jobs::put_due(writing, &hint))
+        self.put("put_due", 1, move |writing| due_hints::put(writing, &hint))
             .await
     }
 
     async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {
         let after = after.clone();
         self.read("due", move |reading| {
-            jobs::due(reading.connection, &after, to, limit)
+            due_hints::list(reading.connection, &after, to, limit)
         })
         .await
     }

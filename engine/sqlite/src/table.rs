@@ -2,8 +2,8 @@
 
 use weft_store::{Attempt, CompareAndSet, StoredRow, Verdict};
 
+use super::due_hints;
 use super::failure::Failure;
-use super::jobs::put_due;
 use super::queue::Writing;
 
 /// A table whose rows compare-and-sets change.
@@ -59,7 +59,7 @@ where
         Verdict::Lost(row) => Ok(Attempt::Lost(row)),
         Verdict::Takes(row) => {
             if let Some(due) = operation.due() {
-                put_due(writing, due)?;
+                due_hints::put(writing, due)?;
             }
             save(writing, slot, row.as_ref())?;
             Ok(Attempt::Applied)

@@ -1,4 +1,4 @@
-//! Counts of what a store was asked, by verb: the ground for statements about cost.
+//! Counts of the calls to a store, by verb: the basis of statements about cost.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +24,7 @@ impl StoreStatistics {
     }
 }
 
-/// Where a store counts. The metrics `store_lwt_total{op}` and `store_calls_total{op}` move with it.
+/// The counters of a store. The metrics `store_lwt_total{op}` and `store_calls_total{op}` move with it.
 #[derive(Debug, Default)]
 pub struct Counters(Mutex<StoreStatistics>);
 

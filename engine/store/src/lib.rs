@@ -1,8 +1,8 @@
-//! The seam between the engine and what is durable.
+//! The interface between the engine and its durable state.
 //!
-//! A verb is as large as the step of the batch's way that it serves. SQLite does a verb in one
-//! transaction; Cassandra does it as an ordered list of hints and compare-and-sets, each on one partition.
-//! A compare-and-set verb makes one attempt; only [`settle`](settle::settle) sends one again.
+//! A verb is as large as the step of a batch or a job that it serves. SQLite carries out a verb in one transaction;
+//! Cassandra as an ordered list of hints and compare-and-sets, each on one partition. A compare-and-set verb makes one
+//! attempt; only [`settle`](settle::settle) sends one again.
 
 mod counters;
 mod decide;
@@ -37,7 +37,7 @@ use weft_model::{
 /// The version of the schema that this program reads and writes.
 pub const SCHEMA_VERSION: i64 = 5;
 
-/// The store every part of a node shares.
+/// The store that all parts of a node share.
 pub type SharedStore = Arc<dyn Store>;
 
 /// What a plain read or write answers.
@@ -48,15 +48,15 @@ pub type AttemptResult<F> = Result<Attempt<F>, StoreError>;
 
 /// Everything durable that the engine needs.
 ///
-/// Rules: a verb that answers `Attempt` is sent once per call and never re-sent inside; an identical
-/// re-sending of an applied one answers `Applied` as long as its token stands in the row. Plain writes have
-/// one writer each and may be re-sent freely.
+/// Rules: a verb that answers `Attempt` is sent once per call and never re-sent inside; an identical re-sending of an
+/// applied one answers `Applied` as long as its token is in the row. Plain writes have one writer each and may be re-sent
+/// freely.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
     /// `sqlite`, `cassandra` or `simulated`.
     fn kind(&self) -> &'static str;
 
-    /// One process at most can have this store open, so an earlier life of my node cannot still be running.
+    /// At most one process can have this store open, so an earlier incarnation of this node cannot still be running.
     fn is_exclusive(&self) -> bool {
         false
     }
@@ -64,13 +64,13 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Compare-and-sets and calls made so far, by verb.
     fn statistics(&self) -> StoreStatistics;
 
-    /// The version of the schema that the store has; none where it has none.
+    /// The version of the store's schema; none where there is no schema.
     async fn schema_version(&self) -> StoreResult<Option<i64>>;
 
-    /// The store's own clock, to measure how far this node's clock is off.
+    /// The store's own clock, to measure the deviation of this node's clock.
     async fn store_time(&self) -> StoreResult<Timestamp>;
 
-    // Submission and the life of a job.
+    // Submission, and jobs.
 
     /// See [`SubmitBatch`].
     async fn submit_batch(&self, submit: &SubmitBatch) -> AttemptResult<SubmitLost>;
@@ -78,7 +78,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>>;
     /// See [`ReleaseCommand`]; Lost names the batch found.
     async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>>;
-    /// The batch that a command names now.
+    /// The batch that the row of a command names.
     async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>>;
     /// See [`ClaimJob`].
     async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>>;
@@ -86,14 +86,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>>;
     /// One job.
     async fn job(&self, key: &JobKey, freshness: Freshness) -> StoreResult<Option<Job>>;
-    /// Jobs by type, name and uid, page by page.
+    /// A page of jobs, by type, name and uid.
     async fn jobs(&self, list: &ListJobs) -> StoreResult<JobsPage>;
     /// The runs of a job, newest first, at most `limit`.
     async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>>;
-    /// Notes that a job waits for the ends of those of a type and name; it is written before the job's row. The same
-    /// note twice is one note, and one that is not true any more does no harm.
+    /// Notes that a job waits for the ends of jobs of a type and name. Written before the job's row. The same note twice
+    /// is one note, and a note that no longer holds does no harm.
     async fn put_follower(&self, job_type: &str, name: &str, follower: &JobKey) -> StoreResult<()>;
-    /// Which jobs wait for the ends of those of a type and name, by key, at most `limit`.
+    /// The jobs that wait for the ends of jobs of a type and name, by key, at most `limit`.
     async fn followers(&self, job_type: &str, name: &str, limit: usize)
     -> StoreResult<Vec<JobKey>>;
     /// See [`DeleteJob`].
@@ -102,8 +102,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn forget_runs(&self, key: &JobKey, before: Timestamp) -> StoreResult<usize>;
     /// Writes a hint. The same hint twice is one hint.
     async fn put_due(&self, hint: &DueHint) -> StoreResult<()>;
-    /// Hints strictly behind `after` with `due_at <= to`, by moment and key, at most `limit`. A page goes on behind the
-    /// last hint of the one before.
+    /// Hints strictly after `after` with `due_at <= to`, by time and key, at most `limit`. The next page starts after the
+    /// last hint of this one.
     async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>>;
 
     /// See [`WriteJob`].
@@ -111,7 +111,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// See [`RequestJob`].
     async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>>;
 
-    // The life of a batch.
+    // Batches.
 
     /// See [`ClaimBatch`].
     async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>>;
@@ -139,7 +139,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     // Chunks and entities.
 
     /// Removes the chunks with `from <= number < to`, with their ids and entities. Only for a batch whose removal is
-    /// wished ([`weft_model::BatchDesired::Remove`]): a plain write, for nobody writes there any more.
+    /// requested ([`weft_model::BatchDesired::Remove`]): a plain write, because no node writes there any more.
     async fn forget_chunks(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<()>;
 
     /// See [`OpenChunk`].
@@ -150,9 +150,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>>;
     /// See [`ChangeChunk`].
     async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>>;
-    /// The heads of the chunks with `from <= number < to`, ascending; empty numbers are left out.
+    /// The heads of the chunks with `from <= number < to`, ascending; numbers without a chunk are left out.
     async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>>;
-    /// One chunk with its ids and which of them are handled.
+    /// One chunk with its ids, and those of them that are handled.
     async fn chunk(&self, batch: BatchId, number: i64) -> StoreResult<Option<ChunkContent>>;
     /// The handled entities of one chunk.
     async fn entities(&self, batch: BatchId, number: i64) -> StoreResult<Vec<EntityRow>>;
@@ -170,7 +170,7 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     // Instances of logical units.
 
-    /// What is stored of these instances, by id; absent ones are left out.
+    /// The heads of these instances, by id; missing ones are left out.
     async fn instance_heads(
         &self,
         logical_unit: &str,
@@ -180,8 +180,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn instance(&self, logical_unit: &str, id: &str) -> StoreResult<Option<Instance>>;
     /// Saves instances outside a batch; an older `sync_version` never replaces a newer.
     async fn save_instances(&self, logical_unit: &str, instances: &[Instance]) -> StoreResult<()>;
-    /// Ids of stored instances strictly behind `after` in the store's own order, at most `limit`.
-    /// The position of the last id is what to pass as `after` next.
+    /// Ids of stored instances strictly after `after` in the store's own order, at most `limit`. The last id is the next
+    /// `after`.
     async fn instance_ids(
         &self,
         logical_unit: &str,
@@ -206,14 +206,14 @@ pub trait Store: Send + Sync + fmt::Debug {
         &self,
         forget: &ForgetCheckpoints,
     ) -> AttemptResult<Option<CheckpointHead>>;
-    /// Who holds a scope; none where nobody ever took it.
+    /// The head of a scope; none where no run ever took it.
     async fn checkpoint_head(
         &self,
         scope: &str,
         freshness: Freshness,
     ) -> StoreResult<Option<CheckpointHead>>;
-    /// Items strictly behind `after` in the order of their bytes, at most `limit`. Complete for whoever took the scope
-    /// before; others may miss a write under way.
+    /// Items strictly after `after` in the order of their bytes, at most `limit`. Complete for a run that took the scope
+    /// before the call; others may miss a write under way.
     async fn checkpoints(
         &self,
         scope: &str,
@@ -223,19 +223,19 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     // Tables that parsers fill: plain, one parser each.
 
-    /// Makes the tables, and adds columns that are new (the second door of the schema, design section 5, rule 8). Their
-    /// logical units have been made. Refused by name where a table is there with other types or another key.
+    /// Creates the tables, and adds columns that are new. Their logical units must exist. Refuses by name a table that
+    /// exists with other types or another key.
     async fn ensure_parsed_tables(&self, tables: &[ParsedTable]) -> StoreResult<()>;
     /// Writes rows; a row with a known key replaces the one there. The same rows twice are the same rows.
     async fn put_parsed_rows(&self, table: &ParsedTable, rows: &[ParsedRow]) -> StoreResult<()>;
-    /// A page of at most `limit` rows in the store's own order; `after` is what the page before gave as `next`.
+    /// A page of at most `limit` rows in the store's own order; `after` is `next` of the previous page.
     async fn parsed_rows(
         &self,
         table: &ParsedTable,
         after: Option<&str>,
         limit: usize,
     ) -> StoreResult<ParsedPage>;
-    /// The rows with these keys, for a table whose key is one column; absent ones are left out.
+    /// The rows with these keys, for a table whose key is one column; missing ones are left out.
     async fn parsed_rows_of(
         &self,
         table: &ParsedTable,
@@ -244,7 +244,7 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     // Deployment.
 
-    /// Makes the tables of logical units (the second door of the schema, design section 5, rule 8).
+    /// Creates the tables of logical units.
     async fn ensure_logical_units(&self, logical_units: &[String]) -> StoreResult<()>;
     /// Stores a bundle under its hash; the same bundle twice is one bundle.
     async fn put_bundle(&self, hash: &str, bytes: &[u8]) -> StoreResult<()>;
@@ -259,6 +259,6 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// See [`PutSetting`].
     async fn put_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>>;
-    /// One setting; none where it has never been set.
+    /// One setting; none where it was never set.
     async fn setting(&self, name: &str, freshness: Freshness) -> StoreResult<Option<Setting>>;
 }

@@ -1,4 +1,4 @@
-//! The three answers of a compare-and-set, and the ways a store can fail.
+//! The three answers of a compare-and-set, and the ways in which a store can fail.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use weft_model::ParsedTable;
 
 use super::{AttemptResult, StoreResult};
 
-/// What one attempt at a compare-and-set came to.
+/// The answer to one attempt at a compare-and-set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt<F> {
-    /// It took effect: now, or at an earlier sending of the identical statement.
+    /// It took effect, now or at an earlier sending of the identical statement.
     Applied,
-    /// Its condition did not hold; this was found.
+    /// Its condition did not hold for what was found.
     Lost(F),
-    /// Nobody can say. Only re-sending the identical statement settles it.
+    /// The outcome is unknown. Only re-sending the identical statement settles it.
     Unknown(String),
 }
 
 impl<F> Attempt<F> {
-    /// The same answer with what was found turned into something else.
+    /// The same answer with `turn` applied to what was found.
     pub fn map_lost<G>(self, turn: impl FnOnce(F) -> G) -> Attempt<G> {
         match self {
             Self::Applied => Attempt::Applied,
@@ -29,8 +29,8 @@ impl<F> Attempt<F> {
 }
 
 impl Attempt<()> {
-    /// The same answer with what is found where the condition did not hold. Only then is it read, and may be: the answer is
-    /// definite already.
+    /// The same answer with the row that `found` reads where the condition did not hold. Reading is safe there, because
+    /// the answer is definite already.
     ///
     /// # Errors
     /// What the read said.
@@ -49,13 +49,13 @@ impl Attempt<()> {
 /// A store call that definitely had no effect, and why.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Nobody answered, or too few replicas are up; may be tried again.
+    /// No answer, or too few replicas are up; a later try may succeed.
     #[error("the store is not available: {0}")]
     Unavailable(String),
-    /// No space is left; reads go on.
+    /// No space is left; reads still work.
     #[error("the store is full: {0}")]
     Full(String),
-    /// A stored value cannot be read: written by a newer version, or by hand.
+    /// A stored value cannot be read: a newer version or a person wrote it.
     #[error("{row}: {column} cannot be read: {reason}")]
     Corrupt {
         /// The table and key.
@@ -68,13 +68,13 @@ pub enum StoreError {
     /// The schema is missing or of another version.
     #[error("{0}")]
     Schema(String),
-    /// The store refused the statement: an error of ours.
+    /// The store refused the statement, which is an error of this program.
     #[error("the store refused the statement: {0}")]
     Refused(String),
 }
 
 impl StoreError {
-    /// Trying again later can help.
+    /// Whether a later try may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::Full(_) => true,
@@ -102,9 +102,9 @@ impl StoreError {
 /// How fresh a read must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// A quorum read: sees what was acknowledged, may miss an attempt under way.
+    /// A quorum read: sees acknowledged writes, may miss an attempt under way.
     Committed,
-    /// A SERIAL read: finishes attempts under way and sees them.
+    /// A SERIAL read: completes attempts under way and sees them.
     Serial,
 }
 

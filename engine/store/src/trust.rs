@@ -1,7 +1,7 @@
 //! How long a node may believe that it still owns what it holds.
 //!
 //! `trusted_until = start of the last successful heartbeat + T_dead − margin`. Past it the node starts
-//! nothing, because others may take over; the fences in the rows catch what slips through.
+//! nothing, because other nodes may take over; the fences in the rows stop whatever is still under way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -28,14 +28,14 @@ claims!(
     a_move_from_another_status_is_lost,
     a_move_with_an_old_desired_seq_is_lost,
     a_zombie_move_cannot_undo_a_later_one,
-    a_failing_batch_wishes_its_own_end,
+    a_failing_batch_requests_its_own_end,
     the_end_of_a_batch_releases_it,
     reserve_raises_the_number_of_chunks,
     reserve_with_old_chunks_is_lost,
     reserve_after_a_takeover_is_lost,
     statistics_are_read_back_whole,
     statistics_with_an_old_seq_are_lost,
-    a_request_sets_the_wish,
+    a_request_sets_the_desired_state,
     a_request_leaves_the_owner_alone,
     request_with_an_old_seq_is_lost,
     a_request_in_another_status_is_lost,
@@ -89,7 +89,7 @@ async fn of_many_submissions_of_one_id_one_wins(store: SharedStore) {
 }
 
 async fn submit_goes_on_after_its_first_half(store: SharedStore) {
-    // The first half alone: its batch row stands, its job was refused by somebody else's.
+    // The first half alone: its batch row is stored, its job lost to the job of another submission.
     let other = submitted(store.as_ref()).await;
     let whole = submission();
     let half = SubmitBatch {
@@ -194,7 +194,7 @@ async fn a_move_by_another_life_is_lost(store: SharedStore) {
     let owned = Owned::new(store.as_ref()).await;
     let change = MoveBatch {
         guard: BatchGuard {
-            holder: next_life(&owned.holder),
+            holder: next_incarnation(&owned.holder),
             ..owned.guard(BatchStatus::WaitingForJob)
         },
         to: BatchSet::taken(),
@@ -253,7 +253,7 @@ async fn a_zombie_move_cannot_undo_a_later_one(store: SharedStore) {
     assert_eq!(batch.status, BatchStatus::GenerateIid);
 }
 
-async fn a_failing_batch_wishes_its_own_end(store: SharedStore) {
+async fn a_failing_batch_requests_its_own_end(store: SharedStore) {
     let owned = Owned::generating(store.as_ref()).await;
     let reason = "the source: no such table ids".to_owned();
     let failing = owned.change(
@@ -366,7 +366,7 @@ fn request(owned: &Owned, desired: BatchDesired, seq: i64) -> RequestBatch {
     }
 }
 
-async fn a_request_sets_the_wish(store: SharedStore) {
+async fn a_request_sets_the_desired_state(store: SharedStore) {
     let owned = Owned::in_progress(store.as_ref()).await;
     let pause = request(&owned, BatchDesired::Pause, 1);
     apply(store.as_ref(), &pause).await;
@@ -390,7 +390,7 @@ async fn request_with_an_old_seq_is_lost(store: SharedStore) {
     let pause = request(&owned, BatchDesired::Pause, 1);
     apply(store.as_ref(), &pause).await;
     apply(store.as_ref(), &request(&owned, BatchDesired::Cancel, 2)).await;
-    // The PAUSE arrives again behind the CANCEL.
+    // The PAUSE arrives again after the CANCEL.
     let found = lose(store.as_ref(), &pause)
         .await
         .expect("the row is shown");
@@ -412,18 +412,18 @@ async fn a_request_in_another_status_is_lost(store: SharedStore) {
 
 async fn of_many_requests_one_wins(store: SharedStore) {
     let owned = Owned::in_progress(store.as_ref()).await;
-    let wishes: Vec<_> = (0..8)
+    let requests: Vec<_> = (0..8)
         .map(|number| match number % 2 {
             0 => request(&owned, BatchDesired::Pause, 1),
             _ => request(&owned, BatchDesired::Cancel, 1),
         })
         .collect();
-    assert_eq!(winners(&store, &wishes).await, 1);
+    assert_eq!(winners(&store, &requests).await, 1);
     let batch = owned.batch(store.as_ref()).await;
-    let winner = wishes
+    let winner = requests
         .iter()
-        .find(|wish| Some(wish.token) == batch.desired_token);
-    assert_eq!(winner.map(|wish| wish.desired), Some(batch.desired));
+        .find(|request| Some(request.token) == batch.desired_token);
+    assert_eq!(winner.map(|request| request.desired), Some(batch.desired));
 }
 
 async fn a_request_writes_its_hint(store: SharedStore) {
@@ -516,7 +516,7 @@ async fn a_command_of_an_ended_batch_is_swapped(store: SharedStore) {
         ..claim_command(&key)
     };
     apply(store.as_ref(), &second).await;
-    // Whoever wants to swap out the first one comes too late.
+    // A claim that replaces the first one is too late.
     let third = ClaimCommand {
         replaces: Some(first.batch),
         ..claim_command(&key)

@@ -253,13 +253,16 @@ async fn a_save_over_the_limits_is_refused_by_name(store: SharedStore) {
         (&[("", "1")], "0 bytes"),
         (&[("a", "1"), ("a", "2")], "\"a\" stands twice"),
     ];
-    for (puts, told) in cases {
+    for (puts, expected) in cases {
         let refused = store.save_checkpoints(&save(&scope, 1, 0, puts)).await;
         match refused {
             Err(StoreError::Refused(reason)) => {
-                assert!(reason.contains(told) && reason.contains(&scope), "{reason}");
+                assert!(
+                    reason.contains(expected) && reason.contains(&scope),
+                    "{reason}"
+                );
             }
-            other => panic!("{told}: {other:?}"),
+            other => panic!("{expected}: {other:?}"),
         }
     }
     let mut both = save(&scope, 1, 0, &[("a", "1")]);

@@ -18,7 +18,7 @@ claims!(
     a_delayed_removal_spares_a_job_started_anew,
     old_runs_are_forgotten_and_young_ones_stay,
     a_marked_batch_is_removed_whole,
-    a_batch_that_somebody_wished_for_meanwhile_is_not_removed,
+    a_batch_with_a_newer_request_is_not_removed,
     a_batch_without_a_row_is_removed_from_the_list,
     chunks_outside_the_span_stay,
     a_command_is_released_by_the_batch_that_it_names,
@@ -116,7 +116,7 @@ async fn a_delayed_removal_spares_a_job_started_anew(store: SharedStore) {
     let first = ended(store.as_ref()).await;
     let removal = removal_of(&first);
     apply(store.as_ref(), &removal).await;
-    // Started again it comes to the very status, fence and wish that the removal saw.
+    // Started again it comes to the very status, fence and request that the removal saw.
     let again = WriteJob {
         job: Job {
             creation_time: now(),
@@ -143,7 +143,7 @@ async fn old_runs_are_forgotten_and_young_ones_stay(store: SharedStore) {
     for minutes in [90, 60, 30] {
         let holder = holder("runner");
         apply(store.as_ref(), &claim_job(&key, fence, &holder)).await;
-        let mut end = give_back_job(&key, fence + 1, &holder);
+        let mut end = release_job(&key, fence + 1, &holder);
         let started = Timestamp(base - minutes * 60_000);
         end.run = Some(run_of(&key, fence + 1, &holder, started));
         apply(store.as_ref(), &end).await;
@@ -247,13 +247,13 @@ async fn a_marked_batch_is_removed_whole(store: SharedStore) {
     assert!(!is_listed(store.as_ref(), &owned).await);
 }
 
-async fn a_batch_that_somebody_wished_for_meanwhile_is_not_removed(store: SharedStore) {
+async fn a_batch_with_a_newer_request_is_not_removed(store: SharedStore) {
     let owned = ended_batch(store.as_ref()).await;
-    let wish = RequestBatch {
+    let request = RequestBatch {
         desired: BatchDesired::Run,
         ..mark(&owned)
     };
-    apply(store.as_ref(), &wish).await;
+    apply(store.as_ref(), &request).await;
     lose(store.as_ref(), &mark(&owned)).await;
     let stale = DeleteBatch {
         desired_seq: 0,

@@ -1,6 +1,6 @@
 //! Values to test with, each with ids of its own, and the ways to decide a compare-and-set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,11 @@ use std::time::Duration;
 use uuid::Uuid;
 use weft_model::clock::{Clock, SystemClock, Timestamp};
 use weft_model::ids::Ids;
+use weft_model::schedule::Outcome;
 use weft_model::{
     Batch, BatchId, BatchSpec, BatchStatistics, BatchStatus, ChunkContent, ChunkHead, ChunkState,
-    DueHint, EntityRow, EntitySource, EntityStatus, Holder, Incarnation, Job, JobKey, JobRun,
-    JobStatus, NodeId, NodeShare, RetryPolicy, Token, job_type,
+    DueHint, EndMark, Ended, EntityRow, EntitySource, EntityStatus, Holder, Incarnation, Job,
+    JobKey, JobRun, JobStatus, NodeId, NodeShare, RetryPolicy, Token, TriggerState, job_type,
 };
 use weft_store::Trust;
 use weft_store::{
@@ -22,11 +23,14 @@ use weft_store::{
 /// A store under contention may need a few sendings.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a case waits for a definite answer.
+pub(super) fn patience() -> Trust {
+    Trust::for_duration(Arc::new(SystemClock), PATIENCE)
+}
+
 /// Sends `operation` until the answer is definite.
 pub(super) async fn decide<C: Conditional>(store: &dyn Store, operation: &C) -> Settled<C::Found> {
-    let clock = Arc::new(SystemClock);
-    let trust = Trust::for_duration(clock, PATIENCE);
-    settle(store, &Ids::from_system(), &trust, operation)
+    settle(store, &Ids::from_system(), &patience(), operation)
         .await
         .unwrap_or_else(|error| panic!("{} failed: {error}", operation.verb()))
 }
@@ -69,7 +73,7 @@ where
         .filter(|settled| match settled {
             Settled::Applied => true,
             Settled::Lost(_) => false,
-            Settled::StillUnknown => panic!("{} has no definite answer", operation.verb()),
+            Settled::StillUnknown => panic!("{} has no definite answer", operations[0].verb()),
         })
         .count()
 }
@@ -87,12 +91,12 @@ pub(super) fn own_text(prefix: &str) -> String {
     format!("{prefix}-{}", Uuid::new_v4().simple())
 }
 
-/// This moment; what is stored is cut to milliseconds.
+/// Now, cut to milliseconds as stores do.
 pub(super) fn now() -> Timestamp {
     SystemClock.now()
 }
 
-/// A life of a node that no other case has.
+/// An incarnation of a node that no other case has.
 pub(super) fn holder(name: &str) -> Holder {
     Holder {
         node: NodeId(own_text(name)),
@@ -100,8 +104,8 @@ pub(super) fn holder(name: &str) -> Holder {
     }
 }
 
-/// Another life of the same node.
-pub(super) fn next_life(holder: &Holder) -> Holder {
+/// Another incarnation of the same node.
+pub(super) fn next_incarnation(holder: &Holder) -> Holder {
     Holder {
         node: holder.node.clone(),
         incarnation: Incarnation(Uuid::new_v4()),
@@ -213,8 +217,8 @@ pub(super) fn end_job(key: &JobKey, fence: i64, holder: &Holder) -> EndJob {
     }
 }
 
-/// The run is given back unfinished.
-pub(super) fn give_back_job(key: &JobKey, fence: i64, holder: &Holder) -> EndJob {
+/// The run is released unfinished.
+pub(super) fn release_job(key: &JobKey, fence: i64, holder: &Holder) -> EndJob {
     EndJob {
         to: JobStatus::Waiting,
         to_fence: fence + 1,
@@ -518,4 +522,22 @@ pub(super) async fn the_chunk(store: &dyn Store, batch: BatchId, number: i64) ->
 
 pub(super) async fn the_head(store: &dyn Store, batch: BatchId, number: i64) -> ChunkHead {
     the_chunk(store, batch, number).await.head
+}
+
+/// A trigger state in which nothing is empty.
+pub(super) fn triggers() -> TriggerState {
+    let mark = EndMark {
+        uid: "u".to_owned(),
+        created: Timestamp(5),
+        run: 3,
+    };
+    let mut triggers = TriggerState {
+        met: BTreeSet::from([("t".to_owned(), "c".to_owned())]),
+        told: BTreeMap::from([("c".to_owned(), vec![mark.clone()])]),
+        fired_for: Some(Timestamp(6)),
+        untold: Vec::new(),
+    };
+    let outcome = Outcome::Failed;
+    triggers.owe(Ended { mark, outcome });
+    triggers
 }

@@ -30,7 +30,7 @@ const UNIT: &str = "Conformance";
 const OTHER_UNIT: &str = "Conformance2";
 const PAGED_UNIT: &str = "ConformancePages";
 
-/// An instance with an image of so many bytes that do not compress.
+/// An instance whose image has this many bytes, which do not compress.
 pub(super) fn instance(id: &str, sync_version: i64, image_bytes: usize) -> Instance {
     let mut state = u64::try_from(sync_version).unwrap_or(1) | 1;
     let image = (0..image_bytes)

@@ -1,19 +1,13 @@
-//! The life of a job.
+//! Jobs: claims, runs and rows that are written as a whole.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use rand::RngExt;
 use weft_model::clock::Timestamp;
-use weft_model::schedule::{JobPolicy, Outcome, Trigger};
+use weft_model::schedule::{JobPolicy, Trigger};
 use weft_model::{DueHint, Job, JobDesired, JobKey, JobStatus};
-use weft_model::{EndMark, Ended, TriggerState};
-use weft_store::{
-    ClaimJob, EndJob, Freshness, JobDefinition, JobSeen, ListJobs, RequestJob, SharedStore, Store,
-    WriteJob,
-};
+use weft_store::{ClaimJob, EndJob, Freshness, JobSeen, ListJobs, SharedStore, Store, WriteJob};
 
 use super::claims;
 use super::fixture::*;
+use super::job_hints::own_time;
 
 claims!(
     a_submitted_job_is_read_back_whole,
@@ -28,38 +22,25 @@ claims!(
     an_ended_job_is_archived_with_its_output,
     an_end_without_output_leaves_the_output,
     an_end_without_error_clears_the_error,
-    an_end_by_another_life_of_the_node_is_lost,
+    an_end_by_another_incarnation_of_the_node_is_lost,
     an_end_by_another_node_is_lost,
-    an_end_with_an_old_wish_is_lost,
+    an_end_that_saw_an_old_request_is_lost,
     an_end_of_a_job_that_does_not_run_is_lost,
     a_zombie_end_after_a_takeover_is_lost,
-    a_job_given_back_is_claimed_again,
+    a_released_job_is_claimed_again,
     a_recurring_job_goes_to_its_next_run,
     a_missing_job_is_opened,
     an_ended_job_is_opened_again_under_its_new_fence,
     an_opening_that_saw_another_fence_is_lost,
     an_opening_sent_twice_is_one,
     a_row_is_written_as_a_whole,
-    a_row_written_after_another_wish_is_lost,
-    a_wish_is_recorded_and_refuses_the_end_that_did_not_see_it,
-    a_wish_sent_twice_is_one,
-    a_wish_that_saw_an_old_fence_is_lost,
-    a_wish_that_saw_an_old_wish_is_lost,
-    a_wish_about_a_missing_job_finds_nothing,
-    a_wish_may_change_what_the_job_is,
+    a_row_written_after_another_request_is_lost,
     followers_are_found_by_the_name_they_wait_for,
-    a_wish_without_a_definition_leaves_it,
-    a_restart_forgets_who_ran_it,
+    a_restart_forgets_the_worker,
     an_end_says_what_remains_planned,
     job_runs_come_newest_first,
     job_runs_are_limited,
     a_run_sent_twice_is_one_run,
-    due_hints_come_in_order,
-    the_same_hint_twice_is_one_hint,
-    a_span_of_hints_has_both_its_ends,
-    due_hints_are_limited_to_the_earliest,
-    due_hints_of_one_moment_come_page_by_page,
-    a_hint_of_another_century_is_taken,
     jobs_that_have_ended_can_be_left_out_of_a_list,
 );
 
@@ -111,7 +92,7 @@ async fn a_claim_with_an_old_fence_is_lost(store: SharedStore) {
     let submit = submitted(store.as_ref()).await;
     let me = holder("me");
     apply(store.as_ref(), &claim_job(&submit.job.key, 0, &me)).await;
-    apply(store.as_ref(), &give_back_job(&submit.job.key, 1, &me)).await;
+    apply(store.as_ref(), &release_job(&submit.job.key, 1, &me)).await;
     let found = lose(
         store.as_ref(),
         &claim_job(&submit.job.key, 1, &holder("late")),
@@ -153,7 +134,7 @@ async fn a_running_job_of_a_dead_node_is_taken_over(store: SharedStore) {
 async fn a_claim_writes_its_hint(store: SharedStore) {
     let submit = submitted(store.as_ref()).await;
     let mut claim = claim_job(&submit.job.key, 0, &holder("me"));
-    claim.due.due_at = own_moment();
+    claim.due.due_at = own_time();
     apply(store.as_ref(), &claim).await;
     let at = claim.due.due_at;
     let hints = store
@@ -181,7 +162,7 @@ async fn an_end_without_output_leaves_the_output(store: SharedStore) {
     let owned = Owned::new(store.as_ref()).await;
     let back = EndJob {
         output: Some("first".to_owned()),
-        ..give_back_job(&owned.key, 1, &owned.holder)
+        ..release_job(&owned.key, 1, &owned.holder)
     };
     apply(store.as_ref(), &back).await;
     apply(store.as_ref(), &claim_job(&owned.key, 2, &owned.holder)).await;
@@ -200,7 +181,7 @@ async fn an_end_without_error_clears_the_error(store: SharedStore) {
         error: Some(r#"{"exception_type":"x"}"#.to_owned()),
         tries: 1,
         notes: Some("tried again soon".to_owned()),
-        ..give_back_job(&owned.key, 1, &owned.holder)
+        ..release_job(&owned.key, 1, &owned.holder)
     };
     apply(store.as_ref(), &failed).await;
     let job = owned.job(store.as_ref()).await;
@@ -212,9 +193,9 @@ async fn an_end_without_error_clears_the_error(store: SharedStore) {
     assert_eq!((job.error, job.tries, job.notes), (None, 0, None));
 }
 
-async fn an_end_by_another_life_of_the_node_is_lost(store: SharedStore) {
+async fn an_end_by_another_incarnation_of_the_node_is_lost(store: SharedStore) {
     let owned = Owned::new(store.as_ref()).await;
-    let end = end_job(&owned.key, 1, &next_life(&owned.holder));
+    let end = end_job(&owned.key, 1, &next_incarnation(&owned.holder));
     let found = lose(store.as_ref(), &end).await.expect("the row is shown");
     assert_eq!(found.holder(), Some(owned.holder.clone()));
 }
@@ -227,7 +208,7 @@ async fn an_end_by_another_node_is_lost(store: SharedStore) {
     assert_eq!(job.status, JobStatus::InProcess);
 }
 
-async fn an_end_with_an_old_wish_is_lost(store: SharedStore) {
+async fn an_end_that_saw_an_old_request_is_lost(store: SharedStore) {
     let mut submit = submission();
     submit.job.desired_seq = 3;
     apply(store.as_ref(), &submit).await;
@@ -267,9 +248,9 @@ async fn a_zombie_end_after_a_takeover_is_lost(store: SharedStore) {
     assert_eq!(owned.job(store.as_ref()).await.status, JobStatus::InProcess);
 }
 
-async fn a_job_given_back_is_claimed_again(store: SharedStore) {
+async fn a_released_job_is_claimed_again(store: SharedStore) {
     let owned = Owned::new(store.as_ref()).await;
-    apply(store.as_ref(), &give_back_job(&owned.key, 1, &owned.holder)).await;
+    apply(store.as_ref(), &release_job(&owned.key, 1, &owned.holder)).await;
     let job = owned.job(store.as_ref()).await;
     assert_eq!((job.status, job.fence), (JobStatus::Waiting, 2));
     assert!(!job.archived);
@@ -320,7 +301,7 @@ async fn run_often(store: &SharedStore, count: i64) -> (Owned, Vec<Timestamp>) {
         let start = Timestamp(first + 1_000 * round);
         let end = EndJob {
             run: Some(run_of(&owned.key, fence, &owned.holder, start)),
-            ..give_back_job(&owned.key, fence, &owned.holder)
+            ..release_job(&owned.key, fence, &owned.holder)
         };
         apply(store.as_ref(), &end).await;
         started.push(start);
@@ -356,72 +337,6 @@ async fn a_run_sent_twice_is_one_run(store: SharedStore) {
     assert_eq!(runs.len(), 1);
 }
 
-/// A moment within the next days that hardly any other case has.
-fn own_moment() -> Timestamp {
-    Timestamp(now().0 + rand::rng().random_range(60_000..5 * 86_400_000))
-}
-
-fn hint_at(at: i64) -> DueHint {
-    DueHint {
-        due_at: Timestamp(at),
-        key: job_key(batch_id()),
-    }
-}
-
-async fn due_hints_come_in_order(store: SharedStore) {
-    let base = own_moment().0;
-    // Over two hours: a store may keep hints in buckets by the hour.
-    let hints: Vec<_> = [7_000_000, 3, 3_600_001, 0, 1_800_000]
-        .iter()
-        .map(|offset| hint_at(base + offset))
-        .collect();
-    for hint in &hints {
-        store.put_due(hint).await.expect("writable");
-    }
-    let found: Vec<_> = store
-        .due(
-            &DueHint::in_front_of(Timestamp(base)),
-            Timestamp(base + 7_200_000),
-            100_000,
-        )
-        .await
-        .expect("readable");
-    assert!(found.is_sorted_by_key(|hint| hint.due_at));
-    let own: Vec<_> = found.iter().filter(|hint| hints.contains(hint)).collect();
-    let mut expected: Vec<_> = hints.iter().collect();
-    expected.sort();
-    assert_eq!(own, expected);
-}
-
-async fn the_same_hint_twice_is_one_hint(store: SharedStore) {
-    let hint = hint_at(own_moment().0);
-    store.put_due(&hint).await.expect("writable");
-    store.put_due(&hint).await.expect("writable");
-    let found = store
-        .due(&DueHint::in_front_of(hint.due_at), hint.due_at, 1_000)
-        .await;
-    let own = found.expect("readable");
-    assert_eq!(own.iter().filter(|found| **found == hint).count(), 1);
-}
-
-async fn a_span_of_hints_has_both_its_ends(store: SharedStore) {
-    let base = own_moment().0;
-    let hints = [0, 1, 2, 3].map(|offset| hint_at(base + offset));
-    for hint in &hints {
-        store.put_due(hint).await.expect("writable");
-    }
-    let found = store
-        .due(
-            &DueHint::in_front_of(Timestamp(base + 1)),
-            Timestamp(base + 2),
-            1_000,
-        )
-        .await
-        .expect("readable");
-    let own: Vec<_> = found.iter().filter(|hint| hints.contains(hint)).collect();
-    assert_eq!(own, [&hints[1], &hints[2]]);
-}
-
 async fn jobs_that_have_ended_can_be_left_out_of_a_list(store: SharedStore) {
     let job = ended(store.as_ref()).await;
     let mut list = ListJobs {
@@ -435,49 +350,6 @@ async fn jobs_that_have_ended_can_be_left_out_of_a_list(store: SharedStore) {
     assert_eq!(store.jobs(&list).await.expect("readable").jobs.len(), 1);
     list.active_only = true;
     assert_eq!(store.jobs(&list).await.expect("readable").jobs.len(), 0);
-}
-
-/// A store may keep it nearer: whoever finds it too early writes the next one.
-async fn a_hint_of_another_century_is_taken(store: SharedStore) {
-    let hint = hint_at(now().0 + 172 * 365 * 86_400_000);
-    store.put_due(&hint).await.expect("writable");
-}
-
-async fn due_hints_of_one_moment_come_page_by_page(store: SharedStore) {
-    let at = own_moment();
-    let mut hints: Vec<DueHint> = (0..7).map(|_| hint_at(at.0)).collect();
-    for hint in &hints {
-        store.put_due(hint).await.expect("writable");
-    }
-    hints.sort();
-    let mut found = Vec::new();
-    let mut after = DueHint::in_front_of(at);
-    loop {
-        let page = store.due(&after, at, 2).await.expect("readable");
-        let Some(last) = page.last() else { break };
-        after = last.clone();
-        assert!(page.len() <= 2);
-        found.extend(page.into_iter().filter(|hint| hints.contains(hint)));
-    }
-    assert_eq!(found, hints);
-}
-
-async fn due_hints_are_limited_to_the_earliest(store: SharedStore) {
-    let base = own_moment().0;
-    let hints = [0, 1, 2].map(|offset| hint_at(base + offset));
-    for hint in &hints {
-        store.put_due(hint).await.expect("writable");
-    }
-    let found = store
-        .due(
-            &DueHint::in_front_of(Timestamp(base)),
-            Timestamp(base + 2),
-            2,
-        )
-        .await
-        .expect("readable");
-    assert_eq!(found.len(), 2);
-    assert_eq!(found[0], hints[0]);
 }
 
 /// The opening of `job`, seen ended under `seen`.
@@ -599,7 +471,7 @@ async fn a_row_is_written_as_a_whole(store: SharedStore) {
     assert_eq!(the_job(store.as_ref(), &job.key).await, expected);
 }
 
-async fn a_row_written_after_another_wish_is_lost(store: SharedStore) {
+async fn a_row_written_after_another_request_is_lost(store: SharedStore) {
     let job = ended(store.as_ref()).await;
     let other = JobSeen {
         desired_seq: job.desired_seq + 1,
@@ -607,152 +479,6 @@ async fn a_row_written_after_another_wish_is_lost(store: SharedStore) {
     };
     let found = lose(store.as_ref(), &reopening(job.clone(), Some(other))).await;
     assert_eq!(found.map(|found| found.fence), Some(job.fence));
-}
-
-fn wish(job: &Job, desired: JobDesired, status: JobStatus) -> RequestJob {
-    RequestJob::of(job, desired, status, token())
-}
-
-async fn a_wish_is_recorded_and_refuses_the_end_that_did_not_see_it(store: SharedStore) {
-    let owned = Owned::new(store.as_ref()).await;
-    let running = owned.job(store.as_ref()).await;
-    let stop = wish(&running, JobDesired::Stop, JobStatus::Stopping);
-    apply(store.as_ref(), &stop).await;
-    let stopping = owned.job(store.as_ref()).await;
-    assert_eq!(
-        (stopping.status, stopping.desired, stopping.desired_seq),
-        (JobStatus::Stopping, JobDesired::Stop, 1)
-    );
-    assert_eq!(stopping.desired_token, Some(stop.token));
-    assert_eq!(
-        (stopping.op_token, stopping.fence, stopping.holder()),
-        (running.op_token, running.fence, running.holder())
-    );
-    let blind = end_job(&owned.key, 1, &owned.holder);
-    let found = lose(store.as_ref(), &blind).await;
-    assert_eq!(found.map(|found| found.desired_seq), Some(1));
-    let seeing = EndJob {
-        seen_status: JobStatus::Stopping,
-        desired_seq: 1,
-        desired: JobDesired::Stop,
-        to: JobStatus::Terminated,
-        ..end_job(&owned.key, 1, &owned.holder)
-    };
-    apply(store.as_ref(), &seeing).await;
-    let ended = owned.job(store.as_ref()).await;
-    assert_eq!(
-        (ended.status, ended.archived),
-        (JobStatus::Terminated, true)
-    );
-}
-
-async fn a_wish_sent_twice_is_one(store: SharedStore) {
-    let owned = Owned::new(store.as_ref()).await;
-    let running = owned.job(store.as_ref()).await;
-    let stop = wish(&running, JobDesired::Stop, JobStatus::Stopping);
-    apply(store.as_ref(), &stop).await;
-    apply(store.as_ref(), &stop).await;
-    assert_eq!(owned.job(store.as_ref()).await.desired_seq, 1);
-}
-
-async fn a_wish_that_saw_an_old_fence_is_lost(store: SharedStore) {
-    let owned = Owned::new(store.as_ref()).await;
-    let running = owned.job(store.as_ref()).await;
-    let takeover = ClaimJob {
-        seen_status: JobStatus::InProcess,
-        ..claim_job(&owned.key, 1, &holder("heir"))
-    };
-    apply(store.as_ref(), &takeover).await;
-    let late = wish(&running, JobDesired::Stop, JobStatus::Stopping);
-    let found = lose(store.as_ref(), &late).await;
-    assert_eq!(found.map(|found| found.fence), Some(2));
-}
-
-async fn a_wish_that_saw_an_old_wish_is_lost(store: SharedStore) {
-    let owned = Owned::new(store.as_ref()).await;
-    let running = owned.job(store.as_ref()).await;
-    let stop = wish(&running, JobDesired::Stop, JobStatus::Stopping);
-    apply(store.as_ref(), &stop).await;
-    let late = wish(&running, JobDesired::Restart, JobStatus::Restart);
-    let found = lose(store.as_ref(), &late).await;
-    assert_eq!(found.map(|found| found.desired), Some(JobDesired::Stop));
-}
-
-async fn a_wish_about_a_missing_job_finds_nothing(store: SharedStore) {
-    let job = new_job(job_key(batch_id()));
-    let found = lose(
-        store.as_ref(),
-        &wish(&job, JobDesired::Stop, JobStatus::Waiting),
-    )
-    .await;
-    assert_eq!(found, None);
-}
-
-async fn a_wish_may_change_what_the_job_is(store: SharedStore) {
-    let owned = Owned::new(store.as_ref()).await;
-    let running = owned.job(store.as_ref()).await;
-    let definition = JobDefinition {
-        affinity: vec!["DC2".to_owned()],
-        arguments: r#"{"b":2}"#.to_owned(),
-        execution_interval: None,
-        policy: JobPolicy {
-            max_attempts: -1,
-            ..JobPolicy::default()
-        },
-        triggers: triggers(),
-    };
-    let change = RequestJob {
-        definition: Some(definition.clone()),
-        ..wish(&running, JobDesired::Run, JobStatus::InProcess)
-    };
-    apply(store.as_ref(), &change).await;
-    let changed = owned.job(store.as_ref()).await;
-    assert_eq!(changed.affinity, definition.affinity);
-    assert_eq!(changed.arguments, definition.arguments);
-    assert_eq!(changed.execution_interval, None);
-    assert_eq!(changed.policy, definition.policy);
-    assert_eq!(changed.triggers, definition.triggers);
-    assert_eq!(
-        (changed.status, changed.desired_seq),
-        (JobStatus::InProcess, 1)
-    );
-}
-
-async fn a_wish_without_a_definition_leaves_it(store: SharedStore) {
-    let mut submit = submission();
-    submit.job.execution_interval = Some("00:01:00".to_owned());
-    apply(store.as_ref(), &submit).await;
-    apply(
-        store.as_ref(),
-        &claim_job(&submit.job.key, 0, &holder("me")),
-    )
-    .await;
-    let running = the_job(store.as_ref(), &submit.job.key).await;
-    let stop = wish(&running, JobDesired::Stop, JobStatus::Stopping);
-    apply(store.as_ref(), &stop).await;
-    let stopping = the_job(store.as_ref(), &submit.job.key).await;
-    assert_eq!(stopping.execution_interval.as_deref(), Some("00:01:00"));
-    assert_eq!(stopping.arguments, running.arguments);
-    assert_eq!(stopping.affinity, running.affinity);
-    assert_eq!(stopping.policy, running.policy);
-}
-
-/// Something of everything.
-fn triggers() -> TriggerState {
-    let mark = EndMark {
-        uid: "u".to_owned(),
-        created: Timestamp(5),
-        run: 3,
-    };
-    let mut triggers = TriggerState {
-        met: BTreeSet::from([("t".to_owned(), "c".to_owned())]),
-        told: BTreeMap::from([("c".to_owned(), vec![mark.clone()])]),
-        fired_for: Some(Timestamp(6)),
-        untold: Vec::new(),
-    };
-    let outcome = Outcome::Failed;
-    triggers.owe(Ended { mark, outcome });
-    triggers
 }
 
 async fn followers_are_found_by_the_name_they_wait_for(store: SharedStore) {
@@ -780,11 +506,11 @@ async fn followers_are_found_by_the_name_they_wait_for(store: SharedStore) {
     assert!(of("another", 10).await.is_empty());
 }
 
-async fn a_restart_forgets_who_ran_it(store: SharedStore) {
+async fn a_restart_forgets_the_worker(store: SharedStore) {
     let owned = Owned::new(store.as_ref()).await;
     let again = EndJob {
         forget_worker: true,
-        ..give_back_job(&owned.key, 1, &owned.holder)
+        ..release_job(&owned.key, 1, &owned.holder)
     };
     apply(store.as_ref(), &again).await;
     let job = owned.job(store.as_ref()).await;

@@ -25,7 +25,7 @@ claims!(
     a_uid_that_nobody_has_finds_nothing,
 );
 
-/// A moment of the last days that hardly any other case has.
+/// A time in the last days that hardly any other case uses.
 fn own_moment() -> i64 {
     now().0 - rand::rng().random_range(60_000..2 * 86_400_000)
 }
@@ -270,12 +270,12 @@ async fn a_page_goes_on_behind_a_job_that_was_removed(store: SharedStore) {
     let job = the_job(store.as_ref(), &removed).await;
     let delete = weft_store::DeleteJob::of(&job).expect("it has ended");
     apply(store.as_ref(), &delete).await;
-    let behind = ListJobs {
+    let rest = ListJobs {
         after: Some(removed),
         ..list.clone()
     };
     let own = list.name.expect("they have a name");
-    assert_eq!(uids_by_pages(&store, &behind, &own).await, uids[2..]);
+    assert_eq!(uids_by_pages(&store, &rest, &own).await, uids[2..]);
 }
 
 async fn a_uid_that_nobody_has_finds_nothing(store: SharedStore) {

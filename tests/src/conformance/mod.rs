@@ -1,8 +1,7 @@
 //! One suite for every store: a list of named cases, each a claim about the `Store` trait.
 //!
-//! A case gets a store that others may have used, even at the same time, so it makes up its own ids and
-//! never assumes an empty store. It settles every compare-and-set as the engine does, so a store may answer
-//! Unknown wherever it likes.
+//! Other cases may use the store of a case at the same time, so a case makes up its own ids and never assumes an empty
+//! store. It settles every compare-and-set as the engine does, so a store may answer Unknown at any time.
 
 mod batches;
 mod checkpoints;
@@ -12,9 +11,12 @@ mod deployment;
 mod fixture;
 mod flush;
 mod instances;
+mod job_hints;
+mod job_requests;
 mod jobs;
 mod limits;
 mod listings;
+mod meaning;
 mod nodes;
 mod parsed;
 mod settings;
@@ -28,7 +30,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use weft_store::{SharedStore, SubmitBatch};
 
-/// A case that is not through by then hangs.
+/// A case that takes longer hangs.
 const LONGEST_CASE: Duration = Duration::from_secs(180);
 
 /// One claim.
@@ -62,11 +64,14 @@ use claims;
 pub fn cases() -> impl Iterator<Item = Case> {
     [
         jobs::CASES,
+        job_requests::CASES,
+        job_hints::CASES,
         batches::CASES,
         listings::CASES,
         chunks::CASES,
         flush::CASES,
         tokens::CASES,
+        meaning::CASES,
         nodes::CASES,
         instances::CASES,
         deployment::CASES,
@@ -81,7 +86,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
     .copied()
 }
 
-/// A submission of a batch of its own, for tests beside the suite.
+/// A submission of a batch of its own, for tests outside of the suite.
 pub fn submission() -> SubmitBatch {
     fixture::submission()
 }
@@ -133,7 +138,7 @@ async fn run_case(case: Case, harness: &dyn Harness) -> Result<(), String> {
     match outcome {
         Ok(Ok(())) => Ok(()),
         Ok(Err(panic)) => Err(text_of(panic.as_ref())),
-        Err(_) => Err(format!("not through after {LONGEST_CASE:?}")),
+        Err(_) => Err(format!("not finished after {LONGEST_CASE:?}")),
     }
 }
 

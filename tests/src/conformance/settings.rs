@@ -1,7 +1,12 @@
-//! What holds for the whole cluster, by name.
+//! Settings of the cluster, by name.
+
+use std::future::ready;
 
 use weft_model::Setting;
-use weft_store::{Freshness, PutSetting, SharedStore};
+use weft_model::ids::Ids;
+use weft_store::{
+    Decided, Decision, Freshness, PutSetting, SharedStore, Store, StoreResult, decide_and_settle,
+};
 
 use super::claims;
 use super::fixture::*;
@@ -13,6 +18,8 @@ claims!(
     a_setting_that_skips_a_seq_is_lost,
     an_identical_setting_answers_applied,
     of_many_settings_one_wins,
+    many_that_decide_on_what_they_found_lose_nothing,
+    a_row_that_always_changes_is_given_up,
 );
 
 fn put(name: &str, seq: i64) -> PutSetting {
@@ -79,4 +86,65 @@ async fn of_many_settings_one_wins(store: SharedStore) {
             .iter()
             .any(|rival| Some(&rival.setting) == found.as_ref())
     );
+}
+
+/// The setting with `item` appended, after `found`.
+fn with_item(name: &str, found: Option<Setting>, item: &str) -> PutSetting {
+    let (seq, value) = found.map_or((0, String::new()), |found| (found.seq, found.value));
+    PutSetting {
+        setting: Setting {
+            value: format!("{value}{item}"),
+            ..put(name, seq + 1).setting
+        },
+        token: token(),
+    }
+}
+
+/// Appends `item` unless it is there.
+async fn append(
+    store: &dyn Store,
+    name: &str,
+    item: &str,
+) -> StoreResult<Decided<PutSetting, String>> {
+    let decide = |found: Option<Setting>| {
+        ready(StoreResult::Ok(match found {
+            Some(found) if found.value.contains(item) => Decision::Stop(found.value),
+            found => Decision::Settle(with_item(name, found, item)),
+        }))
+    };
+    let read = store.setting(name, Freshness::Serial);
+    decide_and_settle(store, &Ids::from_system(), &patience(), read, decide).await
+}
+
+async fn many_that_decide_on_what_they_found_lose_nothing(store: SharedStore) {
+    let name = own_text("name");
+    let items = ["a", "b", "c", "d"];
+    let appended = items.map(|item| append(store.as_ref(), &name, item));
+    for decided in futures::future::join_all(appended).await {
+        let is_applied = matches!(decided, Ok(Decided::Applied { .. }));
+        assert!(is_applied, "{decided:?}");
+    }
+    let value = read(&store, &name).await.expect("a row").value;
+    for item in items {
+        assert!(value.contains(item), "{item} is missing in {value}");
+        let again = append(store.as_ref(), &name, item).await.expect("a result");
+        assert_eq!(again, Decided::Stopped(value.clone()));
+    }
+}
+
+async fn a_row_that_always_changes_is_given_up(store: SharedStore) {
+    let name = own_text("name");
+    let decide = async |found: Option<Setting>| {
+        // Another writer is always faster.
+        let other = with_item(&name, found.clone(), "other ");
+        apply(store.as_ref(), &other).await;
+        StoreResult::Ok(Decision::<_, ()>::Settle(with_item(&name, found, "own ")))
+    };
+    let read = store.setting(&name, Freshness::Serial);
+    let ids = Ids::from_system();
+    let decided = decide_and_settle(store.as_ref(), &ids, &patience(), read, decide).await;
+    let Ok(Decided::MovedTooFast(Some(found))) = decided else {
+        panic!("{decided:?}");
+    };
+    assert!(!found.value.contains("own"), "{found:?}");
 }

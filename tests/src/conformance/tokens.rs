@@ -15,7 +15,7 @@ claims!(
     an_identical_end_of_a_job_answers_applied,
     an_identical_claim_of_a_batch_answers_applied,
     an_identical_move_answers_applied,
-    an_identical_failing_move_raises_the_wish_once,
+    an_identical_failing_move_counts_its_request_once,
     an_identical_reservation_answers_applied,
     an_identical_save_of_statistics_answers_applied,
     an_identical_request_answers_applied,
@@ -46,7 +46,7 @@ async fn an_identical_claim_of_a_job_answers_applied(store: SharedStore) {
 
 async fn an_identical_end_of_a_job_answers_applied(store: SharedStore) {
     let owned = Owned::new(store.as_ref()).await;
-    let back = give_back_job(&owned.key, 1, &owned.holder);
+    let back = release_job(&owned.key, 1, &owned.holder);
     apply(store.as_ref(), &back).await;
     apply(store.as_ref(), &back).await;
     assert_eq!(owned.job(store.as_ref()).await.fence, 2);
@@ -69,7 +69,7 @@ async fn an_identical_move_answers_applied(store: SharedStore) {
     assert_eq!(owned.batch(store.as_ref()).await.status, BatchStatus::Done);
 }
 
-async fn an_identical_failing_move_raises_the_wish_once(store: SharedStore) {
+async fn an_identical_failing_move_counts_its_request_once(store: SharedStore) {
     let owned = Owned::generating(store.as_ref()).await;
     let failing = owned.change(
         BatchStatus::GenerateIid,
@@ -199,7 +199,7 @@ async fn a_resend_behind_a_later_write_is_lost(store: SharedStore) {
     let me = holder("me");
     let claim = claim_job(&submit.job.key, 0, &me);
     apply(store.as_ref(), &claim).await;
-    apply(store.as_ref(), &give_back_job(&submit.job.key, 1, &me)).await;
+    apply(store.as_ref(), &release_job(&submit.job.key, 1, &me)).await;
     // Applied once, then overtaken: it is treated as never held.
     lose(store.as_ref(), &claim).await;
     assert_eq!(the_job(store.as_ref(), &submit.job.key).await.fence, 2);
@@ -209,13 +209,13 @@ async fn a_request_does_not_hide_the_owners_token(store: SharedStore) {
     let owned = Owned::new(store.as_ref()).await;
     let taken = owned.change(BatchStatus::WaitingForJob, BatchSet::taken());
     apply(store.as_ref(), &taken).await;
-    let wish = RequestBatch {
+    let request = RequestBatch {
         allowed: vec![BatchStatus::New],
         ..cancel(&owned)
     };
-    apply(store.as_ref(), &wish).await;
+    apply(store.as_ref(), &request).await;
     apply(store.as_ref(), &taken).await;
-    apply(store.as_ref(), &wish).await;
+    apply(store.as_ref(), &request).await;
 }
 
 async fn a_finish_behind_its_takeover_is_lost(store: SharedStore) {

@@ -1,9 +1,9 @@
-//! What must hold once everything is quiet, seen from outside: the tables and the effects.
+//! The rules for tables and effects that must hold once everything is quiet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use weft_model::job_key_of;
-use weft_model::{Batch, BatchId, BatchStatus, ChunkState, EntityStatus, JobStatus};
+use weft_model::{Batch, BatchId, BatchStatus, ChunkState, EntityRow, EntityStatus, JobStatus};
 
 use super::cluster::{Cluster, Submitted};
 use super::jobs;
@@ -11,7 +11,7 @@ use super::scenario::Scenario;
 use super::script::{Effect, Script};
 use super::store::Tables;
 
-/// Everything that does not hold.
+/// All rules that are broken.
 pub fn all(cluster: &Cluster, scenario: &Scenario) -> Vec<String> {
     let mut violations = Vec::new();
     let submitted = cluster.submitted();
@@ -41,9 +41,9 @@ pub fn all(cluster: &Cluster, scenario: &Scenario) -> Vec<String> {
         tables,
         &mut violations,
     );
-    let lives = u64::try_from(inner.lives()).unwrap_or(u64::MAX);
+    let incarnations = u64::try_from(inner.incarnations()).unwrap_or(u64::MAX);
     drop(inner);
-    check_effects(cluster, scenario, lives, &mut violations);
+    check_effects(cluster, scenario, incarnations, &mut violations);
     if scenario.is_calm() {
         check_cost(cluster, &mut violations);
     }
@@ -101,24 +101,7 @@ fn check_records(
             if !recorded.insert(record.id.clone()) {
                 violations.push(format!("I1: {} of batch {id} has two records", record.id));
             }
-            let fails = script.fails_for(&record.id);
-            let right = match record.status {
-                EntityStatus::Completed => !fails,
-                EntityStatus::Failed => fails,
-                EntityStatus::Waiting => false,
-            };
-            if !right || !ids.contains(record.id.as_str()) {
-                violations.push(format!(
-                    "I1: {} is recorded as {}",
-                    record.id, record.status
-                ));
-            }
-            if !begun.contains(&(record.id.as_str(), record.fence)) {
-                violations.push(format!(
-                    "I1: {} was recorded under fence {} without an effect",
-                    record.id, record.fence
-                ));
-            }
+            check_record(record, script, &ids, &begun, violations);
             match record.status {
                 EntityStatus::Failed => failed += 1,
                 EntityStatus::Completed | EntityStatus::Waiting => succeeded += 1,
@@ -146,6 +129,32 @@ fn check_records(
                 recorded.len()
             ));
         }
+    }
+}
+
+/// `ids` are those of the batch; `begun` names the effects on its entities, by id and fence.
+fn check_record(
+    record: &EntityRow,
+    script: &Script,
+    ids: &BTreeSet<&str>,
+    begun: &BTreeSet<(&str, i64)>,
+    violations: &mut Vec<String>,
+) {
+    let EntityRow {
+        id, status, fence, ..
+    } = record;
+    let is_right = match status {
+        EntityStatus::Completed => !script.fails_for(id),
+        EntityStatus::Failed => script.fails_for(id),
+        EntityStatus::Waiting => false,
+    };
+    if !is_right || !ids.contains(id.as_str()) {
+        violations.push(format!("I1: {id} is recorded as {status}"));
+    }
+    if !begun.contains(&(id.as_str(), *fence)) {
+        violations.push(format!(
+            "I1: {id} was recorded under fence {fence} without an effect"
+        ));
     }
 }
 
@@ -182,12 +191,17 @@ pub fn extra_effects(cluster: &Cluster) -> u64 {
     seen.values().map(|count| count - 1).sum()
 }
 
-/// I11: what ran again was lost by somebody who was disturbed, at most what he had in hand.
-fn check_effects(cluster: &Cluster, scenario: &Scenario, lives: u64, violations: &mut Vec<String>) {
+/// I11: an entity ran again only where a disturbed process lost it: at most what that process had in hand.
+fn check_effects(
+    cluster: &Cluster,
+    scenario: &Scenario,
+    incarnations: u64,
+    violations: &mut Vec<String>,
+) {
     let events = scenario.events.iter();
     let events = events.filter(|(_, event)| event.disturbs()).count();
     // A life more than processes is one that fenced itself.
-    let fenced = lives.saturating_sub(cluster.processes());
+    let fenced = incarnations.saturating_sub(cluster.processes());
     let ambushed = cluster.store.inner().ambushed;
     let disturbances = u64::try_from(events).unwrap_or(u64::MAX) + fenced + ambushed;
     let in_hand = scenario
@@ -208,7 +222,7 @@ fn check_effects(cluster: &Cluster, scenario: &Scenario, lives: u64, violations:
 /// Without faults a batch costs at most 12 compare-and-sets and 8 for each chunk.
 fn check_cost(cluster: &Cluster, violations: &mut Vec<String>) {
     let sent: u64 = cluster.names().iter().fold(0, |sum, name| {
-        let process = cluster.process(name).expect("nobody was stopped");
+        let process = cluster.process(name).expect("no process was removed");
         use weft_store::Store;
         sum + process.store.statistics().compare_and_set_total()
     });
@@ -223,11 +237,12 @@ fn check_cost(cluster: &Cluster, violations: &mut Vec<String>) {
     // A claim, a history row and an end for each try of a job.
     let jobs = cluster.jobs.snapshot();
     let tries: u64 = jobs.values().map(|asked| asked.planned.tries()).sum();
-    // Each end that is followed is told, its debt is taken away, and the follower runs; one may not be known to be told.
+    // Each end with a follower takes a notification, its acknowledgement and a run of the follower; one notification may
+    // have to be repeated.
     let followed = jobs.values().filter(|asked| asked.planned.is_followed);
     let ends: i64 = followed.map(|asked| asked.planned.runs + 1).sum();
-    let told = 5 * u64::try_from(ends).unwrap_or(0);
-    let allowed = 12 * batches + 8 * chunks + batches * seconds / 10 + 3 * tries + told;
+    let notifications = 5 * u64::try_from(ends).unwrap_or(0);
+    let allowed = 12 * batches + 8 * chunks + batches * seconds / 10 + 3 * tries + notifications;
     if sent > allowed {
         violations.push(format!(
             "cost: {sent} compare-and-sets for {batches} batches with {chunks} chunks and {tries} tries of jobs, \
@@ -236,7 +251,7 @@ fn check_cost(cluster: &Cluster, violations: &mut Vec<String>) {
     }
 }
 
-/// I12: what has not ended though nothing goes wrong any more.
+/// I12: what has not ended although there are no more faults.
 pub fn what_hangs(cluster: &Cluster) -> String {
     let inner = cluster.store.inner();
     let mut hanging = Vec::new();

@@ -21,7 +21,7 @@ use super::jobs::{self, PlannedJob, SimKind};
 use super::script::{Effects, Script, ScriptFactory, Scripts};
 use super::store::{CLIENT, SimHandle, SimStore};
 
-/// How patient a client is.
+/// How long a client waits for a definite answer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The world of one seed.
@@ -29,13 +29,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Cluster {
     /// The store that all share.
     pub store: SimStore,
-    /// What batches work on.
+    /// The work of the batches.
     pub scripts: Scripts,
-    /// What they did outside.
+    /// The effects of entities.
     pub effects: Effects,
-    /// What jobs did outside.
+    /// The effects of jobs.
     pub job_effects: jobs::Effects,
-    /// The jobs that clients asked for.
+    /// The jobs that clients requested.
     pub jobs: jobs::AllAsked,
     seed: u64,
     nodes: BTreeMap<String, Member>,
@@ -54,22 +54,22 @@ struct Member {
 /// One process of a node.
 #[derive(Clone, Debug)]
 pub struct Process {
-    /// What holds it.
+    /// The node in it.
     pub handle: NodeHandle,
-    /// What is done to it.
+    /// Its control.
     pub control: Arc<Control>,
     /// Its own view of the store, with its counts.
     pub store: Arc<SimHandle>,
 }
 
-/// A batch that a client asked for.
+/// A batch that a client submitted.
 #[derive(Clone, Debug)]
 pub struct Submitted {
-    /// What was asked for.
+    /// The request.
     pub spec: BatchSpec,
-    /// The client was told that it stands.
+    /// The client knows that it is stored.
     pub acknowledged: bool,
-    /// The client asked for its end.
+    /// The client requested its end.
     pub cancelled: bool,
 }
 
@@ -196,7 +196,7 @@ impl Cluster {
         }
     }
 
-    /// The node's process, which has ended by itself, is forgotten. Answers whether it had.
+    /// Removes the node's process if it has ended by itself; answers whether it had.
     pub fn reap(&mut self, name: &str) -> bool {
         let Some(member) = self.nodes.get_mut(name) else {
             return false;
@@ -260,7 +260,7 @@ impl Cluster {
         id
     }
 
-    /// A client asks for the end of a batch, in the background.
+    /// A client requests the end of a batch, in the background.
     pub fn cancel(&mut self, id: BatchId) {
         if let Some(submitted) = self.lock().get_mut(&id) {
             submitted.cancelled = true;
@@ -330,18 +330,18 @@ impl Cluster {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What clients asked for.
+    /// The batches that clients submitted.
     pub fn submitted(&self) -> BTreeMap<BatchId, Submitted> {
         self.lock().clone()
     }
 
-    /// The batch as it stands.
+    /// The current row of a batch.
     pub fn batch(&self, id: BatchId) -> Option<Batch> {
         let inner = self.store.inner();
         inner.tables.batches.get(&id).map(|row| row.peek().clone())
     }
 
-    /// Waits until `reached`, for so long at most; answers whether it was reached.
+    /// Waits until `reached`, at most this long; answers whether it was reached.
     pub async fn wait(&self, limit: Duration, mut reached: impl FnMut(&Self) -> bool) -> bool {
         let began = tokio::time::Instant::now();
         while !reached(self) {
@@ -368,10 +368,10 @@ impl Cluster {
         let submitted = self.submitted();
         let inner = self.store.inner();
         let tables = &inner.tables;
-        let stands = |(id, submitted): (&BatchId, &Submitted)| {
+        let is_stored = |(id, submitted): (&BatchId, &Submitted)| {
             !submitted.acknowledged || tables.batches.contains_key(id)
         };
-        submitted.iter().all(stands)
+        submitted.iter().all(is_stored)
             && tables
                 .batches
                 .values()

@@ -1,4 +1,4 @@
-//! What a simulation does to one process: freeze it, cut it off, end it; and the clock it has.
+//! The control of one simulated process, which can be frozen, cut off and ended, and its clocks.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -11,18 +11,18 @@ use weft_node::NodeHandle;
 
 /// The wall clock at simulated time zero.
 pub const BASE: Timestamp = Timestamp(1_760_000_000_000);
-/// The monotonic clock at simulated time zero: some machine that has been up for a while.
+/// The monotonic clock at simulated time zero, as on a machine that has been up for a while.
 const UPTIME: Duration = Duration::from_secs(5_000);
 
 /// Controls one process.
 ///
-/// A frozen process is an approximation of SIGSTOP: its store calls and its entities stand still and its
-/// clocks show the moment of the freeze, while its timers go on. On thaw its clocks jump, and calls that had
-/// begun before go out first, as from a process that wakes up in the middle of what it did.
+/// A frozen process is an approximation of SIGSTOP: its store calls and its entities pause and its
+/// clocks show the time of the freeze, while its timers continue. On thaw its clocks jump, and the calls that it
+/// had begun go out first.
 #[derive(Debug)]
 pub struct Control {
     started: Instant,
-    // A watch channel wakes its waiters in an order that no seed reaches; this wakes them in turn.
+    // A watch channel wakes its waiters in an order that no seed controls; this wakes them in turn.
     thawed: Notify,
     frozen_at: Mutex<Option<Duration>>,
     cut: AtomicBool,
@@ -48,13 +48,13 @@ impl Control {
         *self.lock() = Some(self.started.elapsed());
     }
 
-    /// Lets it go on, as SIGCONT does.
+    /// Resumes it, as SIGCONT does.
     pub fn thaw(&self) {
         *self.lock() = None;
         self.thawed.notify_waiters();
     }
 
-    /// Cuts it off from the store, or joins it again.
+    /// Cuts it off from the store, or reconnects it.
     pub fn set_cut(&self, cut: bool) {
         self.cut.store(cut, Ordering::Release);
     }
@@ -66,11 +66,11 @@ impl Control {
 
     /// The node that runs in it.
     pub fn holds(&self, handle: NodeHandle) {
-        // A process is given its node once.
+        // A process gets its node once.
         let _ = self.handle.set(handle);
     }
 
-    /// Ends it as kill -9 does: nothing of it happens any more.
+    /// Ends it as kill -9 does.
     pub fn die(&self) {
         self.dead.store(true, Ordering::Release);
         if let Some(handle) = self.handle.get() {
@@ -117,7 +117,7 @@ pub struct SimClock {
 }
 
 impl SimClock {
-    /// The clocks of the process, with a wall clock that is off by so much.
+    /// The clocks of the process; its wall clock deviates by this much.
     pub fn new(control: Arc<Control>, skew_ms: i64) -> Arc<Self> {
         Arc::new(Self { control, skew_ms })
     }

@@ -1,6 +1,7 @@
-//! Jobs in a simulated world: a kind whose runs are only time, what they did, and what must hold of it.
+//! Simulated jobs: a kind whose runs only take time, a record of those runs, and what must hold for it.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,19 +14,21 @@ use weft_model::clock::Clock;
 use weft_model::ids::Ids;
 use weft_model::schedule::{JobPolicy, Trigger};
 use weft_model::{DueHint, Fence, Job, JobKey, JobStatus};
-use weft_node::job::change::{self, Step};
+use weft_node::job::change;
 use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_store::Trust;
-use weft_store::{Freshness, JobSeen, RequestJob, Settled, Store, StoreError, WriteJob, settle};
+use weft_store::{
+    Decided, Decision, Freshness, Settled, Store, StoreResult, WriteJob, decide_and_settle, settle,
+};
 
 use super::control::{Control, SimClock};
 use super::store::{SimHandle, SimStore, Tables};
 
-/// The type under which simulated jobs go.
+/// The type of simulated jobs.
 pub const JOB_TYPE: &str = "PROCESS";
-/// The name under which they go.
+/// The name of simulated jobs.
 const NAME: &str = "simulated";
-/// How patient a client is.
+/// How long a client waits for a definite answer.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A client reads a row again after this.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -35,31 +38,31 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct PlannedJob {
     /// When it is started.
     pub at: u64,
-    /// What its runs do.
+    /// The work of its runs.
     pub work: Work,
     /// Runs in all; more than one makes it a job of a schedule.
     pub runs: i64,
     /// That schedule.
     pub interval: &'static str,
-    /// Which nodes may run it; none = all.
+    /// The nodes that may run it; none = all.
     pub affinity: Vec<String>,
-    /// How long after its start somebody stops it.
+    /// How long after its start a client stops it.
     pub stop_after: Option<u64>,
     /// Another job waits for the ends of its runs.
     pub is_followed: bool,
 }
 
-/// What a run does; the arguments of its job.
+/// The work of a run, as the arguments of its job.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Work {
     /// How long it takes.
     pub millis: u64,
-    /// So many of its first tries fail.
+    /// How many of its first tries fail.
     pub failing: i32,
 }
 
 impl PlannedJob {
-    /// Runs once, at once, anywhere, for so long.
+    /// Runs once, at once, on any node, for this long.
     pub fn once(millis: u64) -> Self {
         Self {
             at: 0,
@@ -78,7 +81,7 @@ impl PlannedJob {
         u64::try_from(self.runs * each).unwrap_or(0)
     }
 
-    /// Drawn by lot.
+    /// Drawn at random.
     pub fn drawn(is_calm: bool, chance: &mut StdRng) -> Self {
         let is_stopped = !is_calm && chance.random_bool(0.25);
         Self {
@@ -97,7 +100,7 @@ impl PlannedJob {
     }
 }
 
-/// That a try was begun, or finished: what a job does outside, where no fence reaches.
+/// A try was begun, or finished: the effect of a job on the outside world, where no fence protects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
     /// The job.
@@ -106,7 +109,7 @@ pub struct Effect {
     pub fence: Fence,
     /// The same for all tries of one run.
     pub key: Uuid,
-    /// It did what it was to do.
+    /// It finished its work.
     pub succeeded: bool,
     /// It was begun before its time, by the clock of its node.
     pub early: bool,
@@ -128,25 +131,25 @@ impl Effects {
     }
 }
 
-/// A job that a client asked for.
+/// A job that a client requested.
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// What it was.
     pub planned: PlannedJob,
-    /// The client was told that it stands.
+    /// The client knows that it is stored.
     pub started: bool,
-    /// The client asked for its end.
+    /// The client requested its end.
     pub stopped: bool,
-    /// The client was told that the one that follows stands, before it asked for this one.
+    /// The client knew that the follower is stored, before it asked for this one.
     pub is_followed: bool,
 }
 
-/// What clients asked for, by uid. Cheap to clone.
+/// The requests of clients, by uid. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct AllAsked(Arc<Mutex<BTreeMap<String, Asked>>>);
 
 impl AllAsked {
-    /// As it stands.
+    /// The current record.
     pub fn snapshot(&self) -> BTreeMap<String, Asked> {
         self.lock().clone()
     }
@@ -205,7 +208,7 @@ impl JobKind for SimKind {
         tokio::select! {
             biased;
             () = run.stop.cancelled() => {
-                return RunEnd::Failed(RunFailure::new("Stopped", "it was stopped"));
+                return RunEnd::Failed(RunFailure::stopped());
             }
             () = tokio::time::sleep(Duration::from_millis(work.millis)) => (),
         }
@@ -224,7 +227,7 @@ pub struct Client {
     pub store: Arc<SimHandle>,
     /// Its clock.
     pub clock: Arc<SimClock>,
-    /// Its chance.
+    /// Its ids.
     pub ids: Ids,
 }
 
@@ -260,7 +263,7 @@ impl Client {
         });
     }
 
-    /// Starts the job that runs whenever this one has ended; answers whether it stands.
+    /// Starts the job that runs whenever this one has ended; answers whether it is stored.
     async fn follow(&self, uid: &str) -> bool {
         let key = follower_of(uid);
         let followed = self.store.put_follower(JOB_TYPE, NAME, &key).await;
@@ -308,39 +311,29 @@ impl Client {
         });
     }
 
-    /// Answers whether nothing is left to be done.
+    /// Answers whether nothing is left to do.
     async fn stop_once(&self, key: &JobKey, trust: &Trust) -> bool {
-        let seen = match self.store.job(key, Freshness::Serial).await {
-            Ok(Some(job)) => job,
-            Ok(None) => return true,
-            Err(_) => return false,
-        };
         let store = self.store.as_ref();
-        let settled: Result<bool, StoreError> = match change::stopped(&seen, self.clock.now()) {
-            Step::Leave(_) | Step::Refuse(_) => return true,
-            Step::Write(job) => {
-                let write = WriteJob {
-                    job: *job,
-                    seen: Some(JobSeen::of(&seen)),
-                    due: None,
-                    token: self.ids.token(),
-                };
-                let settled = settle(store, &self.ids, trust, &write).await;
-                settled.map(|settled| !matches!(settled, Settled::Lost(_)))
-            }
-            Step::Wish {
-                desired, status, ..
-            } => {
-                let request = RequestJob::of(&seen, desired, status, self.ids.token());
-                let settled = settle(store, &self.ids, trust, &request).await;
-                settled.map(|settled| !matches!(settled, Settled::Lost(_)))
-            }
+        let decide = |row: Option<Job>| {
+            let (now, token) = (self.clock.now(), self.ids.token());
+            let operation = row.and_then(|row| {
+                let step = change::stopped(&row, now);
+                step.expect("every stored status can be stopped")
+                    .operation(&row, now, token)
+            });
+            ready(StoreResult::Ok(
+                operation.map_or(Decision::Stop(()), Decision::Settle),
+            ))
         };
-        settled.unwrap_or(false)
+        let read = store.job(key, Freshness::Serial);
+        match decide_and_settle(store, &self.ids, trust, read, decide).await {
+            Ok(Decided::Applied { .. } | Decided::Stopped(()) | Decided::StillUnknown(_)) => true,
+            Ok(Decided::MovedTooFast(_)) | Err(_) => false,
+        }
     }
 }
 
-/// The key under which a simulated job goes.
+/// The key of a simulated job.
 pub fn key_of(uid: &str) -> JobKey {
     JobKey {
         job_type: JOB_TYPE.to_owned(),
@@ -362,13 +355,13 @@ fn arguments_of(work: Work) -> String {
     serde_json::to_string(&work).expect("two numbers")
 }
 
-/// Whether nothing becomes of this row by itself: it has ended, or waits for another to end, and owes nobody anything.
+/// Whether this row stays as it is: it has ended, or waits for another to end, and has no dependents left to notify.
 pub fn rests(job: &Job) -> bool {
     let awaits = job.status == JobStatus::Scheduled && job.next_run.is_none();
     (job.status.is_ended() || awaits) && job.triggers.untold.is_empty()
 }
 
-/// What does not hold of the jobs once everything is quiet.
+/// The rules that the jobs break once everything is quiet.
 pub fn check(
     asked: &BTreeMap<String, Asked>,
     effects: &Effects,
@@ -395,7 +388,7 @@ pub fn check(
     }
 }
 
-/// Each end of a run was told, and started a run, or one with others.
+/// The follower was notified of each end of a run, and ran for each end, or once for several.
 fn check_follower(job: &Job, follower: Option<&Job>, violations: &mut Vec<String>) {
     let uid = &job.key.uid;
     let Some(follower) = follower else {
@@ -406,7 +399,7 @@ fn check_follower(job: &Job, follower: Option<&Job>, violations: &mut Vec<String
     let (runs, ends) = (follower.runs, job.runs);
     if job.status == JobStatus::Processed && told.is_none_or(|told| told.run != ends) {
         violations.push(format!(
-            "job {uid} ended {ends} times, its follower was told {told:?}"
+            "job {uid} ended {ends} times, its follower was notified of {told:?}"
         ));
     }
     let fits = match told {
@@ -420,12 +413,12 @@ fn check_follower(job: &Job, follower: Option<&Job>, violations: &mut Vec<String
     }
 }
 
-/// What a job did fits what is recorded of it.
+/// The effects of a job match its records.
 fn check_runs(key: &JobKey, effects: &[Effect], tables: &Tables, violations: &mut Vec<String>) {
     let uid = &key.uid;
     let own: Vec<&Effect> = effects.iter().filter(|effect| effect.uid == *uid).collect();
     for (number, effect) in own.iter().enumerate() {
-        // Who takes a run over goes on with what another clock has begun.
+        // A node that takes over a run continues a time that began on another clock.
         let is_first = own[..number].iter().all(|other| other.key != effect.key);
         if effect.early && is_first {
             violations.push(format!("job {uid} ran before its time"));

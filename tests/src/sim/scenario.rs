@@ -1,4 +1,4 @@
-//! What happens in the world of one seed, drawn before it begins.
+//! The scenario of one seed, drawn before the world starts.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use super::jobs::PlannedJob;
 use super::script::Script;
 use super::store::FaultPlan;
 
-/// All of it.
+/// Everything that a seed draws.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// The nodes, with how far their wall clocks are off.
+    /// The nodes, with the deviation of their wall clocks.
     pub nodes: Vec<(NodeConfig, i64)>,
     /// The batches.
     pub batches: Vec<Planned>,
     /// The jobs.
     pub jobs: Vec<PlannedJob>,
-    /// How calls fail until it gets calm.
+    /// The faults of calls until all faults end.
     pub faults: FaultPlan,
-    /// What is done to nodes and store, by simulated millisecond.
+    /// The events for nodes and store, by simulated millisecond.
     pub events: Vec<(u64, Event)>,
     /// The senders of these compare-and-sets die in the middle of them.
     pub ambushes: BTreeSet<u64>,
-    /// Dies half way and never comes back.
+    /// The node that dies half way and never comes back.
     pub lost: Option<String>,
     /// When all faults end, in simulated milliseconds.
     pub calm_at: u64,
@@ -38,7 +38,7 @@ pub struct Scenario {
 pub struct Planned {
     /// When it is submitted.
     pub at: u64,
-    /// What it works on.
+    /// Its work.
     pub script: Script,
     /// GENERATE_ENTITIES_FIRST.
     pub generate_first: bool,
@@ -52,7 +52,7 @@ pub struct Planned {
     pub cancel_after: Option<u64>,
 }
 
-/// Something done from outside.
+/// An event from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// kill -9.
@@ -67,18 +67,18 @@ pub enum Event {
     Thaw(String),
     /// The node and the store cannot reach each other.
     Cut(String),
-    /// They can again.
+    /// They can reach each other again.
     Join(String),
-    /// The store is away.
+    /// The store is unavailable.
     Outage,
-    /// It is back.
+    /// The store is available again.
     Return,
-    /// Nodes that died of themselves are started again.
+    /// Nodes that ended by themselves are started again.
     Revive,
 }
 
 impl Event {
-    /// It can make entities run again.
+    /// Whether it can make entities run again.
     pub fn disturbs(&self) -> bool {
         match self {
             Self::Kill(_) | Self::Drain(_) | Self::Freeze(_) | Self::Cut(_) | Self::Outage => true,
@@ -128,15 +128,7 @@ impl Scenario {
         events.sort_by_key(|(at, _)| *at);
         let last = events.last().map_or(0, |(at, _)| *at);
         let batches = (0..chance.random_range(1..=4))
-            .map(|_| planned(calm, &mut chance))
-            .map(|planned| Planned {
-                job_affinity: planned
-                    .job_affinity
-                    .into_iter()
-                    .filter(|name| Some(name) != lost.as_ref())
-                    .collect(),
-                ..planned
-            })
+            .map(|_| planned(calm, lost.as_ref(), &mut chance))
             .collect();
         let jobs = (0..chance.random_range(0..=4))
             .map(|_| PlannedJob::drawn(calm, &mut chance))
@@ -153,7 +145,7 @@ impl Scenario {
         }
     }
 
-    /// Nothing in it goes wrong.
+    /// It has no faults.
     pub fn is_calm(&self) -> bool {
         self.faults == FaultPlan::none() && self.events.is_empty()
     }
@@ -195,7 +187,8 @@ fn disturb(events: &mut Vec<(u64, Event)>, dead_after: Duration, chance: &mut St
     events.push((at + span, end));
 }
 
-fn planned(calm: bool, chance: &mut StdRng) -> Planned {
+/// A batch whose job does not insist on the node that is lost for good.
+fn planned(calm: bool, lost: Option<&String>, chance: &mut StdRng) -> Planned {
     let count = match chance.random_range(0..10) {
         0 => 0,
         1 => chance.random_range(1..4),
@@ -203,11 +196,11 @@ fn planned(calm: bool, chance: &mut StdRng) -> Planned {
         _ => chance.random_range(60..120),
     };
     let cancel = !calm && chance.random_bool(0.25);
-    let affinity = if chance.random_bool(0.15) {
-        vec![format!("n{}", chance.random_range(1..=3))]
-    } else {
-        Vec::new()
-    };
+    let mut affinity = Vec::new();
+    if chance.random_bool(0.15) {
+        affinity.push(format!("n{}", chance.random_range(1..=3)));
+    }
+    affinity.retain(|name| Some(name) != lost);
     Planned {
         at: chance.random_range(0..9_000),
         script: script(count, calm, chance),

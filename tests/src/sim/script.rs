@@ -1,4 +1,4 @@
-//! What a simulated batch works on: when its ids come, how long its entities take, which of them fail.
+//! The work of a simulated batch: when its ids come, how long its entities take, and which of them fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,13 +18,13 @@ use super::store::SimStore;
 pub struct Script {
     /// Its pages, in order: milliseconds to wait, and ids.
     pub pages: Vec<(u64, Vec<String>)>,
-    /// It fails behind its last page.
+    /// It fails after its last page.
     pub fails: bool,
-    /// It gives positions, so that it need not start anew.
+    /// It has positions, so that a takeover can continue it.
     pub has_positions: bool,
     /// The shortest and longest entity, in milliseconds.
     pub entity_ms: (u64, u64),
-    /// How many of a hundred entities fail.
+    /// Percentage of entities that fail.
     pub failing_percent: u64,
 }
 
@@ -86,7 +86,7 @@ impl Scripts {
     }
 }
 
-/// That an entity was begun: what a command does outside, where no fence reaches.
+/// An entity was begun: the effect of a command on the outside world, where no fence protects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
     /// The node, and which process of it.
@@ -106,7 +106,7 @@ pub struct Effect {
 pub struct Effects(Arc<Mutex<Vec<Effect>>>);
 
 impl Effects {
-    /// What happened so far.
+    /// The effects so far.
     pub fn all(&self) -> Vec<Effect> {
         self.0
             .lock()

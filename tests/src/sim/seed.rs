@@ -1,4 +1,4 @@
-//! Runs the world of one seed to its end, and says what did not hold.
+//! Runs the world of one seed to its end, and reports the rules that were broken.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use super::store::{FaultPlan, PlantedBug};
 /// Once all faults have ended, everything must have ended within this.
 const LIVENESS: Duration = Duration::from_secs(20 * 60);
 
-/// How a seed went.
+/// The result of a seed.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The seed.
     pub seed: u64,
-    /// What did not hold.
+    /// The rules that were broken.
     pub violations: Vec<String>,
-    /// The hash of what happened.
+    /// The hash of the trace.
     pub hash: u64,
-    /// How much happened.
+    /// Steps of the trace.
     pub steps: u64,
     /// Simulated milliseconds.
     pub took_ms: u64,
@@ -89,7 +89,7 @@ async fn world(seed: u64, bug: Option<PlantedBug>, keep_lines: bool) -> Report {
             }
         }
         if cluster.is_quiet() {
-            // Late arrivals get their time, so that what they must not do would be seen.
+            // Late statements get time to arrive, so that a wrong effect of theirs is seen.
             let since = *quiet_since.get_or_insert_with(Instant::now);
             if since.elapsed() >= Duration::from_secs(8) {
                 break;
@@ -98,7 +98,7 @@ async fn world(seed: u64, bug: Option<PlantedBug>, keep_lines: bool) -> Report {
             quiet_since = None;
         }
         if cluster.store.inner().spins() {
-            violations.push("somebody goes round without end".to_owned());
+            violations.push("a loop without end".to_owned());
             break;
         }
         if began.elapsed() >= LIVENESS {

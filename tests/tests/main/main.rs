@@ -2,10 +2,12 @@
 
 mod cassandra_conformance;
 mod cluster;
+mod compatibility;
 mod conformance;
 mod flows;
 mod module_graph;
 mod packages;
+mod pages;
 mod readme;
 mod requirements;
 mod simulation;

@@ -1,11 +1,11 @@
-//! A batch that this life owns: the row as last known, and the moves its owner makes.
+//! A batch that this incarnation owns: the row as last known, and the moves that its owner makes.
 //!
-//! Every compare-and-set carries owner, incarnation, fence, status and the wish last seen. One that is
-//! refused makes the owner read the row again and plan anew; nothing is true because we remember it.
+//! Every compare-and-set carries owner, incarnation, fence, status and the last request seen. After one that is refused,
+//! the owner reads the row again and decides anew; nothing is true because we remember it.
 
 use tracing::info;
 use weft_model::clock::Timestamp;
-use weft_model::{Batch, BatchId};
+use weft_model::{Batch, BatchId, IllegalMove};
 use weft_store::{
     BatchGuard, BatchSet, Freshness, MoveBatch, ReserveChunks, SaveBatchStatistics, Settled,
     StoreError,
@@ -31,6 +31,9 @@ pub enum OwnerError {
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A stored status has no such move: the rows are left alone.
+    #[error(transparent)]
+    Illegal(#[from] IllegalMove),
 }
 
 /// The owner's hold on a batch.
@@ -78,45 +81,30 @@ impl Owned {
         }
     }
 
-    /// Moves the batch and takes the move over into the row known.
+    /// Moves the batch, and the row known with it.
     ///
     /// # Errors
     /// [`OwnerError::Changed`] where the row was found changed, [`OwnerError::Replaced`] where it is not mine.
     pub async fn move_to(&mut self, to: BatchSet) -> Result<(), OwnerError> {
         let change = MoveBatch {
             guard: self.guard(),
-            to: to.clone(),
+            to,
             token: self.life.context.ids.token(),
         };
         let settled = self.life.settle(&change).await?;
         self.expect_applied(settled)?;
-        self.took(&to);
+        self.apply_move(&change);
         Ok(())
     }
 
-    /// The row as it is after an applied move.
-    pub fn took(&mut self, to: &BatchSet) {
-        if self.row.status != to.status {
+    /// Makes the row known the one after an applied move.
+    pub fn apply_move(&mut self, change: &MoveBatch) {
+        let (id, status) = (self.row.id, change.to.status);
+        if self.row.status != status {
             // R221.
-            info!(
-                batch.id = %self.row.id,
-                "Batch process id '{}' was changed to '{}'", self.row.id, to.status
-            );
+            info!(batch.id = %id, "Batch process id '{id}' was changed to '{status}'");
         }
-        self.row.status = to.status;
-        self.row.start_time = to.start_time.or(self.row.start_time);
-        self.row.end_time = to.end_time.or(self.row.end_time);
-        if to.error.is_some() {
-            self.row.error.clone_from(&to.error);
-        }
-        if let Some((total, duplicates)) = to.totals {
-            self.row.total_entities = Some(total);
-            self.row.duplicates = duplicates;
-        }
-        if let Some(desired) = to.desired {
-            self.row.desired = desired;
-            self.row.desired_seq += 1;
-        }
+        self.row = change.apply(self.row.clone());
     }
 
     /// Reserves chunk numbers up to `to`.
@@ -132,7 +120,7 @@ impl Owned {
         };
         let settled = self.life.settle(&reserve).await?;
         self.expect_applied(settled)?;
-        self.row.chunks = to;
+        self.row = reserve.apply(self.row.clone());
         Ok(())
     }
 
@@ -154,7 +142,7 @@ impl Owned {
         };
         let settled = self.life.settle(&save).await?;
         self.expect_applied(settled)?;
-        self.row.stats_seq += 1;
+        self.row = save.apply(self.row.clone());
         Ok(())
     }
 

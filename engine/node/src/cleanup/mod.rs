@@ -1,4 +1,4 @@
-//! Clean-up: archived jobs, their history, and batches that ended long ago go after a time (design section 6).
+//! Clean-up: archived jobs, their history, and batches that ended long ago go after a time.
 //!
 //! A job goes by one compare-and-set on all that was seen of it, so a RESUMEJOB in between wins. A batch has more than one
 //! partition: its row is marked first, so that nobody takes it up again, then its chunks go, and the row goes last. Whoever
@@ -259,7 +259,7 @@ impl Sweep {
         if batch.desired == BatchDesired::Remove {
             return Ok(Some(batch));
         }
-        let wish = RequestBatch {
+        let request = RequestBatch {
             id: batch.id,
             desired: BatchDesired::Remove,
             seq: batch.desired_seq + 1,
@@ -267,13 +267,8 @@ impl Sweep {
             due: None,
             token: self.ids.token(),
         };
-        let is_marked = self.settle(&wish).await?;
-        let marked = Batch {
-            desired: wish.desired,
-            desired_seq: wish.seq,
-            ..batch
-        };
-        Ok(is_marked.then_some(marked))
+        let is_marked = self.settle(&request).await?;
+        Ok(is_marked.then(|| request.apply(batch)))
     }
 
     async fn delete(&mut self, delete: &DeleteBatch) -> Result<bool, SweepError> {

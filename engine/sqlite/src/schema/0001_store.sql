@@ -1,7 +1,7 @@
--- Physical tables are compact: times are integers (milliseconds since 1970), lives and tokens are 16 bytes,
--- names that repeat are numbers. The documented names of design section 6 are views over them, further down.
+-- Physical tables are compact: times are integers (milliseconds since 1970), incarnations and tokens are 16 bytes,
+-- names that repeat are numbers. The documented names are views over them, further down.
 
--- Numbers that stand for names.
+-- The numbers of ids that repeat.
 CREATE TABLE batch_number (
     no              INTEGER PRIMARY KEY,
     bid             TEXT NOT NULL UNIQUE

@@ -1,4 +1,4 @@
--- Jobs that run when others end: where each stands with its triggers, and who waits for whom.
+-- Jobs that run when others end: the state of their triggers, and which job waits for which.
 ALTER TABLE job ADD COLUMN triggers TEXT;
 
 CREATE TABLE job_follower (

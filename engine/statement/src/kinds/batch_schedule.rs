@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tokio::time::sleep;
 use weft_lang::{Command, Statement};
 use weft_model::{Batch, BatchId, BatchStatistics, BatchStatus, Job, Principal, Session, job_type};
-use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_node::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_store::Freshness;
 
 use crate::commands::Lowering;
@@ -102,7 +102,7 @@ impl BatchSchedule {
                 biased;
                 () = run.stop.cancelled() => {
                     let message = format!("it stopped waiting; batch {id} goes on, BATCH_CANCEL '{id}' ends it");
-                    return Ok(RunEnd::Failed(RunFailure::new("Stopped", message)));
+                    return Ok(RunEnd::Failed(RunFailure::new(FailureKind::Stopped, message)));
                 }
                 () = woken => (),
                 () = sleep(services.config.poll_interval) => (),

@@ -1,26 +1,29 @@
-//! How a call travels: latency, faults, and what becomes of it when its caller dies.
+//! A call on its way: latency, faults, and what happens when its caller dies.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
-use weft_store::{Attempt, StoreError, StoreResult};
+use weft_store::{Attempt, AttemptResult, CompareAndSet, StoreError, StoreResult};
 
 use super::SimHandle;
 use super::bug::PlantedBug;
 use super::faults::{Draw, Fate, FaultPlan};
-use super::statement::{Answer, Found, Plain, Swap};
+use super::partition::Partitioned;
+use super::plain::Plain;
+use super::swap::{Statement, Swap};
 use super::tables::Tables;
 use super::watch::Watch;
 use crate::sim::trace::Trace;
 
-/// The name that clients have in the store; they are not ambushed.
+/// The name of clients in the store; they are not ambushed.
 pub const CLIENT: &str = "client";
 
-/// More steps than any seed needs: somebody goes round without end.
+/// More steps than any seed needs: beyond it, a loop has no end.
 const MOST_STEPS: u64 = 2_000_000;
 
 /// What all handles of one store share.
@@ -35,17 +38,17 @@ pub struct Shared {
 pub struct Inner {
     /// Everything durable.
     pub tables: Tables,
-    /// What every write is checked by.
+    /// Checks every write.
     pub watch: Watch,
-    /// What happened.
+    /// The trace.
     pub trace: Trace,
-    /// What goes wrong.
+    /// The faults to draw from.
     pub faults: FaultPlan,
     /// The store does not answer.
     pub outage: bool,
-    /// A bound on the steps holds.
+    /// Whether the number of steps is bounded.
     pub limited: bool,
-    /// The error it is made with.
+    /// The planted error.
     pub bug: Option<PlantedBug>,
     /// Compare-and-sets that took effect after their caller had given up on them.
     pub zombies_applied: u64,
@@ -53,7 +56,7 @@ pub struct Inner {
     pub unknowns: u64,
     /// The node that sends these compare-and-sets, counted from one, dies in the middle of it.
     pub ambushes: BTreeSet<u64>,
-    /// How many nodes died so.
+    /// How many nodes died in an ambush.
     pub ambushed: u64,
     swaps: u64,
     pub(super) chance: StdRng,
@@ -71,7 +74,7 @@ struct Late {
 
 #[derive(Clone, Debug)]
 enum Sent {
-    Swap(Swap),
+    Swap(Arc<dyn Statement>),
     Plain(Plain),
 }
 
@@ -104,7 +107,7 @@ impl Shared {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The store at this moment: what was late and has arrived by now has taken effect.
+    /// The store now: statements that were late and have arrived have taken effect.
     pub fn lock(&self) -> MutexGuard<'_, Inner> {
         let now = self.now();
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,14 +117,14 @@ impl Shared {
 }
 
 impl Inner {
-    /// Somebody goes round without end; from now on no call returns.
+    /// Whether a loop has no end; from then on no call returns.
     pub fn spins(&self) -> bool {
         self.limited && self.trace.steps() > MOST_STEPS
     }
 
-    /// How many lives of nodes have been seen.
-    pub fn lives(&self) -> usize {
-        self.tables.lives.len()
+    /// How many incarnations of nodes have been seen.
+    pub fn incarnations(&self) -> usize {
+        self.tables.incarnations.len()
     }
 
     fn arrive(&mut self, now: u64) {
@@ -138,33 +141,24 @@ impl Inner {
             }
             match late.what {
                 Sent::Swap(swap) => {
-                    let answer = self.swap(&swap, at);
-                    let applied = matches!(answer, Answer::Applied);
+                    let detail = swap.describe(&self.tables);
+                    let applied = swap.arrive(&mut self.tables, at, &mut self.watch);
                     self.zombies_applied += u64::from(applied);
-                    self.note(
-                        at,
-                        &late.node,
-                        &swap,
-                        if applied {
-                            "late, applied"
-                        } else {
-                            "late, lost"
-                        },
-                    );
+                    let outcome = if applied {
+                        "late, applied"
+                    } else {
+                        "late, lost"
+                    };
+                    self.note(at, &late.node, swap.verb(), &detail, outcome);
                 }
                 Sent::Plain(plain) => self.tables.put(plain, late.stamp, at, at),
             }
         }
     }
 
-    fn swap(&mut self, swap: &Swap, hidden_until: u64) -> Answer {
-        self.tables
-            .swap(swap, hidden_until, self.bug, &mut self.watch)
-    }
-
-    fn note(&mut self, now: u64, node: &str, swap: &Swap, outcome: &str) {
-        let detail = format!("{}: {outcome}", swap.describe());
-        self.trace.note(now, node, swap.name(), &detail);
+    fn note(&mut self, now: u64, node: &str, verb: &str, detail: &str, outcome: &str) {
+        self.trace
+            .note(now, node, verb, &format!("{detail}: {outcome}"));
     }
 
     fn send_later(&mut self, node: String, what: Sent, stamp: u64, at: u64) {
@@ -179,7 +173,7 @@ impl Inner {
     }
 }
 
-/// A statement under way: should its caller die, it may still arrive.
+/// A statement under way, which may still arrive if its caller dies.
 struct Flight<'a> {
     handle: &'a SimHandle,
     what: Option<Sent>,
@@ -214,7 +208,7 @@ impl SimHandle {
     }
 }
 
-/// Waits so many simulated milliseconds.
+/// Waits this many simulated milliseconds.
 async fn pass(millis: u64) {
     if millis > 0 {
         tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -227,7 +221,10 @@ fn away(why: &str) -> StoreError {
 
 impl SimHandle {
     /// Sends one compare-and-set.
-    pub(super) async fn send(&self, swap: Swap) -> Result<Attempt<Found>, StoreError> {
+    pub(super) async fn send<C>(&self, swap: Swap<C>) -> AttemptResult<Option<C::Row>>
+    where
+        C: CompareAndSet<Row: Partitioned> + fmt::Debug + 'static,
+    {
         self.passable().await;
         let (draw, stamp) = {
             let mut inner = self.shared.lock();
@@ -237,6 +234,7 @@ impl SimHandle {
                 inner.next_stamp(),
             )
         };
+        let swap = Arc::new(swap);
         let mut flight = Flight {
             handle: self,
             what: Some(Sent::Swap(swap.clone())),
@@ -245,7 +243,7 @@ impl SimHandle {
         };
         pass(draw.before).await;
         if self.is_ambushed() {
-            // What the dead one had under way arrives late or never.
+            // The statement of the dead process arrives late or never.
             self.passable().await;
         }
         flight.land();
@@ -272,26 +270,39 @@ impl SimHandle {
         ambushed
     }
 
-    fn arrive(&self, swap: &Swap, draw: &Draw, stamp: u64) -> Result<Attempt<Found>, StoreError> {
+    fn arrive<C>(
+        &self,
+        swap: &Arc<Swap<C>>,
+        draw: &Draw,
+        stamp: u64,
+    ) -> AttemptResult<Option<C::Row>>
+    where
+        C: CompareAndSet<Row: Partitioned> + fmt::Debug + 'static,
+    {
         let now = self.shared.now();
         let mut inner = self.shared.lock();
+        let inner = &mut *inner;
         let fate = match draw.fate {
-            // Away: some clients hear that nobody is there, others hear nothing.
+            // Unreachable: some clients get a refusal, others get no answer.
             _ if inner.outage || self.control.is_cut() => match draw.before % 2 {
                 0 => Fate::Refused,
                 _ => Fate::Dropped,
             },
             fate => fate,
         };
+        let detail = swap.describe(&inner.tables);
+        let hidden_until = now + draw.hidden;
         let (outcome, said) = match fate {
-            Fate::Answered => match inner.swap(swap, now + draw.hidden) {
-                Answer::Applied => (Ok(Attempt::Applied), "applied"),
-                Answer::Lost(found) => (Ok(Attempt::Lost(found)), "lost"),
-            },
-            Fate::Applied => match inner.swap(swap, now + draw.hidden) {
-                Answer::Applied => (unknown(), "unknown, applied"),
-                Answer::Lost(_) => (unknown(), "unknown, lost"),
-            },
+            Fate::Answered | Fate::Applied => {
+                let answer = swap.carry_out(&mut inner.tables, hidden_until, &mut inner.watch);
+                let applied = answer == Attempt::Applied;
+                match (fate, applied) {
+                    (Fate::Answered, true) => (Ok(answer), "applied"),
+                    (Fate::Answered, false) => (Ok(answer), "lost"),
+                    (_, true) => (unknown(), "unknown, applied"),
+                    (_, false) => (unknown(), "unknown, lost"),
+                }
+            }
             Fate::Dropped => (unknown(), "unknown, dropped"),
             Fate::Later(delay) => {
                 let what = Sent::Swap(swap.clone());
@@ -300,14 +311,19 @@ impl SimHandle {
             }
             Fate::Refused => (Err(away("too few replicas are up")), "refused"),
         };
-        inner.unknowns += u64::from(matches!(outcome, Ok(Attempt::Unknown(_))));
-        inner.note(now, &self.node, swap, said);
-        if inner.bug == Some(PlantedBug::UnknownIsFailure)
-            && matches!(outcome, Ok(Attempt::Unknown(_)))
-        {
-            return Ok(Attempt::Lost(inner.tables.found(swap)));
+        let is_unknown = matches!(outcome, Ok(Attempt::Unknown(_)));
+        inner.unknowns += u64::from(is_unknown);
+        inner.note(now, &self.node, swap.verb, &detail, said);
+        if inner.bug == Some(PlantedBug::UnknownIsFailure) && is_unknown {
+            return Ok(Attempt::Lost(swap.found(&inner.tables)));
         }
         outcome
+    }
+
+    /// The error that the store is made with.
+    pub(super) fn bug(&self) -> Option<PlantedBug> {
+        let inner = self.shared.inner.lock();
+        inner.unwrap_or_else(PoisonError::into_inner).bug
     }
 
     /// Sends one plain write.
@@ -387,7 +403,7 @@ impl SimHandle {
     }
 }
 
-fn unknown() -> Result<Attempt<Found>, StoreError> {
+fn unknown<F>() -> AttemptResult<F> {
     Ok(Attempt::Unknown(
         "no answer within the time limit".to_owned(),
     ))

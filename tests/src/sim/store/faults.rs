@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 pub struct FaultPlan {
     /// A compare-and-set takes effect and the answer is lost.
     pub unknown_applied: f64,
-    /// A compare-and-set never takes effect and nobody says so.
+    /// A compare-and-set never takes effect, and there is no answer.
     pub unknown_dropped: f64,
     /// A compare-and-set takes effect later, if its condition then holds.
     pub unknown_later: f64,
@@ -20,13 +20,13 @@ pub struct FaultPlan {
     pub read_failure: f64,
     /// A plain write fails although it took effect, at once or later.
     pub plain_unsure: f64,
-    /// A read of the nodes, or of a hint just written, is behind.
+    /// A read of the nodes, or of a hint just written, is stale.
     pub stale: f64,
     /// A call takes long.
     pub slow: f64,
     /// How long a slow call takes at most.
     pub slowest: Duration,
-    /// How long a committed read may miss an attempt that nobody acknowledged.
+    /// How long a committed read may miss an attempt that was not acknowledged.
     pub staleness: Duration,
     /// How late a compare-and-set may arrive.
     pub latest: Duration,
@@ -65,13 +65,13 @@ pub enum Fate {
     Applied,
     /// It is lost.
     Dropped,
-    /// It arrives so many milliseconds later.
+    /// It arrives this many milliseconds later.
     Later(u64),
     /// It is refused.
     Refused,
 }
 
-/// How one call goes.
+/// The course of one call.
 #[derive(Clone, Copy, Debug)]
 pub struct Draw {
     /// Milliseconds until it arrives.
@@ -80,19 +80,19 @@ pub struct Draw {
     pub after: u64,
     /// What becomes of it.
     pub fate: Fate,
-    /// Should the caller die meanwhile: it still arrives, so many milliseconds later.
+    /// If the caller dies meanwhile, it still arrives, this many milliseconds later.
     pub orphan: Option<u64>,
     /// Milliseconds for which committed reads may miss it.
     pub hidden: u64,
 }
 
 impl FaultPlan {
-    /// Draws how a compare-and-set goes.
+    /// Draws the course of a compare-and-set.
     pub fn draw_swap(&self, chance: &mut StdRng) -> Draw {
         let fate = self.draw_fate(chance);
         let (before, after) = self.latency(chance);
         let after = match fate {
-            // Nobody learns at once that an answer is lost.
+            // A caller notices only later that an answer is lost.
             Fate::Applied | Fate::Dropped | Fate::Later(_) => after + chance.random_range(0..300),
             Fate::Answered | Fate::Refused => after,
         };
@@ -109,7 +109,7 @@ impl FaultPlan {
         }
     }
 
-    /// Draws how a plain write goes.
+    /// Draws the course of a plain write.
     pub fn draw_plain(&self, chance: &mut StdRng) -> Draw {
         let (before, after) = self.latency(chance);
         let roll: f64 = chance.random();
@@ -137,7 +137,7 @@ impl FaultPlan {
         }
     }
 
-    /// Draws how a read goes.
+    /// Draws the course of a read.
     pub fn draw_read(&self, serial: bool, chance: &mut StdRng) -> Draw {
         let (before, after) = self.latency(chance);
         let failure = self.read_failure * if serial { 3.0 } else { 1.0 };

@@ -1,4 +1,4 @@
-//! A store in memory that is as nasty as a real one.
+//! A store in memory with the faults of a real one.
 //!
 //! Each partition is linearizable. A verb is the ordered list of hints and compare-and-sets that
 //! [`weft_store::operation`] describes, each sent to one partition; a caller can die between any two
@@ -9,9 +9,12 @@ mod bug;
 mod calls;
 mod checkpoint;
 mod faults;
+mod parsed;
+mod partition;
 mod plain;
 mod row;
-mod statement;
+mod steps;
+mod swap;
 mod tables;
 mod verbs;
 mod watch;
@@ -23,7 +26,8 @@ use weft_store::Counters;
 pub use bug::PlantedBug;
 pub use calls::{CLIENT, Inner};
 pub use faults::FaultPlan;
-pub use tables::{Chunk, Tables};
+pub use partition::Chunk;
+pub use tables::Tables;
 
 use calls::Shared;
 

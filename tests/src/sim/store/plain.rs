@@ -1,606 +1,149 @@
-//! The trait itself: verbs are handed on, reads look at the tables.
+//! Plain writes: without a condition, one writer each.
 
-use std::collections::BTreeMap;
-
-use async_trait::async_trait;
-use rand::RngExt;
-use weft_model::Value;
 use weft_model::clock::Timestamp;
 use weft_model::{
-    Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
-    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
-    ParsedRow, ParsedTable, Setting,
+    BatchId, BatchListing, BatchStatistics, BatchStatus, DueHint, Instance, JobKey, JobRun,
+    NodeRow, NodeStats, ParsedRow, ParsedTable,
 };
-use weft_store::{
-    AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
-    DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints,
-    Freshness, JobsPage, ListBatches, ListJobs, MoveBatch, OpenChunk, PutSetting, ReleaseCommand,
-    RequestBatch, RequestJob, ReserveChunks, SCHEMA_VERSION, SaveBatchStatistics, SaveCheckpoints,
-    Store, StoreError, StoreResult, StoreStatistics, SubmitBatch, SubmitLost, TakeCheckpoints,
-    WriteJob,
-};
+use weft_store::MoveBatch;
 
-use super::SimHandle;
-use super::calls::Inner;
-use super::row::Row;
-use super::statement::{Plain, Swap};
-use super::tables::Chunk;
-use crate::sim::control::BASE;
+use super::tables::{Stamped, Tables};
 
-fn fresh<'a, T: Clone>(
-    row: &'a mut Row<T>,
-    freshness: Freshness,
-    now: u64,
-    chance: &mut rand::rngs::StdRng,
-) -> Option<&'a T> {
-    match freshness {
-        Freshness::Serial => Some(row.serial()),
-        Freshness::Committed => row.committed(now, chance),
-    }
+/// A plain write: without a condition, one writer, the one with the highest stamp wins.
+#[derive(Clone, Debug)]
+pub enum Plain {
+    /// A hint for the scheduler.
+    Due(DueHint),
+    /// A job waits for the ends of jobs of a type and name.
+    Follower((String, String), JobKey),
+    /// The directory by day, at submission.
+    Listing(BatchListing),
+    /// The directory entry after a move.
+    Copy(ListingCopy),
+    /// The history row of a run, once.
+    Run(Box<JobRun>),
+    /// A node's own row.
+    Node(Box<NodeRow>),
+    /// A node's own figures.
+    Stats(Box<NodeStats>),
+    /// Instances, guarded by their version.
+    Instances(String, Vec<Instance>),
+    /// A bundle.
+    Bundle(String, Vec<u8>),
+    /// The runs of a job that started before are removed.
+    ForgetRuns(JobKey, Timestamp),
+    /// Chunks of a batch from a number to another are removed.
+    ForgetChunks(BatchId, i64, i64),
+    /// The figures of a batch are removed.
+    ForgetStats(BatchId),
+    /// The line of a batch in the directory is removed.
+    ForgetListing(Timestamp, BatchId),
+    /// Rows of a table that a parser fills.
+    Parsed(Box<ParsedTable>, Vec<ParsedRow>),
 }
 
-fn chunk_at(inner: &mut Inner, batch: BatchId, number: i64, now: u64) -> Option<&Chunk> {
-    let row = inner.tables.chunks.get_mut(&(batch, number))?;
-    row.committed(now, &mut inner.chance)
+/// What a move changes in the directory.
+#[derive(Clone, Debug)]
+pub struct ListingCopy {
+    /// The batch.
+    pub id: BatchId,
+    /// Its status.
+    pub status: BatchStatus,
+    /// Its end.
+    pub end_time: Option<Timestamp>,
+    /// Failed entities, where they are known.
+    pub failed: Option<i64>,
 }
 
-/// A row that was written before its table got more columns.
-fn whole(table: &ParsedTable, row: &[Value]) -> Vec<Value> {
-    let mut row = row.to_vec();
-    row.resize(table.all_columns().len(), Value::Null);
-    row
-}
-
-#[async_trait]
-impl Store for SimHandle {
-    fn kind(&self) -> &'static str {
-        "simulated"
-    }
-
-    fn statistics(&self) -> StoreStatistics {
-        self.counters.snapshot()
-    }
-
-    async fn schema_version(&self) -> StoreResult<Option<i64>> {
-        Ok(Some(SCHEMA_VERSION))
-    }
-
-    async fn store_time(&self) -> StoreResult<Timestamp> {
-        self.read("store_time", false, |_, now| {
-            Timestamp(BASE.0 + i64::try_from(now).unwrap_or(i64::MAX))
-        })
-        .await
-    }
-
-    async fn submit_batch(&self, submit: &SubmitBatch) -> AttemptResult<SubmitLost> {
-        self.submit(submit).await
-    }
-
-    async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>> {
-        self.command(claim).await
-    }
-
-    async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>> {
-        self.release_a_command(release).await
-    }
-
-    async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>> {
-        self.read("active_command", false, |inner, _| {
-            inner.tables.commands.get(command_key).copied()
-        })
-        .await
-    }
-
-    async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
-        self.claim_a_job(claim).await
-    }
-
-    async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
-        self.end_a_job(end).await
-    }
-
-    async fn job(&self, key: &JobKey, freshness: Freshness) -> StoreResult<Option<Job>> {
-        self.read("job", freshness == Freshness::Serial, |inner, now| {
-            let row = inner.tables.jobs.get_mut(key)?;
-            fresh(row, freshness, now, &mut inner.chance).cloned()
-        })
-        .await
-    }
-
-    async fn jobs(&self, list: &ListJobs) -> StoreResult<JobsPage> {
-        self.read("jobs", false, |inner, _| {
-            // A uid counts only with a name, a name only with a type: together they are a prefix of the key.
-            let wanted = [&list.job_type, &list.name, &list.uid];
-            let given: Vec<&String> = wanted.iter().map_while(|part| part.as_ref()).collect();
-            let mut rows: Vec<Job> = inner
-                .tables
-                .jobs
-                .iter()
-                .filter(|(key, _)| list.after.as_ref().is_none_or(|after| *key > after))
-                .map(|(_, row)| row.peek().clone())
-                .take(list.limit.saturating_add(1))
-                .collect();
-            let more = rows.len() > list.limit;
-            rows.truncate(list.limit);
-            let next = rows.last().filter(|_| more).map(|job| job.key.clone());
-            // Like Cassandra it filters what it has looked at, so a page may be short, or empty.
-            rows.retain(|job| {
-                let parts = [&job.key.job_type, &job.key.name, &job.key.uid];
-                let is_wanted = given.iter().zip(parts).all(|(want, part)| *want == part);
-                is_wanted && !(list.active_only && job.archived)
-            });
-            JobsPage { jobs: rows, next }
-        })
-        .await
-    }
-
-    async fn delete_job(&self, delete: &DeleteJob) -> AttemptResult<Option<Job>> {
-        self.delete_a_job(delete).await
-    }
-
-    async fn forget_runs(&self, key: &JobKey, before: Timestamp) -> StoreResult<usize> {
-        let found = self
-            .read("forget_runs", false, |inner, _| {
-                let runs = inner.tables.runs.keys();
-                runs.filter(|(of, started, _)| of == key && *started < before)
-                    .count()
-            })
-            .await?;
-        if found > 0 {
-            self.put(Plain::ForgetRuns(key.clone(), before)).await?;
+impl ListingCopy {
+    /// The directory entry after `change`.
+    pub fn of(change: &MoveBatch) -> Self {
+        Self {
+            id: change.guard.id,
+            status: change.to.status,
+            end_time: change.to.end_time,
+            failed: change.to.statistics.as_ref().map(failed_of),
         }
-        Ok(found)
     }
+}
 
-    async fn delete_batch(&self, delete: &DeleteBatch) -> AttemptResult<Option<Batch>> {
-        self.delete_a_batch(delete).await
-    }
+/// How many failed, as a listing shows it.
+pub fn failed_of(statistics: &BatchStatistics) -> i64 {
+    statistics.total().failed
+}
 
-    async fn forget_chunks(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<()> {
-        self.counters.call("forget_chunks");
-        self.put(Plain::ForgetChunks(batch, from, to)).await
-    }
-
-    async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>> {
-        self.read("job_runs", false, |inner, _| {
-            let runs = inner.tables.runs.iter().rev();
-            runs.filter(|((of, _, _), _)| of == key)
-                .map(|(_, run)| run.clone())
-                .take(limit)
-                .collect()
-        })
-        .await
-    }
-
-    async fn put_follower(&self, job_type: &str, name: &str, follower: &JobKey) -> StoreResult<()> {
-        self.counters.call("put_follower");
-        let of = (job_type.to_owned(), name.to_owned());
-        self.put(Plain::Follower(of, follower.clone())).await
-    }
-
-    async fn followers(
-        &self,
-        job_type: &str,
-        name: &str,
-        limit: usize,
-    ) -> StoreResult<Vec<JobKey>> {
-        self.read("followers", false, |inner, _| {
-            let of = (job_type.to_owned(), name.to_owned());
-            let followers = inner.tables.followers.get(&of);
-            followers
-                .into_iter()
-                .flatten()
-                .take(limit)
-                .cloned()
-                .collect()
-        })
-        .await
-    }
-
-    async fn put_due(&self, hint: &DueHint) -> StoreResult<()> {
-        self.counters.call("put_due");
-        self.put(Plain::Due(hint.clone())).await
-    }
-
-    async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {
-        self.read("due", false, |inner, now| {
-            let hints = inner.tables.due.iter();
-            hints
-                .filter(|(hint, _)| after < *hint && hint.due_at <= to)
-                .filter(|(_, visible_at)| **visible_at <= now)
-                .map(|(hint, _)| hint.clone())
-                .take(limit)
-                .collect()
-        })
-        .await
-    }
-
-    async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
-        self.write_a_job(write).await
-    }
-
-    async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
-        self.request_a_job(request).await
-    }
-
-    async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>> {
-        self.change_batch("claim_batch", Swap::ClaimBatch(claim.clone()))
-            .await
-    }
-
-    async fn move_batch(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>> {
-        self.move_a_batch("move_batch", change).await
-    }
-
-    async fn reserve_chunks(&self, reserve: &ReserveChunks) -> AttemptResult<Option<Batch>> {
-        self.change_batch("reserve_chunks", Swap::Reserve(reserve.clone()))
-            .await
-    }
-
-    async fn save_batch_statistics(
-        &self,
-        save: &SaveBatchStatistics,
-    ) -> AttemptResult<Option<Batch>> {
-        let swap = Swap::SaveStatistics(Box::new(save.clone()));
-        self.change_batch("save_batch_statistics", swap).await
-    }
-
-    async fn request_batch(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>> {
-        self.request(request).await
-    }
-
-    async fn finish_batch(&self, finish: &FinishBatch) -> AttemptResult<FinishLost> {
-        self.finish(finish).await
-    }
-
-    async fn batch(&self, id: BatchId, freshness: Freshness) -> StoreResult<Option<Batch>> {
-        self.read("batch", freshness == Freshness::Serial, |inner, now| {
-            let row = inner.tables.batches.get_mut(&id)?;
-            fresh(row, freshness, now, &mut inner.chance).cloned()
-        })
-        .await
-    }
-
-    async fn batches(&self, list: &ListBatches) -> StoreResult<BatchPage> {
-        self.read("batches", false, |inner, _| {
-            let before = list.before.map(|(time, id)| (time, id.to_string()));
-            let mut listings: Vec<_> = inner
-                .tables
-                .listings
-                .iter()
-                .rev()
-                .filter(|((time, _), _)| list.from <= *time && *time < list.to)
-                .filter(|(key, _)| before.as_ref().is_none_or(|before| *key < before))
-                .map(|(_, row)| row.value.clone())
-                .take(list.limit.saturating_add(1))
-                .collect();
-            let more = listings.len() > list.limit;
-            listings.truncate(list.limit);
-            BatchPage { listings, more }
-        })
-        .await
-    }
-
-    async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.change_chunk_row("open_chunk", Swap::Open(open.clone()))
-            .await
-    }
-
-    async fn claim_chunk(&self, claim: &ClaimChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.change_chunk_row("claim_chunk", Swap::ClaimChunk(claim.clone()))
-            .await
-    }
-
-    async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.flush(flush).await
-    }
-
-    async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.change_chunk_row("change_chunk", Swap::ChangeChunk(change.clone()))
-            .await
-    }
-
-    async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>> {
-        self.read("chunk_heads", false, |inner, now| {
-            let numbers: Vec<i64> = inner
-                .tables
-                .chunks
-                .range((batch, from)..(batch, to.max(from)))
-                .map(|((_, number), _)| *number)
-                .collect();
-            numbers
-                .into_iter()
-                .filter_map(|number| {
-                    chunk_at(inner, batch, number, now).map(|chunk| chunk.head.clone())
-                })
-                .collect()
-        })
-        .await
-    }
-
-    async fn chunk(&self, batch: BatchId, number: i64) -> StoreResult<Option<ChunkContent>> {
-        self.read("chunk", false, |inner, now| {
-            chunk_at(inner, batch, number, now).map(|chunk| ChunkContent {
-                head: chunk.head.clone(),
-                ids: chunk.ids.clone(),
-                handled: chunk.order.clone(),
-            })
-        })
-        .await
-    }
-
-    async fn entities(&self, batch: BatchId, number: i64) -> StoreResult<Vec<EntityRow>> {
-        self.read("entities", false, |inner, now| {
-            chunk_at(inner, batch, number, now).map_or_else(Vec::new, |chunk| {
-                let rows = chunk.order.iter().filter_map(|id| chunk.rows.get(id));
-                rows.cloned().collect()
-            })
-        })
-        .await
-    }
-
-    async fn put_node(&self, row: &NodeRow) -> StoreResult<()> {
-        self.counters.call("put_node");
-        self.put(Plain::Node(Box::new(row.clone()))).await
-    }
-
-    async fn nodes(&self) -> StoreResult<Vec<NodeRow>> {
-        let me = self.node.clone();
-        self.read("nodes", false, move |inner, now| {
-            let staleness = u64::try_from(inner.faults.staleness.as_millis()).unwrap_or(u64::MAX);
-            let stale = inner.faults.stale.min(1.0);
-            let rows = inner.tables.nodes.values();
-            let chance = &mut inner.chance;
-            rows.filter_map(|row| {
-                let behind = row.value.guid.0 != me
-                    && now.saturating_sub(row.written_at) < staleness
-                    && chance.random_bool(stale);
-                if behind {
-                    row.before.clone()
-                } else {
-                    Some(row.value.clone())
+impl Tables {
+    /// A plain write arrives. `visible_at` is when every reader sees a hint.
+    pub fn put(&mut self, plain: Plain, stamp: u64, now: u64, visible_at: u64) {
+        match plain {
+            Plain::Follower(upstream, follower) => {
+                self.followers.entry(upstream).or_default().insert(follower);
+            }
+            Plain::Due(hint) => {
+                let seen = self.due.entry(hint).or_insert(visible_at);
+                *seen = (*seen).min(visible_at);
+            }
+            Plain::Listing(listing) => {
+                let key = (listing.creation_time, listing.id.to_string());
+                if !self.listings.contains_key(&key) {
+                    Stamped::put(&mut self.listings, key, listing, stamp, now);
                 }
-            })
-            .collect()
-        })
-        .await
-    }
-
-    async fn put_node_stats(&self, stats: &NodeStats) -> StoreResult<()> {
-        self.counters.call("put_node_stats");
-        self.put(Plain::Stats(Box::new(stats.clone()))).await
-    }
-
-    async fn node_stats(&self, batch: BatchId) -> StoreResult<Vec<NodeStats>> {
-        self.read("node_stats", false, |inner, _| {
-            let rows = inner.tables.stats.iter();
-            rows.filter(|((of, _), _)| *of == batch)
-                .map(|(_, row)| row.value.clone())
-                .collect()
-        })
-        .await
-    }
-
-    async fn instance_heads(
-        &self,
-        logical_unit: &str,
-        ids: &[String],
-    ) -> StoreResult<BTreeMap<String, InstanceHead>> {
-        self.read("instance_heads", false, |inner, _| {
-            let found = ids.iter().filter_map(|id| {
-                let key = (logical_unit.to_owned(), id.clone());
-                let instance = inner.tables.instances.get(&key)?;
-                Some((id.clone(), instance.head.clone()))
-            });
-            found.collect()
-        })
-        .await
-    }
-
-    async fn instance(&self, logical_unit: &str, id: &str) -> StoreResult<Option<Instance>> {
-        self.read("instance", false, |inner, _| {
-            let key = (logical_unit.to_owned(), id.to_owned());
-            inner.tables.instances.get(&key).cloned()
-        })
-        .await
-    }
-
-    async fn save_instances(&self, logical_unit: &str, instances: &[Instance]) -> StoreResult<()> {
-        self.counters.call("save_instances");
-        let plain = Plain::Instances(logical_unit.to_owned(), instances.to_vec());
-        self.put(plain).await
-    }
-
-    async fn instance_ids(
-        &self,
-        logical_unit: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> StoreResult<Vec<String>> {
-        self.read("instance_ids", false, |inner, _| {
-            let keys = inner.tables.instances.keys();
-            keys.filter(|(of, id)| {
-                of == logical_unit && after.is_none_or(|after| id.as_str() > after)
-            })
-            .map(|(_, id)| id.clone())
-            .take(limit)
-            .collect()
-        })
-        .await
-    }
-
-    async fn take_checkpoints(
-        &self,
-        take: &TakeCheckpoints,
-    ) -> AttemptResult<Option<CheckpointHead>> {
-        self.change_scope("take_checkpoints", Swap::TakeCheckpoints(take.clone()))
-            .await
-    }
-
-    async fn save_checkpoints(
-        &self,
-        save: &SaveCheckpoints,
-    ) -> AttemptResult<Option<CheckpointHead>> {
-        save.within_limits()?;
-        let swap = Swap::SaveCheckpoints(Box::new(save.clone()));
-        self.change_scope("save_checkpoints", swap).await
-    }
-
-    async fn forget_checkpoints(
-        &self,
-        forget: &ForgetCheckpoints,
-    ) -> AttemptResult<Option<CheckpointHead>> {
-        let swap = Swap::ForgetCheckpoints(forget.clone());
-        self.change_scope("forget_checkpoints", swap).await
-    }
-
-    async fn checkpoint_head(
-        &self,
-        scope: &str,
-        freshness: Freshness,
-    ) -> StoreResult<Option<CheckpointHead>> {
-        let serial = freshness == Freshness::Serial;
-        self.read("checkpoint_head", serial, |inner, now| {
-            let row = inner.tables.checkpoints.get_mut(scope)?;
-            fresh(row, freshness, now, &mut inner.chance).map(|scope| scope.head.clone())
-        })
-        .await
-    }
-
-    async fn checkpoints(
-        &self,
-        scope: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> StoreResult<Vec<Checkpoint>> {
-        self.read("checkpoints", false, |inner, now| {
-            let row = inner.tables.checkpoints.get_mut(scope);
-            let found = row.and_then(|row| row.committed(now, &mut inner.chance));
-            found.map_or_else(Vec::new, |scope| scope.behind(after, limit))
-        })
-        .await
-    }
-
-    async fn ensure_logical_units(&self, logical_units: &[String]) -> StoreResult<()> {
-        self.read("ensure_logical_units", false, |inner, _| {
-            inner
-                .tables
-                .logical_units
-                .extend(logical_units.iter().cloned());
-        })
-        .await
-    }
-
-    async fn ensure_parsed_tables(&self, tables: &[ParsedTable]) -> StoreResult<()> {
-        self.read("ensure_parsed_tables", false, |inner, _| {
-            for table in tables {
-                let (found, _) = inner
-                    .tables
-                    .parsed
-                    .entry(table.label())
-                    .or_insert_with(|| (table.clone(), BTreeMap::new()));
-                if found.key != table.key {
-                    return Err(StoreError::conflicting_parsed_table(
-                        table,
-                        table.key_columns()[0],
-                    ));
-                }
-                for column in &table.columns {
-                    let known = found.columns.iter().find(|known| known.name == column.name);
-                    if known.is_some_and(|known| known.kind != column.kind) {
-                        return Err(StoreError::conflicting_parsed_table(table, &column.name));
+            }
+            Plain::Copy(copy) => self.copy(copy, stamp, now),
+            Plain::Run(run) => {
+                let key = (run.key.clone(), run.started, run.fence);
+                self.runs.entry(key).or_insert(*run);
+            }
+            Plain::Node(row) => {
+                self.incarnations.insert(row.incarnation);
+                Stamped::put(&mut self.nodes, row.guid.clone(), *row, stamp, now);
+            }
+            Plain::Stats(stats) => {
+                let key = (stats.batch, stats.node.clone());
+                Stamped::put(&mut self.stats, key, *stats, stamp, now);
+            }
+            Plain::Instances(logical_unit, instances) => {
+                for instance in instances {
+                    let key = (logical_unit.clone(), instance.head.id.clone());
+                    let newer = self
+                        .instances
+                        .get(&key)
+                        .is_none_or(|found| found.head.sync_version < instance.head.sync_version);
+                    if newer {
+                        self.instances.insert(key, instance);
                     }
                 }
-                *found = table.clone();
             }
-            Ok(())
-        })
-        .await?
+            Plain::Parsed(table, rows) => self.put_parsed_rows(&table, &rows),
+            Plain::Bundle(hash, bytes) => {
+                self.bundles.entry(hash).or_insert(bytes);
+            }
+            Plain::ForgetRuns(key, before) => {
+                self.runs
+                    .retain(|(of, started, _), _| *of != key || *started >= before);
+            }
+            Plain::ForgetChunks(batch, from, to) => {
+                self.chunks
+                    .retain(|(of, number), _| *of != batch || *number < from || *number >= to);
+            }
+            Plain::ForgetStats(batch) => self.stats.retain(|(of, _), _| *of != batch),
+            Plain::ForgetListing(created, batch) => {
+                self.listings.remove(&(created, batch.to_string()));
+            }
+        }
     }
 
-    async fn put_parsed_rows(&self, table: &ParsedTable, rows: &[ParsedRow]) -> StoreResult<()> {
-        self.counters.call("put_parsed_rows");
-        let plain = Plain::Parsed(Box::new(table.clone()), rows.to_vec());
-        self.put(plain).await
-    }
-
-    async fn parsed_rows(
-        &self,
-        table: &ParsedTable,
-        after: Option<&str>,
-        limit: usize,
-    ) -> StoreResult<ParsedPage> {
-        self.read("parsed_rows", false, |inner, _| {
-            let Some((_, rows)) = inner.tables.parsed.get(&table.label()) else {
-                return Err(StoreError::missing_parsed_table(table));
-            };
-            let behind = rows
-                .iter()
-                .filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
-            let found: Vec<_> = behind.take(limit).collect();
-            let next = found.last().filter(|_| found.len() == limit);
-            Ok(ParsedPage {
-                next: next.map(|(key, _)| (*key).clone()),
-                rows: found.iter().map(|(_, row)| whole(table, row)).collect(),
-            })
-        })
-        .await?
-    }
-
-    async fn parsed_rows_of(
-        &self,
-        table: &ParsedTable,
-        keys: &[Value],
-    ) -> StoreResult<Vec<Vec<Value>>> {
-        self.read("parsed_rows_of", false, |inner, _| {
-            let Some((_, rows)) = inner.tables.parsed.get(&table.label()) else {
-                return Err(StoreError::missing_parsed_table(table));
-            };
-            let found = keys.iter().filter_map(|key| rows.get(&format!("{key:?}")));
-            Ok(found.map(|row| whole(table, row)).collect())
-        })
-        .await?
-    }
-
-    async fn put_bundle(&self, hash: &str, bytes: &[u8]) -> StoreResult<()> {
-        self.counters.call("put_bundle");
-        self.put(Plain::Bundle(hash.to_owned(), bytes.to_vec()))
-            .await
-    }
-
-    async fn bundle(&self, hash: &str) -> StoreResult<Option<Vec<u8>>> {
-        self.read("bundle", false, |inner, _| {
-            inner.tables.bundles.get(hash).cloned()
-        })
-        .await
-    }
-
-    async fn deploy(&self, deploy: &Deploy) -> AttemptResult<Option<Deployment>> {
-        self.deploy_project(deploy).await
-    }
-
-    async fn deployment(&self) -> StoreResult<Option<Deployment>> {
-        self.read("deployment", false, |inner, _| {
-            inner
-                .tables
-                .deployment
-                .as_ref()
-                .map(|(_, found)| found.clone())
-        })
-        .await
-    }
-
-    async fn put_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>> {
-        self.change_setting(put).await
-    }
-
-    async fn setting(&self, name: &str, freshness: Freshness) -> StoreResult<Option<Setting>> {
-        let name = name.to_owned();
-        self.read(
-            "setting",
-            freshness == Freshness::Serial,
-            move |inner, _| inner.tables.setting(&name),
-        )
-        .await
+    fn copy(&mut self, copy: ListingCopy, stamp: u64, now: u64) {
+        let Some(batch) = self.batches.get(&copy.id) else {
+            return;
+        };
+        let key = (batch.peek().creation_time, copy.id.to_string());
+        if let Some(found) = self.listings.get(&key) {
+            let mut listing = found.value.clone();
+            listing.status = copy.status;
+            listing.end_time = copy.end_time.or(listing.end_time);
+            listing.failed = copy.failed.unwrap_or(listing.failed);
+            Stamped::put(&mut self.listings, key, listing, stamp, now);
+        }
     }
 }

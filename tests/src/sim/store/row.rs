@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_committed_read_may_miss_an_attempt_until_somebody_saw_it() {
+    fn a_committed_read_may_miss_an_attempt_until_a_read_saw_it() {
         let mut chance = StdRng::seed_from_u64(1);
         let (mut missed, mut seen) = (0, 0);
         for _ in 0..100 {

@@ -1,307 +1,515 @@
-//! The compare-and-set verbs as ordered lists of statements.
+//! The trait itself: a compare-and-set is sent, a read takes what the tables have.
 
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use rand::RngExt;
+use weft_model::Value;
 use weft_model::clock::Timestamp;
-use weft_model::{Batch, BatchId, CheckpointHead, ChunkHead, Deployment, Job, Setting};
+use weft_model::{
+    Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
+    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
+    ParsedRow, ParsedTable, Setting,
+};
 use weft_store::{
-    Attempt, AttemptResult, ClaimJob, DeleteBatch, DeleteJob, EndJob, FinishBatch, FinishLost,
-    FlushChunk, MoveBatch, PutSetting, RequestBatch, RequestJob, StoreError, SubmitBatch,
-    SubmitLost, WriteJob,
+    AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
+    Conditional, DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk,
+    ForgetCheckpoints, Freshness, JobsPage, ListBatches, ListJobs, MoveBatch, OpenChunk,
+    PutSetting, ReleaseCommand, RequestBatch, RequestJob, ReserveChunks, SCHEMA_VERSION,
+    SaveBatchStatistics, SaveCheckpoints, Store, StoreResult, StoreStatistics, SubmitBatch,
+    SubmitLost, TakeCheckpoints, WriteJob,
 };
 
 use super::SimHandle;
-use super::statement::{Found, ListingCopy, Plain, Swap};
-use super::tables::{Tables, listing_of};
+use super::calls::Inner;
+use super::partition::Chunk;
+use super::plain::Plain;
+use super::row::Row;
+use crate::sim::control::BASE;
 
-impl SimHandle {
-    async fn swap<F>(
-        &self,
-        verb: &'static str,
-        swap: Swap,
-        found: impl FnOnce(Found) -> F,
-    ) -> AttemptResult<F> {
-        self.counters.compare_and_set(verb);
-        Ok(self.send(swap).await?.map_lost(found))
+fn fresh<'a, T: Clone>(
+    row: &'a mut Row<T>,
+    freshness: Freshness,
+    now: u64,
+    chance: &mut rand::rngs::StdRng,
+) -> Option<&'a T> {
+    match freshness {
+        Freshness::Serial => Some(row.serial()),
+        Freshness::Committed => row.committed(now, chance),
+    }
+}
+
+fn chunk_at(inner: &mut Inner, batch: BatchId, number: i64, now: u64) -> Option<&Chunk> {
+    let row = inner.tables.chunks.get_mut(&(batch, number))?;
+    row.committed(now, &mut inner.chance)
+}
+
+#[async_trait]
+impl Store for SimHandle {
+    fn kind(&self) -> &'static str {
+        "simulated"
     }
 
-    /// A hint that goes before a truth: without it nothing else is sent.
-    async fn hint(&self, plain: Plain) -> Result<(), StoreError> {
+    fn statistics(&self) -> StoreStatistics {
+        self.counters.snapshot()
+    }
+
+    async fn schema_version(&self) -> StoreResult<Option<i64>> {
+        Ok(Some(SCHEMA_VERSION))
+    }
+
+    async fn store_time(&self) -> StoreResult<Timestamp> {
+        self.read("store_time", false, |_, now| {
+            Timestamp(BASE.0 + i64::try_from(now).unwrap_or(i64::MAX))
+        })
+        .await
+    }
+
+    async fn submit_batch(&self, submit: &SubmitBatch) -> AttemptResult<SubmitLost> {
+        self.submit(submit).await
+    }
+
+    async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>> {
+        self.swap(claim).await
+    }
+
+    async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>> {
+        self.swap(release).await
+    }
+
+    async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>> {
+        self.read("active_command", false, |inner, _| {
+            inner.tables.commands.get(command_key).copied()
+        })
+        .await
+    }
+
+    async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
+        self.swap(claim).await
+    }
+
+    async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
+        self.end(end).await
+    }
+
+    async fn job(&self, key: &JobKey, freshness: Freshness) -> StoreResult<Option<Job>> {
+        self.read("job", freshness == Freshness::Serial, |inner, now| {
+            let row = inner.tables.jobs.get_mut(key)?;
+            fresh(row, freshness, now, &mut inner.chance).cloned()
+        })
+        .await
+    }
+
+    async fn jobs(&self, list: &ListJobs) -> StoreResult<JobsPage> {
+        self.read("jobs", false, |inner, _| inner.tables.list_jobs(list))
+            .await
+    }
+
+    async fn delete_job(&self, delete: &DeleteJob) -> AttemptResult<Option<Job>> {
+        self.delete_with_runs(delete).await
+    }
+
+    async fn forget_runs(&self, key: &JobKey, before: Timestamp) -> StoreResult<usize> {
+        let found = self
+            .read("forget_runs", false, |inner, _| {
+                let runs = inner.tables.runs.keys();
+                runs.filter(|(of, started, _)| of == key && *started < before)
+                    .count()
+            })
+            .await?;
+        if found > 0 {
+            self.put(Plain::ForgetRuns(key.clone(), before)).await?;
+        }
+        Ok(found)
+    }
+
+    async fn delete_batch(&self, delete: &DeleteBatch) -> AttemptResult<Option<Batch>> {
+        self.delete_with_entries(delete).await
+    }
+
+    async fn forget_chunks(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<()> {
+        self.counters.call("forget_chunks");
+        self.put(Plain::ForgetChunks(batch, from, to)).await
+    }
+
+    async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>> {
+        self.read("job_runs", false, |inner, _| {
+            let runs = inner.tables.runs.iter().rev();
+            runs.filter(|((of, _, _), _)| of == key)
+                .map(|(_, run)| run.clone())
+                .take(limit)
+                .collect()
+        })
+        .await
+    }
+
+    async fn put_follower(&self, job_type: &str, name: &str, follower: &JobKey) -> StoreResult<()> {
+        self.counters.call("put_follower");
+        let of = (job_type.to_owned(), name.to_owned());
+        self.put(Plain::Follower(of, follower.clone())).await
+    }
+
+    async fn followers(
+        &self,
+        job_type: &str,
+        name: &str,
+        limit: usize,
+    ) -> StoreResult<Vec<JobKey>> {
+        self.read("followers", false, |inner, _| {
+            let of = (job_type.to_owned(), name.to_owned());
+            let followers = inner.tables.followers.get(&of);
+            followers
+                .into_iter()
+                .flatten()
+                .take(limit)
+                .cloned()
+                .collect()
+        })
+        .await
+    }
+
+    async fn put_due(&self, hint: &DueHint) -> StoreResult<()> {
+        self.counters.call("put_due");
+        self.put(Plain::Due(hint.clone())).await
+    }
+
+    async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {
+        self.read("due", false, |inner, now| {
+            let hints = inner.tables.due.iter();
+            hints
+                .filter(|(hint, _)| after < *hint && hint.due_at <= to)
+                .filter(|(_, visible_at)| **visible_at <= now)
+                .map(|(hint, _)| hint.clone())
+                .take(limit)
+                .collect()
+        })
+        .await
+    }
+
+    async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
+        self.swap(write).await
+    }
+
+    async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
+        self.swap(request).await
+    }
+
+    async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>> {
+        self.swap(claim).await
+    }
+
+    async fn move_batch(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>> {
+        self.move_with_copy(change.verb(), change).await
+    }
+
+    async fn reserve_chunks(&self, reserve: &ReserveChunks) -> AttemptResult<Option<Batch>> {
+        self.swap(reserve).await
+    }
+
+    async fn save_batch_statistics(
+        &self,
+        save: &SaveBatchStatistics,
+    ) -> AttemptResult<Option<Batch>> {
+        self.swap(save).await
+    }
+
+    async fn request_batch(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>> {
+        self.swap(request).await
+    }
+
+    async fn finish_batch(&self, finish: &FinishBatch) -> AttemptResult<FinishLost> {
+        self.finish(finish).await
+    }
+
+    async fn batch(&self, id: BatchId, freshness: Freshness) -> StoreResult<Option<Batch>> {
+        self.read("batch", freshness == Freshness::Serial, |inner, now| {
+            let row = inner.tables.batches.get_mut(&id)?;
+            fresh(row, freshness, now, &mut inner.chance).cloned()
+        })
+        .await
+    }
+
+    async fn batches(&self, list: &ListBatches) -> StoreResult<BatchPage> {
+        self.read("batches", false, |inner, _| inner.tables.list_batches(list))
+            .await
+    }
+
+    async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>> {
+        self.open_with_ids(open).await
+    }
+
+    async fn claim_chunk(&self, claim: &ClaimChunk) -> AttemptResult<Option<ChunkHead>> {
+        self.swap(claim).await
+    }
+
+    async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>> {
+        self.flush(flush).await
+    }
+
+    async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>> {
+        self.swap(change).await
+    }
+
+    async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>> {
+        self.read("chunk_heads", false, |inner, now| {
+            let numbers: Vec<i64> = inner
+                .tables
+                .chunks
+                .range((batch, from)..(batch, to.max(from)))
+                .map(|((_, number), _)| *number)
+                .collect();
+            numbers
+                .into_iter()
+                .filter_map(|number| {
+                    chunk_at(inner, batch, number, now).map(|chunk| chunk.head.clone())
+                })
+                .collect()
+        })
+        .await
+    }
+
+    async fn chunk(&self, batch: BatchId, number: i64) -> StoreResult<Option<ChunkContent>> {
+        self.read("chunk", false, |inner, now| {
+            chunk_at(inner, batch, number, now).map(|chunk| ChunkContent {
+                head: chunk.head.clone(),
+                ids: chunk.ids.clone(),
+                handled: chunk.order.clone(),
+            })
+        })
+        .await
+    }
+
+    async fn entities(&self, batch: BatchId, number: i64) -> StoreResult<Vec<EntityRow>> {
+        self.read("entities", false, |inner, now| {
+            chunk_at(inner, batch, number, now).map_or_else(Vec::new, |chunk| {
+                let rows = chunk.order.iter().filter_map(|id| chunk.rows.get(id));
+                rows.cloned().collect()
+            })
+        })
+        .await
+    }
+
+    async fn put_node(&self, row: &NodeRow) -> StoreResult<()> {
+        self.counters.call("put_node");
+        self.put(Plain::Node(Box::new(row.clone()))).await
+    }
+
+    async fn nodes(&self) -> StoreResult<Vec<NodeRow>> {
+        let me = self.node.clone();
+        self.read("nodes", false, move |inner, now| {
+            let staleness = u64::try_from(inner.faults.staleness.as_millis()).unwrap_or(u64::MAX);
+            let stale = inner.faults.stale.min(1.0);
+            let rows = inner.tables.nodes.values();
+            let chance = &mut inner.chance;
+            rows.filter_map(|row| {
+                let behind = row.value.guid.0 != me
+                    && now.saturating_sub(row.written_at) < staleness
+                    && chance.random_bool(stale);
+                if behind {
+                    row.before.clone()
+                } else {
+                    Some(row.value.clone())
+                }
+            })
+            .collect()
+        })
+        .await
+    }
+
+    async fn put_node_stats(&self, stats: &NodeStats) -> StoreResult<()> {
+        self.counters.call("put_node_stats");
+        self.put(Plain::Stats(Box::new(stats.clone()))).await
+    }
+
+    async fn node_stats(&self, batch: BatchId) -> StoreResult<Vec<NodeStats>> {
+        self.read("node_stats", false, |inner, _| {
+            let rows = inner.tables.stats.iter();
+            rows.filter(|((of, _), _)| *of == batch)
+                .map(|(_, row)| row.value.clone())
+                .collect()
+        })
+        .await
+    }
+
+    async fn instance_heads(
+        &self,
+        logical_unit: &str,
+        ids: &[String],
+    ) -> StoreResult<BTreeMap<String, InstanceHead>> {
+        self.read("instance_heads", false, |inner, _| {
+            let found = ids.iter().filter_map(|id| {
+                let key = (logical_unit.to_owned(), id.clone());
+                let instance = inner.tables.instances.get(&key)?;
+                Some((id.clone(), instance.head.clone()))
+            });
+            found.collect()
+        })
+        .await
+    }
+
+    async fn instance(&self, logical_unit: &str, id: &str) -> StoreResult<Option<Instance>> {
+        self.read("instance", false, |inner, _| {
+            let key = (logical_unit.to_owned(), id.to_owned());
+            inner.tables.instances.get(&key).cloned()
+        })
+        .await
+    }
+
+    async fn save_instances(&self, logical_unit: &str, instances: &[Instance]) -> StoreResult<()> {
+        self.counters.call("save_instances");
+        let plain = Plain::Instances(logical_unit.to_owned(), instances.to_vec());
         self.put(plain).await
     }
 
-    pub(super) async fn submit(&self, submit: &SubmitBatch) -> AttemptResult<SubmitLost> {
-        self.hint(Plain::Listing(listing_of(&submit.batch))).await?;
-        self.hint(Plain::Due(submit.due.clone())).await?;
-        let insert = Swap::InsertBatch(Box::new(submit.batch.clone()), submit.token);
-        let lost = |found| SubmitLost::Batch(batch_of(found).expect("the row that has the id"));
-        let first = self.swap("submit_batch", insert, lost).await?;
-        if first != Attempt::Applied {
-            return Ok(first);
-        }
-        let insert = Swap::InsertJob(Box::new(submit.job.clone()), submit.token);
-        let lost = |found| SubmitLost::Job(job_of(found).expect("the row that has the key"));
-        Ok(half_done(self.swap("submit_batch", insert, lost).await))
-    }
-
-    pub(super) async fn claim_a_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
-        self.hint(Plain::Due(claim.due.clone())).await?;
-        self.swap("claim_job", Swap::ClaimJob(claim.clone()), job)
-            .await
-    }
-
-    pub(super) async fn end_a_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
-        if let Some(due) = &end.due {
-            self.hint(Plain::Due(due.clone())).await?;
-        }
-        if let Some(run) = &end.run {
-            self.hint(Plain::Run(Box::new(run.clone()))).await?;
-        }
-        self.swap("end_job", Swap::EndJob(Box::new(end.clone())), job)
-            .await
-    }
-
-    pub(super) async fn write_a_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
-        if let Some(due) = &write.due {
-            self.hint(Plain::Due(due.clone())).await?;
-        }
-        self.swap("write_job", Swap::WriteJob(Box::new(write.clone())), job)
-            .await
-    }
-
-    pub(super) async fn request_a_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
-        self.swap(
-            "request_job",
-            Swap::RequestJob(Box::new(request.clone())),
-            job,
-        )
-        .await
-    }
-
-    pub(super) async fn delete_a_job(&self, delete: &DeleteJob) -> AttemptResult<Option<Job>> {
-        let answer = self
-            .swap("delete_job", Swap::DeleteJob(delete.clone()), job)
-            .await?;
-        if answer != Attempt::Applied {
-            return Ok(answer);
-        }
-        let behind = Timestamp(delete.ended.0.saturating_add(1));
-        let forget = Plain::ForgetRuns(delete.key.clone(), behind);
-        Ok(half_done(self.put(forget).await.map(|()| Attempt::Applied)))
-    }
-
-    pub(super) async fn delete_a_batch(
+    async fn instance_ids(
         &self,
-        delete: &DeleteBatch,
-    ) -> AttemptResult<Option<Batch>> {
-        self.hint(Plain::ForgetStats(delete.id)).await?;
-        let answer = self
-            .change_batch("delete_batch", Swap::DeleteBatch(delete.clone()))
-            .await?;
-        if answer != Attempt::Applied {
-            return Ok(answer);
-        }
-        let forget = Plain::ForgetListing(delete.creation_time, delete.id);
-        Ok(half_done(self.put(forget).await.map(|()| Attempt::Applied)))
-    }
-
-    pub(super) async fn change_batch(
-        &self,
-        verb: &'static str,
-        swap: Swap,
-    ) -> AttemptResult<Option<Batch>> {
-        self.swap(verb, swap, |found| batch_of(found).map(|batch| *batch))
-            .await
-    }
-
-    pub(super) async fn move_a_batch(
-        &self,
-        verb: &'static str,
-        change: &MoveBatch,
-    ) -> AttemptResult<Option<Batch>> {
-        let answer = self
-            .change_batch(verb, Swap::MoveBatch(Box::new(change.clone())))
-            .await?;
-        if answer == Attempt::Applied {
-            // A copy that is lost is only a copy.
-            let _ = self.put(Plain::Copy(ListingCopy::of(change))).await;
-        }
-        Ok(answer)
-    }
-
-    pub(super) async fn request(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>> {
-        if let Some(due) = &request.due {
-            self.hint(Plain::Due(due.clone())).await?;
-        }
-        self.change_batch("request_batch", Swap::Request(request.clone()))
-            .await
-    }
-
-    pub(super) async fn finish(&self, finish: &FinishBatch) -> AttemptResult<FinishLost> {
-        let first = self.move_a_batch("finish_batch", &finish.batch).await?;
-        if first != Attempt::Applied {
-            return Ok(first.map_lost(|found| FinishLost::Batch(found.map(Box::new))));
-        }
-        let second = self.end_a_job(&finish.job).await;
-        Ok(half_done(second.map(|answer| {
-            answer.map_lost(|found| FinishLost::Job(found.map(Box::new)))
-        })))
-    }
-
-    pub(super) async fn change_chunk_row(
-        &self,
-        verb: &'static str,
-        swap: Swap,
-    ) -> AttemptResult<Option<ChunkHead>> {
-        self.swap(verb, swap, chunk).await
-    }
-
-    pub(super) async fn flush(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>> {
-        if !flush.instances.is_empty() {
-            let instances = flush.instances.clone();
-            self.put(Plain::Instances(flush.logical_unit.clone(), instances))
-                .await?;
-        }
-        self.change_chunk_row("flush_chunk", Swap::Flush(Box::new(flush.clone())))
-            .await
-    }
-
-    pub(super) async fn command(
-        &self,
-        claim: &weft_store::ClaimCommand,
-    ) -> AttemptResult<Option<BatchId>> {
-        let swap = Swap::ClaimCommand(claim.clone());
-        self.swap("claim_command", swap, |found| match found {
-            Found::Command(found) => found,
-            _ => None,
+        logical_unit: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<String>> {
+        self.read("instance_ids", false, |inner, _| {
+            let keys = inner.tables.instances.keys();
+            keys.filter(|(of, id)| {
+                of == logical_unit && after.is_none_or(|after| id.as_str() > after)
+            })
+            .map(|(_, id)| id.clone())
+            .take(limit)
+            .collect()
         })
         .await
     }
 
-    pub(super) async fn release_a_command(
+    async fn take_checkpoints(
         &self,
-        release: &weft_store::ReleaseCommand,
-    ) -> AttemptResult<Option<BatchId>> {
-        let swap = Swap::ReleaseCommand(release.clone());
-        self.swap("release_command", swap, |found| match found {
-            Found::Command(found) => found,
-            _ => None,
-        })
-        .await
-    }
-
-    pub(super) async fn deploy_project(
-        &self,
-        deploy: &weft_store::Deploy,
-    ) -> AttemptResult<Option<Deployment>> {
-        let swap = Swap::Deploy(deploy.clone());
-        self.swap("deploy", swap, |found| match found {
-            Found::Deployment(found) => found,
-            _ => None,
-        })
-        .await
-    }
-
-    pub(super) async fn change_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>> {
-        let swap = Swap::PutSetting(put.clone());
-        self.swap("put_setting", swap, |found| match found {
-            Found::Setting(found) => found,
-            _ => None,
-        })
-        .await
-    }
-
-    pub(super) async fn change_scope(
-        &self,
-        verb: &'static str,
-        swap: Swap,
+        take: &TakeCheckpoints,
     ) -> AttemptResult<Option<CheckpointHead>> {
-        self.swap(verb, swap, |found| match found {
-            Found::Checkpoints(found) => found,
-            _ => None,
+        self.swap(take).await
+    }
+
+    async fn save_checkpoints(
+        &self,
+        save: &SaveCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        self.save_items(save).await
+    }
+
+    async fn forget_checkpoints(
+        &self,
+        forget: &ForgetCheckpoints,
+    ) -> AttemptResult<Option<CheckpointHead>> {
+        self.forget_items(forget).await
+    }
+
+    async fn checkpoint_head(
+        &self,
+        scope: &str,
+        freshness: Freshness,
+    ) -> StoreResult<Option<CheckpointHead>> {
+        let serial = freshness == Freshness::Serial;
+        self.read("checkpoint_head", serial, |inner, now| {
+            let row = inner.tables.checkpoints.get_mut(scope)?;
+            fresh(row, freshness, now, &mut inner.chance).map(|scope| scope.head.clone())
         })
         .await
     }
-}
 
-impl Tables {
-    /// What a refusal of `swap` would show now.
-    pub(super) fn found(&mut self, swap: &Swap) -> Found {
-        let chunk = |batch, number| {
-            let row = self.chunks.get(&(batch, number));
-            Found::Chunk(row.map(|row| Box::new(row.peek().head.clone())))
-        };
-        let batch = |id: &BatchId| {
-            let row = self.batches.get(id);
-            Found::Batch(row.map(|row| Box::new(row.peek().clone())))
-        };
-        let scope = |name: &String| {
-            let row = self.checkpoints.get(name);
-            Found::Checkpoints(row.map(|row| row.peek().head.clone()))
-        };
-        let job = |key| {
-            let row = self.jobs.get(key);
-            Found::Job(row.map(|row| Box::new(row.peek().clone())))
-        };
-        match swap {
-            Swap::InsertBatch(inserted, _) => Found::Batch(Some(inserted.clone())),
-            Swap::InsertJob(inserted, _) => Found::Job(Some(inserted.clone())),
-            Swap::ClaimCommand(claim) => {
-                Found::Command(self.commands.get(&claim.command_key).copied())
-            }
-            Swap::ReleaseCommand(release) => {
-                Found::Command(self.commands.get(&release.command_key).copied())
-            }
-            Swap::ClaimJob(claim) => job(&claim.key),
-            Swap::EndJob(end) => job(&end.key),
-            Swap::WriteJob(write) => job(&write.job.key),
-            Swap::RequestJob(request) => job(&request.key),
-            Swap::DeleteJob(delete) => job(&delete.key),
-            Swap::DeleteBatch(delete) => batch(&delete.id),
-            Swap::ClaimBatch(claim) => batch(&claim.id),
-            Swap::MoveBatch(change) => batch(&change.guard.id),
-            Swap::Reserve(reserve) => batch(&reserve.guard.id),
-            Swap::SaveStatistics(save) => batch(&save.guard.id),
-            Swap::Request(request) => batch(&request.id),
-            Swap::Open(open) => chunk(open.batch, open.number),
-            Swap::ClaimChunk(claim) => chunk(claim.batch, claim.number),
-            Swap::Flush(flush) => chunk(flush.batch, flush.number),
-            Swap::ChangeChunk(change) => chunk(change.batch, change.number),
-            Swap::TakeCheckpoints(take) => scope(&take.scope),
-            Swap::SaveCheckpoints(save) => scope(&save.scope),
-            Swap::ForgetCheckpoints(forget) => scope(&forget.scope),
-            Swap::PutSetting(put) => Found::Setting(self.setting(&put.setting.name)),
-            Swap::Deploy(_) => {
-                Found::Deployment(self.deployment.as_ref().map(|(_, found)| found.clone()))
-            }
-        }
+    async fn checkpoints(
+        &self,
+        scope: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<Checkpoint>> {
+        self.read("checkpoints", false, |inner, now| {
+            let row = inner.tables.checkpoints.get_mut(scope);
+            let found = row.and_then(|row| row.committed(now, &mut inner.chance));
+            found.map_or_else(Vec::new, |scope| scope.items_after(after, limit))
+        })
+        .await
     }
-}
 
-/// The second half of a verb whose first half took effect: a failure of it is no proof of no effect.
-fn half_done<F>(answer: AttemptResult<F>) -> Attempt<F> {
-    answer.unwrap_or_else(|error| Attempt::Unknown(error.to_string()))
-}
-
-fn batch_of(found: Found) -> Option<Box<Batch>> {
-    match found {
-        Found::Batch(found) => found,
-        _ => None,
+    async fn ensure_logical_units(&self, logical_units: &[String]) -> StoreResult<()> {
+        self.read("ensure_logical_units", false, |inner, _| {
+            inner
+                .tables
+                .logical_units
+                .extend(logical_units.iter().cloned());
+        })
+        .await
     }
-}
 
-fn job_of(found: Found) -> Option<Box<Job>> {
-    match found {
-        Found::Job(found) => found,
-        _ => None,
+    async fn ensure_parsed_tables(&self, tables: &[ParsedTable]) -> StoreResult<()> {
+        self.read("ensure_parsed_tables", false, |inner, _| {
+            let mut tables = tables.iter();
+            tables.try_for_each(|table| inner.tables.ensure_parsed_table(table))
+        })
+        .await?
     }
-}
 
-fn job(found: Found) -> Option<Job> {
-    job_of(found).map(|job| *job)
-}
+    async fn put_parsed_rows(&self, table: &ParsedTable, rows: &[ParsedRow]) -> StoreResult<()> {
+        self.counters.call("put_parsed_rows");
+        let plain = Plain::Parsed(Box::new(table.clone()), rows.to_vec());
+        self.put(plain).await
+    }
 
-fn chunk(found: Found) -> Option<ChunkHead> {
-    match found {
-        Found::Chunk(found) => found.map(|head| *head),
-        _ => None,
+    async fn parsed_rows(
+        &self,
+        table: &ParsedTable,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<ParsedPage> {
+        self.read("parsed_rows", false, |inner, _| {
+            inner.tables.parsed_page(table, after, limit)
+        })
+        .await?
+    }
+
+    async fn parsed_rows_of(
+        &self,
+        table: &ParsedTable,
+        keys: &[Value],
+    ) -> StoreResult<Vec<Vec<Value>>> {
+        self.read("parsed_rows_of", false, |inner, _| {
+            inner.tables.parsed_rows_of(table, keys)
+        })
+        .await?
+    }
+
+    async fn put_bundle(&self, hash: &str, bytes: &[u8]) -> StoreResult<()> {
+        self.counters.call("put_bundle");
+        self.put(Plain::Bundle(hash.to_owned(), bytes.to_vec()))
+            .await
+    }
+
+    async fn bundle(&self, hash: &str) -> StoreResult<Option<Vec<u8>>> {
+        self.read("bundle", false, |inner, _| {
+            inner.tables.bundles.get(hash).cloned()
+        })
+        .await
+    }
+
+    async fn deploy(&self, deploy: &Deploy) -> AttemptResult<Option<Deployment>> {
+        let answer = self.swap(deploy).await?;
+        Ok(answer.map_lost(|row| row.map(|row| row.value)))
+    }
+
+    async fn deployment(&self) -> StoreResult<Option<Deployment>> {
+        self.read("deployment", false, |inner, _| {
+            let row = inner.tables.deployment.as_ref();
+            row.map(|row| row.value.clone())
+        })
+        .await
+    }
+
+    async fn put_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>> {
+        let answer = self.swap(put).await?;
+        Ok(answer.map_lost(|row| row.map(|row| row.value)))
+    }
+
+    async fn setting(&self, name: &str, freshness: Freshness) -> StoreResult<Option<Setting>> {
+        self.read("setting", freshness == Freshness::Serial, |inner, _| {
+            let row = inner.tables.settings.get(name);
+            row.map(|row| row.value.clone())
+        })
+        .await
     }
 }

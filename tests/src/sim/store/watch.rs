@@ -1,4 +1,4 @@
-//! Looks at every write that takes effect, and notes what must never happen.
+//! Checks every write that takes effect against rules of its own, whatever the operations say.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,7 @@ use weft_model::{
 };
 use weft_store::FlushChunk;
 
-use super::statement::short;
-use super::tables::Chunk;
+use super::partition::{Chunk, short};
 
 /// The violations seen so far, and the ids seen in chunks.
 #[derive(Debug, Default)]
@@ -20,12 +19,12 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// What was seen that must never happen.
+    /// The rules that were broken.
     pub fn violations(&self) -> &[String] {
         &self.violations
     }
 
-    /// What a node took that another one held.
+    /// What nodes took over from other nodes.
     pub fn takeovers(&self) -> &[String] {
         &self.takeovers
     }
@@ -40,7 +39,7 @@ impl Watch {
     }
 
     fn require(&mut self, holds: bool, violation: impl FnOnce() -> String) {
-        // One broken rule breaks others; the first ones tell.
+        // One broken rule breaks others; the first ones are the ones to read.
         if !holds && self.violations.len() < 20 {
             self.violations.push(violation());
         }
@@ -99,19 +98,22 @@ impl Watch {
                 before.fence, after.fence
             )
         });
-        // Who is told of an end, and who has told of his, stays where he is.
+        // A job that is notified of an end, or has notified its dependents, keeps its status.
         let stays = before.status == after.status && from.is_none() && to.is_none();
-        let is_told = stays && before.triggers != after.triggers;
-        self.require(is_told || job_moves(before.status, after.status), || {
-            format!(
-                "I5: job {uid} went from {} to {}",
-                before.status, after.status
-            )
-        });
-        // A claim or a reopening under the same fence could not be told from the one before.
+        let is_notified = stays && before.triggers != after.triggers;
+        self.require(
+            is_notified || job_moves(before.status, after.status),
+            || {
+                format!(
+                    "I5: job {uid} went from {} to {}",
+                    before.status, after.status
+                )
+            },
+        );
+        // A claim or a reopening under the same fence could not be distinguished from the one before.
         let same_run = after.fence == before.fence && after.status.is_ended();
-        let is_wish = after.desired_seq > before.desired_seq && from == to;
-        self.require(after.fence > before.fence || same_run || is_wish, || {
+        let is_request = after.desired_seq > before.desired_seq && from == to;
+        self.require(after.fence > before.fence || same_run || is_request, || {
             format!("I4: job {uid} changed hands under fence {}", after.fence)
         });
     }
@@ -132,7 +134,7 @@ impl Watch {
         });
     }
 
-    /// A chunk was written; `batch` is the status of its batch at that moment.
+    /// A chunk was written; `batch` is the status of its batch at that time.
     pub fn chunk(&mut self, before: Option<&Chunk>, after: &Chunk, batch: Option<BatchStatus>) {
         let name = format!("{}/{}", short(after.head.batch), after.head.number);
         self.require(!batch.is_some_and(BatchStatus::is_final), || {

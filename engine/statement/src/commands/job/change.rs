@@ -139,7 +139,7 @@ pub(crate) async fn change_all(
 pub(crate) async fn restart_running(services: &Services, key: &JobKey) -> Result<(), Refusal> {
     let restarted = apply_to_existing(services, key, |job| {
         Ok(match job.holder() {
-            Some(_) => change::restarted(job),
+            Some(_) => change::restarted(job)?,
             None => Step::Leave(format!("it is {}", job.status)),
         })
     });
@@ -177,10 +177,10 @@ async fn change_one(
     let Applied { job, note, .. } = apply_to_existing(services, key, |job| {
         let now = services.clock.now();
         match change {
-            JobChange::Stop => Ok(change::stopped(job, now)),
-            JobChange::Restart => Ok(change::restarted(job)),
-            JobChange::Resume => Ok(change::resumed(job, now)),
-            JobChange::Update(update) => Ok(change::updated(job, updated(job, update)?, now)),
+            JobChange::Stop => Ok(change::stopped(job, now)?),
+            JobChange::Restart => Ok(change::restarted(job)?),
+            JobChange::Resume => Ok(change::resumed(job, now)?),
+            JobChange::Update(update) => Ok(change::updated(job, updated(job, update)?, now)?),
         }
     })
     .await?;

@@ -1,9 +1,9 @@
-//! The options of a job's policy: one list for the typed options, the drafts and the rules of each.
+//! The options of a job's policy: one list for the drafts and the rules, which reads the typed options.
 
 use std::str::FromStr;
 
 use chrono::DateTime;
-use weft_lang::{CommandSpec, JobPolicyOptions, Span, Spanned};
+use weft_lang::JobOptions;
 use weft_model::clock::Timestamp;
 use weft_model::schedule::{JobPolicy, Schedule, Timing, Trigger};
 
@@ -22,17 +22,9 @@ macro_rules! policy_options {
 
         impl PolicyDraft {
             /// The options of a statement.
-            pub(super) fn from_typed(options: &JobPolicyOptions) -> Self {
+            pub(super) fn from_typed(options: &JobOptions) -> Self {
                 Self {
                     $($field: options.$field.as_ref().map(|typed| Typed::read(&typed.value)).into(),)*
-                }
-            }
-
-            /// Where an option stands in a statement.
-            pub(super) fn place_of(option: &str, options: &JobPolicyOptions) -> Option<Span> {
-                match option {
-                    $($option => span(&options.$field),)*
-                    _ => None,
                 }
             }
 
@@ -153,10 +145,6 @@ impl Typed<bool> for bool {
     }
 }
 
-pub(super) fn span<T>(given: &Option<Spanned<T>>) -> Option<Span> {
-    given.as_ref().map(|given| given.span)
-}
-
 fn read_zone(zone: &str, place: Place<'_>) -> Result<Option<String>, Refusal> {
     let zone = zone.trim();
     let zoned = JobPolicy {
@@ -202,16 +190,12 @@ fn read_boolean(value: &bool, _: Place<'_>) -> Result<bool, Refusal> {
 /// A number in the range that the table of the language gives to the option.
 fn read_number(number: &i64, place: Place<'_>) -> Result<i64, Refusal> {
     let option = place.option;
-    let command = CommandSpec::find("STARTJOB").expect("the language has STARTJOB");
-    let spec = command.option(option);
-    let takes = spec.expect("STARTJOB has every option of a policy").takes;
-    if takes.admits(*number) {
+    let spec = JobOptions::spec(option).expect("the language has every option of a policy");
+    if spec.value_type.admits(*number) {
         return Ok(*number);
     }
-    Err(Refusal::usage(format!(
-        "{option} takes {}",
-        takes.in_words()
-    )))
+    let takes = spec.value_type.description();
+    Err(Refusal::usage(format!("{option} takes {takes}")))
 }
 
 fn read_limit(number: &i64, place: Place<'_>) -> Result<Option<i64>, Refusal> {
@@ -239,6 +223,8 @@ fn read_triggers(text: &str, _: Place<'_>) -> Result<Vec<Trigger>, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use weft_lang::{Span, Spanned};
+
     use super::*;
 
     fn refused(policy: PolicyDraft) -> (Option<&'static str>, String) {
@@ -334,22 +320,18 @@ mod tests {
     }
 
     #[test]
-    fn every_typed_option_reaches_the_draft_and_has_a_place() {
+    fn every_typed_option_reaches_the_draft() {
         let text = |text: &str| Some(Spanned::new(text.to_owned(), Span::new(1, 2)));
-        let options = JobPolicyOptions {
+        let options = JobOptions {
             misfire: text("SKIP"),
             max_runs: Some(Spanned::new(u64::MAX, Span::new(3, 4))),
             retry_factor: text("much"),
-            ..JobPolicyOptions::default()
+            ..JobOptions::default()
         };
         let draft = PolicyDraft::from_typed(&options);
         assert_eq!(draft.misfire, Patch::Set("SKIP".to_owned()));
         assert_eq!(draft.max_runs, Patch::Set(i64::MAX));
         assert!(matches!(draft.retry_factor, Patch::Set(factor) if factor.is_nan()));
         assert_eq!(draft.after, Patch::Keep);
-        let place = |option: &str| PolicyDraft::place_of(option, &options);
-        assert_eq!(place("MAX_RUNS"), Some(Span::new(3, 4)));
-        assert_eq!(place("AFTER"), None);
-        assert_eq!(place("NAME"), None);
     }
 }

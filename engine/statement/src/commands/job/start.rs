@@ -145,7 +145,7 @@ async fn write_new(
                 same_job(found, &new)?;
                 Step::Leave(String::new())
             }
-            Some(found) => change::started_again(found, &new, is_by_hand),
+            Some(found) => change::started_again(found, &new, is_by_hand)?,
         })
     })
     .await?;

@@ -2,11 +2,10 @@
 
 use serde_json::{Map, Value};
 use weft_lang::names::JOB_TYPE;
-use weft_lang::{JobCommand, JobVerb, Span, Spanned};
+use weft_lang::{JobCommand, JobVerb, Spanned};
 
 use super::arguments::read_typed;
 use super::change::ChangeJobs;
-use super::policy_draft::span;
 use super::start::StartJobRequest;
 use super::{JobChange, JobDraft, PolicyDraft};
 use crate::commands::Lowering;
@@ -26,7 +25,10 @@ pub(crate) fn lower(command: &JobCommand, context: Lowering<'_>) -> Result<JobRe
     let draft = draft(command)?;
     let request = request(command, &draft, context);
     request.map_err(|refusal| match refusal.option() {
-        Some(option) => refusal.at(place_of(option, command)),
+        Some(option) => {
+            let given = command.options.span(option);
+            refusal.at(given.unwrap_or(command.job_type.span))
+        }
         None => refusal,
     })
 }
@@ -52,17 +54,18 @@ fn request(
 
 fn draft(command: &JobCommand) -> Result<JobDraft, Refusal> {
     let text = |given: &Option<Spanned<String>>| given.as_ref().map(|text| text.value.clone());
-    let mut given = command.args.as_ref().map(read_typed).transpose()?;
+    let options = &command.options;
+    let mut given = options.args.as_ref().map(read_typed).transpose()?;
     let name = unit_of_instance(command, &mut given)?;
     Ok(JobDraft {
         job_type: command.job_type.value.clone(),
-        name: name.or_else(|| text(&command.name)).unwrap_or_default(),
-        uid: text(&command.uid),
-        affinity: text(&command.affinity).map(|text| vec![text]).into(),
+        name: name.or_else(|| text(&options.name)).unwrap_or_default(),
+        uid: text(&options.uid),
+        affinity: text(&options.affinity).map(|text| vec![text]).into(),
         arguments: given.into(),
-        exec_interval: text(&command.exec_interval).into(),
-        reset_end_time: command.reset_end_time.as_ref().map(|reset| reset.value),
-        policy: PolicyDraft::from_typed(&command.policy),
+        exec_interval: text(&options.exec_interval).into(),
+        reset_end_time: options.reset_end_time.as_ref().map(|reset| reset.value),
+        policy: PolicyDraft::from_typed(options),
     })
 }
 
@@ -87,7 +90,7 @@ fn unit_of_instance(
     };
     let mut unit = None;
     if let Some(target) = &command.target {
-        if let Some(name) = &command.name {
+        if let Some(name) = &command.options.name {
             let refusal = Refusal::usage("the job has an instance and a NAME").at(name.span);
             return Err(refusal.hint("leave NAME out: it is the logical unit of the instance"));
         }
@@ -104,7 +107,7 @@ fn unit_of_instance(
         unit = Some(name.to_owned());
         add(target, "instances", Value::from(vec![id]))?;
     }
-    if let Some(tables) = &command.tables {
+    if let Some(tables) = &command.options.tables {
         if JOB_TYPE.canonical(&command.job_type.value) != Some(REPUBLISH) {
             let message = format!("jobs of type {} have no TABLES", command.job_type.value);
             return Err(Refusal::usage(message)
@@ -114,17 +117,4 @@ fn unit_of_instance(
         add(tables, "tables", Value::from(tables.value.clone()))?;
     }
     Ok(unit)
-}
-
-/// Where an option stands; the type of the job for an option that was not given.
-fn place_of(option: &str, command: &JobCommand) -> Span {
-    let place = match option {
-        "NAME" => span(&command.name),
-        "UID" => span(&command.uid),
-        "AFFINITY" => span(&command.affinity),
-        "ARGS" => span(&command.args),
-        "EXEC_INTERVAL" => span(&command.exec_interval),
-        option => PolicyDraft::place_of(option, &command.policy),
-    };
-    place.unwrap_or(command.job_type.span)
 }
