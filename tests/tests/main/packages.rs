@@ -147,8 +147,12 @@ fn top_modules_form_no_cycle() {
     for (folder, _) in ARROWS {
         let graph = ModuleGraph::read(&repository().join(folder).join("src"));
         assert!(graph.module_count() > 0, "{folder} has modules");
-        let found = graph.cycles();
-        cycles.extend(found.iter().map(|cycle| format!("{folder}: {cycle}")));
+        cycles.extend(
+            graph
+                .cycles()
+                .iter()
+                .map(|cycle| format!("{folder}: {cycle}")),
+        );
     }
     assert!(cycles.is_empty(), "{}", cycles.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! The options of a job's policy: one list for the drafts and the rules, which reads the typed options.
+//! The options of a job's policy: one list for the typed options, the drafts and the rules of each.
 
 use std::str::FromStr;
 
@@ -333,5 +333,7 @@ mod tests {
         assert_eq!(draft.max_runs, Patch::Set(i64::MAX));
         assert!(matches!(draft.retry_factor, Patch::Set(factor) if factor.is_nan()));
         assert_eq!(draft.after, Patch::Keep);
+        assert_eq!(options.span("MAX_RUNS"), Some(Span::new(3, 4)));
+        assert_eq!(options.span("AFTER"), None);
     }
 }
