@@ -1,27 +1,31 @@
 //! Statements: text in, frames out, by way of a request that the principal is permitted to make.
 //!
-//! The modules lie in layers; each uses only those above it in this list.
+//! The modules lie in layers; each uses only those in the groups above it.
 
 mod affinity;
+mod frame;
+mod live_nodes;
 mod secret;
 
-mod frame;
 mod output;
 mod refusal;
 
-mod live_nodes;
 mod permission;
+
 mod services;
 
 pub mod inspect;
 
 mod commands;
+
 mod request;
+
 mod statements;
 
 mod job_calls;
-mod kinds;
 mod late;
+
+mod kinds;
 
 pub use affinity::AffinityList;
 pub use commands::job::{JobChange, JobDraft, Patch, PolicyDraft};
