@@ -2,7 +2,7 @@
 //!
 //! `write_rate [HOST:PORT] [CHUNKS] [ROWS_PER_CHUNK] [IN_FLIGHT]`, by default one node here, 100 chunks of
 //! 1,000 rows, 16 in flight. Three figures, each of the same rows into the same table: the bare driver's
-//! unlogged single-partition batches (the raw rate of goal P10), our conditional flushes alone, and the
+//! unlogged single-partition batches (the raw rate), our conditional flushes alone, and the
 //! whole way of a chunk (open with its ids, claim, flush).
 
 use std::collections::BTreeMap;

@@ -28,7 +28,7 @@ use crate::rows::{Found, Values};
 const CHUNKS: &str = "batchprocess_entities_info";
 /// Heads read at once.
 const HEADS_AT_ONCE: usize = 32;
-/// Rows of one flush (design section 4, step 7).
+/// Rows of one flush.
 const FLUSH_ROWS: usize = 1_000;
 /// Failed rows that one process puts into the projection of a batch; all of them are in the chunks.
 const PROJECTED_ROWS: usize = 20_000;

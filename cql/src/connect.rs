@@ -36,7 +36,7 @@ use crate::statements::{Profiles, Statements};
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
 /// Which level compare-and-sets and SERIAL reads use. One per cluster: mixing them on a partition breaks
-/// linearizability (`reliability` section 4.4).
+/// linearizability.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SerialLevel {
     /// All data centres take part.
@@ -207,7 +207,7 @@ impl Link {
 }
 
 /// LOCAL levels mean the data centre of whichever node is asked. With several of them and none chosen,
-/// compare-and-sets of one partition would be decided in different places (`reliability` section 4.4).
+/// compare-and-sets of one partition would be decided in different places.
 fn check_datacentre(found: &BTreeSet<String>, chosen: Option<&str>) -> StoreResult<()> {
     let names = || found.iter().cloned().collect::<Vec<_>>().join(", ");
     match chosen {
@@ -224,7 +224,7 @@ fn check_datacentre(found: &BTreeSet<String>, chosen: Option<&str>) -> StoreResu
 }
 
 /// One compare-and-set in flight per partition and process: racing with ourselves halves the throughput of
-/// a partition and turns answers into Unknown (`reliability` section 4.7).
+/// a partition and turns answers into Unknown.
 #[derive(Debug)]
 pub(crate) struct Lanes(Vec<tokio::sync::Mutex<()>>);
 

@@ -43,7 +43,7 @@ pub struct NodeInspection {
     pub live: bool,
     /// The version of the server.
     pub server_version: Option<String>,
-    /// `v2` is what Weft wants (`reliability` section 4.1); none where it cannot be read (Scylla has no such
+    /// `v2` is what Weft wants, with fewer round trips; none where it cannot be read (Scylla has no such
     /// setting).
     pub paxos_variant: Option<String>,
     /// Its clock minus this machine's, in milliseconds, exact to half the round trip.

@@ -1,7 +1,7 @@
 //! Stored instances of logical units: one row per instance, large images in pieces.
 //!
 //! Every cell of one save carries the moment its source was read as its timestamp, so a late save of older
-//! data changes nothing (design section 7).
+//! data changes nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};

@@ -23,7 +23,7 @@ pub(crate) const JOBS: &str = "jobs";
 const DUE_SHARDS: u64 = 8;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// Hints live so long past their moment (design section 6).
+/// Hints live so long past their moment.
 const HINT_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// A row cannot live past January 2038 on every server, so no hint lies farther ahead. Whoever finds it before the
 /// job's time writes the next one.

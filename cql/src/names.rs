@@ -62,7 +62,7 @@ impl Names {
     }
 
     /// The id that a table is created with, fixed by cluster id and name, so that creations that race
-    /// make one table (design section 5, rule 8).
+    /// make one table.
     pub(crate) fn table_id(&self, keyspace: &str, table: &str) -> Uuid {
         let name = [&self.cluster_id, "/", keyspace, ".", table].concat();
         Uuid::new_v5(&TABLE_IDS, name.as_bytes())

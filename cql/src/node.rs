@@ -35,7 +35,7 @@ impl CassandraStore {
     }
 
     /// A clock that was stepped back while the node was down must not mute it: its stamps go on behind
-    /// those of its own row (`reliability` section 4.5).
+    /// those of its own row.
     async fn start_behind_own_row(&self, guid: &str) -> StoreResult<()> {
         let mut stamped = self.stamped.lock().await;
         if stamped.iter().any(|known| known == guid) {

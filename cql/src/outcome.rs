@@ -1,7 +1,7 @@
 //! What an error of the driver means: the one place that decides between "nobody can say" and "definitely not".
 //!
-//! The rules are those of `reliability` section 4.2. Where a case is not listed there, Unknown is the safe
-//! answer: the identical statement is sent again and its token tells what became of the first.
+//! Where a case is not listed here, Unknown is the safe answer: the identical statement is sent again and its token
+//! tells what became of the first.
 
 use scylla::errors::{
     ConnectionPoolError, DbError, ExecutionError, NewSessionError, NextRowError,

@@ -1,4 +1,4 @@
-//! The two doors of the schema (design section 5, rule 8): migration, and the keyspaces of logical units.
+//! The two doors of the schema (docs/design/protocol.md): migration, and the keyspaces of logical units.
 //!
 //! Both hold the row `schema_lock`, whose fence grows with every holder. A holder shows that it lives by a
 //! beat that moves; nobody compares clocks. What is done under the lock is harmless when done twice

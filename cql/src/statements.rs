@@ -1,7 +1,7 @@
 //! Every CQL text of the store, and the only place where text becomes CQL.
 //!
 //! Markers are named after what is bound; a marker that stands twice is bound once. Conditions are tokens and
-//! fences (`reliability` section 4.3): each compare-and-set names a token and refuses to apply twice.
+//! fences (docs/design/protocol.md): each compare-and-set names a token and refuses to apply twice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -74,7 +74,7 @@ const CHECKPOINT_HEAD: &str = "scope, s_fence, s_seq, s_holder, s_token";
 
 const LISTING: &str = "day, creation_time, bid, status, end_time, command, failed";
 
-/// What the owner of a batch proves with every change (design section 5, rule 9).
+/// What the owner of a batch proves with every change.
 const GUARD: &str = "owner_node = :owner_node AND owner_inc = :owner_inc AND fence = :fence \
                      AND status = :seen_status AND desired_seq = :desired_seq AND op_token != :op_token";
 
@@ -256,7 +256,7 @@ statements! {
             "WHERE bid = :bid AND chunk = :chunk");
         entities: Read = select(ENTITY, "{batch}.batchprocess_entities_info",
             "WHERE bid = :bid AND chunk = :chunk");
-        // Plain, whole partitions, and only of batches that ended days ago (design section 5, rule 5).
+        // Plain, whole partitions, and only of batches that ended days ago.
         drop_chunk: Write =
             "DELETE FROM {batch}.batchprocess_entities_info WHERE bid = :bid AND chunk = :chunk";
         drop_ids: Write = "DELETE FROM {batch}.batchprocess_chunk_ids WHERE bid = :bid AND chunk = :chunk";
@@ -512,7 +512,7 @@ async fn prepare(
         Kind::Cas => {
             prepared.set_execution_profile_handle(Some(profiles.compare_and_set.clone()));
             // All that protects a compare-and-set from being sent twice by the driver, and from being read
-            // with the columns of an earlier answer (`reliability` section 4.12).
+            // with the columns of an earlier answer.
             prepared.set_is_idempotent(false);
             prepared.set_use_cached_result_metadata(false);
         }

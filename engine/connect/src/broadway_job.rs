@@ -41,7 +41,7 @@ pub(crate) fn name_of(job: &Job) -> Result<FlowName, Check> {
     })
 }
 
-/// Fabric B.1: a list of one map with all external outputs.
+/// Fabric: a list of one map with all external outputs.
 fn output(end: FlowEnd) -> RunOutput {
     let text = Value::Array(vec![Value::Object(end.outputs)]).to_string();
     RunOutput {

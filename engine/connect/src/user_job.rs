@@ -1,4 +1,4 @@
-//! USER_JOB: a JavaScript function of a logical unit (Fabric F.1, R61, R82).
+//! USER_JOB: a JavaScript function of a logical unit (R61, R82).
 
 use std::sync::Arc;
 

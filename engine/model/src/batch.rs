@@ -144,7 +144,7 @@ pub struct Batch {
     pub status: BatchStatus,
     /// What it was asked to do.
     pub spec: BatchSpec,
-    /// The documented keys (Fabric B.5) as JSON text, without secrets.
+    /// The documented keys (as in Fabric) as JSON text, without secrets.
     pub arguments: String,
     /// The whole command as typed.
     pub command: String,
@@ -156,7 +156,7 @@ pub struct Batch {
     pub end_time: Option<Timestamp>,
     /// Why the batch itself failed.
     pub error: Option<String>,
-    /// The slowest entities (Fabric B.6).
+    /// The slowest entities (as in Fabric).
     pub extra_stats: Option<String>,
     /// Exact sums and percentiles, once there are some.
     pub statistics: Option<BatchStatistics>,

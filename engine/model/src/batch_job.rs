@@ -10,7 +10,7 @@ pub fn batch_of(job: &Job) -> Option<BatchId> {
     job.key.uid.parse().ok()
 }
 
-/// The job that coordinates a batch (Fabric A.9, rows 2 and 3).
+/// The job that coordinates a batch (as in Fabric).
 pub fn job_key_of(batch: &Batch) -> JobKey {
     JobKey {
         job_type: job_type::BATCH_PROCESS.to_owned(),

@@ -65,10 +65,10 @@ fn table<S: Copy, E: Copy>(
 const INTRODUCTION: &str = "\
 # State machines
 
-Each table has a column for every state and a row for every event; the cell is the state after it, `–` means
-that the machine has no such move and the engine refuses it. The tables are made from the transition functions
-themselves (`JobStatus::next`, `BatchStatus::next` in `engine/src/model/status.rs`): the test
-`the_page_of_state_machines_is_true` compares every cell, and `UPDATE_DOCS=1` writes the page anew.
+Each table has a column for every state and a row for every event. The cell is the state after the event; `–` means
+that the move does not exist and is refused. The tables are generated from the transition functions
+(`JobStatus::next`, `BatchStatus::next` in `engine/model/src/status.rs`): the test
+`the_page_of_state_machines_is_true` compares every cell, and `UPDATE_DOCS=1` rewrites the page.
 
 A state in the store changes only by a compare-and-set that names the state it comes from.
 ";
@@ -78,12 +78,12 @@ A chunk is the unit of ownership: a partition of at most 1,000 ids with one hold
 
 | from | to | by | condition |
 |---|---|---|---|
-| (no row) | NEW | generator fills a number that it reserved | `c_state = null` |
+| (no row) | NEW | the generator fills a number it reserved | `c_state = null` |
 | (no row) | IN_PROGRESS | the first chunk is born claimed by its generator | `c_state = null` |
-| (no row) | VOID | a successor seals what the old generator reserved and did not fill | `c_state = null` |
+| (no row) | VOID | a new owner seals what the old generator reserved and did not fill | `c_state = null` |
 | NEW | IN_PROGRESS | a worker claims it | `c_fence = f`, sets f + 1 |
 | IN_PROGRESS | IN_PROGRESS | a flush | `c_fence = f and c_seq = n - 1`, sets n |
-| IN_PROGRESS | IN_PROGRESS | a worker takes it from a dead life | `c_fence = f`, sets f + 1 |
+| IN_PROGRESS | IN_PROGRESS | a worker takes it over from a dead node session | `c_fence = f`, sets f + 1 |
 | IN_PROGRESS | DONE | the last flush | `c_fence = f and c_seq = n - 1`, sets n |
 | IN_PROGRESS | NEW | its worker hands it back | `c_fence = f`, sets f + 1 |
 | NEW, IN_PROGRESS | CLOSED | a cancel, or the failure of the batch | `c_fence = f`, sets f + 1 |

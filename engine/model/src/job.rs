@@ -153,7 +153,7 @@ impl Job {
     }
 }
 
-/// The text of `error_msg`: JSON with the documented keys (Fabric B.1).
+/// The text of `error_msg`: JSON with the documented keys (as in Fabric).
 pub fn job_error(exception_type: &str, message: &str, now: Timestamp, node: &NodeId) -> String {
     serde_json::json!({
         "exception_type": exception_type,

@@ -5,9 +5,9 @@ use weft_lang::names::JOB_TYPE;
 
 /// Names of job types as stored in the column `type`.
 pub mod job_type {
-    /// Coordinates one batch; name `BATCH_<LU>`, uid = bid (Fabric A.9, rows 2 and 3).
+    /// Coordinates one batch; name `BATCH_<LU>`, uid = bid (as in Fabric).
     pub const BATCH_PROCESS: &str = "BATCH PROCESS";
-    /// Submits a batch whenever it is due (design section 8, recurring BATCH).
+    /// Submits a fresh batch at each of its times.
     pub const BATCH_SCHEDULE: &str = "BATCH_SCHEDULE";
     /// Runs a script of the deployed project.
     pub const PROCESS: &str = "PROCESS";

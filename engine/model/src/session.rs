@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{BatchId, Job};
 
-/// Where the session's values stand in `arguments` (Fabric B.2).
+/// Where the session's values stand in `arguments`.
 pub const SESSION_SCOPE: &str = "session_scope";
 
 /// A small JSON value that the client sends and receives back.

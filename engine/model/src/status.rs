@@ -56,7 +56,7 @@ pub struct IllegalMove {
     pub event: &'static str,
 }
 
-/// Where a job stands (Fabric C.1).
+/// Where a job stands (as in Fabric).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum JobStatus {
     /// Its next run lies in the future.
@@ -88,22 +88,28 @@ names!(JobStatus {
     Restart = "RESTART",
 } also { "IN_PROGRESS" => InProcess });
 
-/// What can happen to a job.
+/// What can happen to a job. Every write of a status is one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JobEvent {
-    /// Its time came, or a person started it by hand.
+    /// It may run from now on, or from its retry time: a person or another job starts it.
     Due,
+    /// It has another next time, or none: UPDATEJOB, or a missed time was passed over.
+    Rescheduled,
+    /// Its last time was missed and is passed over.
+    PassedOver,
     /// A node claimed it, or took it over from a dead one.
     Claimed,
     /// The run ended well and there is no next one.
     Succeeded,
-    /// The run ended well and there is a next one.
-    SucceededRecurring,
     /// The run failed and tries are left.
     FailedRetry,
-    /// The run failed for good.
+    /// The run failed for good and there is no next one.
     FailedFinally,
-    /// The node gave it back unfinished (drain, self-fence).
+    /// The run ended, and the job has a next time or waits for a trigger.
+    NextScheduled,
+    /// The run ended, and a trigger that fired meanwhile starts the next one.
+    NextTriggered,
+    /// The node released it unfinished (drain, self-fence).
     HandedBack,
     /// STOPJOB.
     StopRequested,
@@ -111,21 +117,24 @@ pub enum JobEvent {
     Stopped,
     /// RESTARTJOB, deployment, or give-up.
     RestartRequested,
-    /// The run that shall start over has ended.
+    /// It starts over: no node runs it.
     RestartReady,
-    /// RESUMEJOB of a job without a schedule.
+    /// RESUMEJOB, or STARTJOB of the same identity, to run as soon as a node has room.
     Resumed,
-    /// RESUMEJOB of a job with a future run.
+    /// The same with a time in the future.
     ResumedScheduled,
 }
 
 names!(JobEvent {
     Due = "DUE",
+    Rescheduled = "RESCHEDULED",
+    PassedOver = "PASSED_OVER",
     Claimed = "CLAIMED",
     Succeeded = "SUCCEEDED",
-    SucceededRecurring = "SUCCEEDED_RECURRING",
     FailedRetry = "FAILED_RETRY",
     FailedFinally = "FAILED_FINALLY",
+    NextScheduled = "NEXT_SCHEDULED",
+    NextTriggered = "NEXT_TRIGGERED",
     HandedBack = "HANDED_BACK",
     StopRequested = "STOP_REQUESTED",
     Stopped = "STOPPED",
@@ -144,22 +153,25 @@ impl JobStatus {
         use JobEvent as E;
         use JobStatus as S;
         match (self, event) {
-            (S::Scheduled, E::Due) => Ok(S::Waiting),
+            (S::Scheduled | S::Waiting, E::Due) => Ok(S::Waiting),
+            (S::Scheduled | S::Waiting, E::Rescheduled) => Ok(S::Scheduled),
+            (S::Scheduled, E::PassedOver) => Ok(S::Terminated),
             // A row whose time has come may be claimed without a stop at WAITING.
             (S::Waiting | S::Scheduled | S::InProcess, E::Claimed) => Ok(S::InProcess),
             (S::InProcess, E::Succeeded) => Ok(S::Processed),
-            (S::InProcess, E::SucceededRecurring) => Ok(S::Scheduled),
-            (S::InProcess, E::FailedRetry | E::HandedBack) => Ok(S::Waiting),
+            (S::InProcess, E::FailedRetry | E::HandedBack | E::NextTriggered) => Ok(S::Waiting),
             (S::InProcess, E::FailedFinally) => Ok(S::Failed),
+            (S::InProcess, E::NextScheduled) => Ok(S::Scheduled),
             (S::InProcess, E::StopRequested) => Ok(S::Stopping),
-            // Where the wish to stop is a column of its own, the run ends without passing STOPPING.
+            // A batch is cancelled in its own row, and its job ends without passing STOPPING.
             (S::InProcess, E::Stopped) => Ok(S::Terminated),
             (S::Stopping, E::Stopped | E::Succeeded | E::FailedFinally) => Ok(S::Terminated),
-            (S::Scheduled | S::Waiting | S::Restart, E::StopRequested) => Ok(S::Terminated),
-            (S::Scheduled | S::Waiting | S::InProcess | S::Stopping, E::RestartRequested) => {
-                Ok(S::Restart)
-            }
-            (S::Restart, E::RestartReady) => Ok(S::Waiting),
+            (S::Scheduled | S::Waiting, E::StopRequested) => Ok(S::Terminated),
+            (S::InProcess | S::Stopping | S::Restart, E::RestartRequested) => Ok(S::Restart),
+            // The run ends in the same way as for the restart, and then for good.
+            (S::Restart, E::StopRequested) => Ok(S::Restart),
+            (S::Restart, E::Stopped) => Ok(S::Terminated),
+            (S::Scheduled | S::Waiting | S::Restart, E::RestartReady) => Ok(S::Waiting),
             (S::Processed | S::Terminated | S::Failed, E::Resumed) => Ok(S::Waiting),
             (S::Processed | S::Terminated | S::Failed, E::ResumedScheduled) => Ok(S::Scheduled),
             _ => Err(IllegalMove {
@@ -181,7 +193,7 @@ impl JobStatus {
     }
 }
 
-/// Where a batch stands (Fabric C.2, names of A.9).
+/// Where a batch stands (as in Fabric).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum BatchStatus {
     /// Batch and job rows exist, no node has taken the job.
@@ -308,7 +320,7 @@ impl BatchStatus {
         }
     }
 
-    /// Entities may be handled in this state (design section 5, rule 10).
+    /// Entities may be handled in this state.
     pub fn admits_work(self) -> bool {
         match self {
             Self::GenerateIid | Self::InProgress => true,

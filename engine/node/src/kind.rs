@@ -25,7 +25,7 @@ pub struct Run {
 }
 
 /// The slot of a run. While a run only waits for other work it lends the slot, so that a pool of one is enough for a
-/// job that waits for another (design section 8, slots). Cheap to clone.
+/// job that waits for another. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Slot(Option<Arc<dyn Lender>>);
 
@@ -130,7 +130,7 @@ pub struct RunFailure {
     pub retry: Retry,
 }
 
-/// Whether a failed run is tried again (Fabric C.1: failJobRetryUntilMax, noRetry, alwaysRetry).
+/// Whether a failed run is tried again (Fabric: failJobRetryUntilMax, noRetry, alwaysRetry).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retry {
     /// As the job's policy says.

@@ -30,7 +30,7 @@ pub async fn run(life: Life, deaths: mpsc::Sender<NodeRow>) {
                 coordinated = now;
                 for dead in membership.observe(rows, life.context.clock.monotonic()) {
                     warn!(node.id = %dead.guid, "Node {} is dead or has left", dead.guid);
-                    // The receiver lives as long as the scheduler, which ends with this life.
+                    // The receiver ends with this session.
                     let _ = deaths.send(dead).await;
                 }
             }

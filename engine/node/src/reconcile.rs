@@ -1,15 +1,15 @@
 //! The periodic pass over what lies across two partitions: a batch that shall go on, and its job.
 //!
 //! Hints come first and truth second, so a crash between the two leaves a batch whose job is missing or has
-//! ended. This pass opens it again (design section 5, rule 7).
+//! ended. This pass opens it again.
 
 use std::time::Duration;
 
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use weft_model::clock::Timestamp;
 use weft_model::job_key_of;
 use weft_model::job_of;
-use weft_model::{Batch, BatchStatus, DueHint, Job, JobStatus};
+use weft_model::{Batch, BatchStatus, DueHint, Job, JobEvent};
 use weft_store::{Freshness, JobSeen, ListBatches, StoreResult, WriteJob};
 
 use crate::Life;
@@ -89,8 +89,15 @@ async fn reconcile(life: &Life, batch: &Batch) -> StoreResult<()> {
         Some(job) => {
             let seen = JobSeen::of(&job);
             let fence = job.fence.max(batch.fence) + 1;
+            let status = match job.status.next(JobEvent::Resumed) {
+                Ok(status) => status,
+                Err(illegal) => {
+                    warn!(batch.id = %batch.id, "Left the job of a batch alone: {illegal}");
+                    return Ok(());
+                }
+            };
             let job = Job {
-                status: JobStatus::Waiting,
+                status,
                 archived: false,
                 fence,
                 next_run: None,

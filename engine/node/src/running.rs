@@ -3,16 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use weft_model::{Holder, Incarnation, NodeId, NodeRow, NodeState};
+use weft_model::{Holder, Incarnation, NodeId, NodeRow, NodeState, job_type};
 use weft_store::StoreError;
 use weft_store::Trust;
 
 use super::heartbeat::Beater;
 use super::{Context, Life, Member, Membership};
-use crate::scheduler::Scheduler;
+use crate::batch::{BatchProcess, heir};
+use crate::scheduler::{Executors, Scheduler};
 use crate::tasks::Tasks;
 use crate::worker::Dispatcher;
 
@@ -320,11 +321,15 @@ impl Lives {
             life.tasks
                 .spawn(beater.run(trust.clone(), closing.clone(), Arc::clone(&membership)));
         let dispatcher = Dispatcher::start(&life);
-        let scheduler = Scheduler::start(&life, dispatcher.offers(), heartbeat.coordinates());
-        life.tasks.spawn_vital(
-            &trust,
-            crate::observer::run(life.clone(), scheduler.deaths()),
-        );
+        let batches = Arc::new(BatchProcess::new(life.clone(), dispatcher.offers()));
+        let executors = Executors::of_kinds(&life).with(job_type::BATCH_PROCESS, batches);
+        let scheduler = Scheduler::start(&life, executors);
+        let (deaths, died) = mpsc::channel(64);
+        let inherited = heartbeat.coordinates();
+        life.tasks
+            .spawn_vital(&trust, heir::run(life.clone(), inherited, died));
+        life.tasks
+            .spawn_vital(&trust, crate::observer::run(life.clone(), deaths));
         life.tasks
             .spawn_vital(&trust, crate::reconcile::run(life.clone()));
         life.tasks

@@ -41,7 +41,7 @@ use crate::source::{SharedInterface, SourceError};
 const LOGICAL_UNIT_NAME: usize = 40;
 /// Names of interfaces that mean something else in `FROM`.
 const RESERVED_INTERFACES: [&str; 1] = ["fabric"];
-/// Fabric's words (J14).
+/// Fabric's words.
 const ONE_COLUMN: &str = "The query must return one column only.";
 
 /// A project that was read.

@@ -1,4 +1,4 @@
-//! The column `arguments` of a batch: the documented keys (Fabric B.5), all of them texts, without secrets.
+//! The column `arguments` of a batch: the documented keys (as in Fabric), all of them texts, without secrets.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! BATCH_SCHEDULE: a job that holds a BATCH statement; each of its runs submits a fresh batch (design section 8).
+//! BATCH_SCHEDULE: a job that holds a BATCH statement; each of its runs submits a fresh batch.
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -131,7 +131,7 @@ fn held_by(job: &Job) -> Result<String, Refusal> {
 
 fn succeeded(id: BatchId) -> RunEnd {
     RunEnd::Succeeded(RunOutput {
-        // Fabric B.1: the output of a batch job is the bid.
+        // Fabric: the output of a batch job is the bid.
         text: Some(id.to_string()),
         exit_code: None,
     })

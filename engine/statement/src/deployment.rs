@@ -1,5 +1,5 @@
 //! What a deployment means for jobs: running ones of its logical units begin anew, and those that the project brings along
-//! are started where they are not there yet (Fabric C.1, Deploy; R100–R102).
+//! are started where they are not there yet (R100–R102).
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

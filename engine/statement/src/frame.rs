@@ -61,7 +61,7 @@ pub struct End {
     pub session: Session,
 }
 
-/// Kinds of end, each with its exit code (`reference/ux` section 3).
+/// Kinds of end, each with its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndStatus {

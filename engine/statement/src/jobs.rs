@@ -157,7 +157,7 @@ async fn write_new(
             Some(found) if request.is_repeatable => {
                 return asked_again(found.clone(), &wanted).map(|job| (job, true));
             }
-            Some(found) => match change::started_again(found, &wanted, is_by_hand) {
+            Some(found) => match change::started_again(found, &wanted, is_by_hand)? {
                 Step::Write(job) => (*job, Some(JobSeen::of(found))),
                 Step::Refuse(why) | Step::Leave(why) => return Err(Refusal::conflict(why)),
                 Step::Wish { .. } => return Err(Refusal::conflict(MOVES_TOO_FAST)),
@@ -391,7 +391,7 @@ pub(super) async fn change_all(
 pub(super) async fn restart_running(services: &Services, key: &JobKey) -> Result<(), Refusal> {
     apply(services, key, |job, _| {
         Ok(match job.holder() {
-            Some(_) => change::restarted(job),
+            Some(_) => change::restarted(job)?,
             None => Step::Leave(format!("it is {}", job.status)),
         })
     })
@@ -410,10 +410,10 @@ async fn change_one(
     }
     let key = &job.key;
     let (job, note) = apply(services, key, |job, now| match change {
-        JobChange::Stop => Ok(change::stopped(job, now)),
-        JobChange::Restart => Ok(change::restarted(job)),
-        JobChange::Resume => Ok(change::resumed(job, now)),
-        JobChange::Update(update) => Ok(change::updated(job, definition(job, update)?, now)),
+        JobChange::Stop => Ok(change::stopped(job, now)?),
+        JobChange::Restart => Ok(change::restarted(job)?),
+        JobChange::Resume => Ok(change::resumed(job, now)?),
+        JobChange::Update(update) => Ok(change::updated(job, definition(job, update)?, now)?),
     })
     .await?;
     info!(
@@ -429,7 +429,7 @@ async fn change_one(
     Ok((job, note))
 }
 
-/// STOPJOB of the job of a batch is BATCH_CANCEL (Fabric A.9, row 3); the batch itself says what else may become of it.
+/// STOPJOB of the job of a batch is BATCH_CANCEL (as in Fabric); the batch itself says what else may become of it.
 async fn change_batch(
     services: &Services,
     job: &Job,

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use tracing::warn;
 use weft_lang::names::nearest;
 use weft_lang::{Diagnostic, Span};
+use weft_model::IllegalMove;
 use weft_store::StoreError;
 
 use super::EndStatus;
@@ -168,6 +170,14 @@ impl From<StoreError> for Refusal {
             fault: Fault::Node,
             ..Self::new(status, error.to_string())
         }
+    }
+}
+
+impl From<IllegalMove> for Refusal {
+    fn from(illegal: IllegalMove) -> Self {
+        // No command offers such a move: the row was written by hand, or by another version.
+        warn!("Left a row alone: {illegal}");
+        Self::conflict(illegal.to_string())
     }
 }
 

@@ -182,7 +182,7 @@ fn share_of(batch: &Batch) -> NodeShare {
         .unwrap_or_default()
 }
 
-/// The documented result table (Fabric A.2).
+/// The documented result table (as in Fabric).
 async fn show(batch: &Batch, is_sync_instance: bool, output: &Output) {
     let share = share_of(batch);
     let handled = share.handled();

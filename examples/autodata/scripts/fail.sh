@@ -1,4 +1,4 @@
 #!/bin/sh
-# Ends with the exit code that it is given: to see what a failed job looks like.
+# Exits with the code it is given, to show what a failed job looks like.
 echo "about to fail as $WEFT_JOB_NAME, try $WEFT_ATTEMPT"
 exit "${1:-1}"

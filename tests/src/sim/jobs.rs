@@ -316,8 +316,10 @@ impl Client {
         let store = self.store.as_ref();
         let decide = |row: Option<Job>| {
             let (now, token) = (self.clock.now(), self.ids.token());
-            let operation =
-                row.and_then(|row| change::stopped(&row, now).operation(&row, now, token));
+            let operation = row.and_then(|row| {
+                let step = change::stopped(&row, now).expect("every stored status can be stopped");
+                step.operation(&row, now, token)
+            });
             ready(StoreResult::Ok(
                 operation.map_or(Decision::Stop(()), Decision::Settle),
             ))

@@ -6,6 +6,7 @@ mod conformance;
 mod flows;
 mod module_graph;
 mod packages;
+mod pages;
 mod readme;
 mod requirements;
 mod simulation;

@@ -97,7 +97,7 @@ impl Identity<'_> {
     }
 }
 
-/// How many jobs a node runs for one logical id (Fabric C.1, Affinity); `usize::MAX` where no number is given.
+/// How many jobs a node runs for one logical id (as in Fabric); `usize::MAX` where no number is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// So many without hesitation.

@@ -1,7 +1,7 @@
 //! Ending a batch before its work is done: mark, then scan.
 //!
 //! With the wish settled in the row, a worker's claim is either seen by this scan, or the worker's own look
-//! at the row after its claim sees the wish (design section 5, rule 10).
+//! at the row after its claim sees the wish.
 
 use std::time::Duration;
 

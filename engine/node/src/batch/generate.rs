@@ -1,7 +1,7 @@
 //! GENERATE_IID: ids stream from the source into chunks.
 //!
 //! Numbers are reserved in the batch row before they are filled, so that a takeover knows where a late
-//! chunk could still appear, and seals those places (design section 4).
+//! chunk could still appear, and seals those places.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

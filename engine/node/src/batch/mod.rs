@@ -4,13 +4,16 @@ mod chunk_size;
 mod close;
 mod command_gate;
 mod generate;
+pub mod heir;
 mod id_source;
 mod known_ids;
 mod owned;
+mod process;
 mod progress;
 mod runner;
 
 pub use command_gate::{CommandGate, pass_command_gate};
 pub use known_ids::KnownIds;
 pub use owned::{Owned, OwnerError};
-pub use runner::Runner;
+pub use process::BatchProcess;
+use runner::Runner;

@@ -5,7 +5,7 @@
 
 use tracing::info;
 use weft_model::clock::Timestamp;
-use weft_model::{Batch, BatchId};
+use weft_model::{Batch, BatchId, IllegalMove};
 use weft_store::{
     BatchGuard, BatchSet, Freshness, MoveBatch, ReserveChunks, SaveBatchStatistics, Settled,
     StoreError,
@@ -31,6 +31,9 @@ pub enum OwnerError {
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A stored status has no such move: the rows are left alone.
+    #[error(transparent)]
+    Illegal(#[from] IllegalMove),
 }
 
 /// The owner's hold on a batch.

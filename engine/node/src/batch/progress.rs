@@ -16,7 +16,7 @@ const FIRST_PAGE: i64 = 4;
 /// What is saved of a batch's entities while it runs and at its end.
 #[derive(Clone, Debug)]
 pub struct Figures {
-    /// `extra_stats` (Fabric B.6).
+    /// `extra_stats` (as in Fabric).
     pub extra_stats: String,
     /// Sums by node, exact, and percentiles.
     pub statistics: BatchStatistics,

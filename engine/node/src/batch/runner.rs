@@ -6,8 +6,8 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 use weft_model::batch_of;
 use weft_model::{
-    Batch, BatchDesired, BatchEvent, BatchStatus, DueHint, Job, JobEvent, JobRun, JobStatus,
-    NodeId, job_error,
+    Batch, BatchDesired, BatchEvent, BatchStatus, DueHint, IllegalMove, Job, JobEvent, JobRun,
+    JobStatus, NodeId, job_error,
 };
 use weft_store::{
     BatchSet, ClaimBatch, Decided, Decision, EndJob, FinishBatch, FinishLost, Freshness, MoveBatch,
@@ -28,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const CHECK_EVERY: Duration = Duration::from_millis(50);
 /// A job that cannot be run is tried again this long after.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
-/// And so often (Fabric C.1).
+/// And so often (as in Fabric).
 const MOST_TRIES: i32 = 10;
 
 /// Runs one claimed BATCH PROCESS job.
@@ -331,11 +331,7 @@ impl Runner {
 
     /// The owner wants the end itself: the wish and the reason first, then as for a cancel.
     async fn mark_failed(&self, owned: &mut Owned, reason: String) -> Result<Stage, OwnerError> {
-        owned
-            .row
-            .status
-            .next(BatchEvent::BatchFailed)
-            .map_err(|error| OwnerError::Store(StoreError::Refused(error.to_string())))?;
+        owned.row.status.next(BatchEvent::BatchFailed)?;
         warn!(batch.id = %owned.row.id, "Batch {} fails: {reason}", owned.row.id);
         let status = owned.row.status;
         owned.move_to(BatchSet::failing(status, reason)).await?;
@@ -371,7 +367,7 @@ impl Runner {
     }
 
     /// ALLOW_MULTIPLE=false: the command's row must name this batch. Missing or naming an ended one, it is
-    /// swapped to this one; naming another live one, this batch ends (design section 6).
+    /// swapped to this one; naming another live one, this batch ends.
     async fn passes_gate(&self, owned: &Owned) -> Result<bool, OwnerError> {
         if owned.row.spec.allow_multiple {
             return Ok(true);
@@ -394,11 +390,7 @@ impl Runner {
         error: Option<String>,
         figures: Figures,
     ) -> Result<Stage, OwnerError> {
-        let status = owned
-            .row
-            .status
-            .next(event)
-            .map_err(|error| OwnerError::Store(StoreError::Refused(error.to_string())))?;
+        let status = owned.row.status.next(event)?;
         let to = BatchSet::ended(
             status,
             owned.now(),
@@ -412,7 +404,7 @@ impl Runner {
                 to,
                 token: self.life.context.ids.token(),
             },
-            job: self.ending(event_of(status), error.as_deref()),
+            job: self.ending(event_of(status), error.as_deref())?,
         };
         match self.life.settle(&finish).await? {
             Settled::Applied => {
@@ -434,7 +426,7 @@ impl Runner {
 
     /// Ends the job alone: its batch has ended, or never was. A request that came meanwhile is taken into account.
     async fn end_job(&self, event: JobEvent, error: Option<&str>) -> Result<(), OwnerError> {
-        let end = self.ending(event, error);
+        let end = self.ending(event, error)?;
         let read = ready(Ok(Some(self.job.clone())));
         let decide = |row: Option<Job>| {
             let row =
@@ -457,11 +449,11 @@ impl Runner {
         job_error("BatchFailed", text, now, &self.life.me.node)
     }
 
-    fn ending(&self, event: JobEvent, error: Option<&str>) -> EndJob {
+    fn ending(&self, event: JobEvent, error: Option<&str>) -> Result<EndJob, IllegalMove> {
         let now = self.life.context.clock.now();
-        let to = self.job.status.next(event).unwrap_or(JobStatus::Failed);
+        let to = self.job.status.next(event)?;
         let error = error.map(|text| self.error_json(text, now));
-        EndJob {
+        Ok(EndJob {
             output: Some(self.job.key.uid.clone()),
             error: error.clone(),
             runs: self.job.runs + 1,
@@ -485,7 +477,7 @@ impl Runner {
                 now,
                 self.life.context.ids.token(),
             )
-        }
+        })
     }
 
     /// The job goes back to WAITING under a higher fence, at once or later.
@@ -505,7 +497,6 @@ impl Runner {
         let now = self.life.context.clock.now();
         let due_at = later.unwrap_or(now);
         let end = EndJob {
-            to: JobStatus::Waiting,
             to_fence,
             tries,
             next_run: later,
@@ -517,7 +508,7 @@ impl Runner {
                 key: self.job.key.clone(),
             }),
             run: None,
-            ..self.ending(JobEvent::HandedBack, None)
+            ..self.ending(JobEvent::HandedBack, None)?
         };
         self.life.settle(&end).await?;
         Ok(())

@@ -1,4 +1,4 @@
-//! Clean-up: archived jobs, their history, and batches that ended long ago go after a time (design section 6).
+//! Clean-up: archived jobs, their history, and batches that ended long ago go after a time.
 //!
 //! A job goes by one compare-and-set on all that was seen of it, so a RESUMEJOB in between wins. A batch has more than one
 //! partition: its row is marked first, so that nobody takes it up again, then its chunks go, and the row goes last. Whoever

@@ -1,4 +1,4 @@
-//! What a node is told about itself: `node.id` and `config.ini`, with Fabric's names (`fabric` reference D).
+//! What a node is told about itself: `node.id` and `config.ini`, with Fabric's names.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -3,7 +3,10 @@
 use weft_model::clock::Timestamp;
 use weft_model::hash;
 use weft_model::schedule::{Outcome, RunEnd as ScheduledRun, Schedule, following, keeps};
-use weft_model::{DueHint, Fence, Holder, Job, JobDesired, JobRun, JobStatus, Token, job_error};
+use weft_model::{
+    DueHint, Fence, Holder, IllegalMove, Job, JobDesired, JobEvent, JobRun, JobStatus, Token,
+    job_error,
+};
 use weft_model::{EndMark, Ended, TriggerState};
 use weft_store::EndJob;
 
@@ -25,6 +28,9 @@ pub enum TryEnd {
 ///
 /// `job` is the row with the wishes that were seen last; `holder` is who ran it; others may wait for its end, where it
 /// `is_followed`.
+///
+/// # Errors
+/// The stored status has no such move.
 pub fn after(
     job: &Job,
     holder: &Holder,
@@ -32,18 +38,21 @@ pub fn after(
     is_followed: bool,
     now: Timestamp,
     token: Token,
-) -> EndJob {
-    let plain = |to, to_fence| EndJob {
-        to_fence,
-        planned_run: job.planned_run,
-        ..EndJob::of(job, holder.clone(), to, now, token)
+) -> Result<EndJob, IllegalMove> {
+    let plain = |event, to_fence| {
+        let to = job.status.next(event)?;
+        Ok(EndJob {
+            to_fence,
+            planned_run: job.planned_run,
+            ..EndJob::of(job, holder.clone(), to, now, token)
+        })
     };
     // A kill of what was stopped only hurries the stop.
     let wished = match (job.desired, job.status) {
         (JobDesired::Kill, JobStatus::Stopping) => JobDesired::Stop,
         (desired, _) => desired,
     };
-    match (wished, end) {
+    Ok(match (wished, end) {
         (JobDesired::Stop, _) => {
             let (output, error) = traces(end, now, holder);
             EndJob {
@@ -60,7 +69,7 @@ pub fn after(
                     error,
                     now,
                 )),
-                ..plain(JobStatus::Terminated, job.fence)
+                ..plain(JobEvent::Stopped, job.fence)?
             }
         }
         (JobDesired::Restart, _) => {
@@ -73,7 +82,7 @@ pub fn after(
                 runs: job.runs + 1,
                 due: Some(due(job, now)),
                 run: Some(record(job, holder, JobStatus::Restart, &output, error, now)),
-                ..plain(JobStatus::Waiting, job.fence + 1)
+                ..plain(JobEvent::RestartReady, job.fence + 1)?
             }
         }
         (JobDesired::Run | JobDesired::Kill, TryEnd::HandedBack | TryEnd::GivenUp) => EndJob {
@@ -82,19 +91,19 @@ pub fn after(
             due: Some(due(job, now)),
             error: job.error.clone(),
             forget_worker: *end == TryEnd::GivenUp,
-            ..plain(JobStatus::Waiting, job.fence + 1)
+            ..plain(JobEvent::HandedBack, job.fence + 1)?
         },
         (_, TryEnd::Ended(RunEnd::Succeeded(output))) => {
-            let end = succeeded(job, holder, output, now, plain);
+            let end = succeeded(job, holder, output, now, plain)?;
             owing(job, end, Outcome::Succeeded, is_followed)
         }
         (_, TryEnd::Ended(RunEnd::Failed(failure))) => {
-            let end = failed(job, holder, failure, now, plain);
+            let end = failed(job, holder, failure, now, plain)?;
             // A try that is followed by another is no end.
             let is_end = end.runs > job.runs;
             owing(job, end, Outcome::Failed, is_followed && is_end)
         }
-    }
+    })
 }
 
 /// The end with what those who wait for it are to be told.
@@ -115,15 +124,15 @@ fn succeeded(
     holder: &Holder,
     output: &RunOutput,
     now: Timestamp,
-    plain: impl Fn(JobStatus, Fence) -> EndJob,
-) -> EndJob {
+    plain: impl Fn(JobEvent, Fence) -> Result<EndJob, IllegalMove>,
+) -> Result<EndJob, IllegalMove> {
     let end = EndJob {
         desired: JobDesired::Run,
         output: output.text.as_deref().map(head),
         tries: 0,
         runs: job.runs + 1,
         run: Some(record(job, holder, JobStatus::Processed, output, None, now)),
-        ..plain(JobStatus::Processed, job.fence)
+        ..plain(JobEvent::Succeeded, job.fence)?
     };
     gone_on(job, end)
 }
@@ -133,8 +142,8 @@ fn failed(
     holder: &Holder,
     failure: &RunFailure,
     now: Timestamp,
-    plain: impl Fn(JobStatus, Fence) -> EndJob,
-) -> EndJob {
+    plain: impl Fn(JobEvent, Fence) -> Result<EndJob, IllegalMove>,
+) -> Result<EndJob, IllegalMove> {
     let tries = job.tries.saturating_add(1);
     let error = error_of(failure, now, holder);
     let is_tried_again = match failure.retry {
@@ -155,18 +164,18 @@ fn failed(
             Some(error),
             now,
         )),
-        ..plain(JobStatus::Failed, job.fence)
+        ..plain(JobEvent::FailedFinally, job.fence)?
     };
     if is_tried_again {
         let next_run = now.plus(job.policy.retry_delay(tries));
-        return EndJob {
-            to: JobStatus::Waiting,
+        return Ok(EndJob {
+            to: job.status.next(JobEvent::FailedRetry)?,
             to_fence: job.fence + 1,
             next_run: Some(next_run),
             due: Some(due(job, next_run)),
             notes: Some(format!("try {tries} failed: {}", failure.message)),
             ..end
-        };
+        });
     }
     let end = EndJob {
         runs: job.runs + 1,
@@ -179,14 +188,14 @@ fn failed(
 
 /// The end of a run of a job that may have another: one that was triggered meanwhile, one by its schedule, or one that
 /// waits for a trigger.
-fn gone_on(job: &Job, end: EndJob) -> EndJob {
+fn gone_on(job: &Job, end: EndJob) -> Result<EndJob, IllegalMove> {
     let (now, runs) = (end.now, end.runs);
     let next = NextRun::of(next_run(job, now), triggered_run(job, runs));
     if next.next_run.is_none() && !lives_on(job, runs, now) {
-        return end;
+        return Ok(end);
     }
-    EndJob {
-        to: next.status,
+    Ok(EndJob {
+        to: job.status.next(next.event_after_run())?,
         to_fence: job.fence + 1,
         tries: 0,
         next_run: next.next_run,
@@ -198,7 +207,7 @@ fn gone_on(job: &Job, end: EndJob) -> EndJob {
             ..end.triggers
         },
         ..end
-    }
+    })
 }
 
 /// The time of the run after this one.

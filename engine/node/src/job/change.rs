@@ -1,5 +1,5 @@
 //! What a command makes of a job's row: pure functions. A row that nobody holds is written anew as a whole; where a node
-//! holds it, the command leaves a wish that the node carries out (design section 5, rule 9).
+//! holds it, the command leaves a wish that the node carries out.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use weft_model::TriggerState;
 use weft_model::clock::Timestamp;
 use weft_model::schedule::{First, JobPolicy, RunEnd, Schedule, first, following};
-use weft_model::{Job, JobDesired, JobEvent, JobStatus, Token};
+use weft_model::{IllegalMove, Job, JobDesired, JobEvent, JobStatus, Token};
 use weft_store::{ChangeJob, JobDefinition, JobSeen, RequestJob, WriteJob};
 
 use crate::job::after::{schedule_of, seed_of};
@@ -63,30 +63,42 @@ fn write(job: Job) -> Step {
 }
 
 /// A row of this identity is there and STARTJOB wants to start it with `wanted`.
-pub fn started_again(found: &Job, wanted: &Job, is_by_hand: bool) -> Step {
+///
+/// # Errors
+/// The stored status has no such move.
+pub fn started_again(found: &Job, wanted: &Job, is_by_hand: bool) -> Result<Step, IllegalMove> {
     if found.status.is_ended() {
         // The row of the finished job is used again (Fabric R12).
-        return write(Job {
+        return Ok(write(Job {
+            status: found.status.next(resumption(wanted))?,
             fence: found.fence,
             desired_seq: found.desired_seq,
             triggers: found.triggers.begun_anew(),
             ..wanted.clone()
-        });
+        }));
     }
     if found.status == JobStatus::Scheduled && is_by_hand {
         // A start by hand leaves the scheduled run where it is (Fabric R75).
-        return write(Job {
-            status: JobStatus::Waiting,
+        return Ok(write(Job {
+            status: found.status.next(JobEvent::Due)?,
             next_run: None,
             creation_time: wanted.creation_time,
             ..found.clone()
-        });
+        }));
     }
     // Clients look for these words (Fabric R11).
-    Step::Refuse(format!(
+    Ok(Step::Refuse(format!(
         "Job is running: '{}.{}.{}' is {}",
         found.key.job_type, found.key.name, found.key.uid, found.status
-    ))
+    )))
+}
+
+/// How an ended row goes on as `begun`.
+fn resumption(begun: &Job) -> JobEvent {
+    match begun.status {
+        JobStatus::Scheduled => JobEvent::ResumedScheduled,
+        _ => JobEvent::Resumed,
+    }
 }
 
 /// Whether the same call that wants `wanted` may have made `found`: the definition is the same, wherever it stands.
@@ -103,48 +115,50 @@ pub fn is_defined_as(found: &Job, wanted: &Job) -> bool {
 }
 
 /// STOPJOB.
-pub fn stopped(job: &Job, now: Timestamp) -> Step {
+///
+/// # Errors
+/// The stored status has no such move.
+pub fn stopped(job: &Job, now: Timestamp) -> Result<Step, IllegalMove> {
     if job.status.is_ended() {
-        return Step::Leave(format!("it is {} already", job.status));
+        return Ok(Step::Leave(format!("it is {} already", job.status)));
     }
-    match (job.holder(), job.status) {
-        (Some(_), JobStatus::Stopping) => Step::Leave("it is being stopped already".to_owned()),
-        (Some(_), status) => Step::Wish {
+    if job.holder().is_some() && job.status == JobStatus::Stopping {
+        return Ok(Step::Leave("it is being stopped already".to_owned()));
+    }
+    let status = job.status.next(JobEvent::StopRequested)?;
+    Ok(match job.holder() {
+        Some(_) => Step::Wish {
             desired: JobDesired::Stop,
-            // A restart that is under way ends in the same way as before, and then for good.
-            status: match status {
-                JobStatus::Restart => JobStatus::Restart,
-                _ => JobStatus::Stopping,
-            },
+            status,
             definition: None,
         },
-        (None, status) => {
-            let to = status.next(JobEvent::StopRequested);
-            write(Job {
-                status: to.unwrap_or(JobStatus::Terminated),
-                archived: true,
-                end_time: job.end_time.or(Some(now)),
-                next_run: None,
-                planned_run: None,
-                notes: None,
-                triggers: job.triggers.begun_anew(),
-                ..job.clone()
-            })
-        }
-    }
+        None => write(Job {
+            status,
+            archived: true,
+            end_time: job.end_time.or(Some(now)),
+            next_run: None,
+            planned_run: None,
+            notes: None,
+            triggers: job.triggers.begun_anew(),
+            ..job.clone()
+        }),
+    })
 }
 
 /// RESTARTJOB.
-pub fn restarted(job: &Job) -> Step {
+///
+/// # Errors
+/// The stored status has no such move.
+pub fn restarted(job: &Job) -> Result<Step, IllegalMove> {
     if job.status.is_ended() {
-        return Step::Refuse(format!(
+        return Ok(Step::Refuse(format!(
             "it is {} and cannot be restarted; RESUMEJOB takes it up again",
             job.status
-        ));
+        )));
     }
     if job.holder().is_none() {
-        return write(Job {
-            status: JobStatus::Waiting,
+        return Ok(write(Job {
+            status: job.status.next(JobEvent::RestartReady)?,
             next_run: None,
             // What was tried already begins anew as another run, with an idempotency key of its own.
             runs: job.runs + i64::from(job.tries > 0),
@@ -153,28 +167,34 @@ pub fn restarted(job: &Job) -> Step {
             owner_incarnation: None,
             notes: None,
             ..job.clone()
-        });
+        }));
     }
     if job.desired > JobDesired::Restart {
         // A weaker wish never replaces a stronger one.
-        return Step::Refuse("it is being stopped; start it again when it has ended".to_owned());
+        return Ok(Step::Refuse(
+            "it is being stopped; start it again when it has ended".to_owned(),
+        ));
     }
-    Step::Wish {
+    Ok(Step::Wish {
         desired: JobDesired::Restart,
-        status: JobStatus::Restart,
+        status: job.status.next(JobEvent::RestartRequested)?,
         definition: None,
-    }
+    })
 }
 
 /// RESUMEJOB.
-pub fn resumed(job: &Job, now: Timestamp) -> Step {
+///
+/// # Errors
+/// The stored status has no such move.
+pub fn resumed(job: &Job, now: Timestamp) -> Result<Step, IllegalMove> {
     if !job.status.is_ended() {
-        return Step::Refuse(format!(
+        return Ok(Step::Refuse(format!(
             "it is {} and not archived, so there is nothing to resume",
             job.status
-        ));
+        )));
     }
     let again = Job {
+        status: job.status.next(JobEvent::Resumed)?,
         archived: false,
         creation_time: now,
         tries: 0,
@@ -185,10 +205,13 @@ pub fn resumed(job: &Job, now: Timestamp) -> Step {
         triggers: job.triggers.begun_anew(),
         ..job.clone()
     };
-    match begun(again, now) {
-        Ok(job) => write(job),
+    Ok(match begun(again, now) {
+        Ok(begun) => write(Job {
+            status: job.status.next(resumption(&begun))?,
+            ..begun
+        }),
         Err(why) => Step::Refuse(why),
-    }
+    })
 }
 
 /// KILL of the task that runs it.
@@ -217,83 +240,84 @@ pub struct Update {
 }
 
 /// UPDATEJOB.
-pub fn updated(job: &Job, update: Update, now: Timestamp) -> Step {
+///
+/// # Errors
+/// The stored status has no such move.
+pub fn updated(job: &Job, update: Update, now: Timestamp) -> Result<Step, IllegalMove> {
     if job.status.is_ended() {
-        return Step::Refuse(format!("it is {} and cannot be changed", job.status));
+        return Ok(Step::Refuse(format!(
+            "it is {} and cannot be changed",
+            job.status
+        )));
     }
     let was_paused = job.policy.paused;
     let changed = update.definition.applied_to(job);
     if job.holder().is_some() {
         // Once the run has ended nobody is there to be told.
-        let impossible = update.reschedules.then(|| begun(changed, now).err());
+        let impossible = update.reschedules.then(|| beginning(&changed, now).err());
         if let Some(why) = impossible.flatten() {
-            return Step::Refuse(why);
+            return Ok(Step::Refuse(why));
         }
-        return Step::Wish {
+        return Ok(Step::Wish {
             desired: job.desired,
             status: job.status,
             definition: Some(Box::new(update.definition)),
-        };
+        });
     }
     if update.runs_now && schedule_of(job).is_some_and(|schedule| schedule.is_recurring()) {
-        return write(Job {
-            status: JobStatus::Waiting,
+        return Ok(write(Job {
+            status: changed.status.next(JobEvent::Due)?,
             next_run: None,
             planned_run: None,
             ..changed
-        });
+        }));
     }
     let stands = changed.execution_interval.is_none() && job.execution_interval.is_some();
     let has_lost_its_start = changed.next_run.is_none()
         && changed.status == JobStatus::Scheduled
         && changed.policy.after.is_empty();
     if has_lost_its_start && changed.execution_interval.is_none() {
-        return Step::Refuse(
+        return Ok(Step::Refuse(
             "nothing would start it any more; STOPJOB ends it, STARTJOB starts it once".to_owned(),
-        );
+        ));
     }
     // What was triggered, or waits for another try, waits on behind its pause.
     let waits_on = was_paused && job.status == JobStatus::Waiting && !update.reschedules;
     // A recurring job that becomes a one-time job keeps its time (Fabric R37).
     if stands || waits_on || !(update.reschedules || was_paused) {
-        return write(changed);
+        return Ok(write(changed));
     }
-    match begun(changed.clone(), now) {
-        Ok(begun) => write(rescheduled(changed, begun, now)),
+    match beginning(&changed, now) {
+        Ok(beginning) => rescheduled(changed, beginning, now).map(write),
         // Its times have passed, and others start it.
         Err(_) if !update.reschedules && lives_on(&changed, changed.runs, now) => {
-            let begun = Job {
-                status: JobStatus::Scheduled,
-                next_run: None,
-                planned_run: None,
-                ..changed.clone()
-            };
-            write(rescheduled(changed, begun, now))
+            rescheduled(changed, Beginning::Scheduled(None), now).map(write)
         }
-        Err(why) => Step::Refuse(why),
+        Err(why) => Ok(Step::Refuse(why)),
     }
 }
 
 /// A job with another schedule, as it begins by that: runs that are due for other reasons are not lost.
-fn rescheduled(changed: Job, begun: Job, now: Timestamp) -> Job {
-    let scheduled = match begun.status {
+fn rescheduled(changed: Job, beginning: Beginning, now: Timestamp) -> Result<Job, IllegalMove> {
+    let begun = beginning.apply(changed.clone())?;
+    let scheduled = match beginning {
         // An interval counts from the end of the last run, where there was one.
-        JobStatus::Waiting => match after_last_run(&begun, now) {
-            None => return Job { tries: 0, ..begun },
+        Beginning::AtOnce => match after_last_run(&begun, now) {
+            None => return Ok(Job { tries: 0, ..begun }),
             counted => counted,
         },
-        _ => begun.next_run,
+        Beginning::Scheduled(moment) => moment,
     };
     // Nothing else would make up for a run that waits for its slot, its next try or its trigger's delay.
     if scheduled.is_none() && changed.status == JobStatus::Waiting {
-        return Job {
+        return Ok(Job {
             planned_run: None,
             ..changed
-        };
+        });
     }
     let next = NextRun::of(scheduled, changed.triggers.fired_for);
-    Job {
-        status: next.status,
+    Ok(Job {
+        status: changed.status.next(next.event())?,
         next_run: next.next_run,
         planned_run: next.planned_run,
         tries: 0,
@@ -302,7 +326,7 @@ fn rescheduled(changed: Job, begun: Job, now: Timestamp) -> Job {
             ..begun.triggers.clone()
         },
         ..begun
-    }
+    })
 }
 
 fn after_last_run(job: &Job, now: Timestamp) -> Option<Timestamp> {
@@ -318,44 +342,51 @@ fn after_last_run(job: &Job, now: Timestamp) -> Option<Timestamp> {
     (next > now).then_some(next)
 }
 
+/// How a job begins by its schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beginning {
+    /// WAITING: as soon as a node has room.
+    AtOnce,
+    /// SCHEDULED for this time; none = for what starts it, or until its schedule is switched on.
+    Scheduled(Option<Timestamp>),
+}
+
+impl Beginning {
+    fn apply(self, job: Job) -> Result<Job, IllegalMove> {
+        let (event, next_run) = match self {
+            Self::AtOnce => (JobEvent::Due, None),
+            Self::Scheduled(moment) => (JobEvent::Rescheduled, moment),
+        };
+        Ok(Job {
+            status: job.status.next(event)?,
+            next_run,
+            planned_run: next_run,
+            ..job
+        })
+    }
+}
+
 /// A job that begins: WAITING at once, or SCHEDULED for its first time.
 ///
 /// # Errors
-/// Its schedule has no time that is still to come.
+/// Its schedule has no time that is still to come, or the job is held or has ended.
 pub fn begun(job: Job, now: Timestamp) -> Result<Job, String> {
-    let schedule = read(&job)?;
-    let job = Job {
-        status: JobStatus::Waiting,
-        next_run: None,
-        planned_run: None,
-        ..job
-    };
+    let beginning = beginning(&job, now)?;
+    beginning.apply(job).map_err(|illegal| illegal.to_string())
+}
+
+fn beginning(job: &Job, now: Timestamp) -> Result<Beginning, String> {
+    let schedule = read(job)?;
     // What waits for others only does not run at once.
     if job.execution_interval.is_none() && !job.policy.after.is_empty() {
-        return Ok(Job {
-            status: JobStatus::Scheduled,
-            ..job
-        });
+        return Ok(Beginning::Scheduled(None));
     }
-    match first(&schedule, &job.policy, now, seed_of(&job)) {
+    match first(&schedule, &job.policy, now, seed_of(job)) {
         // What stands still begins with the end of its pause.
-        First::Now if job.policy.paused => Ok(Job {
-            status: JobStatus::Scheduled,
-            next_run: Some(now),
-            planned_run: Some(now),
-            ..job
-        }),
-        First::Now => Ok(job),
-        First::At(moment) => Ok(Job {
-            status: JobStatus::Scheduled,
-            next_run: Some(moment),
-            planned_run: Some(moment),
-            ..job
-        }),
-        First::Off => Ok(Job {
-            status: JobStatus::Scheduled,
-            ..job
-        }),
+        First::Now if job.policy.paused => Ok(Beginning::Scheduled(Some(now))),
+        First::Now => Ok(Beginning::AtOnce),
+        First::At(moment) => Ok(Beginning::Scheduled(Some(moment))),
+        First::Off => Ok(Beginning::Scheduled(None)),
         First::Never(why) => Err(format!("no more execution scheduled: {why}")),
     }
 }
@@ -424,13 +455,13 @@ mod tests {
     #[test]
     fn a_stop_ends_what_nobody_runs_and_asks_who_runs_it() {
         for status in [JobStatus::Scheduled, JobStatus::Waiting] {
-            let ended = written(stopped(&job(status), NOW));
+            let ended = written(stopped(&job(status), NOW).unwrap());
             assert_eq!(
                 (ended.status, ended.archived, ended.fence),
                 (JobStatus::Terminated, true, 4)
             );
         }
-        let wish = stopped(&job(JobStatus::InProcess), NOW);
+        let wish = stopped(&job(JobStatus::InProcess), NOW).unwrap();
         assert_eq!(
             wish,
             Step::Wish {
@@ -439,9 +470,9 @@ mod tests {
                 definition: None
             }
         );
-        let again = stopped(&job(JobStatus::Stopping), NOW);
+        let again = stopped(&job(JobStatus::Stopping), NOW).unwrap();
         assert!(matches!(again, Step::Leave(_)));
-        let over = stopped(&job(JobStatus::Processed), NOW);
+        let over = stopped(&job(JobStatus::Processed), NOW).unwrap();
         assert!(matches!(over, Step::Leave(_)));
     }
 
@@ -489,16 +520,19 @@ mod tests {
 
     #[test]
     fn a_restart_begins_anew_and_never_overtakes_a_stop() {
-        let again = written(restarted(&Job {
-            tries: 4,
-            next_run: Some(NOW),
-            ..job(JobStatus::Waiting)
-        }));
+        let again = written(
+            restarted(&Job {
+                tries: 4,
+                next_run: Some(NOW),
+                ..job(JobStatus::Waiting)
+            })
+            .unwrap(),
+        );
         assert_eq!(
             (again.status, again.tries, again.next_run),
             (JobStatus::Waiting, 0, None)
         );
-        let wish = restarted(&job(JobStatus::InProcess));
+        let wish = restarted(&job(JobStatus::InProcess)).unwrap();
         assert!(matches!(
             wish,
             Step::Wish {
@@ -510,14 +544,14 @@ mod tests {
             desired: JobDesired::Stop,
             ..job(JobStatus::Stopping)
         };
-        assert!(is_refused(&restarted(&stopping)));
-        assert!(is_refused(&restarted(&job(JobStatus::Failed))));
+        assert!(is_refused(&restarted(&stopping).unwrap()));
+        assert!(is_refused(&restarted(&job(JobStatus::Failed)).unwrap()));
     }
 
     #[test]
     fn only_what_is_archived_is_resumed_and_its_schedule_says_how() {
-        assert!(is_refused(&resumed(&job(JobStatus::Waiting), NOW)));
-        let once = written(resumed(&job(JobStatus::Terminated), NOW));
+        assert!(is_refused(&resumed(&job(JobStatus::Waiting), NOW).unwrap()));
+        let once = written(resumed(&job(JobStatus::Terminated), NOW).unwrap());
         assert_eq!(
             (once.status, once.archived, once.creation_time),
             (JobStatus::Waiting, false, NOW)
@@ -526,22 +560,23 @@ mod tests {
             execution_interval: Some("0 12 * * *".to_owned()),
             ..job(JobStatus::Failed)
         };
-        let daily = written(resumed(&daily, NOW));
+        let daily = written(resumed(&daily, NOW).unwrap());
         assert_eq!(daily.status, JobStatus::Scheduled);
         assert!(daily.next_run > Some(NOW));
         let past = Job {
             execution_interval: Some("2020-01-01 00:00:00".to_owned()),
             ..job(JobStatus::Processed)
         };
-        assert!(is_refused(&resumed(&past, NOW)));
+        assert!(is_refused(&resumed(&past, NOW).unwrap()));
     }
 
     #[test]
     fn the_row_of_a_finished_job_is_used_again_and_a_live_one_is_refused_in_the_known_words() {
         let wanted = Job::waiting(job(JobStatus::Waiting).key, NOW);
-        let again = written(started_again(&job(JobStatus::Processed), &wanted, true));
+        let again = written(started_again(&job(JobStatus::Processed), &wanted, true).unwrap());
         assert_eq!((again.status, again.fence), (JobStatus::Waiting, 4));
-        let Step::Refuse(words) = started_again(&job(JobStatus::InProcess), &wanted, true) else {
+        let Step::Refuse(words) = started_again(&job(JobStatus::InProcess), &wanted, true).unwrap()
+        else {
             panic!("it runs");
         };
         assert!(words.contains("Job is running"), "{words}");
@@ -556,11 +591,13 @@ mod tests {
             ..job(JobStatus::Scheduled)
         };
         let wanted = Job::waiting(scheduled.key.clone(), NOW);
-        let run = written(started_again(&scheduled, &wanted, true));
+        let run = written(started_again(&scheduled, &wanted, true).unwrap());
         assert_eq!((run.status, run.next_run), (JobStatus::Waiting, None));
         assert_eq!(run.planned_run, scheduled.planned_run);
         assert_eq!(run.execution_interval, scheduled.execution_interval);
-        assert!(is_refused(&started_again(&scheduled, &wanted, false)));
+        assert!(is_refused(
+            &started_again(&scheduled, &wanted, false).unwrap()
+        ));
     }
 
     fn update(interval: Option<&str>) -> Update {
@@ -585,10 +622,10 @@ mod tests {
             planned_run: Some(Timestamp(NOW.0 + 1)),
             ..job(JobStatus::Scheduled)
         };
-        let hourly = written(updated(&daily, update(Some("0 * * * *")), NOW));
+        let hourly = written(updated(&daily, update(Some("0 * * * *")), NOW).unwrap());
         assert_eq!(hourly.status, JobStatus::Scheduled);
         assert!(hourly.next_run > daily.next_run);
-        let once = written(updated(&daily, update(None), NOW));
+        let once = written(updated(&daily, update(None), NOW).unwrap());
         assert_eq!(
             (once.execution_interval, once.next_run),
             (None, daily.next_run)
@@ -597,13 +634,13 @@ mod tests {
             runs_now: true,
             ..update(Some("0 * * * *"))
         };
-        let now = written(updated(&daily, now, NOW));
+        let now = written(updated(&daily, now, NOW).unwrap());
         assert_eq!((now.status, now.next_run), (JobStatus::Waiting, None));
         let kept = Update {
             reschedules: false,
             ..update(Some("0 12 * * *"))
         };
-        let kept = written(updated(&daily, kept, NOW));
+        let kept = written(updated(&daily, kept, NOW).unwrap());
         assert_eq!(kept.next_run, daily.next_run);
         assert_eq!(kept.affinity, ["DC1"]);
     }
@@ -617,18 +654,18 @@ mod tests {
         ran.end_time = Some(Timestamp(NOW.0 - 1_000));
         ran.next_run = Some(Timestamp(NOW.0 - 1_000).plus(Duration::from_secs(1_800)));
         ran.planned_run = ran.next_run;
-        let off = written(updated(&ran, update(Some("00:30:00; 0 2 1 1 * OFF")), NOW));
+        let off = written(updated(&ran, update(Some("00:30:00; 0 2 1 1 * OFF")), NOW).unwrap());
         assert_eq!((off.status, off.next_run), (ran.status, ran.next_run));
         // A trigger that has fired for an earlier time does not wait for it.
         let fired = NOW.plus(Duration::from_secs(60));
         let mut told = update(Some("01:00:00"));
         told.definition.triggers.fired_for = Some(fired);
-        let told = written(updated(&ran, told, NOW));
+        let told = written(updated(&ran, told, NOW).unwrap());
         assert_eq!(
             (told.status, told.next_run),
             (JobStatus::Waiting, Some(fired))
         );
-        let passed = written(updated(&ran, update(Some("00:00:01")), NOW));
+        let passed = written(updated(&ran, update(Some("00:00:01")), NOW).unwrap());
         assert_eq!((passed.status, passed.next_run), (JobStatus::Waiting, None));
     }
 
@@ -642,7 +679,7 @@ mod tests {
         told.triggers.fired_for = Some(fired);
         let mut switched_off = update(Some("0 12 * * * OFF"));
         switched_off.definition.triggers = told.triggers.clone();
-        let off = written(updated(&told, switched_off, NOW));
+        let off = written(updated(&told, switched_off, NOW).unwrap());
         assert_eq!(
             (off.status, off.next_run),
             (JobStatus::Waiting, Some(fired))
@@ -653,13 +690,13 @@ mod tests {
         tried.tries = 2;
         tried.next_run = Some(fired);
         tried.planned_run = Some(Timestamp(NOW.0 - 5));
-        let off = written(updated(&tried, update(Some("0 12 * * * OFF")), NOW));
+        let off = written(updated(&tried, update(Some("0 12 * * * OFF")), NOW).unwrap());
         assert_eq!(
             (off.status, off.next_run),
             (JobStatus::Waiting, Some(fired))
         );
         assert_eq!((off.planned_run, off.tries), (None, 2));
-        let other = written(updated(&tried, update(Some("0 13 * * *")), NOW));
+        let other = written(updated(&tried, update(Some("0 13 * * *")), NOW).unwrap());
         assert_eq!((other.status, other.tries), (JobStatus::Scheduled, 0));
     }
 
@@ -670,19 +707,19 @@ mod tests {
         paused.policy.paused = true;
         let paused = begun(paused, NOW).unwrap();
         assert_eq!(paused.status, JobStatus::Scheduled);
-        let on = written(updated(&paused, update(Some("00:00:30")), NOW));
+        let on = written(updated(&paused, update(Some("00:00:30")), NOW).unwrap());
         assert_eq!((on.status, on.next_run), (JobStatus::Waiting, None));
         let mut once = job(JobStatus::Waiting);
         once.policy.paused = true;
         let once = begun(once, NOW).unwrap();
         assert_eq!(once.status, JobStatus::Scheduled);
-        let on = written(updated(&once, update(None), NOW));
+        let on = written(updated(&once, update(None), NOW).unwrap());
         assert_eq!((on.status, on.next_run), (JobStatus::Waiting, None));
     }
 
     #[test]
     fn an_update_of_a_running_job_is_a_wish() {
-        let step = updated(&job(JobStatus::InProcess), update(None), NOW);
+        let step = updated(&job(JobStatus::InProcess), update(None), NOW).unwrap();
         assert!(matches!(
             step,
             Step::Wish {
@@ -691,10 +728,8 @@ mod tests {
                 definition: Some(_)
             }
         ));
-        assert!(is_refused(&updated(
-            &job(JobStatus::Failed),
-            update(None),
-            NOW
-        )));
+        assert!(is_refused(
+            &updated(&job(JobStatus::Failed), update(None), NOW).unwrap()
+        ));
     }
 }

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 use weft_model::clock::Timestamp;
 use weft_model::schedule::policy::Overlap;
 use weft_model::{DueHint, Job, JobDesired, JobStatus};
@@ -222,7 +222,7 @@ impl JobRunner {
             );
             self.trace("told to stop", || json!({"reason": format!("{why:?}")}));
             stop.cancel();
-            // Whoever only asks for a stop waits until the run sees it (Fabric C.1, Abort); KILL does not wait.
+            // Whoever only asks for a stop waits until the run sees it (as in Fabric); KILL does not wait.
             if why != StopReason::Wish {
                 drop_at = drop_at.min(Instant::now() + STOP_GRACE);
             }
@@ -327,7 +327,16 @@ impl JobRunner {
             }
             let token = context.ids.token();
             let is_followed = !followers.is_empty();
-            let operation = after(&self.job, &self.life.me, end, is_followed, now, token);
+            let operation = match after(&self.job, &self.life.me, end, is_followed, now, token) {
+                Ok(operation) => operation,
+                Err(illegal) => {
+                    error!(
+                        job.uid = key.uid,
+                        "The end of a run was not written: {illegal}"
+                    );
+                    return Ok(None);
+                }
+            };
             let is_followed = !operation.triggers.untold.is_empty();
             if is_followed {
                 // Somebody looks at the row should this node die before it has told them.

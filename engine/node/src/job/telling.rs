@@ -4,7 +4,7 @@ use std::future::ready;
 use std::time::Duration;
 
 use futures::StreamExt;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use weft_model::{DueHint, Job, JobKey, JobStatus};
 use weft_model::{Ended, TriggerState};
 use weft_store::{ChangeJob, Decided, Decision, Freshness, JobSeen, StoreError, StoreResult};
@@ -72,8 +72,14 @@ async fn tell_one(life: &Life, follower: &JobKey, key: &JobKey, ended: &Ended) -
     let read = context.store.job(follower, Freshness::Serial);
     let decide = |row: Option<Job>| {
         let now = context.clock.now();
-        let operation = row
-            .and_then(|row| told(&row, key, ended, now).operation(&row, now, context.ids.token()));
+        let token = context.ids.token();
+        let operation = row.and_then(|row| match told(&row, key, ended, now) {
+            Ok(step) => step.operation(&row, now, token),
+            Err(illegal) => {
+                warn!(job.uid = follower.uid, "Left a job alone: {illegal}");
+                None
+            }
+        });
         ready(StoreResult::Ok(
             operation.map_or(Decision::Stop(()), Decision::Settle),
         ))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use weft_model::clock::Timestamp;
 use weft_model::schedule::{Condition, JobPolicy};
-use weft_model::{Ended, Job, JobDesired, JobKey, JobStatus, TriggerState};
+use weft_model::{Ended, IllegalMove, Job, JobDesired, JobEvent, JobKey, JobStatus, TriggerState};
 use weft_store::JobDefinition;
 
 use super::after::schedule_of;
@@ -19,9 +19,17 @@ use super::change::Step;
 const TOLD: usize = 64;
 
 /// What to do with the row of `follower`, which is told how a run of the job `key` ended.
-pub fn told(follower: &Job, key: &JobKey, ended: &Ended, now: Timestamp) -> Step {
+///
+/// # Errors
+/// The stored status has no such move.
+pub fn told(
+    follower: &Job,
+    key: &JobKey,
+    ended: &Ended,
+    now: Timestamp,
+) -> Result<Step, IllegalMove> {
     if follower.status.is_ended() {
-        return Step::Leave(format!("it is {}", follower.status));
+        return Ok(Step::Leave(format!("it is {}", follower.status)));
     }
     let mut state = follower.triggers.clone();
     let triggers = &follower.policy.after;
@@ -48,7 +56,9 @@ pub fn told(follower: &Job, key: &JobKey, ended: &Ended, now: Timestamp) -> Step
         is_news = true;
     }
     if !is_news {
-        return Step::Leave("it waits for nothing of the kind, or knows".to_owned());
+        return Ok(Step::Leave(
+            "it waits for nothing of the kind, or knows".to_owned(),
+        ));
     }
     // What is switched off, or paused, hears and does nothing.
     for trigger in triggers
@@ -122,21 +132,21 @@ fn changed(
     mut state: TriggerState,
     fires_at: Option<Timestamp>,
     now: Timestamp,
-) -> Step {
+) -> Result<Step, IllegalMove> {
     if follower.holder().is_some() {
         // The run that goes on may have begun before: another one follows it, one for all that happens meanwhile.
         state.fired_for = match (state.fired_for, fires_at) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        return Step::Wish {
+        return Ok(Step::Wish {
             desired: follower.desired,
             status: follower.status,
             definition: Some(Box::new(JobDefinition {
                 triggers: state,
                 ..JobDefinition::of(follower)
             })),
-        };
+        });
     }
     let told = Job {
         triggers: state,
@@ -145,20 +155,20 @@ fn changed(
         ..follower.clone()
     };
     let Some(at) = fires_at else {
-        return Step::Write(Box::new(told));
+        return Ok(Step::Write(Box::new(told)));
     };
     if follower.status == JobStatus::Waiting {
         // It waits already, perhaps for another try: whatever comes first.
         let next_run = follower.next_run.map(|next_run| next_run.min(at));
-        return Step::Write(Box::new(Job {
+        return Ok(Step::Write(Box::new(Job {
             next_run: next_run.filter(|next_run| *next_run > now),
             ..told
-        }));
+        })));
     }
     let at = told.triggers.fired_for.map_or(at, |fired| fired.min(at));
     let next = NextRun::of(follower.next_run, Some(at));
-    Step::Write(Box::new(Job {
-        status: next.status,
+    Ok(Step::Write(Box::new(Job {
+        status: follower.status.next(next.event())?,
         next_run: next.next_run.filter(|next_run| *next_run > now),
         planned_run: next.planned_run,
         notes: None,
@@ -167,15 +177,15 @@ fn changed(
             ..told.triggers
         },
         ..told
-    }))
+    })))
 }
 
 /// When a job that nobody runs is due, by its schedule and by a trigger that has fired: whatever comes first, and the other
 /// is kept for then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextRun {
-    /// WAITING for a run by a trigger, SCHEDULED otherwise.
-    pub status: JobStatus,
+    /// It is due by a trigger and not by its schedule.
+    pub is_triggered: bool,
     /// When it is due.
     pub next_run: Option<Timestamp>,
     /// The scheduled time that is to come. As after a start by hand, a run by a trigger leaves it (Fabric R75).
@@ -189,23 +199,39 @@ impl NextRun {
     pub fn of(scheduled: Option<Timestamp>, fired_for: Option<Timestamp>) -> Self {
         match (scheduled, fired_for) {
             (Some(planned), fired) if fired.is_none_or(|fired| planned <= fired) => Self {
-                status: JobStatus::Scheduled,
+                is_triggered: false,
                 next_run: scheduled,
                 planned_run: scheduled,
                 fired_for,
             },
             (planned_run, Some(fired)) => Self {
-                status: JobStatus::Waiting,
+                is_triggered: true,
                 next_run: Some(fired),
                 planned_run,
                 fired_for: None,
             },
             (_, None) => Self {
-                status: JobStatus::Scheduled,
+                is_triggered: false,
                 next_run: None,
                 planned_run: None,
                 fired_for: None,
             },
+        }
+    }
+
+    /// What this makes of a row that no node holds.
+    pub fn event(&self) -> JobEvent {
+        match self.is_triggered {
+            true => JobEvent::Due,
+            false => JobEvent::Rescheduled,
+        }
+    }
+
+    /// What this makes of a row whose run has ended.
+    pub fn event_after_run(&self) -> JobEvent {
+        match self.is_triggered {
+            true => JobEvent::NextTriggered,
+            false => JobEvent::NextScheduled,
         }
     }
 }
@@ -263,7 +289,7 @@ mod tests {
     #[test]
     fn an_end_starts_a_run_and_the_same_end_does_not_start_another() {
         let job = follower("PROCESS a.sh SUCCEEDED");
-        let fired = written(told(&job, &key("a.sh"), &end(1, Outcome::Succeeded), NOW));
+        let fired = written(told(&job, &key("a.sh"), &end(1, Outcome::Succeeded), NOW).unwrap());
         assert_eq!(
             (fired.status, fired.next_run, fired.fence),
             (JobStatus::Waiting, None, 4)
@@ -272,16 +298,17 @@ mod tests {
             status: JobStatus::Scheduled,
             ..fired
         };
-        let again = told(&rested, &key("a.sh"), &end(1, Outcome::Succeeded), NOW);
+        let again = told(&rested, &key("a.sh"), &end(1, Outcome::Succeeded), NOW).unwrap();
         assert!(matches!(again, Step::Leave(_)), "{again:?}");
-        let next = told(&rested, &key("a.sh"), &end(2, Outcome::Succeeded), NOW);
+        let next = told(&rested, &key("a.sh"), &end(2, Outcome::Succeeded), NOW).unwrap();
         assert_eq!(written(next.clone()).status, JobStatus::Waiting);
         let before = told(
             &written(next),
             &key("a.sh"),
             &end(1, Outcome::Succeeded),
             NOW,
-        );
+        )
+        .unwrap();
         assert!(matches!(before, Step::Leave(_)), "{before:?}");
     }
 
@@ -289,7 +316,7 @@ mod tests {
     fn another_outcome_and_another_job_start_nothing() {
         let job = follower("PROCESS a.sh SUCCEEDED");
         for (name, outcome) in [("a.sh", Outcome::Failed), ("b.sh", Outcome::Succeeded)] {
-            let step = told(&job, &key(name), &end(1, outcome), NOW);
+            let step = told(&job, &key(name), &end(1, outcome), NOW).unwrap();
             assert!(matches!(step, Step::Leave(_)), "{name} {step:?}");
         }
     }
@@ -297,12 +324,12 @@ mod tests {
     #[test]
     fn several_conditions_wait_for_each_other() {
         let job = follower("PROCESS a.sh SUCCEEDED AND PROCESS b.sh ENDED +00:01:00");
-        let half = written(told(&job, &key("b.sh"), &end(7, Outcome::Failed), NOW));
+        let half = written(told(&job, &key("b.sh"), &end(7, Outcome::Failed), NOW).unwrap());
         assert_eq!(
             (half.status, half.triggers.met.len()),
             (JobStatus::Scheduled, 1)
         );
-        let whole = written(told(&half, &key("a.sh"), &end(1, Outcome::Succeeded), NOW));
+        let whole = written(told(&half, &key("a.sh"), &end(1, Outcome::Succeeded), NOW).unwrap());
         assert_eq!(
             (whole.status, whole.next_run),
             (JobStatus::Waiting, Some(Timestamp(NOW.0 + 60_000)))
@@ -313,28 +340,23 @@ mod tests {
             status: JobStatus::Scheduled,
             ..whole
         };
-        let half = written(told(
-            &rested,
-            &key("a.sh"),
-            &end(2, Outcome::Succeeded),
-            NOW,
-        ));
+        let half = written(told(&rested, &key("a.sh"), &end(2, Outcome::Succeeded), NOW).unwrap());
         assert_eq!(half.status, JobStatus::Scheduled);
     }
 
     #[test]
     fn what_is_switched_off_or_paused_hears_and_does_nothing() {
         let off = follower("PROCESS a.sh ENDED OFF");
-        let step = told(&off, &key("a.sh"), &end(1, Outcome::Failed), NOW);
+        let step = told(&off, &key("a.sh"), &end(1, Outcome::Failed), NOW).unwrap();
         assert_eq!(written(step).status, JobStatus::Scheduled);
         let mut paused = follower("PROCESS a.sh ENDED");
         paused.policy.paused = true;
-        let step = told(&paused, &key("a.sh"), &end(1, Outcome::Failed), NOW);
+        let step = told(&paused, &key("a.sh"), &end(1, Outcome::Failed), NOW).unwrap();
         assert_eq!(written(step).status, JobStatus::Scheduled);
         let mut over = follower("PROCESS a.sh ENDED");
         over.policy.max_runs = Some(2);
         over.runs = 2;
-        let step = told(&over, &key("a.sh"), &end(1, Outcome::Failed), NOW);
+        let step = told(&over, &key("a.sh"), &end(1, Outcome::Failed), NOW).unwrap();
         assert_eq!(written(step).status, JobStatus::Scheduled);
     }
 
@@ -350,7 +372,7 @@ mod tests {
             desired,
             definition,
             ..
-        } = told(&running, &key("b.sh"), &end(1, Outcome::Failed), NOW)
+        } = told(&running, &key("b.sh"), &end(1, Outcome::Failed), NOW).unwrap()
         else {
             panic!("a node holds it");
         };
@@ -361,7 +383,7 @@ mod tests {
         };
         assert_eq!(later.triggers.fired_for, Some(Timestamp(NOW.0 + 60_000)));
         let Step::Wish { definition, .. } =
-            told(&later, &key("a.sh"), &end(1, Outcome::Failed), NOW)
+            told(&later, &key("a.sh"), &end(1, Outcome::Failed), NOW).unwrap()
         else {
             panic!("a node holds it");
         };
@@ -376,7 +398,7 @@ mod tests {
             ..follower("PROCESS a.sh ENDED +00:01:00; PROCESS b.sh ENDED")
         };
         let fired = |job: &Job, name: &str| {
-            written(told(job, &key(name), &end(1, Outcome::Failed), NOW)).next_run
+            written(told(job, &key(name), &end(1, Outcome::Failed), NOW).unwrap()).next_run
         };
         let soon = Some(Timestamp(NOW.0 + 5));
         assert_eq!(fired(&waiting(None), "a.sh"), None);
@@ -390,7 +412,7 @@ mod tests {
         job.triggers.met = BTreeSet::from([("x".to_owned(), "y".to_owned())]);
         let mark = end(1, Outcome::Failed).mark;
         job.triggers.told = BTreeMap::from([("z".to_owned(), vec![mark])]);
-        let job = written(told(&job, &key("a.sh"), &end(1, Outcome::Failed), NOW));
+        let job = written(told(&job, &key("a.sh"), &end(1, Outcome::Failed), NOW).unwrap());
         assert!(job.triggers.met.is_empty());
         assert_eq!(job.triggers.told.len(), 1);
     }
@@ -405,7 +427,7 @@ mod tests {
                 status: JobStatus::Scheduled,
                 ..job.clone()
             };
-            match told(&rested, &key("a.sh"), &ended, NOW) {
+            match told(&rested, &key("a.sh"), &ended, NOW).unwrap() {
                 Step::Write(told) => job = *told,
                 other => assert!(job.fence == 5, "{uid}: {other:?}"),
             }
@@ -421,35 +443,24 @@ mod tests {
             planned_run: minute(1),
             ..follower("PROCESS a.sh ENDED +00:05:00")
         };
-        let fired = written(told(
-            &scheduled,
-            &key("a.sh"),
-            &end(1, Outcome::Failed),
-            NOW,
-        ));
+        let fired = written(told(&scheduled, &key("a.sh"), &end(1, Outcome::Failed), NOW).unwrap());
         assert_eq!(
             (fired.status, fired.next_run),
             (JobStatus::Scheduled, minute(1))
         );
         assert_eq!(fired.triggers.fired_for, minute(5));
-        let check = |scheduled, fired, status, next_run, fired_for| {
+        let check = |scheduled, fired, is_triggered, next_run, fired_for| {
             let next = NextRun::of(scheduled, fired);
             assert_eq!(
-                (next.status, next.next_run, next.fired_for),
-                (status, next_run, fired_for)
+                (next.is_triggered, next.next_run, next.fired_for),
+                (is_triggered, next_run, fired_for)
             );
             assert_eq!(next.planned_run, scheduled);
         };
-        check(
-            minute(4),
-            minute(5),
-            JobStatus::Scheduled,
-            minute(4),
-            minute(5),
-        );
-        check(minute(6), minute(5), JobStatus::Waiting, minute(5), None);
-        check(None, minute(5), JobStatus::Waiting, minute(5), None);
-        check(minute(6), None, JobStatus::Scheduled, minute(6), None);
-        check(None, None, JobStatus::Scheduled, None, None);
+        check(minute(4), minute(5), false, minute(4), minute(5));
+        check(minute(6), minute(5), true, minute(5), None);
+        check(None, minute(5), true, minute(5), None);
+        check(minute(6), None, false, minute(6), None);
+        check(None, None, false, None, None);
     }
 }

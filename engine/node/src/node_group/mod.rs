@@ -1,5 +1,5 @@
 //! Node groups: which logical ids the nodes of a data centre carry by rules of the cluster, besides those of their own
-//! `node.id` (Fabric C.1, affinity management of 2025).
+//! `node.id` (Fabric's affinity management of 2025).
 //!
 //! The rules are one row (`affinity_rules`, written by SET_GLOBAL), and say how many nodes of a data centre each group has.
 //! A job of type NODE_AFFINITY_COORDINATOR_JOB ([`Coordinator`]) looks at who lives and writes down who is in which group:

@@ -3,10 +3,13 @@
 //! A hint says when somebody must look; the row says what is true. Whoever cannot act leaves the next hint
 //! before passing this one, so a job is never forgotten.
 
-mod looking;
+mod executor;
+mod kind_executor;
 mod plan;
+mod poll_loop;
 mod ready;
 mod slots;
+mod starts;
 mod timers;
 mod traced;
 
@@ -14,24 +17,23 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
-pub use plan::{Kind, Obstacle, Plan, RowMove, Seen, plan};
+pub use executor::{Claimed, Executor, Executors, Slots};
+pub use plan::{Obstacle, Plan, RowMove, Seen, plan};
 pub use slots::{Room, room};
 
 use weft_model::clock::Timestamp;
-use weft_model::{Batch, BatchId, DueHint, Fence, JobKey, NodeRow, Token, job_of, job_type};
+use weft_model::{Batch, DueHint, Fence, JobKey, Token, job_of};
 use weft_store::SubmitBatch;
 
-use self::looking::Looking;
+use self::poll_loop::PollLoop;
 use crate::Life;
 use crate::job::{Lender, Slot};
-use crate::worker::Offers;
 
 /// The scheduler as the rest of a life sees it.
 #[derive(Clone, Debug)]
 pub struct Scheduler {
-    deaths: mpsc::Sender<NodeRow>,
     running: Arc<Running>,
 }
 
@@ -58,19 +60,12 @@ struct Held {
 }
 
 impl Scheduler {
-    /// Starts looking, beginning with what an earlier life of this node held.
-    pub fn start(life: &Life, offers: Offers, inherited: Vec<BatchId>) -> Self {
-        let (deaths, died) = mpsc::channel(64);
+    /// Starts looking for due jobs, which these executors run.
+    pub fn start(life: &Life, executors: Executors) -> Self {
         let running = Arc::new(Running::default());
-        let looking = Looking::new(life.clone(), offers, Arc::clone(&running));
-        life.tasks
-            .spawn_vital(&life.trust, looking.run(died, inherited));
-        Self { deaths, running }
-    }
-
-    /// Where deaths of nodes are reported.
-    pub fn deaths(&self) -> mpsc::Sender<NodeRow> {
-        self.deaths.clone()
+        let poll_loop = PollLoop::new(life.clone(), executors, Arc::clone(&running));
+        life.tasks.spawn_vital(&life.trust, poll_loop.run());
+        Self { running }
     }
 
     /// Resolves when no job runs.
@@ -108,20 +103,16 @@ impl Running {
             .is_some_and(|held| held.fence == fence || held.fence == fence + 1)
     }
 
-    fn has_batch(&self, batch: BatchId) -> bool {
-        let uid = batch.to_string();
-        self.lock().keys().any(|key| key.uid == uid)
-    }
-
-    fn batch_count(&self) -> usize {
-        self.lock().keys().filter(|key| is_batch(key)).count()
+    fn count_of(&self, job_type: &str) -> usize {
+        let jobs = self.lock();
+        jobs.keys().filter(|key| key.job_type == job_type).count()
     }
 
     fn job_count(&self) -> usize {
         self.lock().values().filter(|held| held.counts()).count()
     }
 
-    /// The slots that jobs take, batches aside.
+    /// The slots of the pool that jobs take.
     fn job_slots(&self) -> Vec<Option<String>> {
         let jobs = self.lock();
         let jobs = jobs.values().filter(|held| held.counts());
@@ -139,10 +130,6 @@ impl Running {
             held.hinted_at = now;
         }
     }
-}
-
-fn is_batch(key: &JobKey) -> bool {
-    key.job_type == job_type::BATCH_PROCESS
 }
 
 impl Held {

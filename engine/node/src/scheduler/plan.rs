@@ -4,18 +4,22 @@ use std::time::Duration;
 
 use weft_model::clock::Timestamp;
 use weft_model::schedule::{Due, due};
-use weft_model::{Batch, BatchDesired, BatchStatus, Job, JobDesired, JobStatus};
+use weft_model::{IllegalMove, Job, JobDesired, JobEvent, JobStatus, TriggerState};
 
+use super::executor::Slots;
 use super::slots::Room;
 use crate::job::after::{schedule_of, seed_of};
+use crate::job::triggered::{NextRun, lives_on};
 
 /// Everything the decision depends on.
 #[derive(Clone, Debug)]
 pub struct Seen<'a> {
     /// The row.
     pub job: &'a Job,
-    /// What it is to this node.
-    pub kind: Kind<'a>,
+    /// The slots that jobs of its type take here; none where this node does not know the type.
+    pub slots: Option<Slots>,
+    /// Any node may run it now, whatever its affinity.
+    pub ignores_affinity: bool,
     /// This node matches the job's affinity.
     pub matches: bool,
     /// What room this node has for one more of the kind.
@@ -34,17 +38,6 @@ pub struct Seen<'a> {
     pub waited: Duration,
     /// The wall clock.
     pub now: Timestamp,
-}
-
-/// What a job is to a node.
-#[derive(Clone, Copy, Debug)]
-pub enum Kind<'a> {
-    /// It coordinates this batch; none where the row is missing.
-    Batch(Option<&'a Batch>),
-    /// A kind that this node can run.
-    Known,
-    /// A kind that this node does not know.
-    Unknown,
 }
 
 /// What to do.
@@ -77,6 +70,65 @@ pub enum RowMove {
     StartOver,
     /// A time that was missed is passed over; none = there is no later one.
     PassTo(Option<Timestamp>),
+}
+
+impl RowMove {
+    /// The row after this move, under a higher fence.
+    ///
+    /// # Errors
+    /// The stored status has no such move.
+    pub fn apply(self, job: &Job, now: Timestamp) -> Result<Job, IllegalMove> {
+        let fence = job.fence + 1;
+        let job = job.clone();
+        Ok(match self {
+            Self::Terminate => Job {
+                status: job.status.next(JobEvent::Stopped)?,
+                archived: true,
+                end_time: Some(now),
+                next_run: None,
+                fence,
+                ..job
+            },
+            Self::StartOver => Job {
+                status: job.status.next(JobEvent::RestartReady)?,
+                desired: JobDesired::Run,
+                worker: None,
+                owner_incarnation: None,
+                next_run: None,
+                tries: 0,
+                runs: job.runs + 1,
+                fence,
+                ..job
+            },
+            Self::PassTo(next)
+                if next.is_some()
+                    || job.triggers.fired_for.is_some()
+                    || lives_on(&job, job.runs, now) =>
+            {
+                let next = NextRun::of(next, job.triggers.fired_for);
+                Job {
+                    status: job.status.next(next.event())?,
+                    next_run: next.next_run,
+                    planned_run: next.planned_run,
+                    triggers: TriggerState {
+                        fired_for: next.fired_for,
+                        ..job.triggers
+                    },
+                    notes: Some("a missed run was passed over".to_owned()),
+                    fence,
+                    ..job
+                }
+            }
+            Self::PassTo(_) => Job {
+                status: job.status.next(JobEvent::PassedOver)?,
+                archived: true,
+                next_run: None,
+                notes: Some("the last run was missed and passed over".to_owned()),
+                fence,
+                ..job
+            },
+        })
+    }
 }
 
 /// Why a job cannot be taken here now.
@@ -135,17 +187,15 @@ pub fn plan(seen: &Seen<'_>) -> Plan {
     if let Some(planned) = begun_for(job).filter(|planned| *planned > seen.now) {
         return Plan::NotBefore(planned);
     }
-    let anybody = match seen.kind {
-        Kind::Unknown => return Plan::Defer(Obstacle::UnknownKind),
-        Kind::Batch(batch) => anybody_may_end(batch),
-        Kind::Known => false,
+    let Some(slots) = seen.slots else {
+        return Plan::Defer(Obstacle::UnknownKind);
     };
-    if !seen.matches && !anybody {
+    if !seen.matches && !seen.ignores_affinity {
         return Plan::Defer(Obstacle::Affinity);
     }
-    let pause = match (&seen.room, seen.kind) {
-        (Room::Full, Kind::Batch(_)) => return Plan::Defer(Obstacle::NoRoom),
-        (Room::Full, _) => return Plan::AwaitRoom,
+    let pause = match (&seen.room, slots) {
+        (Room::Full, Slots::Limit(_)) => return Plan::Defer(Obstacle::NoRoom),
+        (Room::Full, Slots::Pool | Slots::Unlimited) => return Plan::AwaitRoom,
         (Room::Exceptional(_), _) => seen.exceptional_pause,
         (Room::Free(_), _) => Duration::ZERO,
     };
@@ -186,16 +236,6 @@ fn passed_over(job: &Job, now: Timestamp) -> Option<RowMove> {
     }
 }
 
-/// Any node may carry out a cancel or end the job of an ended batch, whatever the affinity (design
-/// section 5, rule 9).
-fn anybody_may_end(batch: Option<&Batch>) -> bool {
-    batch.is_none_or(|batch| match batch.desired {
-        BatchDesired::Cancel | BatchDesired::Remove => true,
-        BatchDesired::Pause => batch.status != BatchStatus::Paused,
-        BatchDesired::Run => batch.status.is_final(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,7 +265,8 @@ mod tests {
     fn seen(job: &Job) -> Seen<'_> {
         Seen {
             job,
-            kind: Kind::Known,
+            slots: Some(Slots::Pool),
+            ignores_affinity: false,
             matches: true,
             room: Room::Free(None),
             exceptional_pause: Duration::from_secs(60),
@@ -305,7 +346,7 @@ mod tests {
         };
         assert_eq!(plan(&elsewhere), Plan::Defer(Obstacle::Affinity));
         let unknown = Seen {
-            kind: Kind::Unknown,
+            slots: None,
             ..seen(&job)
         };
         assert_eq!(plan(&unknown), Plan::Defer(Obstacle::UnknownKind));
@@ -314,6 +355,17 @@ mod tests {
             ..seen(&job)
         };
         assert_eq!(plan(&full), Plan::AwaitRoom);
+        let with_limit = Seen {
+            slots: Some(Slots::Limit(1)),
+            ..full
+        };
+        assert_eq!(plan(&with_limit), Plan::Defer(Obstacle::NoRoom));
+        let anywhere = Seen {
+            matches: false,
+            ignores_affinity: true,
+            ..seen(&job)
+        };
+        assert_eq!(plan(&anywhere), Plan::Claim(Room::Free(None)));
     }
 
     #[test]

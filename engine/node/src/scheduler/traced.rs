@@ -12,7 +12,7 @@ use super::plan::{Obstacle, Plan, RowMove, Seen};
 use super::slots::Room;
 use crate::Life;
 use crate::trace::Operation::{
-    JobExecutor, JobsPoolExecutorGet, JobsPoolExecutorSubmit, JobsReconcile, JobsScheduler,
+    JobsPoolExecutorGet, JobsPoolExecutorSubmit, JobsReconcile, JobsScheduler,
 };
 
 /// Somebody will look at this moment.
@@ -101,19 +101,6 @@ pub(super) fn handed_over(life: &Life, job: &Job) {
     traces.event(JobsPoolExecutorSubmit, "handed over", &job.key, fields);
 }
 
-/// The job of a batch begins.
-pub(super) fn batch_begun(life: &Life, key: &JobKey) {
-    let traces = &life.context.traces;
-    traces.event(JobExecutor, "begun", key, || json!({}));
-}
-
-/// The job of a batch ends here. What became of the batch, BATCH_INFO says.
-pub(super) fn batch_ended(life: &Life, key: &JobKey, is_well: bool) {
-    let fields = || json!({"end": if is_well { "left" } else { "broken off" }});
-    let traces = &life.context.traces;
-    traces.event(JobExecutor, "ended", key, fields);
-}
-
 /// There is no row where a hint led.
 pub(super) fn no_row(life: &Life, key: &JobKey, looks_again: bool) {
     let fields = || json!({"looks_again": looks_again});
@@ -186,7 +173,7 @@ fn why(seen: &Seen<'_>, plan: &Plan) -> &'static str {
         Plan::Claim(_) => "it is due and there is room",
         Plan::NotBefore(_) => "its time has not come",
         Plan::Defer(Obstacle::Affinity) => "its affinity names other nodes",
-        Plan::Defer(Obstacle::NoRoom) => "as many batches run here as may",
+        Plan::Defer(Obstacle::NoRoom) => "as many of its type run here as may",
         Plan::Defer(Obstacle::UnknownKind) => "this node does not know its type",
         Plan::AwaitRoom => "no slot is free",
         Plan::Again(_) if is_held && !seen.held_by_me && !seen.holder_is_dead => {

@@ -25,7 +25,7 @@ pub struct ActiveBatch {
     pub stop: CancellationToken,
 }
 
-/// Workers may handle entities of a batch in this state (design section 5, rule 10).
+/// Workers may handle entities of a batch in this state.
 pub fn admits_work(batch: &Batch) -> bool {
     batch.desired == BatchDesired::Run
         && batch.status.admits_work()

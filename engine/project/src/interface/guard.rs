@@ -1,6 +1,6 @@
 //! What a source query may do: read, once, and only on the interface's own tables.
 //!
-//! The query is SQL by design, so the place is guarded instead (`reliability` section 8).
+//! The query is SQL by design, so the place is guarded instead.
 
 use std::time::Duration;
 

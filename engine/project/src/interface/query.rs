@@ -26,7 +26,7 @@ const ROWS_PER_PAGE: usize = 256;
 /// Virtual machine steps between two looks at whether anybody still waits.
 const STEPS_BETWEEN_LOOKS: i32 = 2_000;
 
-/// Fabric's words (J14); people search for them.
+/// Fabric's words; people search for them.
 const ONE_COLUMN: &str = "The query must return one column only.";
 
 /// Implements `Interface` over a [`Source`].

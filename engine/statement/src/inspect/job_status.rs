@@ -396,7 +396,7 @@ pub fn job_note(job: &Job, now: Timestamp, members: &[Member]) -> Option<String>
         .or_else(for_a_slot)
 }
 
-/// The sentence in `error_msg`, which is JSON (Fabric B.1); anything else is shown as it is.
+/// The sentence in `error_msg`, which is JSON (as in Fabric); anything else is shown as it is.
 pub fn message_of(error: &str) -> String {
     let parsed: Option<Value> = serde_json::from_str(error).ok();
     let message = parsed.as_ref().and_then(|parsed| {

@@ -64,7 +64,7 @@ fn draft(command: &JobCommand) -> Result<JobDraft, Refusal> {
 }
 
 /// `cdc_republish_instance_job <LU>.<id> TABLES='…'` is CDC_REPUBLISH of the logical unit, which this answers, with both
-/// among its arguments (Fabric A.8).
+/// among its arguments (as in Fabric).
 fn unit_of_instance(
     command: &JobCommand,
     arguments: &mut Option<Map<String, Value>>,
@@ -184,7 +184,7 @@ fn place_of(option: &str, command: &JobCommand) -> Span {
     place.unwrap_or(command.job_type.span)
 }
 
-/// ARGS as a JSON object; relaxed forms are `{a:10,b:20}` and `A=10, B=20` (Fabric A.1).
+/// ARGS as a JSON object; relaxed forms are `{a:10,b:20}` and `A=10, B=20` (as in Fabric).
 fn arguments(text: &Spanned<String>) -> Result<Map<String, Value>, Refusal> {
     let trimmed = text.value.trim();
     if trimmed.is_empty() {

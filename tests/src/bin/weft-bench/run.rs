@@ -55,7 +55,7 @@ pub struct StoreCost {
 }
 
 impl StoreCost {
-    /// What design section 5, rule 6 allows.
+    /// The most compare-and-sets that a batch may cost (docs/design/bounds.md).
     pub fn bound(&self) -> u64 {
         12 + 8 * self.chunks
     }

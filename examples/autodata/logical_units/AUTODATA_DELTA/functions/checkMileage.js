@@ -1,4 +1,4 @@
-// Fails for a vehicle that has too few kilometres; a vehicle that is not there will not be there for the next try either.
+// Fails for a vehicle with too few kilometres. A vehicle that does not exist is not tried again.
 function checkMileage(id, atLeast = 0) {
   const vehicle = db('garage').fetchFirst('select mileage_km from vehicle where id = ?', id.toUpperCase());
   if (vehicle === null) {

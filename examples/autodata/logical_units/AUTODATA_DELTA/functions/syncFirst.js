@@ -1,4 +1,4 @@
-// Syncs the first vehicles, some at a time; STOPJOB is obeyed between two batches.
+// Syncs the first vehicles, a few at a time; checks for STOPJOB between two batches.
 function syncFirst(count = 10, atATime = 5) {
   const rows = db('idsFile').fetch('select id from ids order by id limit ?', Number(count));
   const ids = rows.map((row) => row.id);

@@ -1,29 +1,23 @@
 //! The loop: which jobs are due, which of them this node takes, and how they get there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use tokio::sync::mpsc;
-use tracing::{debug, info, warn};
+use tracing::debug;
 use weft_model::clock::Timestamp;
-use weft_model::{Batch, BatchId, DueHint, Job, JobDesired, JobKey, JobStatus, NodeRow, job_type};
-use weft_model::{batch_of, job_key_of};
-use weft_store::{ClaimJob, Freshness, JobSeen, Settled, StoreError, StoreResult};
+use weft_model::{DueHint, Job, JobKey};
+use weft_store::{Freshness, StoreError, StoreResult};
 
-use super::plan::{Kind, Obstacle, Plan, RowMove, Seen, plan};
+use super::executor::{Executor, Executors, Slots};
+use super::plan::{Obstacle, Plan, Seen, plan};
 use super::ready::{Ready, Waiting};
 use super::slots::{Room, room};
 use super::timers::{Look, Timers};
-use super::{Held, Running, minus, traced, weight};
+use super::{Running, minus, traced, weight};
 use crate::Life;
 use crate::affinity::Identity;
-use crate::batch::Runner;
-use crate::job::after::schedule_of;
-use crate::job::triggered::{NextRun, lives_on};
-use crate::job::{JobRunner, overlap, tell};
-use crate::worker::Offers;
 
 /// A poll reads from its mark minus this, for hints that were written late.
 const OVERLAP: Duration = Duration::from_secs(2);
@@ -51,10 +45,11 @@ const READY_SCANNED: usize = 1_000;
 /// So many wait for a slot in memory; further ones wait in hints.
 const READY_AT_MOST: usize = 50_000;
 
-pub(super) struct Looking {
-    life: Life,
-    offers: Offers,
-    running: Arc<Running>,
+/// The loop of a node session.
+pub(super) struct PollLoop {
+    pub(super) life: Life,
+    executors: Executors,
+    pub(super) running: Arc<Running>,
     mark: Option<Timestamp>,
     looked_long_at: Duration,
     /// Hints that were seen, with when.
@@ -62,15 +57,13 @@ pub(super) struct Looking {
     timers: Timers,
     ready: Ready,
     deferrals: BTreeMap<JobKey, Duration>,
-    /// Batches of the dead, or of an earlier life, that could not be read yet.
-    unread: BTreeSet<BatchId>,
 }
 
-impl Looking {
-    pub(super) fn new(life: Life, offers: Offers, running: Arc<Running>) -> Self {
+impl PollLoop {
+    pub(super) fn new(life: Life, executors: Executors, running: Arc<Running>) -> Self {
         Self {
             life,
-            offers,
+            executors,
             running,
             mark: None,
             looked_long_at: Duration::ZERO,
@@ -78,24 +71,13 @@ impl Looking {
             timers: Timers::default(),
             ready: Ready::default(),
             deferrals: BTreeMap::new(),
-            unread: BTreeSet::new(),
         }
     }
 
-    pub(super) async fn run(mut self, mut died: mpsc::Receiver<NodeRow>, inherited: Vec<BatchId>) {
+    pub(super) async fn run(mut self) {
         let context = Arc::clone(&self.life.context);
-        for batch in inherited {
-            self.look_at_batch(batch).await;
-            // Whatever was mine is claimed again by now, or somebody else's.
-            if !self.running.has_batch(batch) {
-                self.life.heartbeat.release(batch);
-            }
-        }
         let mut poll_at = Duration::ZERO;
         loop {
-            for batch in std::mem::take(&mut self.unread) {
-                self.look_at_batch(batch).await;
-            }
             let now = context.clock.monotonic();
             let done = if now >= poll_at {
                 poll_at = now + context.config.poll_interval;
@@ -110,11 +92,6 @@ impl Looking {
             tokio::select! {
                 biased;
                 () = self.life.trust.ended() => return,
-                Some(dead) = died.recv() => {
-                    for batch in dead.coordinates {
-                        self.look_at_batch(batch).await;
-                    }
-                }
                 () = context.wake.jobs_woken() => poll_at = Duration::ZERO,
                 () = context.wake.due_told() => (),
                 () = self.running.slot_freed.notified(), if !self.ready.is_empty() => (),
@@ -304,25 +281,6 @@ impl Looking {
         Ok(())
     }
 
-    async fn look_at_batch(&mut self, batch: BatchId) {
-        let store = &self.life.context.store;
-        match store.batch(batch, Freshness::Committed).await {
-            Ok(Some(found)) => {
-                let since = self.life.context.clock.monotonic();
-                let look = Look { at: since, since };
-                let looked = self.look_at(vec![(job_key_of(&found), look)]).await;
-                if let Err(error) = looked {
-                    debug!(error = %error, "Could not look at the job of batch {batch}: {error}");
-                }
-            }
-            Ok(None) => (),
-            Err(error) => {
-                debug!(error = %error, "Could not look at batch {batch}: {error}");
-                self.unread.insert(batch);
-            }
-        }
-    }
-
     /// Reads rows and acts on them, one after the other. Those that could not be looked at come again: perhaps nothing
     /// else would lead to them.
     async fn look_at(&mut self, looks: Vec<(JobKey, Look)>) -> StoreResult<()> {
@@ -331,7 +289,8 @@ impl Looking {
         while looks.peek().is_some() {
             let mut group = Vec::new();
             for (key, look) in looks.by_ref().take(READS_AT_ONCE) {
-                if takes_slot(&self.life, &key) && self.free_slots() <= group.len() {
+                if self.executors.takes_pool_slot(&key.job_type) && self.free_slots() <= group.len()
+                {
                     if let Err(error) = self.await_room(key.clone(), look, None).await {
                         self.come_back(key, look);
                         failed = Some(error);
@@ -405,24 +364,22 @@ impl Looking {
             }
             return Ok(());
         };
-        let batch = match batch_of(&job) {
-            Some(id) => context.store.batch(id, Freshness::Committed).await?,
-            None => None,
-        };
-        match self.decide(&job, batch.as_ref(), waited) {
+        let executor = self.executors.get(&job.key.job_type);
+        let plan = self.decide(&job, executor.as_deref(), waited).await?;
+        match plan {
             Plan::Pass => {
                 self.deferrals.remove(key);
             }
-            Plan::Claim(room) if job.key.job_type == job_type::BATCH_PROCESS => {
-                debug_assert_ne!(room, Room::Full, "a plan to claim has a slot");
-                self.claim_batch_job(job).await?;
+            Plan::Claim(room) => {
+                if let Some(executor) = executor {
+                    self.claim_in_background(job, room, executor);
+                }
             }
-            Plan::Claim(room) => self.claim_in_background(job, room),
             Plan::NotBefore(moment) => self.not_before(key, moment).await?,
             Plan::Defer(obstacle) => {
                 self.defer(key, obstacle).await?;
                 if obstacle == Obstacle::NoRoom {
-                    // The durable hint is for others and for later; room for a batch may come here any moment.
+                    // The durable hint is for others and for later; room may come here any moment.
                     self.come_back(key.clone(), look);
                 }
             }
@@ -434,17 +391,21 @@ impl Looking {
                 let at = monotonic + pause;
                 self.timers.set_if_earlier(key.clone(), Look { at, since });
             }
-            Plan::Move(change) => self.move_row(job, change).await?,
+            Plan::Move(change) => self.move_in_background(&job, change),
             Plan::Tell => self.tell_in_background(job.key),
         }
         Ok(())
     }
 
-    fn decide(&self, job: &Job, batch: Option<&Batch>, waited: Duration) -> Plan {
+    async fn decide(
+        &self,
+        job: &Job,
+        executor: Option<&dyn Executor>,
+        waited: Duration,
+    ) -> StoreResult<Plan> {
         let life = &self.life;
         let config = &life.context.config;
         let holder = job.holder();
-        let is_batch = job.key.job_type == job_type::BATCH_PROCESS;
         let live = life.live_nodes();
         let matches_any = || {
             live.iter()
@@ -457,23 +418,29 @@ impl Looking {
             .iter()
             .filter(|row| row.guid != life.me.node)
             .filter(|row| Identity::from(*row).matches(affinity))
-            .filter(|row| precedence(&row.guid.0, job) > precedence(&life.me.node.0, job))
+            .filter(|row| {
+                precedence(&row.guid.0, job, executor) > precedence(&life.me.node.0, job, executor)
+            })
             .count();
-        let room = match (is_batch, self.running.batch_count()) {
-            (true, count) if count < config.max_running_batches => Room::Free(None),
-            (true, _) => Room::Full,
-            (false, _) if !takes_slot(life, &job.key) => Room::Free(None),
-            (false, _) => room_here(life, &self.running, affinity),
+        let matches = life.identity(&life.logical_ids()).matches(affinity);
+        let slots = executor.map(Executor::slots);
+        let room = match slots {
+            None | Some(Slots::Unlimited) => Room::Free(None),
+            Some(Slots::Limit(most)) if self.running.count_of(&job.key.job_type) < most => {
+                Room::Free(None)
+            }
+            Some(Slots::Limit(_)) => Room::Full,
+            Some(Slots::Pool) => room_here(life, &self.running, affinity),
         };
-        let kind = match is_batch {
-            true => Kind::Batch(batch),
-            false if life.context.kinds.get(&job.key.job_type).is_some() => Kind::Known,
-            false => Kind::Unknown,
+        let ignores_affinity = match executor {
+            Some(executor) if !matches => executor.ignores_affinity(job).await?,
+            Some(_) | None => false,
         };
         let seen = Seen {
             job,
-            kind,
-            matches: life.identity(&life.logical_ids()).matches(affinity),
+            slots,
+            ignores_affinity,
+            matches,
             room,
             exceptional_pause: config.claim_exceptional_interval,
             runs_here: self.running.runs(&job.key, job.fence),
@@ -487,7 +454,7 @@ impl Looking {
         };
         let plan = plan(&seen);
         traced::decided(life, &seen, &plan);
-        plan
+        Ok(plan)
     }
 
     /// Its row says when; a moment that comes soon gets a timer here.
@@ -509,7 +476,7 @@ impl Looking {
         Ok(())
     }
 
-    /// The next hint first, then this one is passed (design section 6, the due index).
+    /// The next hint first, then this one is passed.
     async fn defer(&mut self, key: &JobKey, obstacle: Obstacle) -> StoreResult<()> {
         let context = Arc::clone(&self.life.context);
         let pause = self
@@ -538,223 +505,6 @@ impl Looking {
         Ok(())
     }
 
-    /// Moves a row that nobody runs. If somebody else was faster, his hint leads here again.
-    async fn move_row(&mut self, job: Job, change: RowMove) -> StoreResult<()> {
-        let now = self.life.context.clock.now();
-        let seen = JobSeen::of(&job);
-        let fence = job.fence + 1;
-        let moved = match change {
-            RowMove::Terminate => Job {
-                status: JobStatus::Terminated,
-                archived: true,
-                end_time: Some(now),
-                next_run: None,
-                ..job
-            },
-            RowMove::StartOver => Job {
-                status: JobStatus::Waiting,
-                desired: JobDesired::Run,
-                worker: None,
-                owner_incarnation: None,
-                next_run: None,
-                tries: 0,
-                runs: job.runs + 1,
-                ..job
-            },
-            RowMove::PassTo(next)
-                if next.is_some()
-                    || job.triggers.fired_for.is_some()
-                    || lives_on(&job, job.runs, now) =>
-            {
-                let next = NextRun::of(next, job.triggers.fired_for);
-                let mut passed = job;
-                passed.status = next.status;
-                passed.next_run = next.next_run;
-                passed.planned_run = next.planned_run;
-                passed.triggers.fired_for = next.fired_for;
-                passed.notes = Some("a missed run was passed over".to_owned());
-                passed
-            }
-            RowMove::PassTo(_) => Job {
-                status: JobStatus::Terminated,
-                archived: true,
-                next_run: None,
-                notes: Some("the last run was missed and passed over".to_owned()),
-                ..job
-            },
-        };
-        let moved = Job { fence, ..moved };
-        traced::moved(&self.life, &moved);
-        let key = &moved.key;
-        info!(
-            job.uid = key.uid,
-            "'{}.{}.{}' is now {} without a run", key.job_type, key.name, key.uid, moved.status
-        );
-        self.life.write_job(moved, Some(seen)).await.map(drop)
-    }
-
-    fn claim_of(&self, job: &Job, now: Timestamp) -> ClaimJob {
-        let context = &self.life.context;
-        ClaimJob {
-            key: job.key.clone(),
-            seen_status: job.status,
-            seen_fence: job.fence,
-            holder: self.life.me.clone(),
-            now,
-            due: DueHint {
-                due_at: now.plus(context.config.dead_after()),
-                key: job.key.clone(),
-            },
-            token: context.ids.token(),
-        }
-    }
-
-    /// The job takes its slot at once, so that the next look counts it, and is claimed and run beside the loop.
-    fn claim_in_background(&mut self, job: Job, room: Room) {
-        let life = self.life.clone();
-        let Some(kind) = life.context.kinds.get(&job.key.job_type).cloned() else {
-            return;
-        };
-        let now = life.context.clock.now();
-        let claim = self.claim_of(&job, now);
-        let covered = overlap::covered(&job, now);
-        let (slot, give_up_after) = match room {
-            Room::Exceptional(name) if !is_recurring(&job) => {
-                (Some(name), Some(give_up_after(&life)))
-            }
-            // Recurring jobs are left where they are (Fabric R97).
-            Room::Exceptional(name) => (Some(name), None),
-            Room::Free(name) => (name, None),
-            Room::Full => (None, None),
-        };
-        let held = Held {
-            fence: job.fence + 1,
-            hinted_at: life.context.clock.monotonic(),
-            takes_slot: kind.takes_slot(),
-            lent: 0,
-            slot,
-        };
-        let takes_slot = held.takes_slot;
-        if takes_slot {
-            traced::slot_taken(&life, &self.running, &job.key, held.slot.as_deref());
-        }
-        let done = self.running.enter(&job.key, held);
-        let slot = done.slot();
-        life.tasks.clone().spawn(async move {
-            let (key, mut followed) = (claim.key.clone(), false);
-            match claim_and_tell(&life, &claim, job).await {
-                Ok(Some(job)) => {
-                    traced::handed_over(&life, &job);
-                    let uid = job.key.uid.clone();
-                    let runner = JobRunner::new(life.clone(), job, kind, slot, give_up_after)
-                        .with_runs_beside_from(covered);
-                    match runner.run().await {
-                        Ok(Some(ended)) => {
-                            ended
-                                .due
-                                .into_iter()
-                                .for_each(|due| life.context.wake.due(due));
-                            followed = ended.is_followed;
-                        }
-                        Ok(None) => (),
-                        Err(error) => warn!(
-                            job.uid = uid,
-                            error = %error,
-                            "The end of a job could not be written: {error}"
-                        ),
-                    }
-                }
-                // Another node was faster, or it was stopped: normal.
-                Ok(None) => (),
-                Err(error) => {
-                    debug!(error = %error, "Could not claim a job: {error}");
-                    // Its hint is passed here; it is looked at again.
-                    let due_at = life
-                        .context
-                        .clock
-                        .now()
-                        .plus(life.context.config.poll_interval);
-                    let key = claim.key.clone();
-                    life.context.wake.due(DueHint { due_at, key });
-                }
-            }
-            drop(done);
-            if takes_slot {
-                traced::slot_free(&life, &key);
-            }
-            if followed {
-                tell(&life, &key).await;
-            }
-        });
-    }
-
-    /// Tells those that wait for the last end of this job.
-    fn tell_in_background(&self, key: JobKey) {
-        let life = self.life.clone();
-        life.tasks
-            .clone()
-            .spawn(async move { tell(&life, &key).await });
-    }
-
-    async fn claim_batch_job(&mut self, job: Job) -> StoreResult<()> {
-        let life = self.life.clone();
-        let batch = batch_of(&job);
-        if let Some(batch) = batch
-            && !life.heartbeat.coordinate(batch, &life.trust).await
-        {
-            return Ok(());
-        }
-        let claim = self.claim_of(&job, life.context.clock.now());
-        let claimed = claim_and_tell(&life, &claim, job).await;
-        match claimed {
-            Ok(Some(job)) => {
-                self.start_batch(job);
-                Ok(())
-            }
-            Ok(None) => {
-                batch
-                    .into_iter()
-                    .for_each(|batch| life.heartbeat.release(batch));
-                Ok(())
-            }
-            Err(error) => {
-                batch
-                    .into_iter()
-                    .for_each(|batch| life.heartbeat.release(batch));
-                Err(error)
-            }
-        }
-    }
-
-    fn start_batch(&self, job: Job) {
-        let life = self.life.clone();
-        let held = Held {
-            fence: job.fence,
-            hinted_at: life.context.clock.monotonic(),
-            takes_slot: false,
-            lent: 0,
-            slot: None,
-        };
-        let done = self.running.enter(&job.key, held);
-        let release = batch_of(&job);
-        let key = job.key.clone();
-        traced::handed_over(&life, &job);
-        let runner = Runner::new(life.clone(), job, self.offers.clone());
-        life.tasks.clone().spawn(async move {
-            traced::batch_begun(&life, &key);
-            let ran = runner.run().await;
-            traced::batch_ended(&life, &key, ran.is_ok());
-            if let Err(error) = ran {
-                warn!(error = %error, "A batch could not be run to its end here: {error}");
-            }
-            if let Some(batch) = release {
-                life.heartbeat.release(batch);
-            }
-            drop(done);
-            life.context.wake.jobs();
-        });
-    }
-
     /// The owner of a running job keeps its hint ahead of the time at which it would count as dead.
     async fn keep_hints_ahead(&self) -> StoreResult<()> {
         let context = &self.life.context;
@@ -773,36 +523,6 @@ impl Looking {
     }
 }
 
-/// Claims; answers the job as it stands then, or none where somebody else was faster.
-async fn claim_and_tell(life: &Life, claim: &ClaimJob, job: Job) -> StoreResult<Option<Job>> {
-    let settled = life.settle(claim).await;
-    traced::claimed(life, claim, &settled);
-    match settled? {
-        Settled::Applied => (),
-        Settled::Lost(_) | Settled::StillUnknown => return Ok(None),
-    }
-    if job.status == JobStatus::InProcess {
-        metrics::counter!("takeovers_total", "kind" => "job").increment(1);
-    }
-    let job = claim.apply(job);
-    info!(
-        job.name = job.key.name,
-        job.uid = job.key.uid,
-        "'{}.{}.{}' is now IN_PROCESS by {}",
-        job.key.job_type,
-        job.key.name,
-        job.key.uid,
-        life.me.node
-    );
-    Ok(Some(job))
-}
-
-/// Batches have a limit of their own, and what only waits needs none.
-fn takes_slot(life: &Life, key: &JobKey) -> bool {
-    let kind = life.context.kinds.get(&key.job_type);
-    kind.is_some_and(|kind| kind.takes_slot())
-}
-
 fn room_here(life: &Life, running: &Running, affinity: &[String]) -> Room {
     let slots = running.job_slots();
     room(
@@ -813,23 +533,12 @@ fn room_here(life: &Life, running: &Running, affinity: &[String]) -> Room {
     )
 }
 
-fn is_recurring(job: &Job) -> bool {
-    schedule_of(job).is_some_and(|schedule| schedule.is_recurring())
-}
-
-/// By lot between the bounds, so that not all nodes give up at once (Fabric R96).
-fn give_up_after(life: &Life) -> Duration {
-    let config = &life.context.config;
-    let span = config.max_give_up.saturating_sub(config.min_give_up);
-    config.min_give_up + life.context.ids.jitter(span)
-}
-
 /// Rendezvous hashing: the live node of highest weight goes first; before it, the node that ran the job last, which may
 /// have come back (Fabric R73).
-fn precedence(node: &str, job: &Job) -> (bool, u64) {
+fn precedence(node: &str, job: &Job, executor: Option<&dyn Executor>) -> (bool, u64) {
     let ran_it = job.worker.as_ref().is_some_and(|worker| worker.0 == node);
-    let is_batch = job.key.job_type == job_type::BATCH_PROCESS;
-    (ran_it && !is_batch, weight(node, &job.key))
+    let prefers_it = executor.is_some_and(Executor::prefers_last_node);
+    (ran_it && prefers_it, weight(node, &job.key))
 }
 
 /// Rounded up to the minute, so that all nodes write the same row.

@@ -1,0 +1,60 @@
+//! Batches whose owner is gone: a dead node, or an earlier session of this one. Their jobs become due here at once,
+//! without waiting for the hints that their owners left.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::mpsc;
+use tracing::debug;
+use weft_model::{Batch, BatchId, DueHint, NodeRow, job_key_of};
+use weft_store::Freshness;
+
+use crate::Life;
+
+/// Leads the scheduler to `inherited`, which an earlier session of this node coordinated, and to the batches of nodes
+/// that die, until trust ends.
+pub async fn run(life: Life, inherited: Vec<BatchId>, mut died: mpsc::Receiver<NodeRow>) {
+    let mut inherited: BTreeSet<BatchId> = inherited.into_iter().collect();
+    let mut unread = inherited.clone();
+    loop {
+        for id in std::mem::take(&mut unread) {
+            match life.context.store.batch(id, Freshness::Committed).await {
+                Ok(batch) => {
+                    if inherited.remove(&id) && !release_unless_mine(&life, id, batch.as_ref()) {
+                        inherited.insert(id);
+                    }
+                    if let Some(batch) = batch {
+                        life.context.wake.due(DueHint {
+                            due_at: life.context.clock.now(),
+                            key: job_key_of(&batch),
+                        });
+                    }
+                }
+                Err(error) => {
+                    debug!(error = %error, "Could not look at batch {id}: {error}");
+                    unread.insert(id);
+                }
+            }
+        }
+        tokio::select! {
+            biased;
+            () = life.trust.ended() => return,
+            Some(dead) = died.recv() => unread.extend(dead.coordinates),
+            () = tokio::time::sleep(life.context.config.poll_interval),
+                if !unread.is_empty() || !inherited.is_empty() => unread.extend(&inherited),
+        }
+    }
+}
+
+/// Whether it is settled who owns an inherited batch. Until then the row of this node goes on naming it, for its next
+/// death; what this session has claimed is released by its runner.
+fn release_unless_mine(life: &Life, id: BatchId, batch: Option<&Batch>) -> bool {
+    let open = batch.filter(|batch| !batch.status.is_final());
+    match open.and_then(Batch::holder) {
+        Some(holder) if holder == life.me => true,
+        Some(holder) if holder.node == life.me.node => false,
+        Some(_) | None => {
+            life.heartbeat.release(id);
+            true
+        }
+    }
+}

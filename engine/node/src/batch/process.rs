@@ -1,0 +1,102 @@
+//! BATCH PROCESS: the type of job that coordinates a batch. It takes no slot of the pool, has a limit of its own, and
+//! ends its own row together with the batch.
+
+use async_trait::async_trait;
+use serde_json::json;
+use tracing::warn;
+use weft_model::{Batch, BatchDesired, BatchStatus, Job, batch_of};
+use weft_store::{Freshness, StoreResult};
+
+use super::Runner;
+use crate::Life;
+use crate::scheduler::{Claimed, Executor, Slots};
+use crate::trace::Operation;
+use crate::worker::Offers;
+
+/// Runs the jobs of batches.
+#[derive(Debug)]
+pub struct BatchProcess {
+    life: Life,
+    offers: Offers,
+}
+
+impl BatchProcess {
+    /// The executor of this node session, which offers new chunks to its own workers.
+    pub fn new(life: Life, offers: Offers) -> Self {
+        Self { life, offers }
+    }
+}
+
+#[async_trait]
+impl Executor for BatchProcess {
+    fn slots(&self) -> Slots {
+        Slots::Limit(self.life.context.config.max_running_batches)
+    }
+
+    /// Batches spread over the nodes by hash alone.
+    fn prefers_last_node(&self) -> bool {
+        false
+    }
+
+    async fn ignores_affinity(&self, job: &Job) -> StoreResult<bool> {
+        let batch = match batch_of(job) {
+            Some(id) => {
+                self.life
+                    .context
+                    .store
+                    .batch(id, Freshness::Committed)
+                    .await?
+            }
+            None => None,
+        };
+        Ok(any_node_may_end(batch.as_ref()))
+    }
+
+    /// The row of this node names the batch before the claim, so that its death leads others to it.
+    async fn prepare(&self, job: &Job) -> bool {
+        match batch_of(job) {
+            Some(batch) => {
+                self.life
+                    .heartbeat
+                    .coordinate(batch, &self.life.trust)
+                    .await
+            }
+            None => true,
+        }
+    }
+
+    fn withdraw(&self, job: &Job) {
+        if let Some(batch) = batch_of(job) {
+            self.life.heartbeat.release(batch);
+        }
+    }
+
+    async fn run(&self, claimed: Claimed) -> bool {
+        let job = claimed.job;
+        let (key, batch) = (job.key.clone(), batch_of(&job));
+        let traces = &self.life.context.traces;
+        traces.event(Operation::JobExecutor, "begun", &key, || json!({}));
+        let ran = Runner::new(self.life.clone(), job, self.offers.clone())
+            .run()
+            .await;
+        // What became of the batch, BATCH_INFO says.
+        let fields = || json!({"end": if ran.is_ok() { "left" } else { "broken off" }});
+        traces.event(Operation::JobExecutor, "ended", &key, fields);
+        if let Err(error) = ran {
+            warn!(error = %error, "A batch could not be run to its end here: {error}");
+        }
+        if let Some(batch) = batch {
+            self.life.heartbeat.release(batch);
+        }
+        false
+    }
+}
+
+/// Any node may carry out a cancel or a pause, and end the job of an ended batch, whatever the affinity.
+fn any_node_may_end(batch: Option<&Batch>) -> bool {
+    batch.is_none_or(|batch| match batch.desired {
+        BatchDesired::Cancel | BatchDesired::Remove => true,
+        BatchDesired::Pause => batch.status != BatchStatus::Paused,
+        BatchDesired::Run => batch.status.is_final(),
+    })
+}

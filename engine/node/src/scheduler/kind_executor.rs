@@ -1,0 +1,62 @@
+//! Runs jobs of the kinds that a node is given: each by a [`JobRunner`], which watches it and writes its end.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tracing::warn;
+
+use super::executor::{Claimed, Executor, Slots};
+use crate::Life;
+use crate::job::{JobKind, JobRunner};
+
+#[derive(Debug)]
+pub(super) struct KindExecutor {
+    life: Life,
+    kind: Arc<dyn JobKind>,
+}
+
+impl KindExecutor {
+    pub(super) fn new(life: Life, kind: Arc<dyn JobKind>) -> Self {
+        Self { life, kind }
+    }
+}
+
+#[async_trait]
+impl Executor for KindExecutor {
+    fn slots(&self) -> Slots {
+        match self.kind.takes_slot() {
+            true => Slots::Pool,
+            false => Slots::Unlimited,
+        }
+    }
+
+    async fn run(&self, claimed: Claimed) -> bool {
+        let uid = claimed.job.key.uid.clone();
+        let kind = Arc::clone(&self.kind);
+        let runner = JobRunner::new(
+            self.life.clone(),
+            claimed.job,
+            kind,
+            claimed.slot,
+            claimed.give_up_after,
+        )
+        .with_runs_beside_from(claimed.covered);
+        match runner.run().await {
+            Ok(Some(ended)) => {
+                if let Some(due) = ended.due {
+                    self.life.context.wake.due(due);
+                }
+                ended.is_followed
+            }
+            Ok(None) => false,
+            Err(error) => {
+                warn!(
+                    job.uid = uid,
+                    error = %error,
+                    "The end of a job could not be written: {error}"
+                );
+                false
+            }
+        }
+    }
+}
