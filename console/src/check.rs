@@ -1,17 +1,25 @@
-//! `weft check`: reads the statements of a file and says which cannot be read. Nothing is run.
+//! `weft check`: parses the statements of a file and reports the errors, without running them.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::Args;
 use serde::Serialize;
 use weft_lang::{Statement, split_statements};
 
-use crate::cli::CheckArgs;
 use crate::exit::{OK, USAGE};
-use crate::output::out;
+use crate::output::stdout;
 
-/// What is said of one statement.
+/// `weft check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// The file with statements; `-` is stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// The result of one statement.
 #[derive(Debug, PartialEq, Serialize)]
 struct Checked<'a> {
     line: usize,
@@ -24,12 +32,12 @@ struct Checked<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<At>,
+    at: Option<Position>,
 }
 
-/// Where in the file it is wrong, both from 1.
+/// A position in the file; lines and columns count from 1.
 #[derive(Debug, PartialEq, Serialize)]
-struct At {
+struct Position {
     line: usize,
     column: usize,
 }
@@ -39,13 +47,13 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<u8> {
     let text = read(&args.file)?;
     let checked = check(&text);
     for statement in &checked {
-        out::line(&serde_json::to_string(statement)?);
+        stdout::line(&serde_json::to_string(statement)?);
     }
     let all_ok = checked.iter().all(|statement| statement.ok);
     Ok(if all_ok { OK } else { USAGE })
 }
 
-/// The content of a file, or of stdin for `-`.
+/// Reads a file, or stdin for `-`.
 pub fn read(file: &Path) -> anyhow::Result<String> {
     if file == Path::new("-") {
         let mut text = String::new();
@@ -67,13 +75,13 @@ fn check(text: &str) -> Vec<Checked<'_>> {
         let error = Statement::parse(statement).err();
         let at = error
             .as_ref()
-            .map(|error| place(text, span.start + error.span.start));
+            .map(|error| position_of(text, span.start + error.span.start));
         let (message, expected, hint) = match error {
             Some(error) => (Some(error.message), error.expected, error.hint),
             None => (None, Vec::new(), None),
         };
         Checked {
-            line: place(text, span.start).line,
+            line: position_of(text, span.start).line,
             statement,
             ok: message.is_none(),
             error: message,
@@ -85,10 +93,10 @@ fn check(text: &str) -> Vec<Checked<'_>> {
     spans.into_iter().map(check_one).collect()
 }
 
-fn place(text: &str, byte: usize) -> At {
+fn position_of(text: &str, byte: usize) -> Position {
     let before = text.get(..byte).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    At {
+    Position {
         line: before.matches('\n').count() + 1,
         column: before[line_start..].chars().count() + 1,
     }
@@ -99,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_statement_is_judged_where_it_stands() {
+    fn each_statement_has_its_result_and_position() {
         let text = "-- jobs\nJOBSTATUS;\n\nBATCH Customer\n  FABRIC_COMAND='x ?';\nCLUSTERSTATUS";
         let checked = check(text);
         let found: Vec<_> = checked
@@ -107,7 +115,7 @@ mod tests {
             .map(|checked| (checked.line, checked.ok))
             .collect();
         assert_eq!(found, [(2, true), (4, false), (6, true)]);
-        assert_eq!(checked[1].at, Some(At { line: 5, column: 3 }));
+        assert_eq!(checked[1].at, Some(Position { line: 5, column: 3 }));
         assert!(checked[1].error.is_some());
         assert!(check(" -- nothing\n").is_empty());
     }

@@ -1,4 +1,4 @@
-//! `weft dev`: a node with a store of its own in a folder, ready for a person in front of it.
+//! `weft dev`: a node with its own store in a folder, for one person on one machine.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -6,37 +6,50 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use clap::Args;
 use tokio::net::TcpListener;
 use weft_model::clock::{SharedClock, SystemClock};
 use weft_model::ids::Ids;
 use weft_web::LocalToken;
 
-use crate::cli::DevArgs;
+use crate::example_command::write_example;
 use crate::exit::{FAILED, Failure, OK};
-use crate::output::tell;
-use crate::serve::{self, AddressFile, Door, Parts, RunningNode};
-use crate::server::TOKEN_FILE;
-use crate::settings::{self, Places};
+use crate::folder::{self, AddressFile};
+use crate::output::stderr;
+use crate::serve::{self, HttpServer, Parts, RunningNode};
+use crate::settings::{self, SettingArgs, SettingSources};
 use crate::stop::StopSignals;
-use crate::{project, store};
+use crate::store;
 
-const STORE_FILE: &str = "weft.db";
-
-/// The logical unit of the example, and the first thing to do with it.
+/// The logical unit of the example, and a statement to try first.
 const EXAMPLE_UNIT: &str = "AUTODATA_DELTA";
 const EXAMPLE_SEED: u64 = 7;
 const EXAMPLE_STATEMENT: &str = "BATCH AUTODATA_DELTA FROM idsFile USING ('select id from ids limit 100') FABRIC_COMMAND='sync_instance AUTODATA_DELTA.?';";
 
-/// The store in a folder of `weft dev`.
-pub fn store_path(dir: &Path) -> PathBuf {
-    dir.join(STORE_FILE)
+/// `weft dev`.
+#[derive(Clone, Debug, Args)]
+pub struct DevArgs {
+    /// Folder for the store, the token and everything else
+    #[arg(long, env = "WEFT_DIR", default_value = folder::DEFAULT_DIR, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Port on 127.0.0.1; 0 takes a free one
+    #[arg(long, short, env = "WEFT_PORT", default_value_t = 7420)]
+    pub port: u16,
+    /// Project folder to deploy at start [default: the example, if nothing is deployed]
+    #[arg(long, value_name = "DIR")]
+    pub project: Option<PathBuf>,
+    /// Ids that the example project has
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    pub ids: u64,
+    #[command(flatten)]
+    pub settings: SettingArgs,
 }
 
-/// Runs until somebody stops it.
+/// Runs until it is stopped.
 pub async fn run(args: DevArgs) -> anyhow::Result<u8> {
     let clock: SharedClock = Arc::new(SystemClock);
     let ids = Ids::from_system();
-    let places = Places {
+    let sources = SettingSources {
         data: &args.dir,
         node_id: None,
         args: &args.settings,
@@ -44,43 +57,44 @@ pub async fn run(args: DevArgs) -> anyhow::Result<u8> {
         file_root: file_root(&args),
     };
     if args.settings.check {
-        settings::show(&settings::read(&places, &ids)?);
+        settings::show(&settings::read(&sources, &ids)?);
         return Ok(OK);
     }
     let mut listener = listen(args.port).await;
     if !args.dir.exists() {
-        // A port that is taken leaves no folder behind. In one that is there, its lock may say more.
+        // A port in use must not leave a folder behind. For an existing folder the lock of the store gives a better
+        // error, so it is taken first.
         listener = Ok(listener?);
     }
     make_private_folder(&args.dir)?;
-    let loaded = settings::read(&places, &ids)?;
-    // First of all the store: its lock is what keeps a second process away from everything else here.
+    let loaded = settings::read(&sources, &ids)?;
+    // The store comes first: its lock keeps a second process away from the rest of the folder.
     let store = Arc::new(store::open_sqlite(
-        &store_path(&args.dir),
+        &folder::store_path(&args.dir),
         Arc::clone(&clock),
         true,
     )?);
-    let token = LocalToken::load_or_create(&args.dir.join(TOKEN_FILE))?;
+    let token = LocalToken::load_or_create(&folder::token_path(&args.dir))?;
     let mut signals = StopSignals::listen()?;
-    let door = Door::open(listener?, token, Vec::new())?;
+    let server = HttpServer::start(listener?, token, Vec::new())?;
     let parts = Parts {
         store: store.clone(),
         clock,
         ids,
         loaded,
     };
-    let node = door.start_node(parts).await;
+    let node = server.start_node(parts).await;
     deploy(&args, &node).await?;
     store
-        .set_address(&door.url)
+        .set_address(&server.url)
         .context("cannot write the lock file")?;
-    let _address = AddressFile::write(&args.dir, &door.url)?;
-    introduce(
+    let _address = AddressFile::write(&args.dir, &server.url)?;
+    print_welcome(
         &args.dir,
-        &door.url,
+        &server.url,
         node.has_logical_unit(EXAMPLE_UNIT).await,
     );
-    serve::run_until_stopped(&node, door, &mut signals).await
+    serve::run_until_stopped(&node, server, &mut signals).await
 }
 
 async fn listen(port: u16) -> anyhow::Result<TcpListener> {
@@ -92,7 +106,7 @@ async fn listen(port: u16) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Parsers may read what lies next to the project: whoever runs this has named its folder, and everything here is his.
+/// The folder that parsers may read by default: the project, which belongs to the user that runs the node.
 fn file_root(args: &DevArgs) -> Option<PathBuf> {
     match &args.project {
         Some(project) => fs::canonicalize(project).ok(),
@@ -100,7 +114,7 @@ fn file_root(args: &DevArgs) -> Option<PathBuf> {
     }
 }
 
-/// Deploys the project that was named, or the example where nothing is deployed yet.
+/// Deploys the project of `--project`, or the example if nothing is deployed yet.
 async fn deploy(args: &DevArgs, node: &RunningNode) -> anyhow::Result<()> {
     if let Some(project) = &args.project {
         return node.deploy(project).await;
@@ -110,18 +124,18 @@ async fn deploy(args: &DevArgs, node: &RunningNode) -> anyhow::Result<()> {
     }
     let folder = args.dir.join("example");
     if !folder.exists() {
-        write_example(&folder, args.ids)?;
+        write_example_atomically(&folder, args.ids)?;
     }
     node.deploy(&folder).await
 }
 
-/// Written aside first: a start that was cut short leaves no half example behind.
-fn write_example(folder: &Path, ids: u64) -> anyhow::Result<()> {
+/// Writes the example under another name first, so that an interrupted start leaves no partial example behind.
+fn write_example_atomically(folder: &Path, ids: u64) -> anyhow::Result<()> {
     let part = folder.with_extension("part");
     if part.exists() {
         fs::remove_dir_all(&part).with_context(|| format!("cannot remove {}", part.display()))?;
     }
-    project::write_example(&part, ids, EXAMPLE_SEED)?;
+    write_example(&part, ids, EXAMPLE_SEED)?;
     fs::rename(&part, folder).with_context(|| format!("cannot make {}", folder.display()))
 }
 
@@ -134,26 +148,26 @@ fn make_private_folder(dir: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make {}", dir.display()))
 }
 
-/// What it is, that it is ready, and two things to do next.
-fn introduce(dir: &Path, url: &str, has_example: bool) {
-    let flag = if dir == Path::new(crate::server::DEFAULT_DIR) {
+/// Prints what was started, its address, and two commands to try.
+fn print_welcome(dir: &Path, url: &str, has_example: bool) {
+    let flag = if dir == Path::new(folder::DEFAULT_DIR) {
         String::new()
     } else {
         format!(" --dir {}", dir.display())
     };
-    tell::notice(&format!(
+    stderr::notice(&format!(
         "weft {} with its own store in {}, for this machine only",
         env!("CARGO_PKG_VERSION"),
         dir.display()
     ));
-    tell::line(&format!("Listening on {url}"));
+    stderr::line(&format!("Listening on {url}"));
     let statement = if has_example {
         EXAMPLE_STATEMENT
     } else {
         "CLUSTERSTATUS;"
     };
-    tell::notice(&format!("  weft console{flag} -e \"{statement}\""));
-    tell::notice(&format!(
+    stderr::notice(&format!("  weft console{flag} -e \"{statement}\""));
+    stderr::notice(&format!(
         "  weft console{flag}        for statements of your own, HELP; lists them"
     ));
 }

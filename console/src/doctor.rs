@@ -1,4 +1,4 @@
-//! `weft doctor`: looks at a store and says line by line what is well, what is doubtful and what to do.
+//! `weft doctor`: checks a store and prints the result and the next step of each check.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,17 +8,16 @@ use weft_cql::{Inspection, KeyspaceReplication, NodeInspection};
 use weft_model::clock::{Clock, SystemClock};
 use weft_store::Store;
 
-use crate::cli::StoreArgs;
 use crate::exit::{FAILED, OK};
-use crate::output::{Format, TableWriter, out};
+use crate::output::{Format, TableWriter, stdout};
 use crate::schema;
-use crate::store::{self, StoreAddress};
+use crate::store::{self, StoreAddress, StoreArgs};
 
-/// Clocks further apart than this are worth a word; further than the second, time-based firing stops.
+/// Clocks that are further apart cause a warning. Beyond the second limit jobs do not start on time.
 const CLOCK_WARN_MS: i64 = 1_000;
 const CLOCK_FAIL_MS: i64 = 5_000;
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Verdict {
     Ok,
@@ -55,14 +54,14 @@ impl Check {
         }
     }
 
-    fn not(mut self, verdict: Verdict, next: impl Into<String>) -> Self {
+    fn but(mut self, verdict: Verdict, next: impl Into<String>) -> Self {
         self.verdict = verdict;
         self.next = next.into();
         self
     }
 }
 
-/// Looks, prints every check, and fails where one failed.
+/// Runs and prints every check; fails if one of them failed.
 pub async fn run(args: &StoreArgs) -> anyhow::Result<u8> {
     let address = store::parse(&args.store)?;
     let checks = match &address {
@@ -88,7 +87,7 @@ pub async fn run(args: &StoreArgs) -> anyhow::Result<u8> {
 fn show(checks: &[Check]) {
     let mut table = TableWriter::new(Format::Table, None);
     let columns = ["Verdict", "Check", "Found", "Next step"];
-    out::data(&table.columns(columns.map(str::to_owned).to_vec()));
+    stdout::data(&table.columns(columns.map(str::to_owned).to_vec()));
     for check in checks {
         let row = [
             json!(check.verdict.to_string()),
@@ -96,9 +95,9 @@ fn show(checks: &[Check]) {
             json!(check.found),
             json!(check.next),
         ];
-        out::data(&table.row(row.to_vec()));
+        stdout::data(&table.row(row.to_vec()));
     }
-    out::data(&table.end());
+    stdout::data(&table.end());
 }
 
 fn judge(found: &Inspection, address: &StoreAddress) -> Vec<Check> {
@@ -123,7 +122,7 @@ fn schema_check(version: Option<i64>, address: &StoreAddress) -> Check {
     let check = Check::ok("schema version", found);
     match schema::check(version, address) {
         None => check,
-        Some(failure) => check.not(Verdict::Fail, failure.hint.unwrap_or(failure.message)),
+        Some(failure) => check.but(Verdict::Fail, failure.hint.unwrap_or(failure.message)),
     }
 }
 
@@ -131,10 +130,8 @@ fn agreement(found: &Inspection) -> Check {
     if found.schema_agreed {
         return Check::ok("schema agreement", "all nodes agree");
     }
-    Check::ok("schema agreement", "nodes know different schemas").not(
-        Verdict::Fail,
-        "wait, then look at `nodetool describecluster`",
-    )
+    Check::ok("schema agreement", "nodes know different schemas")
+        .but(Verdict::Fail, "wait, then check `nodetool describecluster`")
 }
 
 fn replication(keyspace: &KeyspaceReplication, nodes: usize) -> Check {
@@ -154,12 +151,12 @@ fn replication(keyspace: &KeyspaceReplication, nodes: usize) -> Check {
         .min()
         .unwrap_or(0);
     match fewest {
-        ..=0 => check.not(Verdict::Fail, "give the keyspace at least one copy per data centre"),
-        1..=2 if nodes > 1 => check.not(
+        ..=0 => check.but(Verdict::Fail, "give the keyspace at least one copy per data centre"),
+        1..=2 if nodes > 1 => check.but(
             Verdict::Warn,
             "with fewer than 3 copies one lost node stops work: ALTER KEYSPACE, then `nodetool repair`",
         ),
-        1..=2 => check.not(Verdict::Warn, "fine for trying out; production wants 3 nodes and 3 copies"),
+        1..=2 => check.but(Verdict::Warn, "fine for trying out; production wants 3 nodes and 3 copies"),
         3.. => check,
     }
 }
@@ -168,7 +165,7 @@ fn node_checks(node: &NodeInspection) -> Vec<Check> {
     let name = &node.address;
     if !node.live {
         let check = Check::ok(format!("node {name}"), "does not answer");
-        return vec![check.not(
+        return vec![check.but(
             Verdict::Warn,
             "start it, or remove it with `nodetool decommission`",
         )];
@@ -189,7 +186,7 @@ fn paxos(node: &NodeInspection) -> Check {
     let what = format!("paxos of {}", node.address);
     match node.paxos_variant.as_deref() {
         Some("v2") => Check::ok(what, "v2"),
-        Some(other) => Check::ok(what, other).not(
+        Some(other) => Check::ok(what, other).but(
             Verdict::Warn,
             "set `paxos_variant: v2` in cassandra.yaml: v1 needs twice the round trips",
         ),
@@ -199,15 +196,15 @@ fn paxos(node: &NodeInspection) -> Check {
 
 fn clock_check(what: &str, offset_ms: Option<i64>) -> Check {
     let Some(offset) = offset_ms else {
-        return Check::ok(what, "cannot be read").not(Verdict::Warn, "look at the node's log");
+        return Check::ok(what, "cannot be read").but(Verdict::Warn, "check the log of the node");
     };
     let check = Check::ok(what, format!("{offset} ms from this machine's"));
     match offset.saturating_abs() {
-        CLOCK_FAIL_MS.. => check.not(
+        CLOCK_FAIL_MS.. => check.but(
             Verdict::Fail,
             "run NTP on both machines: jobs do not fire with clocks this far apart",
         ),
-        CLOCK_WARN_MS.. => check.not(Verdict::Warn, "run NTP on both machines"),
+        CLOCK_WARN_MS.. => check.but(Verdict::Warn, "run NTP on both machines"),
         _ => check,
     }
 }

@@ -1,11 +1,11 @@
-//! How the process ends: exit codes, and the one place that prints an error.
+//! Exit codes, and the one place that prints the error of a command.
 
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::output::tell;
+use crate::output::stderr;
 
-/// All well.
+/// The command succeeded.
 pub const OK: u8 = 0;
 /// The command failed.
 pub const FAILED: u8 = 1;
@@ -27,7 +27,7 @@ pub const INTERRUPTED: u8 = 130;
 pub struct Failure {
     /// The exit code.
     pub code: u8,
-    /// What failed; empty where it has been said already.
+    /// What failed; empty if it has been printed already.
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
@@ -48,7 +48,7 @@ impl Failure {
         Self::new(USAGE, message)
     }
 
-    /// Ends with this code; everything has been said.
+    /// A failure whose message has been printed already.
     pub fn silent(code: u8) -> Self {
         Self::new(code, "")
     }
@@ -69,7 +69,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Prints what went wrong, if something did, and turns it into an exit code.
+/// Prints the error, if there is one, and answers the exit code.
 pub fn report(result: anyhow::Result<u8>) -> ExitCode {
     let error = match result {
         Ok(code) => return ExitCode::from(code),
@@ -77,10 +77,10 @@ pub fn report(result: anyhow::Result<u8>) -> ExitCode {
     };
     let failure = error.downcast_ref::<Failure>();
     if failure.is_none_or(|failure| !failure.message.is_empty()) {
-        tell::error(&format!("{error:#}"));
+        stderr::error(&format!("{error:#}"));
     }
     if let Some(hint) = failure.and_then(|failure| failure.hint.as_deref()) {
-        tell::hint(hint);
+        stderr::hint(hint);
     }
     ExitCode::from(failure.map_or(FAILED, |failure| failure.code))
 }

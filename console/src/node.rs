@@ -2,57 +2,86 @@
 
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::Args;
 use tokio::net::TcpListener;
 use weft_cql::CassandraOptions;
 use weft_model::clock::{SharedClock, SystemClock};
 use weft_model::ids::Ids;
 use weft_node::config::Loaded;
 use weft_store::{SharedStore, StoreError};
-use weft_web::{LocalToken, check_bind};
+use weft_web::{AllowedHost, LocalToken, check_bind};
 
-use crate::cli::NodeArgs;
 use crate::exit::{FAILED, Failure, OK};
-use crate::output::tell;
+use crate::folder::{self, AddressFile};
+use crate::output::stderr;
 use crate::schema;
-use crate::serve::{self, AddressFile, Door, Parts};
-use crate::server::TOKEN_FILE;
-use crate::settings::{self, Places};
+use crate::serve::{self, HttpServer, Parts};
+use crate::settings::{self, SettingArgs, SettingSources};
 use crate::stop::StopSignals;
-use crate::store::{self, CassandraAddress, StoreAddress};
+use crate::store::{self, CassandraAddress, StoreAddress, StoreArgs};
 
-/// Time between attempts to reach a store that is down.
+/// The pause between attempts to reach a store that is down.
 const RETRY_PAUSE: Duration = Duration::from_secs(3);
 
-/// Runs until somebody stops it.
+/// `weft node`.
+#[derive(Clone, Debug, Args)]
+pub struct NodeArgs {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Folder for node.id, projects and scratch files
+    #[arg(long, env = "WEFT_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+    /// File with the identity of the node [default: node.id in the data folder, made if absent]
+    #[arg(long, env = "WEFT_NODE_ID", value_name = "FILE")]
+    pub node_id: Option<PathBuf>,
+    /// Address of the HTTP API
+    #[arg(
+        long,
+        env = "WEFT_LISTEN",
+        default_value = "127.0.0.1:7420",
+        value_name = "ADDR:PORT"
+    )]
+    pub listen: SocketAddr,
+    /// Further host name of the node, e.g. behind a proxy; may be given several times
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow_host: Vec<AllowedHost>,
+    /// File with the token that callers must send; WEFT_TOKEN may hold the token itself
+    #[arg(long, env = "WEFT_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+/// Runs until it is stopped.
 pub async fn run(args: NodeArgs) -> anyhow::Result<u8> {
     let mut address = store::parse(&args.store.store)?;
     let clock: SharedClock = Arc::new(SystemClock);
     let ids = Ids::from_system();
-    let places = Places {
+    let sources = SettingSources {
         data: &args.data,
         node_id: args.node_id.as_deref(),
         args: &args.settings,
         detected_ip: detected_ip(&address),
         file_root: None,
     };
-    let mut loaded = settings::read(&places, &ids)?;
+    let mut loaded = settings::read(&sources, &ids)?;
     join_cluster_id(&mut address, &mut loaded)?;
     let token = token(&args)?;
-    check_bind(args.listen, token.is_on_purpose)
+    check_bind(args.listen, token.is_explicit)
         .map_err(|error| Failure::usage(error.to_string()))?;
     if args.settings.check {
         settings::show(&loaded);
         return Ok(OK);
     }
 
-    let _folder = take_folder(&args.data)?;
+    let _folder = lock_folder(&args.data)?;
     let mut signals = StopSignals::listen()?;
-    let door = Door::open(
+    let server = HttpServer::start(
         listen(args.listen).await?,
         token.token,
         args.allow_host.clone(),
@@ -60,10 +89,10 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<u8> {
     let opened = tokio::select! {
         biased;
         () = signals.next() => None,
-        opened = open(&address, clock.clone(), &door) => Some(opened?),
+        opened = open(&address, clock.clone(), &server) => Some(opened?),
     };
     let Some(store) = opened else {
-        door.close().await;
+        server.close().await;
         return Ok(OK);
     };
     let parts = Parts {
@@ -72,14 +101,15 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<u8> {
         ids,
         loaded,
     };
-    let node = door.start_node(parts).await;
-    let _address = AddressFile::write(&args.data, &door.url)?;
-    tell::line(&format!("Listening on {}", door.url));
-    serve::run_until_stopped(&node, door, &mut signals).await
+    let node = server.start_node(parts).await;
+    let _address = AddressFile::write(&args.data, &server.url)?;
+    stderr::line(&format!("Listening on {}", server.url));
+    serve::run_until_stopped(&node, server, &mut signals).await
 }
 
-/// One node lives in a data folder: its name, its token and its address are there. The lock goes with the process.
-fn take_folder(data: &Path) -> anyhow::Result<File> {
+/// Locks the data folder, which holds the identity, the token and the address of one node. The lock ends with the
+/// process.
+fn lock_folder(data: &Path) -> anyhow::Result<File> {
     std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
     let path = data.join("node.lock");
     let file = File::options()
@@ -91,7 +121,7 @@ fn take_folder(data: &Path) -> anyhow::Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            let message = format!("another weft node lives in {}", data.display());
+            let message = format!("another weft node uses {}", data.display());
             Err(Failure::new(FAILED, message)
                 .hint("give each node a folder of its own with --data")
                 .into())
@@ -102,7 +132,7 @@ fn take_folder(data: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// The address of this machine on the way to the cluster: better than 127.0.0.1 where nodes are many.
+/// The address of this machine towards the cluster, which other nodes do not share, unlike 127.0.0.1.
 fn detected_ip(address: &StoreAddress) -> Option<String> {
     match address {
         StoreAddress::Sqlite(_) => None,
@@ -113,14 +143,17 @@ fn detected_ip(address: &StoreAddress) -> Option<String> {
     }
 }
 
-/// `cluster_id` of node.id and `cluster=` of the address are one thing.
+/// Makes `cluster_id` of node.id and `cluster=` of the address the same.
+///
+/// # Errors
+/// Both are given and differ.
 fn join_cluster_id(address: &mut StoreAddress, loaded: &mut Loaded) -> Result<(), Failure> {
     let StoreAddress::Cassandra(cassandra) = address else {
         return Ok(());
     };
     match (&cassandra.cluster_id, &loaded.cluster_id) {
         (Some(one), Some(other)) if one != other => Err(Failure::usage(format!(
-            "the store's address says cluster={one}, node.id says cluster_id: {other}"
+            "the store's address has cluster={one}, node.id has cluster_id: {other}"
         ))),
         (Some(id), _) => {
             loaded.cluster_id = Some(id.clone());
@@ -135,26 +168,23 @@ fn join_cluster_id(address: &mut StoreAddress, loaded: &mut Loaded) -> Result<()
 
 struct Token {
     token: LocalToken,
-    is_on_purpose: bool,
+    is_explicit: bool,
 }
 
-/// The token of --token-file, of WEFT_TOKEN, or of the data folder, where it is made at first start.
+/// The token of `--token-file`, of WEFT_TOKEN, or of the data folder, where the first start makes one.
 fn token(args: &NodeArgs) -> anyhow::Result<Token> {
-    let on_purpose = match &args.token_file {
+    let explicit = match &args.token_file {
         Some(file) => Some(LocalToken::from_file(file).map_err(usage)?),
         None => LocalToken::from_env().map_err(usage)?,
     };
-    let is_on_purpose = on_purpose.is_some();
-    let token = match on_purpose {
+    let is_explicit = explicit.is_some();
+    let token = match explicit {
         Some(token) => token,
-        // Nothing is made by a mere check; any text does for it.
+        // A check must not make a file, and any token will do for it.
         None if args.settings.check => LocalToken::from_text("0123456789abcdef", "check")?,
-        None => LocalToken::load_or_create(&args.data.join(TOKEN_FILE)).map_err(usage)?,
+        None => LocalToken::load_or_create(&folder::token_path(&args.data)).map_err(usage)?,
     };
-    Ok(Token {
-        token,
-        is_on_purpose,
-    })
+    Ok(Token { token, is_explicit })
 }
 
 fn usage(error: weft_web::TokenError) -> Failure {
@@ -173,27 +203,27 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Opens the store; waits for one that is down, and refuses one without our schema.
+/// Opens the store: waits while it is down, and refuses one without the schema of this version.
 async fn open(
     address: &StoreAddress,
     clock: SharedClock,
-    door: &Door,
+    server: &HttpServer,
 ) -> anyhow::Result<SharedStore> {
     let store: SharedStore = match address {
         StoreAddress::Sqlite(path) => {
-            // Opening makes a file; a node is no door of the schema.
+            // Opening would make the file, but only `weft schema` and `weft dev` make stores.
             store::read_sqlite(path, Arc::clone(&clock))?;
             let store = store::open_sqlite(path, clock, false)?;
             store
-                .set_address(&door.url)
+                .set_address(&server.url)
                 .context("cannot write the lock file")?;
             Arc::new(store)
         }
         StoreAddress::Cassandra(cassandra) => {
-            connect(cassandra, store::options_of(cassandra)?, address, door).await?
+            connect(cassandra, store::options_of(cassandra)?, address, server).await?
         }
     };
-    let mut wait = Wait::new(address, door);
+    let mut wait = Wait::new(address, server);
     loop {
         match store.schema_version().await {
             Ok(found) => {
@@ -212,9 +242,9 @@ async fn connect(
     cassandra: &CassandraAddress,
     options: CassandraOptions,
     address: &StoreAddress,
-    door: &Door,
+    server: &HttpServer,
 ) -> anyhow::Result<SharedStore> {
-    let mut wait = Wait::new(address, door);
+    let mut wait = Wait::new(address, server);
     loop {
         match store::connect(options.clone()).await {
             Ok(store) => return Ok(Arc::new(store)),
@@ -232,25 +262,25 @@ async fn connect(
     }
 }
 
-/// Says every few seconds why there is no store yet.
+/// Waits for a store that is down, and reports why.
 struct Wait<'a> {
     address: &'a StoreAddress,
-    door: &'a Door,
+    server: &'a HttpServer,
     attempts: u32,
 }
 
 impl<'a> Wait<'a> {
-    fn new(address: &'a StoreAddress, door: &'a Door) -> Self {
+    fn new(address: &'a StoreAddress, server: &'a HttpServer) -> Self {
         Self {
             address,
-            door,
+            server,
             attempts: 0,
         }
     }
 
     async fn pause(&mut self, error: &StoreError) {
         self.attempts += 1;
-        self.door.waiting_for(&error.to_string());
+        self.server.set_waiting_for(&error.to_string());
         tracing::warn!(
             store.attempts = self.attempts,
             "The store {} does not answer, trying again in {} s: {error}",

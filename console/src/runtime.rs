@@ -3,7 +3,7 @@
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 
-/// A runtime with all its parts.
+/// A multi-threaded runtime with timers and I/O.
 pub fn start() -> anyhow::Result<Runtime> {
     Builder::new_multi_thread()
         .enable_all()

@@ -1,17 +1,26 @@
-//! `weft schema`: the first of the two doors to the tables of a store.
+//! `weft schema`: creates, migrates and checks the tables of a store.
 
 use std::sync::Arc;
 
+use clap::Subcommand;
 use serde_json::{Value, json};
 use weft_model::clock::SystemClock;
 use weft_store::{SCHEMA_VERSION, Store};
 
-use crate::cli::SchemaCommand;
 use crate::exit::{FAILED, Failure, OK};
-use crate::output::{Format, TableWriter, out, tell};
-use crate::store::{self, StoreAddress};
+use crate::output::{Format, TableWriter, stderr, stdout};
+use crate::store::{self, StoreAddress, StoreArgs};
 
-/// Migrates, or says which version there is.
+/// `weft schema …`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SchemaCommand {
+    /// Create the tables, or bring them to this version
+    Migrate(StoreArgs),
+    /// Show the version of the tables
+    Status(StoreArgs),
+}
+
+/// Migrates the tables, or shows their version.
 pub async fn run(command: SchemaCommand) -> anyhow::Result<u8> {
     match command {
         SchemaCommand::Migrate(args) => migrate(&store::parse(&args.store)?).await,
@@ -26,7 +35,7 @@ async fn migrate(address: &StoreAddress) -> anyhow::Result<u8> {
         }
         StoreAddress::Cassandra(cassandra) => store::migrate(cassandra).await?,
     }
-    tell::notice(&format!("{address} has schema version {SCHEMA_VERSION}"));
+    stderr::notice(&format!("{address} has schema version {SCHEMA_VERSION}"));
     Ok(OK)
 }
 
@@ -40,21 +49,21 @@ async fn status(address: &StoreAddress) -> anyhow::Result<u8> {
     };
     let mut table = TableWriter::new(Format::Table, None);
     let columns = ["Store", "Schema version", "Program's version"];
-    out::data(&table.columns(columns.map(str::to_owned).to_vec()));
+    stdout::data(&table.columns(columns.map(str::to_owned).to_vec()));
     let found_value = found.map_or(Value::Null, Value::from);
-    out::data(&table.row(vec![
+    stdout::data(&table.row(vec![
         json!(address.to_string()),
         found_value,
         json!(SCHEMA_VERSION),
     ]));
-    out::data(&table.end());
+    stdout::data(&table.end());
     match check(found, address) {
         None => Ok(OK),
         Some(failure) => Err(failure.into()),
     }
 }
 
-/// What is wrong with a schema of this version, for a program of this version.
+/// Why this program cannot use a schema of version `found`; `None` if it can.
 pub fn check(found: Option<i64>, address: &StoreAddress) -> Option<Failure> {
     match found {
         Some(SCHEMA_VERSION) => None,
@@ -88,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_version_but_ours_has_a_next_step() {
+    fn every_other_version_has_a_next_step() {
         let address = StoreAddress::Sqlite("a.db".into());
         let hint = |found| check(found, &address).and_then(|failure| failure.hint);
         assert_eq!(hint(Some(SCHEMA_VERSION)), None);

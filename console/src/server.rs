@@ -1,24 +1,33 @@
-//! Which node to talk to, and with which token.
+//! Finds the node that a command calls, and its token.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::cli::ServerArgs;
-use crate::exit::{Failure, UNREACHABLE};
+use clap::Args;
 
-/// The folder of `weft dev` where nobody names another.
-pub const DEFAULT_DIR: &str = ".weft";
-/// The file in it that holds the address.
-pub const ADDRESS_FILE: &str = "address";
-/// The file in it that holds the token.
-pub const TOKEN_FILE: &str = "token";
+use crate::exit::{Failure, UNREACHABLE};
+use crate::folder;
+
+/// The flags that name a node.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServerArgs {
+    /// Address of a node, e.g. http://127.0.0.1:7420
+    #[arg(long, env = "WEFT_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// Folder of `weft dev`, where its address and token are found
+    #[arg(long, env = "WEFT_DIR", value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// File with the token; WEFT_TOKEN may hold the token itself
+    #[arg(long, env = "WEFT_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
 
 /// A node and the token for it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     /// Its address, without a slash at the end.
     pub url: String,
-    /// The token; none where none was found.
+    /// The token, if one was found.
     pub token: Option<String>,
 }
 
@@ -36,13 +45,13 @@ pub fn find(args: &ServerArgs) -> anyhow::Result<Target> {
     let dir = args
         .dir
         .clone()
-        .unwrap_or_else(|| PathBuf::from(DEFAULT_DIR));
+        .unwrap_or_else(|| PathBuf::from(folder::DEFAULT_DIR));
     let address = address_in(&dir);
     let token = explicit_token(args)?;
     match &args.server {
         Some(server) => {
             let url = url_of(server)?;
-            // The token of a folder belongs to the node of that folder, and to nobody else.
+            // The token of a folder is sent to the node of that folder only.
             let is_same = address.as_ref() == Some(&url);
             let token = token.or_else(|| is_same.then(|| token_in(&dir)).flatten());
             Ok(Target { url, token })
@@ -55,7 +64,7 @@ pub fn find(args: &ServerArgs) -> anyhow::Result<Target> {
     }
 }
 
-/// The full address of `host:port` or of an address that is full already.
+/// Completes `host:port` to an address; a complete address stays.
 fn url_of(written: &str) -> Result<String, Failure> {
     let written = written.trim();
     let url = match written.split_once("://") {
@@ -63,7 +72,7 @@ fn url_of(written: &str) -> Result<String, Failure> {
         Some(("http", rest)) => format!("http://{}", rest.trim_end_matches('/')),
         Some((scheme, _)) => {
             return Err(Failure::usage(format!(
-                "the address `{written}` has the scheme `{scheme}`, only http is spoken"
+                "the address `{written}` has the scheme `{scheme}`, only http is supported"
             ))
             .hint("end TLS in front of the node and reach it over a tunnel or on this machine"));
         }
@@ -71,7 +80,8 @@ fn url_of(written: &str) -> Result<String, Failure> {
     match reqwest::Url::parse(&url) {
         Ok(parsed) if parsed.host_str().is_some() => Ok(url),
         Ok(_) | Err(_) => {
-            Err(Failure::usage(format!("`{written}` is no address")).hint("write http://HOST:PORT"))
+            Err(Failure::usage(format!("`{written}` is not an address"))
+                .hint("write http://HOST:PORT"))
         }
     }
 }
@@ -86,7 +96,7 @@ fn explicit_token(args: &ServerArgs) -> anyhow::Result<Option<String>> {
         .filter(|token| !token.is_empty()))
 }
 
-/// The token that a file holds.
+/// Reads the token of a file.
 pub fn read_token(file: &Path) -> anyhow::Result<String> {
     let text = fs::read_to_string(file).map_err(|error| {
         Failure::usage(format!(
@@ -102,20 +112,19 @@ pub fn read_token(file: &Path) -> anyhow::Result<String> {
 }
 
 fn address_in(dir: &Path) -> Option<String> {
-    let written = fs::read_to_string(dir.join(ADDRESS_FILE)).ok();
-    written
+    folder::read_address(dir)
         .and_then(|text| url_of(&text).ok())
-        .or_else(|| crate::store::owner_address(&crate::dev::store_path(dir)))
+        .or_else(|| crate::store::owner_address(&folder::store_path(dir)))
 }
 
 fn token_in(dir: &Path) -> Option<String> {
-    read_token(&dir.join(TOKEN_FILE)).ok()
+    read_token(&folder::token_path(dir)).ok()
 }
 
 fn nothing_in(dir: &Path) -> Failure {
     Failure::new(
         UNREACHABLE,
-        format!("no node has its address in {}", dir.display()),
+        format!("no node has written its address to {}", dir.display()),
     )
     .hint("start `weft dev`, or name a node with --server or a folder with --dir")
 }
@@ -140,8 +149,8 @@ mod tests {
     fn a_folders_token_goes_to_its_own_node_only() {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text);
-        write(ADDRESS_FILE, "127.0.0.1:7420\n").expect("written");
-        write(TOKEN_FILE, "t1\n").expect("written");
+        write("address", "127.0.0.1:7420\n").expect("written");
+        write("token", "t1\n").expect("written");
         let args = |server: Option<&str>| ServerArgs {
             server: server.map(str::to_owned),
             dir: Some(folder.path().to_owned()),

@@ -1,11 +1,11 @@
-//! Signals that ask a node to end.
+//! The signals that stop a node.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Signals that come this close together are one.
+/// Signals this close together count as one.
 const ECHO: Duration = Duration::from_millis(250);
 
 /// SIGTERM and SIGINT.
@@ -16,7 +16,7 @@ pub struct StopSignals {
 }
 
 impl StopSignals {
-    /// From now on these signals are answered here.
+    /// Handles the signals from now on.
     pub fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen to signals");
         Ok(Self {
@@ -34,15 +34,15 @@ impl StopSignals {
         }
     }
 
-    /// Resolves at the next signal that somebody means as another one: a terminal and a wrapper often send
-    /// the same one twice.
-    pub async fn another(&mut self) {
+    /// Resolves at the next signal that is not an echo of the last one: a terminal and a wrapper often send the same
+    /// signal twice.
+    pub async fn next_distinct(&mut self) {
         let echoes = async {
             loop {
                 self.next().await;
             }
         };
-        // Never ends by itself.
+        // The loop ends by this timeout only.
         let _: Result<(), _> = tokio::time::timeout(ECHO, echoes).await;
         self.next().await;
     }

@@ -1,9 +1,8 @@
-//! How fast the store records entities, against the same rows written by the bare driver.
+//! Measures how fast the store records entities, compared with the bare driver.
 //!
-//! `write_rate [HOST:PORT] [CHUNKS] [ROWS_PER_CHUNK] [IN_FLIGHT]`, by default one node here, 100 chunks of
-//! 1,000 rows, 16 in flight. Three figures, each of the same rows into the same table: the bare driver's
-//! unlogged single-partition batches (the raw rate), our conditional flushes alone, and the
-//! whole way of a chunk (open with its ids, claim, flush).
+//! `write_rate [HOST:PORT] [CHUNKS] [ROWS_PER_CHUNK] [IN_FLIGHT]`, by default a node on this machine, 100 chunks of
+//! 1,000 rows, 16 in flight. It prints three rates for the same rows in the same table: unlogged single-partition
+//! batches of the bare driver, conditional flushes of the store, and whole chunks (open with ids, claim, flush).
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -32,8 +31,8 @@ struct Plan {
 }
 
 impl Plan {
-    /// What one chunk took in its lane, in milliseconds.
-    fn lane_ms(&self, time: Duration) -> f64 {
+    /// Milliseconds per chunk in each of the `in_flight` slots.
+    fn slot_ms(&self, time: Duration) -> f64 {
         time.as_secs_f64() * 1_000.0 * self.in_flight as f64 / self.chunks as f64
     }
 }
@@ -57,7 +56,7 @@ async fn main() -> Result<()> {
     migrate(&options).await?;
     let store = CassandraStore::connect(options).await?;
     let session = SessionBuilder::new().known_node(point).build().await?;
-    // The first round warms up both sides and is not counted.
+    // The first round warms up both sides and is not reported.
     measure(
         &store,
         &session,
@@ -74,8 +73,13 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn measure(store: &CassandraStore, session: &Session, plan: &Plan, say: bool) -> Result<()> {
-    let raw = bare(session, plan).await?;
+async fn measure(
+    store: &CassandraStore,
+    session: &Session,
+    plan: &Plan,
+    report_rates: bool,
+) -> Result<()> {
+    let bare = write_with_driver(session, plan).await?;
     let batch = BatchId(Uuid::new_v4());
     let opening = timed(all(plan, |number| open(store, plan, batch, number))).await?;
     let claiming = timed(all(plan, |number| claim(store, batch, number))).await?;
@@ -83,38 +87,41 @@ async fn measure(store: &CassandraStore, session: &Session, plan: &Plan, say: bo
     let handled = store
         .chunk(batch, 0)
         .await?
-        .context("the chunk is there")?
+        .context("the chunk exists")?
         .handled
         .len();
     ensure!(handled == plan.rows, "{handled} rows are handled");
-    if say {
+    if report_rates {
         let rate = |time: Duration| plan.chunks as f64 * plan.rows as f64 / time.as_secs_f64();
-        let share = |time: Duration| 100.0 * raw.as_secs_f64() / time.as_secs_f64();
+        let share = |time: Duration| 100.0 * bare.as_secs_f64() / time.as_secs_f64();
         let whole = opening + claiming + flushing;
         report(&format!(
-            "bare {:>7.0} rows/s   flush {:>7.0} ({:.0} %)   whole way {:>7.0} ({:.0} %)   ms per chunk and \
-             lane: bare {:.1} open {:.1} claim {:.1} flush {:.1}",
-            rate(raw),
+            "bare {:>7.0} rows/s   flush {:>7.0} ({:.0} %)   whole chunk {:>7.0} ({:.0} %)   ms per chunk and \
+             slot: bare {:.1} open {:.1} claim {:.1} flush {:.1}",
+            rate(bare),
             rate(flushing),
             share(flushing),
             rate(whole),
             share(whole),
-            plan.lane_ms(raw),
-            plan.lane_ms(opening),
-            plan.lane_ms(claiming),
-            plan.lane_ms(flushing),
+            plan.slot_ms(bare),
+            plan.slot_ms(opening),
+            plan.slot_ms(claiming),
+            plan.slot_ms(flushing),
         ));
     }
     Ok(())
 }
 
 async fn timed(work: impl Future<Output = Result<()>>) -> Result<Duration> {
-    let began = Instant::now();
+    let start = Instant::now();
     work.await?;
-    Ok(began.elapsed())
+    Ok(start.elapsed())
 }
 
-#[expect(clippy::print_stdout, reason = "figures are the data of this program")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the rates are the output of this program"
+)]
 fn report(line: &str) {
     println!("{line}");
 }
@@ -142,7 +149,7 @@ fn entity(number: i64, row: usize) -> EntityRow {
     }
 }
 
-/// Sends it until the answer is definite, as the engine does: on a busy machine some answers are timeouts.
+/// Sends an operation until its answer is definite, as the engine does: on a busy machine some answers are timeouts.
 async fn apply<C: Conditional<Found: Debug>>(store: &CassandraStore, operation: &C) -> Result<()> {
     let trust = Trust::for_duration(Arc::new(SystemClock), Duration::from_secs(60));
     let settled = settle(store, &Ids::from_system(), &trust, operation).await?;
@@ -207,8 +214,8 @@ async fn flush(store: &CassandraStore, plan: &Plan, batch: BatchId, number: i64)
     apply(store, &flush).await
 }
 
-/// The same cells as a flush writes into its rows, nothing else.
-async fn bare(session: &Session, plan: &Plan) -> Result<Duration> {
+/// Writes only the cells of the rows of a flush.
+async fn write_with_driver(session: &Session, plan: &Plan) -> Result<Duration> {
     let insert = session
         .prepare(
             "INSERT INTO k2batchprocess_writerate.batchprocess_entities_info (bid, chunk, entityid, status, \
@@ -218,7 +225,7 @@ async fn bare(session: &Session, plan: &Plan) -> Result<Duration> {
         .await?;
     let batch = BatchId(Uuid::new_v4()).to_string();
     let (insert, batch) = (&insert, &batch);
-    let began = Instant::now();
+    let start = Instant::now();
     all(plan, |number| async move {
         let mut statements = Batch::new(BatchType::Unlogged);
         let rows: Vec<EntityRow> = (0..plan.rows).map(|row| entity(number, row)).collect();
@@ -243,5 +250,5 @@ async fn bare(session: &Session, plan: &Plan) -> Result<Duration> {
         Ok(())
     })
     .await?;
-    Ok(began.elapsed())
+    Ok(start.elapsed())
 }

@@ -1,8 +1,7 @@
-//! Checkpoints: the fenced head in the static row, and the items of a scope.
+//! Checkpoints: the fenced head of a scope in the static row, and its items.
 
 use std::hash::Hash;
 
-use scylla::statement::batch::{Batch as Statements, BatchType};
 use weft_model::{Checkpoint, CheckpointHead};
 use weft_store::{
     Attempt, AttemptResult, ForgetCheckpoints, Freshness, SaveCheckpoints, StoreResult,
@@ -10,17 +9,18 @@ use weft_store::{
 };
 
 use crate::CassandraStore;
-use crate::rows::{Found, Values};
+use crate::row::StoredRow;
+use crate::values::Values;
 
 const TABLE: &str = "checkpoints";
 
-/// The partition of a scope, for the lane of its compare-and-sets.
-fn lane(scope: &str) -> impl Hash + '_ {
+/// The partition of a scope, for the lock of its compare-and-sets.
+fn partition(scope: &str) -> impl Hash + '_ {
     (TABLE, scope)
 }
 
 impl CassandraStore {
-    pub(crate) async fn take_scope(
+    pub(crate) async fn take_scope_head(
         &self,
         take: &TakeCheckpoints,
     ) -> AttemptResult<Option<CheckpointHead>> {
@@ -29,12 +29,11 @@ impl CassandraStore {
             .set("scope", &take.scope)
             .set("to_fence", take.fence())
             .set("s_fence", take.seen)
-            .set("s_holder", &take.holder)
-            .set("s_token", take.token);
+            .set("s_holder", &take.holder);
         let attempt = self
             .compare_and_set(
                 VERB,
-                lane(&take.scope),
+                partition(&take.scope),
                 &self.statements.take_checkpoints,
                 values,
                 ("s_token", take.token),
@@ -43,14 +42,14 @@ impl CassandraStore {
         self.with_scope(VERB, attempt, &take.scope).await
     }
 
-    /// The head and all items in one conditional batch on the scope's partition.
-    pub(crate) async fn save_scope(
+    /// Writes the head and all items in one conditional batch on the scope's partition.
+    pub(crate) async fn save_scope_items(
         &self,
         save: &SaveCheckpoints,
     ) -> AttemptResult<Option<CheckpointHead>> {
         const VERB: &str = "save_checkpoints";
         save.within_limits()?;
-        let mut statements = self.conditional();
+        let mut statements = self.conditional_batch();
         statements.append_statement(self.statements.save_checkpoints.clone());
         let mut values = vec![
             Values::new()
@@ -74,10 +73,10 @@ impl CassandraStore {
             statements.append_statement(self.statements.remove_checkpoint.clone());
             values.push(Values::new().set("scope", &save.scope).set("item", item));
         }
-        // Boxed as the flush of a chunk is: many bound rows.
+        // Boxed, because the future of many bound rows is too large for the stack.
         let attempt = Box::pin(self.compare_and_set_rows(
             VERB,
-            lane(&save.scope),
+            partition(&save.scope),
             &statements,
             values.as_slice(),
             ("s_token", save.token),
@@ -86,13 +85,13 @@ impl CassandraStore {
         self.with_scope(VERB, attempt, &save.scope).await
     }
 
-    /// The head moves and one deletion covers every item: names are never empty.
-    pub(crate) async fn forget_scope(
+    /// Advances the head and deletes every item. Item names are never empty, so all of them are after ''.
+    pub(crate) async fn forget_scope_items(
         &self,
         forget: &ForgetCheckpoints,
     ) -> AttemptResult<Option<CheckpointHead>> {
         const VERB: &str = "forget_checkpoints";
-        let mut statements = self.conditional();
+        let mut statements = self.conditional_batch();
         statements.append_statement(self.statements.save_checkpoints.clone());
         statements.append_statement(self.statements.forget_checkpoints.clone());
         let values = [
@@ -107,7 +106,7 @@ impl CassandraStore {
         let attempt = self
             .compare_and_set_rows(
                 VERB,
-                lane(&forget.scope),
+                partition(&forget.scope),
                 &statements,
                 values.as_slice(),
                 ("s_token", forget.token),
@@ -116,14 +115,7 @@ impl CassandraStore {
         self.with_scope(VERB, attempt, &forget.scope).await
     }
 
-    fn conditional(&self) -> Statements {
-        let mut statements = Statements::new(BatchType::Unlogged);
-        statements.set_execution_profile_handle(Some(self.link.profiles.compare_and_set.clone()));
-        statements.set_is_idempotent(false);
-        statements
-    }
-
-    /// A refusal with the head that refused. The answer is definite already, so reading may follow.
+    /// Adds to a refusal the head that is there. The answer is already definite, so a read may follow it.
     async fn with_scope(
         &self,
         verb: &'static str,
@@ -131,37 +123,33 @@ impl CassandraStore {
         scope: &str,
     ) -> AttemptResult<Option<CheckpointHead>> {
         attempt
-            .or_found(self.read_scope(verb, scope, Freshness::Serial))
+            .or_found(self.read_scope_head(verb, scope, Freshness::Serial))
             .await
     }
 
-    pub(crate) async fn read_scope(
+    pub(crate) async fn read_scope_head(
         &self,
         verb: &'static str,
         scope: &str,
         freshness: Freshness,
     ) -> StoreResult<Option<CheckpointHead>> {
-        let statement = match freshness {
-            Freshness::Committed => &self.statements.checkpoint_head,
-            Freshness::Serial => &self.statements.checkpoint_head_serial,
-        };
+        let statement = self.statements.checkpoint_head.at(freshness);
         let row = self
             .read_one(verb, TABLE, statement, Values::new().set("scope", scope))
             .await?;
         row.map(head_of).transpose()
     }
 
-    pub(crate) async fn items_of(
+    pub(crate) async fn read_scope_items(
         &self,
         scope: &str,
         after: Option<&str>,
         limit: usize,
     ) -> StoreResult<Vec<Checkpoint>> {
-        let rows = i32::try_from(limit).unwrap_or(i32::MAX);
         let values = Values::new()
             .set("scope", scope)
             .set("after", after.unwrap_or_default())
-            .set("rows", rows);
+            .limit(limit);
         self.scan(
             "checkpoints",
             TABLE,
@@ -176,19 +164,19 @@ impl CassandraStore {
     }
 }
 
-fn head_of(mut row: Found) -> StoreResult<CheckpointHead> {
+fn head_of(mut row: StoredRow) -> StoreResult<CheckpointHead> {
     Ok(CheckpointHead {
-        fence: row.need("s_fence")?,
-        seq: row.need("s_seq")?,
-        holder: row.need("s_holder")?,
+        fence: row.require("s_fence")?,
+        seq: row.require("s_seq")?,
+        holder: row.require("s_holder")?,
         token: row.take("s_token")?,
     })
 }
 
-fn item_of(mut row: Found) -> StoreResult<Checkpoint> {
+fn item_of(mut row: StoredRow) -> StoreResult<Checkpoint> {
     Ok(Checkpoint {
-        item: row.need("item")?,
-        value: row.need("value")?,
-        updated_at: row.need("updated_at")?,
+        item: row.require("item")?,
+        value: row.require("value")?,
+        updated_at: row.require("updated_at")?,
     })
 }

@@ -1,39 +1,42 @@
-//! What is removed: archived jobs, old runs, batches that ended long ago.
+//! Removal of archived jobs, old runs, and batches that ended long ago.
 //!
-//! Rows of LWT tables go by LWT. What only hangs on a row that is gone, or that nobody can take up again, goes by one
-//! plain delete per partition.
+//! Rows that are written by LWT are deleted by LWT. Rows that belong to a deleted row, or to one that is final, are
+//! deleted by one plain delete per partition.
 
 use std::collections::BTreeSet;
 
 use weft_model::clock::{Clock, SystemClock, Timestamp};
 use weft_model::{Batch, BatchId, Job, JobKey};
-use weft_store::{Attempt, AttemptResult, DeleteBatch, DeleteJob, ReleaseCommand, StoreResult};
+use weft_store::{Attempt, AttemptResult, DeleteBatch, DeleteJob, Freshness, StoreResult};
 
 use crate::CassandraStore;
-use crate::batch::{self, day_of, day_value};
-use crate::connect::{all_of, stamp_above};
-use crate::job::{self, MONTHS_BACK, month_before};
-use crate::rows::Values;
+use crate::batch;
+use crate::batch_list::{day_of, day_value};
+use crate::job;
+use crate::job_run::{MONTHS_BACK, month_before};
+use crate::request::all_of;
+use crate::values::Values;
 
 /// Deletes in flight.
 const DELETES_AT_ONCE: usize = 16;
-/// A history row is written a moment behind the end that it tells of, by a coordinator's clock.
+/// A history row is written after the end of its run, with the timestamp of the coordinator. The deletion covers rows
+/// that were written up to this long after the end.
 const HISTORY_MARGIN_MS: i64 = 60_000;
-/// The longest that history lives, in milliseconds: the TTL of its table.
+/// The TTL of the history table, in milliseconds.
 const HISTORY_KEPT_MS: i64 = 30 * 86_400_000;
-/// Runs of one month that are counted before they are removed.
-const RUNS_COUNTED: i32 = 10_000;
+/// The most runs of one month that are counted before they are removed.
+const RUNS_COUNTED: usize = 10_000;
 
 impl CassandraStore {
-    /// The row, then its name and its history. These are stamped with the job's end: what a job of the same key that is
-    /// started meanwhile writes there is later, and stays.
-    pub(crate) async fn delete_a_job(&self, delete: &DeleteJob) -> AttemptResult<Option<Job>> {
+    /// Deletes the row, then its name and its history. These deletes have the timestamp of the job's end, so rows of a
+    /// new job with the same key are later and stay.
+    pub(crate) async fn delete_job_row(&self, delete: &DeleteJob) -> AttemptResult<Option<Job>> {
         const VERB: &str = "delete_job";
         let key = &delete.key;
-        // Before the row goes: what a job started after that writes is younger.
-        let stamp = stamp_above(&self.link.stamps, 0);
+        // Taken before the row is deleted, so a job that starts afterwards writes with later timestamps.
+        let timestamp = self.connection.timestamps.next_above(0);
         let values = Values::new()
-            .job(key)
+            .job_key(key)
             .set("seen_status", delete.seen.status.as_str())
             .set("fence", delete.seen.fence)
             .set("desired_seq", delete.seen.desired_seq)
@@ -41,7 +44,7 @@ impl CassandraStore {
         let attempt = self
             .compare_and_set_text(
                 VERB,
-                job::lane(key),
+                job::partition(key),
                 &self.statements.delete_job,
                 values,
                 "status",
@@ -49,22 +52,25 @@ impl CassandraStore {
             .await?;
         match attempt {
             Attempt::Unknown(reason) => return Ok(Attempt::Unknown(reason)),
-            Attempt::Lost(Some(_)) => return self.with_job(VERB, Attempt::Lost(()), key).await,
-            // A row that is missing is gone, whoever removed it; what hangs on it goes as well.
+            Attempt::Lost(Some(_)) => {
+                let found = self.read_job(VERB, key, Freshness::Serial).await?;
+                return Ok(Attempt::Lost(found));
+            }
+            // The row is already gone. Its name and history may not be, if the first deletion stopped half way.
             Attempt::Applied | Attempt::Lost(None) => (),
         }
-        // The row is gone: from here on no answer may say that nothing happened.
-        match self.forget_what_hangs_on(VERB, delete, stamp).await {
+        // The row is gone: from here on no answer may be a definite failure.
+        match self.delete_name_and_runs(VERB, delete, timestamp).await {
             Ok(()) => Ok(Attempt::Applied),
             Err(error) => Ok(Attempt::Unknown(error.to_string())),
         }
     }
 
-    async fn forget_what_hangs_on(
+    async fn delete_name_and_runs(
         &self,
         verb: &'static str,
         delete: &DeleteJob,
-        stamp: i64,
+        timestamp: i64,
     ) -> StoreResult<()> {
         let DeleteJob {
             key,
@@ -73,8 +79,8 @@ impl CassandraStore {
             ..
         } = delete;
         let name = Values::new()
-            .job(key)
-            .set("stamp", micros(ended.0).min(stamp));
+            .job_key(key)
+            .set("stamp", micros(ended.0).min(timestamp));
         self.write(verb, &self.statements.drop_name, name).await?;
         let last = Timestamp(ended.0.saturating_add(HISTORY_MARGIN_MS));
         let oldest = (*started).max(Timestamp(ended.0.saturating_sub(HISTORY_KEPT_MS)));
@@ -82,23 +88,23 @@ impl CassandraStore {
             .into_iter()
             .map(|month| {
                 let values = Values::new()
-                    .job(key)
+                    .job_key(key)
                     .set("month", month)
                     .set("before", last)
-                    .set("stamp", micros(last.0).min(stamp));
+                    .set("stamp", micros(last.0).min(timestamp));
                 self.write(verb, &self.statements.drop_runs, values)
             })
             .collect();
         all_of(DELETES_AT_ONCE, drops).await.map(drop)
     }
 
-    pub(crate) async fn forget_old_runs(
+    pub(crate) async fn delete_runs_before(
         &self,
         key: &JobKey,
         before: Timestamp,
     ) -> StoreResult<usize> {
         const VERB: &str = "forget_runs";
-        // The table itself forgets what is older.
+        // Older rows have expired.
         let oldest = Timestamp(SystemClock.now().0.saturating_sub(HISTORY_KEPT_MS));
         if before <= oldest {
             return Ok(0);
@@ -106,50 +112,27 @@ impl CassandraStore {
         let mut removed = 0;
         for month in months_between(oldest, before) {
             let values = Values::new()
-                .job(key)
+                .job_key(key)
                 .set("month", month.as_str())
                 .set("before", before);
-            let asked = values.clone().set("rows", RUNS_COUNTED);
+            let counted = values.clone().limit(RUNS_COUNTED);
             let found = self
-                .read(VERB, "job_runs", &self.statements.old_runs, asked)
+                .read(VERB, "job_runs", &self.statements.old_runs, counted)
                 .await?
                 .len();
             if found == 0 {
                 continue;
             }
             removed += found;
-            let values = values.set("stamp", stamp_above(&self.link.stamps, 0));
+            let values = values.set("stamp", self.connection.timestamps.next_above(0));
             self.write(VERB, &self.statements.drop_runs, values).await?;
         }
         Ok(removed)
     }
 
-    pub(crate) async fn release_a_command(
-        &self,
-        release: &ReleaseCommand,
-    ) -> AttemptResult<Option<BatchId>> {
-        let values = Values::new()
-            .set("bid", release.batch)
-            .set("command_key", &release.command_key);
-        let attempt = self
-            .compare_and_set_text(
-                "release_command",
-                ("active_commands", &release.command_key),
-                &self.statements.release_command,
-                values,
-                "bid",
-            )
-            .await?;
-        Ok(match attempt {
-            Attempt::Applied | Attempt::Lost(None) => Attempt::Applied,
-            Attempt::Lost(Some(found)) => Attempt::Lost(Some(batch::parse_id(&found)?)),
-            Attempt::Unknown(reason) => Attempt::Unknown(reason),
-        })
-    }
-
-    /// Figures and errors, the row, and its line in the directory: found there without a row it is removed by the next
-    /// who looks.
-    pub(crate) async fn delete_a_batch(
+    /// Deletes the statistics and errors, then the row, then its copy in the directory. A copy without a row is removed
+    /// by the next clean-up.
+    pub(crate) async fn delete_batch_row(
         &self,
         delete: &DeleteBatch,
     ) -> AttemptResult<Option<Batch>> {
@@ -169,7 +152,7 @@ impl CassandraStore {
         let attempt = self
             .compare_and_set_text(
                 VERB,
-                batch::lane(delete.id),
+                batch::partition(delete.id),
                 &self.statements.delete_batch,
                 values,
                 "status",
@@ -178,7 +161,8 @@ impl CassandraStore {
         match attempt {
             Attempt::Unknown(reason) => return Ok(Attempt::Unknown(reason)),
             Attempt::Lost(Some(_)) => {
-                return self.with_batch(VERB, Attempt::Lost(()), delete.id).await;
+                let found = self.read_batch(VERB, delete.id, Freshness::Serial).await?;
+                return Ok(Attempt::Lost(found));
             }
             Attempt::Applied | Attempt::Lost(None) => (),
         }
@@ -195,7 +179,7 @@ impl CassandraStore {
         }
     }
 
-    pub(crate) async fn forget_chunk_partitions(
+    pub(crate) async fn delete_chunk_partitions(
         &self,
         batch: BatchId,
         from: i64,
@@ -205,7 +189,7 @@ impl CassandraStore {
         let drops = (from..to)
             .flat_map(|number| {
                 [&self.statements.drop_chunk, &self.statements.drop_ids].map(|statement| {
-                    let values = Values::new().set("bid", batch).set("chunk", number);
+                    let values = Values::new().chunk_key(batch, number);
                     self.write(VERB, statement, values)
                 })
             })
@@ -218,7 +202,7 @@ fn micros(millis: i64) -> i64 {
     millis.saturating_mul(1_000)
 }
 
-/// The months that history of this span lies in.
+/// The months of a span of time, as far back as history goes.
 fn months_between(from: Timestamp, to: Timestamp) -> BTreeSet<String> {
     let first = month_before(from, 0);
     (0..MONTHS_BACK)
@@ -232,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_lies_in_its_months() {
+    fn a_span_has_the_months_of_its_days() {
         let march = Timestamp(1_772_323_200_000); // 2026-03-01
         let day = 86_400_000;
         let months = |from: i64, to: i64| {

@@ -1,19 +1,20 @@
-//! The deployed project: bundles in parts, and the row that says which one counts.
+//! The deployed project: bundles in parts, and the row that names the deployed one.
 
 use weft_model::Deployment;
 use weft_store::{AttemptResult, Deploy, Freshness, StoreError, StoreResult};
 
 use crate::CassandraStore;
-use crate::connect::all_of;
-use crate::rows::{Found, Values};
+use crate::request::all_of;
+use crate::row::StoredRow;
+use crate::values::Values;
 
-/// Bytes of one part.
+/// Bytes of a part.
 const PART: usize = 1 << 20;
 /// Parts read at once.
 const PARTS_AT_ONCE: usize = 4;
 
 impl CassandraStore {
-    /// Part 0 last: it says how many parts there are, so a bundle is there as a whole or not at all.
+    /// Writes part 0 last. It has the number of parts, so a reader finds all of a bundle or none of it.
     pub(crate) async fn write_bundle(&self, hash: &str, bytes: &[u8]) -> StoreResult<()> {
         const VERB: &str = "put_bundle";
         let mut parts: Vec<&[u8]> = bytes.chunks(PART).collect();
@@ -34,20 +35,20 @@ impl CassandraStore {
             return Ok(None);
         };
         let mut bytes: Vec<u8> = first.take("data")?.unwrap_or_default();
-        let count: i32 = first.need("parts")?;
+        let count: i32 = first.require("parts")?;
         let reads = (1..count)
             .map(|number| self.read_part(hash, number))
             .collect();
         for part in all_of(PARTS_AT_ONCE, reads).await? {
             match part {
-                Some(mut part) => bytes.extend(part.need::<Vec<u8>>("data")?),
+                Some(mut part) => bytes.extend(part.require::<Vec<u8>>("data")?),
                 None => return Err(first.corrupt("parts", &"a part is missing")),
             }
         }
         Ok(Some(bytes))
     }
 
-    async fn read_part(&self, hash: &str, number: i32) -> StoreResult<Option<Found>> {
+    async fn read_part(&self, hash: &str, number: i32) -> StoreResult<Option<StoredRow>> {
         self.read_one(
             "bundle",
             "bundles",
@@ -57,7 +58,7 @@ impl CassandraStore {
         .await
     }
 
-    pub(crate) async fn deploy_project(
+    pub(crate) async fn write_deployment(
         &self,
         deploy: &Deploy,
     ) -> AttemptResult<Option<Deployment>> {
@@ -71,8 +72,7 @@ impl CassandraStore {
             .set("hash", &deployment.hash)
             .set("deployed_at", deployment.deployed_at)
             .set("deployed_by", &deployment.deployed_by)
-            .set("logical_units", deployment.logical_units.as_slice())
-            .set("op_token", deploy.token);
+            .set("logical_units", deployment.logical_units.as_slice());
         let attempt = self
             .compare_and_set(
                 VERB,
@@ -91,10 +91,7 @@ impl CassandraStore {
         verb: &'static str,
         freshness: Freshness,
     ) -> StoreResult<Option<Deployment>> {
-        let statement = match freshness {
-            Freshness::Committed => &self.statements.deployment,
-            Freshness::Serial => &self.statements.deployment_serial,
-        };
+        let statement = self.statements.deployment.at(freshness);
         let row = self
             .read_one(verb, "deployment", statement, Values::new())
             .await?;
@@ -106,12 +103,12 @@ fn part_key(hash: &str, number: i32) -> Values {
     Values::new().set("hash", hash).set("part", number)
 }
 
-fn deployment_of(mut row: Found) -> StoreResult<Deployment> {
+fn deployment_of(mut row: StoredRow) -> StoreResult<Deployment> {
     Ok(Deployment {
-        seq: row.need("seq")?,
-        hash: row.need("hash")?,
-        deployed_at: row.need("deployed_at")?,
-        deployed_by: row.need("deployed_by")?,
+        seq: row.require("seq")?,
+        hash: row.require("hash")?,
+        deployed_at: row.require("deployed_at")?,
+        deployed_by: row.require("deployed_by")?,
         logical_units: row.take("logical_units")?.unwrap_or_default(),
     })
 }

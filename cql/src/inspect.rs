@@ -1,98 +1,96 @@
-//! What a person should know about the cluster before trusting it with batches.
+//! The state of the cluster, for people who run it.
 
+use std::sync::Arc;
+
+use scylla::cluster::Node;
 use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
 use scylla::statement::{Consistency, Statement};
 use weft_model::clock::{Clock, SystemClock, Timestamp};
 use weft_store::{StoreError, StoreResult};
 
-use crate::connect::{CassandraOptions, Link, rows_of};
-use crate::outcome;
-use crate::rows::{Found, Values};
-use crate::statements::{cluster, lock};
+use crate::connection::Connection;
+use crate::options::CassandraOptions;
+use crate::row::StoredRow;
+use crate::statements::{cluster_queries, schema_lock};
+use crate::values::Values;
 
-/// What was found.
+/// The state of the cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inspection {
-    /// The version of our schema; none where there is none.
+    /// The version of Weft's schema, `None` if there is none.
     pub schema_version: Option<i64>,
-    /// Every node knows the same schema.
+    /// Whether all nodes have the same schema.
     pub schema_agreed: bool,
-    /// Our keyspaces.
+    /// Weft's keyspaces.
     pub keyspaces: Vec<KeyspaceReplication>,
-    /// The nodes that the driver knows of.
+    /// The nodes that the driver knows.
     pub nodes: Vec<NodeInspection>,
 }
 
-/// How a keyspace is copied.
+/// The replication of a keyspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyspaceReplication {
-    /// Its name.
+    /// The name of the keyspace.
     pub keyspace: String,
-    /// The copies of a row, by data centre, or `replication_factor` alone.
+    /// Replicas of a row by data centre, or under the name `replication_factor`.
     pub copies: Vec<(String, i64)>,
 }
 
-/// One node of the cluster.
+/// A node of the cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeInspection {
     /// `host:port`.
     pub address: String,
-    /// Its data centre.
+    /// The data centre of the node.
     pub dc: Option<String>,
-    /// It answers.
+    /// Whether it answers.
     pub live: bool,
-    /// The version of the server.
+    /// The version of Cassandra or Scylla, `None` if the node does not answer.
     pub server_version: Option<String>,
-    /// `v2` is what Weft wants, with fewer round trips; none where it cannot be read (Scylla has no such
-    /// setting).
+    /// Weft requires `v2`. `None` if it cannot be read: Scylla has no such setting.
     pub paxos_variant: Option<String>,
-    /// Its clock minus this machine's, in milliseconds, exact to half the round trip.
+    /// Its clock minus this machine's in milliseconds, with an error of at most half the round trip.
     pub clock_offset_ms: Option<i64>,
 }
 
-/// Looks at the cluster. Works with and without our schema.
+/// Inspects the cluster, with or without Weft's schema.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] where nobody answers.
+/// [`StoreError::Unavailable`] if no node answers.
 pub async fn inspect(options: &CassandraOptions) -> StoreResult<Inspection> {
-    let link = Link::open(options).await?;
+    let connection = Connection::open(options).await?;
     let mut nodes = Vec::new();
-    let state = link.session.get_cluster_state();
+    let state = connection.session.get_cluster_state();
     for node in state.get_nodes_info() {
-        let found = look_at(&link, NodeIdentifier::Node(node.clone())).await;
-        nodes.push(NodeInspection {
-            address: node.address.to_string(),
-            dc: node.datacenter.clone(),
-            ..found
-        });
+        nodes.push(inspect_node(&connection, node).await);
     }
-    let agreed = link
+    let agreed = connection
         .session
         .check_schema_agreement()
         .await
         .map_err(|error| StoreError::Unavailable(error.to_string()))?;
     Ok(Inspection {
-        schema_version: version(&link).await?,
+        schema_version: read_version(&connection).await?,
         schema_agreed: agreed.is_some(),
-        keyspaces: keyspaces(&link).await?,
+        keyspaces: read_keyspaces(&connection).await?,
         nodes,
     })
 }
 
-/// Asks one node. What it does not answer stays none: a node that is down is a finding, not a failure.
-async fn look_at(link: &Link, node: NodeIdentifier) -> NodeInspection {
-    let local = ask(link, &node, cluster::RELEASE).await;
+/// Queries one node. A query that it does not answer is `None`: a node that is down is a result, not an error.
+async fn inspect_node(connection: &Connection, node: &Arc<Node>) -> NodeInspection {
+    let local = query_node(connection, node, cluster_queries::RELEASE).await;
     let live = local.is_ok();
     let before = SystemClock.now();
-    let time = ask(link, &node, cluster::TIME).await;
+    let time = query_node(connection, node, cluster_queries::TIME).await;
     let after = SystemClock.now();
-    let variant = ask(link, &node, cluster::PAXOS_VARIANT).await;
+    let variant = query_node(connection, node, cluster_queries::PAXOS_VARIANT).await;
     NodeInspection {
-        address: String::new(),
-        dc: None,
+        address: node.address.to_string(),
+        dc: node.datacenter.clone(),
         live,
-        server_version: text(local, "release_version"),
-        paxos_variant: text(variant, "value"),
+        server_version: text_column(local, "release_version"),
+        paxos_variant: text_column(variant, "value"),
         clock_offset_ms: time
             .ok()
             .flatten()
@@ -101,61 +99,58 @@ async fn look_at(link: &Link, node: NodeIdentifier) -> NodeInspection {
     }
 }
 
-async fn ask(link: &Link, node: &NodeIdentifier, text: &str) -> StoreResult<Option<Found>> {
+async fn query_node(
+    connection: &Connection,
+    node: &Arc<Node>,
+    text: &str,
+) -> StoreResult<Option<StoredRow>> {
     let mut statement = Statement::new(text);
     statement.set_consistency(Consistency::One);
     statement.set_load_balancing_policy(Some(SingleTargetLoadBalancingPolicy::new(
-        node.clone(),
+        NodeIdentifier::Node(Arc::clone(node)),
         None,
     )));
-    let answer = link
-        .session
-        .query_unpaged(statement, ())
-        .await
-        .map_err(|error| outcome::of_plain(&error))?;
-    Ok(rows_of("system", answer)?.into_iter().next())
+    let rows = connection.query("system", statement, ()).await?;
+    Ok(rows.into_iter().next())
 }
 
-fn text(row: StoreResult<Option<Found>>, column: &'static str) -> Option<String> {
+fn text_column(row: StoreResult<Option<StoredRow>>, column: &'static str) -> Option<String> {
     row.ok().flatten()?.take(column).ok().flatten()
 }
 
-async fn version(link: &Link) -> StoreResult<Option<i64>> {
-    let statement = lock::read(&link.names, &link.profiles);
-    match link.session.query_unpaged(statement, ()).await {
-        Ok(answer) => match rows_of("schema_lock", answer)?.into_iter().next() {
+async fn read_version(connection: &Connection) -> StoreResult<Option<i64>> {
+    let statement = schema_lock::read(&connection.keyspaces, &connection.profiles);
+    match connection.query("schema_lock", statement, ()).await {
+        Ok(rows) => match rows.into_iter().next() {
             Some(mut row) => row.take("version"),
             None => Ok(None),
         },
-        Err(error) => match outcome::of_plain(&error) {
-            StoreError::Schema(_) => Ok(None),
-            other => Err(other),
-        },
+        Err(StoreError::Schema(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
-async fn keyspaces(link: &Link) -> StoreResult<Vec<KeyspaceReplication>> {
-    let mut found = Vec::new();
-    for keyspace in [&link.names.system, &link.names.batch] {
-        let mut statement = Statement::new(cluster::REPLICATION);
+async fn read_keyspaces(connection: &Connection) -> StoreResult<Vec<KeyspaceReplication>> {
+    let mut keyspaces = Vec::new();
+    for keyspace in [&connection.keyspaces.system, &connection.keyspaces.batch] {
+        let mut statement = Statement::new(cluster_queries::REPLICATION);
         statement.set_consistency(Consistency::One);
-        let answer = link
-            .session
-            .query_unpaged(statement, Values::new().set("keyspace_name", keyspace))
-            .await
-            .map_err(|error| outcome::of_plain(&error))?;
-        for mut row in rows_of("system_schema.keyspaces", answer)? {
-            found.push(KeyspaceReplication {
+        let values = Values::new().set("keyspace_name", keyspace);
+        let rows = connection
+            .query("system_schema.keyspaces", statement, values)
+            .await?;
+        for mut row in rows {
+            keyspaces.push(KeyspaceReplication {
                 keyspace: keyspace.clone(),
-                copies: copies_of(&mut row)?,
+                copies: replicas_of(&mut row)?,
             });
         }
     }
-    Ok(found)
+    Ok(keyspaces)
 }
 
-/// `{'class': …, 'dc1': '3'}` without the class.
-fn copies_of(row: &mut Found) -> StoreResult<Vec<(String, i64)>> {
+/// The numbers in `{'class': …, 'dc1': '3'}`.
+fn replicas_of(row: &mut StoredRow) -> StoreResult<Vec<(String, i64)>> {
     let replication: Vec<(String, String)> = row.take("replication")?.unwrap_or_default();
     Ok(replication
         .into_iter()

@@ -1,7 +1,6 @@
-//! Stored instances of logical units: one row per instance, large images in pieces.
+//! Stored instances of logical units: one row per instance, and rows for the pieces of large images.
 //!
-//! Every cell of one save carries the moment its source was read as its timestamp, so a late save of older
-//! data changes nothing.
+//! The write timestamp of a save is the time at which its source was read, so a late save of older data has no effect.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -10,13 +9,14 @@ use weft_model::{Instance, InstanceHead};
 use weft_store::{StoreError, StoreResult};
 
 use crate::CassandraStore;
-use crate::connect::all_of;
-use crate::rows::{Found, Values};
+use crate::request::all_of;
+use crate::row::StoredRow;
 use crate::statements::UnitStatements;
+use crate::values::Values;
 
-/// An image above this size goes into pieces of this size.
+/// A larger image is stored in pieces of this many bytes.
 const PIECE: usize = 1 << 20;
-/// `chunks_count` of an image that is in the row itself. Not null, which would be a tombstone per instance.
+/// `chunks_count` of an image that is in the instance's row. Null would be a tombstone per instance.
 const WHOLE: i32 = 0;
 /// Saves in flight.
 const SAVES_AT_ONCE: usize = 128;
@@ -24,23 +24,27 @@ const SAVES_AT_ONCE: usize = 128;
 const READS_AT_ONCE: usize = 64;
 /// Pieces of one image read at once.
 const PIECES_AT_ONCE: usize = 4;
-/// How often a large image is read again because it was replaced meanwhile.
+/// Reads of a large image before giving up because it is replaced during each of them.
 const READ_TRIES: usize = 4;
-/// Room for ids that share the token of the last one.
+/// Extra rows of a page, for ids that share the token of the last id.
 const SAME_TOKEN: usize = 8;
 
 impl CassandraStore {
-    /// The statements of a logical unit, prepared at its first use.
+    /// The statements of a logical unit, prepared at first use.
     async fn unit(&self, logical_unit: &str) -> StoreResult<Arc<UnitStatements>> {
-        let keyspace = self.link.names.unit(logical_unit)?;
+        let keyspace = self.connection.keyspaces.unit(logical_unit)?;
         if let Some(unit) = self.lock_units().get(&keyspace) {
             return Ok(Arc::clone(unit));
         }
-        let prepared =
-            UnitStatements::prepare(&self.link.session, &self.link.profiles, &keyspace).await;
+        let prepared = UnitStatements::prepare(
+            &self.connection.session,
+            &self.connection.profiles,
+            &keyspace,
+        )
+        .await;
         let unit = Arc::new(prepared.map_err(|error| match error {
             StoreError::Schema(reason) => StoreError::Schema(format!(
-                "logical unit {logical_unit} has no tables, deploy a project that has it: {reason}"
+                "logical unit {logical_unit} has no tables, deploy a project that contains it: {reason}"
             )),
             other => other,
         })?);
@@ -49,10 +53,12 @@ impl CassandraStore {
     }
 
     fn lock_units(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<UnitStatements>>> {
-        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unit_statements
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) async fn put_instances(
+    pub(crate) async fn write_instances(
         &self,
         verb: &'static str,
         logical_unit: &str,
@@ -61,12 +67,12 @@ impl CassandraStore {
         let unit = self.unit(logical_unit).await?;
         let saves = instances
             .iter()
-            .map(|instance| self.put_instance(verb, &unit, instance))
+            .map(|instance| self.write_instance(verb, &unit, instance))
             .collect();
         all_of(SAVES_AT_ONCE, saves).await.map(|_| ())
     }
 
-    async fn put_instance(
+    async fn write_instance(
         &self,
         verb: &'static str,
         unit: &UnitStatements,
@@ -75,7 +81,7 @@ impl CassandraStore {
         let head = &instance.head;
         let in_pieces = instance.image.len() > PIECE;
         let replaced = if in_pieces {
-            self.put_pieces(verb, unit, instance).await?
+            self.write_pieces(verb, unit, instance).await?
         } else {
             None
         };
@@ -96,15 +102,16 @@ impl CassandraStore {
         self.write(verb, &unit.put, values).await?;
         match replaced {
             Some((version, pieces)) => {
-                self.drop_pieces(verb, unit, &head.id, version, pieces)
+                self.delete_pieces(verb, unit, &head.id, version, pieces)
                     .await
             }
             None => Ok(()),
         }
     }
 
-    /// Writes the pieces of a large image; answers the version and pieces of an older one that it replaces.
-    async fn put_pieces(
+    /// Writes the pieces of a large image. Returns the version and the number of pieces of the older image that it
+    /// replaces.
+    async fn write_pieces(
         &self,
         verb: &'static str,
         unit: &UnitStatements,
@@ -132,7 +139,7 @@ impl CassandraStore {
         Ok(replaced.filter(|(version, _)| *version < head.sync_version))
     }
 
-    async fn drop_pieces(
+    async fn delete_pieces(
         &self,
         verb: &'static str,
         unit: &UnitStatements,
@@ -147,7 +154,7 @@ impl CassandraStore {
         Ok(())
     }
 
-    pub(crate) async fn heads_of(
+    pub(crate) async fn read_instance_heads(
         &self,
         logical_unit: &str,
         ids: &[String],
@@ -187,16 +194,16 @@ impl CassandraStore {
                 .transpose()
                 .map_err(|error| row.corrupt("batch_id", &error))?;
             let image = match row.take::<i32>("chunks_count")? {
-                None | Some(WHOLE) => Some(row.need("data")?),
+                None | Some(WHOLE) => Some(row.require("data")?),
                 Some(pieces) => self.read_pieces(&unit, &head, pieces).await?,
             };
-            // A piece that is gone belonged to an image that was replaced after its row was read.
+            // A missing piece belongs to an image that was replaced after its row was read.
             if let Some(image) = image {
                 return Ok(Some(Instance { head, batch, image }));
             }
         }
         Err(StoreError::Unavailable(format!(
-            "instance {logical_unit}.{id} was replaced again and again while it was read"
+            "instance {logical_unit}.{id} was replaced during each of {READ_TRIES} reads"
         )))
     }
 
@@ -217,13 +224,13 @@ impl CassandraStore {
             let Some(mut row) = row else {
                 return Ok(None);
             };
-            image.extend(row.need::<Vec<u8>>("data")?);
+            image.extend(row.require::<Vec<u8>>("data")?);
         }
         Ok(Some(image))
     }
 
-    /// Ids in the order of their tokens, which is the order in which the cluster can walk them.
-    pub(crate) async fn ids_behind(
+    /// Reads ids in the order of their tokens, the only order in which the cluster can page through them.
+    pub(crate) async fn read_instance_ids(
         &self,
         logical_unit: &str,
         after: Option<&str>,
@@ -232,8 +239,7 @@ impl CassandraStore {
         const VERB: &str = "instance_ids";
         let unit = self.unit(logical_unit).await?;
         let wanted = limit.saturating_add(SAME_TOKEN);
-        let rows = i32::try_from(wanted).unwrap_or(i32::MAX);
-        let values = Values::new().set("rows", rows);
+        let values = Values::new().limit(wanted);
         let (statement, values) = match after {
             Some(id) => (&unit.next_ids, values.set("id", id)),
             None => (&unit.first_ids, values),
@@ -242,7 +248,7 @@ impl CassandraStore {
             .scan(VERB, "entity", statement, values, wanted)
             .await?
             .into_iter()
-            .map(|mut row| row.need("id"))
+            .map(|mut row| row.require("id"))
             .collect::<StoreResult<_>>()?;
         if let Some(after) = after
             && let Some(position) = ids.iter().position(|id| id == after)
@@ -261,11 +267,11 @@ fn piece_key(id: &str, version: i64, number: usize) -> Values {
         .set("chunk", i32::try_from(number).unwrap_or(i32::MAX))
 }
 
-fn instance_head_of(row: &mut Found) -> StoreResult<InstanceHead> {
+fn instance_head_of(row: &mut StoredRow) -> StoreResult<InstanceHead> {
     Ok(InstanceHead {
-        id: row.need("id")?,
+        id: row.require("id")?,
         content_hash: row.take("content_hash")?.unwrap_or_default(),
         schema_hash: row.take("schema_hash")?.unwrap_or_default(),
-        sync_version: row.need("sync_version")?,
+        sync_version: row.require("sync_version")?,
     })
 }

@@ -1,57 +1,99 @@
 //! The Cassandra and ScyllaDB store of Weft.
 //!
-//! [`CassandraStore`] answers the engine's [`Store`](weft_store::Store): each verb is an ordered list of
-//! plain hints and compare-and-sets, every one of them on a single partition. [`migrate`] makes the tables,
-//! [`inspect`] says what a person should know about the cluster.
+//! [`CassandraStore`] implements the engine's [`Store`](weft_store::Store): each verb is an ordered list of
+//! plain writes and compare-and-sets, every one of them on a single partition. [`migrate`] creates the tables,
+//! [`inspect`] reports the state of the cluster.
 
 mod batch;
+mod batch_list;
 mod checkpoint;
 mod chunk;
 mod cleanup;
-mod connect;
+mod command;
+mod connection;
 mod deployment;
+mod driver_error;
+mod due;
+mod entity;
+mod error_projection;
+mod follower;
 mod inspect;
 mod instance;
 mod job;
-mod names;
+mod job_list;
+mod job_run;
+mod keyspaces;
 mod node;
-mod outcome;
-mod parsed;
-mod rows;
+mod options;
+mod parser_table;
+mod partition_lock;
+mod request;
+mod row;
 mod schema;
 mod setting;
 mod statements;
 mod store;
+mod values;
+mod write_timestamp;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use weft_model::BatchId;
-use weft_store::Counters;
+use weft_store::{Counters, StoreResult};
 
-pub use connect::{CassandraOptions, SerialLevel};
 pub use inspect::{Inspection, KeyspaceReplication, NodeInspection, inspect};
+pub use options::{CassandraOptions, SerialLevel};
 pub use schema::{MigrationReport, migrate};
 
-use connect::{Lanes, Link};
-use statements::{ParsedStatements, Statements, UnitStatements};
+use connection::Connection;
+use partition_lock::PartitionLocks;
+use statements::{ParserTableStatements, Statements, UnitStatements};
 
 /// The store on Cassandra or ScyllaDB.
 pub struct CassandraStore {
-    link: Link,
+    connection: Connection,
     statements: Statements,
     options: CassandraOptions,
     counters: Counters,
-    lanes: Lanes,
-    /// Statements on the keyspaces of logical units, prepared at their first use.
-    units: Mutex<BTreeMap<String, Arc<UnitStatements>>>,
-    /// Statements on the tables of parsers, by what makes the table.
-    parsed: Mutex<BTreeMap<String, Arc<ParsedStatements>>>,
-    /// How many failed rows of a batch this process has put into the projection for people.
-    projected: Mutex<BTreeMap<BatchId, usize>>,
-    /// Nodes whose own row was looked at for the newest stamp.
-    stamped: tokio::sync::Mutex<Vec<String>>,
+    partition_locks: PartitionLocks,
+    /// By keyspace, prepared at first use.
+    unit_statements: Mutex<BTreeMap<String, Arc<UnitStatements>>>,
+    /// By the statement that creates the table, prepared at first use.
+    parser_table_statements: Mutex<BTreeMap<String, Arc<ParserTableStatements>>>,
+    /// Number of failed rows that this process has projected, by batch.
+    projected_errors: Mutex<BTreeMap<BatchId, usize>>,
+    /// Nodes whose rows have raised `connection.timestamps`.
+    nodes_with_raised_timestamps: tokio::sync::Mutex<Vec<String>>,
+}
+
+impl CassandraStore {
+    /// Connects and prepares every statement.
+    ///
+    /// # Errors
+    /// [`Unavailable`](weft_store::StoreError::Unavailable) if no node answers, [`Schema`](weft_store::StoreError::Schema) if a table is missing,
+    /// [`Refused`](weft_store::StoreError::Refused) if an option is not valid.
+    pub async fn connect(options: CassandraOptions) -> StoreResult<Self> {
+        let connection = Connection::open(&options).await?;
+        let statements = Statements::prepare(
+            &connection.session,
+            &connection.profiles,
+            &connection.keyspaces,
+        )
+        .await?;
+        Ok(Self {
+            connection,
+            statements,
+            options,
+            counters: Counters::default(),
+            partition_locks: PartitionLocks::new(),
+            unit_statements: Mutex::default(),
+            parser_table_statements: Mutex::default(),
+            projected_errors: Mutex::default(),
+            nodes_with_raised_timestamps: tokio::sync::Mutex::default(),
+        })
+    }
 }
 
 impl fmt::Debug for CassandraStore {

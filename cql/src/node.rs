@@ -1,20 +1,21 @@
-//! Nodes and their figures: plain rows, each written by the node itself alone.
+//! Node rows and node statistics: plain rows, each written only by its own node.
 
 use weft_model::clock::Timestamp;
 use weft_model::{BatchId, NodeRow, NodeShare, NodeStats};
 use weft_store::{StoreError, StoreResult};
 
 use crate::CassandraStore;
-use crate::rows::{Found, Values};
+use crate::row::StoredRow;
+use crate::values::Values;
 
 const NODES: &str = "nodes";
-const FIGURES: &str = "batchprocess_node_info";
-/// More nodes than a cluster ever has; a bound for the read.
+const NODE_STATS: &str = "batchprocess_node_info";
+/// A bound on reads, larger than any cluster.
 const NODES_READ: usize = 10_000;
 
 impl CassandraStore {
     pub(crate) async fn write_node(&self, row: &NodeRow) -> StoreResult<()> {
-        self.start_behind_own_row(&row.guid.0).await?;
+        self.raise_timestamps(&row.guid.0).await?;
         let coordinates: Vec<String> = row.coordinates.iter().map(ToString::to_string).collect();
         let values = Values::new()
             .set("guid", &row.guid)
@@ -34,11 +35,11 @@ impl CassandraStore {
             .await
     }
 
-    /// A clock that was stepped back while the node was down must not mute it: its stamps go on behind
-    /// those of its own row.
-    async fn start_behind_own_row(&self, guid: &str) -> StoreResult<()> {
-        let mut stamped = self.stamped.lock().await;
-        if stamped.iter().any(|known| known == guid) {
+    /// Makes the timestamps of this process later than those of the node's row. Otherwise, if the clock was set back
+    /// while the node was down, its writes would have no effect.
+    async fn raise_timestamps(&self, guid: &str) -> StoreResult<()> {
+        let mut raised = self.nodes_with_raised_timestamps.lock().await;
+        if raised.iter().any(|known| known == guid) {
             return Ok(());
         }
         let row = self
@@ -50,15 +51,15 @@ impl CassandraStore {
             )
             .await?;
         if let Some(mut row) = row
-            && let Some(stamp) = row.take::<i64>("stamp")?
+            && let Some(timestamp) = row.take::<i64>("stamp")?
         {
-            self.link.stamps.raise_to(stamp);
+            self.connection.timestamps.raise_to(timestamp);
         }
-        stamped.push(guid.to_owned());
+        raised.push(guid.to_owned());
         Ok(())
     }
 
-    pub(crate) async fn all_nodes(&self) -> StoreResult<Vec<NodeRow>> {
+    pub(crate) async fn read_nodes(&self) -> StoreResult<Vec<NodeRow>> {
         let rows = self
             .scan(
                 NODES,
@@ -76,8 +77,8 @@ impl CassandraStore {
         Ok(nodes)
     }
 
-    pub(crate) async fn write_figures(&self, stats: &NodeStats) -> StoreResult<()> {
-        // Thousandths are exact in a double up to 2^53.
+    pub(crate) async fn write_node_stats(&self, stats: &NodeStats) -> StoreResult<()> {
+        // A double holds thousandths exactly up to 2^53.
         let pace = stats.pace_milli as f64 / 1_000.0;
         let values = Values::new()
             .set("bid", stats.batch)
@@ -97,22 +98,22 @@ impl CassandraStore {
             .await
     }
 
-    pub(crate) async fn figures(&self, batch: BatchId) -> StoreResult<Vec<NodeStats>> {
+    pub(crate) async fn read_node_stats(&self, batch: BatchId) -> StoreResult<Vec<NodeStats>> {
         let values = Values::new().set("bid", batch);
         self.scan(
             "node_stats",
-            FIGURES,
+            NODE_STATS,
             &self.statements.node_info,
             values,
             NODES_READ,
         )
         .await?
         .into_iter()
-        .map(figures_of)
+        .map(node_stats_of)
         .collect()
     }
 
-    pub(crate) async fn version(&self) -> StoreResult<Option<i64>> {
+    pub(crate) async fn read_schema_version(&self) -> StoreResult<Option<i64>> {
         let row = self
             .read_one(
                 "schema_version",
@@ -127,8 +128,8 @@ impl CassandraStore {
         }
     }
 
-    /// The clock of whichever node is asked.
-    pub(crate) async fn time(&self) -> StoreResult<Timestamp> {
+    /// The clock of the coordinator.
+    pub(crate) async fn read_server_time(&self) -> StoreResult<Timestamp> {
         let row = self
             .read_one(
                 "store_time",
@@ -138,7 +139,7 @@ impl CassandraStore {
             )
             .await?;
         match row {
-            Some(mut row) => row.need("millis"),
+            Some(mut row) => row.require("millis"),
             None => Err(StoreError::Unavailable(
                 "system.local has no row".to_owned(),
             )),
@@ -146,7 +147,7 @@ impl CassandraStore {
     }
 }
 
-fn node_of(mut row: Found) -> StoreResult<NodeRow> {
+fn node_of(mut row: StoredRow) -> StoreResult<NodeRow> {
     let coordinates: Vec<String> = row.take("coordinates")?.unwrap_or_default();
     let coordinates = coordinates
         .iter()
@@ -154,38 +155,38 @@ fn node_of(mut row: Found) -> StoreResult<NodeRow> {
         .collect::<Result<Vec<BatchId>, _>>()
         .map_err(|error| row.corrupt("coordinates", &error))?;
     Ok(NodeRow {
-        guid: row.need("guid")?,
-        dc: row.need("dc")?,
-        effective_ip: row.need("effective_ip")?,
+        guid: row.require("guid")?,
+        dc: row.require("dc")?,
+        effective_ip: row.require("effective_ip")?,
         ips: row.take("ips")?.unwrap_or_default(),
         logical_ids: row.take("logical_ids")?.unwrap_or_default(),
-        incarnation: row.need("incarnation")?,
-        hb_seq: row.need("hb_seq")?,
-        heartbeat_at: row.need("local_quorum_heartbeat")?,
-        state: row.parse("state")?,
-        version: row.need("version")?,
+        incarnation: row.require("incarnation")?,
+        hb_seq: row.require("hb_seq")?,
+        heartbeat_at: row.require("local_quorum_heartbeat")?,
+        state: row.take_parsed("state")?,
+        version: row.require("version")?,
         http_address: row.take("http_address")?,
         coordinates,
     })
 }
 
-fn figures_of(mut row: Found) -> StoreResult<NodeStats> {
+fn node_stats_of(mut row: StoredRow) -> StoreResult<NodeStats> {
     let pace: f64 = row.take("pace")?.unwrap_or(0.0);
     Ok(NodeStats {
-        batch: row.parse("bid")?,
-        node: row.need("nodeid")?,
+        batch: row.take_parsed("bid")?,
+        node: row.require("nodeid")?,
         dc: row.take("dc_name")?.unwrap_or_default(),
-        updated_time: row.need("updated_time")?,
+        updated_time: row.require("updated_time")?,
         share: NodeShare {
             succeeded: row.take("succeeded_count")?.unwrap_or(0),
             failed: row.take("failed_count")?.unwrap_or(0),
-            aggregated: row.json("aggregated_results")?.unwrap_or_default(),
+            aggregated: row.take_json("aggregated_results")?.unwrap_or_default(),
             first_start: row.take("first_start")?,
             last_end: row.take("last_end")?,
         },
-        slowest: row.json("slowest")?.unwrap_or_default(),
+        slowest: row.take_json("slowest")?.unwrap_or_default(),
         histogram: row.take("histogram")?,
         pace_milli: (pace * 1_000.0).round() as i64,
-        in_process: row.json("in_process")?.unwrap_or_default(),
+        in_process: row.take_json("in_process")?.unwrap_or_default(),
     })
 }

@@ -1,16 +1,17 @@
-//! What holds for the whole cluster.
+//! Settings of the cluster.
 
 use weft_model::Setting;
 use weft_store::{AttemptResult, Freshness, PutSetting, StoreResult};
 
 use crate::CassandraStore;
-use crate::rows::{Found, Values};
+use crate::row::StoredRow;
+use crate::values::Values;
 
 impl CassandraStore {
     pub(crate) async fn write_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>> {
         const VERB: &str = "put_setting";
         let setting = &put.setting;
-        // The first one finds no row.
+        // The first write of a setting finds no row.
         let seen = Some(setting.seq - 1).filter(|seen| *seen > 0);
         let values = Values::new()
             .set("name", &setting.name)
@@ -18,8 +19,7 @@ impl CassandraStore {
             .set("seq", seen)
             .set("value", &setting.value)
             .set("changed_at", setting.changed_at)
-            .set("changed_by", &setting.changed_by)
-            .set("op_token", put.token);
+            .set("changed_by", &setting.changed_by);
         let attempt = self
             .compare_and_set(
                 VERB,
@@ -39,10 +39,7 @@ impl CassandraStore {
         name: &str,
         freshness: Freshness,
     ) -> StoreResult<Option<Setting>> {
-        let statement = match freshness {
-            Freshness::Committed => &self.statements.setting,
-            Freshness::Serial => &self.statements.setting_serial,
-        };
+        let statement = self.statements.setting.at(freshness);
         let row = self
             .read_one(
                 verb,
@@ -55,12 +52,12 @@ impl CassandraStore {
     }
 }
 
-fn setting_of(mut row: Found) -> StoreResult<Setting> {
+fn setting_of(mut row: StoredRow) -> StoreResult<Setting> {
     Ok(Setting {
-        name: row.need("name")?,
-        seq: row.need("seq")?,
+        name: row.require("name")?,
+        seq: row.require("seq")?,
         value: row.take("value")?.unwrap_or_default(),
-        changed_at: row.need("changed_at")?,
-        changed_by: row.need("changed_by")?,
+        changed_at: row.require("changed_at")?,
+        changed_by: row.require("changed_by")?,
     })
 }

@@ -1,4 +1,4 @@
-//! The engine's store, verb by verb; each is carried out by the file of its noun.
+//! The verbs of the engine's `Store`. Each is implemented in the file of its noun.
 
 use std::collections::BTreeMap;
 
@@ -32,43 +32,43 @@ impl Store for CassandraStore {
     }
 
     async fn schema_version(&self) -> StoreResult<Option<i64>> {
-        self.version().await
+        self.read_schema_version().await
     }
 
     async fn store_time(&self) -> StoreResult<Timestamp> {
-        self.time().await
+        self.read_server_time().await
     }
 
     async fn submit_batch(&self, submit: &SubmitBatch) -> AttemptResult<SubmitLost> {
-        self.submit(submit).await
+        self.insert_batch_and_job(submit).await
     }
 
     async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>> {
-        self.claim_a_command(claim).await
+        self.claim_command_row(claim).await
     }
 
     async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>> {
-        self.release_a_command(release).await
+        self.release_command_row(release).await
     }
 
     async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>> {
-        self.command_named(command_key).await
+        self.read_active_command(command_key).await
     }
 
     async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
-        self.claim_a_job(claim).await
+        self.claim_job_row(claim).await
     }
 
     async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
-        self.write_a_job(write).await
+        self.write_job_row(write).await
     }
 
     async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
-        self.request_a_job(request).await
+        self.request_job_row(request).await
     }
 
     async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
-        self.end_a_job(end).await
+        self.end_job_row(end).await
     }
 
     async fn job(&self, key: &JobKey, freshness: Freshness) -> StoreResult<Option<Job>> {
@@ -80,23 +80,23 @@ impl Store for CassandraStore {
     }
 
     async fn delete_job(&self, delete: &DeleteJob) -> AttemptResult<Option<Job>> {
-        self.delete_a_job(delete).await
+        self.delete_job_row(delete).await
     }
 
     async fn forget_runs(&self, key: &JobKey, before: Timestamp) -> StoreResult<usize> {
-        self.forget_old_runs(key, before).await
+        self.delete_runs_before(key, before).await
     }
 
     async fn delete_batch(&self, delete: &DeleteBatch) -> AttemptResult<Option<Batch>> {
-        self.delete_a_batch(delete).await
+        self.delete_batch_row(delete).await
     }
 
     async fn forget_chunks(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<()> {
-        self.forget_chunk_partitions(batch, from, to).await
+        self.delete_chunk_partitions(batch, from, to).await
     }
 
     async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>> {
-        self.runs_of(key, limit).await
+        self.read_runs(key, limit).await
     }
 
     async fn put_follower(&self, job_type: &str, name: &str, follower: &JobKey) -> StoreResult<()> {
@@ -109,7 +109,7 @@ impl Store for CassandraStore {
         name: &str,
         limit: usize,
     ) -> StoreResult<Vec<JobKey>> {
-        self.followers_of(job_type, name, limit).await
+        self.read_followers(job_type, name, limit).await
     }
 
     async fn put_due(&self, hint: &DueHint) -> StoreResult<()> {
@@ -117,34 +117,34 @@ impl Store for CassandraStore {
     }
 
     async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {
-        self.due_between(after, to, limit).await
+        self.read_due(after, to, limit).await
     }
 
     async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>> {
-        self.claim_a_batch(claim).await
+        self.claim_batch_row(claim).await
     }
 
     async fn move_batch(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>> {
-        self.move_a_batch(change).await
+        self.move_batch_row(change).await
     }
 
     async fn reserve_chunks(&self, reserve: &ReserveChunks) -> AttemptResult<Option<Batch>> {
-        self.reserve(reserve).await
+        self.reserve_chunk_numbers(reserve).await
     }
 
     async fn save_batch_statistics(
         &self,
         save: &SaveBatchStatistics,
     ) -> AttemptResult<Option<Batch>> {
-        self.save_statistics(save).await
+        self.write_batch_statistics(save).await
     }
 
     async fn request_batch(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>> {
-        self.request(request).await
+        self.request_batch_row(request).await
     }
 
     async fn finish_batch(&self, finish: &FinishBatch) -> AttemptResult<FinishLost> {
-        self.finish(finish).await
+        self.finish_batch_and_job(finish).await
     }
 
     async fn batch(&self, id: BatchId, freshness: Freshness) -> StoreResult<Option<Batch>> {
@@ -156,31 +156,31 @@ impl Store for CassandraStore {
     }
 
     async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.open(open).await
+        self.open_chunk_row(open).await
     }
 
     async fn claim_chunk(&self, claim: &ClaimChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.claim_a_chunk(claim).await
+        self.claim_chunk_row(claim).await
     }
 
     async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.flush(flush).await
+        self.flush_chunk_rows(flush).await
     }
 
     async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.change(change).await
+        self.change_chunk_row(change).await
     }
 
     async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>> {
-        self.heads(batch, from, to).await
+        self.read_chunk_heads(batch, from, to).await
     }
 
     async fn chunk(&self, batch: BatchId, number: i64) -> StoreResult<Option<ChunkContent>> {
-        self.content(batch, number).await
+        self.read_chunk(batch, number).await
     }
 
     async fn entities(&self, batch: BatchId, number: i64) -> StoreResult<Vec<EntityRow>> {
-        self.entity_rows(batch, number).await
+        self.read_entities(batch, number).await
     }
 
     async fn put_node(&self, row: &NodeRow) -> StoreResult<()> {
@@ -188,15 +188,15 @@ impl Store for CassandraStore {
     }
 
     async fn nodes(&self) -> StoreResult<Vec<NodeRow>> {
-        self.all_nodes().await
+        self.read_nodes().await
     }
 
     async fn put_node_stats(&self, stats: &NodeStats) -> StoreResult<()> {
-        self.write_figures(stats).await
+        self.write_node_stats(stats).await
     }
 
     async fn node_stats(&self, batch: BatchId) -> StoreResult<Vec<NodeStats>> {
-        self.figures(batch).await
+        self.read_node_stats(batch).await
     }
 
     async fn instance_heads(
@@ -204,7 +204,7 @@ impl Store for CassandraStore {
         logical_unit: &str,
         ids: &[String],
     ) -> StoreResult<BTreeMap<String, InstanceHead>> {
-        self.heads_of(logical_unit, ids).await
+        self.read_instance_heads(logical_unit, ids).await
     }
 
     async fn instance(&self, logical_unit: &str, id: &str) -> StoreResult<Option<Instance>> {
@@ -212,7 +212,7 @@ impl Store for CassandraStore {
     }
 
     async fn save_instances(&self, logical_unit: &str, instances: &[Instance]) -> StoreResult<()> {
-        self.put_instances("save_instances", logical_unit, instances)
+        self.write_instances("save_instances", logical_unit, instances)
             .await
     }
 
@@ -222,28 +222,28 @@ impl Store for CassandraStore {
         after: Option<&str>,
         limit: usize,
     ) -> StoreResult<Vec<String>> {
-        self.ids_behind(logical_unit, after, limit).await
+        self.read_instance_ids(logical_unit, after, limit).await
     }
 
     async fn take_checkpoints(
         &self,
         take: &TakeCheckpoints,
     ) -> AttemptResult<Option<CheckpointHead>> {
-        self.take_scope(take).await
+        self.take_scope_head(take).await
     }
 
     async fn save_checkpoints(
         &self,
         save: &SaveCheckpoints,
     ) -> AttemptResult<Option<CheckpointHead>> {
-        self.save_scope(save).await
+        self.save_scope_items(save).await
     }
 
     async fn forget_checkpoints(
         &self,
         forget: &ForgetCheckpoints,
     ) -> AttemptResult<Option<CheckpointHead>> {
-        self.forget_scope(forget).await
+        self.forget_scope_items(forget).await
     }
 
     async fn checkpoint_head(
@@ -251,7 +251,8 @@ impl Store for CassandraStore {
         scope: &str,
         freshness: Freshness,
     ) -> StoreResult<Option<CheckpointHead>> {
-        self.read_scope("checkpoint_head", scope, freshness).await
+        self.read_scope_head("checkpoint_head", scope, freshness)
+            .await
     }
 
     async fn checkpoints(
@@ -260,19 +261,19 @@ impl Store for CassandraStore {
         after: Option<&str>,
         limit: usize,
     ) -> StoreResult<Vec<Checkpoint>> {
-        self.items_of(scope, after, limit).await
+        self.read_scope_items(scope, after, limit).await
     }
 
     async fn ensure_logical_units(&self, logical_units: &[String]) -> StoreResult<()> {
-        schema::make_units(&self.link, &self.options, logical_units).await
+        schema::create_unit_keyspaces(&self.connection, &self.options, logical_units).await
     }
 
     async fn ensure_parsed_tables(&self, tables: &[ParsedTable]) -> StoreResult<()> {
-        schema::make_parsed(&self.link, tables).await
+        schema::create_parser_tables(&self.connection, tables).await
     }
 
     async fn put_parsed_rows(&self, table: &ParsedTable, rows: &[ParsedRow]) -> StoreResult<()> {
-        self.put_rows(table, rows).await
+        self.write_parsed_rows(table, rows).await
     }
 
     async fn parsed_rows(
@@ -281,7 +282,7 @@ impl Store for CassandraStore {
         after: Option<&str>,
         limit: usize,
     ) -> StoreResult<ParsedPage> {
-        self.page_of(table, after, limit).await
+        self.read_parsed_page(table, after, limit).await
     }
 
     async fn parsed_rows_of(
@@ -289,7 +290,7 @@ impl Store for CassandraStore {
         table: &ParsedTable,
         keys: &[Value],
     ) -> StoreResult<Vec<Vec<Value>>> {
-        self.rows_of_keys(table, keys).await
+        self.read_parsed_rows_of(table, keys).await
     }
 
     async fn put_bundle(&self, hash: &str, bytes: &[u8]) -> StoreResult<()> {
@@ -301,7 +302,7 @@ impl Store for CassandraStore {
     }
 
     async fn deploy(&self, deploy: &Deploy) -> AttemptResult<Option<Deployment>> {
-        self.deploy_project(deploy).await
+        self.write_deployment(deploy).await
     }
 
     async fn deployment(&self) -> StoreResult<Option<Deployment>> {

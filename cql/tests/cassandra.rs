@@ -1,6 +1,6 @@
-//! What only a real Cassandra or Scylla can show. Runs where `WEFT_TEST_CASSANDRA` names one as `host:port[,…]`.
+//! Tests on a real Cassandra or Scylla. They run if `WEFT_TEST_CASSANDRA` names one as `host:port[,…]`.
 //!
-//! Each test makes keyspaces of its own and drops them at the end.
+//! Each test creates its own keyspaces and drops them at the end.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use weft_model::clock::Timestamp;
 use weft_model::{Job, JobKey, Token};
 use weft_store::{Attempt, Freshness, ListJobs, SCHEMA_VERSION, Store, StoreError, WriteJob};
 
-/// A cluster id of its own; none where there is no cluster to test on.
+/// Options with a fresh cluster id, `None` if there is no cluster to test on.
 fn options() -> Option<CassandraOptions> {
     let points = std::env::var("WEFT_TEST_CASSANDRA").ok()?;
     let mut options = CassandraOptions::at(points.split(','));
-    // A copy on each node, up to three.
+    // A replica on each node, up to three.
     options.replication_factor = u8::try_from(options.contact_points.len().min(3)).unwrap_or(3);
     options.cluster_id = format!("t{}", &Uuid::new_v4().simple().to_string()[..10]);
     Some(options)
@@ -66,7 +66,7 @@ async fn table_ids(options: &CassandraOptions) -> Result<Vec<(String, Uuid)>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_migrations_at_once_make_one_schema() -> Result<()> {
+async fn five_concurrent_migrations_make_one_schema() -> Result<()> {
     let Some(options) = options() else {
         return Ok(());
     };
@@ -83,7 +83,7 @@ async fn five_migrations_at_once_make_one_schema() -> Result<()> {
         .count();
     ensure!(
         worked == 1,
-        "{worked} of five migrations made the tables: {reports:?}"
+        "{worked} of five migrations created the tables: {reports:?}"
     );
     ensure!(reports.iter().all(|report| report.to == SCHEMA_VERSION));
     let tables = table_ids(&options).await?;
@@ -91,7 +91,7 @@ async fn five_migrations_at_once_make_one_schema() -> Result<()> {
     for (table, id) in &tables {
         ensure!(id.get_version_num() == 5, "{table} has a random id {id}");
     }
-    // Once more: nothing to do, and every id is as it was.
+    // A further migration has nothing to do and changes no id.
     let again = migrate(&options).await?;
     ensure!(again.statements == 0 && again.from == Some(SCHEMA_VERSION));
     ensure!(table_ids(&options).await? == tables);
@@ -101,7 +101,7 @@ async fn five_migrations_at_once_make_one_schema() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_schema_says_what_to_do() -> Result<()> {
+async fn a_missing_schema_is_reported_with_a_hint() -> Result<()> {
     let Some(options) = options() else {
         return Ok(());
     };
@@ -119,7 +119,7 @@ async fn a_missing_schema_says_what_to_do() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logical_units_come_by_the_second_door() -> Result<()> {
+async fn concurrent_calls_create_the_keyspaces_of_logical_units() -> Result<()> {
     let Some(options) = options() else {
         return Ok(());
     };
@@ -142,7 +142,7 @@ async fn logical_units_come_by_the_second_door() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_inspection_sees_nodes_and_keyspaces() -> Result<()> {
+async fn inspection_reports_nodes_and_keyspaces() -> Result<()> {
     let Some(options) = options() else {
         return Ok(());
     };
@@ -167,7 +167,7 @@ async fn the_inspection_sees_nodes_and_keyspaces() -> Result<()> {
     drop_keyspaces(&options, &[]).await
 }
 
-/// Fabric R56: a row without a status stops its own job, and hides no other.
+/// A row without a status blocks its own job and hides no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_without_a_status_hides_no_other() -> Result<()> {
     let Some(options) = options() else {

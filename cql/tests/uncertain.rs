@@ -1,5 +1,5 @@
-//! Answers that never arrive, on a real cluster behind a gate that swallows them. Runs where
-//! `WEFT_TEST_CASSANDRA` names a one-node cluster as `host:port`.
+//! Lost answers of a real cluster, behind a gate that drops them. They run if `WEFT_TEST_CASSANDRA` names a one-node
+//! cluster as `host:port`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,12 +15,12 @@ use weft_cql::{CassandraOptions, CassandraStore, migrate};
 use weft_model::{BatchId, ChunkState, Holder, Incarnation, NodeId, Token};
 use weft_store::{Attempt, ClaimChunk, OpenChunk, Store};
 
-/// What the gate does with answers while it is shut: requests always pass.
+/// What the gate does with answers. Requests always pass.
 #[derive(Debug, Default)]
 struct Gate {
-    /// Answers are swallowed.
+    /// Drops answers.
     shut: AtomicBool,
-    /// The connection is cut at the next answer.
+    /// Closes the connection at the next answer.
     cut: AtomicBool,
 }
 
@@ -47,7 +47,7 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, gate: Option<Arc<
                 return;
             }
             if gate.shut.load(Ordering::SeqCst) {
-                // The rest of a swallowed answer must not follow: this connection is lost for good.
+                // The rest of a dropped answer must not follow, so this connection is lost for good.
                 while from.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
                 return;
             }
@@ -69,7 +69,7 @@ async fn behind_a_gate() -> Result<Option<Behind>> {
         return Ok(None);
     };
     if target.contains(',') {
-        return Ok(None); // the driver would go around the gate
+        return Ok(None); // the driver would bypass the gate
     }
     let mut direct = CassandraOptions::at([target.clone()]);
     direct.cluster_id = format!("u{}", &Uuid::new_v4().simple().to_string()[..10]);
@@ -114,7 +114,7 @@ fn claim(batch: BatchId) -> ClaimChunk {
     }
 }
 
-/// Sends it until the answer is definite, as `settle` does.
+/// Sends a claim until the answer is definite, as `settle` does.
 async fn settled(store: &CassandraStore, claim: &ClaimChunk) -> Result<bool> {
     for _ in 0..100 {
         match store.claim_chunk(claim).await {
@@ -142,7 +142,7 @@ async fn drop_keyspaces(options: &CassandraOptions) -> Result<()> {
     Ok(())
 }
 
-/// An attempt whose answer is lost has been made: it is Unknown, and the identical one is told so.
+/// An attempt whose answer is lost is Unknown. Sending the identical attempt again shows that it applied.
 async fn a_lost_answer_is_unknown_and_settles(shut: impl Fn(&Gate, bool)) -> Result<()> {
     let Some(behind) = behind_a_gate().await? else {
         return Ok(());
@@ -155,20 +155,20 @@ async fn a_lost_answer_is_unknown_and_settles(shut: impl Fn(&Gate, bool)) -> Res
     let answer = behind.store.claim_chunk(&mine).await?;
     ensure!(matches!(answer, Attempt::Unknown(_)), "{answer}");
     shut(&behind.gate, false);
-    // It did apply, as anybody else can see.
+    // Another connection shows that it applied.
     let other = CassandraStore::connect(behind.direct.clone()).await?;
     let head = other
         .chunk_heads(batch, 0, 1)
         .await?
         .pop()
-        .context("the chunk is there")?;
+        .context("the chunk exists")?;
     ensure!(
         head.token == Some(mine.token) && head.fence == 2,
         "{head:?}"
     );
     ensure!(
         settled(&behind.store, &mine).await?,
-        "the first sending was ours"
+        "the first sending applied"
     );
     ensure!(
         !settled(&behind.store, &claim(batch)).await?,
@@ -178,11 +178,11 @@ async fn a_lost_answer_is_unknown_and_settles(shut: impl Fn(&Gate, bool)) -> Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_swallowed_settles() -> Result<()> {
+async fn a_dropped_answer_settles() -> Result<()> {
     a_lost_answer_is_unknown_and_settles(|gate, shut| gate.shut.store(shut, Ordering::SeqCst)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_is_cut_settles() -> Result<()> {
+async fn a_closed_connection_settles() -> Result<()> {
     a_lost_answer_is_unknown_and_settles(|gate, cut| gate.cut.store(cut, Ordering::SeqCst)).await
 }

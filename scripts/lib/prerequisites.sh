@@ -1,10 +1,10 @@
-# Everything the build and its tests need: checked here, and installed by apt-get where root may.
+# Checks for everything that the build and its tests need, and installs it with apt-get if run as root.
 # shellcheck shell=bash
 
 apt_is_fresh=''
 
-# need WHAT CHECK PACKAGE…: does nothing when the check succeeds.
-need() {
+# require WHAT CHECK PACKAGE…: installs the packages unless the check succeeds.
+require() {
     local what=$1 check=$2
     shift 2
     if eval "$check" >/dev/null 2>&1; then return 0; fi
@@ -23,22 +23,22 @@ need() {
 
 check_rust() {
     command -v cargo >/dev/null || fail "cargo is missing" "install Rust from https://rustup.rs"
-    # In this folder rustup reads rust-toolchain.toml and fetches that version when it is not there.
+    # In this folder rustup reads rust-toolchain.toml and installs that version if it is missing.
     cargo --version >&2 || fail "cargo does not run" "rustup show"
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt >&2 || fail "rustfmt is missing"
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy >&2 || fail "clippy is missing"
-    need "a C compiler (for the SQLite that is built in)" "command -v cc" gcc libc6-dev
-    need "make (for the allocator that is built in)" "command -v make" make
+    require "a C compiler (for the bundled SQLite)" "command -v cc" gcc libc6-dev
+    require "make (for the bundled allocator)" "command -v make" make
 }
 
 check_prerequisites() {
     check_rust
-    need "Python 3 with venv" "python3 -c 'import ensurepip, venv'" python3 python3-venv
-    need "sqlite3" "command -v sqlite3" sqlite3
+    require "Python 3 with venv" "python3 -c 'import ensurepip, venv'" python3 python3-venv
+    require "sqlite3" "command -v sqlite3" sqlite3
 }
 
 check_prerequisites_of_cassandra() {
-    need "flock" "command -v flock" util-linux
-    need "Java 17" java17 openjdk-17-jre-headless
-    need "Maven" "command -v mvn" maven
+    require "flock" "command -v flock" util-linux
+    require "Java 17" java17 openjdk-17-jre-headless
+    require "Maven" "command -v mvn" maven
 }

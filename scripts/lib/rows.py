@@ -1,23 +1,23 @@
-"""Reads what `weft console --output json` prints and picks columns of its first matching row.
+"""Prints columns of the first matching row in the output of `weft console --output json`.
 
-  rows.py [--where COLUMN=VALUE] COLUMN…    prints the values, separated by blanks; exit 1 when there are none
+  rows.py [--where COLUMN=VALUE] COLUMN…    prints the values, separated by spaces; exit code 1 if there is no such row
 
-The case, blanks and underscores of a column's name do not matter; A|B is the first of the two that is there.
+Column names match regardless of case, spaces and underscores; A|B is the first of the two that has a value.
 """
 
 import json
 import sys
 
 
-def plain(name):
-    """'Batch ID', 'batch_id' and 'batchId' are one name."""
+def normalized(name):
+    """Maps 'Batch ID', 'batch_id' and 'batchId' to one name."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def value(row, names):
-    """The first of the columns `A|B|…` that has a value, else None."""
-    found = (row.get(plain(name)) for name in names.split("|"))
-    return next((each for each in found if each is not None), None)
+def first_value(row, names):
+    """The first value among the columns `A|B|…`, else None."""
+    values = (row.get(normalized(name)) for name in names.split("|"))
+    return next((value for value in values if value is not None), None)
 
 
 def main(arguments):
@@ -26,10 +26,10 @@ def main(arguments):
         where, wanted = arguments[1].partition("="), arguments[2:]
     answer = json.load(sys.stdin)
     for row in answer if isinstance(answer, list) else [answer]:
-        row = {plain(name): each for name, each in row.items()}
-        if where and str(value(row, where[0])) != where[2]:
+        row = {normalized(name): value for name, value in row.items()}
+        if where and str(first_value(row, where[0])) != where[2]:
             continue
-        values = [value(row, names) for names in wanted]
+        values = [first_value(row, names) for names in wanted]
         if None not in values:
             print(*values)
             return 0

@@ -1,10 +1,16 @@
-//! Talking to a node: statements as frames, values for completion, files.
+//! The client of a node: statements and their frames, values for completion.
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
+use tokio_util::bytes::Bytes;
+use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
+use tokio_util::io::StreamReader;
 use weft_model::Session;
 use weft_statement::Frame;
 
@@ -12,7 +18,7 @@ use crate::exit::{FAILED, Failure, NOT_ALLOWED, NOT_FOUND, UNREACHABLE, USAGE};
 use crate::server::Target;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A frame holds one row; rows are cut far below this.
+/// A frame holds one row, which nodes cut far below this.
 const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
 
 /// A connection to one node. Cheap to clone.
@@ -22,17 +28,15 @@ pub struct Client {
     target: Target,
 }
 
-/// The frames of one answer.
-#[derive(Debug)]
+/// The frames of one answer, one JSON object per line.
 pub struct Frames {
-    response: Response,
-    buffer: Vec<u8>,
-    /// Where the next line begins in the buffer.
-    start: usize,
+    lines: FramedRead<BodyReader, LinesCodec>,
     url: String,
 }
 
-/// What RFC 9457 calls a problem.
+type BodyReader = StreamReader<BoxStream<'static, io::Result<Bytes>>, Bytes>;
+
+/// A problem document (RFC 9457).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ProblemJson {
@@ -42,7 +46,7 @@ struct ProblemJson {
 }
 
 impl Client {
-    /// A client of this node. No proxies, no redirects: a token goes where it was meant to go.
+    /// A client of this node. Without proxies and redirects, so that the token reaches no other server.
     pub fn new(target: Target) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -53,12 +57,12 @@ impl Client {
         Ok(Self { http, target })
     }
 
-    /// Where the node is.
+    /// The address of the node.
     pub fn url(&self) -> &str {
         &self.target.url
     }
 
-    /// Sends a statement; its frames follow.
+    /// Sends a statement and answers with its frames.
     pub async fn statement(&self, statement: &str, session: &Session) -> Result<Frames, Failure> {
         let body = json!({ "statement": statement, "session": session });
         let request = self
@@ -66,15 +70,16 @@ impl Client {
             .post(format!("{}/api/v1/statements", self.target.url))
             .header("accept", "application/x-ndjson")
             .json(&body);
+        let response = self.send(request).await?;
+        let body = response.bytes_stream().map_err(io::Error::other).boxed();
+        let codec = LinesCodec::new_with_max_length(MAX_FRAME_BYTES);
         Ok(Frames {
-            response: self.send(request).await?,
-            buffer: Vec::new(),
-            start: 0,
+            lines: FramedRead::new(StreamReader::new(body), codec),
             url: self.target.url.clone(),
         })
     }
 
-    /// Reads what is at a path below the node's address.
+    /// Sends a GET to a path of the node.
     pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Response, Failure> {
         let request = self
             .http
@@ -91,7 +96,7 @@ impl Client {
         let response = request
             .send()
             .await
-            .map_err(|error| unreachable(&self.target.url, &error))?;
+            .map_err(|error| not_sent(&self.target.url, &error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -100,62 +105,56 @@ impl Client {
 }
 
 impl Frames {
-    /// Whether the next frame is here already.
+    /// Whether the next frame has arrived already.
     pub fn is_ready(&self) -> bool {
-        self.buffer[self.start..].contains(&b'\n')
+        self.lines.read_buffer().contains(&b'\n')
     }
 
-    /// The next frame; none where the answer ends.
+    /// The next frame; `None` at the end of the answer.
     pub async fn next(&mut self) -> Result<Option<Frame>, Failure> {
         loop {
-            let rest = &self.buffer[self.start..];
-            if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-                let line = self.start..self.start + end;
-                self.start += end + 1;
-                if self.buffer[line.clone()]
-                    .iter()
-                    .all(u8::is_ascii_whitespace)
-                {
-                    continue;
+            match self.lines.next().await {
+                None => return Ok(None),
+                // A sign of life.
+                Some(Ok(line)) if line.trim().is_empty() => (),
+                Some(Ok(line)) => return self.read(&line).map(Some),
+                Some(Err(LinesCodecError::MaxLineLengthExceeded)) => {
+                    let message = "the node sent a frame that is too long";
+                    return Err(Failure::new(FAILED, message));
                 }
-                return self.read(&self.buffer[line]).map(Some);
-            }
-            if rest.len() > MAX_FRAME_BYTES {
-                return Err(Failure::new(
-                    FAILED,
-                    "the node sent a frame that is too long",
-                ));
-            }
-            self.buffer.drain(..self.start);
-            self.start = 0;
-            match self.response.chunk().await {
-                Ok(Some(bytes)) => self.buffer.extend_from_slice(&bytes),
-                Ok(None) if self.buffer.iter().all(u8::is_ascii_whitespace) => return Ok(None),
-                Ok(None) => self.buffer.push(b'\n'),
-                Err(error) => return Err(unreachable(&self.url, &error)),
+                Some(Err(LinesCodecError::Io(error))) => {
+                    let what = format!("the connection to {} was lost", self.url);
+                    return Err(unreachable(&what, &error));
+                }
             }
         }
     }
 
-    fn read(&self, line: &[u8]) -> Result<Frame, Failure> {
-        serde_json::from_slice(line).map_err(|error| {
+    fn read(&self, line: &str) -> Result<Frame, Failure> {
+        serde_json::from_str(line).map_err(|error| {
             Failure::new(FAILED, format!("the node's answer cannot be read: {error}"))
                 .hint(format!("is {} a weft node of this version?", self.url))
         })
     }
 }
 
-fn unreachable(url: &str, error: &reqwest::Error) -> Failure {
-    let mut cause: &dyn std::error::Error = error;
+fn not_sent(url: &str, error: &reqwest::Error) -> Failure {
+    let what = if error.is_connect() {
+        format!("no node answers at {url}")
+    } else {
+        format!("the connection to {url} was lost")
+    };
+    unreachable(&what, error)
+}
+
+/// Names the innermost cause: the outer ones only say that a request failed.
+fn unreachable(what: &str, error: &(dyn Error + 'static)) -> Failure {
+    let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    let what = if error.is_connect() {
-        format!("no node answers at {url}: {cause}")
-    } else {
-        format!("the connection to {url} was lost: {cause}")
-    };
-    Failure::new(UNREACHABLE, what).hint("start `weft dev`, or name a node with --server")
+    Failure::new(UNREACHABLE, format!("{what}: {cause}"))
+        .hint("start `weft dev`, or name a node with --server")
 }
 
 async fn refused(response: Response, has_token: bool) -> Failure {

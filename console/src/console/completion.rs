@@ -1,4 +1,4 @@
-//! What could be typed next: the language's own table, and values that a node knows.
+//! Completion in the terminal: from the table of the language, and with values that a node knows.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -15,14 +15,14 @@ use weft_lang::{ValueKind, ValueSource, complete};
 
 use super::client::Client;
 
-/// Values of a node are asked for again after this.
-const FRESH: Duration = Duration::from_secs(5);
-/// Nobody waits longer for a list of names.
-const PATIENCE: Duration = Duration::from_millis(800);
+/// How long answers of the node are kept.
+const CACHE_TIME: Duration = Duration::from_secs(5);
+/// The longest wait for an answer while a person types.
+const NODE_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// Answers of the node, by text and place.
+/// Answers of the node, by text and cursor.
 #[derive(Debug)]
-struct Node {
+struct NodeValues {
     client: Client,
     runtime: Handle,
     cache: RefCell<BTreeMap<(String, usize), Answered>>,
@@ -30,7 +30,7 @@ struct Node {
 
 type Answered = (Instant, Option<Offer>);
 
-/// What the node offers.
+/// The completion that the node offers.
 #[derive(Clone, Debug, Deserialize)]
 struct Offer {
     replace: Range,
@@ -47,11 +47,11 @@ struct Candidate {
     text: String,
 }
 
-/// Notes that a place wants values which only a node knows.
+/// Records that a place needs values which only a node knows.
 #[derive(Debug, Default)]
-struct Wanted(Cell<bool>);
+struct NeedsNode(Cell<bool>);
 
-impl ValueSource for Wanted {
+impl ValueSource for NeedsNode {
     fn values(&self, _: ValueKind, _: Option<&str>) -> Vec<String> {
         self.0.set(true);
         Vec::new()
@@ -60,17 +60,17 @@ impl ValueSource for Wanted {
 
 /// Completion, hints and history for the line editor.
 pub struct Assistant {
-    node: Node,
+    node: NodeValues,
     hinter: HistoryHinter,
-    /// The lines of the statement before the one that is edited.
+    /// The lines of the statement before the edited one.
     pub before: String,
 }
 
 impl Assistant {
-    /// An assistant that asks this node.
+    /// An assistant that gets values from this node.
     pub fn new(client: Client, runtime: Handle) -> Self {
         Self {
-            node: Node {
+            node: NodeValues {
                 client,
                 runtime,
                 cache: RefCell::default(),
@@ -80,11 +80,11 @@ impl Assistant {
         }
     }
 
-    /// Where the candidates go, and the candidates: the language's own where no node is needed.
+    /// Where the candidates begin, and the candidates. The node is asked only if the language lacks values.
     fn candidates(&self, text: &str, cursor: usize) -> (usize, Vec<String>) {
-        let wanted = Wanted::default();
-        let own = complete(text, cursor, &wanted);
-        let offer = if wanted.0.get() {
+        let needs_node = NeedsNode::default();
+        let own = complete(text, cursor, &needs_node);
+        let offer = if needs_node.0.get() {
             self.node.offer(text, cursor)
         } else {
             None
@@ -102,17 +102,17 @@ impl Assistant {
     }
 }
 
-impl Node {
-    /// What the node offers; none where it does not answer in time. Nothing is said: a person is typing.
+impl NodeValues {
+    /// The offer of the node; `None` if it does not answer in time. Reports no error while a person types.
     fn offer(&self, text: &str, cursor: usize) -> Option<Offer> {
         let key = (text.to_owned(), cursor);
         let mut cache = self.cache.borrow_mut();
-        cache.retain(|_, (since, _)| since.elapsed() < FRESH);
+        cache.retain(|_, (since, _)| since.elapsed() < CACHE_TIME);
         if let Some((_, offer)) = cache.get(&key) {
             return offer.clone();
         }
         let offer = self.runtime.block_on(async {
-            let asked = tokio::time::timeout(PATIENCE, ask(&self.client, text, cursor));
+            let asked = tokio::time::timeout(NODE_TIMEOUT, ask(&self.client, text, cursor));
             asked.await.ok().flatten()
         });
         cache.insert(key, (Instant::now(), offer.clone()));
@@ -152,14 +152,14 @@ impl Hinter for Assistant {
 
     fn hint(&self, line: &str, position: usize, context: &Context<'_>) -> Option<String> {
         let hint = self.hinter.hint(line, position, context)?;
-        // A statement of several lines is a poor hint for one line.
+        // A statement of several lines cannot be shown as a hint.
         (!line.is_empty() && !hint.contains('\n')).then_some(hint)
     }
 }
 
 impl Highlighter for Assistant {
     fn highlight_hint<'h>(&self, hint: &'h str) -> std::borrow::Cow<'h, str> {
-        if crate::output::tell::has_color() {
+        if crate::output::stderr::has_color() {
             format!("\x1b[2m{hint}\x1b[0m").into()
         } else {
             hint.into()

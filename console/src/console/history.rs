@@ -1,10 +1,10 @@
-//! What was typed before, in a private file, without secrets.
+//! The history of typed statements, in a private file, without secrets.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-/// Words that tell of a secret in a line.
+/// Words that mark a statement with a secret.
 const SECRET_WORDS: [&str; 4] = ["PASSWORD", "TOKEN", "SECRET", "KEY"];
 
 /// Whether a statement may be kept.
@@ -13,7 +13,7 @@ pub fn may_be_kept(statement: &str) -> bool {
     !SECRET_WORDS.iter().any(|word| upper.contains(word))
 }
 
-/// The history file, made private if it is new; none where there is no home for it.
+/// The history file, created private; `None` if there is no home folder for it.
 pub fn file() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let state = match variable("XDG_STATE_HOME") {
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_with_secrets_are_not_kept() {
+    fn statements_with_secrets_are_not_kept() {
         for text in [
             "SET x='a'; -- password",
             "set Token = 'x';",

@@ -1,4 +1,4 @@
-//! `weft console`: statements from a terminal, flags, files or stdin to a node, and its answers back.
+//! `weft console`: sends statements from a terminal, flags, files or stdin to a node and shows the answers.
 
 mod client;
 mod completion;
@@ -10,16 +10,38 @@ mod runner;
 mod script;
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use clap::Args;
 
 pub use client::Client;
 pub use runner::Runner;
 
-use crate::cli::ConsoleArgs;
-use crate::output::{Format, out, tell};
-use crate::{check, runtime, server};
+use crate::output::{Format, stderr, stdout};
+use crate::server::{self, ServerArgs};
+use crate::{check, runtime};
 
-/// Runs the console; the exit code of the statement that ended it.
+/// `weft console`.
+#[derive(Clone, Debug, Args)]
+pub struct ConsoleArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Run these statements and leave; may be given several times
+    #[arg(short = 'e', long = "execute", value_name = "STATEMENTS")]
+    pub execute: Vec<String>,
+    /// Run the statements of this file and leave; `-` is stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+    /// How tables are written [default: table, and vertical where the terminal is too narrow]
+    #[arg(short, long, value_enum, env = "WEFT_OUTPUT")]
+    pub output: Option<Format>,
+    /// Stop waiting for a statement after this many seconds (exit code 124); its work goes on
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+}
+
+/// Runs the console; answers the exit code of the last statement.
 pub fn run(args: &ConsoleArgs) -> anyhow::Result<u8> {
     let texts = texts(args)?;
     for text in &texts {
@@ -31,11 +53,11 @@ pub fn run(args: &ConsoleArgs) -> anyhow::Result<u8> {
     let is_interactive = texts.is_empty() && std::io::stdin().is_terminal();
     let mut runner = Runner::new(client.clone(), args.output.unwrap_or(Format::Table));
     runner.timeout = args.timeout.map(Duration::from_secs);
-    runner.is_interactive = is_interactive;
-    // A table that does not fit is turned only where nobody asked for a form, and on a terminal only.
+
+    // Only a table on a terminal, without an explicit format, may become vertical.
     runner.max_width = match args.output {
         Some(_) => None,
-        None => out::columns(),
+        None => stdout::columns(),
     };
     let code = if is_interactive {
         repl::run(&runtime, &mut runner)
@@ -49,21 +71,21 @@ pub fn run(args: &ConsoleArgs) -> anyhow::Result<u8> {
     code
 }
 
-/// Runs one statement for another command, as the console would.
-pub fn run_statement(args: &crate::cli::ServerArgs, statement: &str) -> anyhow::Result<u8> {
+/// Runs one statement for another command.
+pub fn run_statement(args: &ServerArgs, statement: &str) -> anyhow::Result<u8> {
     let client = Client::new(server::find(args)?)?;
     let mut runner = Runner::new(client, Format::Table);
     runtime::start()?.block_on(script::run(&mut runner, statement))
 }
 
-/// The texts of -e and -f, flags before files.
+/// The texts of `-e`, then those of `-f`.
 fn texts(args: &ConsoleArgs) -> anyhow::Result<Vec<String>> {
     let mut texts = args.execute.clone();
     for file in &args.file {
         texts.push(check::read(file)?);
     }
     if !texts.is_empty() && texts.iter().all(|text| text.trim().is_empty()) {
-        tell::notice("There is no statement to run");
+        stderr::notice("There is no statement to run");
     }
     Ok(texts)
 }

@@ -1,14 +1,14 @@
-//! How far a synchronous batch is: a bar on a terminal, a line every 10 s elsewhere. Always on stderr.
+//! The progress of a synchronous batch, on stderr: a bar on a terminal, otherwise a line every 10 s.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use weft_statement::Progress;
 
-use crate::output::tell;
+use crate::output::stderr;
 
-const LINE_EVERY: Duration = Duration::from_secs(10);
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shows the progress of one statement.
 #[derive(Debug)]
@@ -16,7 +16,6 @@ pub struct Display {
     bar: Option<ProgressBar>,
     is_counting: bool,
     last_line: Option<Instant>,
-    last_status: String,
     last_note: Option<String>,
 }
 
@@ -27,19 +26,18 @@ impl Display {
             bar: None,
             is_counting: false,
             last_line: None,
-            last_status: String::new(),
             last_note: None,
         }
     }
 
-    /// The batch has got further.
+    /// Shows new progress.
     pub fn update(&mut self, progress: &Progress) {
-        if tell::is_quiet() {
+        if stderr::is_quiet() {
             return;
         }
         if progress.note.is_some() && progress.note != self.last_note {
             self.last_note.clone_from(&progress.note);
-            self.say(progress.note.as_deref().unwrap_or_default());
+            self.notice(progress.note.as_deref().unwrap_or_default());
         }
         if std::io::stderr().is_terminal() {
             self.draw(progress);
@@ -48,11 +46,11 @@ impl Display {
         }
     }
 
-    /// Prints a line without tearing the bar.
-    pub fn say(&self, message: &str) {
+    /// Prints a notice without tearing the bar.
+    pub fn notice(&self, message: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| tell::notice(message)),
-            None => tell::notice(message),
+            Some(bar) => bar.suspend(|| stderr::notice(message)),
+            None => stderr::notice(message),
         }
     }
 
@@ -81,15 +79,14 @@ impl Display {
     fn print(&mut self, progress: &Progress) {
         let is_due = self
             .last_line
-            .is_none_or(|last| last.elapsed() >= LINE_EVERY);
+            .is_none_or(|last| last.elapsed() >= LINE_INTERVAL);
         let is_first = self.last_line.is_none();
         if is_first {
             // A batch that ends within the first 10 s needs no line.
             self.last_line = Some(Instant::now());
-            self.last_status.clone_from(&progress.status);
         } else if is_due {
             self.last_line = Some(Instant::now());
-            tell::notice(&sentence(progress, false));
+            stderr::notice(&sentence(progress, false));
         }
     }
 }
@@ -110,17 +107,14 @@ fn bar(total: Option<i64>) -> ProgressBar {
 
 /// `IN_PROGRESS 1,200/10,000, 3 failed, 812.5 entities/s, 11s left`
 fn sentence(progress: &Progress, is_short: bool) -> String {
+    let count = |entities: i64| HumanCount(entities.unsigned_abs());
+    let (status, done) = (&progress.status, count(progress.done));
     let mut parts = vec![match progress.total {
-        Some(total) => format!(
-            "{} {}/{}",
-            progress.status,
-            grouped(progress.done),
-            grouped(total)
-        ),
-        None => format!("{} {} handled", progress.status, grouped(progress.done)),
+        Some(total) => format!("{status} {done}/{}", count(total)),
+        None => format!("{status} {done} handled"),
     }];
     if progress.failed > 0 {
-        parts.push(format!("{} failed", grouped(progress.failed)));
+        parts.push(format!("{} failed", count(progress.failed)));
     }
     if progress.pace > 0.0 {
         parts.push(format!("{:.1} entities/s", progress.pace));
@@ -143,7 +137,7 @@ fn seconds_left(progress: &Progress) -> Option<u64> {
     if progress.pace <= 0.0 {
         return None;
     }
-    // Entities are far below what a float counts exactly, and a year is long enough.
+    // A float counts entities exactly. The estimate ends at a year.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -160,18 +154,6 @@ fn duration(seconds: u64) -> String {
         (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
         (hours, minutes, _) => format!("{hours}h{minutes:02}m"),
     }
-}
-
-fn grouped(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Statements that somebody types.
+//! Interactive statements, typed in a terminal.
 
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -8,18 +8,19 @@ use weft_lang::{Completeness, is_complete, split_statements};
 
 use super::completion::Assistant;
 use super::history;
+use super::local::{self, LocalStatement};
 use super::runner::Runner;
 use crate::exit::OK;
-use crate::output::tell;
+use crate::output::stderr;
 
-/// A text longer than this is no statement.
+/// The longest text that may become a statement.
 pub const MAX_TEXT: usize = 1024 * 1024;
 
 const PROMPT: &str = "weft> ";
 const MORE_PROMPT: &str = "   -> ";
 const HISTORY_SIZE: usize = 10_000;
 
-/// Reads statements and runs them until the person leaves.
+/// Reads and runs statements until the user leaves.
 pub fn run(runtime: &Runtime, runner: &mut Runner) -> anyhow::Result<u8> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
@@ -32,10 +33,10 @@ pub fn run(runtime: &Runtime, runner: &mut Runner) -> anyhow::Result<u8> {
     editor.set_helper(Some(assistant));
     let history_file = history::file();
     if let Some(file) = &history_file {
-        // A history that cannot be read is a history that starts anew.
+        // A history that cannot be read starts empty.
         let _ = editor.load_history(file);
     }
-    tell::notice(&format!(
+    stderr::notice(&format!(
         "weft {} at {}: statements end in `;`, HELP; lists them, Tab completes, Ctrl-D leaves",
         env!("CARGO_PKG_VERSION"),
         runner.client().url()
@@ -60,7 +61,7 @@ pub fn run(runtime: &Runtime, runner: &mut Runner) -> anyhow::Result<u8> {
     Ok(OK)
 }
 
-/// One or more whole statements; none where the person leaves.
+/// Reads one or more complete statements; `None` if the user leaves.
 fn read(editor: &mut Editor<Assistant, FileHistory>) -> anyhow::Result<Option<String>> {
     let mut text = String::new();
     loop {
@@ -84,7 +85,7 @@ fn read(editor: &mut Editor<Assistant, FileHistory>) -> anyhow::Result<Option<St
             Completeness::Complete => return Ok(Some(text)),
             Completeness::Empty => text.clear(),
             Completeness::NeedsMore if text.len() > MAX_TEXT => {
-                tell::error("the statement is too long");
+                stderr::error("the statement is too long");
                 text.clear();
             }
             Completeness::NeedsMore => (),
@@ -92,7 +93,7 @@ fn read(editor: &mut Editor<Assistant, FileHistory>) -> anyhow::Result<Option<St
     }
 }
 
-/// `exit` and `quit` need no `;`: somebody wants to go.
+/// Whether the text is EXIT or QUIT, which need no `;`.
 fn leaves(text: &str) -> bool {
-    super::local::of(text) == Some(super::local::Local::Leave)
+    local::parse(text) == Some(LocalStatement::Leave)
 }

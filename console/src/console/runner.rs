@@ -1,4 +1,4 @@
-//! One statement: sent, its frames shown, its end turned into an exit code.
+//! Runs a statement: sends it, shows its frames, answers its exit code.
 
 use std::time::Duration;
 
@@ -8,32 +8,30 @@ use weft_model::Session;
 use weft_statement::{End, Frame};
 
 use super::client::{Client, Frames};
-use super::local::{self, Local};
+use super::local::{self, LocalStatement};
 use super::progress::Display;
 use crate::exit::{Failure, INTERRUPTED, OK, TIMEOUT, UNREACHABLE, USAGE};
-use crate::output::{Format, TableWriter, out, tell};
+use crate::output::{Format, TableWriter, stderr, stdout};
 
-const WRITE_AT: usize = 64 * 1024;
+const WRITE_BYTES: usize = 64 * 1024;
 
 /// Runs statements one after another in one session.
 #[derive(Debug)]
 pub struct Runner {
-    /// Stop waiting after this.
+    /// The longest wait for a statement.
     pub timeout: Option<Duration>,
-    /// Tables wider than this are turned.
+    /// Wider tables are written as `vertical`.
     pub max_width: Option<usize>,
-    /// A person sits in front of it.
-    pub is_interactive: bool,
-    /// The console shall end.
+    /// Set by EXIT and QUIT.
     pub is_leaving: bool,
     client: Client,
     format: Format,
     session: Session,
 }
 
-/// Why nobody waits any more.
+/// Why the console stopped waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
+enum StopReason {
     Interrupted,
     TimedOut,
 }
@@ -44,7 +42,6 @@ impl Runner {
         Self {
             timeout: None,
             max_width: None,
-            is_interactive: false,
             is_leaving: false,
             client,
             format,
@@ -52,18 +49,18 @@ impl Runner {
         }
     }
 
-    /// The node that is talked to.
+    /// The client of the node.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Runs one statement; its exit code. What went wrong has been said.
+    /// Runs one statement and answers its exit code. Errors are printed.
     pub async fn run(&mut self, statement: &str) -> u8 {
-        match local::of(statement) {
+        match local::parse(statement) {
             Some(local) => return self.run_local(local),
             None => {
                 if let Err(diagnostic) = Statement::parse(statement) {
-                    tell::error(&diagnostic.render(statement));
+                    stderr::error(&diagnostic.render(statement));
                     return USAGE;
                 }
             }
@@ -84,18 +81,18 @@ impl Runner {
             })) => {
                 self.session = session;
                 if let Some(error) = error {
-                    tell::error(&error);
+                    stderr::error(&error);
                 }
                 status.exit_code()
             }
             Ok(Err(failure)) => {
-                tell::error(&failure.message);
+                stderr::error(&failure.message);
                 if let Some(hint) = &failure.hint {
-                    tell::hint(hint);
+                    stderr::hint(hint);
                 }
                 failure.code
             }
-            Err(stop) => self.say_stopped(stop, batch),
+            Err(stop) => self.report_stop(stop, batch),
         }
     }
 
@@ -108,32 +105,32 @@ impl Runner {
         let mut frames = self.client.statement(statement, &self.session).await?;
         let mut table = TableWriter::new(self.format, self.max_width);
         let result = show(&mut frames, &mut table, display, batch).await;
-        // Also after a failure, so that what was written stays well-formed.
+        // After a failure too, so that the output stays well-formed.
         display.finish();
-        out::data(&table.end());
+        stdout::data(&table.end());
         result
     }
 
-    fn run_local(&mut self, local: Local) -> u8 {
-        match local {
-            Local::Output(Ok(format)) => {
+    fn run_local(&mut self, statement: LocalStatement) -> u8 {
+        match statement {
+            LocalStatement::Output(Ok(format)) => {
                 self.format = format;
                 self.max_width = None;
                 OK
             }
-            Local::Output(Err(message)) => {
-                tell::error(&message);
+            LocalStatement::Output(Err(message)) => {
+                stderr::error(&message);
                 USAGE
             }
-            Local::Leave => {
+            LocalStatement::Leave => {
                 self.is_leaving = true;
                 OK
             }
         }
     }
 
-    /// Resolves when Ctrl-C was pressed or time is up.
-    async fn stopped(&self) -> Stop {
+    /// Resolves at Ctrl-C or at the timeout.
+    async fn stopped(&self) -> StopReason {
         let time_is_up = async {
             match self.timeout {
                 Some(timeout) => tokio::time::sleep(timeout).await,
@@ -143,30 +140,30 @@ impl Runner {
         tokio::select! {
             biased;
             interrupted = tokio::signal::ctrl_c() => match interrupted {
-                Ok(()) => Stop::Interrupted,
+                Ok(()) => StopReason::Interrupted,
                 Err(_) => std::future::pending().await,
             },
-            () = time_is_up => Stop::TimedOut,
+            () = time_is_up => StopReason::TimedOut,
         }
     }
 
-    fn say_stopped(&self, stop: Stop, batch: Option<BatchId>) -> u8 {
-        let what = match stop {
-            Stop::Interrupted => "Stopped waiting",
-            Stop::TimedOut => "The time is up",
+    fn report_stop(&self, reason: StopReason, batch: Option<BatchId>) -> u8 {
+        let what = match reason {
+            StopReason::Interrupted => "Stopped waiting",
+            StopReason::TimedOut => "Timed out",
         };
         match batch {
             Some(batch) => {
-                tell::line(&format!("{what}; batch {batch} goes on"));
-                tell::hint(&format!(
-                    "look at it with BATCH_SUMMARY '{batch}'; or end it with BATCH_CANCEL '{batch}';"
+                stderr::line(&format!("{what}; batch {batch} goes on"));
+                stderr::hint(&format!(
+                    "BATCH_SUMMARY '{batch}'; shows it, BATCH_CANCEL '{batch}'; ends it"
                 ));
             }
-            None => tell::line(&format!("{what}; what the statement has started goes on")),
+            None => stderr::line(&format!("{what}; what the statement has started goes on")),
         }
-        match stop {
-            Stop::Interrupted => INTERRUPTED,
-            Stop::TimedOut => TIMEOUT,
+        match reason {
+            StopReason::Interrupted => INTERRUPTED,
+            StopReason::TimedOut => TIMEOUT,
         }
     }
 }
@@ -190,22 +187,22 @@ async fn show(
                 *batch = Some(progress.batch);
                 display.update(&progress);
             }
-            Frame::Notice { message } => display.say(&message),
+            Frame::Notice { message } => display.notice(&message),
             Frame::End(end) => {
-                out::data(&pending);
+                stdout::data(&pending);
                 return Ok(end);
             }
         }
-        // Written in large pieces while frames keep coming, and at once when they do not.
-        if pending.len() >= WRITE_AT || !frames.is_ready() {
-            out::data(&std::mem::take(&mut pending));
+        // Large pieces while frames keep coming, otherwise at once.
+        if pending.len() >= WRITE_BYTES || !frames.is_ready() {
+            stdout::data(&std::mem::take(&mut pending));
         }
     }
-    out::data(&pending);
+    stdout::data(&pending);
     Err(unfinished(*batch))
 }
 
-/// The answer broke off: the node was stopped, or the connection lost.
+/// The failure for an answer without an end: the node was stopped, or the connection lost.
 fn unfinished(batch: Option<BatchId>) -> Failure {
     let failure = Failure::new(UNREACHABLE, "the answer ended before the statement did");
     match batch {

@@ -1,4 +1,4 @@
-//! Statements that nobody types: -e, -f and stdin. The first one that fails ends it.
+//! Statements of `-e`, `-f` and stdin. The first one that fails ends the script.
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use weft_lang::{Completeness, Statement, is_complete, split_statements};
@@ -6,18 +6,18 @@ use weft_lang::{Completeness, Statement, is_complete, split_statements};
 use super::runner::Runner;
 use super::{local, repl};
 use crate::exit::{Failure, INTERRUPTED, OK, USAGE};
-use crate::output::tell;
+use crate::output::stderr;
 
-/// Reads every statement of a text, so that a slip in the last one runs nothing.
+/// Parses every statement of a text, so that nothing runs if a later one is invalid.
 pub fn check(text: &str) -> Result<(), Failure> {
     let mut is_sound = true;
     for span in split_statements(text) {
         let statement = span.of(text);
-        if local::of(statement).is_some() {
+        if local::parse(statement).is_some() {
             continue;
         }
         if let Err(diagnostic) = Statement::parse(statement) {
-            tell::error(&diagnostic.render(statement));
+            stderr::error(&diagnostic.render(statement));
             is_sound = false;
         }
     }
@@ -28,7 +28,7 @@ pub fn check(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Runs the statements of all texts until one fails; its exit code.
+/// Runs the statements of all texts until one fails; answers the last exit code.
 pub async fn run_all(runner: &mut Runner, texts: &[String]) -> anyhow::Result<u8> {
     for text in texts {
         let code = run(runner, text).await?;
@@ -39,7 +39,7 @@ pub async fn run_all(runner: &mut Runner, texts: &[String]) -> anyhow::Result<u8
     Ok(OK)
 }
 
-/// Runs the statements of a text until one fails; its exit code.
+/// Runs the statements of a text until one fails; answers the last exit code.
 pub async fn run(runner: &mut Runner, text: &str) -> anyhow::Result<u8> {
     for span in split_statements(text) {
         let code = runner.run(span.of(text)).await;
@@ -50,7 +50,7 @@ pub async fn run(runner: &mut Runner, text: &str) -> anyhow::Result<u8> {
     Ok(OK)
 }
 
-/// Runs statements from stdin as they become complete.
+/// Runs each statement of stdin as soon as it is complete.
 pub async fn run_stdin(runner: &mut Runner) -> anyhow::Result<u8> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut text = String::new();
@@ -72,7 +72,7 @@ pub async fn run_stdin(runner: &mut Runner) -> anyhow::Result<u8> {
             }
             text.clear();
         } else if text.len() > repl::MAX_TEXT {
-            return Err(Failure::usage("the statement on stdin never ends").into());
+            return Err(Failure::usage("the statement on stdin is too long").into());
         }
     }
 }

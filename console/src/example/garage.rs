@@ -1,11 +1,11 @@
-//! `garage.sqlite`: vehicles, what was done to them, and with which parts.
+//! `garage.sqlite`: vehicles, their services, and the parts used.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, Transaction, params};
 
-use super::chance::Chance;
+use super::rng::Rng;
 use super::{Options, is_broken, vehicle_id};
 
 const SCHEMA: &str = "
@@ -37,7 +37,7 @@ create table part (
 ) without rowid;
 ";
 
-/// Made last: sorting once is cheaper than keeping order with every row.
+/// Created last: sorting once is cheaper than keeping each row in order.
 const INDEXES: &str = "
 create index service_history_vehicle on service_history (vehicle_id);
 create index vehicle_first_registered on vehicle (first_registered desc, id);
@@ -61,10 +61,10 @@ const PARTS: [(&str, &str, i64); 10] = [
     ("WB-700", "wiper blade", 1_490),
     ("EX-800", "exhaust", 18_900),
 ];
-/// Letters and digits of a vehicle identification number: no I, O and Q.
+/// The characters of a vehicle identification number, which has no I, O or Q.
 const VIN: &[u8] = b"ABCDEFGHJKLMNPRSTUVWXYZ0123456789";
 
-/// What was written besides vehicles.
+/// Rows written besides vehicles.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) services: i64,
@@ -74,10 +74,10 @@ pub(super) struct Counts {
 /// Writes the file, in one transaction. `models` are the ids of cars with their model years.
 pub(super) fn write(path: &Path, options: Options, models: &[(i64, i64)]) -> Result<Counts> {
     ensure!(!models.is_empty(), "the example has no models of cars");
-    ensure!(!path.exists(), "{} is there already", path.display());
+    ensure!(!path.exists(), "{} exists already", path.display());
     let failed = || format!("cannot write {}", path.display());
     let mut connection = Connection::open(path).with_context(failed)?;
-    // The file is new: should this end early, it is written again.
+    // No journal: a file that was not finished is written again from the start.
     connection
         .execute_batch(
             "pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -65536;",
@@ -100,16 +100,16 @@ fn fill(
     options: Options,
     models: &[(i64, i64)],
 ) -> rusqlite::Result<Counts> {
-    let mut chance = Chance::seeded(options.seed);
+    let mut rng = Rng::seeded(options.seed);
     let mut counts = Counts::default();
     let mut vehicle = transaction.prepare("insert into vehicle values (?, ?, ?, ?, ?, ?, ?)")?;
     for number in 1..=options.ids {
         let id = vehicle_id(number);
-        let (car, year) = *chance.one(models);
-        let mileage_km = chance.between(20_000, 400_000);
-        let registered = date(&mut chance, year, year + 2);
-        let color = *chance.one(&COLORS);
-        let (vin, plate) = (vin(&mut chance), plate(number));
+        let (car, year) = *rng.pick(models);
+        let mileage_km = rng.between(20_000, 400_000);
+        let registered = date(&mut rng, year, year + 2);
+        let color = *rng.pick(&COLORS);
+        let (vin, plate) = (vin(&mut rng), plate(number));
         if is_broken(number, options) {
             vehicle.execute(params![
                 id,
@@ -123,28 +123,28 @@ fn fill(
         } else {
             vehicle.execute(params![id, car, vin, plate, color, registered, mileage_km])?;
         }
-        for _ in 0..chance.between(2, 4) {
+        for _ in 0..rng.between(2, 4) {
             counts.services += 1;
-            counts.parts += service(transaction, &mut chance, counts.services, &id, mileage_km)?;
+            counts.parts += service(transaction, &mut rng, counts.services, &id, mileage_km)?;
         }
     }
     Ok(counts)
 }
 
-/// One row of `service_history` with its parts; answers how many.
+/// Writes one row of `service_history` with its parts; answers the number of parts.
 fn service(
     transaction: &Transaction<'_>,
-    chance: &mut Chance,
+    rng: &mut Rng,
     number: i64,
     vehicle: &str,
     mileage_km: i64,
 ) -> rusqlite::Result<i64> {
-    let parts = chance.between(0, 3);
-    let mut cost_cents = chance.between(4_000, 60_000);
+    let parts = rng.between(0, 3);
+    let mut cost_cents = rng.between(4_000, 60_000);
     let mut insert = transaction.prepare_cached("insert into part values (?, ?, ?, ?, ?, ?)")?;
     for position in 1..=parts {
-        let (part_number, name, price) = *chance.one(&PARTS);
-        let quantity = chance.between(1, 5);
+        let (part_number, name, price) = *rng.pick(&PARTS);
+        let quantity = rng.between(1, 5);
         cost_cents += price * quantity;
         insert.execute(params![
             number,
@@ -155,9 +155,9 @@ fn service(
             price
         ])?;
     }
-    let serviced_on = date(chance, 1984, 2025);
-    let workshop = *chance.one(&WORKSHOPS);
-    let mileage_km = chance.between(1_000, mileage_km);
+    let serviced_on = date(rng, 1984, 2025);
+    let workshop = *rng.pick(&WORKSHOPS);
+    let mileage_km = rng.between(1_000, mileage_km);
     transaction
         .prepare_cached("insert into service_history values (?, ?, ?, ?, ?, ?)")?
         .execute(params![
@@ -171,18 +171,18 @@ fn service(
     Ok(parts)
 }
 
-/// A day from the year `from` to the year `to`, the last one included.
-fn date(chance: &mut Chance, from: i64, to: i64) -> String {
-    let (year, month) = (chance.between(from, to + 1), chance.between(1, 13));
+/// A date between the years `from` and `to`, both included.
+fn date(rng: &mut Rng, from: i64, to: i64) -> String {
+    let (year, month) = (rng.between(from, to + 1), rng.between(1, 13));
     // Every month has a 28th.
-    format!("{year:04}-{month:02}-{:02}", chance.between(1, 29))
+    format!("{year:04}-{month:02}-{:02}", rng.between(1, 29))
 }
 
-fn vin(chance: &mut Chance) -> String {
-    (0..17).map(|_| char::from(*chance.one(VIN))).collect()
+fn vin(rng: &mut Rng) -> String {
+    (0..17).map(|_| char::from(*rng.pick(VIN))).collect()
 }
 
-/// Plates differ as long as there are no more than 26³ × 1,000 vehicles.
+/// A licence plate, unique for up to 26³ × 1,000 vehicles.
 fn plate(number: u64) -> String {
     let letter = |place: u32| {
         char::from(b'A' + u8::try_from(number / 1_000 / 26_u64.pow(place) % 26).unwrap_or(0))

@@ -1,9 +1,9 @@
-//! The example project, with as much data as is asked for.
+//! The example project, with any amount of data.
 //!
-//! The program carries the files of `examples/autodata`, so that an installed one needs no checkout.
+//! The files of `examples/autodata` are part of the program, so that an installed one needs no checkout.
 
-mod chance;
 mod garage;
+mod rng;
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// A vehicle whose position in the list is a multiple of this may be broken: the first 100 never are.
+/// Only vehicles at multiples of this position can be broken, so the first 100 never are.
 pub const BROKEN_EVERY: u64 = 137;
 
 macro_rules! files {
@@ -76,7 +76,7 @@ impl Default for Options {
     }
 }
 
-/// What was written.
+/// What was written to the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The project's folder.
@@ -94,7 +94,7 @@ pub struct Report {
 /// Writes the example project with its data into `folder`.
 ///
 /// # Errors
-/// A file cannot be written, or the data is there already.
+/// A file cannot be written, or the data exists already.
 pub fn materialise(folder: &Path, options: Options) -> Result<Report> {
     for (path, content) in FILES {
         write(&folder.join(path), content.as_bytes())?;

@@ -1,4 +1,4 @@
-//! The example as people get it.
+//! The example as users get it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,7 +46,7 @@ fn the_same_seed_gives_the_same_bytes() {
     assert!(first != of("other", Options { seed: 8, ..SMALL }));
     assert!(
         materialise(&folder.path().join("first"), SMALL).is_err(),
-        "the data is there already"
+        "the data exists already"
     );
 }
 

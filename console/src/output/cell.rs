@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
-/// A value as people read it: text without quotes, `null`, the rest as JSON.
+/// A value as text: strings without quotes, everything else as JSON.
 pub fn text_of(value: &Value) -> Cow<'_, str> {
     match value {
         Value::String(text) => Cow::Borrowed(text),
@@ -16,13 +16,13 @@ pub fn text_of(value: &Value) -> Cow<'_, str> {
     }
 }
 
-/// Characters of a cell that a table for people shows.
-const SHOWN: usize = 1_000;
+/// The most characters of a cell in a table for people.
+const MAX_CHARS: usize = 1_000;
 
-/// A value as a table for people shows it: what is long is cut, and says so.
-pub(super) fn shown(value: &Value) -> Cow<'_, str> {
+/// A value in a table for people: long text is cut and marked.
+pub(super) fn shortened(value: &Value) -> Cow<'_, str> {
     let text = text_of(value);
-    let Some((end, _)) = text.char_indices().nth(SHOWN) else {
+    let Some((end, _)) = text.char_indices().nth(MAX_CHARS) else {
         return text;
     };
     let more = text[end..].chars().count();
@@ -32,8 +32,8 @@ pub(super) fn shown(value: &Value) -> Cow<'_, str> {
     ))
 }
 
-/// A text that cannot move the cursor, break a line or change colours: control characters are spelled out.
-pub(super) fn on_one_line(text: &str) -> Cow<'_, str> {
+/// Escapes control characters, which could move the cursor, break the line or change colours.
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     let is_unsafe = |c: char| c.is_control() || is_direction(c);
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
@@ -52,7 +52,7 @@ fn is_direction(c: char) -> bool {
     matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The columns that a text takes on a terminal.
+/// The width of a text on a terminal, in columns.
 pub(super) fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
 }

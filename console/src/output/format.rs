@@ -1,10 +1,12 @@
-//! The forms in which tables are written.
+//! The output formats of tables.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A form of output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+use clap::ValueEnum;
+
+/// An output format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Fabric's table: |column|, +------+, (n rows)
     Table,
@@ -22,20 +24,10 @@ pub enum Format {
     Md,
 }
 
-const ALL: [(Format, &str); 7] = [
-    (Format::Table, "table"),
-    (Format::Vertical, "vertical"),
-    (Format::Json, "json"),
-    (Format::Jsonl, "jsonl"),
-    (Format::Csv, "csv"),
-    (Format::Tsv, "tsv"),
-    (Format::Md, "md"),
-];
-
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = ALL.iter().find(|(format, _)| format == self);
-        f.write_str(name.map_or("", |(_, name)| name))
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
     }
 }
 
@@ -43,12 +35,9 @@ impl FromStr for Format {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = ALL
-            .iter()
-            .find(|(_, name)| name.eq_ignore_ascii_case(text.trim()));
-        found.map(|(format, _)| *format).ok_or_else(|| {
-            let names = ALL.map(|(_, name)| name).join(", ");
-            format!("unknown output `{text}`, there are {names}")
+        ValueEnum::from_str(text.trim(), true).map_err(|_| {
+            let names: Vec<_> = Self::value_variants().iter().map(Self::to_string).collect();
+            format!("unknown output `{text}`, there are {}", names.join(", "))
         })
     }
 }

@@ -2,9 +2,9 @@
 
 mod cell;
 mod format;
-pub mod out;
+pub mod stderr;
+pub mod stdout;
 mod table;
-pub mod tell;
 
 pub use format::Format;
 pub use table::TableWriter;

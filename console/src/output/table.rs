@@ -1,26 +1,26 @@
-//! Writing tables in any form, with bounded memory, as their rows arrive.
+//! Writes tables in every format as their rows arrive, with bounded memory.
 
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
 use super::Format;
-use super::cell::{on_one_line, shown, text_of, width};
+use super::cell::{escaped, shortened, text_of, width};
 
-/// Rows that are looked at before the widths of columns are settled.
+/// Rows that decide the widths of the columns.
 const SAMPLE: usize = 1_000;
 
-/// Writes the tables of one statement. What it answers goes to stdout as it is.
+/// Writes the tables of one statement. Every method answers the text that comes next on stdout.
 #[derive(Debug)]
 pub struct TableWriter {
     format: Format,
-    /// Where to turn a table that is too wide into lines; none for never.
+    /// A wider table is written as `vertical`.
     max_width: Option<usize>,
     columns: Vec<String>,
     is_open: bool,
     waiting: Vec<Vec<Value>>,
     widths: Vec<usize>,
-    is_turned: bool,
+    is_vertical: bool,
     row_count: u64,
     object_count: u64,
 }
@@ -35,13 +35,13 @@ impl TableWriter {
             is_open: false,
             waiting: Vec::new(),
             widths: Vec::new(),
-            is_turned: false,
+            is_vertical: false,
             row_count: 0,
             object_count: 0,
         }
     }
 
-    /// A table begins.
+    /// Begins a table.
     pub fn columns(&mut self, columns: Vec<String>) -> String {
         let mut out = self.end_table();
         self.columns = columns;
@@ -65,7 +65,7 @@ impl TableWriter {
         out
     }
 
-    /// A row of the table that began last.
+    /// Adds a row to the table.
     pub fn row(&mut self, row: Vec<Value>) -> String {
         self.row_count += 1;
         match self.format {
@@ -88,7 +88,7 @@ impl TableWriter {
         }
     }
 
-    /// The statement has ended.
+    /// Ends the output of the statement.
     pub fn end(&mut self) -> String {
         let mut out = self.end_table();
         if self.format == Format::Json {
@@ -107,7 +107,7 @@ impl TableWriter {
             return String::new();
         }
         let mut out = match self.format {
-            Format::Table => self.release(),
+            Format::Table => self.flush(),
             _ => String::new(),
         };
         if matches!(self.format, Format::Table | Format::Vertical) {
@@ -118,7 +118,7 @@ impl TableWriter {
     }
 
     fn table_row(&mut self, row: Vec<Value>) -> String {
-        if self.is_turned {
+        if self.is_vertical {
             return self.vertical_row(self.row_count, &row);
         }
         if !self.widths.is_empty() {
@@ -128,34 +128,34 @@ impl TableWriter {
         if self.waiting.len() < SAMPLE {
             return String::new();
         }
-        self.settle_widths()
+        self.decide_widths()
     }
 
-    /// What is left of a table at its end.
-    fn release(&mut self) -> String {
-        let out = if self.widths.is_empty() && !self.is_turned {
-            self.settle_widths()
+    /// Writes the rows that still wait at the end of the table.
+    fn flush(&mut self) -> String {
+        let out = if self.widths.is_empty() && !self.is_vertical {
+            self.decide_widths()
         } else {
             String::new()
         };
         self.widths.clear();
-        self.is_turned = false;
+        self.is_vertical = false;
         out
     }
 
-    /// Settles how wide the columns are, and writes the head and the rows that waited for it.
-    fn settle_widths(&mut self) -> String {
+    /// Decides the widths of the columns, then writes the header and the rows that waited.
+    fn decide_widths(&mut self) -> String {
         let rows = std::mem::take(&mut self.waiting);
         let widths = widths(&self.columns, &rows);
         let total = widths.iter().sum::<usize>() + widths.len() + 1;
-        self.is_turned = !rows.is_empty() && self.max_width.is_some_and(|max| total > max);
-        if self.is_turned {
+        self.is_vertical = !rows.is_empty() && self.max_width.is_some_and(|max| total > max);
+        if self.is_vertical {
             let numbered = (1..).zip(&rows);
             return numbered
                 .map(|(number, row)| self.vertical_row(number, row))
                 .collect();
         }
-        let mut out = head(&self.columns, &widths);
+        let mut out = header(&self.columns, &widths);
         for row in &rows {
             out.push_str(&line(row, &widths));
         }
@@ -168,8 +168,8 @@ impl TableWriter {
         let mut out = format!("-[ row {number} ]-\n");
         for (name, value) in self.columns.iter().zip(row) {
             let pad = " ".repeat(name_width.unwrap_or(0).saturating_sub(width(name)));
-            let text = shown(value);
-            let _ = writeln!(out, "{}{pad} | {}", on_one_line(name), on_one_line(&text));
+            let text = shortened(value);
+            let _ = writeln!(out, "{}{pad} | {}", escaped(name), escaped(&text));
         }
         out
     }
@@ -204,7 +204,7 @@ impl TableWriter {
     }
 }
 
-/// A value for machines that know no null: an empty text.
+/// A value for formats without null, which becomes an empty text.
 fn csv_cell(value: &Value) -> std::borrow::Cow<'_, str> {
     match value {
         Value::Null => "".into(),
@@ -220,23 +220,20 @@ fn tsv_text(text: &str) -> String {
 }
 
 fn md_text(text: &str) -> String {
-    on_one_line(text).replace('\\', "\\\\").replace('|', "\\|")
+    escaped(text).replace('\\', "\\\\").replace('|', "\\|")
 }
 
 fn widths(columns: &[String], rows: &[Vec<Value>]) -> Vec<usize> {
-    let mut widths: Vec<_> = columns
-        .iter()
-        .map(|name| width(&on_one_line(name)))
-        .collect();
+    let mut widths: Vec<_> = columns.iter().map(|name| width(&escaped(name))).collect();
     for row in rows {
         for (widest, value) in widths.iter_mut().zip(row) {
-            *widest = (*widest).max(width(&on_one_line(&shown(value))));
+            *widest = (*widest).max(width(&escaped(&shortened(value))));
         }
     }
     widths
 }
 
-fn head(columns: &[String], widths: &[usize]) -> String {
+fn header(columns: &[String], widths: &[usize]) -> String {
     let mut out = String::new();
     for (name, width) in columns.iter().zip(widths) {
         cell(&mut out, name, *width);
@@ -253,17 +250,17 @@ fn head(columns: &[String], widths: &[usize]) -> String {
 fn line(row: &[Value], widths: &[usize]) -> String {
     let mut out = String::new();
     for (value, width) in row.iter().zip(widths) {
-        cell(&mut out, &shown(value), *width);
+        cell(&mut out, &shortened(value), *width);
     }
     out.push_str("|\n");
     out
 }
 
-fn cell(out: &mut String, text: &str, room: usize) {
-    let text = on_one_line(text);
+fn cell(out: &mut String, text: &str, padded_width: usize) {
+    let text = escaped(text);
     out.push('|');
     out.push_str(&text);
-    out.push_str(&" ".repeat(room.saturating_sub(width(&text))));
+    out.push_str(&" ".repeat(padded_width.saturating_sub(width(&text))));
 }
 
 #[cfg(test)]
@@ -338,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn every_format_has_its_form() {
+    fn every_format_is_written() {
         let columns = ["id", "note"];
         let rows = [
             json!([1, "a|b"]),
@@ -375,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_table_has_its_head() {
+    fn an_empty_table_has_its_header() {
         assert_eq!(
             write(Format::Table, Some(1), &["a"], &[]),
             "|a|\n+-+\n(0 rows)\n"
@@ -386,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_too_wide_is_turned() {
+    fn a_table_too_wide_is_vertical() {
         let rows = [json!(["abcdef", "ghi"])];
         assert_eq!(
             write(Format::Table, Some(10), &["a", "b"], &rows),
@@ -401,9 +398,9 @@ mod tests {
         let text = write(Format::Table, None, &["number"], &rows);
         assert_eq!(text.lines().count(), 2_503);
         assert!(text.ends_with("|2499  |\n(2500 rows)\n"));
-        let turned = write(Format::Table, Some(4), &["number"], &rows);
-        assert_eq!(turned.lines().count(), 5_001);
-        assert!(turned.contains("-[ row 2500 ]-\n"));
+        let vertical = write(Format::Table, Some(4), &["number"], &rows);
+        assert_eq!(vertical.lines().count(), 5_001);
+        assert!(vertical.contains("-[ row 2500 ]-\n"));
     }
 
     #[test]

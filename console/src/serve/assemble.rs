@@ -1,4 +1,4 @@
-//! Putting the parts of a node together: the one place that knows them all.
+//! Assembles a node from its parts. No other module knows all of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use weft_node::config::Loaded;
 use weft_node::job::{CheckpointStore, JobKind, JobKinds};
 use weft_node::trace::Traces;
 use weft_node::{Context, Node, NodeHandle, Wake};
-use weft_project::ProjectCatalogue;
 use weft_project::command::CommandFactory;
 use weft_project::interface::Environment;
 use weft_statement::Coordinator;
@@ -23,16 +22,13 @@ use weft_web::RunTokens;
 use super::call_back::NodeCallBack;
 use super::{PRINCIPAL, project};
 
-/// What a node is made of.
+/// The parts that a command brings to its node.
 #[derive(Debug)]
 pub struct Parts {
-    /// Where everything durable is.
     pub store: SharedStore,
-    /// Where time comes from.
     pub clock: SharedClock,
-    /// Where chance comes from.
     pub ids: Ids,
-    /// What the node was told about itself.
+    /// The settings of the node.
     pub loaded: Loaded,
 }
 
@@ -40,13 +36,13 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct RunningNode {
     handle: NodeHandle,
-    /// Runs what is asked of it.
+    /// Runs statements.
     pub statements: Statements,
-    /// The same for the parts that it is made of.
+    /// The same statements, for the parts that run statements themselves.
     late: LateStatements,
 }
 
-/// Starts a node and waits until it serves. It is called at `url`, by scripts that it runs with one of `run_tokens`.
+/// Starts a node and waits until it serves. Scripts that it runs call it at `url`, each with one of `run_tokens`.
 pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNode {
     let Loaded {
         node: config,
@@ -54,16 +50,10 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         ..
     } = parts.loaded;
     let (store, clock, ids) = (parts.store, parts.clock, parts.ids);
-    let catalogue = ProjectCatalogue::new(
-        Arc::clone(&store),
-        Arc::clone(&clock),
-        config.data.clone(),
-        Environment::of_process(),
-    );
-    let catalogue = Arc::new(catalogue.with_validators(weft_connect::validators()));
+    let catalogue = Arc::new(project::catalogue(&store, &clock, &config.data));
     let late = LateStatements::default();
     let traces = Traces::new(&config.data, Arc::clone(&clock));
-    let parts = weft_connect::Parts {
+    let connect = weft_connect::Parts {
         projects: Arc::clone(&catalogue) as Arc<_>,
         config: config.clone(),
         environment: Environment::of_process(),
@@ -73,25 +63,8 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         checkpoints: CheckpointStore::new(Arc::clone(&store), ids.clone(), Arc::clone(&clock)),
         traces: traces.clone(),
     };
-    let flows = weft_connect::flows(&parts);
-    let connecting = weft_connect::kinds(parts);
-    let batch_schedule = Arc::new(BatchSchedule::new(late.clone()));
-    let cleanup = Cleanup::new(Arc::clone(&store), Arc::clone(&clock), ids.clone());
-    let migrate = Migrate::new(Arc::clone(&batch_schedule));
-    let coordinator = Coordinator::new(
-        Arc::clone(&store),
-        Arc::clone(&clock),
-        ids.clone(),
-        &config,
-        late.clone(),
-    );
-    let own: [Arc<dyn JobKind>; 4] = [
-        batch_schedule,
-        Arc::new(migrate),
-        Arc::new(cleanup),
-        Arc::new(coordinator),
-    ];
-    let kinds = JobKinds::new(connecting.into_iter().chain(own));
+    let flows = weft_connect::flows(&connect);
+    let kinds = job_kinds(connect, &clock, &ids);
     let wake = Wake::default();
     let context = Context::new(
         Arc::clone(&store),
@@ -107,7 +80,7 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
     project::keep_fresh(Arc::clone(&catalogue));
     let handle = Node::start(Arc::new(context));
     handle.serving().await;
-    let services = Services {
+    let statements = Statements::new(Services {
         store,
         clock,
         ids,
@@ -120,8 +93,7 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         nodes: Arc::new(handle.clone()),
         traces,
         policy: Arc::new(LocalTokenPolicy::new(PRINCIPAL)),
-    };
-    let statements = Statements::new(services);
+    });
     late.serve(statements.clone());
     RunningNode {
         handle,
@@ -130,48 +102,51 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
     }
 }
 
-impl RunningNode {
-    /// None while the node serves, else why it does not.
-    pub fn not_ready(&self) -> Option<String> {
-        self.handle.not_ready()
-    }
+/// The kinds of job that the node runs: those that reach out, and those of the cluster itself.
+fn job_kinds(connect: weft_connect::Parts, clock: &SharedClock, ids: &Ids) -> JobKinds {
+    let store = Arc::clone(&connect.store);
+    let late = connect.statements.clone();
+    let cleanup = Cleanup::new(Arc::clone(&store), Arc::clone(clock), ids.clone());
+    let batch_schedule = Arc::new(BatchSchedule::new(late.clone()));
+    let migrate = Migrate::new(Arc::clone(&batch_schedule));
+    let config = &connect.config;
+    let coordinator = Coordinator::new(store, Arc::clone(clock), ids.clone(), config, late);
+    let cluster: [Arc<dyn JobKind>; 4] = [
+        batch_schedule,
+        Arc::new(migrate),
+        Arc::new(cleanup),
+        Arc::new(coordinator),
+    ];
+    JobKinds::new(weft_connect::kinds(connect).into_iter().chain(cluster))
+}
 
+impl RunningNode {
     /// Resolves when the node has ended.
     pub async fn ended(&self) -> Result<(), String> {
         self.handle.ended().await
     }
 
-    /// Finishes or hands back what the node has, and ends it.
+    /// Ends the node; it finishes or releases its work first.
     pub async fn drain(&self) {
         self.handle.drain();
-        // Why it ended is of no interest to somebody who wanted it to.
+        // The caller asked for the end, so the reason is not news.
         let _ = self.handle.ended().await;
         self.late.close();
     }
 
     /// Whether a project is deployed.
     pub async fn has_deployment(&self) -> anyhow::Result<bool> {
-        Ok(self
-            .statements
-            .services()
-            .store
-            .deployment()
-            .await?
-            .is_some())
+        let deployment = self.statements.services().store.deployment().await?;
+        Ok(deployment.is_some())
     }
 
     /// Whether the deployed project has this logical unit.
     pub async fn has_logical_unit(&self, name: &str) -> bool {
-        let deployment = self
-            .statements
-            .services()
-            .catalogue
-            .refresh()
-            .await
-            .ok()
-            .flatten();
-        deployment
-            .is_some_and(|deployment| deployment.logical_units.iter().any(|unit| unit == name))
+        let deployment = self.statements.services().catalogue.refresh().await;
+        let Ok(Some(deployment)) = deployment else {
+            return false;
+        };
+        deployment.logical_units.iter().any(|unit| unit == name)
     }
 
     /// Deploys a project folder.

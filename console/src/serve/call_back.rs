@@ -1,16 +1,16 @@
-//! How a script calls the node that runs it.
+//! How a script calls back to the node that runs it.
 
 use std::net::SocketAddr;
 
 use tracing::warn;
 use weft_connect::{CallBack, Grant};
+use weft_model::Principal;
 use weft_node::job::Run;
-use weft_project::interface::Secret;
-use weft_web::{Principal, RunTokens};
+use weft_web::RunTokens;
 
 use super::PRINCIPAL;
 
-/// Grants a token for the time of a run, in the name of whoever started the job.
+/// Grants a token for the duration of a run, as the principal that started the job.
 #[derive(Debug)]
 pub struct NodeCallBack {
     server: String,
@@ -18,7 +18,7 @@ pub struct NodeCallBack {
 }
 
 impl NodeCallBack {
-    /// Of the node that answers at `url` and lets `tokens` in.
+    /// Calls go to the node at `url`, which accepts `tokens`.
     pub fn new(url: &str, tokens: RunTokens) -> Self {
         Self {
             server: reachable(url),
@@ -36,7 +36,7 @@ impl CallBack for NodeCallBack {
         match self.tokens.grant(Principal { name }) {
             Ok(token) => Some(Grant {
                 server: self.server.clone(),
-                token: Secret::new(token.secret().expose()),
+                token: token.secret().clone(),
                 guard: Box::new(token),
             }),
             Err(error) => {
@@ -48,7 +48,7 @@ impl CallBack for NodeCallBack {
     }
 }
 
-/// The address for a caller on this machine: one that listens everywhere is called by loopback.
+/// The address for a caller on this machine: loopback when the node listens on every address.
 fn reachable(url: &str) -> String {
     let address = url.strip_prefix("http://").map(str::parse::<SocketAddr>);
     let Some(Ok(mut address)) = address else {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_that_listens_everywhere_is_called_by_loopback() {
+    fn a_node_that_listens_on_every_address_is_called_by_loopback() {
         let check = |url: &str, expected: &str| assert_eq!(reachable(url), expected);
         check("http://0.0.0.0:7420", "http://127.0.0.1:7420");
         check("http://[::]:7420", "http://[::1]:7420");

@@ -1,55 +1,47 @@
-//! A node in this process, and the door that its HTTP API is.
+//! A node in this process, and the HTTP server in front of it.
 
-mod api;
 mod assemble;
 mod call_back;
-mod completion;
-mod cursor;
-mod jobs;
 mod project;
-mod queries;
-
-use std::fs;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use weft_web::{AllowedHost, LocalToken, Options, Principal, RunTokens};
+use weft_model::Principal;
+use weft_web::{AllowedHost, Backend, LocalToken, Options, RunTokens};
 
 pub use assemble::{Parts, RunningNode};
 
-use self::api::NodeApi;
 use crate::exit::{FAILED, Failure, OK};
-use crate::output::tell;
-use crate::server::ADDRESS_FILE;
+use crate::output::stderr;
 use crate::stop::StopSignals;
 
-/// Who calls with the token of this node.
+/// The principal of callers with the token of the node.
 const PRINCIPAL: &str = "admin";
 
-/// The HTTP API: open before there is a store, ready once there is a node behind it.
+/// The HTTP server of the node. It answers before the store is open, and is ready once a node has started.
 #[derive(Debug)]
-pub struct Door {
-    /// Where it is.
+pub struct HttpServer {
+    /// The address of the server.
     pub url: String,
-    api: Arc<NodeApi>,
+    backend: Backend,
     run_tokens: RunTokens,
     shutdown: CancellationToken,
     served: JoinHandle<std::io::Result<()>>,
 }
 
-impl Door {
-    /// Answers on `listener` from now on, to calls for its own address and for `allowed_hosts`.
-    pub fn open(
+impl HttpServer {
+    /// Serves on `listener`: calls to its own address and to `allowed_hosts`.
+    pub fn start(
         listener: TcpListener,
         token: LocalToken,
         allowed_hosts: Vec<AllowedHost>,
     ) -> anyhow::Result<Self> {
-        let address = listener.local_addr().context("cannot tell the port")?;
-        let api = Arc::new(NodeApi::new());
+        let address = listener
+            .local_addr()
+            .context("cannot read the address of the listener")?;
+        let backend = Backend::default();
         let shutdown = CancellationToken::new();
         let principal = Principal {
             name: PRINCIPAL.to_owned(),
@@ -60,96 +52,75 @@ impl Door {
             run_tokens: run_tokens.clone(),
             ..Options::new(token, principal)
         };
-        // A second door in one process shares the metrics of the first.
+        // A second server in one process shares the metrics of the first.
         let _ = weft_web::install_metrics();
         let served = tokio::spawn(weft_web::serve(
             listener,
-            api.clone(),
+            backend.clone(),
             options,
             shutdown.clone(),
         ));
         Ok(Self {
             url: format!("http://{address}"),
-            api,
+            backend,
             run_tokens,
             shutdown,
             served,
         })
     }
 
-    /// Says why there is no node behind it yet.
-    pub fn waiting_for(&self, reason: &str) {
-        self.api.waiting_for(reason);
+    /// Sets the reason why there is no node yet.
+    pub fn set_waiting_for(&self, reason: &str) {
+        self.backend.set_waiting_for(reason);
     }
 
-    /// Starts the node behind it.
+    /// Starts the node and serves it.
     pub async fn start_node(&self, parts: Parts) -> RunningNode {
         let node = assemble::start(parts, &self.url, self.run_tokens.clone()).await;
-        self.api.is_ready(node.clone());
+        self.backend.serve(node.statements.clone());
         node
     }
 
-    /// Ends open answers and closes.
+    /// Ends open answers, then stops the server.
     pub async fn close(self) {
         self.shutdown.cancel();
         match self.served.await {
             Ok(Ok(())) => (),
-            Ok(Err(error)) => tell::warning(&format!("the HTTP API has ended: {error}")),
-            Err(error) => tell::warning(&format!("the HTTP API has ended: {error}")),
+            Ok(Err(error)) => stderr::warning(&format!("the HTTP API has ended: {error}")),
+            Err(error) => stderr::warning(&format!("the HTTP API has ended: {error}")),
         }
     }
 }
 
-/// The file that says where the node of a folder is, for as long as it is there.
-#[derive(Debug)]
-pub struct AddressFile(PathBuf);
-
-impl AddressFile {
-    /// Writes the address.
-    pub fn write(folder: &std::path::Path, url: &str) -> anyhow::Result<Self> {
-        let path = folder.join(ADDRESS_FILE);
-        fs::write(&path, format!("{url}\n"))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for AddressFile {
-    fn drop(&mut self) {
-        // Without it nobody tries to talk to a process that has gone.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// Waits until the node ends or somebody ends it. The first signal drains, the second leaves at once.
+/// Waits until the node ends or a signal arrives. The first signal drains the node, the second one ends it at once.
 pub async fn run_until_stopped(
     node: &RunningNode,
-    door: Door,
+    server: HttpServer,
     signals: &mut StopSignals,
 ) -> anyhow::Result<u8> {
     tokio::select! {
         biased;
         () = signals.next() => (),
         end = node.ended() => {
-            door.close().await;
-            let why = end.err().unwrap_or_else(|| "it was told to leave".to_owned());
+            server.close().await;
+            let why = end.err().unwrap_or_else(|| "it was asked to leave".to_owned());
             return Err(Failure::new(FAILED, format!("the node has ended: {why}")).into());
         }
     }
-    tell::notice("Finishing what is running; a second signal leaves at once");
+    stderr::notice("Finishing running work; a second signal stops at once");
     tokio::select! {
         biased;
-        () = signals.another() => {
-            tell::notice("Left at once; the next start goes on from here");
+        () = signals.next_distinct() => {
+            stderr::notice("Stopped at once; the next start resumes from here");
             return Ok(OK);
         }
         () = node.drain() => (),
     }
     tokio::select! {
         biased;
-        () = signals.another() => (),
-        () = door.close() => (),
+        () = signals.next_distinct() => (),
+        () = server.close() => (),
     }
-    tell::notice("Stopped");
+    stderr::notice("Stopped");
     Ok(OK)
 }

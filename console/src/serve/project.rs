@@ -1,23 +1,33 @@
-//! The project of a node: deployed from a folder, looked up again and again.
+//! The project of a node: deployed from a folder at its start, kept up to date afterwards.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use weft_model::Principal;
+use weft_model::clock::SharedClock;
+use weft_project::interface::Environment;
 use weft_project::{CatalogueError, DeployReport, ProjectCatalogue};
 use weft_statement::{Services, apply_deployment};
+use weft_store::SharedStore;
 use weft_store::Trust;
 
 use crate::exit::{Failure, USAGE};
-use crate::output::tell;
+use crate::output::stderr;
 
-/// How often a node looks whether another one has deployed something.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often a node checks for deployments of other nodes.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a deployment may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DEPLOY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Looks for deployments of other nodes until the process ends.
+/// The projects of a node with this data folder. Functions, flows and parsers are checked when they are deployed.
+pub fn catalogue(store: &SharedStore, clock: &SharedClock, data: &Path) -> ProjectCatalogue {
+    let environment = Environment::of_process();
+    ProjectCatalogue::new(Arc::clone(store), Arc::clone(clock), data, environment)
+        .with_validators(weft_connect::validators())
+}
+
+/// Checks for deployments of other nodes until the process ends. A repeated error is logged once.
 pub fn keep_fresh(catalogue: Arc<ProjectCatalogue>) {
     tokio::spawn(async move {
         let mut last = None;
@@ -31,14 +41,14 @@ pub fn keep_fresh(catalogue: Arc<ProjectCatalogue>) {
                 tracing::warn!("The deployed project cannot be read: {error}");
             }
             last = failed;
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(REFRESH_INTERVAL).await;
         }
     });
 }
 
-/// Deploys a folder at the start of a node, in the name of whoever started it.
+/// Deploys a folder at the start of a node, as the principal `by`.
 pub async fn deploy(services: &Services, folder: &Path, by: &str) -> anyhow::Result<DeployReport> {
-    let trust = Trust::for_duration(Arc::clone(&services.clock), PATIENCE);
+    let trust = Trust::for_duration(Arc::clone(&services.clock), DEPLOY_TIMEOUT);
     let catalogue = &services.catalogue;
     match catalogue.deploy(folder, by, &services.ids, &trust).await {
         Ok(report) => {
@@ -46,13 +56,13 @@ pub async fn deploy(services: &Services, folder: &Path, by: &str) -> anyhow::Res
                 name: by.to_owned(),
             };
             for note in apply_deployment(services, &principal, &report).await {
-                tell::notice(&note);
+                stderr::notice(&note);
             }
             Ok(report)
         }
         Err(CatalogueError::Invalid(errors)) => {
             for error in &errors {
-                tell::error(&error.to_string());
+                stderr::error(&error.to_string());
             }
             let folder = folder.display();
             Err(Failure::new(USAGE, format!("the project in {folder} cannot be deployed")).into())

@@ -1,10 +1,10 @@
-//! The address of a store, as `--store` takes it.
+//! The address of a store, as given to `--store`.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Which store.
+/// The address of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreAddress {
     /// One SQLite file.
@@ -13,12 +13,12 @@ pub enum StoreAddress {
     Cassandra(CassandraAddress),
 }
 
-/// Where a cluster is. User and password come from the environment, never from an address that others see.
+/// The address of a cluster. User and password come from the environment, because others can see an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CassandraAddress {
-    /// `host` or `host:port` of some nodes.
+    /// Some nodes, each as `host` or `host:port`.
     pub hosts: Vec<String>,
-    /// `dc=`: the data centre of LOCAL_QUORUM.
+    /// `dc=`: the data centre whose quorum answers.
     pub dc: Option<String>,
     /// `serial=serial`: compare-and-sets over all data centres instead of the local one.
     pub serial_everywhere: bool,
@@ -44,7 +44,7 @@ impl FromStr for StoreAddress {
             return Ok(Self::Sqlite(PathBuf::from(path)));
         }
         Err(format!(
-            "`{text}` is no store, write cassandra://HOST[:PORT][,HOST…] or sqlite:PATH"
+            "`{text}` is not a store address, write cassandra://HOST[:PORT][,HOST…] or sqlite:PATH"
         ))
     }
 }
@@ -107,7 +107,7 @@ fn set(address: &mut CassandraAddress, name: &str, value: &str) -> Result<(), St
         }
         (other, _) => {
             return Err(format!(
-                "`{other}` is no part of a store's address, there are dc, serial, replication and cluster"
+                "`{other}` is not a parameter of a store address, there are dc, serial, replication and cluster"
             ));
         }
     }
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_reads_as_it_is_written() {
+    fn an_address_is_written_as_it_was_read() {
         for text in [
             "sqlite:/data/weft.db",
             "sqlite:.weft/weft.db",
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_address_says_what_is_allowed() {
+    fn an_invalid_address_is_refused_with_what_is_allowed() {
         for (text, expected) in [
             ("weft.db", "cassandra://HOST"),
             ("sqlite:", "path of a file"),

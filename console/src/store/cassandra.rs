@@ -1,4 +1,4 @@
-//! Cassandra and ScyllaDB as a store: options, connecting, migrating.
+//! Cassandra and ScyllaDB: options, connections, migration.
 
 use anyhow::Context;
 use weft_cql::{CassandraOptions, CassandraStore, Inspection, SerialLevel};
@@ -7,7 +7,7 @@ use weft_store::StoreError;
 use super::CassandraAddress;
 use crate::exit::{FAILED, Failure, UNREACHABLE, USAGE};
 
-/// What the driver needs. User and password come from the environment.
+/// The options of the driver. User and password come from the environment.
 pub fn options_of(address: &CassandraAddress) -> anyhow::Result<CassandraOptions> {
     let mut options = CassandraOptions::at(address.hosts.clone());
     options.cluster_id = address.cluster_id.clone().unwrap_or_default();
@@ -30,12 +30,12 @@ pub fn options_of(address: &CassandraAddress) -> anyhow::Result<CassandraOptions
     Ok(options)
 }
 
-/// Connects once.
+/// Makes one attempt to connect.
 pub async fn connect(options: CassandraOptions) -> Result<CassandraStore, StoreError> {
     CassandraStore::connect(options).await
 }
 
-/// What a person should know of the cluster.
+/// Inspects the cluster for `weft doctor` and `weft schema`.
 pub async fn inspect(address: &CassandraAddress) -> anyhow::Result<Inspection> {
     let options = options_of(address)?;
     weft_cql::inspect(&options)
@@ -43,7 +43,7 @@ pub async fn inspect(address: &CassandraAddress) -> anyhow::Result<Inspection> {
         .map_err(|error| failure(error, address).into())
 }
 
-/// Makes the tables.
+/// Creates the tables, or brings them to this version.
 pub async fn migrate(address: &CassandraAddress) -> anyhow::Result<()> {
     let options = options_of(address)?;
     weft_cql::migrate(&options)

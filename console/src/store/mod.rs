@@ -1,10 +1,11 @@
-//! Opening stores: the only place that knows which ones there are.
+//! Opens stores. No other module knows which stores exist.
 
 mod address;
 mod cassandra;
 
 use std::path::Path;
 
+use clap::Args;
 use weft_model::clock::SharedClock;
 use weft_sqlite::{OpenError, Options, SqliteStore, lock_owner};
 
@@ -13,12 +14,20 @@ pub use cassandra::{connect, failure, inspect, migrate, options_of};
 
 use crate::exit::{FAILED, Failure, NOT_FOUND, UNREACHABLE};
 
-/// The address of a store from the command line.
+/// The flag that names a store.
+#[derive(Clone, Debug, Args)]
+pub struct StoreArgs {
+    /// cassandra://host1:9042,host2[?dc=…&serial=…&replication=…&cluster=…] or sqlite:PATH
+    #[arg(long, env = "WEFT_STORE", value_name = "ADDRESS")]
+    pub store: String,
+}
+
+/// Parses the address of a store from the command line.
 pub fn parse(written: &str) -> Result<StoreAddress, Failure> {
     written.parse().map_err(Failure::usage)
 }
 
-/// Opens a SQLite store for this process; with `migrate` its schema is brought up to date.
+/// Opens a SQLite store for this process; `migrate` brings its schema to this version.
 pub fn open_sqlite(path: &Path, clock: SharedClock, migrate: bool) -> anyhow::Result<SqliteStore> {
     let options = Options::new(clock);
     let options = if migrate {
@@ -26,10 +35,10 @@ pub fn open_sqlite(path: &Path, clock: SharedClock, migrate: bool) -> anyhow::Re
     } else {
         options.without_migration()
     };
-    SqliteStore::open(path, options).map_err(refused)
+    SqliteStore::open(path, options).map_err(open_failure)
 }
 
-/// Opens a SQLite store that may belong to another process, for reading.
+/// Opens a SQLite store for reading; another process may have it open.
 pub fn read_sqlite(path: &Path, clock: SharedClock) -> anyhow::Result<SqliteStore> {
     if !path.exists() {
         return Err(Failure::new(
@@ -39,16 +48,16 @@ pub fn read_sqlite(path: &Path, clock: SharedClock) -> anyhow::Result<SqliteStor
         .hint("start `weft dev`, or run `weft schema migrate --store sqlite:PATH`")
         .into());
     }
-    SqliteStore::open_read_only(path, clock).map_err(refused)
+    SqliteStore::open_read_only(path, clock).map_err(open_failure)
 }
 
-/// Where the process that has a SQLite store can be reached.
+/// The address of the process that has a SQLite store open.
 pub fn owner_address(path: &Path) -> Option<String> {
     lock_owner(path).ok().flatten()?.address
 }
 
-/// The sentence for a store that could not be opened.
-pub fn refused(error: OpenError) -> anyhow::Error {
+/// The error for a store that cannot be opened, with a next step.
+fn open_failure(error: OpenError) -> anyhow::Error {
     match error {
         OpenError::InUse {
             ref path,
@@ -56,7 +65,7 @@ pub fn refused(error: OpenError) -> anyhow::Error {
         } => {
             let folder = path.parent().unwrap_or(Path::new("."));
             let hint = match &owner.address {
-                Some(_) => format!("talk to it: weft console --dir {}", folder.display()),
+                Some(_) => format!("connect to it: weft console --dir {}", folder.display()),
                 None => format!("wait until it is ready, or end process {}", owner.pid),
             };
             Failure::new(UNREACHABLE, error.to_string())

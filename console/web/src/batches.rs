@@ -1,60 +1,54 @@
-//! Batches: the list, one batch, its summary, its entities.
+//! Batches: the list, and one batch.
 
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::State;
+use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
-use weft_model::{BatchStatus, EntityStatus};
+use weft_model::{BatchStatus, EntitySource};
+use weft_statement::inspect;
 
-use crate::extract::{BatchPath, Caller, Parameters, check_length, page_limit};
+use crate::cursor;
+use crate::extract::{BatchPath, Node, Parameters, check_length, page_limit};
+use crate::json_column::json_or_text;
 use crate::mirror::mirror;
 use crate::moment::Moment;
 use crate::problem::Problem;
-use crate::server::App;
 
-const MAX_TEXT_CHARS: usize = 1_024;
+const MAX_FILTER_CHARS: usize = 1_024;
+/// A filter that is larger than this when compiled is refused.
+const MAX_FILTER_BYTES: usize = 1 << 20;
+/// How many ids of a list are shown.
+const SHOWN_IDS: usize = 100;
 
 mirror! {
-    /// Where a batch stands.
+    /// The status of a batch.
     BatchStatusName of BatchStatus, "SCREAMING_SNAKE_CASE" {
-        /// No node has taken it yet.
+        /// No node has claimed it yet.
         WaitingForJob,
-        /// A node has taken it.
+        /// A node has claimed it.
         New,
-        /// The list of ids is being made; entities may already be handled.
+        /// The list of ids is being generated; entities may run already.
         GenerateIid,
-        /// The list is complete, entities are being handled.
+        /// The list is complete and entities run.
         InProgress,
-        /// Failed entities are being put back.
+        /// Failed entities are being queued again.
         ResumeFailures,
-        /// Stopped by a person; can go on.
+        /// Paused by a user; can be resumed.
         Paused,
-        /// Every entity was handled.
+        /// Every entity has run.
         Done,
         /// The batch itself failed.
         Failed,
-        /// Stopped by a person for good.
+        /// Cancelled by a user.
         Cancelled,
     }
 }
 
-mirror! {
-    /// The outcome of an entity.
-    EntityStatusName of EntityStatus, "SCREAMING_SNAKE_CASE" {
-        /// Not handled yet.
-        Waiting,
-        /// The command ran.
-        Completed,
-        /// The command failed.
-        Failed,
-    }
-}
-
-/// Which batches a list shows.
+/// The batches in a list, by status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StatusFilter {
@@ -63,15 +57,15 @@ pub enum StatusFilter {
     All,
     /// Those that are not DONE, FAILED or CANCELLED.
     Active,
-    /// Those that wait for a node.
+    /// Those that no node has claimed.
     WaitingForJob,
-    /// Those just taken.
+    /// Those that were just claimed.
     New,
-    /// Those whose list is being made.
+    /// Those whose list is being generated.
     GenerateIid,
     /// Those with a complete list.
     InProgress,
-    /// Those that put failed entities back.
+    /// Those that queue failed entities again.
     ResumeFailures,
     /// Paused ones.
     Paused,
@@ -83,12 +77,12 @@ pub enum StatusFilter {
     Cancelled,
 }
 
-/// What `GET /api/v1/batches` may ask.
+/// The parameters of `GET /api/v1/batches`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct BatchesQuery {
-    /// Which batches; all of them by default.
+    /// The status; all batches by default.
     #[param(inline, nullable = false)]
     pub status: Option<StatusFilter>,
     /// Submitted at or after (RFC 3339).
@@ -100,10 +94,10 @@ pub struct BatchesQuery {
     /// Regular expression over the command and the execution id.
     #[param(max_length = 1024, nullable = false)]
     pub filter: Option<String>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     #[param(max_length = 1024, nullable = false)]
     pub cursor: Option<String>,
-    /// At most so many; 100 by default.
+    /// The most items on the page; 100 by default.
     #[param(minimum = 1, maximum = 1000, nullable = false)]
     pub limit: Option<u32>,
 }
@@ -113,31 +107,31 @@ pub struct BatchesQuery {
 pub struct BatchItem {
     /// Its id (`bid`).
     pub id: Uuid,
-    /// The whole command as typed.
+    /// The complete command as typed.
     pub command: String,
-    /// What is run for each entity.
+    /// The command that runs for each entity.
     pub fabric_command: String,
     /// The logical unit.
     pub logical_unit: String,
-    /// Where it stands.
+    /// Its status.
     pub status: BatchStatusName,
     /// When it was submitted.
     pub created_at: Moment,
-    /// When a node began.
+    /// When a node started it.
     pub started_at: Option<Moment>,
     /// When it ended.
     pub ended_at: Option<Moment>,
     /// The user that submitted it.
     pub created_by: String,
-    /// How many entities, once the list is complete.
+    /// The number of entities, once the list is complete.
     pub total: Option<i64>,
-    /// How many were handled well.
+    /// How many entities succeeded.
     pub succeeded: i64,
-    /// How many failed.
+    /// How many entities failed.
     pub failed: i64,
-    /// How much is done, 0 to 100.
+    /// The progress, from 0 to 100.
     pub completed_percent: f64,
-    /// Correlates log lines and runs.
+    /// Correlates its log lines and runs.
     pub execution_id: String,
     /// Why the batch itself failed.
     pub error: Option<String>,
@@ -154,10 +148,10 @@ pub struct BatchPage {
     pub next: Option<String>,
 }
 
-/// One batch with everything that is known of it.
+/// One batch with all its details.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BatchDetail {
-    /// What the list shows.
+    /// The fields of the list.
     #[serde(flatten)]
     pub item: BatchItem,
     /// Where the ids come from: the SQL, the instance group or the list.
@@ -168,21 +162,21 @@ pub struct BatchDetail {
     pub affinity: Vec<String>,
     /// Nodes and DCs that may own the batch; empty = all.
     pub job_affinity: Vec<String>,
-    /// The caller did not wait.
+    /// The caller does not wait for its end.
     pub asynchronous: bool,
-    /// The list is finished before anything is handled.
+    /// The list is completed before any entity runs.
     pub generate_entities_first: bool,
-    /// The same command may run twice at once.
+    /// The same command may run several times at once.
     pub allow_multiple: bool,
-    /// At most so many nodes handle entities.
+    /// The most nodes that run its entities.
     pub max_nodes: Option<i64>,
-    /// At most so many workers per node.
+    /// The most workers on each node.
     pub max_workers_per_node: Option<i64>,
     /// The node that owns it.
     pub owner_node: Option<String>,
-    /// RUN, PAUSE or CANCEL: what a person wants of it.
+    /// The requested state: RUN, PAUSE or CANCEL.
     pub desired: String,
-    /// How many ids were dropped because they had come before.
+    /// How many ids were dropped as duplicates.
     pub duplicates: i64,
     /// The documented arguments, without secrets.
     pub arguments: Value,
@@ -192,133 +186,132 @@ pub struct BatchDetail {
     pub percentiles_us: BTreeMap<String, i64>,
 }
 
-/// What a row of a summary sums up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum SummaryLevel {
-    /// One node.
-    Node,
-    /// One data centre.
-    #[serde(rename = "DC")]
-    DataCenter,
-    /// The whole cluster.
-    Cluster,
+impl From<StatusFilter> for inspect::StatusFilter {
+    fn from(filter: StatusFilter) -> Self {
+        match filter {
+            StatusFilter::All => Self::All,
+            StatusFilter::Active => Self::Active,
+            StatusFilter::WaitingForJob => Self::Is(BatchStatus::WaitingForJob),
+            StatusFilter::New => Self::Is(BatchStatus::New),
+            StatusFilter::GenerateIid => Self::Is(BatchStatus::GenerateIid),
+            StatusFilter::InProgress => Self::Is(BatchStatus::InProgress),
+            StatusFilter::ResumeFailures => Self::Is(BatchStatus::ResumeFailures),
+            StatusFilter::Paused => Self::Is(BatchStatus::Paused),
+            StatusFilter::Done => Self::Is(BatchStatus::Done),
+            StatusFilter::Failed => Self::Is(BatchStatus::Failed),
+            StatusFilter::Cancelled => Self::Is(BatchStatus::Cancelled),
+        }
+    }
 }
 
-/// A row of a summary.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct SummaryRow {
-    /// What it sums up.
-    pub level: SummaryLevel,
-    /// The node or data centre; null for the cluster.
-    pub name: Option<String>,
-    /// Where the batch stands; only for the cluster.
-    pub status: Option<BatchStatusName>,
-    /// Start of the first entity.
-    pub started_at: Option<Moment>,
-    /// End of the last entity.
-    pub ended_at: Option<Moment>,
-    /// How long it has been working, in milliseconds.
-    pub duration_ms: i64,
-    /// How long it will still take at this pace, in milliseconds.
-    pub remaining_ms: Option<i64>,
-    /// Entities still to handle.
-    pub remaining: Option<i64>,
-    /// All entities; only for the cluster.
-    pub total: Option<i64>,
-    /// Handled well.
-    pub succeeded: i64,
-    /// Failed.
-    pub failed: i64,
-    /// Sums of the numbers in the results by key, e.g. `Added`, `Updated`, `Unchanged`.
-    pub aggregated: BTreeMap<String, i64>,
-    /// Cluster: how much is done. Node and DC: their share of the work. 0 to 100.
-    pub completed_percent: f64,
-    /// Entities per second in the last window.
-    pub pace: f64,
-    /// Entities per second over the whole time.
-    pub average: f64,
+impl BatchesQuery {
+    fn request(&self) -> Result<inspect::BatchListQuery, Problem> {
+        let filter = self.filter.as_deref();
+        check_length("filter", filter, MAX_FILTER_CHARS)?;
+        Ok(inspect::BatchListQuery {
+            status: self.status.unwrap_or_default().into(),
+            from: self.from.map(|moment| moment.0),
+            to: self.to.map(|moment| moment.0),
+            filter: filter.map(compile).transpose()?,
+            before: cursor::read(self.cursor.as_deref())?,
+            limit: page_limit(self.limit, 100, 1_000)?,
+        })
+    }
 }
 
-/// What nodes, data centres and the cluster did of a batch. Empty until a node has taken the batch.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct BatchSummary {
-    /// Node rows, then DC rows, then the cluster.
-    pub rows: Vec<SummaryRow>,
-    /// Why nothing happens, if nothing does.
-    pub note: Option<String>,
+fn compile(filter: &str) -> Result<Regex, Problem> {
+    let built = RegexBuilder::new(filter)
+        .size_limit(MAX_FILTER_BYTES)
+        .build();
+    built.map_err(|error| Problem::parameter("filter", error.to_string()))
 }
 
-/// The order of entities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum EntitySort {
-    /// The slowest ones only, slowest last; `status` and `cursor` do not apply.
-    ProcessTime,
+impl From<&inspect::BatchItem> for BatchItem {
+    fn from(item: &inspect::BatchItem) -> Self {
+        let batch = &item.batch;
+        Self {
+            id: batch.id.0,
+            command: batch.command.clone(),
+            fabric_command: batch.spec.fabric_command.clone(),
+            logical_unit: batch.spec.logical_unit.clone(),
+            status: batch.status.into(),
+            created_at: batch.creation_time.into(),
+            started_at: batch.start_time.map(Into::into),
+            ended_at: batch.end_time.map(Into::into),
+            created_by: batch.owner.clone(),
+            total: batch.total_entities,
+            succeeded: item.succeeded,
+            failed: item.failed,
+            completed_percent: item.completed_percent,
+            execution_id: batch.execution_id.clone(),
+            error: batch.error.clone(),
+            note: item.note.clone(),
+        }
+    }
 }
 
-/// What `GET /api/v1/batches/{id}/entities` may ask.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct EntitiesQuery {
-    /// Only entities with this outcome.
-    #[param(inline, nullable = false)]
-    pub status: Option<EntityStatusName>,
-    /// The order; that of the source by default.
-    #[param(inline, nullable = false)]
-    pub sort: Option<EntitySort>,
-    /// `next` of the page before.
-    #[param(max_length = 1024, nullable = false)]
-    pub cursor: Option<String>,
-    /// At most so many; 1000 by default.
-    #[param(minimum = 1, maximum = 10000, nullable = false)]
-    pub limit: Option<u32>,
+impl From<inspect::BatchInfo> for BatchDetail {
+    fn from(info: inspect::BatchInfo) -> Self {
+        let batch = &info.item.batch;
+        let spec = &batch.spec;
+        let (entity_inclusion, interface) = inclusion(&spec.source);
+        Self {
+            item: BatchItem::from(&info.item),
+            entity_inclusion,
+            interface,
+            affinity: spec.affinity.clone(),
+            job_affinity: spec.job_affinity.clone(),
+            asynchronous: spec.asynchronous,
+            generate_entities_first: spec.generate_entities_first,
+            allow_multiple: spec.allow_multiple,
+            max_nodes: spec.max_nodes,
+            max_workers_per_node: spec.max_workers_per_node,
+            owner_node: batch.owner_node.as_ref().map(|node| node.0.clone()),
+            desired: batch.desired.as_str().to_owned(),
+            duplicates: batch.duplicates,
+            arguments: json_or_text(&batch.arguments),
+            extra_stats: batch.extra_stats.as_deref().map(json_or_text),
+            percentiles_us: info.percentiles_us,
+        }
+    }
 }
 
-/// One entity of a batch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct EntityItem {
-    /// Its id.
-    pub id: String,
-    /// How it ended, if it did.
-    pub status: EntityStatusName,
-    /// Where it ran.
-    pub node: Option<String>,
-    /// Why it failed.
-    pub error: Option<String>,
-    /// What came of it, as text; JSON such as `{"Added":1}` for a sync.
-    pub result: Option<String>,
-    /// When it started.
-    pub started_at: Option<Moment>,
-    /// When it ended.
-    pub ended_at: Option<Moment>,
-    /// How long it took, in microseconds.
-    pub duration_us: Option<i64>,
-    /// Which attempt this was, from 1.
-    pub attempt: Option<i32>,
-}
-
-/// A page of entities.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct EntityPage {
-    /// The entities.
-    pub items: Vec<EntityItem>,
-    /// The cursor of the next page, if there is one.
-    pub next: Option<String>,
+/// Where the ids come from, and the interface. A long list is cut.
+fn inclusion(source: &EntitySource) -> (String, Option<String>) {
+    match source {
+        EntitySource::List { ids } => {
+            let mut shown: Vec<&str> = ids.iter().take(SHOWN_IDS).map(String::as_str).collect();
+            if ids.len() > SHOWN_IDS {
+                shown.push("…");
+            }
+            (shown.join(","), None)
+        }
+        EntitySource::Query {
+            instance_group,
+            sql,
+            interface,
+            parameters: _,
+        } => {
+            let inclusion = instance_group.as_ref().unwrap_or(sql);
+            (inclusion.clone(), Some(interface.clone()))
+        }
+        EntitySource::Stored => ("fabric".to_owned(), None),
+    }
 }
 
 /// List batches, newest first
 #[utoipa::path(get, path = "/api/v1/batches", tag = "batches", params(BatchesQuery),
     responses((status = 200, body = BatchPage), (status = 422, body = Problem)))]
 pub(crate) async fn list_batches(
-    State(app): State<App>,
-    Caller(principal): Caller,
-    Parameters(mut query): Parameters<BatchesQuery>,
+    Parameters(query): Parameters<BatchesQuery>,
+    node: Node,
 ) -> Result<Json<BatchPage>, Problem> {
-    check_length("filter", query.filter.as_deref(), MAX_TEXT_CHARS)?;
-    check_length("cursor", query.cursor.as_deref(), MAX_TEXT_CHARS)?;
-    query.limit = Some(page_limit(query.limit, 100, 1_000)?);
-    Ok(Json(app.api.batches(&principal, query).await?))
+    let permit = node.permit(query.request()?)?;
+    let page = node.inspector().batches(&permit).await?;
+    Ok(Json(BatchPage {
+        items: page.items.iter().map(Into::into).collect(),
+        next: page.next.as_ref().map(cursor::write),
+    }))
 }
 
 /// Show one batch
@@ -326,36 +319,58 @@ pub(crate) async fn list_batches(
     params(("id" = Uuid, Path, description = "The batch")),
     responses((status = 200, body = BatchDetail), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn get_batch(
-    State(app): State<App>,
-    Caller(principal): Caller,
     BatchPath(id): BatchPath,
+    node: Node,
 ) -> Result<Json<BatchDetail>, Problem> {
-    Ok(Json(app.api.batch(&principal, id).await?))
+    let permit = node.permit(inspect::BatchInfoQuery(id))?;
+    let info = node.inspector().batch(&permit).await?;
+    Ok(Json(info.into()))
 }
 
-/// Sum up a batch by node, data centre and cluster
-#[utoipa::path(get, path = "/api/v1/batches/{id}/summary", tag = "batches",
-    params(("id" = Uuid, Path, description = "The batch")),
-    responses((status = 200, body = BatchSummary), (status = 404, body = Problem), (status = 422, body = Problem)))]
-pub(crate) async fn get_batch_summary(
-    State(app): State<App>,
-    Caller(principal): Caller,
-    BatchPath(id): BatchPath,
-) -> Result<Json<BatchSummary>, Problem> {
-    Ok(Json(app.api.batch_summary(&principal, id).await?))
-}
+#[cfg(test)]
+mod tests {
+    use weft_model::clock::Timestamp;
 
-/// List the entities of a batch
-#[utoipa::path(get, path = "/api/v1/batches/{id}/entities", tag = "batches",
-    params(("id" = Uuid, Path, description = "The batch"), EntitiesQuery),
-    responses((status = 200, body = EntityPage), (status = 404, body = Problem), (status = 422, body = Problem)))]
-pub(crate) async fn list_entities(
-    State(app): State<App>,
-    Caller(principal): Caller,
-    BatchPath(id): BatchPath,
-    Parameters(mut query): Parameters<EntitiesQuery>,
-) -> Result<Json<EntityPage>, Problem> {
-    check_length("cursor", query.cursor.as_deref(), MAX_TEXT_CHARS)?;
-    query.limit = Some(page_limit(query.limit, 1_000, 10_000)?);
-    Ok(Json(app.api.batch_entities(&principal, id, query).await?))
+    use super::*;
+
+    #[test]
+    fn a_query_becomes_a_request_with_every_filter() {
+        let query = BatchesQuery {
+            status: Some(StatusFilter::WaitingForJob),
+            from: Some(Moment(Timestamp(1_767_323_045_000))),
+            filter: Some("a.*b".to_owned()),
+            ..BatchesQuery::default()
+        };
+        let request = query.request().unwrap();
+        let status = inspect::StatusFilter::Is(BatchStatus::WaitingForJob);
+        assert_eq!(request.status, status);
+        assert_eq!(request.from, Some(Timestamp(1_767_323_045_000)));
+        assert_eq!((request.to, request.before), (None, None));
+        assert_eq!(request.filter.unwrap().as_str(), "a.*b");
+        assert_eq!(request.limit, 100);
+        let request = BatchesQuery::default().request().unwrap();
+        assert_eq!(request.status, inspect::StatusFilter::All);
+    }
+
+    #[test]
+    fn a_filter_that_is_too_large_is_refused() {
+        let filter = |text: &str| BatchesQuery {
+            filter: Some(text.to_owned()),
+            ..BatchesQuery::default()
+        };
+        assert!(filter("(").request().is_err());
+        assert!(filter(&"x".repeat(1_025)).request().is_err());
+        assert!(filter("(\\w{100}){1000}").request().is_err());
+    }
+
+    #[test]
+    fn a_long_list_shows_its_first_ids() {
+        let ids: Vec<String> = (0..1_000).map(|id| id.to_string()).collect();
+        let (text, interface) = inclusion(&EntitySource::List { ids });
+        assert!(
+            text.starts_with("0,1,2,") && text.ends_with(",99,…"),
+            "{text}"
+        );
+        assert_eq!(interface, None);
+    }
 }

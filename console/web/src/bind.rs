@@ -1,24 +1,24 @@
-//! Which addresses may be listened on.
+//! The addresses that a server may listen on.
 
 use std::net::SocketAddr;
 
-/// An address that may not be listened on, and what to do about it.
+/// A server may not listen on this address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "refusing to listen on {address}: other machines could reach it, and no token was set on purpose\n\
+    "refusing to listen on {address}: other machines could reach it, and no token was set explicitly\n\
      hint: listen on 127.0.0.1, or set WEFT_TOKEN or --token-file to a secret that the callers share"
 )]
 pub struct BindRefused {
-    /// The address.
+    /// The refused address.
     pub address: SocketAddr,
 }
 
-/// Lets loopback addresses pass, and others only where somebody set a token on purpose.
+/// Allows loopback addresses, and others only if a token was set explicitly.
 ///
 /// # Errors
 /// [`BindRefused`] with the next step in its text.
-pub fn check_bind(address: SocketAddr, token_was_set_on_purpose: bool) -> Result<(), BindRefused> {
-    if address.ip().to_canonical().is_loopback() || token_was_set_on_purpose {
+pub fn check_bind(address: SocketAddr, has_explicit_token: bool) -> Result<(), BindRefused> {
+    if address.ip().to_canonical().is_loopback() || has_explicit_token {
         return Ok(());
     }
     Err(BindRefused { address })
@@ -28,17 +28,17 @@ pub fn check_bind(address: SocketAddr, token_was_set_on_purpose: bool) -> Result
 mod tests {
     use super::*;
 
-    fn check(address: &str, on_purpose: bool, expected: bool) {
+    fn check(address: &str, is_explicit: bool, expected: bool) {
         let address: SocketAddr = address.parse().unwrap();
         assert_eq!(
-            check_bind(address, on_purpose).is_ok(),
+            check_bind(address, is_explicit).is_ok(),
             expected,
             "{address}"
         );
     }
 
     #[test]
-    fn only_loopback_needs_no_token_set_on_purpose() {
+    fn only_loopback_needs_no_explicit_token() {
         check("127.0.0.1:0", false, true);
         check("127.9.9.9:80", false, true);
         check("[::1]:80", false, true);

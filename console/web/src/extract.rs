@@ -1,26 +1,29 @@
-//! Extractors whose refusals are problem documents that name the place.
+//! Extractors. They refuse with problem documents that name the invalid place.
 
-use std::error::Error as _;
+use std::error::Error;
 
-use axum::body::Bytes;
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{
     FromRequest, FromRequestParts, OptionalFromRequestParts, Path, Query, Request,
 };
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 use serde_path_to_error::Segment;
 use utoipa::IntoParams;
 use uuid::Uuid;
-use weft_model::{BatchId, JobKey};
+use weft_model::clock::Timestamp;
+use weft_model::{BatchId, Fence, JobKey};
+use weft_model::{Principal, canonical_job_name, canonical_job_type};
+use weft_statement::inspect::Inspector;
+use weft_statement::{Operation, Permit, Refusal, Statements};
 
-use crate::api::Principal;
-use crate::problem::{Code, FieldError, Problem};
+use crate::app::App;
+use crate::problem::{Code, Problem};
 
-/// Who calls. A handler that takes it cannot be reached without a token.
+/// The principal of the call. A handler that takes it cannot be reached without a token.
 pub(crate) struct Caller(pub Principal);
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -34,6 +37,39 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
+/// The node on behalf of the caller.
+pub(crate) struct Node {
+    pub statements: Statements,
+    pub principal: Principal,
+}
+
+impl Node {
+    /// Permission to make a request.
+    ///
+    /// # Errors
+    /// The principal may not make it.
+    pub fn permit<R: Operation>(&self, request: R) -> Result<Permit<R>, Refusal> {
+        self.statements.authorize(&self.principal, request)
+    }
+
+    /// Answers permitted questions.
+    pub fn inspector(&self) -> Inspector {
+        self.statements.inspector()
+    }
+}
+
+impl FromRequestParts<App> for Node {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let Caller(principal) = Caller::from_request_parts(parts, app).await?;
+        Ok(Self {
+            statements: app.backend.statements()?.clone(),
+            principal,
+        })
+    }
+}
+
 /// A JSON body.
 pub(crate) struct JsonBody<T>(pub T);
 
@@ -41,59 +77,37 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::new(Code::UnsupportedMediaType));
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(body_problem(&rejection)),
         }
-        let bytes =
-            Bytes::from_request(request, state)
-                .await
-                .map_err(|rejection| match rejection.into_response().status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::TooLarge),
-                    _ => Problem::new(Code::BadRequest).detail("the body broke off"),
-                })?;
-        read_json(&bytes).map(Self)
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(Ok(value)) = headers
-        .get(header::CONTENT_TYPE)
-        .map(|value| value.to_str())
-    else {
-        return false;
-    };
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
-}
-
-fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let pointer = pointer(error.path());
-        refusal(error.inner(), pointer)
-    })?;
-    reader
-        .end()
-        .map_err(|error| refusal(&error, String::new()))?;
-    Ok(value)
-}
-
-fn refusal(error: &serde_json::Error, pointer: String) -> Problem {
-    let place = |pointer: Option<String>| FieldError {
-        pointer,
-        parameter: None,
-        line: Some(error.line()),
-        column: Some(error.column()),
-        detail: error.to_string(),
-    };
-    match error.classify() {
-        Category::Data => Problem::new(Code::InvalidBody)
-            .detail(error.to_string())
-            .at(place(Some(pointer))),
-        Category::Syntax | Category::Eof | Category::Io => Problem::new(Code::MalformedJson)
-            .detail(error.to_string())
-            .at(place(None)),
+fn body_problem(rejection: &JsonRejection) -> Problem {
+    match rejection {
+        JsonRejection::MissingJsonContentType(_) => Problem::new(Code::UnsupportedMediaType),
+        JsonRejection::JsonDataError(error) => json_problem(Code::InvalidBody, error),
+        JsonRejection::JsonSyntaxError(error) => json_problem(Code::MalformedJson, error),
+        other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::TooLarge),
+        _ => Problem::new(Code::BadRequest).detail("the body was not received completely"),
     }
+}
+
+/// The problem of a body that cannot be read, with the place of the error.
+fn json_problem(code: Code, rejection: &(dyn Error + 'static)) -> Problem {
+    let mut cause = Some(rejection);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<serde_path_to_error::Error<_>>() {
+            let pointer = (code == Code::InvalidBody).then(|| pointer(error.path()));
+            return Problem::new(code).at_json(error.inner(), pointer);
+        }
+        if let Some(error) = error.downcast_ref::<serde_json::Error>() {
+            return Problem::new(code).at_json(error, None);
+        }
+        cause = error.source();
+    }
+    Problem::new(code)
 }
 
 /// The path as a JSON pointer (RFC 6901).
@@ -159,16 +173,18 @@ pub(crate) struct JobPath {
     job_type: String,
     /// The name.
     name: String,
-    /// Tells jobs of one name apart.
+    /// Distinguishes jobs of one name.
     uid: String,
 }
 
 impl From<JobPath> for JobKey {
+    /// The key as the store has it: a path may hold the type in any case.
     fn from(path: JobPath) -> Self {
+        let job_type = canonical_job_type(&path.job_type);
         Self {
-            job_type: path.job_type,
-            name: path.name,
+            name: canonical_job_name(&job_type, &path.name).to_owned(),
             uid: path.uid,
+            job_type,
         }
     }
 }
@@ -190,12 +206,12 @@ pub(crate) struct RunPath {
 }
 
 impl RunPath {
-    /// When it started, in milliseconds, and its fence.
-    pub(crate) fn read(&self) -> Result<(i64, i64), Problem> {
+    /// When the run started, and its fence.
+    pub(crate) fn read(&self) -> Result<(Timestamp, Fence), Problem> {
         let parts = self.run.rsplit_once('-');
         let numbers = parts.and_then(|(started, fence)| {
             let number = |text: &str| text.parse().ok();
-            Some((number(started)?, number(fence)?))
+            Some((Timestamp(number(started)?), number(fence)?))
         });
         numbers
             .ok_or_else(|| Problem::parameter("run", "not the `id` of a run, e.g. 1767323045000-3"))
@@ -219,24 +235,24 @@ async fn path_parts<T: DeserializeOwned + Send, S: Send + Sync>(
         .map_err(|rejection| Problem::new(Code::BadRequest).detail(rejection.body_text()))
 }
 
-/// How many items a page has.
-pub(crate) fn page_limit(asked: Option<u32>, usual: u32, most: u32) -> Result<u32, Problem> {
-    match asked {
-        None => Ok(usual),
-        Some(limit) if (1..=most).contains(&limit) => Ok(limit),
-        Some(limit) => Err(Problem::parameter(
+/// The number of items on a page: `given`, or `default` without one.
+pub(crate) fn page_limit(given: Option<u32>, default: u32, max: u32) -> Result<usize, Problem> {
+    let limit = given.unwrap_or(default);
+    match usize::try_from(limit) {
+        Ok(items) if (1..=max).contains(&limit) => Ok(items),
+        _ => Err(Problem::parameter(
             "limit",
-            format!("{limit} is not in 1..={most}"),
+            format!("{limit} is not in 1..={max}"),
         )),
     }
 }
 
-/// Refuses texts of parameters that nobody means.
-pub(crate) fn check_length(name: &str, text: Option<&str>, most: usize) -> Result<(), Problem> {
+/// Refuses a parameter that is longer than `max` characters.
+pub(crate) fn check_length(name: &str, text: Option<&str>, max: usize) -> Result<(), Problem> {
     match text {
-        Some(text) if text.chars().nth(most).is_some() => Err(Problem::parameter(
+        Some(text) if text.chars().nth(max).is_some() => Err(Problem::parameter(
             name,
-            format!("longer than {most} characters"),
+            format!("longer than {max} characters"),
         )),
         _ => Ok(()),
     }

@@ -1,6 +1,4 @@
-//! Health: alive, ready, version, metrics.
-
-use std::time::Duration;
+//! Health: liveness, readiness, version, metrics.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,22 +7,20 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::app::App;
 use crate::extract::Caller;
 use crate::problem::{Code, Problem};
-use crate::server::App;
-
-const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether the node can take work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Readiness {
-    /// It can.
+    /// The node can take work.
     pub ready: bool,
-    /// Why it cannot.
+    /// Why it cannot take work.
     pub reasons: Vec<String>,
 }
 
-/// Which program answers.
+/// The program that answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VersionInfo {
     /// `weft`.
@@ -35,47 +31,49 @@ pub struct VersionInfo {
     pub commit: Option<String>,
 }
 
-/// Say that the process lives
+/// Check that the process is alive
 #[utoipa::path(get, path = "/livez", tag = "health",
-    responses((status = 200, body = String, content_type = "text/plain", description = "It lives")))]
+    responses((status = 200, body = String, content_type = "text/plain", description = "It is alive")))]
 pub(crate) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// Say whether the node can take work
+/// Check whether the node can take work
 #[utoipa::path(get, path = "/readyz", tag = "health",
-    responses((status = 200, body = Readiness), (status = 503, body = Readiness, description = "It cannot; the reasons say why")))]
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness, description = "It cannot take work, for these reasons")))]
 pub(crate) async fn readyz(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
-    if app.shutdown.is_cancelled() {
-        return not_ready("the node is shutting down");
-    }
-    match tokio::time::timeout(READY_TIMEOUT, app.api.ready()).await {
-        Ok(readiness) if readiness.ready => (StatusCode::OK, Json(readiness)),
-        Ok(readiness) => (StatusCode::SERVICE_UNAVAILABLE, Json(readiness)),
-        Err(_) => not_ready("the node does not say"),
-    }
-}
-
-fn not_ready(reason: &str) -> (StatusCode, Json<Readiness>) {
-    let readiness = Readiness {
-        ready: false,
-        reasons: vec![reason.to_owned()],
+    let reason = if app.shutdown.is_cancelled() {
+        Some("the node is shutting down".to_owned())
+    } else {
+        app.backend.not_ready()
     };
-    (StatusCode::SERVICE_UNAVAILABLE, Json(readiness))
+    let status = match reason {
+        None => StatusCode::OK,
+        Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let readiness = Readiness {
+        ready: reason.is_none(),
+        reasons: reason.into_iter().collect(),
+    };
+    (status, Json(readiness))
 }
 
-/// Say which program this is
+/// Show the version of the program
 #[utoipa::path(get, path = "/version", tag = "health", responses((status = 200, body = VersionInfo)))]
-pub(crate) async fn version(State(app): State<App>) -> Json<VersionInfo> {
-    Json(app.api.version())
+pub(crate) async fn version() -> Json<VersionInfo> {
+    Json(VersionInfo {
+        name: "weft".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: option_env!("WEFT_COMMIT").map(str::to_owned),
+    })
 }
 
-/// Show the node's metrics for Prometheus; needs the token, since labels name jobs
+/// Show the metrics of the node for Prometheus; needs the token because labels name jobs
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, body = String, content_type = "text/plain", description = "The text format of Prometheus")))]
 pub(crate) async fn metrics(_: Caller) -> Result<Response, Problem> {
     let handle = crate::metrics::handle()
-        .ok_or_else(|| Problem::new(Code::Unavailable).detail("metrics are switched off"))?;
+        .ok_or_else(|| Problem::new(Code::Unavailable).detail("metrics are not installed"))?;
     let kind = [(
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",

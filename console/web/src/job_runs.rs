@@ -1,68 +1,58 @@
-//! Runs of a job: its history, and what a run wrote.
+//! The history of a job, and the outputs of its runs.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use weft_model::Fence;
-use weft_model::clock::Timestamp;
+use weft_model::JobRun;
+use weft_statement::inspect;
 
-use crate::extract::{Caller, JobPath, Parameters, RunPath, page_limit};
+use crate::extract::{JobPath, Node, Parameters, RunPath, page_limit};
 use crate::jobs::JobStatusName;
 use crate::moment::Moment;
+use crate::output::head_of;
 use crate::problem::Problem;
-use crate::server::App;
 
-/// The most of an output that is answered; no more is kept.
+/// The most bytes of an output that are answered, which is also the most that is kept.
 const MAX_OUTPUT_BYTES: usize = 64 * 1_024;
 
-/// What `GET …/runs` may ask.
+/// The parameters of `GET …/runs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RunsQuery {
-    /// At most so many; 20 by default.
+    /// The most runs; 20 by default.
     #[param(minimum = 1, maximum = 1000, nullable = false)]
     pub limit: Option<u32>,
 }
 
-/// Which run of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunId {
-    /// When it started.
-    pub started: Timestamp,
-    /// The fence it ran under.
-    pub fence: Fence,
-}
-
-/// One try at a run of a job, which has ended.
+/// One attempt at a run of a job, after its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunItem {
-    /// Its name in paths: when it started, in milliseconds, and its fence.
+    /// Its id in paths: its start in milliseconds, and its fence.
     pub id: String,
     /// The node that ran it.
     pub node: String,
     /// How it ended.
     pub status: JobStatusName,
-    /// Which try it was, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: i32,
-    /// The scheduled time it was for; null = started by hand or at once.
+    /// The scheduled time of the run; null = started by a user or immediately.
     pub planned_at: Option<Moment>,
     /// When it started.
     pub started_at: Moment,
     /// When it ended.
     pub ended_at: Moment,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub duration_ms: i64,
-    /// What the process ended with, where it was one.
+    /// The exit code of the process, if it ran one.
     pub exit_code: Option<i32>,
     /// Why it failed.
     pub error: Option<String>,
     /// The first KiB of its output.
     pub output: Option<String>,
-    /// More of the output is kept: `…/runs/{id}/output`.
+    /// More of the output is kept, see `…/runs/{id}/output`.
     pub output_is_cut: bool,
 }
 
@@ -73,23 +63,47 @@ pub struct RunPage {
     pub items: Vec<RunItem>,
 }
 
+impl From<JobRun> for RunItem {
+    fn from(run: JobRun) -> Self {
+        let (output, is_cut) = run.output.map(head_of).unzip();
+        Self {
+            id: format!("{}-{}", run.started.0, run.fence),
+            node: run.node.0,
+            status: run.status.into(),
+            attempt: run.attempt,
+            planned_at: run.planned.map(Into::into),
+            started_at: run.started.into(),
+            ended_at: run.ended.into(),
+            duration_ms: run.ended.millis_since(run.started),
+            exit_code: run.exit_code,
+            error: run.error.as_deref().map(inspect::message_of),
+            output,
+            output_is_cut: is_cut.unwrap_or(false),
+        }
+    }
+}
+
 /// List the last runs of a job, newest first
 #[utoipa::path(get, path = "/api/v1/jobs/{type}/{name}/{uid}/runs", tag = "jobs", params(JobPath, RunsQuery),
     responses((status = 200, body = RunPage), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn list_runs(
-    State(app): State<App>,
-    Caller(principal): Caller,
     path: JobPath,
     Parameters(query): Parameters<RunsQuery>,
+    Node {
+        statements,
+        principal,
+    }: Node,
 ) -> Result<Json<RunPage>, Problem> {
     let limit = page_limit(query.limit, 20, 1_000)?;
-    let page = app.api.job_runs(&principal, path.into(), limit).await?;
-    Ok(Json(page))
+    let runs = statements.job_runs(&principal, path.into(), limit).await?;
+    Ok(Json(RunPage {
+        items: runs.into_iter().map(Into::into).collect(),
+    }))
 }
 
-/// Show what is kept of a run's output
+/// Show the output of a run
 ///
-/// The text as it was written, at most 64 KiB; empty where the run wrote nothing.
+/// The text that was kept, at most 64 KiB; empty if the run wrote nothing.
 #[utoipa::path(get, path = "/api/v1/jobs/{type}/{name}/{uid}/runs/{run}/output", tag = "jobs",
     params(JobPath, RunPath),
     responses(
@@ -97,18 +111,16 @@ pub(crate) async fn list_runs(
         (status = 404, body = Problem), (status = 422, body = Problem),
     ))]
 pub(crate) async fn get_run_output(
-    State(app): State<App>,
-    Caller(principal): Caller,
     path: JobPath,
     run: RunPath,
+    Node {
+        statements,
+        principal,
+    }: Node,
 ) -> Result<Response, Problem> {
     let (started, fence) = run.read()?;
-    let run = RunId {
-        started: Timestamp(started),
-        fence,
-    };
-    let output = app.api.run_output(&principal, path.into(), run).await?;
-    let mut output = output.unwrap_or_default();
+    let run = statements.job_run(&principal, path.into(), started, fence);
+    let mut output = run.await?.output.unwrap_or_default();
     output.truncate(output.floor_char_boundary(MAX_OUTPUT_BYTES));
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     Ok((kind, output).into_response())

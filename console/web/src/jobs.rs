@@ -3,42 +3,47 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use weft_model::JobStatus;
-use weft_statement::inspect::NextRun;
+use weft_model::{canonical_job_name, canonical_job_type};
+use weft_statement::inspect::{self, NextRun};
 
-use crate::extract::{Caller, JobPath, Parameters, check_length, page_limit};
+use crate::cursor;
+use crate::extract::{JobPath, Node, Parameters, check_length, page_limit};
+use crate::json_column::json_or_text;
 use crate::mirror::mirror;
 use crate::moment::Moment;
+use crate::output::head_of;
+use crate::policy::JobPolicyItem;
 use crate::problem::Problem;
-use crate::server::App;
+
+const MAX_NAME_CHARS: usize = 1_024;
 
 mirror! {
-    /// Where a job stands.
+    /// The status of a job.
     JobStatusName of JobStatus, "SCREAMING_SNAKE_CASE" {
-        /// Waits for its time.
+        /// It waits for its time.
         Scheduled,
-        /// Its time has come, no node has taken it.
+        /// It is due and no node has claimed it.
         Waiting,
         /// A node runs it.
         InProcess,
-        /// It ended well and will not run again.
+        /// It succeeded and will not run again.
         Processed,
-        /// It was told to stop and has not yet.
+        /// A stop was requested; the run has not ended yet.
         Stopping,
         /// It was stopped.
         Terminated,
-        /// It ended badly and will not run again.
+        /// It failed and will not run again.
         Failed,
-        /// It was told to start over and has not yet.
+        /// A restart was requested; the run has not ended yet.
         Restart,
     }
 }
 
-/// What `GET /api/v1/jobs` may ask.
+/// The parameters of `GET /api/v1/jobs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -53,18 +58,56 @@ pub struct JobsQuery {
     /// Only the job of this uid (needs `type` and `name`).
     #[param(max_length = 1024, nullable = false)]
     pub uid: Option<String>,
-    /// Only jobs that stand here.
+    /// Only jobs with this status.
     #[param(inline, nullable = false)]
     pub status: Option<JobStatusName>,
-    /// Only jobs that are archived, or only those that are not.
+    /// Only archived jobs, or only jobs that are not archived.
     #[param(nullable = false)]
     pub archived: Option<bool>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     #[param(max_length = 1024, nullable = false)]
     pub cursor: Option<String>,
-    /// At most so many; 100 by default.
+    /// The most items on the page; 100 by default.
     #[param(minimum = 1, maximum = 1000, nullable = false)]
     pub limit: Option<u32>,
+}
+
+impl JobsQuery {
+    fn request(&self) -> Result<inspect::JobQuery, Problem> {
+        let texts = [
+            ("type", &self.job_type),
+            ("name", &self.name),
+            ("uid", &self.uid),
+        ];
+        for (parameter, text) in texts {
+            check_length(parameter, text.as_deref(), MAX_NAME_CHARS)?;
+        }
+        if self.name.is_some() && self.job_type.is_none() {
+            return Err(Problem::parameter("name", "needs `type` as well"));
+        }
+        if self.uid.is_some() && self.name.is_none() {
+            return Err(Problem::parameter("uid", "needs `type` and `name` as well"));
+        }
+        Ok(inspect::JobQuery {
+            selection: self.selection(),
+            status: self.status.map(Into::into),
+            archived: self.archived,
+            after: cursor::read(self.cursor.as_deref())?,
+            limit: page_limit(self.limit, 100, 1_000)?,
+        })
+    }
+
+    fn selection(&self) -> inspect::JobSelection {
+        let Some(job_type) = self.job_type.as_deref().map(canonical_job_type) else {
+            return inspect::JobSelection::All;
+        };
+        let name = self.name.as_deref();
+        inspect::JobSelection::Of {
+            name: name.map(|name| canonical_job_name(&job_type, name).to_owned()),
+            uid: self.uid.clone(),
+            job_type,
+        }
+    }
 }
 
 /// When a job runs next.
@@ -73,13 +116,13 @@ pub struct JobsQuery {
 pub enum NextRunName {
     /// At `next_run_at`.
     At,
-    /// As soon as a node has room.
+    /// As soon as a node has a free slot.
     Ready,
-    /// It runs.
+    /// It is running.
     Running,
     /// When another job ends.
     Awaiting,
-    /// When its schedule, or a trigger, is switched on.
+    /// When its schedule or a trigger is switched on.
     Off,
     /// Never.
     Never,
@@ -98,64 +141,29 @@ impl From<NextRun> for NextRunName {
     }
 }
 
-/// How a job's schedule is kept and its failures are met. All of it may be sent back as `policy`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct JobPolicyItem {
-    /// No run before this.
-    pub start_at: Option<Moment>,
-    /// No run after this.
-    pub end_at: Option<Moment>,
-    /// The zone of a schedule that names none itself; null = UTC.
-    pub time_zone: Option<String>,
-    /// What becomes of missed times: `ONCE`, `SKIP`, `ALL` or e.g. `ALL:20`.
-    pub misfire: String,
-    /// What becomes of a time that passes during a run: `SKIP`, `QUEUE` or `ALLOW`.
-    pub overlap: String,
-    /// After so many runs it is over.
-    pub max_runs: Option<i64>,
-    /// Each time is put off by at most this, by chance.
-    pub jitter_ms: i64,
-    /// How often a run is tried; -1 = always again.
-    pub max_attempts: i32,
-    /// The pause before the second try.
-    pub retry_delay_ms: i64,
-    /// What each further pause is multiplied by.
-    pub retry_factor: f64,
-    /// No pause is longer.
-    pub retry_max_delay_ms: i64,
-    /// A run that takes longer is ended.
-    pub timeout_ms: Option<i64>,
-    /// Other nodes may run it while none of the affinity lives.
-    pub relocate: bool,
-    /// The schedule stands still.
-    pub paused: bool,
-    /// What starts it besides the schedule, as the option AFTER has it; null = nothing.
-    pub after: Option<String>,
-}
-
 /// One job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobItem {
-    /// The kind, in upper case.
+    /// The type, in upper case.
     #[serde(rename = "type")]
     pub job_type: String,
-    /// The name within the kind.
+    /// The name within the type.
     pub name: String,
-    /// Tells jobs of one name apart.
+    /// Distinguishes jobs of one name.
     pub uid: String,
-    /// Where it stands.
+    /// Its status.
     pub status: JobStatusName,
     /// Which nodes may run it; empty = any.
     pub affinity: Vec<String>,
     /// How many live nodes the affinity names.
     pub candidates: usize,
-    /// Ended for good.
+    /// It has ended and is kept for its history.
     pub archived: bool,
     /// Arguments, without secrets.
     pub arguments: Value,
-    /// Who started it.
+    /// The user that started it.
     pub created_by: String,
-    /// The last start by a person.
+    /// When a user last started it.
     pub created_at: Moment,
     /// Start of the last run.
     pub started_at: Option<Moment>,
@@ -163,36 +171,36 @@ pub struct JobItem {
     pub ended_at: Option<Moment>,
     /// When it runs next.
     pub next_run: NextRunName,
-    /// The time of that, if there is one.
+    /// The time of the next run, if it is known.
     pub next_run_at: Option<Moment>,
-    /// When it runs, as typed; null = once.
+    /// Its schedule as typed; null = once.
     pub exec_interval: Option<String>,
-    /// The same in words.
+    /// Its schedule in words.
     pub schedule: Option<String>,
-    /// How the schedule is kept and failures are met.
+    /// How its schedule and its failures are handled.
     pub policy: JobPolicyItem,
     /// Why the last run failed.
     pub error: Option<String>,
-    /// What the last run returned, the head of it; a batch job: the batch's id.
+    /// The head of the output of the last run; for a batch job the id of the batch.
     pub output: Option<String>,
-    /// Failed tries since the last success.
+    /// Failed attempts since the last success.
     pub tries: i32,
-    /// Runs that ended, each with all its tries.
+    /// Ended runs; all attempts at a run count as one.
     pub runs: i64,
     /// The node that runs it or ran it last.
     pub node: Option<String>,
     /// Why it does not run yet.
     pub why_waiting: Option<String>,
-    /// What else there is to say: what came of the last run or of this change; why it waits.
+    /// A note about the last run or the last change, or why it waits.
     pub note: Option<String>,
 }
 
-/// How many jobs stand where.
+/// How many jobs have which status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobCounts {
-    /// How many by status, on all pages; the filters but `status` apply.
+    /// The number of jobs by status, on all pages; all filters but `status` apply.
     pub by_status: BTreeMap<String, usize>,
-    /// There may be more: not all jobs were looked at.
+    /// There may be more, because not all jobs were counted.
     pub is_lower_bound: bool,
 }
 
@@ -203,44 +211,82 @@ pub struct JobPage {
     pub items: Vec<JobItem>,
     /// The cursor of the next page, if there is one.
     pub next: Option<String>,
-    /// How many there are.
+    /// The number of jobs.
     pub counts: JobCounts,
+}
+
+impl From<inspect::JobItem> for JobItem {
+    fn from(item: inspect::JobItem) -> Self {
+        let why_waiting = item.why_waiting().map(str::to_owned);
+        let job = item.job;
+        Self {
+            job_type: job.key.job_type,
+            name: job.key.name,
+            uid: job.key.uid,
+            status: job.status.into(),
+            affinity: job.affinity,
+            candidates: item.candidates,
+            archived: job.archived,
+            arguments: json_or_text(&job.arguments),
+            created_by: job.created_by,
+            created_at: job.creation_time.into(),
+            started_at: job.start_time.map(Into::into),
+            ended_at: job.end_time.map(Into::into),
+            next_run: item.next_run.into(),
+            next_run_at: match item.next_run {
+                NextRun::At(time) => Some(time.into()),
+                NextRun::Ready
+                | NextRun::Running
+                | NextRun::Awaiting
+                | NextRun::Off
+                | NextRun::Never => None,
+            },
+            exec_interval: job.execution_interval,
+            schedule: item.schedule,
+            policy: (&job.policy).into(),
+            error: item.error,
+            output: job.output.map(|output| head_of(output).0),
+            tries: job.tries,
+            runs: job.runs,
+            node: job.worker.map(|node| node.0),
+            why_waiting,
+            note: item.note,
+        }
+    }
+}
+
+impl From<inspect::JobCounts> for JobCounts {
+    fn from(counts: inspect::JobCounts) -> Self {
+        let by_status = counts.of.into_iter();
+        Self {
+            by_status: by_status
+                .map(|count| (count.status.as_str().to_owned(), count.jobs))
+                .collect(),
+            is_lower_bound: counts.is_lower_bound,
+        }
+    }
 }
 
 /// List jobs
 #[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(JobsQuery),
     responses((status = 200, body = JobPage), (status = 422, body = Problem)))]
 pub(crate) async fn list_jobs(
-    State(app): State<App>,
-    Caller(principal): Caller,
-    Parameters(mut query): Parameters<JobsQuery>,
+    Parameters(query): Parameters<JobsQuery>,
+    node: Node,
 ) -> Result<Json<JobPage>, Problem> {
-    let texts = [
-        ("type", &query.job_type),
-        ("name", &query.name),
-        ("uid", &query.uid),
-        ("cursor", &query.cursor),
-    ];
-    for (name, text) in texts {
-        check_length(name, text.as_deref(), 1_024)?;
-    }
-    if query.name.is_some() && query.job_type.is_none() {
-        return Err(Problem::parameter("name", "needs `type` as well"));
-    }
-    if query.uid.is_some() && query.name.is_none() {
-        return Err(Problem::parameter("uid", "needs `type` and `name` as well"));
-    }
-    query.limit = Some(page_limit(query.limit, 100, 1_000)?);
-    Ok(Json(app.api.jobs(&principal, query).await?))
+    let permit = node.permit(query.request()?)?;
+    let page = node.inspector().jobs(&permit).await?;
+    Ok(Json(JobPage {
+        items: page.items.into_iter().map(Into::into).collect(),
+        next: page.next.as_ref().map(cursor::write),
+        counts: page.counts.into(),
+    }))
 }
 
 /// Show one job
 #[utoipa::path(get, path = "/api/v1/jobs/{type}/{name}/{uid}", tag = "jobs", params(JobPath),
     responses((status = 200, body = JobItem), (status = 404, body = Problem), (status = 422, body = Problem)))]
-pub(crate) async fn get_job(
-    State(app): State<App>,
-    Caller(principal): Caller,
-    path: JobPath,
-) -> Result<Json<JobItem>, Problem> {
-    Ok(Json(app.api.job(&principal, path.into()).await?))
+pub(crate) async fn get_job(path: JobPath, node: Node) -> Result<Json<JobItem>, Problem> {
+    let item = node.statements.job(&node.principal, path.into()).await?;
+    Ok(Json(item.into()))
 }

@@ -1,4 +1,4 @@
-//! The process's metrics: one recorder, installed once.
+//! The metrics of the process: one recorder, installed once.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 static INSTALLING: Mutex<()> = Mutex::new(());
 
-/// Bounds for everything that is measured in seconds, from 100 µs to 10 min.
+/// Buckets of every histogram in seconds, from 100 µs to 10 min.
 const SECONDS: [f64; 16] = [
     0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
     600.0,
@@ -22,7 +22,7 @@ pub struct MetricsError(#[from] BuildError);
 /// Installs the recorder behind `/metrics`; later calls do nothing. Call it before anything is counted.
 ///
 /// # Errors
-/// If another recorder is installed already.
+/// Another recorder is installed already.
 pub fn install_metrics() -> Result<(), MetricsError> {
     let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     if HANDLE.get().is_some() {
@@ -35,7 +35,7 @@ pub fn install_metrics() -> Result<(), MetricsError> {
     metrics::describe_histogram!("http_request_seconds", "Time to the head of an HTTP answer");
     metrics::describe_counter!("auth_failures_total", "HTTP requests without a valid token");
     metrics::describe_gauge!("http_statements", "Statements whose frames are being sent");
-    // Nothing else sets it before us: the lock is held and it was empty.
+    // It is still empty, because the lock is held.
     let _ = HANDLE.set(handle);
     Ok(())
 }
@@ -53,7 +53,7 @@ pub(crate) fn count_request(route: &str, method: &Method, status: u16, seconds: 
     metrics::histogram!("http_request_seconds", "route" => route.to_owned()).record(seconds);
 }
 
-/// A client may invent methods, a label must not grow with them.
+/// The label of a method. Unknown methods share one, because clients can invent any number of them.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,7 +1,7 @@
-//! Enums of the engine as the API names them: a new variant there does not compile until it has a name here.
+//! Enums of the engine with their names in the API. A new variant in the engine does not compile without a name here.
 
 macro_rules! mirror {
-    ($(#[$doc:meta])* $name:ident of $engine:ident, $case:literal { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident of $engine:ident, $case:tt { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
         #[serde(rename_all = $case)]

@@ -1,4 +1,4 @@
-//! A moment as the API writes it: RFC 3339 with milliseconds, in UTC.
+//! Times in the API: RFC 3339 with milliseconds, in UTC.
 
 use chrono::DateTime;
 use serde::de::Error as _;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 use weft_model::clock::Timestamp;
 
-/// A moment, e.g. `2026-01-02T03:04:05.678Z`.
+/// A time, e.g. `2026-01-02T03:04:05.678Z`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
 #[schema(value_type = String, format = DateTime)]
 pub struct Moment(pub Timestamp);
@@ -30,7 +30,7 @@ impl<'de> Deserialize<'de> for Moment {
             .map(|moment| Self(Timestamp(moment.timestamp_millis())))
             .map_err(|error| {
                 D::Error::custom(format!(
-                    "not an RFC 3339 moment such as 2026-01-02T03:04:05Z: {error}"
+                    "not an RFC 3339 time such as 2026-01-02T03:04:05Z: {error}"
                 ))
             })
     }

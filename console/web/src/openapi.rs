@@ -1,4 +1,4 @@
-//! The routes and the document that describes them: one list for both.
+//! The routes and the OpenAPI document, from one list.
 
 use axum::Router;
 use axum::extract::State;
@@ -12,10 +12,12 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::app::App;
 use crate::extract::Caller;
 use crate::problem::{Code, FieldError, PROBLEM_JSON, Problem};
-use crate::server::App;
-use crate::{batches, complete, health, job_changes, job_runs, jobs, nodes, statements};
+use crate::{
+    batches, complete, entities, health, job_changes, job_runs, jobs, nodes, statements, summary,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,8 +26,8 @@ use crate::{batches, complete, health, job_changes, job_runs, jobs, nodes, state
         version = "1",
         description = "Jobs and batches of a Weft cluster. Any node answers.\n\n\
             Every call but `/livez`, `/readyz` and `/version` needs the header `Authorization: Bearer <token>`; \
-            `/metrics` and this document do, too. Errors are problem documents (RFC 9457): choose by `code`, tell us \
-            `request_id`. There is no CORS: pages of other origins are refused.",
+            `/metrics` and this document do as well. Errors are problem documents (RFC 9457): decide by `code` and \
+            report `request_id`. There is no CORS: pages of other origins are refused.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags(
@@ -39,7 +41,7 @@ use crate::{batches, complete, health, job_changes, job_runs, jobs, nodes, state
 )]
 struct Description;
 
-/// What anyone may ask.
+/// Routes that anyone may call.
 fn open_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(health::livez))
@@ -47,15 +49,15 @@ fn open_routes() -> OpenApiRouter<App> {
         .routes(routes!(health::version))
 }
 
-/// What needs the token.
+/// Routes that need a token.
 fn protected_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(statements::run_statement))
         .routes(routes!(complete::complete))
         .routes(routes!(batches::list_batches))
         .routes(routes!(batches::get_batch))
-        .routes(routes!(batches::get_batch_summary))
-        .routes(routes!(batches::list_entities))
+        .routes(routes!(summary::get_batch_summary))
+        .routes(routes!(entities::list_entities))
         .routes(routes!(jobs::list_jobs, job_changes::start_job))
         .routes(routes!(
             jobs::get_job,
@@ -84,11 +86,7 @@ pub(crate) fn routers() -> (Router<App>, Router<App>, Document) {
             "token",
             Vec::<String>::new(),
         )]);
-        add_problem(
-            operation,
-            "401",
-            "No token, or a wrong one (`unauthorized`)",
-        );
+        add_problem(operation, "401", "No valid token (`unauthorized`)");
     }
     let mut document = Description::openapi();
     document.merge(open_document);
@@ -125,24 +123,28 @@ fn operations(document: &mut Document) -> impl Iterator<Item = &mut Operation> {
     })
 }
 
-/// Adds what every operation may answer, and gives problems their content type.
+/// Adds the responses that every operation may give, and sets the content type of problems.
 fn finish(operation: &mut Operation) {
     add_problem(
         operation,
         "400",
-        "The request cannot be read, or a field cannot be so (`bad_request`, `malformed_json`, `usage`)",
+        "The request cannot be read, or a field has an invalid value (`bad_request`, `malformed_json`, `usage`)",
     );
     add_problem(
         operation,
         "403",
-        "Another origin, or not allowed (`foreign_origin`, `not_allowed`)",
+        "A call from another origin, or without permission (`foreign_origin`, `not_allowed`)",
     );
-    add_problem(operation, "421", "The Host is not ours (`wrong_host`)");
-    add_problem(operation, "500", "A mistake of ours (`internal`)");
+    add_problem(
+        operation,
+        "421",
+        "The Host is not a name of this server (`wrong_host`)",
+    );
+    add_problem(operation, "500", "An internal error (`internal`)");
     add_problem(
         operation,
         "503",
-        "Not now, try again (`unavailable`, `busy`, `timeout`)",
+        "Try again later (`unavailable`, `busy`, `timeout`)",
     );
     let long_head = ResponseBuilder::new()
         .description("The head is longer than 32 KiB; no body")
@@ -178,13 +180,13 @@ fn is_problem(content: &RefOr<Content>) -> bool {
 fn describe(status: &str) -> &'static str {
     match status {
         "200" => "The answer",
-        "201" => "It was made; `Location` says where it is",
-        "404" => "What was named does not exist (`not_found`)",
-        "409" => "It cannot be as things stand (`conflict`)",
+        "201" => "Created; `Location` has its path",
+        "404" => "It does not exist (`not_found`)",
+        "409" => "The current state does not allow it (`conflict`)",
         "413" => "Too large (`too_large`, `statement_too_long`)",
         "415" => "The body is not application/json (`unsupported_media_type`)",
         "422" => {
-            "A value has no meaning, `errors` names the place; or it cannot be done (`invalid_body`, `invalid_parameter`, `refused`)"
+            "A value is invalid, `errors` names it; or the request was refused (`invalid_body`, `invalid_parameter`, `refused`)"
         }
         _ => "A problem",
     }
@@ -210,5 +212,5 @@ fn add_problem(operation: &mut Operation, status: &str, description: &str) {
     responses((status = 200, body = Object, description = "OpenAPI 3.1")))]
 pub(crate) async fn openapi_json(State(app): State<App>, _: Caller) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json")];
-    (kind, app.document.to_string()).into_response()
+    (kind, app.document.clone()).into_response()
 }

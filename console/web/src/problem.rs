@@ -1,39 +1,38 @@
-//! Errors as RFC 9457 problem documents: one shape everywhere, with a stable code and the request's id.
+//! Errors as problem documents (RFC 9457), with a stable code and the id of the request.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use weft_statement::inspect::InspectError;
 use weft_statement::{EndStatus, Fault, Refusal};
-
-use crate::api::ApiError;
 
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Stable names of what went wrong; programs choose by these.
+/// Stable codes of problems, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
-    /// The request itself is broken, e.g. without a Host.
+    /// The request cannot be read, e.g. it has no Host.
     BadRequest,
     /// The body is not JSON.
     MalformedJson,
-    /// A field says what cannot be; `errors` names it.
+    /// A field has an invalid value; `errors` names it.
     Usage,
-    /// No token, or a wrong one.
+    /// No valid token.
     Unauthorized,
     /// The principal may not do this.
     NotAllowed,
     /// The call comes from a page of another origin.
     ForeignOrigin,
-    /// What was named does not exist.
+    /// It does not exist.
     NotFound,
     /// No such path.
     NoSuchRoute,
     /// The path has no such method.
     MethodNotAllowed,
-    /// It cannot be as things stand, e.g. the job runs.
+    /// The current state does not allow it, e.g. the job is running.
     Conflict,
     /// The body is too large.
     TooLarge,
@@ -41,17 +40,17 @@ pub enum Code {
     StatementTooLong,
     /// The body's content type is not JSON.
     UnsupportedMediaType,
-    /// The Host is not ours.
+    /// The Host is not a name of this server.
     WrongHost,
-    /// The body is JSON of another shape.
+    /// The JSON of the body has the wrong shape.
     InvalidBody,
-    /// A parameter has no meaning.
+    /// A parameter is invalid.
     InvalidParameter,
-    /// It is understood and cannot be done.
+    /// The request is valid and was refused.
     Refused,
-    /// A mistake of ours.
+    /// An internal error.
     Internal,
-    /// The store or the node cannot answer now.
+    /// The store or the node is not available.
     Unavailable,
     /// Too many statements run at once.
     Busy,
@@ -60,7 +59,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// The HTTP status that goes with it.
+    /// The HTTP status of the code.
     pub fn status(self) -> StatusCode {
         match self {
             Self::BadRequest | Self::MalformedJson | Self::Usage => StatusCode::BAD_REQUEST,
@@ -84,29 +83,29 @@ impl Code {
         match self {
             Self::BadRequest => "The request cannot be read",
             Self::MalformedJson => "The body is not JSON",
-            Self::Usage => "A field cannot be so",
+            Self::Usage => "A field has an invalid value",
             Self::Unauthorized => "A valid token is needed",
             Self::NotAllowed => "Not allowed",
             Self::ForeignOrigin => "Calls from other origins are refused",
             Self::NotFound => "Not found",
             Self::NoSuchRoute => "No such path",
             Self::MethodNotAllowed => "The path has no such method",
-            Self::Conflict => "Not as things stand",
+            Self::Conflict => "The current state does not allow it",
             Self::TooLarge => "The body is too large",
             Self::StatementTooLong => "The statement is too long",
             Self::UnsupportedMediaType => "The body must be application/json",
             Self::WrongHost => "This server does not answer for that host",
             Self::InvalidBody => "The body has the wrong shape",
-            Self::InvalidParameter => "A parameter has no meaning",
-            Self::Refused => "It cannot be done",
-            Self::Internal => "Something went wrong here",
-            Self::Unavailable => "Not available now",
+            Self::InvalidParameter => "A parameter is invalid",
+            Self::Refused => "The request was refused",
+            Self::Internal => "Internal error",
+            Self::Unavailable => "Not available",
             Self::Busy => "Too many statements at once",
             Self::Timeout => "The answer took too long",
         }
     }
 
-    /// The code for a bare status that some lower layer answered with.
+    /// The code for a status without a problem, which a lower layer answered.
     fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
@@ -124,7 +123,7 @@ impl Code {
     }
 }
 
-/// One place of the request that is wrong.
+/// An invalid place of the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
     /// JSON pointer into the body, e.g. `/session/scope`; empty for the whole body.
@@ -139,32 +138,32 @@ pub struct FieldError {
     /// Column of the line, from 1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub column: Option<usize>,
-    /// What is wrong there.
+    /// What is wrong with it.
     pub detail: String,
 }
 
 /// A problem document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// Always `about:blank`; choose by `code`.
+    /// Always `about:blank`; decide by `code`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// What kind of problem, for people.
+    /// The kind of problem, for people.
     pub title: &'static str,
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
-    /// What kind of problem, for programs.
+    /// The kind of problem, for programs.
     pub code: Code,
-    /// What happened this time, for people.
+    /// The details of this problem, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     pub detail: Option<Box<str>>,
-    /// What to do about it.
+    /// A next step.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     pub hint: Option<Box<str>>,
-    /// Which places of the request are wrong.
+    /// The invalid places of the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldError>,
@@ -189,28 +188,40 @@ impl Problem {
         }
     }
 
-    /// Says what happened this time.
+    /// The same problem with details.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
         self.detail = Some(detail.into());
         self
     }
 
-    /// Says what to do about it.
+    /// The same problem with a next step.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<Box<str>>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Names the place that is wrong.
+    /// The same problem with an invalid place.
     #[must_use]
     pub fn at(mut self, error: FieldError) -> Self {
         self.errors.push(error);
         self
     }
 
-    /// A query or path parameter without meaning.
+    /// The same problem with the place where the JSON of the body is invalid.
+    #[must_use]
+    pub(crate) fn at_json(self, error: &serde_json::Error, pointer: Option<String>) -> Self {
+        self.detail(error.to_string()).at(FieldError {
+            pointer,
+            parameter: None,
+            line: Some(error.line()),
+            column: Some(error.column()),
+            detail: error.to_string(),
+        })
+    }
+
+    /// The problem of an invalid query or path parameter.
     pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         Self::new(Code::InvalidParameter)
@@ -224,7 +235,7 @@ impl Problem {
             })
     }
 
-    /// A mistake of ours: the log says what, the client does not learn it.
+    /// An internal error. Its details go to the log and not to the client.
     fn internal(detail: &str) -> Self {
         tracing::error!("A request failed: {detail}");
         Self::new(Code::Internal)
@@ -235,21 +246,14 @@ impl Problem {
     }
 }
 
-impl From<ApiError> for Problem {
-    fn from(error: ApiError) -> Self {
-        match error {
-            ApiError::NotFound(detail) => Self::new(Code::NotFound).detail(detail),
-            ApiError::Invalid { parameter, message } => Self::parameter(parameter, message),
-            ApiError::Refused(refusal) => Self::from(&refusal),
-            ApiError::NotAllowed(detail) => Self::new(Code::NotAllowed).detail(detail),
-            ApiError::Unavailable(detail) => Self::new(Code::Unavailable).detail(detail),
-            ApiError::Internal(detail) => Self::internal(&detail),
-        }
+impl From<InspectError> for Problem {
+    fn from(error: InspectError) -> Self {
+        Refusal::from(error).into()
     }
 }
 
-impl From<&Refusal> for Problem {
-    fn from(refusal: &Refusal) -> Self {
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
         let code = match (refusal.status(), refusal.fault()) {
             (EndStatus::Usage, _) => Code::Usage,
             (EndStatus::NotFound, _) => Code::NotFound,
@@ -276,7 +280,7 @@ impl From<&Refusal> for Problem {
     }
 }
 
-/// Where the body has what the language calls an option.
+/// The place in the body for an option of the language.
 fn pointer_of(option: &str) -> Option<String> {
     Some(match option {
         "TYPE" | "NAME" | "UID" | "AFFINITY" | "EXEC_INTERVAL" => {
@@ -318,7 +322,7 @@ fn set_problem_headers(code: Code, headers: &mut HeaderMap) {
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Puts the request's id into a problem; makes one of a bare error of a lower layer.
+/// Adds the id of the request to a problem. An error of a lower layer without a problem becomes one.
 pub(crate) fn with_request_id(mut response: Response, request_id: &HeaderValue) -> Response {
     let status = response.status();
     let problem = response.extensions_mut().remove::<Problem>();
@@ -344,4 +348,42 @@ pub(crate) fn with_request_id(mut response: Response, request_id: &HeaderValue) 
         .headers_mut()
         .insert(REQUEST_ID, request_id.clone());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_store::StoreError;
+
+    use super::*;
+
+    fn check(refusal: Refusal, status: u16, code: Code) -> Problem {
+        let problem = Problem::from(refusal);
+        assert_eq!((problem.status, problem.code), (status, code));
+        problem
+    }
+
+    #[test]
+    fn a_refusal_is_a_problem_with_a_code_a_place_and_a_hint() {
+        let refusal = Refusal::not_found("there is no job").hint("JOBSTATUS shows them");
+        let problem = check(refusal, 404, Code::NotFound);
+        assert_eq!(problem.detail.as_deref(), Some("there is no job"));
+        assert_eq!(problem.hint.as_deref(), Some("JOBSTATUS shows them"));
+        let refusal = Refusal::usage("MAX_RUNS takes more").about("MAX_RUNS");
+        let problem = check(refusal, 400, Code::Usage);
+        let pointer = problem.errors[0].pointer.as_deref();
+        assert_eq!(pointer, Some("/policy/max_runs"));
+        check(Refusal::conflict("it runs"), 409, Code::Conflict);
+        check(Refusal::failed("the kind refuses"), 422, Code::Refused);
+        let refusal = Refusal::new(EndStatus::NotAllowed, "eve may not");
+        check(refusal, 403, Code::NotAllowed);
+        let away = StoreError::Unavailable("no answer".to_owned());
+        check(Refusal::from(away), 503, Code::Unavailable);
+    }
+
+    #[test]
+    fn a_failure_of_the_node_stays_in_the_log() {
+        let broken = StoreError::Refused("a text for the log only".to_owned());
+        let problem = check(Refusal::from(broken), 500, Code::Internal);
+        assert_eq!((problem.detail, problem.hint), (None, None));
+    }
 }

@@ -1,4 +1,4 @@
-//! What surrounds every request: its id, its time limit, one log line, its count, the headers of its answer.
+//! The outermost layer of every request: id, time limit, log line, metrics, headers of the answer.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use uuid::Uuid;
 
+use crate::app::App;
 use crate::problem::{Code, Problem, REQUEST_ID, with_request_id};
 use crate::security::set_security_headers;
-use crate::server::App;
 
-/// The outermost layer. The time limit is for the head of the answer; frames may follow for hours.
+/// Tracks a request. The time limit applies to the head of the answer, because frames may follow for hours.
 pub(crate) async fn track(State(app): State<App>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(&request);
@@ -23,9 +23,12 @@ pub(crate) async fn track(State(app): State<App>, request: Request, next: Next) 
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    let answered = AssertUnwindSafe(tokio::time::timeout(app.request_timeout, next.run(request)))
-        .catch_unwind()
-        .await;
+    let answered = AssertUnwindSafe(tokio::time::timeout(
+        app.options.request_timeout,
+        next.run(request),
+    ))
+    .catch_unwind()
+    .await;
     let response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => Problem::new(Code::Timeout).into_response(),
@@ -39,7 +42,7 @@ pub(crate) async fn track(State(app): State<App>, request: Request, next: Next) 
     let status = response.status().as_u16();
     let seconds = started.elapsed().as_secs_f64();
     crate::metrics::count_request(&route, &method, status, seconds);
-    // The declared path, not the one that was sent: queries and ids may hold what is nobody's business.
+    // The declared path and not the one that was sent, because queries and ids may be confidential.
     tracing::debug!(
         http.request_id = ?id, http.method = %method, http.route = %route, http.status = status, http.seconds = seconds,
         "Answered {method} {route} with {status}"
@@ -47,7 +50,7 @@ pub(crate) async fn track(State(app): State<App>, request: Request, next: Next) 
     response
 }
 
-/// The id that the client gave, if it is a harmless one, else a new one.
+/// The id that the client sent if it is harmless, otherwise a new one.
 fn request_id(request: &Request) -> HeaderValue {
     let harmless = |value: &&HeaderValue| {
         let bytes = value.as_bytes();

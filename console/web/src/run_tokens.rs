@@ -1,13 +1,16 @@
-//! Tokens for the time of one run: a script calls the node that runs it in the name of whoever started its job.
+//! Tokens that are valid during one run: with its token a script calls the node that runs it, as the principal that
+//! started the job.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::api::Principal;
-use crate::token::{Digest, Secret, digest_of, is_same, random_token};
+use weft_model::Principal;
+use weft_project::interface::Secret;
 
-/// The tokens that are good now. Cheap to clone; clones share them.
+use crate::token::{Digest, digest_of, is_same, random_token};
+
+/// The tokens that are valid now. Cheap to clone; clones share them.
 #[derive(Clone, Default)]
 pub struct RunTokens(Arc<Mutex<Granted>>);
 
@@ -17,7 +20,7 @@ struct Granted {
     tokens: BTreeMap<u64, (Digest, Principal)>,
 }
 
-/// A token that is good until this is dropped.
+/// A token that is valid until this is dropped.
 #[derive(Debug)]
 pub struct RunToken {
     secret: Secret,
@@ -26,15 +29,15 @@ pub struct RunToken {
 }
 
 impl RunTokens {
-    /// None so far.
+    /// No tokens.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes a random token with which `principal` calls.
+    /// Makes a random token for `principal`.
     ///
     /// # Errors
-    /// The system has no randomness.
+    /// The system gives no random bytes.
     pub fn grant(&self, principal: Principal) -> std::io::Result<RunToken> {
         let secret = random_token()?;
         let digest = digest_of(secret.expose());
@@ -49,8 +52,8 @@ impl RunTokens {
         })
     }
 
-    /// Who calls with `presented`, if it is one of the tokens. Takes the same time whichever of them it is like, and
-    /// however much of it is right.
+    /// The principal whose token is `presented`. Compares with every token, so the time taken reveals neither which
+    /// one is similar nor how much of it is right.
     pub(crate) fn principal(&self, presented: &str) -> Option<Principal> {
         let presented = digest_of(presented);
         let granted = self.granted();
@@ -64,7 +67,7 @@ impl RunTokens {
     }
 
     fn granted(&self) -> MutexGuard<'_, Granted> {
-        // A panic in between cannot leave half a token.
+        // A panic in between cannot leave half a token behind.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,7 +81,7 @@ impl fmt::Debug for RunTokens {
 }
 
 impl RunToken {
-    /// The token itself, for the script.
+    /// The token itself, to be given to the script.
     pub fn secret(&self) -> &Secret {
         &self.secret
     }
@@ -101,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_good_until_it_is_dropped() {
+    fn a_token_is_valid_until_it_is_dropped() {
         let tokens = RunTokens::new();
         let ann = tokens.grant(principal("ann")).unwrap();
         let ben = tokens.grant(principal("ben")).unwrap();

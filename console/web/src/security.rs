@@ -1,109 +1,23 @@
-//! Who may call: the origin of a page, the host that was meant, the token.
+//! Decides which calls are let in, by host, origin and token, and sets the security headers of every answer.
 
-use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
+use std::net::SocketAddr;
 
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName};
-use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use weft_model::Principal;
 
-use crate::api::Principal;
+use crate::app::App;
+use crate::host::{AllowedHost, HostPort, is_our_host, is_own_origin};
 use crate::problem::{Code, Problem};
-use crate::server::App;
 
-/// Where a connection arrived.
+/// A connection to the server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection {
     /// The address the client connected to.
     pub local: SocketAddr,
-}
-
-/// A name that callers may use for this server, e.g. `weft.example.com` or `localhost:8080`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AllowedHost {
-    host: String,
-    port: Option<u16>,
-}
-
-impl FromStr for AllowedHost {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        HostPort::parse(text)
-            .map(|HostPort { host, port }| Self { host, port })
-            .ok_or_else(|| format!("`{text}` is not a host name with or without a port"))
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct HostPort {
-    host: String,
-    port: Option<u16>,
-}
-
-impl HostPort {
-    fn parse(text: &str) -> Option<Self> {
-        let authority = Authority::from_str(text).ok()?;
-        if authority.as_str().contains('@') {
-            return None;
-        }
-        let host = authority.host();
-        // What is behind the host must be a port: `host:` and `host:99999` have none that can be read.
-        let port = authority.port_u16();
-        if port.is_none() && authority.as_str().len() != host.len() {
-            return None;
-        }
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
-        (!host.is_empty()).then_some(Self { host, port })
-    }
-
-    fn address(&self) -> Option<IpAddr> {
-        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        bare.parse::<IpAddr>()
-            .ok()
-            .map(|address| address.to_canonical())
-    }
-}
-
-/// Whether a call to `host` that arrived at `local` was meant for us. A page that a hostile name server leads here
-/// (DNS rebinding) still sends that page's own name, and is refused by it.
-fn is_our_host(host: &HostPort, local: SocketAddr, names: &[AllowedHost]) -> bool {
-    let port = host.port.unwrap_or(80);
-    let here = local.ip().to_canonical();
-    let loopback =
-        host.host == "localhost" || host.address().is_some_and(|address| address.is_loopback());
-    // A server that other machines reach may sit behind a mapped port: a container's 8080 is 8081 outside.
-    if loopback && (port == local.port() || !here.is_loopback()) {
-        return true;
-    }
-    if host.address() == Some(here) && port == local.port() {
-        return true;
-    }
-    names.iter().any(|name| {
-        let port_fits = match name.port {
-            Some(expected) => host
-                .port
-                .map_or(expected == 80 || expected == 443, |port| port == expected),
-            None => host.port.is_none_or(|port| port == local.port()),
-        };
-        name.host == host.host && port_fits
-    })
-}
-
-/// Whether a page of `origin` belongs to the server that `host` names.
-fn is_own_origin(origin: &str, host: &HostPort) -> bool {
-    let (rest, default_port) = match origin.split_once("://") {
-        Some(("http", rest)) => (rest, 80),
-        Some(("https", rest)) => (rest, 443),
-        _ => return false,
-    };
-    let Some(page) = HostPort::parse(rest) else {
-        return false;
-    };
-    page.host == host.host && page.port.unwrap_or(default_port) == host.port.unwrap_or(default_port)
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
@@ -123,7 +37,7 @@ fn check_source(
     let headers = request.headers();
     let host = match (request.uri().authority(), single(headers, &header::HOST)) {
         (None, Ok(Some(host))) => HostPort::parse(host),
-        // The absolute form of a request line; both must say the same.
+        // The absolute form of a request line; both names must be the same.
         (Some(authority), Ok(Some(host))) => HostPort::parse(host)
             .filter(|host| HostPort::parse(authority.as_str()).as_ref() == Some(host)),
         _ => None,
@@ -149,7 +63,8 @@ fn check_source(
         .hint("call it by the address it listens on, or start the node with --allow-host NAME"))
 }
 
-/// Browsers say so even where they send no Origin. Following a link is no call of a foreign page.
+/// Whether a browser marks the call as one of a foreign page, which it does even without an Origin. Following a link
+/// is not such a call.
 fn is_cross_site(headers: &HeaderMap) -> bool {
     let value = |name| headers.get(name).map(HeaderValue::as_bytes);
     let site = value(HeaderName::from_static("sec-fetch-site"));
@@ -157,11 +72,11 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
     matches!(site, Some(b"cross-site" | b"same-site")) && mode != Some(b"navigate")
 }
 
-/// Refuses calls of foreign pages and for foreign hosts.
+/// Refuses calls of foreign pages, and calls for foreign hosts.
 pub(crate) async fn guard_source(State(app): State<App>, request: Request, next: Next) -> Response {
     let connection = request.extensions().get::<Connection>().copied();
     let checked = match connection {
-        Some(connection) => check_source(&request, connection.local, &app.allowed_hosts),
+        Some(connection) => check_source(&request, connection.local, &app.options.allowed_hosts),
         None => Err(Problem::new(Code::Internal)),
     };
     match checked {
@@ -170,7 +85,7 @@ pub(crate) async fn guard_source(State(app): State<App>, request: Request, next:
     }
 }
 
-/// Refuses calls without the token, and says to the handlers who calls.
+/// Refuses calls without a valid token and gives the principal to the handlers.
 pub(crate) async fn authenticate(
     State(app): State<App>,
     mut request: Request,
@@ -183,7 +98,7 @@ pub(crate) async fn authenticate(
     let Some(principal) = presented.and_then(|presented| principal_of(&app, presented)) else {
         metrics::counter!("auth_failures_total").increment(1);
         let detail = match presented {
-            Some(_) => "the token is not the one of this node",
+            Some(_) => "the token is not valid on this node",
             None => "the call needs the header `Authorization: Bearer <token>`",
         };
         return Problem::new(Code::Unauthorized)
@@ -196,9 +111,9 @@ pub(crate) async fn authenticate(
 }
 
 fn principal_of(app: &App, presented: &str) -> Option<Principal> {
-    match app.token.matches(presented) {
-        true => Some(app.principal.clone()),
-        false => app.run_tokens.principal(presented),
+    match app.options.token.matches(presented) {
+        true => Some(app.options.principal.clone()),
+        false => app.options.run_tokens.principal(presented),
     }
 }
 
@@ -233,5 +148,15 @@ pub(crate) fn set_security_headers(headers: &mut HeaderMap) {
 }
 
 #[cfg(test)]
-#[path = "security_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_bearer_is_read_in_any_case() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer  abc"), Some("abc"));
+        for bad in ["abc", "Basic abc", "Bearerabc", ""] {
+            assert_eq!(bearer(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,9 +1,8 @@
-//! The server: connections with their limits, and an end that leaves nobody hanging.
+//! The server: connections with their limits, and a shutdown that ends every answer.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,141 +19,36 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use crate::api::{Api, Principal};
+use crate::app::App;
+use crate::backend::Backend;
+use crate::options::Options;
 use crate::problem::{Code, Problem};
-use crate::run_tokens::RunTokens;
-use crate::security::{AllowedHost, Connection, authenticate, guard_source};
-use crate::token::LocalToken;
+use crate::security::{Connection, authenticate, guard_source};
 use crate::{openapi, request};
 
 const MAX_BODY_BYTES: usize = 1_024 * 1_024;
 const MAX_HEADER_BYTES: usize = 32 * 1_024;
-/// After a failed accept (no file handles left), before the next one.
+/// The pause after a failed accept, e.g. without free file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How to serve.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What callers must show.
-    pub token: LocalToken,
-    /// Who they are then.
-    pub principal: Principal,
-    /// What scripts show instead, and who they are.
-    pub run_tokens: RunTokens,
-    /// Further names of this server, e.g. behind a proxy.
-    pub allowed_hosts: Vec<AllowedHost>,
-    /// The longest wait for the head of a request.
-    pub header_timeout: Duration,
-    /// The longest wait for the head of an answer; frames of a statement are not limited.
-    pub request_timeout: Duration,
-    /// After so much silence an answer to a statement gets an empty line, so that a lost connection is noticed.
-    pub heartbeat_interval: Duration,
-    /// How long open requests may take after the shutdown has begun.
-    pub shutdown_timeout: Duration,
-    /// At most so many connections at once; further ones wait.
-    pub max_connections: usize,
-    /// At most so many statements at once; further ones are refused.
-    pub max_statements: usize,
-}
-
-impl Options {
-    /// The usual limits.
-    pub fn new(token: LocalToken, principal: Principal) -> Self {
-        Self {
-            token,
-            principal,
-            run_tokens: RunTokens::new(),
-            allowed_hosts: Vec::new(),
-            header_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(30),
-            heartbeat_interval: Duration::from_secs(15),
-            shutdown_timeout: Duration::from_secs(10),
-            max_connections: 4_096,
-            max_statements: 100,
-        }
-    }
-}
-
-/// What the handlers share.
-#[derive(Clone)]
-pub(crate) struct App(Arc<Shared>);
-
-pub(crate) struct Shared {
-    pub api: Arc<dyn Api>,
-    pub token: LocalToken,
-    pub principal: Principal,
-    pub run_tokens: RunTokens,
-    pub allowed_hosts: Vec<AllowedHost>,
-    pub request_timeout: Duration,
-    pub heartbeat_interval: Duration,
-    pub shutdown: CancellationToken,
-    pub tasks: TaskTracker,
-    pub document: Arc<str>,
-    statements: Arc<Semaphore>,
-}
-
-impl Deref for App {
-    type Target = Shared;
-
-    fn deref(&self) -> &Shared {
-        &self.0
-    }
-}
-
-/// The right to run one statement; given back when both its work and its answer have ended.
-pub(crate) struct StatementSlot(
-    #[allow(dead_code, reason = "held, not read")] OwnedSemaphorePermit,
-);
-
-impl StatementSlot {
-    fn new(permit: OwnedSemaphorePermit) -> Self {
-        metrics::gauge!("http_statements").increment(1.0);
-        Self(permit)
-    }
-}
-
-impl Drop for StatementSlot {
-    fn drop(&mut self) {
-        metrics::gauge!("http_statements").decrement(1.0);
-    }
-}
-
-impl Shared {
-    /// None where too many statements run already.
-    pub fn statement_slot(&self) -> Option<Arc<StatementSlot>> {
-        let permit = Arc::clone(&self.statements).try_acquire_owned().ok()?;
-        Some(Arc::new(StatementSlot::new(permit)))
-    }
-}
-
-/// Answers on `listener` until `shutdown`, then ends streams with a notice and waits for open requests; those that
+/// Answers on `listener` until `shutdown`. Then it ends streams with a notice and waits for open requests; those that
 /// take longer than `shutdown_timeout` are cut off.
 ///
 /// Check the address with [`check_bind`](crate::check_bind) before listening.
 ///
 /// # Errors
-/// If the document of the API cannot be written, which a test excludes.
+/// The document of the API cannot be written, which a test excludes.
 pub async fn serve(
     listener: TcpListener,
-    api: Arc<dyn Api>,
+    backend: Backend,
     options: Options,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let (open, protected, document) = openapi::routers();
-    let app = App(Arc::new(Shared {
-        api,
-        token: options.token,
-        principal: options.principal,
-        run_tokens: options.run_tokens,
-        allowed_hosts: options.allowed_hosts,
-        request_timeout: options.request_timeout,
-        heartbeat_interval: options.heartbeat_interval,
-        shutdown: shutdown.clone(),
-        tasks: TaskTracker::new(),
-        document: document.to_json().map_err(io::Error::other)?.into(),
-        statements: Arc::new(Semaphore::new(options.max_statements)),
-    }));
+    let document = document.to_json().map_err(io::Error::other)?;
+    let app = App::new(backend, options, document, shutdown.clone());
+    let options = &app.options;
     let server = Server {
         router: assemble(open, protected, app.clone()),
         tasks: app.tasks.clone(),
@@ -162,17 +56,14 @@ pub async fn serve(
         shutdown: shutdown.clone(),
         cut_off: CancellationToken::new(),
     };
-    // However this ends, dropped included, no connection outlives it.
+    // No connection outlives this function, even when its future is dropped.
     let _cut_off = server.cut_off.clone().drop_guard();
     app.tasks.spawn(keep_up_metrics(shutdown));
-    server
-        .accept(listener, Arc::new(Semaphore::new(options.max_connections)))
-        .await;
+    let slots = Arc::new(Semaphore::new(options.max_connections));
+    server.accept(listener, slots).await;
     app.tasks.close();
-    if tokio::time::timeout(options.shutdown_timeout, app.tasks.wait())
-        .await
-        .is_err()
-    {
+    let ended = tokio::time::timeout(options.shutdown_timeout, app.tasks.wait());
+    if ended.await.is_err() {
         tracing::warn!(
             "{} HTTP connections or statements had not ended in time",
             app.tasks.len()
@@ -181,7 +72,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// From the inside out: handlers, the token, host and origin, what surrounds every request.
+/// The layers from the inside out: handlers, token, host and origin, tracking of every request.
 fn assemble(open: Router<App>, protected: Router<App>, app: App) -> Router {
     let protected = protected
         .method_not_allowed_fallback(method_not_allowed)
@@ -225,15 +116,15 @@ struct Server {
 }
 
 impl Server {
-    async fn accept(&self, listener: TcpListener, places: Arc<Semaphore>) {
+    async fn accept(&self, listener: TcpListener, slots: Arc<Semaphore>) {
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return,
-                accepted = accept_one(&listener, &places) => accepted,
+                accepted = accept_one(&listener, &slots) => accepted,
             };
             match accepted {
-                Ok((stream, place)) => self.start(stream, place),
+                Ok((stream, slot)) => self.start(stream, slot),
                 Err(error) => {
                     tracing::warn!("Cannot accept a connection: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -242,19 +133,19 @@ impl Server {
         }
     }
 
-    fn start(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
-        // Gone before it began.
+    fn start(&self, stream: TcpStream, slot: OwnedSemaphorePermit) {
+        // The client has gone already.
         let Ok(local) = stream.local_addr() else {
             return;
         };
-        // Frames are small and shall not wait for company.
+        // Frames are small and must not wait to fill a packet.
         let _ = stream.set_nodelay(true);
         let connection = self.connection(stream, local);
         let cut_off = self.cut_off.clone();
         self.tasks.spawn(async move {
-            // Cut off even where the client reads nothing and the last write never ends.
+            // Cuts off a client that reads nothing, whose last write would never end.
             let _ = cut_off.run_until_cancelled(connection).await;
-            drop(place);
+            drop(slot);
         });
     }
 
@@ -297,12 +188,10 @@ async fn answer(
 
 async fn accept_one(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    slots: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+    let slot = Arc::clone(slots).acquire_owned().await;
+    let slot = slot.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+    Ok((stream, slot))
 }

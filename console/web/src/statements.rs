@@ -1,4 +1,4 @@
-//! Statements: text in, frames out as they come.
+//! Statements: a text in, frames out as they are made.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -15,17 +15,14 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use utoipa::ToSchema;
 use uuid::Uuid;
-use weft_model::BatchId;
 use weft_model::Session;
 use weft_statement::{End, EndStatus, Frame};
 
-use crate::api::StatementRun;
+use crate::app::{App, StatementSlot};
 use crate::extract::{Caller, JsonBody};
-use crate::mirror::mirror;
 use crate::problem::{Code, FieldError, Problem};
-use crate::server::{App, StatementSlot};
 
-/// The longest statement.
+/// The longest text of statements.
 pub const MAX_STATEMENT_BYTES: usize = 64 * 1_024;
 
 const FRAMES_IN_FLIGHT: usize = 256;
@@ -38,12 +35,13 @@ pub struct StatementRequest {
     /// The text, at most 64 KiB.
     #[schema(max_length = 65536)]
     pub statement: String,
-    /// The session of the last answer, if there was one.
+    /// The session of the previous answer.
     #[serde(default)]
-    pub session: Option<StatementSession>,
+    #[schema(value_type = Option<StatementSession>)]
+    pub session: Option<Session>,
 }
 
-/// What a client carries from statement to statement; nodes keep none.
+/// The session, which the client sends with each statement; nodes keep none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct StatementSession {
@@ -56,41 +54,19 @@ pub struct StatementSession {
     /// The last asynchronous batch.
     #[schema(required = false)]
     pub last_batch: Option<Uuid>,
-    /// What this session is called where it began a trace, which ends with it.
+    /// The id of the session if it has started a trace, which ends with the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub trace_session: Option<Uuid>,
-}
-
-impl From<StatementSession> for Session {
-    fn from(session: StatementSession) -> Self {
-        Self {
-            scope: session.scope,
-            attached: session.attached,
-            last_batch: session.last_batch.map(BatchId),
-            trace_session: session.trace_session,
-        }
-    }
-}
-
-impl From<Session> for StatementSession {
-    fn from(session: Session) -> Self {
-        Self {
-            scope: session.scope,
-            attached: session.attached,
-            last_batch: session.last_batch.map(|BatchId(id)| id),
-            trace_session: session.trace_session,
-        }
-    }
 }
 
 /// One line of an answer. Columns come before rows; `end` comes last and exactly once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "frame", rename_all = "snake_case")]
 pub enum StatementFrame {
-    /// A table begins; an answer may have several tables.
+    /// The start of a table; an answer may have several tables.
     Columns {
-        /// The columns' names.
+        /// The names of the columns.
         columns: Vec<String>,
     },
     /// A row of the table.
@@ -98,13 +74,13 @@ pub enum StatementFrame {
         /// As many values as columns.
         row: Vec<Value>,
     },
-    /// How far a synchronous batch is.
+    /// The progress of a synchronous batch.
     Progress {
         /// The batch.
         batch: Uuid,
         /// Its status, e.g. `GENERATE_IID`.
         status: String,
-        /// Handled entities.
+        /// Entities that have run.
         done: i64,
         /// Failed ones among them.
         failed: i64,
@@ -112,77 +88,53 @@ pub enum StatementFrame {
         total: Option<i64>,
         /// Entities per second in the last window.
         pace: f64,
-        /// Why nothing happens, if nothing does.
+        /// Why it waits, if it does.
         note: Option<String>,
     },
-    /// Something a person should read.
+    /// A message for people.
     Notice {
-        /// The sentence.
+        /// The message.
         message: String,
     },
-    /// The statement has ended.
+    /// The end of the statement.
     End {
-        /// How.
+        /// How it ended.
         status: StatementEnd,
-        /// What went wrong, as rendered for people.
+        /// The error, rendered for people.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         error: Option<String>,
-        /// Send it with the next statement.
+        /// The session to send with the next statement.
         session: StatementSession,
     },
 }
 
-mirror! {
-    /// How a statement ended.
-    StatementEnd of EndStatus, "snake_case" {
-        /// All well.
-        Ok,
-        /// The command failed.
-        Failed,
-        /// The text cannot be read.
-        Usage,
-        /// The batch ended FAILED, or DONE with failed entities.
-        BatchFailed,
-        /// The batch ended CANCELLED.
-        Cancelled,
-        /// What was named does not exist.
-        NotFound,
-        /// The principal may not do this.
-        NotAllowed,
-        /// The store or the node cannot be reached.
-        Unreachable,
-    }
-}
-
-impl From<Frame> for StatementFrame {
-    fn from(frame: Frame) -> Self {
-        match frame {
-            Frame::Columns { columns } => Self::Columns { columns },
-            Frame::Row { row } => Self::Row { row },
-            Frame::Progress(progress) => Self::Progress {
-                batch: progress.batch.0,
-                status: progress.status,
-                done: progress.done,
-                failed: progress.failed,
-                total: progress.total,
-                pace: progress.pace,
-                note: progress.note,
-            },
-            Frame::Notice { message } => Self::Notice { message },
-            Frame::End(end) => Self::End {
-                status: end.status.into(),
-                error: end.error,
-                session: end.session.into(),
-            },
-        }
-    }
+/// How a statement ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StatementEnd {
+    /// It succeeded.
+    Ok,
+    /// The command failed.
+    Failed,
+    /// The text is invalid.
+    Usage,
+    /// The batch ended FAILED, or DONE with failed entities.
+    BatchFailed,
+    /// The batch ended CANCELLED.
+    Cancelled,
+    /// It names something that does not exist.
+    NotFound,
+    /// The principal may not do this.
+    NotAllowed,
+    /// The store or the node cannot be reached.
+    Unreachable,
 }
 
 /// Run a statement
 ///
-/// The answer begins at once and its frames follow as they come, one JSON object per line; an empty line is a sign
-/// of life. How the statement ended is in the last frame, not in the HTTP status. Closing the connection ends the
-/// waiting, not the work: a batch that was started goes on.
+/// The answer begins immediately and its frames follow as they are made, one JSON object per line; an empty line shows
+/// that the connection is alive. The last frame says how the statement ended; the HTTP status does not. Closing the
+/// connection ends the waiting and not the work: a batch that was started goes on.
 #[utoipa::path(post, path = "/api/v1/statements", tag = "statements", request_body = StatementRequest,
     responses(
         (status = 200, body = StatementFrame, content_type = "application/x-ndjson", description = "Frames, one per line"),
@@ -193,42 +145,53 @@ pub(crate) async fn run_statement(
     Caller(principal): Caller,
     JsonBody(request): JsonBody<StatementRequest>,
 ) -> Result<Response, Problem> {
-    if request.statement.len() > MAX_STATEMENT_BYTES {
-        return Err(too_long(request.statement.len()));
+    let text = request.statement;
+    if text.len() > MAX_STATEMENT_BYTES {
+        return Err(too_long(text.len()));
     }
-    let slot = app
-        .statement_slot()
-        .ok_or_else(|| Problem::new(Code::Busy))?;
-    let session = Session::from(request.session.unwrap_or_default());
+    let slot = app.statement_slot()?;
+    let session = request.session.unwrap_or_default();
     let (sender, frames) = mpsc::channel(FRAMES_IN_FLIGHT);
     let stop = CancellationToken::new();
     let answer = Answer {
         frames,
         session: session.clone(),
         shutdown: app.shutdown.clone(),
-        heartbeat_interval: app.heartbeat_interval,
-        ended: false,
+        heartbeat_interval: app.options.heartbeat_interval,
+        has_ended: false,
         _stop: stop.clone().drop_guard(),
         _slot: Arc::clone(&slot),
     };
-    let run = StatementRun {
-        text: request.statement,
-        session,
-        frames: sender,
-        stop,
-    };
-    let api = Arc::clone(&app.api);
-    // A task of its own: when the client goes, what has begun is told to stop waiting, and not cut off half way.
+    let backend = app.backend.clone();
+    // A task of its own, because a statement must not be cut off half way when the client goes; it stops waiting then.
     app.tasks.spawn(async move {
-        api.run_statement(&principal, run).await;
+        match backend.statements() {
+            Ok(statements) => {
+                let run = statements.run(&principal, &text, session, sender, stop);
+                run.await;
+            }
+            Err(refusal) => {
+                let end = end_of(refusal.status(), refusal.message(), session);
+                // A client that has gone needs no answer.
+                let _ = sender.send(end).await;
+            }
+        }
         drop(slot);
     });
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     Ok((kind, Body::from_stream(answer.into_stream())).into_response())
 }
 
+fn end_of(status: EndStatus, error: &str, session: Session) -> Frame {
+    Frame::End(End {
+        status,
+        error: Some(error.to_owned()),
+        session,
+    })
+}
+
 fn too_long(bytes: usize) -> Problem {
-    let detail = format!("the statement has {bytes} bytes, {MAX_STATEMENT_BYTES} are the most");
+    let detail = format!("the statement has {bytes} bytes, the limit is {MAX_STATEMENT_BYTES}");
     Problem::new(Code::StatementTooLong)
         .detail(detail.clone())
         .at(FieldError {
@@ -240,13 +203,13 @@ fn too_long(bytes: usize) -> Problem {
         })
 }
 
-/// The answer on its way; dropping it tells the statement to stop waiting.
+/// The answer on its way to the client. Dropping it asks the statement to stop waiting.
 struct Answer {
     frames: mpsc::Receiver<Frame>,
     session: Session,
     shutdown: CancellationToken,
     heartbeat_interval: Duration,
-    ended: bool,
+    has_ended: bool,
     _stop: DropGuard,
     _slot: Arc<StatementSlot>,
 }
@@ -258,91 +221,72 @@ impl Answer {
         })
     }
 
-    /// The next lines; none behind the end.
+    /// The next lines; `None` after the end.
     async fn next(&mut self) -> Option<Bytes> {
-        if self.ended {
+        if self.has_ended {
             return None;
         }
         let mut frames = Vec::new();
-        let mut lines = Vec::new();
         tokio::select! {
             biased;
             () = self.shutdown.cancelled() => {
                 while let Ok(frame) = self.frames.try_recv() {
                     frames.push(frame);
                 }
-                self.write_all(frames, &mut lines);
-                self.write_shutdown(&mut lines);
+                let message = "the node is shutting down; work that was started continues on other nodes";
+                frames.push(Frame::Notice { message: message.to_owned() });
+                frames.push(self.end(EndStatus::Unreachable, "the node is shutting down"));
             }
             count = self.frames.recv_many(&mut frames, FRAMES_PER_WRITE) => {
-                self.write_all(frames, &mut lines);
                 if count == 0 {
-                    let error = "the node gave up on the statement; its log says why";
-                    self.write_end(EndStatus::Failed, error, &mut lines);
+                    let error = "the statement did not finish; the log of the node says why";
+                    frames.push(self.end(EndStatus::Failed, error));
                 }
             }
-            () = tokio::time::sleep(self.heartbeat_interval) => lines.push(b'\n'),
-        }
-        Some(Bytes::from(lines))
-    }
-
-    fn write_all(&mut self, frames: Vec<Frame>, lines: &mut Vec<u8>) {
-        for frame in frames {
-            if self.ended {
-                return;
+            () = tokio::time::sleep(self.heartbeat_interval) => {
+                return Some(Bytes::from_static(b"\n"));
             }
-            self.ended = matches!(frame, Frame::End(_));
-            write(frame, lines);
         }
+        let (lines, has_ended) = lines_of(&frames);
+        self.has_ended = has_ended;
+        Some(lines)
     }
 
-    fn write_shutdown(&mut self, lines: &mut Vec<u8>) {
-        if self.ended {
-            return;
-        }
-        let message =
-            "the node is shutting down; what was started goes on on the other nodes".to_owned();
-        write(Frame::Notice { message }, lines);
-        self.write_end(EndStatus::Unreachable, "the node is shutting down", lines);
-    }
-
-    fn write_end(&mut self, status: EndStatus, error: &str, lines: &mut Vec<u8>) {
-        self.ended = true;
-        let end = End {
-            status,
-            error: Some(error.to_owned()),
-            session: self.session.clone(),
-        };
-        write(Frame::End(end), lines);
+    fn end(&self, status: EndStatus, error: &str) -> Frame {
+        end_of(status, error, self.session.clone())
     }
 }
 
-fn write(frame: Frame, lines: &mut Vec<u8>) {
-    let begin = lines.len();
-    match serde_json::to_writer(&mut *lines, &StatementFrame::from(frame)) {
-        Ok(()) => lines.push(b'\n'),
-        Err(error) => {
-            // Only maps with other keys than texts cannot be written, and frames have none.
-            tracing::error!("A frame cannot be written: {error}");
-            lines.truncate(begin);
+/// The frames as lines up to the end, and whether the end is among them.
+fn lines_of(frames: &[Frame]) -> (Bytes, bool) {
+    let mut lines = Vec::new();
+    for frame in frames {
+        serde_json::to_writer(&mut lines, frame).expect("the keys of a frame are text");
+        lines.push(b'\n');
+        if matches!(frame, Frame::End(_)) {
+            return (lines.into(), true);
         }
     }
+    (lines.into(), false)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+    use weft_model::BatchId;
     use weft_statement::Progress;
 
+    use super::*;
+
+    /// The document describes the frames of the engine, field by field.
     fn check(frame: Frame) {
-        let engine = serde_json::to_value(&frame).unwrap();
-        let wire = serde_json::to_value(StatementFrame::from(frame)).unwrap();
-        assert_eq!(engine, wire);
+        let sent = serde_json::to_value(&frame).unwrap();
+        let described: StatementFrame = serde_json::from_value(sent.clone()).unwrap();
+        assert_eq!(serde_json::to_value(described).unwrap(), sent);
     }
 
     #[test]
-    fn the_wire_says_what_the_engine_says() {
+    fn the_document_describes_every_frame() {
         check(Frame::Columns {
             columns: vec!["a".into()],
         });
@@ -371,27 +315,34 @@ mod tests {
             EndStatus::NotAllowed,
             EndStatus::Unreachable,
         ];
+        let session = Session {
+            scope: [("a".to_owned(), "b".to_owned())].into(),
+            attached: [("LU".to_owned(), "1".to_owned())].into(),
+            last_batch: Some(BatchId(Uuid::from_u128(7))),
+            trace_session: Some(Uuid::from_u128(8)),
+        };
         for status in statuses {
-            let session = Session {
-                scope: [("a".to_owned(), "b".to_owned())].into(),
-                attached: [("LU".to_owned(), "1".to_owned())].into(),
-                last_batch: Some(BatchId(Uuid::from_u128(7))),
-                trace_session: Some(Uuid::from_u128(8)),
-            };
-            assert_eq!(
-                Session::from(StatementSession::from(session.clone())),
-                session
-            );
-            check(Frame::End(End {
-                status,
-                error: Some("e".into()),
-                session: session.clone(),
-            }));
-            check(Frame::End(End {
-                status,
-                error: None,
-                session,
-            }));
+            for error in [None, Some("e".to_owned())] {
+                let session = session.clone();
+                check(Frame::End(End {
+                    status,
+                    error,
+                    session,
+                }));
+            }
         }
+    }
+
+    #[test]
+    fn nothing_follows_the_end() {
+        let notice = |message: &str| Frame::Notice {
+            message: message.to_owned(),
+        };
+        let end = end_of(EndStatus::Failed, "e", Session::default());
+        let (lines, has_ended) = lines_of(&[notice("one"), end.clone(), notice("two"), end]);
+        assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 2);
+        assert!(has_ended);
+        let (_, has_ended) = lines_of(&[notice("one")]);
+        assert!(!has_ended);
     }
 }

@@ -1,6 +1,5 @@
-//! The token of a node: made at random in a file of its own, or set on purpose.
+//! The token of a node: generated in a file of its own, or set explicitly.
 
-use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hint::black_box;
 use std::io::{self, Read, Write};
@@ -13,44 +12,23 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
+use weft_project::interface::Secret;
 
 const MIN_TOKEN_CHARS: usize = 16;
 const MAX_TOKEN_CHARS: usize = 1_024;
 
-/// A text that never shows itself in logs.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself; call it only where it is handed over.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// Why there is no usable token.
+/// A token cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The text cannot be a token.
     #[error(
-        "{place}: a token has {MIN_TOKEN_CHARS} to {MAX_TOKEN_CHARS} letters, digits or one of -._~+/="
+        "{origin}: a token has {MIN_TOKEN_CHARS} to {MAX_TOKEN_CHARS} letters, digits or one of -._~+/="
     )]
     Unusable {
-        /// Where it came from.
-        place: String,
+        /// The file or the variable that it came from.
+        origin: String,
     },
-    /// Others could read or replace the token.
+    /// Others can read or replace the token.
     #[error("{path} {problem}\nhint: {hint}")]
     Exposed {
         /// The file or folder.
@@ -60,28 +38,28 @@ pub enum TokenError {
         /// What to do.
         hint: String,
     },
-    /// The file cannot be read or made.
+    /// The file cannot be read or created.
     #[error("cannot {action} the token file {path}")]
     Io {
         /// What was tried.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
 }
 
-/// The token that callers of a node's HTTP API must show.
+/// The token that callers of the HTTP API of a node must send.
 #[derive(Clone, Debug)]
 pub struct LocalToken(Secret);
 
 impl LocalToken {
-    /// Reads the token of `path`; makes a random one there if the file does not exist.
+    /// Reads the token of `path`. If the file does not exist, creates it with a random token.
     ///
     /// # Errors
-    /// If others could read or replace the file, or it cannot be read or made.
+    /// Others can read or replace the file, or it cannot be read or created.
     pub fn load_or_create(path: &Path) -> Result<Self, TokenError> {
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -91,77 +69,77 @@ impl LocalToken {
             .recursive(true)
             .mode(0o700)
             .create(folder)
-            .map_err(|source| io_error("make the folder of", path, source))?;
+            .map_err(|source| io_error("create the folder of", path, source))?;
         check_folder(folder)?;
         match read(path, 0o077) {
             Err(TokenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 create(path, folder)?;
-                // Whichever process was first: its token is the one.
+                // Another process may have created it first; its token counts.
                 read(path, 0o077)
             }
             other => other,
         }
     }
 
-    /// The token that `WEFT_TOKEN` sets on purpose, if it does; blank is the same as not set.
+    /// The token of `WEFT_TOKEN`, if it is set and not blank.
     ///
     /// # Errors
-    /// If its text cannot be a token.
+    /// Its text cannot be a token.
     pub fn from_env() -> Result<Option<Self>, TokenError> {
         match std::env::var("WEFT_TOKEN") {
             Ok(text) if text.trim().is_empty() => Ok(None),
             Ok(text) => Self::from_text(&text, "WEFT_TOKEN").map(Some),
             Err(std::env::VarError::NotPresent) => Ok(None),
             Err(std::env::VarError::NotUnicode(_)) => Err(TokenError::Unusable {
-                place: "WEFT_TOKEN".to_owned(),
+                origin: "WEFT_TOKEN".to_owned(),
             }),
         }
     }
 
-    /// The token in a file that somebody named on purpose (`--token-file`). Others may be able to read it, since
-    /// that is how container secrets are mounted, but not to write it.
+    /// The token of a file that was named explicitly (`--token-file`). Others may read the file, because container
+    /// secrets are mounted so, and may not write it.
     ///
     /// # Errors
-    /// If others could write it, it cannot be read, or its text cannot be a token.
+    /// Others can write the file, it cannot be read, or its text cannot be a token.
     pub fn from_file(path: &Path) -> Result<Self, TokenError> {
         read_text(path, OFlags::empty(), 0o022, false)
     }
 
-    /// A token of this text; `place` says in errors where it came from.
+    /// A token with this text. Errors name `origin`.
     ///
     /// # Errors
-    /// If the text cannot be a token.
-    pub fn from_text(text: &str, place: &str) -> Result<Self, TokenError> {
+    /// The text cannot be a token.
+    pub fn from_text(text: &str, origin: &str) -> Result<Self, TokenError> {
         let text = text.trim();
         let fits = (MIN_TOKEN_CHARS..=MAX_TOKEN_CHARS).contains(&text.len());
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
         if !fits || !text.bytes().all(allowed) {
             return Err(TokenError::Unusable {
-                place: place.to_owned(),
+                origin: origin.to_owned(),
             });
         }
         Ok(Self(Secret::new(text)))
     }
 
-    /// The token itself, for a client of the same machine.
+    /// The token itself, for a client on the same machine.
     pub fn secret(&self) -> &Secret {
         &self.0
     }
 
-    /// Whether `presented` is the token. Takes the same time however much of it is right: digests are compared.
+    /// Whether `presented` is the token. Compares digests, so the time taken does not reveal how much of it is right.
     pub fn matches(&self, presented: &str) -> bool {
         is_same(&digest_of(self.0.expose()), &digest_of(presented))
     }
 }
 
-/// What is compared instead of a token, so that the time it takes says nothing about the token.
+/// The digest of a token, which is compared instead of the token.
 pub(crate) type Digest = [u8; 32];
 
 pub(crate) fn digest_of(token: &str) -> Digest {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// Takes the same time wherever they differ.
+/// Compares in constant time.
 pub(crate) fn is_same(one: &Digest, other: &Digest) -> bool {
     let difference = one
         .iter()
@@ -178,18 +156,18 @@ fn io_error(action: &'static str, path: &Path, source: io::Error) -> TokenError 
     }
 }
 
-/// Not everybody may be able to replace files in the folder. That a group can is common (umask 002) and harmless: a
-/// file of somebody else is refused by its owner.
+/// Refuses a folder in which every user can replace files. A writable group is common (umask 002) and harmless, because
+/// a file of another owner is refused.
 fn check_folder(folder: &Path) -> Result<(), TokenError> {
     let metadata =
-        fs::metadata(folder).map_err(|source| io_error("look at the folder of", folder, source))?;
+        fs::metadata(folder).map_err(|source| io_error("inspect the folder of", folder, source))?;
     let mode = metadata.mode() & 0o7777;
     if mode & 0o002 == 0 {
         return Ok(());
     }
     Err(TokenError::Exposed {
         path: folder.to_owned(),
-        problem: format!("can be written by everybody (mode {mode:o})"),
+        problem: format!("can be written by every user (mode {mode:o})"),
         hint: format!("chmod 700 {}", folder.display()),
     })
 }
@@ -204,17 +182,17 @@ fn read_text(
     forbidden_mode: u32,
     own: bool,
 ) -> Result<LocalToken, TokenError> {
-    // NONBLOCK: a named pipe at this path must not make the start hang.
+    // NONBLOCK, because a named pipe at this path must not block the start.
     let flags = (flags | OFlags::NONBLOCK).bits();
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(i32::try_from(flags).unwrap_or_default())
         .open(path)
         .map_err(|source| io_error("open", path, source))?;
-    // Of the open file, so that nobody can swap it between the look and the read.
+    // Of the open file, which cannot be replaced between the check and the read.
     let metadata = file
         .metadata()
-        .map_err(|source| io_error("look at", path, source))?;
+        .map_err(|source| io_error("inspect", path, source))?;
     let exposed = |problem: String, hint: String| TokenError::Exposed {
         path: path.to_owned(),
         problem,
@@ -249,8 +227,8 @@ fn read_text(
     LocalToken::from_text(&text, &path.display().to_string())
 }
 
-/// Writes the token under another name and links it, so that the file is never seen half written and of two
-/// processes one wins.
+/// Writes the token under another name and links it. The file is never seen half written, and of two processes one
+/// wins.
 fn create(path: &Path, folder: &Path) -> Result<(), TokenError> {
     let draft = folder.join(format!(".token-{}", random_text(path)?.expose()));
     let token = random_text(path)?;
@@ -258,11 +236,11 @@ fn create(path: &Path, folder: &Path) -> Result<(), TokenError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     });
-    // The draft is of no use any more, whatever came of it.
+    // The draft is not needed any more, with or without the link.
     let _ = fs::remove_file(&draft);
     written
         .and_then(|()| File::open(folder)?.sync_all())
-        .map_err(|source| io_error("make", path, source))
+        .map_err(|source| io_error("create", path, source))
 }
 
 fn write_draft(draft: &Path, token: &Secret) -> io::Result<()> {
@@ -276,7 +254,7 @@ fn write_draft(draft: &Path, token: &Secret) -> io::Result<()> {
 }
 
 fn random_text(path: &Path) -> Result<Secret, TokenError> {
-    random_token().map_err(|error| io_error("find chance for", path, error))
+    random_token().map_err(|error| io_error("generate random bytes for", path, error))
 }
 
 /// 32 random bytes as text.

@@ -1,53 +1,82 @@
-//! The arguments of a job, as its row has them.
+//! The arguments of a job, as stored in its row.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use weft_model::Job;
 use weft_node::job::Check;
 pub(crate) use weft_node::job::arguments::{check_names, of};
 
-/// The arguments by position, where they are called `0`, `1` and so on.
+/// The arguments by position; their names are `0`, `1` and so on.
 pub(crate) fn positional(job: &Job) -> Result<Vec<String>, Check> {
     let arguments = of(job)?;
     let mut numbered = Vec::with_capacity(arguments.len());
     for (key, value) in &arguments {
-        let position = position(key).ok_or_else(|| Check {
-            message: format!("the argument `{key}` has no number for a name"),
-            hint: Some(r#"write ARGS='{"0":"first","1":"second"}'"#.to_owned()),
+        let position = position(key).ok_or_else(|| {
+            refused(
+                format!("the name of the argument `{key}` is not a number"),
+                r#"write ARGS='{"0":"first","1":"second"}'"#,
+            )
         })?;
         numbered.push((position, text(key, value)?));
     }
     numbered.sort_unstable();
     let gap = (0..).zip(&numbered).find(|(at, (found, _))| at != found);
     if let Some((missing, (found, _))) = gap {
-        return Err(Check {
-            message: format!("the argument `{missing}` is missing: there is `{found}`"),
-            hint: Some("number the arguments from 0 without gaps".to_owned()),
-        });
+        return Err(refused(
+            format!("the argument `{missing}` is missing: the next one is `{found}`"),
+            "number the arguments from 0 without gaps",
+        ));
     }
     Ok(numbered.into_iter().map(|(_, text)| text).collect())
 }
 
-/// `0`, `1`, `10`, but not `01`: two names would mean one position.
+/// Parses `0`, `1`, `10`, but not `01`, which would be another name of the same position.
 fn position(key: &str) -> Option<usize> {
     let position: usize = key.parse().ok()?;
     (position.to_string() == key).then_some(position)
 }
 
+/// True or false; false if the argument is omitted.
+pub(crate) fn flag(arguments: &Map<String, Value>, name: &str) -> Result<bool, Check> {
+    match arguments.get(name) {
+        None => Ok(false),
+        Some(Value::Bool(value)) => Ok(*value),
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => Ok(false),
+        Some(_) => Err(wrong(name, "true or false")),
+    }
+}
+
+/// An error about an argument that must be something else.
+pub(crate) fn wrong(argument: &str, expected: &str) -> Check {
+    Check {
+        message: format!("the argument `{argument}` must be {expected}"),
+        hint: None,
+    }
+}
+
+/// An error with a hint.
+pub(crate) fn refused(message: impl Into<String>, hint: impl Into<String>) -> Check {
+    Check {
+        message: message.into(),
+        hint: Some(hint.into()),
+    }
+}
+
 fn text(key: &str, value: &Value) -> Result<String, Check> {
-    let refused = |what: &str| {
-        Err(Check {
-            message: format!("the argument `{key}` {what}"),
-            hint: Some("give a text, a number, true or false".to_owned()),
-        })
+    let refuse = |what: &str| {
+        Err(refused(
+            format!("the argument `{key}` {what}"),
+            "give a text, a number, true or false",
+        ))
     };
     match value {
-        Value::String(text) if text.contains('\0') => refused("contains a NUL character"),
+        Value::String(text) if text.contains('\0') => refuse("contains a NUL character"),
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(value) => Ok(value.to_string()),
-        Value::Null => refused("is null"),
-        Value::Array(_) => refused("is a list"),
-        Value::Object(_) => refused("is an object"),
+        Value::Null => refuse("is null"),
+        Value::Array(_) => refuse("is a list"),
+        Value::Object(_) => refuse("is an object"),
     }
 }
 
@@ -93,29 +122,35 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_place_is_refused_by_name() {
+    fn arguments_without_a_position_are_refused() {
         let check = |arguments: &str, expected: &str| {
             let check = positional(&job(arguments)).unwrap_err();
             assert_eq!(check.message, expected, "{arguments}");
             assert!(check.hint.is_some());
         };
-        check(r#"{"a":"x"}"#, "the argument `a` has no number for a name");
+        check(
+            r#"{"a":"x"}"#,
+            "the name of the argument `a` is not a number",
+        );
         check(
             r#"{"01":"x"}"#,
-            "the argument `01` has no number for a name",
+            "the name of the argument `01` is not a number",
         );
         check(
             r#"{"-1":"x"}"#,
-            "the argument `-1` has no number for a name",
+            "the name of the argument `-1` is not a number",
         );
         check(
             r#"{"+0":"x"}"#,
-            "the argument `+0` has no number for a name",
+            "the name of the argument `+0` is not a number",
         );
-        check(r#"{"1":"x"}"#, "the argument `0` is missing: there is `1`");
+        check(
+            r#"{"1":"x"}"#,
+            "the argument `0` is missing: the next one is `1`",
+        );
         check(
             r#"{"0":"x","3":"y"}"#,
-            "the argument `1` is missing: there is `3`",
+            "the argument `1` is missing: the next one is `3`",
         );
         check(r#"{"0":null}"#, "the argument `0` is null");
         check(r#"{"0":[1]}"#, "the argument `0` is a list");

@@ -1,4 +1,4 @@
-//! BROADWAY_JOB: a flow of a logical unit.
+//! BROADWAY_JOB: runs a flow of a logical unit.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use weft_model::{Principal, Session};
 use weft_node::flow::{FlowCall, FlowEnd, FlowName, Flows, Recovery};
 use weft_node::job::{Check, CheckpointHolder, JobKind, Run, RunEnd, RunFailure, RunOutput};
 
-use crate::arguments;
+use crate::arguments::{self, refused};
 
-/// As the column `type` has it.
+/// The value of the column `type`.
 pub(crate) const TYPE: &str = "BROADWAY_JOB";
 
 /// Runs flows.
@@ -21,19 +21,19 @@ pub struct BroadwayJob {
 }
 
 impl BroadwayJob {
-    /// Runs these.
+    /// Runs flows of this runner.
     pub fn new(flows: Arc<dyn Flows>) -> Self {
         Self { flows }
     }
 }
 
-/// `LU.flow`, as jobs of flows are called.
-pub(crate) fn name_of(job: &Job) -> Result<FlowName, Check> {
+/// The flow that a job names as `LU.flow`.
+pub(crate) fn flow_of(job: &Job) -> Result<FlowName, Check> {
     let name = job.key.name.split_once('.');
     let name = name.filter(|(unit, flow)| !unit.is_empty() && !flow.is_empty());
-    let (unit, flow) = name.ok_or_else(|| Check {
-        message: format!("`{}` does not name a flow", job.key.name),
-        hint: Some("write NAME='<LU>.<flow>'".to_owned()),
+    let (unit, flow) = name.ok_or_else(|| {
+        let message = format!("`{}` does not name a flow", job.key.name);
+        refused(message, "write NAME='<LU>.<flow>'")
     })?;
     Ok(FlowName {
         logical_unit: unit.to_owned(),
@@ -41,13 +41,10 @@ pub(crate) fn name_of(job: &Job) -> Result<FlowName, Check> {
     })
 }
 
-/// Fabric: a list of one map with all external outputs.
+/// A list of one map with all external outputs (Fabric B.1).
 fn output(end: FlowEnd) -> RunOutput {
     let text = Value::Array(vec![Value::Object(end.outputs)]).to_string();
-    RunOutput {
-        text: Some(text),
-        exit_code: None,
-    }
+    RunOutput::from_text(text)
 }
 
 #[async_trait]
@@ -61,7 +58,7 @@ impl JobKind for BroadwayJob {
     }
 
     async fn check(&self, job: &Job) -> Result<(), Check> {
-        let name = name_of(job)?;
+        let name = flow_of(job)?;
         let inputs = arguments::of(job)?;
         let checked = self.flows.check(&name, &inputs).await;
         checked.map(drop).map_err(|refusal| Check {
@@ -71,15 +68,14 @@ impl JobKind for BroadwayJob {
     }
 
     async fn run(&self, run: Run) -> RunEnd {
-        let not_as_defined =
-            |check: Check| RunEnd::Failed(RunFailure::new("Arguments", check.message));
-        let name = match name_of(&run.job) {
+        let refused = |error: Check| RunEnd::Failed(RunFailure::new("Arguments", error.message));
+        let name = match flow_of(&run.job) {
             Ok(name) => name,
-            Err(check) => return not_as_defined(check),
+            Err(error) => return refused(error),
         };
         let inputs = match arguments::of(&run.job) {
             Ok(inputs) => inputs,
-            Err(check) => return not_as_defined(check),
+            Err(error) => return refused(error),
         };
         let key = &run.job.key;
         let call = FlowCall {
@@ -91,7 +87,7 @@ impl JobKind for BroadwayJob {
             session: Session::of_job(&run.job),
             run_id: run.idempotency_key(),
             recovery: Some(Recovery {
-                // One for all runs of a job: each finds out whether what stands there is its own.
+                // All runs of a job share it; each discards the checkpoints of another run.
                 scope: format!("job/{}/{}/{}", key.job_type, key.name, key.uid),
                 holder: CheckpointHolder::of(&run.job),
                 max_tries: None,
@@ -103,9 +99,7 @@ impl JobKind for BroadwayJob {
         };
         match self.flows.run(call).await {
             Ok(end) => RunEnd::Succeeded(output(end)),
-            Err(failure) => {
-                RunEnd::Failed(RunFailure::new(&failure.exception_type, failure.message))
-            }
+            Err(failure) => RunEnd::Failed(RunFailure::new(failure.kind, failure.message)),
         }
     }
 }

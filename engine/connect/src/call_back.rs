@@ -1,4 +1,4 @@
-//! How a script may talk to the node that runs it: an address and a token for the time of its run.
+//! Access of scripts to the node that runs them: an address, and a token that is valid during the run.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -6,19 +6,19 @@ use std::fmt::Debug;
 use weft_node::job::Run;
 use weft_project::interface::Secret;
 
-/// Lets runs call the node back.
+/// Grants runs access to the node.
 pub trait CallBack: Debug + Send + Sync {
-    /// What this run may call with; none where it may not.
+    /// The access of a run; none if it has none.
     fn grant(&self, run: &Run) -> Option<Grant>;
 }
 
-/// The right of one run to call the node. It ends when this is dropped.
+/// The access of one run to the node. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Grant {
-    /// The address of the node, as WEFT_SERVER has it.
+    /// The address of the node, for WEFT_SERVER.
     pub server: String,
-    /// The token, as WEFT_TOKEN has it.
+    /// The token, for WEFT_TOKEN.
     pub token: Secret,
-    /// Dropped with the grant; takes the token back.
+    /// Revokes the token when it is dropped.
     pub guard: Box<dyn Any + Send + Sync>,
 }

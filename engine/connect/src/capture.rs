@@ -1,60 +1,60 @@
-//! Output of which the beginning and the end are kept, whatever its length.
+//! Output of any length, of which the beginning and the end are kept.
 
 use std::collections::VecDeque;
 
 use weft_node::job::OUTPUT_BYTES;
 
-/// Room for the words about what was left out.
+/// Space for the mark that replaces the middle.
 const MARK_BYTES: usize = 64;
-/// What is kept of the end.
+/// Bytes kept of the end.
 const TAIL_BYTES: usize = 16 * 1024;
-/// What is kept of the beginning. All in all it is what a run may leave behind.
+/// Bytes kept of the beginning. In total, they are the output that is kept of a run.
 const HEAD_BYTES: usize = OUTPUT_BYTES - TAIL_BYTES - MARK_BYTES;
-/// Whatever is not longer is kept whole.
+/// Output up to this length is kept as a whole.
 pub(crate) const WHOLE_BYTES: usize = HEAD_BYTES + TAIL_BYTES;
 
-/// Takes in any amount and keeps its beginning and its end.
+/// Keeps the beginning and the end of output.
 #[derive(Debug, Default)]
 pub(crate) struct Capture {
     head: Vec<u8>,
     tail: VecDeque<u8>,
-    left_out: u64,
+    omitted: u64,
 }
 
 impl Capture {
-    /// Takes in more.
+    /// Adds output.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        let room = HEAD_BYTES - self.head.len();
-        let (head, rest) = bytes.split_at(bytes.len().min(room));
+        let free = HEAD_BYTES - self.head.len();
+        let (head, rest) = bytes.split_at(bytes.len().min(free));
         self.head.extend_from_slice(head);
         let kept = &rest[rest.len().saturating_sub(TAIL_BYTES)..];
         let too_many = (self.tail.len() + kept.len()).saturating_sub(TAIL_BYTES);
         self.tail.drain(..too_many);
         self.tail.extend(kept);
-        self.left_out += count(rest.len() - kept.len()) + count(too_many);
+        self.omitted += count(rest.len() - kept.len()) + count(too_many);
     }
 
-    /// What is kept, as text of at most [`OUTPUT_BYTES`]; a byte that is no text becomes `?`, the last line break
-    /// goes.
+    /// The kept output as text of at most [`OUTPUT_BYTES`], without the last line break. Bytes that are not UTF-8 become
+    /// `?`.
     pub(crate) fn text(&self) -> String {
         let tail: Vec<u8> = self.tail.iter().copied().collect();
-        if self.left_out == 0 {
+        if self.omitted == 0 {
             return without_line_break(text_of(&[self.head.as_slice(), &tail].concat()));
         }
-        // A character that was cut is left out as a whole.
+        // A character that was cut is omitted as a whole.
         let head = &self.head[..self.head.len() - unfinished(&self.head)];
-        let begun = tail
+        let cut = tail
             .iter()
             .take(3)
             .take_while(|byte| is_continuation(**byte))
             .count();
-        let left_out = self.left_out + count(self.head.len() - head.len()) + count(begun);
-        let (head, tail) = (text_of(head), text_of(&tail[begun..]));
-        without_line_break(format!("{head}\n[… {left_out} bytes left out …]\n{tail}"))
+        let omitted = self.omitted + count(self.head.len() - head.len()) + count(cut);
+        let (head, tail) = (text_of(head), text_of(&tail[cut..]));
+        without_line_break(format!("{head}\n[… {omitted} bytes left out …]\n{tail}"))
     }
 }
 
-/// The last line of a text that says something, for a message.
+/// The last line that is not blank, for a message.
 pub(crate) fn last_line(text: &str) -> Option<String> {
     const CHARS: usize = 200;
     let line = text
@@ -70,18 +70,18 @@ pub(crate) fn last_line(text: &str) -> Option<String> {
     Some(shown)
 }
 
-/// Bytes as text; one that is none becomes `?`.
+/// Converts bytes to text. Each byte that is not UTF-8 becomes `?`.
 pub(crate) fn text_of(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
-        // One character for one byte: the text is never longer than the bytes.
+        // One character per byte, so the text is never longer than the bytes.
         text.extend(chunk.invalid().iter().map(|_| '?'));
     }
     text
 }
 
-/// How many bytes at the end begin a character whose rest is missing.
+/// The number of bytes at the end that belong to an incomplete character.
 fn unfinished(bytes: &[u8]) -> usize {
     let from = bytes.len().saturating_sub(4);
     match bytes[from..].utf8_chunks().last() {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_kept_whole() {
+    fn short_output_is_kept_as_a_whole() {
         let check = |bytes: &[u8], expected: &str| {
             for step in [1, 3, 1_000_000] {
                 assert_eq!(captured(bytes, step).text(), expected);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_flood_both_ends_are_kept_and_the_rest_is_counted() {
+    fn both_ends_of_long_output_are_kept_and_the_rest_is_counted() {
         let bytes: Vec<u8> = (0..1_000_000_u32)
             .flat_map(|n| format!("{n}\n").into_bytes())
             .collect();
@@ -150,8 +150,8 @@ mod tests {
             let text = captured(&bytes, step).text();
             assert!(text.len() <= OUTPUT_BYTES, "{}", text.len());
             assert!(text.starts_with("0\n1\n2\n") && text.ends_with("\n999998\n999999"));
-            let left_out = bytes.len() - WHOLE_BYTES;
-            assert!(text.contains(&format!("\n[… {left_out} bytes left out …]\n")));
+            let omitted = bytes.len() - WHOLE_BYTES;
+            assert!(text.contains(&format!("\n[… {omitted} bytes left out …]\n")));
         }
     }
 
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_is_one_that_says_something() {
+    fn the_last_line_is_not_blank() {
         assert_eq!(last_line("a\n  b \n\n  \n").as_deref(), Some("b"));
         assert_eq!(last_line("a\u{1b}[31mred").as_deref(), Some("a [31mred"));
         assert_eq!(last_line(" \n"), None);

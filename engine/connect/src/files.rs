@@ -1,5 +1,5 @@
-//! Files below the folders that the node's configuration allows, and no others: the kernel follows each path beneath its
-//! root and refuses what leads out, links included.
+//! Files below the folders of FILE_ROOTS. The kernel resolves each path beneath its root and refuses paths that leave it,
+//! links included.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,15 +14,15 @@ use rustix::fs::{
 use rustix::io::Errno;
 use uuid::Uuid;
 
-/// Folders under which jobs may read and write.
+/// The folders below which jobs may read and write.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
     roots: Vec<PathBuf>,
 }
 
-/// A path that lies under a root.
+/// A path below a root.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Allowed<'r> {
+struct AllowedPath<'r> {
     root: &'r Path,
     inside: PathBuf,
 }
@@ -31,15 +31,14 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGIC
 const HINT: &str = "config.ini names the folders: FILE_ROOTS in section [jobs], absolute paths separated by commas";
 
 impl Files {
-    /// Allows what lies under these folders.
     pub(crate) fn new(roots: &[PathBuf]) -> Self {
         Self {
             roots: roots.to_vec(),
         }
     }
 
-    /// Which root a path is under. A path that is not absolute begins in the first root.
-    fn allowed(&self, path: &str) -> Result<Allowed<'_>, String> {
+    /// Finds the root of a path. A relative path starts in the first root.
+    fn allowed(&self, path: &str) -> Result<AllowedPath<'_>, String> {
         let refused = |why: &str| Err(format!("{path} may not be used: {why} ({HINT})"));
         let Some(first) = self.roots.first() else {
             return refused("this node allows no folder");
@@ -47,7 +46,7 @@ impl Files {
         let written = Path::new(path);
         let has_steps = path.split('/').any(|part| part == "..");
         if has_steps || path.contains('\0') || path.is_empty() {
-            return Err(format!("`{path}` is no path to a file"));
+            return Err(format!("`{path}` is not a path to a file"));
         }
         let found = match written.is_absolute() {
             false => Some((first, written)),
@@ -57,23 +56,23 @@ impl Files {
             }),
         };
         let Some((root, inside)) = found else {
-            return refused("it is not under a folder that this node allows");
+            return refused("it is not below a folder that this node allows");
         };
         let inside: PathBuf = inside
             .components()
             .filter(|part| matches!(part, Component::Normal(_)))
             .collect();
         match inside.file_name() {
-            Some(_) => Ok(Allowed { root, inside }),
+            Some(_) => Ok(AllowedPath { root, inside }),
             None => Err(format!("`{path}` is a folder")),
         }
     }
 
-    /// Where a file is, or will be. Blocks.
+    /// Opens the folder of a file, which may not exist yet. Blocks.
     ///
     /// # Errors
-    /// A sentence with the path: it may not be used, or its folder is not there.
-    pub(crate) fn place(&self, path: &str) -> Result<Place, String> {
+    /// A sentence with the path: it is not allowed, or its folder does not exist.
+    pub(crate) fn locate(&self, path: &str) -> Result<FileLocation, String> {
         let allowed = self.allowed(path)?;
         let failed = |error: Errno| format!("{path} cannot be written: {}", reason(error));
         let root = open_root(allowed.root)?;
@@ -86,10 +85,10 @@ impl Files {
         };
         let name = allowed.inside.file_name().unwrap_or_default().to_owned();
         let path = path.to_owned();
-        Ok(Place { path, folder, name })
+        Ok(FileLocation { path, folder, name })
     }
 
-    /// The whole of a file of at most `limit` bytes. Blocks.
+    /// Reads a file of at most `limit` bytes. Blocks.
     ///
     /// # Errors
     /// A sentence with the path.
@@ -97,13 +96,13 @@ impl Files {
         let allowed = self.allowed(path)?;
         let failed = |error: Errno| format!("{path} cannot be read: {}", reason(error));
         let root = open_root(allowed.root)?;
-        // A pipe or a device would wait for somebody.
+        // Opening a pipe would otherwise wait for a writer.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let opened = openat2(&root, &allowed.inside, flags, Mode::empty(), BENEATH);
         let opened = opened.map_err(failed)?;
         let status = fstat(&opened).map_err(failed)?;
         if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
-            return Err(format!("{path} cannot be read: it is no file"));
+            return Err(format!("{path} cannot be read: it is not a file"));
         }
         let mut bytes = Vec::new();
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
@@ -117,10 +116,10 @@ impl Files {
         Ok(bytes)
     }
 
-    /// Writes a file as a whole: whoever reads it sees all of it or what was there before. Blocks.
+    /// Writes a file atomically: readers see the old content or the new one. Blocks.
     ///
     /// # Errors
-    /// A sentence with the path; nothing was changed.
+    /// A sentence with the path. The file is unchanged.
     pub(crate) fn write(
         &self,
         path: &str,
@@ -128,7 +127,7 @@ impl Files {
         may_replace: bool,
     ) -> Result<(), String> {
         let failed = |error: Errno| format!("{path} cannot be written: {}", reason(error));
-        let Place { folder, name, .. } = self.place(path)?;
+        let FileLocation { folder, name, .. } = self.locate(path)?;
         let temporary = format!(".{}.weft", Uuid::new_v4());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o644);
@@ -141,7 +140,7 @@ impl Files {
             moved.map_err(failed)
         });
         if let Err(error) = written {
-            // What cannot be removed either is left to whoever mends the folder.
+            // If the removal fails as well, the temporary file stays.
             let _ = unlinkat(&folder, &temporary, AtFlags::empty());
             return Err(error);
         }
@@ -149,21 +148,20 @@ impl Files {
     }
 }
 
-/// Where a file is, or will be: its folder is open, so nothing outside it can be met from here.
+/// The name of a file in an open folder. No operation on it leaves the folder.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct FileLocation {
     path: String,
     folder: OwnedFd,
     name: OsString,
 }
 
-impl Place {
-    /// Opens the part of this name in the folder, beside the file, to write; makes it if it is not there. None where
-    /// somebody else is writing it. Blocks.
+impl FileLocation {
+    /// Opens a partial file beside the file for writing, or creates it. None if another process is writing it. Blocks.
     ///
     /// # Errors
     /// A sentence with the path.
-    pub(crate) fn part(&self, part: &str) -> Result<Option<File>, String> {
+    pub(crate) fn open_part(&self, part: &str) -> Result<Option<File>, String> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let mode = Mode::from_raw_mode(0o644);
@@ -172,7 +170,7 @@ impl Place {
         let status = fstat(&opened).map_err(|error| self.failed(error))?;
         if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
             return Err(format!(
-                "{} cannot be written: {part} beside it is no file",
+                "{} cannot be written: {part} beside it is not a file",
                 self.path
             ));
         }
@@ -183,11 +181,11 @@ impl Place {
         }
     }
 
-    /// That the file can take its place here: there is none, or one that can be replaced. Blocks.
+    /// Checks that the file can be created or replaced. Blocks.
     ///
     /// # Errors
     /// A sentence with the path.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check_writable(&self) -> Result<(), String> {
         match statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(status) if FileType::from_raw_mode(status.st_mode) == FileType::Directory => {
                 Err(format!("`{}` is a folder", self.path))
@@ -197,17 +195,17 @@ impl Place {
         }
     }
 
-    /// Whether the file is there and has so many bytes. Blocks.
-    pub(crate) fn has(&self, bytes: u64) -> bool {
+    /// Whether the file exists and has this length. Blocks.
+    pub(crate) fn has_length(&self, bytes: u64) -> bool {
         statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW)
             .is_ok_and(|status| u64::try_from(status.st_size) == Ok(bytes))
     }
 
-    /// The part becomes the file, in the place of what was there. False where there is no such part. Blocks.
+    /// Renames a partial file to the file, which it replaces. False if there is no such partial file. Blocks.
     ///
     /// # Errors
     /// A sentence with the path.
-    pub(crate) fn finish(&self, part: &str) -> Result<bool, String> {
+    pub(crate) fn finish_part(&self, part: &str) -> Result<bool, String> {
         match renameat(&self.folder, part, &self.folder, &self.name) {
             Ok(()) => (),
             Err(Errno::NOENT) => return Ok(false),
@@ -217,11 +215,11 @@ impl Place {
         Ok(true)
     }
 
-    /// Removes a part; one that is not there is no mistake. Blocks.
+    /// Removes a partial file if it exists. Blocks.
     ///
     /// # Errors
     /// A sentence with the path.
-    pub(crate) fn remove(&self, part: &str) -> Result<(), String> {
+    pub(crate) fn remove_part(&self, part: &str) -> Result<(), String> {
         match unlinkat(&self.folder, part, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(self.failed(error)),
@@ -252,9 +250,9 @@ fn open_root(root: &Path) -> Result<OwnedFd, String> {
 
 fn reason(error: Errno) -> String {
     match error {
-        Errno::NOENT => "it is not there".to_owned(),
-        Errno::XDEV => "it leads out of the folder that is allowed".to_owned(),
-        Errno::EXIST => "it is there already".to_owned(),
+        Errno::NOENT => "it does not exist".to_owned(),
+        Errno::XDEV => "it leads out of the allowed folder".to_owned(),
+        Errno::EXIST => "it already exists".to_owned(),
         Errno::NOSYS => "this needs Linux 5.6 or newer".to_owned(),
         error => io::Error::from(error).to_string(),
     }
@@ -267,12 +265,12 @@ mod tests {
 
     use super::*;
 
-    struct Place {
+    struct Fixture {
         folder: tempfile::TempDir,
         files: Files,
     }
 
-    fn place() -> Place {
+    fn fixture() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         for name in ["in/deep", "out"] {
             fs::create_dir_all(folder.path().join(name)).unwrap();
@@ -280,10 +278,10 @@ mod tests {
         fs::write(folder.path().join("in/a.txt"), "hello").unwrap();
         fs::write(folder.path().join("out/secret.txt"), "secret").unwrap();
         let files = Files::new(&[folder.path().join("in")]);
-        Place { folder, files }
+        Fixture { folder, files }
     }
 
-    impl Place {
+    impl Fixture {
         fn path(&self, inside: &str) -> String {
             self.folder.path().join(inside).display().to_string()
         }
@@ -299,22 +297,25 @@ mod tests {
     }
 
     #[test]
-    fn only_what_lies_below_a_root_is_read_and_written() {
-        let place = place();
-        assert_eq!(place.files.read("a.txt", 5).unwrap(), b"hello");
+    fn only_files_below_a_root_are_read_and_written() {
+        let fixture = fixture();
+        assert_eq!(fixture.files.read("a.txt", 5).unwrap(), b"hello");
         assert_eq!(
-            place.files.read(&place.path("in/a.txt"), 5).unwrap(),
+            fixture.files.read(&fixture.path("in/a.txt"), 5).unwrap(),
             b"hello"
         );
-        place.refused(
-            &place.path("out/secret.txt"),
-            "not under a folder that this node allows",
+        fixture.refused(
+            &fixture.path("out/secret.txt"),
+            "not below a folder that this node allows",
         );
-        place.refused("../out/secret.txt", "is no path to a file");
-        place.refused(&place.path("in/../out/secret.txt"), "is no path to a file");
-        place.refused("", "is no path to a file");
-        place.refused(&place.path("in"), "is a folder");
-        place.refused("nowhere/a.txt", "it is not there");
+        fixture.refused("../out/secret.txt", "is not a path to a file");
+        fixture.refused(
+            &fixture.path("in/../out/secret.txt"),
+            "is not a path to a file",
+        );
+        fixture.refused("", "is not a path to a file");
+        fixture.refused(&fixture.path("in"), "is a folder");
+        fixture.refused("nowhere/a.txt", "it does not exist");
         let none = Files::default();
         let error = none.read("a.txt", 5).unwrap_err();
         assert!(error.contains("allows no folder") && error.contains("FILE_ROOTS"));
@@ -322,65 +323,65 @@ mod tests {
 
     #[test]
     fn no_link_leads_out() {
-        let place = place();
-        let link = |to: &str, name: &str| symlink(to, place.folder.path().join("in").join(name));
+        let fixture = fixture();
+        let link = |to: &str, name: &str| symlink(to, fixture.folder.path().join("in").join(name));
         link("../out", "out").unwrap();
-        link(&place.path("out"), "absolute").unwrap();
+        link(&fixture.path("out"), "absolute").unwrap();
         link("a.txt", "inside").unwrap();
         link("../out/secret.txt", "file").unwrap();
-        place.refused("out/secret.txt", "leads out");
-        place.refused("absolute/secret.txt", "leads out");
-        assert_eq!(place.files.read("inside", 5).unwrap(), b"hello");
+        fixture.refused("out/secret.txt", "leads out");
+        fixture.refused("absolute/secret.txt", "leads out");
+        assert_eq!(fixture.files.read("inside", 5).unwrap(), b"hello");
         assert!(
-            place
+            fixture
                 .files
                 .read("file", 100)
                 .unwrap_err()
                 .contains("leads out")
         );
-        // A write takes the place of the link and does not go through it.
-        place.files.write("file", b"mine", true).unwrap();
-        assert_eq!(fs::read(place.path("out/secret.txt")).unwrap(), b"secret");
-        assert_eq!(place.files.read("file", 100).unwrap(), b"mine");
+        // A write replaces the link and does not follow it.
+        fixture.files.write("file", b"mine", true).unwrap();
+        assert_eq!(fs::read(fixture.path("out/secret.txt")).unwrap(), b"secret");
+        assert_eq!(fixture.files.read("file", 100).unwrap(), b"mine");
     }
 
     #[test]
-    fn a_file_is_there_as_a_whole_or_not_at_all() {
-        let place = place();
-        place.files.write("deep/b.txt", b"first", false).unwrap();
-        let error = place
+    fn a_file_is_written_as_a_whole_or_not_at_all() {
+        let fixture = fixture();
+        fixture.files.write("deep/b.txt", b"first", false).unwrap();
+        let error = fixture
             .files
             .write("deep/b.txt", b"second", false)
             .unwrap_err();
-        assert!(error.ends_with("it is there already"), "{error}");
-        assert_eq!(place.files.read("deep/b.txt", 9).unwrap(), b"first");
-        place.files.write("deep/b.txt", b"third", true).unwrap();
-        assert_eq!(place.files.read("deep/b.txt", 9).unwrap(), b"third");
-        assert!(place.files.write("deep", b"x", true).is_err());
-        let left = fs::read_dir(place.path("in/deep")).unwrap().count();
-        assert_eq!(left, 1, "nothing temporary is left behind");
+        assert!(error.ends_with("it already exists"), "{error}");
+        assert_eq!(fixture.files.read("deep/b.txt", 9).unwrap(), b"first");
+        fixture.files.write("deep/b.txt", b"third", true).unwrap();
+        assert_eq!(fixture.files.read("deep/b.txt", 9).unwrap(), b"third");
+        assert!(fixture.files.write("deep", b"x", true).is_err());
+        let left = fs::read_dir(fixture.path("in/deep")).unwrap().count();
+        assert_eq!(left, 1, "no temporary file is left");
     }
 
     #[test]
-    fn what_is_too_long_or_no_file_is_not_read() {
-        let place = place();
-        let error = place.files.read("a.txt", 4).unwrap_err();
+    fn long_files_and_other_things_are_not_read() {
+        let fixture = fixture();
+        let error = fixture.files.read("a.txt", 4).unwrap_err();
         assert!(error.ends_with("it has more than 4 bytes"), "{error}");
         assert!(
-            place
+            fixture
                 .files
                 .read("deep", 4)
                 .unwrap_err()
-                .ends_with("it is no file")
+                .ends_with("it is not a file")
         );
-        let pipe = place.folder.path().join("in/pipe");
+        let pipe = fixture.folder.path().join("in/pipe");
         rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
         assert!(
-            place
+            fixture
                 .files
                 .read("pipe", 4)
                 .unwrap_err()
-                .ends_with("it is no file")
+                .ends_with("it is not a file")
         );
     }
 }

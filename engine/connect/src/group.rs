@@ -1,4 +1,4 @@
-//! A process with everything it starts: one process group that ends as a whole.
+//! A process group: a process and the processes it starts, which end together.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -11,27 +11,27 @@ use tracing::debug;
 
 use crate::work_folder::WorkFolder;
 
-/// While another process is just being started it may hold a new script open for writing for a moment.
+/// A process that is being started elsewhere may hold a new script open for writing for a moment.
 const BUSY_ATTEMPTS: usize = 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
-/// How long the end of a run waits until its folder has been removed.
-const REMOVAL_PATIENCE: Duration = Duration::from_millis(250);
+/// How long the end of a run waits for the removal of its folder.
+const REMOVAL_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// A running process group in a folder of its own. Dropped, all of it is killed and the folder removed.
+/// A running process group with its own folder. Dropping it kills all processes and removes the folder.
 ///
-/// A process that leaves the group on purpose (`setsid`) is not reached.
+/// Processes that leave the group (`setsid`) are not killed.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct ProcessGroup {
     leader: Pid,
-    /// None once it has ended in order.
+    /// None after [`end`](Self::end).
     parts: Option<(Child, WorkFolder)>,
     children: unix::Signal,
 }
 
-impl Group {
+impl ProcessGroup {
     /// Starts `command` as the leader of a new group, in `folder`.
     pub(crate) async fn start(mut command: Command, folder: WorkFolder) -> io::Result<Self> {
-        // Before the start, so that no end is missed.
+        // Registered before the start, so that no end is missed.
         let children = unix::signal(SignalKind::child())?;
         command.process_group(0).current_dir(folder.path());
         let mut attempts = 1..BUSY_ATTEMPTS;
@@ -53,15 +53,15 @@ impl Group {
         })
     }
 
-    /// Sends a signal to all of it.
+    /// Sends a signal to all processes.
     pub(crate) fn signal(&self, signal: Signal) {
         if self.parts.is_some() {
             send(self.leader, signal);
         }
     }
 
-    /// Resolves when the leader has ended. It is left as it is until [`end`](Self::end), so that its number cannot
-    /// become somebody else's while there is still something to kill by it.
+    /// Resolves when the leader has ended. It is not reaped before [`end`](Self::end), so its process id cannot be reused
+    /// while the group may still be killed.
     pub(crate) async fn leader_ended(&mut self) -> io::Result<()> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         loop {
@@ -72,31 +72,31 @@ impl Group {
             }
             if self.children.recv().await.is_none() {
                 return Err(io::Error::other(
-                    "nothing tells about the end of processes any more",
+                    "the runtime no longer reports the end of processes",
                 ));
             }
         }
     }
 
-    /// Takes the end of a leader that has ended; what is left of the group is killed, and the folder goes.
+    /// Reaps a leader that has ended, kills the rest of the group and removes the folder.
     pub(crate) async fn end(mut self) -> io::Result<ExitStatus> {
         self.signal(Signal::KILL);
         let Some((mut child, folder)) = self.parts.take() else {
-            return Err(io::Error::other("the process has been waited for already"));
+            return Err(io::Error::other("the process was already reaped"));
         };
-        // At once: the leader has ended.
+        // Does not block: the leader has ended.
         let status = child.wait();
-        // Whoever looks after the run shall find nothing of it, unless there is very much to remove.
-        let _ = tokio::time::timeout(REMOVAL_PATIENCE, folder.remove_after(|| ())).await;
+        // The folder is gone after the run, unless it takes very long to remove.
+        let _ = tokio::time::timeout(REMOVAL_TIMEOUT, folder.remove_after(|| ())).await;
         status
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
         if let Some((mut child, folder)) = self.parts.take() {
-            // Waited for on the thread of the removal: what was killed still takes a moment to go.
+            // Reaped on the thread of the removal: a killed process takes a moment to end.
             folder.remove_after(move || {
                 let _ = child.wait();
             });
@@ -106,13 +106,13 @@ impl Drop for Group {
 
 fn send(group: Pid, signal: Signal) {
     match kill_process_group(group, signal) {
-        // Everybody may have gone already.
+        // All processes may have ended already.
         Ok(()) | Err(rustix::io::Errno::SRCH) => (),
         Err(error) => debug!("Cannot send {signal:?} to process group {group:?}: {error}"),
     }
 }
 
-/// The name of a signal that ends processes, e.g. `SIGKILL`; none for the others.
+/// The name of a signal that ends processes, e.g. `SIGKILL`; none for other signals.
 pub(crate) fn signal_name(number: i32) -> Option<&'static str> {
     const NAMES: [(Signal, &str); 18] = [
         (Signal::HUP, "SIGHUP"),

@@ -1,17 +1,17 @@
-//! The hosts that jobs may call.
+//! The hosts that jobs may call: HTTP_ALLOWED_HOSTS.
 
 use std::net::IpAddr;
 
 use reqwest::Url;
 
-/// Hosts by name or address, some with one port only.
+/// The allowed hosts, by name or address.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AllowedHosts(Vec<Host>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Host {
     name: Name,
-    /// None for every port.
+    /// None allows every port.
     port: Option<u16>,
 }
 
@@ -22,24 +22,23 @@ enum Name {
 }
 
 impl AllowedHosts {
-    /// As the configuration has them, which has checked their form.
+    /// Reads hosts that the configuration has validated.
     pub(crate) fn new(written: &[String]) -> Self {
         Self(written.iter().map(|written| Host::parse(written)).collect())
     }
 
-    /// Whether none may be called.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the host and the port of an address are among them.
-    pub(crate) fn allow(&self, url: &Url) -> bool {
+    /// Whether the host and the port of a URL are allowed.
+    pub(crate) fn allows(&self, url: &Url) -> bool {
         let Some(name) = url.host_str().map(Name::parse) else {
             return false;
         };
         let port = url.port_or_known_default();
-        let fits = |host: &Host| host.name == name && (host.port.is_none() || host.port == port);
-        self.0.iter().any(fits)
+        let matches = |host: &Host| host.name == name && (host.port.is_none() || host.port == port);
+        self.0.iter().any(matches)
     }
 }
 
@@ -49,7 +48,7 @@ impl Host {
             name: Name::parse(name),
             port: None,
         };
-        // A bare IPv6 address has colons and no port.
+        // The colons of a bare IPv6 address do not separate a port.
         if written.parse::<IpAddr>().is_ok() {
             return whole(written);
         }
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_written_is_allowed() {
+    fn only_listed_hosts_are_allowed() {
         let hosts = [
             "api.example.com",
             "Other.Example:8443",
@@ -91,7 +90,7 @@ mod tests {
         ];
         let hosts = AllowedHosts::new(&hosts.map(str::to_owned));
         let check = |url: &str, expected: bool| {
-            assert_eq!(hosts.allow(&Url::parse(url).unwrap()), expected, "{url}");
+            assert_eq!(hosts.allows(&Url::parse(url).unwrap()), expected, "{url}");
         };
         for url in [
             "http://api.example.com/x",
@@ -119,6 +118,6 @@ mod tests {
         ] {
             check(url, false);
         }
-        assert!(!AllowedHosts::default().allow(&Url::parse("http://localhost").unwrap()));
+        assert!(!AllowedHosts::default().allows(&Url::parse("http://localhost").unwrap()));
     }
 }

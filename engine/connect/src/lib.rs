@@ -1,16 +1,19 @@
-//! Kinds of job that reach out of Weft: scripts, functions, flows and parsers of the deployed project, calls over HTTP, and
-//! stored instances that are published again.
+//! Kinds of job that reach outside of Weft: scripts, functions, flows and parsers of the deployed project, HTTP calls,
+//! listeners for files, and the republication of stored instances.
 //!
-//! Each kind is one file and stands behind [`JobKind`]; a node is handed [`kinds`] of them.
+//! Each kind implements [`JobKind`] in its own module. A node gets all of them from [`kinds`].
 
 mod arguments;
 mod broadway_job;
 mod call_back;
 mod capture;
 mod cdc;
+mod deployed;
+mod file_roots;
 mod files;
 mod flow;
 mod group;
+mod hex;
 mod hosts;
 mod http;
 pub mod javascript;
@@ -19,26 +22,26 @@ mod on_thread;
 mod parser;
 mod process;
 pub mod records;
+mod retry;
 mod script;
 mod user_job;
 mod work_folder;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use weft_node::NodeConfig;
 use weft_node::flow::Flows;
-use weft_node::job::{Check, CheckpointStore, JobKind};
+use weft_node::job::{CheckpointStore, JobKind};
 use weft_node::trace::Traces;
 use weft_project::interface::Environment;
-use weft_project::{CatalogueError, Project, ProjectCatalogue, Validator, Validators};
+use weft_project::{Validator, Validators};
 use weft_statement::LateStatements;
 use weft_store::SharedStore;
 
 pub use broadway_job::BroadwayJob;
 pub use call_back::{CallBack, Grant};
 pub use cdc::CdcRepublish;
+pub use deployed::DeployedProject;
 pub use flow::actors_markdown;
 pub use http::Http;
 pub use listener::Listener;
@@ -51,82 +54,32 @@ use flow::{FlowRunner, FlowValidator, Tools};
 use javascript::{FunctionFiles, JavaScript, Limits};
 use work_folder::WorkFolders;
 
-/// Functions that flows run at a time; each may hold its limit of memory.
+/// The most functions that flows run at once: each may use its limit of memory.
 const FUNCTIONS: usize = 32;
 
-/// What the kinds are made of.
+/// The services that the kinds use.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// Where the scripts of the deployed project are.
+    /// Finds the deployed project.
     pub projects: Arc<dyn DeployedProject>,
-    /// What the node was told about itself: its data folder, the hosts that may be called.
+    /// The configuration of the node.
     pub config: NodeConfig,
-    /// The variables of the node: what a script inherits and a header names.
+    /// The environment of the node, which scripts inherit and secrets refer to.
     pub environment: Environment,
-    /// How a script may talk to the node that runs it.
+    /// Grants scripts access to the node that runs them.
     pub call_back: Arc<dyn CallBack>,
-    /// What runs the statements of functions and flows.
+    /// Runs the statements of functions and flows.
     pub statements: LateStatements,
-    /// Where what parsers read goes to.
+    /// Receives the rows of parsers.
     pub store: SharedStore,
-    /// Where runs write down what they have finished.
+    /// Keeps the progress of runs.
     pub checkpoints: CheckpointStore,
-    /// What the node writes down of itself.
+    /// The traces of the node.
     pub traces: Traces,
 }
 
-/// Where the deployed project lies on this node.
-#[async_trait]
-pub trait DeployedProject: std::fmt::Debug + Send + Sync {
-    /// The folder in which the project that is deployed now is unpacked; none where nothing is deployed.
-    ///
-    /// # Errors
-    /// A sentence: it cannot be found out, or the project cannot be unpacked.
-    async fn folder(&self) -> Result<Option<PathBuf>, String>;
-
-    /// The project that is deployed now; none where nothing is deployed.
-    ///
-    /// # Errors
-    /// A sentence: it cannot be found out, or the project cannot be read.
-    async fn project(&self) -> Result<Option<Arc<Project>>, String>;
-}
-
-#[async_trait]
-impl DeployedProject for ProjectCatalogue {
-    async fn folder(&self) -> Result<Option<PathBuf>, String> {
-        deployed(self.current_folder().await)
-    }
-
-    async fn project(&self) -> Result<Option<Arc<Project>>, String> {
-        deployed(self.current_project().await)
-    }
-}
-
-fn deployed<T>(found: Result<T, CatalogueError>) -> Result<Option<T>, String> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(CatalogueError::NothingDeployed) => Ok(None),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// What is deployed, for what cannot do without it.
-fn must_be_deployed<T>(found: Result<Option<T>, String>) -> Result<T, Check> {
-    match found {
-        Ok(Some(found)) => Ok(found),
-        Ok(None) => Err(Check {
-            message: "no project is deployed".to_owned(),
-            hint: Some("DEPLOY '<folder>' deploys one".to_owned()),
-        }),
-        Err(message) => Err(Check {
-            message,
-            hint: None,
-        }),
-    }
-}
-
-/// The kinds of this package. Working folders that an earlier process left behind in the data folder are removed, so
-/// one process at a time may have that folder.
+/// Makes the kinds of this package. Removes the working folders that an earlier process has left in the data folder, so
+/// only one process at a time may use that folder.
 pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     let folders = WorkFolders::new(&parts.config.data);
     folders.remove_leftovers();
@@ -154,7 +107,7 @@ pub fn kinds(parts: Parts) -> Vec<Arc<dyn JobKind>> {
     ]
 }
 
-/// What runs the flows of the deployed project.
+/// Makes the runner of flows.
 pub fn flows(parts: &Parts) -> Arc<dyn Flows> {
     let tools = Tools {
         statements: parts.statements.clone(),
@@ -170,7 +123,7 @@ pub fn flows(parts: &Parts) -> Arc<dyn Flows> {
     ))
 }
 
-/// What checks the files of a project that the kinds of this package run.
+/// Makes the checks of project files that the kinds of this package run.
 pub fn validators() -> Validators {
     Validators::new([
         Arc::new(FunctionFiles) as Arc<dyn Validator>,

@@ -1,11 +1,11 @@
-//! Blocking work on a thread of its own.
+//! Runs blocking work on its own thread.
 
 use tokio::sync::oneshot;
 
-/// Runs `work` on a thread and waits for it. A dropped future does not end the work.
+/// Runs `work` on a thread and waits for it. Dropping the future does not end the work.
 ///
 /// # Errors
-/// A sentence: what the work says, that no thread could be started, or that the work broke off.
+/// A sentence: the error of the work, no thread can be started, or the work panicked.
 pub(crate) async fn on_thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
@@ -14,10 +14,10 @@ pub(crate) async fn on_thread<T: Send + 'static>(
     let started = std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
-            // Who asked may be gone.
+            // The caller may be gone.
             let _ = sender.send(work());
         });
-    started.map_err(|error| format!("no thread could be started: {error}"))?;
+    started.map_err(|error| format!("cannot start a thread: {error}"))?;
     let done = receiver.await;
-    done.unwrap_or_else(|_| Err("the work broke off".to_owned()))
+    done.unwrap_or_else(|_| Err("the work panicked".to_owned()))
 }

@@ -1,4 +1,4 @@
-//! PROCESS: a script of the deployed project (Fabric R103, R104).
+//! PROCESS: runs a script of the deployed project (Fabric R103, R104).
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -15,28 +15,30 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use weft_model::Job;
-use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_node::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_project::interface::Environment;
 
+use crate::arguments;
+use crate::call_back::{CallBack, Grant};
 use crate::capture::{Capture, last_line};
-use crate::group::{Group, signal_name};
+use crate::deployed::{DeployedProject, must_be_deployed};
+use crate::group::{ProcessGroup, signal_name};
 use crate::script::Script;
 use crate::work_folder::WorkFolders;
-use crate::{CallBack, DeployedProject, Grant, arguments, must_be_deployed};
 
-/// Between the request to end and the end by force. The runner drops a run 5 s after it told it to stop; this is
-/// earlier, so that what the script left behind is kept.
+/// The time between SIGTERM and SIGKILL. The runner drops a run 5 s after it requested a stop; this is shorter, so that
+/// the output of the script is kept.
 const TERM_GRACE: Duration = Duration::from_secs(4);
-/// How long output is waited for after the script has ended, once before and once after its children are killed: a
-/// process outside the group may hold the pipe for ever.
+/// How long to wait for output after the script has ended, once before and once after its children are killed. A process
+/// outside the group may hold the pipe open forever.
 const DRAIN_GRACE: Duration = Duration::from_millis(250);
 const READ_BYTES: usize = 64 * 1024;
-/// Where commands of a script are looked for, behind the folder of this very program.
+/// PATH of scripts, after the folder of this program.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// What a script gets from the environment of the node.
+/// The variables that scripts inherit from the node.
 const INHERITED: [&str; 4] = ["HOME", "LANG", "TZ", "TMPDIR"];
 
-/// Runs executable files of the folder `scripts/` of the deployed project.
+/// Runs scripts of the deployed project.
 #[derive(Debug)]
 pub struct Process {
     projects: Arc<dyn DeployedProject>,
@@ -66,9 +68,9 @@ impl Process {
     }
 
     async fn start(&self, run: &Run) -> Result<Running, RunFailure> {
-        let not_as_defined = |check: Check| RunFailure::new("Script", check.message);
-        let script = self.script(&run.job).await.map_err(not_as_defined)?;
-        let arguments = arguments::positional(&run.job).map_err(not_as_defined)?;
+        let refused = |error: Check| RunFailure::new("Script", error.message);
+        let script = self.script(&run.job).await.map_err(refused)?;
+        let arguments = arguments::positional(&run.job).map_err(refused)?;
         let cannot_start = |error: io::Error| {
             let message = format!("{} cannot be started: {}", script.label, reason(&error));
             RunFailure::new("Start", message)
@@ -89,8 +91,10 @@ impl Process {
                 .env("WEFT_SERVER", &grant.server)
                 .env("WEFT_TOKEN", grant.token.expose());
         }
-        // The command and with it our own end for writing goes with the start.
-        let group = Group::start(command, folder).await.map_err(cannot_start)?;
+        // Consumes the command, and with it the writing end of the pipe in this process.
+        let group = ProcessGroup::start(command, folder)
+            .await
+            .map_err(cannot_start)?;
         let output = pipe::Receiver::from_owned_fd(output.into()).map_err(cannot_start)?;
         debug!(job.uid = run.job.key.uid, "Started {}", script.label);
         Ok(Running {
@@ -130,14 +134,14 @@ impl JobKind for Process {
 
     async fn check(&self, job: &Job) -> Result<(), Check> {
         arguments::positional(job)?;
-        self.script(job).await.map(|_| ())
+        self.script(job).await.map(drop)
     }
 
     async fn run(&self, run: Run) -> RunEnd {
         if run.stop.is_cancelled() {
             return RunEnd::Failed(RunFailure::new(
-                "Stopped",
-                "it was told to stop before it began",
+                FailureKind::Stopped,
+                "it was stopped before it started",
             ));
         }
         match self.start(&run).await {
@@ -147,9 +151,9 @@ impl JobKind for Process {
     }
 }
 
-/// A script on its way. Dropped, it is killed with all it started, its folder is removed and its token taken back.
+/// A running script. Dropping it kills its processes, removes its folder and revokes its token.
 struct Running {
-    group: Group,
+    group: ProcessGroup,
     output: Output,
     label: String,
     _grant: Option<Grant>,
@@ -160,7 +164,7 @@ impl Running {
         let watched = self.watch(stop).await;
         let was_killed = matches!(watched, Ok(Stopping::Killed));
         if !was_killed {
-            // What still filters the output of the script (`exec > >(sed …)`) gets the time to write it.
+            // Filters of the output (`exec > >(sed …)`) get time to write the rest.
             self.output.drain().await;
         }
         self.group.signal(Signal::KILL);
@@ -171,24 +175,20 @@ impl Running {
         };
         let text = self.output.capture.text();
         match ended {
-            Ok(status) => judge(&self.label, status, text),
+            Ok(status) => end_of(&self.label, status, text),
             Err(error) => {
-                let message = format!("the end of {} is not known: {error}", self.label);
-                RunEnd::Failed(RunFailure {
-                    output: output(text, None),
-                    ..RunFailure::new("Start", message)
-                })
+                let message = format!("the exit status of {} is unknown: {error}", self.label);
+                RunEnd::Failed(RunFailure::new("Start", message).with_output(output(text, None)))
             }
         }
     }
 
-    /// Waits for the end of the script and takes in what it writes; asks it to end, and then makes it, when it shall
-    /// stop.
+    /// Captures output until the script ends. After a stop request it sends SIGTERM, then SIGKILL.
     async fn watch(&mut self, stop: &CancellationToken) -> io::Result<Stopping> {
         let mut stopping = Stopping::No;
         loop {
             let kill_at = match stopping {
-                Stopping::Asked(at) => at + TERM_GRACE,
+                Stopping::Requested(at) => at + TERM_GRACE,
                 Stopping::No | Stopping::Killed => Instant::now(),
             };
             tokio::select! {
@@ -196,9 +196,9 @@ impl Running {
                 ended = self.group.leader_ended() => return ended.map(|()| stopping),
                 () = stop.cancelled(), if matches!(stopping, Stopping::No) => {
                     self.group.signal(Signal::TERM);
-                    stopping = Stopping::Asked(Instant::now());
+                    stopping = Stopping::Requested(Instant::now());
                 }
-                () = sleep_until(kill_at), if matches!(stopping, Stopping::Asked(_)) => {
+                () = sleep_until(kill_at), if matches!(stopping, Stopping::Requested(_)) => {
                     self.group.signal(Signal::KILL);
                     stopping = Stopping::Killed;
                 }
@@ -211,13 +211,13 @@ impl Running {
 #[derive(Clone, Copy)]
 enum Stopping {
     No,
-    Asked(Instant),
+    Requested(Instant),
     Killed,
 }
 
-/// What a script writes, to stdout and stderr alike, in the order in which it writes it.
+/// The output of a script: stdout and stderr in the order written.
 struct Output {
-    /// None where everybody who could write has closed it.
+    /// None after all writers have closed it.
     pipe: Option<pipe::Receiver>,
     buffer: Vec<u8>,
     capture: Capture,
@@ -232,19 +232,19 @@ impl Output {
         }
     }
 
-    /// Reads until everybody who could write has closed it, or for a moment.
+    /// Reads until all writers have closed the pipe, but not longer than [`DRAIN_GRACE`].
     async fn drain(&mut self) {
         let all = async {
             while self.pipe.is_some() {
                 self.read().await;
             }
         };
-        // Whoever goes on writing does so into a closed pipe.
+        // A process that writes later gets a broken pipe.
         let _ = timeout(DRAIN_GRACE, all).await;
     }
 }
 
-fn judge(label: &str, status: ExitStatus, text: String) -> RunEnd {
+fn end_of(label: &str, status: ExitStatus, text: String) -> RunEnd {
     if status.success() {
         return RunEnd::Succeeded(output(text, status.code()));
     }
@@ -263,10 +263,8 @@ fn judge(label: &str, status: ExitStatus, text: String) -> RunEnd {
     if let Some(line) = last_line(&text) {
         message = format!("{message}: {line}");
     }
-    RunEnd::Failed(RunFailure {
-        output: output(text, status.code()),
-        ..RunFailure::new(exception_type, message)
-    })
+    let output = output(text, status.code());
+    RunEnd::Failed(RunFailure::new(exception_type, message).with_output(output))
 }
 
 fn output(text: String, exit_code: Option<i32>) -> RunOutput {
@@ -276,7 +274,7 @@ fn output(text: String, exit_code: Option<i32>) -> RunOutput {
     }
 }
 
-/// First the folder of this program, so that `weft` in a script is the one that runs it.
+/// PATH of a script. The folder of this program comes first, so that `weft` in a script is the same program.
 fn path(program: Option<&Path>) -> String {
     let folder = program.and_then(Path::parent).and_then(Path::to_str);
     match folder.filter(|folder| !folder.is_empty() && !folder.contains(':')) {
@@ -291,10 +289,10 @@ fn reason(error: &io::Error) -> String {
         .map(rustix::io::Errno::from_raw_os_error)
     {
         Some(rustix::io::Errno::NOENT) => {
-            "what its first line names is not on this node".to_owned()
+            "the interpreter in its first line does not exist on this node".to_owned()
         }
         Some(rustix::io::Errno::NOEXEC) => {
-            "it is no program, and its first line does not begin with #!".to_owned()
+            "it is not a program, and its first line does not begin with #!".to_owned()
         }
         Some(rustix::io::Errno::TOOBIG) => "its arguments are too long".to_owned(),
         Some(_) | None => error.to_string(),
@@ -317,14 +315,14 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_told_with_the_last_line() {
+    fn a_failure_quotes_the_last_line() {
         let end = |raw: i32, text: &str| {
-            judge("scripts/x.sh", ExitStatus::from_raw(raw), text.to_owned())
+            end_of("scripts/x.sh", ExitStatus::from_raw(raw), text.to_owned())
         };
         let check = |raw: i32, text: &str, exception: &str, message: &str| match end(raw, text) {
             RunEnd::Failed(failure) => {
                 assert_eq!(
-                    (failure.exception_type.as_str(), failure.message.as_str()),
+                    (failure.exception_type(), failure.message.as_str()),
                     (exception, message)
                 );
             }

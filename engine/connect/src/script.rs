@@ -1,4 +1,4 @@
-//! The scripts that a job may run: executable files in `scripts/` of the deployed project, and nothing else.
+//! The scripts that jobs may run: executable files in `scripts/` of the deployed project.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -10,42 +10,42 @@ use weft_lang::names::nearest;
 use weft_node::job::Check;
 
 const FOLDER: &str = "scripts";
-/// Of a project with more scripts, the further ones are not suggested.
+/// The most scripts that are read for suggestions.
 const MAX_SUGGESTIONS: usize = 10_000;
-/// How many scripts are named where none is near.
+/// The most scripts that a hint lists.
 const SHOWN: usize = 5;
-/// Others than the owner may write.
+/// Permissions that let others than the owner write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// A script that may be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Script {
-    /// Where it is, with no link on the way.
+    /// The absolute path, without links.
     pub path: PathBuf,
-    /// What people call it, e.g. `scripts/load.sh`.
+    /// The name for messages, e.g. `scripts/load.sh`.
     pub label: String,
 }
 
 impl Script {
-    /// Finds the script of this name in the project that is unpacked in `project`.
+    /// Finds a script in the project that is unpacked in `project`.
     ///
     /// # Errors
-    /// What is wrong with the name or with the file.
+    /// The name or the file is unusable.
     pub(crate) fn find(project: &Path, name: &str) -> Result<Self, Check> {
-        let inside = inside(name)?;
+        let inside = path_in_folder(name)?;
         let label = format!("{FOLDER}/{}", inside.display());
-        // The way to the data folder is the operator's; what is inside the project is looked at piece by piece.
+        // The operator controls the path to the data folder; the path inside the project is checked part by part.
         let mut path = fs::canonicalize(project).map_err(|error| Check {
             message: format!("the deployed project cannot be read: {error}"),
             hint: None,
         })?;
-        let mut metadata = look(&path, &label, project)?;
+        let mut metadata = check_part(&path, &label, project)?;
         for part in Path::new(FOLDER).components().chain(inside.components()) {
             if !metadata.is_dir() {
                 return Err(unknown(project, &label));
             }
             path.push(part);
-            metadata = look(&path, &label, project)?;
+            metadata = check_part(&path, &label, project)?;
         }
         if !metadata.is_file() {
             return Err(refused(format!("{label} is not a file"), None));
@@ -58,8 +58,8 @@ impl Script {
     }
 }
 
-/// The path below `scripts/` that a name means.
-fn inside(name: &str) -> Result<PathBuf, Check> {
+/// Parses the name of a script into a path below `scripts/`.
+fn path_in_folder(name: &str) -> Result<PathBuf, Check> {
     let hint = || Some("name a file in the folder scripts/ of the deployed project".to_owned());
     let path = Path::new(name);
     if path.is_absolute() {
@@ -80,11 +80,11 @@ fn inside(name: &str) -> Result<PathBuf, Check> {
     Ok(inside.to_owned())
 }
 
-/// What stands at a path on the way to the script. Whoever could replace it could run anything as this node.
-fn look(path: &Path, label: &str, project: &Path) -> Result<Metadata, Check> {
+/// Checks one part of the path to a script. A user who can replace it could run any program as this node.
+fn check_part(path: &Path, label: &str, project: &Path) -> Result<Metadata, Check> {
     let metadata = fs::symlink_metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => unknown(project, label),
-        _ => refused(format!("{label} cannot be looked at: {error}"), None),
+        _ => refused(format!("{label} cannot be read: {error}"), None),
     })?;
     let what = || path.display();
     if metadata.is_symlink() {
@@ -107,7 +107,7 @@ fn unknown(project: &Path, label: &str) -> Check {
     known.sort();
     let labels = || known.iter().map(String::as_str);
     let bare = |text: &str| text.strip_prefix("scripts/").unwrap_or(text).to_owned();
-    // Without the folder, which is always right and would hide how far the rest is off.
+    // Compared without the folder, which is the same in all names and would make them look similar.
     let bares: Vec<String> = labels().map(bare).collect();
     let near = nearest(&bare(label), bares.iter().map(String::as_str));
     let hint = match (near, known.len()) {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_outside_is_reached() {
+    fn names_cannot_leave_the_folder() {
         let folder = project(&[("scripts/x.sh", 0o555), ("y.sh", 0o555)]);
         let hint = "name a file in the folder scripts/ of the deployed project";
         for name in ["/bin/sh", "//bin/sh"] {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_script_is_answered_with_the_nearest() {
+    fn an_unknown_script_gets_the_nearest_as_a_hint() {
         let folder = project(&[("scripts/load.sh", 0o555), ("scripts/deep/clean.py", 0o555)]);
         let check = |name: &str, expected: &str| assert_eq!(message(folder.path(), name), expected);
         check(
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_could_change_or_cannot_be_run_is_refused() {
+    fn scripts_that_others_could_change_or_that_cannot_run_are_refused() {
         let folder = project(&[
             ("scripts/plain.txt", 0o644),
             ("scripts/group.sh", 0o575),

@@ -1,4 +1,4 @@
-//! USER_JOB: a JavaScript function of a logical unit (R61, R82).
+//! USER_JOB: calls a JavaScript function of a logical unit (Fabric F.1, R61, R82).
 
 use std::sync::Arc;
 
@@ -12,16 +12,17 @@ use weft_project::interface::Environment;
 use weft_project::{Project, UnknownProjectName};
 use weft_statement::{LateStatements, is_secret};
 
+use crate::arguments::{self, refused};
 use crate::capture::Capture;
+use crate::deployed::{DeployedProject, must_be_deployed};
 use crate::http::OWN_VARIABLES;
-use crate::javascript::{Call, Ended, Failure, Function, JavaScript, Limits, NodeHost, Returned};
-use crate::{DeployedProject, arguments, must_be_deployed};
+use crate::javascript::{Call, CallEnd, Failure, Function, JavaScript, Limits, NodeHost, Returned};
 
-/// Functions that run at a time. Each may hold its limit of memory; those that wait for a batch have lent their slots, so
-/// there may be more of them than slots.
+/// The most functions that run at once: each may use its limit of memory. Functions that wait for a batch lend their job
+/// slots, so there may be more functions than slots.
 const THREADS: usize = 64;
 
-/// Calls functions `functions/<name>.js` of the deployed project.
+/// Calls functions of the deployed project, in `functions/<name>.js` of a logical unit.
 #[derive(Debug)]
 pub struct UserJob {
     projects: Arc<dyn DeployedProject>,
@@ -30,8 +31,8 @@ pub struct UserJob {
     java_script: JavaScript,
 }
 
-/// A function with what it is called with.
-struct Defined {
+/// A function with its arguments.
+struct FunctionCall {
     project: Arc<Project>,
     function: Function,
     arguments: Map<String, Value>,
@@ -51,13 +52,11 @@ impl UserJob {
         }
     }
 
-    async fn defined(&self, job: &Job) -> Result<Defined, Check> {
+    async fn read(&self, job: &Job) -> Result<FunctionCall, Check> {
         let arguments = arguments::of(job)?;
         let Some((unit, name)) = job.key.name.split_once('.') else {
-            return Err(Check {
-                message: format!("`{}` does not name a function", job.key.name),
-                hint: Some("write NAME='<logical unit>.<function>'".to_owned()),
-            });
+            let message = format!("`{}` does not name a function", job.key.name);
+            return Err(refused(message, "write NAME='<logical unit>.<function>'"));
         };
         let project = must_be_deployed(self.projects.project().await)?;
         let unit = project.logical_unit(unit).map_err(|error| {
@@ -69,13 +68,13 @@ impl UserJob {
             unknown(&error, format!(" in {}", unit.name), &known)
         })?;
         let function = Function::read(&file.path, name, file.text.as_bytes()).await;
-        // It was checked when it was deployed, by another version perhaps.
+        // It was checked at deployment, perhaps by another version.
         let function = function.map_err(|finding| Check {
             message: format!("{}:{}: {}", file.path, finding.line, finding.message),
             hint: None,
         })?;
         check_arguments(&function, &arguments)?;
-        Ok(Defined {
+        Ok(FunctionCall {
             project,
             function,
             arguments,
@@ -94,26 +93,27 @@ impl JobKind for UserJob {
     }
 
     async fn check(&self, job: &Job) -> Result<(), Check> {
-        self.defined(job).await.map(drop)
+        self.read(job).await.map(drop)
     }
 
     async fn run(&self, run: Run) -> RunEnd {
-        let defined = self.defined(&run.job).await.and_then(|defined| {
-            let arguments = secrets(&self.environment, defined.arguments)?;
-            Ok(Defined {
-                arguments,
-                ..defined
-            })
+        let read = self.read(&run.job).await.and_then(|call| {
+            let arguments = resolve_secrets(&self.environment, call.arguments)?;
+            Ok(FunctionCall { arguments, ..call })
         });
-        let defined = match defined {
-            Ok(defined) => defined,
-            Err(check) => return RunEnd::Failed(RunFailure::new("Function", check.message)),
+        let FunctionCall {
+            project,
+            function,
+            arguments,
+        } = match read {
+            Ok(call) => call,
+            Err(error) => return RunEnd::Failed(RunFailure::new("Function", error.message)),
         };
         let principal = Principal {
             name: run.job.created_by.clone(),
         };
         let host = NodeHost::new(
-            defined.project,
+            project,
             self.statements.clone(),
             principal,
             Session::of_job(&run.job),
@@ -121,16 +121,16 @@ impl JobKind for UserJob {
             run.slot,
         );
         let call = Call {
-            function: Arc::new(defined.function),
-            arguments: defined.arguments,
+            function: Arc::new(function),
+            arguments,
             stop: run.stop,
         };
         end_of(self.java_script.call(call, Arc::new(host)).await)
     }
 }
 
-/// A name that the project does not have; where none is near, the known ones.
-fn unknown(error: &UnknownProjectName, place: String, known: &[&str]) -> Check {
+/// The error about an unknown name, with the nearest known name or all of them.
+fn unknown(error: &UnknownProjectName, within: String, known: &[&str]) -> Check {
     const SHOWN: usize = 5;
     let hint = match (&error.nearest, known) {
         (Some(near), _) => Some(format!("did you mean `{near}`?")),
@@ -143,33 +143,31 @@ fn unknown(error: &UnknownProjectName, place: String, known: &[&str]) -> Check {
         }
     };
     Check {
-        message: format!("there is no {} `{}`{place}", error.what, error.name),
+        message: format!("there is no {} `{}`{within}", error.what, error.name),
         hint,
     }
 }
 
 fn check_arguments(function: &Function, arguments: &Map<String, Value>) -> Result<(), Check> {
     let parameters = || function.parameters().iter().map(String::as_str);
-    let Some(strange) = arguments
+    let Some(unknown) = arguments
         .keys()
         .find(|key| !parameters().any(|name| name == *key))
     else {
         return Ok(());
     };
     let name = function.name();
-    let hint = match (nearest(strange, parameters()), function.parameters()) {
+    let hint = match (nearest(unknown, parameters()), function.parameters()) {
         (Some(near), _) => format!("did you mean `{near}`?"),
         (None, []) => format!("{name} has no parameters"),
         (None, parameters) => format!("its parameters are {}", parameters.join(", ")),
     };
-    Err(Check {
-        message: format!("the function {name} has no parameter `{strange}`"),
-        hint: Some(hint),
-    })
+    let message = format!("the function {name} has no parameter `{unknown}`");
+    Err(refused(message, hint))
 }
 
-/// The arguments with the values of secrets, which stand in the row as the names of variables of the node.
-fn secrets(
+/// Replaces secrets by their values. The row has them as `env:NAME`, which refers to a variable of the node.
+fn resolve_secrets(
     environment: &Environment,
     arguments: Map<String, Value>,
 ) -> Result<Map<String, Value>, Check> {
@@ -178,23 +176,22 @@ fn secrets(
         let Some(variable) = variable.filter(|_| is_secret(&name)) else {
             return Ok((name, value));
         };
-        let refused = |what: &str| Check {
+        let unusable = |what: &str| Check {
             message: format!("the argument `{name}` names {variable}, which {what}"),
             hint: None,
         };
         if variable.to_ascii_uppercase().starts_with(OWN_VARIABLES) {
-            return Err(refused("belongs to the node"));
+            return Err(unusable("belongs to the node"));
         }
         let secret = environment
             .get(variable)
-            .ok_or_else(|| refused("is not set on this node"))?;
+            .ok_or_else(|| unusable("is not set on this node"))?;
         Ok((name, Value::from(secret)))
     });
     resolved.collect()
 }
 
-/// What it logged stands before what it returned, as a script would write it.
-fn end_of(ended: Ended) -> RunEnd {
+fn end_of(ended: CallEnd) -> RunEnd {
     match ended.result {
         Ok(returned) => {
             let value = returned.map(|returned| match returned {
@@ -208,13 +205,14 @@ fn end_of(ended: Ended) -> RunEnd {
 
 fn failed(failure: &Failure, log: &str) -> RunFailure {
     RunFailure {
-        exception_type: failure.name.clone(),
+        kind: failure.kind.clone(),
         message: failure.to_string(),
         output: output(log, None),
         retry: failure.retry,
     }
 }
 
+/// The output of a run: the log, then the returned value, as a script would print them.
 fn output(log: &str, value: Option<&str>) -> RunOutput {
     let text = match (log, value) {
         ("", None) => None,
@@ -230,10 +228,7 @@ fn output(log: &str, value: Option<&str>) -> RunOutput {
             Some(kept.text())
         }
     };
-    RunOutput {
-        text,
-        exit_code: None,
-    }
+    RunOutput::from_text(text)
 }
 
 #[cfg(test)]
@@ -243,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_returned_stands_behind_what_was_logged() {
+    fn the_returned_value_follows_the_log() {
         let check = |log: &str, value: Option<&str>, expected: Option<&str>| {
             assert_eq!(output(log, value).text.as_deref(), expected);
         };

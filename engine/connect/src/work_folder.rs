@@ -1,4 +1,4 @@
-//! A folder of its own for every run, below the data folder, gone when the run has ended.
+//! Working folders: each run has its own, below the data folder, until it ends.
 
 use std::fs;
 use std::io;
@@ -9,34 +9,34 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-/// A folder in which a script just made a file cannot be removed at once; nobody makes files for ever.
+/// The removal of a folder fails while a script creates files in it, so it is repeated.
 const ATTEMPTS: usize = 5;
 
-/// Where the folders of runs are.
+/// The parent of the working folders.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkFolders(PathBuf);
 
 impl WorkFolders {
-    /// Below this data folder.
+    /// Working folders below this data folder.
     pub(crate) fn new(data: &Path) -> Self {
         Self(data.join("runs"))
     }
 
-    /// Removes what a process that was killed has left.
+    /// Removes the folders that a killed process has left.
     pub(crate) fn remove_leftovers(&self) {
         if fs::symlink_metadata(&self.0).is_ok() {
-            // The log says why if it fails; new folders can be made beside the old ones.
+            // A failure is only logged: new folders can be made beside the old ones.
             remove(&self.0);
         }
     }
 
-    /// Makes a folder that nobody else has.
+    /// Makes a new folder.
     pub(crate) fn make(&self) -> io::Result<WorkFolder> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.0)?;
-        // A script is started inside: its path must hold from there.
+        // The script is started inside the folder, so the path must be absolute.
         let parent = fs::canonicalize(&self.0)?;
         let folder = tempfile::Builder::new()
             .prefix("run-")
@@ -46,18 +46,17 @@ impl WorkFolders {
     }
 }
 
-/// The folder of one run.
+/// The working folder of one run.
 #[derive(Debug)]
 pub(crate) struct WorkFolder(TempDir);
 
 impl WorkFolder {
-    /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Removes it on a thread of its own after `before`: a run may have left a great many files. Resolves when it is
-    /// gone, and nobody has to wait for that.
+    /// Removes the folder, on its own thread after `before`: a run may have left many files. The receiver resolves when
+    /// the folder is gone, and may be dropped.
     pub(crate) fn remove_after(
         self,
         before: impl FnOnce() + Send + 'static,
@@ -67,15 +66,15 @@ impl WorkFolder {
         let work = move || {
             before();
             remove(&path);
-            // Nobody may be waiting any more.
+            // The receiver may be gone.
             let _ = sender.send(());
         };
         let started = std::thread::Builder::new()
             .name("weft-run-end".to_owned())
             .spawn(work);
         if let Err(error) = started {
-            // The next start removes it.
-            warn!("No thread to remove the folder of a run: {error}");
+            // The next start of the process removes the folder.
+            warn!("Cannot start a thread to remove the folder of a run: {error}");
         }
         receiver
     }
@@ -89,21 +88,21 @@ fn remove(path: &Path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => last = Some(error),
         }
-        // A script may have taken the right to write from its own folders.
-        open_folders(path);
+        // A script may have made its own folders read-only.
+        make_writable(path);
     }
     if let Some(error) = last {
         warn!("Cannot remove {}: {error}", path.display());
     }
 }
 
-fn open_folders(folder: &Path) {
+fn make_writable(folder: &Path) {
     let is_folder = fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.is_dir());
     if !is_folder || fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).is_err() {
         return;
     }
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        open_folders(&entry.path());
+        make_writable(&entry.path());
     }
 }
 
@@ -112,7 +111,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_folder_is_private_and_goes_with_all_that_is_in_it() {
+    async fn a_folder_is_private_and_is_removed_with_its_content() {
         let data = tempfile::tempdir().unwrap();
         let outside = data.path().join("outside");
         fs::create_dir(&outside).unwrap();

@@ -1,4 +1,4 @@
-//! Values for the `?` of a statement, written into it as literals.
+//! Binding values to the `?` of a statement, as literals in its text.
 
 use crate::diagnostic::Diagnostic;
 use crate::lexer::{TokenKind, Tokens};
@@ -14,75 +14,76 @@ pub enum Literal {
     Bool(bool),
     /// A whole number.
     Integer(i64),
-    /// A number that is not whole.
+    /// A floating-point number.
     Real(f64),
-    /// A text, with whatever characters but NUL.
+    /// A text with any characters except NUL.
     Text(String),
 }
 
-/// Writes `values` over the `?` of `text`, in order. A `?` in a string or a comment is no place for a value. A text
-/// value arrives as one string literal whatever it contains.
+/// Replaces each `?` of `text` by one of `values`, in order. A `?` in a string or a comment is not a placeholder. A text
+/// value becomes one string literal, whatever it contains.
 ///
 /// # Errors
-/// There are more or fewer values than places, a value has no literal, or a place stands in a quoted name.
+/// The number of values is wrong, a value cannot be written as a literal, or a placeholder is in a quoted name.
 pub fn bind(text: &str, values: &[Literal]) -> Result<String, Diagnostic> {
-    let places = places(text)?;
-    if places.len() != values.len() {
+    let placeholders = placeholders(text)?;
+    if placeholders.len() != values.len() {
         let message = format!(
             "the statement has {} `?`, and {} values were given",
-            places.len(),
+            placeholders.len(),
             values.len()
         );
-        let span = places.get(values.len()).copied();
+        let span = placeholders.get(values.len()).copied();
         return Err(Diagnostic::new(message, span.unwrap_or_default()));
     }
     let mut bound = String::with_capacity(text.len());
     let mut from = 0;
-    for (place, value) in places.into_iter().zip(values) {
-        bound.push_str(&text[from..place.start]);
-        // Never one with what stands before: `'a'?` is no doubled quote, and `1-?` no comment.
+    for (span, value) in placeholders.into_iter().zip(values) {
+        bound.push_str(&text[from..span.start]);
+        // The literal must not join its neighbours: `'a'?` is not a doubled quote, and `1-?` not a comment.
         if bound.chars().next_back().is_some_and(joins) {
             bound.push(' ');
         }
-        bound.push_str(&written(value, place)?);
-        if text[place.end..].chars().next().is_some_and(joins) {
+        bound.push_str(&literal(value, span)?);
+        if text[span.end..].chars().next().is_some_and(joins) {
             bound.push(' ');
         }
-        from = place.end;
+        from = span.end;
     }
     bound.push_str(&text[from..]);
     Ok(bound)
 }
 
+/// Whether a literal next to this character would become part of another token.
 fn joins(c: char) -> bool {
     scan::is_quote(c) || scan::is_word(c) || matches!(c, '-' | '/' | '?')
 }
 
-fn places(text: &str) -> Result<Vec<Span>, Diagnostic> {
+fn placeholders(text: &str) -> Result<Vec<Span>, Diagnostic> {
     let mut tokens = Tokens::new(text);
-    let mut places = Vec::new();
+    let mut spans = Vec::new();
     let mut in_backticks = false;
     let mut brackets = 0_usize;
     loop {
         let token = tokens.next()?;
         match token.kind {
-            TokenKind::End => return Ok(places),
+            TokenKind::End => return Ok(spans),
             TokenKind::Symbol('`') => in_backticks = !in_backticks,
             TokenKind::Symbol('[') => brackets += 1,
             TokenKind::Symbol(']') => brackets = brackets.saturating_sub(1),
             TokenKind::Symbol('?') if in_backticks || brackets > 0 => {
                 return Err(Diagnostic::new(
-                    "a value cannot stand in a quoted name",
+                    "a value cannot be inside a quoted name",
                     token.span,
                 ));
             }
-            TokenKind::Symbol('?') => places.push(token.span),
+            TokenKind::Symbol('?') => spans.push(token.span),
             TokenKind::Symbol(_) | TokenKind::Word | TokenKind::String(_) | TokenKind::Json(_) => {}
         }
     }
 }
 
-fn written(value: &Literal, place: Span) -> Result<String, Diagnostic> {
+fn literal(value: &Literal, span: Span) -> Result<String, Diagnostic> {
     match value {
         Literal::Null => Ok("NULL".to_owned()),
         Literal::Bool(value) => Ok(value.to_string()),
@@ -90,11 +91,11 @@ fn written(value: &Literal, place: Span) -> Result<String, Diagnostic> {
         Literal::Real(number) if number.is_finite() => Ok(number.to_string()),
         Literal::Real(number) => Err(Diagnostic::new(
             format!("{number} cannot be written into a statement"),
-            place,
+            span,
         )),
         Literal::Text(text) if text.contains('\0') => Err(Diagnostic::new(
             "a text with a NUL character cannot be written into a statement",
-            place,
+            span,
         )),
         Literal::Text(text) => Ok(format!("'{}'", text.replace('\'', "''"))),
     }
@@ -174,7 +175,7 @@ mod tests {
             check(
                 quoted,
                 &[text("x")],
-                "a value cannot stand in a quoted name",
+                "a value cannot be inside a quoted name",
             );
         }
         check("select 'a", &[], "this string is never closed");

@@ -1,4 +1,4 @@
-//! What is wrong with a text, where, and what to write instead.
+//! Errors in a statement: what is wrong, where, and what to write instead.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::scan;
 use crate::span::Span;
 
-/// A line is shown in this many columns; what does not fit is elided.
+/// The maximum number of columns of the line that an error shows. The rest is elided.
 const LINE_COLUMNS: usize = 78;
 const TAB_COLUMNS: usize = 4;
 
@@ -14,18 +14,18 @@ const TAB_COLUMNS: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Diagnostic {
-    /// What is wrong, in one sentence without full stop.
+    /// What is wrong, in one sentence without a full stop.
     pub message: String,
-    /// Where it is wrong.
+    /// Where the error is.
     pub span: Span,
-    /// What could stand there instead.
+    /// What would be correct there.
     pub expected: Vec<String>,
-    /// What to do about it.
+    /// What to do, or what to write instead.
     pub hint: Option<String>,
 }
 
 impl Diagnostic {
-    /// An error at a place.
+    /// An error without expectations and hint.
     pub fn new(message: impl Into<String>, span: Span) -> Self {
         Self {
             message: message.into(),
@@ -35,19 +35,19 @@ impl Diagnostic {
         }
     }
 
-    /// The same error with what could stand there instead.
+    /// Adds what would be correct there.
     pub fn expecting<T: Into<String>>(mut self, expected: impl IntoIterator<Item = T>) -> Self {
         self.expected = expected.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The same error with a next step.
+    /// Adds a hint.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The error as people read it, with the line of `source` it is about. No line break at the end.
+    /// The error with the line of `source` that it refers to, and no line break at the end.
     pub fn render(&self, source: &str) -> String {
         let mut out = format!("error: {}", self.message);
         if !source.trim().is_empty() {
@@ -60,14 +60,14 @@ impl Diagnostic {
         out
     }
 
-    /// The hint, or what was expected, unless the message says so already.
+    /// The hint, or else what was expected, unless the message already has it.
     fn advice(&self) -> Option<Cow<'_, str>> {
         if let Some(hint) = &self.hint {
             return Some(Cow::Borrowed(hint));
         }
         let expected = one_of(&self.expected);
-        let is_news = !expected.is_empty() && !self.message.contains(&expected);
-        is_news.then(|| Cow::Owned(format!("expected {expected}")))
+        let is_new = !expected.is_empty() && !self.message.contains(&expected);
+        is_new.then(|| Cow::Owned(format!("expected {expected}")))
     }
 }
 
@@ -83,9 +83,9 @@ pub(crate) fn one_of<T: AsRef<str>>(choices: &[T]) -> String {
     }
 }
 
-/// The line that a span is in, made fit to be shown.
+/// The line that a span is in, shortened for display.
 struct Excerpt {
-    /// The line's number, when the text has more than one.
+    /// The line's number, if the text has more than one line.
     number: Option<usize>,
     line: String,
     /// Columns before the marks.
@@ -109,7 +109,7 @@ impl Excerpt {
         let many_lines = source.trim().contains('\n');
         let number = many_lines.then(|| source[..start].matches('\n').count() + 1);
         let parts = elide([&line[..first], &line[first..last], &line[last..]]);
-        let [before, marked, after] = parts.map(|part| shown(&part));
+        let [before, marked, after] = parts.map(|part| displayable(&part));
         Self {
             number,
             before: columns(&before),
@@ -136,73 +136,75 @@ impl Excerpt {
             None => ("  ".to_owned(), "  ".to_owned()),
         };
         let (before, under) = (" ".repeat(*before), "^".repeat(*under));
-        write!(out, "\n{gutter}{line}\n{below}{before}{under}").expect("a string takes every text");
+        write!(out, "\n{gutter}{line}\n{below}{before}{under}")
+            .expect("writing to a string never fails");
     }
 }
 
-fn floor_boundary(text: &str, place: usize) -> usize {
-    let mut place = place.min(text.len());
-    while !text.is_char_boundary(place) {
-        place -= 1;
+fn floor_boundary(text: &str, offset: usize) -> usize {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
     }
-    place
+    offset
 }
 
-/// Shortens a line around its marked middle: strings first, then both ends.
+/// Shortens a line around its marked part: first the strings, then both ends.
 fn elide(parts: [&str; 3]) -> [Cow<'_, str>; 3] {
     let width = |parts: &[Cow<'_, str>; 3]| parts.iter().map(|part| columns(part)).sum::<usize>();
     let mut parts = parts.map(Cow::Borrowed);
     if width(&parts) <= LINE_COLUMNS {
         return parts;
     }
-    for place in [0, 2] {
-        parts[place] = Cow::Owned(without_strings(&parts[place]));
+    for unmarked in [0, 2] {
+        parts[unmarked] = Cow::Owned(without_strings(&parts[unmarked]));
     }
     if columns(&parts[1]) > LINE_COLUMNS / 2 {
         parts[1] = Cow::Owned(head(&parts[1], LINE_COLUMNS / 2));
     }
-    let room = LINE_COLUMNS.saturating_sub(columns(&parts[1]));
+    let rest = LINE_COLUMNS.saturating_sub(columns(&parts[1]));
     if width(&parts) > LINE_COLUMNS {
-        let room_behind = columns(&parts[2]).min(room / 3);
-        parts[0] = Cow::Owned(tail(&parts[0], room - room_behind));
-        let room_behind = room - columns(&parts[0]);
-        parts[2] = Cow::Owned(head(&parts[2], room_behind));
+        let after = columns(&parts[2]).min(rest / 3);
+        parts[0] = Cow::Owned(tail(&parts[0], rest - after));
+        let after = rest - columns(&parts[0]);
+        parts[2] = Cow::Owned(head(&parts[2], after));
     }
     parts
 }
 
-/// The text with the content of its longer strings elided.
+/// The text with the content of its long strings elided.
 fn without_strings(text: &str) -> String {
     let mut out = String::new();
-    let mut place = 0;
-    while let Some(c) = text[place..].chars().next() {
+    let mut offset = 0;
+    while let Some(c) = text[offset..].chars().next() {
         let string = scan::is_quote(c)
-            .then(|| scan::string(text, place))
+            .then(|| scan::string(text, offset))
             .and_then(Result::ok);
         match string {
             Some((value, end)) if value.chars().count() > 3 => {
                 let closing = text[..end].chars().next_back().unwrap_or(c);
                 out.extend([c, '…', closing]);
-                place = end;
+                offset = end;
             }
             Some((_, end)) => {
-                out.push_str(&text[place..end]);
-                place = end;
+                out.push_str(&text[offset..end]);
+                offset = end;
             }
             None => {
                 out.push(c);
-                place += c.len_utf8();
+                offset += c.len_utf8();
             }
         }
     }
     out
 }
 
-fn head(text: &str, room: usize) -> String {
-    if columns(text) <= room {
+/// The beginning of a text, elided to `max` columns.
+fn head(text: &str, max: usize) -> String {
+    if columns(text) <= max {
         return text.to_owned();
     }
-    let mut left = room.saturating_sub(1);
+    let mut left = max.saturating_sub(1);
     let fits = text.chars().take_while(|c| {
         let width = width(*c);
         let fits = width <= left;
@@ -214,11 +216,12 @@ fn head(text: &str, room: usize) -> String {
     out
 }
 
-fn tail(text: &str, room: usize) -> String {
-    if columns(text) <= room {
+/// The end of a text, elided to `max` columns.
+fn tail(text: &str, max: usize) -> String {
+    if columns(text) <= max {
         return text.to_owned();
     }
-    let mut left = room.saturating_sub(1);
+    let mut left = max.saturating_sub(1);
     let fits = text.chars().rev().take_while(|c| {
         let width = width(*c);
         let fits = width <= left;
@@ -231,8 +234,8 @@ fn tail(text: &str, room: usize) -> String {
         .collect()
 }
 
-/// The text with tabs as blanks and without characters that would move the cursor.
-fn shown(text: &str) -> String {
+/// The text with blanks for tabs, and without characters that would move the terminal's cursor.
+fn displayable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -252,7 +255,7 @@ fn columns(text: &str) -> usize {
     text.chars().map(width).sum()
 }
 
-/// The columns that a terminal gives a character; good enough for marks below a line.
+/// The columns of a character in a terminal, precise enough to place marks below a line.
 fn width(c: char) -> usize {
     match c {
         '\t' => TAB_COLUMNS,

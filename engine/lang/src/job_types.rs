@@ -1,141 +1,141 @@
-//! What each type of job is for and which ARGS it takes: HELP's page and the kinds themselves read it here.
+//! The job types that this version runs, with their ARGS. HELP shows them, and the kinds of the engine read them here.
 
 use crate::names::JOB_TYPE;
 
-/// A type of job.
+/// A job type.
 #[derive(Debug)]
 pub struct JobType {
-    /// As in [`crate::names::JOB_TYPE`].
+    /// One of [`JOB_TYPE`].
     pub name: &'static str,
-    /// What its runs do.
+    /// What a run does: a predicate whose subject is the job, without a full stop.
     pub summary: &'static str,
-    /// What NAME is.
+    /// What NAME must be.
     pub job_name: &'static str,
     /// Name and meaning of each entry of ARGS.
     pub arguments: &'static [(&'static str, &'static str)],
 }
 
-/// The types that this version runs; the others are known by name and refused.
+/// The types that this version runs, in the order of their names. Other types are known by name and refused.
 pub static JOB_TYPES: &[JobType] = &[
     JobType {
         name: "BATCH_SCHEDULE",
-        summary: "submits a batch, a fresh one at each run; without ASYNC='true' in the statement a run ends with its batch",
-        job_name: "free",
-        arguments: &[("command", "the BATCH statement; needed")],
+        summary: "submits a new batch at each run; unless the statement has ASYNC='true', the run ends when the batch ends",
+        job_name: "any text",
+        arguments: &[("command", "the BATCH statement; required")],
     },
     JobType {
         name: "BROADWAY_JOB",
-        summary: "runs a flow of a logical unit, and goes on after the last stage that was done where it broke off",
+        summary: "runs a flow of a logical unit; after an interruption it continues after the last completed stage",
         job_name: "`<LU>.<flow>`",
-        arguments: &[("names of inputs", "their values")],
+        arguments: &[("names of inputs", "the values of the inputs")],
     },
     JobType {
         name: "CDC_REPUBLISH",
-        summary: "publishes rows of stored instances, one JSON object a line, to a file below FILE_ROOTS or a host in HTTP_ALLOWED_HOSTS; the output counts them as JSON",
+        summary: "publishes rows of stored instances, one JSON object a line, to a file below FILE_ROOTS or to a host in HTTP_ALLOWED_HOSTS; the output has the counts as JSON",
         job_name: "the logical unit",
         arguments: &[
             (
                 "sink",
-                "where to; needed: {\"file\":\"<path>\"}, or {\"url\":\"http://…\"} with \"batch\" (lines in a call, 500), \"headers\" and \"timeout_ms\" as HTTP has them",
+                "the target; required: {\"file\":\"<path>\"}, or {\"url\":\"http://…\"} with \"batch\" (lines in a call, 500 by default) and with \"headers\" and \"timeout_ms\" as in jobs of type HTTP",
             ),
             (
                 "instances",
-                "a list of ids, or a text with ids separated by commas; without it all stored ones",
+                "a list of ids, or a text with ids separated by commas; all stored instances by default",
             ),
             (
                 "tables",
-                "the tables, in the same way; without it all of the unit",
+                "the tables, in the same form; all tables of the unit by default",
             ),
             (
                 "types",
-                "names that each object carries as `types`, for consumers to choose by",
+                "names that each object has in `types`, as a filter for consumers",
             ),
             (
                 "truncate",
-                "true: an object with the operation TRUNCATE comes before the rows of each table of an instance",
+                "true sends an object with the operation TRUNCATE before the rows of each table of an instance",
             ),
         ],
     },
     JobType {
         name: "CLEANUP",
-        summary: "removes what is old; the output counts it as JSON",
-        job_name: "free",
+        summary: "removes old data; the output has the counts as JSON",
+        job_name: "any text",
         arguments: &[
             (
                 "jobs_older_than_hours",
-                "archived jobs, with their history, so many hours after their end",
+                "removes archived jobs and their history this many hours after their end",
             ),
             (
                 "batches_older_than_days",
-                "ended batches, with their entities, so many days after their end",
+                "removes ended batches and their entities this many days after their end",
             ),
             (
                 "history_older_than_hours",
-                "runs of jobs that stay, so many hours after their start; at least one of the three is needed",
+                "removes the history of other jobs this many hours after the start of a run; at least one of the three is required",
             ),
         ],
     },
     JobType {
         name: "HTTP",
-        summary: "calls an address over HTTP; only hosts in HTTP_ALLOWED_HOSTS",
-        job_name: "free",
+        summary: "calls a URL on a host in HTTP_ALLOWED_HOSTS",
+        job_name: "any text",
         arguments: &[
-            ("url", "the address, http only; needed"),
+            ("url", "the URL, http only; required"),
             ("method", "GET (the default), POST, PUT, …"),
             (
                 "headers",
-                "an object; a value `env:NAME` is read from the variable NAME of the node",
+                "an object; a value `env:NAME` is read from the environment variable NAME of the node",
             ),
-            ("body", "a text, or JSON that is sent as such"),
+            ("body", "a text, or JSON, which is sent as it is"),
             (
                 "expected_status",
                 "a status such as 204, a class such as \"2xx\" (the default), or a list of them",
             ),
-            ("timeout_ms", "how long the call may take"),
+            ("timeout_ms", "timeout of the call"),
         ],
     },
     JobType {
         name: "INTERFACE_LISTENER",
-        summary: "runs a flow once for each new file of a folder or of a listing, until it is stopped; with EXEC_INTERVAL or AFTER each run is one pass",
-        job_name: "`<LU>.<flow>`; UID, which is needed, names what it listens to",
+        summary: "runs a flow once for each new file in a folder or listing, until it is stopped; with EXEC_INTERVAL or AFTER, each run is one pass",
+        job_name: "`<LU>.<flow>`; UID is required and names the source",
         arguments: &[
             (
                 "path",
-                "a folder, an absolute path below a folder of FILE_ROOTS; `path` or `url` is needed",
+                "the absolute path of a folder below FILE_ROOTS; `path` or `url` is required",
             ),
             (
                 "url",
-                "an address that answers with the names of files: a JSON array of names or of objects with name, size and modified, or a text with a name on each line; only hosts in HTTP_ALLOWED_HOSTS",
+                "a URL on a host in HTTP_ALLOWED_HOSTS that answers with the names of files: a JSON array of names, a JSON array of objects with name, size and modified, or a text with one name a line",
             ),
             (
                 "pattern",
-                "of the names, such as *.csv; all where it is left out",
+                "the pattern of names, such as *.csv; all names by default",
             ),
             (
                 "poll_seconds",
-                "between two looks, from 0.1 to 86400; the default is 5",
+                "seconds between two polls, from 0.1 to 86400; 5 by default",
             ),
             (
                 "once",
-                "true ends after one pass and the further tries at what failed in it",
+                "true ends after one pass, including the retries of what failed in it",
             ),
             (
                 "changed",
-                "`handle` handles a file again that has changed since; `ignore`, the default, does not",
+                "`handle` processes a changed file again; `ignore`, the default, does not",
             ),
             (
                 "inputs",
-                "an object with further inputs of the flow, besides path, name, size, modified and idempotency_key",
+                "an object with more inputs of the flow, besides path, name, size, modified and idempotency_key",
             ),
             (
                 "headers, timeout_ms",
-                "of the calls of `url`, as for type HTTP",
+                "headers and timeout of the calls of `url`, as in jobs of type HTTP",
             ),
         ],
     },
     JobType {
         name: "MIGRATE",
-        summary: "syncs instances of a logical unit by a batch, a fresh one at each run",
+        summary: "syncs instances of a logical unit with a new batch at each run",
         job_name: "the logical unit",
         arguments: &[
             (
@@ -156,37 +156,37 @@ pub static JOB_TYPES: &[JobType] = &[
     },
     JobType {
         name: "NODE_AFFINITY_COORDINATOR_JOB",
-        summary: "puts the nodes of a data centre into the groups of the affinity rules, until it is stopped; one for each data centre",
-        job_name: "free",
+        summary: "assigns the nodes of a data centre to the groups of the affinity rules, until it is stopped; each data centre has one such job",
+        job_name: "any text",
         arguments: &[(
             "dc",
-            "the data centre; that of the node which runs it where it is left out, so AFFINITY='<dc>' is enough",
+            "the data centre; that of the running node by default, so AFFINITY='<dc>' is enough",
         )],
     },
     JobType {
         name: "PARSER",
-        summary: "turns files, or rows of an interface, into rows of a table, each file once",
+        summary: "turns files or rows of an interface into rows of a table, each file once",
         job_name: "`<LU>.<parser>`",
         arguments: &[],
     },
     JobType {
         name: "PROCESS",
         summary: "runs an executable file of the deployed project",
-        job_name: "its path below scripts/; `scripts/` in front of it may be left out",
+        job_name: "the path of the file below scripts/; the prefix `scripts/` may be left out",
         arguments: &[("0, 1, …", "the arguments of the program by position")],
     },
     JobType {
         name: "USER_JOB",
-        summary: "runs a function of a logical unit, in JavaScript; what it returns is the output",
+        summary: "runs a JavaScript function of a logical unit; its return value is the output",
         job_name: "`<LU>.<function>`",
         arguments: &[(
             "names of parameters",
-            "their values; `env:NAME` is read from the variable NAME of the node",
+            "the values of the parameters; `env:NAME` is read from the environment variable NAME of the node",
         )],
     },
 ];
 
-/// The type of this name, in any spelling, if this version runs it.
+/// The type of this name or alias, in any case, if this version runs it.
 pub fn job_type(name: &str) -> Option<&'static JobType> {
     let name = JOB_TYPE.canonical(name)?;
     JOB_TYPES.iter().find(|known| known.name == name)

@@ -1,20 +1,20 @@
 //! Tokens of the command language.
 //!
-//! The parser asks for tokens one at a time, because some places take more than a token: a bare value
-//! such as `10.21.2.102` or `{a:10}` is one value, although its characters are tokens elsewhere.
+//! The parser requests one token at a time, because a bare value such as `10.21.2.102` or `{a:10}` is one value in some
+//! positions and several tokens in others.
 
 use crate::diagnostic::Diagnostic;
 use crate::scan::{self, Unclosed};
 use crate::span::Span;
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TokenKind {
     /// Letters, digits, `_` and `$`.
     Word,
     /// A string, with its content.
     String(String),
-    /// Bare JSON behind a `=`, with its nesting. Only [`Tokens`] makes these.
+    /// Bare JSON after a `=`, with the depth of its nesting. Only [`Tokens`] produces it.
     Json(usize),
     /// Any other character.
     Symbol(char),
@@ -22,16 +22,16 @@ pub(crate) enum TokenKind {
     End,
 }
 
-/// A token and its place.
+/// A token and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) kind: TokenKind,
     pub(crate) span: Span,
 }
 
-/// The first token at or behind `place`.
-pub(crate) fn token(text: &str, place: usize) -> Result<Token, Diagnostic> {
-    let start = scan::skip_blanks(text, place).map_err(unclosed)?;
+/// The first token at or after `offset`.
+pub(crate) fn token(text: &str, offset: usize) -> Result<Token, Diagnostic> {
+    let start = scan::skip_blanks(text, offset).map_err(unclosed)?;
     let Some(first) = text[start..].chars().next() else {
         return Ok(Token {
             kind: TokenKind::End,
@@ -60,7 +60,7 @@ pub(crate) fn token(text: &str, place: usize) -> Result<Token, Diagnostic> {
     })
 }
 
-/// The characters from `start` up to the next blank, quote, comment or one of `; , ( ) =`.
+/// The characters from `start` to the next blank, quote, comment or one of `; , ( ) =`.
 pub(crate) fn bare_run(text: &str, start: usize) -> Span {
     let ends = |(offset, c): (usize, char)| {
         let stops = scan::is_blank(c) || scan::is_quote(c) || ";,()=".contains(c);
@@ -70,46 +70,46 @@ pub(crate) fn bare_run(text: &str, start: usize) -> Span {
     Span::new(start, start + length.unwrap_or(text.len() - start))
 }
 
-/// The bare JSON value that opens at `start`, and how deep it is nested.
+/// The bare JSON value that begins at `start`, and how deeply it is nested.
 pub(crate) fn json(text: &str, start: usize) -> Result<(Span, usize), Diagnostic> {
     let (end, depth) = scan::json(text, start).map_err(unclosed)?;
     Ok((Span::new(start, end), depth))
 }
 
-/// All tokens of a text, one after the other.
+/// Iterates over the tokens of a text.
 pub(crate) struct Tokens<'t> {
     text: &'t str,
-    place: usize,
-    behind_equals: bool,
+    offset: usize,
+    after_equals: bool,
 }
 
 impl<'t> Tokens<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
         Self {
             text,
-            place: 0,
-            behind_equals: false,
+            offset: 0,
+            after_equals: false,
         }
     }
 
-    /// Where the next token is looked for.
-    pub(crate) fn place_of_next(&self) -> usize {
-        let rest = &self.text[self.place..];
-        self.place + (rest.len() - rest.trim_start().len())
+    /// Where the next token begins, unless a comment comes before it.
+    pub(crate) fn offset_of_next(&self) -> usize {
+        let rest = &self.text[self.offset..];
+        self.offset + (rest.len() - rest.trim_start().len())
     }
 
-    /// The next token; [`TokenKind::End`] for ever when there is none.
+    /// The next token; [`TokenKind::End`] if there is none.
     pub(crate) fn next(&mut self) -> Result<Token, Diagnostic> {
-        let mut token = token(self.text, self.place)?;
-        if self.behind_equals && matches!(token.kind, TokenKind::Symbol('{' | '[')) {
+        let mut token = token(self.text, self.offset)?;
+        if self.after_equals && matches!(token.kind, TokenKind::Symbol('{' | '[')) {
             let (span, depth) = json(self.text, token.span.start)?;
             token = Token {
                 kind: TokenKind::Json(depth),
                 span,
             };
         }
-        self.behind_equals = token.kind == TokenKind::Symbol('=');
-        self.place = token.span.end;
+        self.after_equals = token.kind == TokenKind::Symbol('=');
+        self.offset = token.span.end;
         Ok(token)
     }
 }
@@ -117,7 +117,7 @@ impl<'t> Tokens<'t> {
 fn unclosed(unclosed: Unclosed) -> Diagnostic {
     match unclosed {
         Unclosed::String(span) => Diagnostic::new("this string is never closed", span)
-            .hint("a quote is missing here or before"),
+            .hint("a quote is missing here or earlier"),
         Unclosed::Comment(span) => {
             Diagnostic::new("this comment is never closed", span).hint("close it with `*/`")
         }
@@ -132,11 +132,11 @@ mod tests {
     #[test]
     fn tokens_are_words_strings_and_symbols() {
         let text = "BATCH LU.('a') -- rest";
-        let mut place = 0;
+        let mut offset = 0;
         let mut found = Vec::new();
         loop {
-            let token = token(text, place).expect("every token is whole");
-            place = token.span.end;
+            let token = token(text, offset).expect("every token is whole");
+            offset = token.span.end;
             match token.kind {
                 TokenKind::End => break,
                 TokenKind::String(value) => found.push(value),

@@ -1,18 +1,18 @@
-//! Closed lists of names that the language checks: states, rules of jobs and job types.
+//! Closed lists of names that the language checks: states, job rules and job types.
 
-/// Names that a value is chosen from, with other spellings that mean one of them.
+/// The names that a value can have, with aliases.
 #[derive(Debug)]
 pub struct NameList {
-    /// What one of the names is called, for messages: "batch status".
+    /// What a name is, for messages: "batch status".
     pub what: &'static str,
-    /// The names as we write them.
+    /// The names in their canonical spelling.
     pub names: &'static [&'static str],
-    /// Other spelling, name.
+    /// Pairs of an alias and its name.
     pub aliases: &'static [(&'static str, &'static str)],
 }
 
 impl NameList {
-    /// The name that `text` means, whatever its case.
+    /// The name that `text` is, or of which it is an alias, in any case.
     pub fn canonical(&self, text: &str) -> Option<&'static str> {
         let named = self
             .names
@@ -57,7 +57,7 @@ pub const JOB_STATUSES: &[&str] = &[
 /// The states of one entity of a batch.
 pub const ENTITY_STATUSES: &[&str] = &["WAITING", "COMPLETED", "FAILED"];
 
-/// What BATCH_LIST takes as STATUS.
+/// The values of STATUS in BATCH_LIST.
 pub static BATCH_STATUS: NameList = NameList {
     what: "batch status",
     names: &[
@@ -75,7 +75,7 @@ pub static BATCH_STATUS: NameList = NameList {
     aliases: &[("GENERATE_IID_LIST", "GENERATE_IID")],
 };
 
-/// What MIGRATE_LIST takes as STATUS; SYNC_REFERENCES is a state of old versions only.
+/// The values of STATUS in MIGRATE_LIST. SYNC_REFERENCES is a state of old Fabric versions.
 pub static MIGRATE_STATUS: NameList = NameList {
     what: "migrate status",
     names: &[
@@ -94,14 +94,14 @@ pub static MIGRATE_STATUS: NameList = NameList {
     aliases: &[("GENERATE_IID_LIST", "GENERATE_IID")],
 };
 
-/// What BATCH_DETAILS takes as STATUS.
+/// The values of STATUS in BATCH_DETAILS.
 pub static ENTITY_STATUS: NameList = NameList {
     what: "entity status",
     names: ENTITY_STATUSES,
     aliases: &[],
 };
 
-/// What MIGRATE_DETAILS takes as STATUS: outcomes as well as states.
+/// The values of STATUS in MIGRATE_DETAILS: outcomes as well as states.
 pub static MIGRATED_STATUS: NameList = NameList {
     what: "entity status",
     names: &[
@@ -116,21 +116,21 @@ pub static MIGRATED_STATUS: NameList = NameList {
     aliases: &[],
 };
 
-/// What STARTJOB takes as MISFIRE; ALL may have a number of runs behind it, as in `ALL:20`.
+/// The values of MISFIRE. A number of runs may follow ALL, as in `ALL:20`.
 pub static MISFIRE: NameList = NameList {
     what: "misfire rule",
     names: &["ONCE", "SKIP", "ALL"],
     aliases: &[],
 };
 
-/// What STARTJOB takes as OVERLAP.
+/// The values of OVERLAP.
 pub static OVERLAP: NameList = NameList {
     what: "overlap rule",
     names: &["SKIP", "QUEUE", "ALLOW"],
     aliases: &[],
 };
 
-/// The types of jobs that we know by name; any other word is a type too.
+/// The known job types. The parser accepts any other word as a type too; the engine refuses it.
 pub static JOB_TYPE: NameList = NameList {
     what: "job type",
     names: &[
@@ -167,7 +167,7 @@ pub static JOB_TYPE: NameList = NameList {
     ],
 };
 
-/// What may stand behind TRACE: what is done, the scopes, and the operations that the engine knows.
+/// What can follow TRACE: its subcommands, the scopes, and the operations of the engine.
 pub const TRACE_WORDS: &[&str] = &[
     "OPS",
     "STATUS",
@@ -183,8 +183,7 @@ pub const TRACE_WORDS: &[&str] = &[
     "folderPoller",
 ];
 
-/// The candidate that was most likely meant by `text`, if one is near: a few letters away, or the only
-/// one that begins with it.
+/// The candidate that `text` most likely means: one that differs by a few letters, or the only one that begins with it.
 pub fn nearest<'n>(text: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let text = text.to_ascii_uppercase();
     let length = text.chars().count();
@@ -207,7 +206,7 @@ pub fn nearest<'n>(text: &str, candidates: impl IntoIterator<Item = &'n str>) ->
     }
 }
 
-/// What to write instead of a name that is not among the known ones: the nearest of them, or else all.
+/// A hint for an unknown name: the nearest known one, or all of them.
 pub fn hint(text: &str, known: &[&str]) -> String {
     match (nearest(text, known.iter().copied()), known) {
         (Some(near), _) => format!("did you mean `{near}`?"),

@@ -1,10 +1,10 @@
-//! The rules of single characters: quotes, blanks, comments and bare JSON.
+//! The rules for characters: quotes, blanks, comments and bare JSON.
 //!
-//! The lexer and the splitter both stand on these, so that they never disagree about where a string ends.
+//! The lexer and the splitter share these rules, so that they agree on where a string ends.
 
 use crate::span::Span;
 
-/// How deep brackets may be nested.
+/// The maximum nesting of brackets.
 pub const MAX_NESTING: usize = 64;
 
 /// The two families of quotes.
@@ -27,7 +27,7 @@ pub(crate) fn is_quote(c: char) -> bool {
     quote(c).is_some()
 }
 
-/// Whether this character separates tokens; the byte order mark counts.
+/// Whether this character separates tokens. The byte order mark does.
 pub(crate) fn is_blank(c: char) -> bool {
     c.is_whitespace() || c == '\u{FEFF}'
 }
@@ -37,7 +37,12 @@ pub(crate) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '$'
 }
 
-/// Something that was opened and never closed, and where it was opened.
+/// Whether a text can be written as a name, without quotes.
+pub(crate) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(is_word)
+}
+
+/// An unclosed string, comment or JSON value, from where it was opened to the end of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unclosed {
     String(Span),
@@ -45,12 +50,12 @@ pub(crate) enum Unclosed {
     Json(Span),
 }
 
-/// Walks over the content of the string that opens at `start`: `each` sees every character with the
-/// place it was written at. Answers the place behind the closing quote, or `None` without one.
+/// Walks over the content of the string that begins at `start`, calling `each` with every character and its offset.
+/// Returns the offset after the closing quote, or `None` if there is none.
 ///
-/// A plain quote is closed by the same plain quote only, so that typographic ones inside stay content.
-/// A typographic quote is closed by any quote of its family, because the documentation mixes them.
-/// A closing quote written twice is one character of content.
+/// A plain quote is closed only by the same plain quote, so that typographic quotes inside are content. A typographic
+/// quote is closed by any quote of its family, because Fabric's documentation mixes them. A doubled closing quote is one
+/// character of content.
 fn walk_string(text: &str, start: usize, mut each: impl FnMut(usize, char)) -> Option<usize> {
     let mut chars = text[start..].char_indices().peekable();
     let (_, open) = chars.next()?;
@@ -69,7 +74,7 @@ fn walk_string(text: &str, start: usize, mut each: impl FnMut(usize, char)) -> O
     None
 }
 
-/// The content of the string that opens at `start`, and the place behind its closing quote.
+/// The content of the string that begins at `start`, and the offset after its closing quote.
 pub(crate) fn string(text: &str, start: usize) -> Result<(String, usize), Unclosed> {
     let mut value = String::new();
     match walk_string(text, start, |_, c| value.push(c)) {
@@ -78,13 +83,13 @@ pub(crate) fn string(text: &str, start: usize) -> Result<(String, usize), Unclos
     }
 }
 
-/// The place in `text` of byte `inner` of the content of the string that opens at `start`.
-pub(crate) fn place_in_string(text: &str, start: usize, inner: usize) -> usize {
+/// The offset in `text` of byte `inner` of the content of the string that begins at `start`.
+pub(crate) fn offset_in_string(text: &str, start: usize, inner: usize) -> usize {
     let mut passed = 0;
     let mut found = None;
-    let end = walk_string(text, start, |place, c| {
+    let end = walk_string(text, start, |offset, c| {
         if found.is_none() && passed >= inner {
-            found = Some(place);
+            found = Some(offset);
         }
         passed += c.len_utf8();
     });
@@ -96,36 +101,36 @@ pub(crate) fn place_in_string(text: &str, start: usize, inner: usize) -> usize {
     found.unwrap_or_else(closing_quote)
 }
 
-/// The place of the first character at or behind `start` that is neither a blank nor a comment.
+/// The offset of the first character at or after `start` that is neither a blank nor a comment.
 pub(crate) fn skip_blanks(text: &str, start: usize) -> Result<usize, Unclosed> {
-    let mut place = start;
+    let mut offset = start;
     loop {
-        let rest = &text[place..];
+        let rest = &text[offset..];
         let Some(first) = rest.chars().next() else {
-            return Ok(place);
+            return Ok(offset);
         };
         if is_blank(first) {
-            place += first.len_utf8();
+            offset += first.len_utf8();
         } else if rest.starts_with("--") {
-            place += rest.find('\n').unwrap_or(rest.len());
+            offset += rest.find('\n').unwrap_or(rest.len());
         } else if let Some(comment) = rest.strip_prefix("/*") {
             match comment.find("*/") {
-                Some(length) => place += length + 4,
-                None => return Err(Unclosed::Comment(Span::new(place, text.len()))),
+                Some(length) => offset += length + 4,
+                None => return Err(Unclosed::Comment(Span::new(offset, text.len()))),
             }
         } else {
-            return Ok(place);
+            return Ok(offset);
         }
     }
 }
 
-/// Whether a comment begins at `place`.
-pub(crate) fn is_comment(text: &str, place: usize) -> bool {
-    text[place..].starts_with("--") || text[place..].starts_with("/*")
+/// Whether a comment begins at `offset`.
+pub(crate) fn is_comment(text: &str, offset: usize) -> bool {
+    text[offset..].starts_with("--") || text[offset..].starts_with("/*")
 }
 
-/// The place behind the bare JSON value (object or array) that opens at `start`, and how deep it is
-/// nested. Its strings know backslashes; keys and values without quotes are nobody's business here.
+/// The offset after the bare JSON value (an object or array) that begins at `start`, and how deeply it is nested. Its
+/// strings may have backslash escapes. Keys and values without quotes are not checked.
 pub(crate) fn json(text: &str, start: usize) -> Result<(usize, usize), Unclosed> {
     let mut depth = 0_usize;
     let mut deepest = 0;
@@ -183,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn places_in_strings_count_escapes() {
+    fn offsets_in_strings_count_escapes() {
         let text = "x='a''bc'";
-        let places: Vec<_> = (0..=4)
-            .map(|inner| place_in_string(text, 2, inner))
+        let offsets: Vec<_> = (0..=4)
+            .map(|inner| offset_in_string(text, 2, inner))
             .collect();
-        assert_eq!(places, [3, 4, 6, 7, 8]);
+        assert_eq!(offsets, [3, 4, 6, 7, 8]);
     }
 
     #[test]

@@ -1,65 +1,65 @@
-//! A light check of EXEC_INTERVAL: forms and ranges, no calendar.
+//! A syntax check of EXEC_INTERVAL: forms and ranges, no calendar.
 //!
-//! The engine reads schedules for good; this is here so that an error points into the statement.
+//! The engine parses schedules completely. This check lets an error point into the statement.
 
-/// The ranges of a five-field crontab line, in order; longer ones are Quartz's.
+/// The fields of a cron expression: five in crontab, six or seven in Quartz.
 const MINUTE: Field = Field {
     name: "minute",
-    least: 0,
-    most: 59,
+    min: 0,
+    max: 59,
     names: &[],
 };
 const SECOND: Field = Field {
     name: "second",
-    least: 0,
-    most: 59,
+    min: 0,
+    max: 59,
     names: &[],
 };
 const HOUR: Field = Field {
     name: "hour",
-    least: 0,
-    most: 23,
+    min: 0,
+    max: 23,
     names: &[],
 };
 const DAY: Field = Field {
     name: "day of month",
-    least: 1,
-    most: 31,
+    min: 1,
+    max: 31,
     names: &[],
 };
 const YEAR: Field = Field {
     name: "year",
-    least: 1970,
-    most: 2199,
+    min: 1970,
+    max: 2199,
     names: &[],
 };
 const MONTH: Field = Field {
     name: "month",
-    least: 1,
-    most: 12,
+    min: 1,
+    max: 12,
     names: &[
         "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
     ],
 };
 const WEEKDAY: Field = Field {
     name: "day of week",
-    least: 0,
-    most: 7,
+    min: 0,
+    max: 7,
     names: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
 };
 
 struct Field {
     name: &'static str,
-    least: u32,
-    most: u32,
+    min: u32,
+    max: u32,
     names: &'static [&'static str],
 }
 
-/// Says what is wrong with a schedule, or with one of several, if something is.
+/// Checks one schedule, or several with `;` between them. The error is a message.
 pub(crate) fn check(text: &str) -> Result<(), String> {
     text.split(';').try_for_each(|part| {
         let part = part.trim();
-        // OFF behind a schedule switches it off; alone, it is left to the engine.
+        // OFF after a schedule switches it off. The engine refuses OFF without a schedule.
         let (rest, last) = part.rsplit_once(char::is_whitespace).unwrap_or(("", part));
         let is_off = last.eq_ignore_ascii_case("OFF");
         check_one(if is_off { rest.trim_end() } else { part })
@@ -71,7 +71,7 @@ fn check_one(text: &str) -> Result<(), String> {
     if text.is_empty() || is_number || is_interval(text) || is_moment(text) {
         return Ok(());
     }
-    // A time zone may stand before a cron expression.
+    // A time zone may precede a cron expression.
     let fields: Vec<_> = text
         .split_whitespace()
         .skip_while(|field| field.contains('='))
@@ -82,7 +82,7 @@ fn check_one(text: &str) -> Result<(), String> {
         [_, _, _, _, _, _, _] => {
             check_fields(&fields, &[SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY, YEAR])
         }
-        _ => Err(format!("`{text}` is no schedule")),
+        _ => Err(format!("`{text}` is not a schedule")),
     }
 }
 
@@ -110,7 +110,7 @@ fn is_moment(text: &str) -> bool {
         return false;
     };
     let in_range =
-        |part: &str, least, most| number(part).is_some_and(|part| (least..=most).contains(&part));
+        |part: &str, min, max| number(part).is_some_and(|part| (min..=max).contains(&part));
     in_range(year, 1970, 9999)
         && in_range(month, 1, 12)
         && in_range(day, 1, 31)
@@ -123,7 +123,7 @@ fn check_fields(texts: &[&str], fields: &[Field]) -> Result<(), String> {
         for part in text.split(',') {
             if !field.fits(part) {
                 return Err(format!(
-                    "`{part}` is no {} of a cron expression",
+                    "`{part}` is not a valid {} in a cron expression",
                     field.name
                 ));
             }
@@ -133,7 +133,7 @@ fn check_fields(texts: &[&str], fields: &[Field]) -> Result<(), String> {
 }
 
 impl Field {
-    /// `*`, `?`, `n`, `n-m`, each with `/step`; days also `L`, `W` and `#`.
+    /// `*`, `?`, `n` or `n-m`, optionally with `/step`; for days also `L`, `W` and `#`.
     fn fits(&self, part: &str) -> bool {
         let (range, step) = match part.split_once('/') {
             Some((range, step)) => (range, Some(step)),
@@ -174,7 +174,7 @@ impl Field {
 
     fn fits_value(&self, value: &str) -> bool {
         self.names.contains(&value)
-            || number(value).is_some_and(|value| (self.least..=self.most).contains(&value))
+            || number(value).is_some_and(|value| (self.min..=self.max).contains(&value))
     }
 }
 
@@ -217,23 +217,29 @@ mod tests {
         let refused = [
             (
                 "5 11 05 04-16/3 30",
-                "`04-16/3` is no month of a cron expression",
+                "`04-16/3` is not a valid month in a cron expression",
             ),
-            ("60 * * * *", "`60` is no minute of a cron expression"),
-            ("0 0 12 * * 8", "`8` is no day of week of a cron expression"),
+            (
+                "60 * * * *",
+                "`60` is not a valid minute in a cron expression",
+            ),
+            (
+                "0 0 12 * * 8",
+                "`8` is not a valid day of week in a cron expression",
+            ),
             (
                 "0 0 */0 * *",
-                "`*/0` is no day of month of a cron expression",
+                "`*/0` is not a valid day of month in a cron expression",
             ),
-            ("25:00:00", "`25:00:00` is no schedule"),
+            ("25:00:00", "`25:00:00` is not a schedule"),
             (
                 "2022-13-20 10:32:12",
-                "`2022-13-20 10:32:12` is no schedule",
+                "`2022-13-20 10:32:12` is not a schedule",
             ),
-            ("soon", "`soon` is no schedule"),
+            ("soon", "`soon` is not a schedule"),
             (
                 "0 6 * * *; 0 24 * * * OFF",
-                "`24` is no hour of a cron expression",
+                "`24` is not a valid hour in a cron expression",
             ),
         ];
         for (text, expected) in refused {

@@ -1,4 +1,4 @@
-//! Places in a statement's text.
+//! Positions in a statement's text.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use std::fmt;
 pub struct Span {
     /// The first byte.
     pub start: usize,
-    /// The byte behind the last one.
+    /// The byte after the last one.
     pub end: usize,
 }
 
 impl Span {
-    /// The range from `start` up to `end`.
+    /// The range from `start` up to but not including `end`.
     pub fn new(start: usize, end: usize) -> Self {
-        debug_assert!(start <= end, "a span never ends before it starts");
+        debug_assert!(start <= end, "a span does not end before it starts");
         Self { start, end }
     }
 
-    /// The empty place at one byte.
-    pub fn at(place: usize) -> Self {
-        Self::new(place, place)
+    /// The empty range before a byte.
+    pub fn at(offset: usize) -> Self {
+        Self::new(offset, offset)
     }
 
     /// The smallest range that covers both.
@@ -28,16 +28,15 @@ impl Span {
         Self::new(self.start.min(other.start), self.end.max(other.end))
     }
 
-    /// The text of this range; empty when the range does not fit `text`.
+    /// The text of this range; empty if the range does not fit `text`.
     pub fn of(self, text: &str) -> &str {
         text.get(self.start..self.end).unwrap_or_default()
     }
 }
 
-/// A value together with the place it was written at.
+/// A value and where it was written.
 ///
-/// Two spanned values are equal when their values are: a tree that was printed and parsed again
-/// has the same meaning at other places.
+/// Spanned values are equal if their values are, so that a tree equals the tree of its printed form.
 #[derive(Clone, Debug)]
 pub struct Spanned<T> {
     /// What was written.
@@ -47,17 +46,17 @@ pub struct Spanned<T> {
 }
 
 impl<T> Spanned<T> {
-    /// `value`, written at `span`.
+    /// A value that is written at `span`.
     pub fn new(value: T, span: Span) -> Self {
         Self { value, span }
     }
 
-    /// A value that nobody wrote, for trees that are built by hand.
+    /// A value that is not part of a text, for trees that are built by code.
     pub fn unplaced(value: T) -> Self {
         Self::new(value, Span::default())
     }
 
-    /// The same place with another value.
+    /// The same span with another value.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
         Spanned::new(change(self.value), self.span)
     }

@@ -1,21 +1,22 @@
-//! Where statements end, for consoles and files.
+//! Where statements end, in what is typed on a console and in files.
 
+use crate::commands::{CommandSpec, Operand};
 use crate::lexer::{TokenKind, Tokens};
 use crate::span::Span;
 
-/// Whether a text is ready to be sent.
+/// Whether a text can be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completeness {
     /// Every statement in it has its `;`.
     Complete,
-    /// The last statement goes on.
+    /// The last statement is incomplete.
     NeedsMore,
-    /// There is nothing but blanks and comments.
+    /// It has nothing but blanks and comments.
     Empty,
 }
 
-/// The places of all statements of a text, each with its `;`. The last one may lack it. Comments and
-/// blanks between statements belong to none.
+/// The spans of all statements of a text, each with its `;`, which the last one may lack. Comments and blanks between
+/// statements belong to none of them.
 pub fn split_statements(text: &str) -> Vec<Span> {
     split(text).statements
 }
@@ -44,8 +45,8 @@ fn split(text: &str) -> Split {
     let mut depth = 0_usize;
     loop {
         let Ok(token) = tokens.next() else {
-            // A string, comment or bracket is not closed yet: the rest belongs to it.
-            let from = start.unwrap_or_else(|| tokens.place_of_next());
+            // An unclosed string, comment or bracket extends to the end of the text.
+            let from = start.unwrap_or_else(|| tokens.offset_of_next());
             statements.push(Span::new(from, text.trim_end().len().max(from)));
             return Split {
                 statements,
@@ -65,7 +66,7 @@ fn split(text: &str) -> Split {
                 start = None;
                 continue;
             }
-            // Lists of ids may be separated by `;`; other commands get no such trouble from a stray bracket.
+            // Ids in a list may be separated by `;`. In other commands a stray bracket must not hide the `;`.
             TokenKind::Symbol('(') if has_id_list => depth += 1,
             TokenKind::Symbol(')') => depth = depth.saturating_sub(1),
             TokenKind::Symbol(_) | TokenKind::Word | TokenKind::String(_) | TokenKind::Json(_) => {}
@@ -73,11 +74,8 @@ fn split(text: &str) -> Split {
         if start.is_none() {
             start = Some(token.span.start);
             depth = 0;
-            let word = token.span.of(text);
-            let takes_ids = |known: &&str| known.eq_ignore_ascii_case(word);
-            has_id_list = ["BATCH", "BATCHF", "MIGRATE", "MIGRATEF"]
-                .iter()
-                .any(takes_ids);
+            let spec = CommandSpec::find(token.span.of(text));
+            has_id_list = spec.is_some_and(|spec| matches!(spec.operand, Operand::Entities { .. }));
         }
         end = token.span.end;
     }

@@ -59,7 +59,7 @@ fn blemished_lines_parse_or_say_what_is_wrong() {
         None,
         None,
         None,
-        Some("the flow's parameter has no value"),
+        Some("the parameter has no value"),
         None,
         Some("`>` is not expected here"),
         None,

@@ -63,7 +63,7 @@ hint: put `?` where the entity id goes, as in `sync_instance Customer.?`",
     );
     check(
         "BATCH Customer FABRIC_COMMAND='broadway Customer.flow a=''x'' b';",
-        r"error: the flow's parameter has no value
+        r"error: the parameter has no value
   BATCH Customer FABRIC_COMMAND='broadway Customer.flow a=''x'' b';
                                                                 ^
 hint: write `name=value`, as in `broadway Customer.flow id=?`",
@@ -73,11 +73,11 @@ hint: write `name=value`, as in `broadway Customer.flow id=?`",
         r"error: JOBSTATUS cannot be run for each entity
   BATCH Customer FABRIC_COMMAND='jobstatus ?';
                                  ^^^^^^^^^^^
-hint: expected sync_instance, broadway, cdc_republish_instance, get or echo",
+hint: expected get, sync_instance, echo, broadway or cdc_republish_instance",
     );
     check(
         "BATCH Customer FABRIC_COMMAND='echo ?' ASYNC=true",
-        r"error: option `ASYNC` comes behind WITH
+        r"error: option `ASYNC` must follow WITH
   BATCH Customer FABRIC_COMMAND='echo ?' ASYNC=true
                                          ^^^^^
 hint: write `with ASYNC=…`",
@@ -102,17 +102,17 @@ hint: write `with ASYNC=…`",
     );
     check(
         "BATCH Customer FABRIC_COMMAND='echo ?' WITH",
-        r"error: the statement ends where an option is missing
+        r"error: the statement ends where an option is expected
   BATCH Customer FABRIC_COMMAND='echo ?' WITH
                                              ^
 hint: HELP BATCH lists the options",
     );
     check(
         "BATCH Customer FABRIC_COMMAND='echo ?' WITH BIND_PARAMS='1'",
-        r"error: values can be bound to a query only
+        r"error: values can only be bound to a query
   BATCH Customer FABRIC_COMMAND='echo ?' WITH BIND_PARAMS='1'
                                               ^^^^^^^^^^^
-hint: this batch has no query behind USING",
+hint: this batch has no query after USING",
     );
     check(
         "BATCH Customer\n  FROM CRM_DB USING ('select ''é'' from 漢字')\n\tFABRIC_COMMAND='echo ?'\n\tWITH ASNYC=true;",
@@ -140,7 +140,7 @@ hint: write `FROM <interface> USING ('…')`",
         r"error: the query is not followed by `)`
   BATCH Customer FROM fabric USING ('BROADWAY C.f) FABRIC_COMMAND='echo ?'
                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-hint: the query ends at its quote: write a quote inside it twice, or look for a missing one",
+hint: the query ends at its quote: double a quote inside it, or look for a missing one",
     );
     check(
         "BATCH Customer.('1' '2') FABRIC_COMMAND='echo ?'",
@@ -151,7 +151,7 @@ hint: expected `,` or `)`",
     );
     check(
         "BATCH Customer.f() FABRIC_COMMAND='echo ?'",
-        r"error: a function needs BATCHF or MIGRATEF
+        r"error: only BATCHF and MIGRATEF take a function
   BATCH Customer.f() FABRIC_COMMAND='echo ?'
                  ^
 hint: without `()` it is the name of an instance group",
@@ -179,7 +179,7 @@ hint: expected WAITING_FOR_JOB, NEW, GENERATE_IID, IN_PROGRESS, PAUSED, RESUME_F
     );
     check(
         "BATCH_INFO",
-        r"error: the statement ends where a batch id is missing
+        r"error: the statement ends where a batch id is expected
   BATCH_INFO
             ^
 hint: BATCH_LIST shows the ids of batches",
@@ -206,7 +206,7 @@ hint: write `NAME='…'`",
     );
     check(
         "STARTJOB USER_JOB NAME='C.j' EXEC_INTERVAL='5 11 05 04-16/3 30';",
-        r"error: `04-16/3` is no month of a cron expression
+        r"error: `04-16/3` is not a valid month in a cron expression
   STARTJOB USER_JOB NAME='C.j' EXEC_INTERVAL='5 11 05 04-16/3 30';
                                              ^^^^^^^^^^^^^^^^^^^^
 hint: write a moment `yyyy-MM-dd HH:mm:ss`, an interval `[D.]HH:MM:SS` or a cron expression",
@@ -222,7 +222,7 @@ hint: write a moment `yyyy-MM-dd HH:mm:ss`, an interval `[D.]HH:MM:SS` or a cron
         r"error: this string is never closed
   ECHO 'open
        ^^^^^
-hint: a quote is missing here or before",
+hint: a quote is missing here or earlier",
     );
     check(
         "PS; PS",
@@ -238,7 +238,7 @@ hint: HELP lists the commands",
     );
     check(
         "SET a",
-        r"error: the statement ends where a value is missing
+        r"error: the statement ends where a value is expected
   SET a
        ^",
     );
@@ -271,10 +271,10 @@ hint: expected ONCE, SKIP or ALL",
         check(
             &format!("UPDATEJOB USER_JOB NAME='C.j' MISFIRE={wrong}"),
             &format!(
-                r"error: `{wrong}` is no misfire rule
+                r"error: `{wrong}` is not a misfire rule
   UPDATEJOB USER_JOB NAME='C.j' MISFIRE={wrong}
                                         {}
-hint: only ALL has a number of runs behind it, from 1 up, as in `ALL:20`",
+hint: only ALL can be followed by a number of runs, from 1 up, as in `ALL:20`",
                 "^".repeat(wrong.len())
             ),
         );
@@ -327,7 +327,7 @@ hint: did you mean `RETRY_MAX_DELAY_MS`?",
     );
     check(
         "STARTJOB USER_JOB NAME='C.j' PAUSED",
-        r"error: the statement ends where = is missing
+        r"error: the statement ends where = is expected
   STARTJOB USER_JOB NAME='C.j' PAUSED
                                      ^
 hint: write `PAUSED=true|false`",
@@ -359,7 +359,7 @@ hint: the options are NAME, UID",
 fn errors_about_histories_and_tasks_say_what_is_missing() {
     check(
         "JOBHISTORY USER_JOB",
-        r"error: the statement ends where a job name is missing
+        r"error: the statement ends where a job name is expected
   JOBHISTORY USER_JOB
                      ^
 hint: write `JOBHISTORY <type> '<name>' WITH UID='<uid>'`",
@@ -393,7 +393,7 @@ hint: did you mean `JOBHISTORY`?",
     );
     check(
         "KILL 'node',",
-        r"error: the statement ends where a task id is missing
+        r"error: the statement ends where a task id is expected
   KILL 'node',
               ^",
     );
@@ -415,7 +415,7 @@ hint: did you mean `JOBHISTORY`?",
 fn traces_say_what_is_missing() {
     check(
         "TRACE",
-        r"error: the statement ends where an operation, OPS, STATUS, OFF or REMOVE is missing
+        r"error: the statement ends where an operation, OPS, STATUS, OFF or REMOVE is expected
   TRACE
        ^
 hint: TRACE OPS shows the operations",
@@ -425,7 +425,7 @@ hint: TRACE OPS shows the operations",
         r"error: `type` is not expected here
   TRACE jobExecutor type=PROCESS
                     ^^^^
-hint: the parameters are one text: TRACE jobExecutor 'type=PROCESS name=a.sh'",
+hint: the parameters are one string: TRACE jobExecutor 'type=PROCESS name=a.sh'",
     );
     check(
         "TRACE OFF one",

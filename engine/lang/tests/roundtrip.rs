@@ -10,8 +10,8 @@ use weft_lang::names::{
 use weft_lang::{
     Argument, Assignment, Batch, BatchDetails, BatchList, BatchOptions, Broadway, COMMANDS,
     CancelSpelling, CdcRepublish, Command, CommandSpec, DeployTarget, EntitySource, EntityTemplate,
-    Family, Get, GetVerb, Instance, JobCommand, JobFilter, JobPolicyOptions, JobVerb, ListTarget,
-    Span, Spanned, Statement, Text, Trace, TraceScope, complete, is_complete, split_statements,
+    Family, Get, GetVerb, Instance, JobCommand, JobFilter, JobOptions, JobVerb, ListTarget, Span,
+    Spanned, Statement, Text, Trace, TraceScope, complete, is_complete, split_statements,
 };
 
 const ACCEPTED: &str = include_str!("corpus/accepted.txt");
@@ -258,8 +258,9 @@ fn of_a_batch() -> impl Strategy<Value = Command> {
     ]
 }
 
-fn job_policy() -> impl Strategy<Value = JobPolicyOptions> {
-    let texts = (quoted(), quoted(), quoted(), quoted());
+/// Options that STARTJOB and UPDATEJOB share.
+fn job_options() -> impl Strategy<Value = JobOptions> {
+    let texts = (quoted(), quoted(), quoted(), quoted(), quoted(), quoted());
     let misfires = prop_oneof![
         select(MISFIRE.names).prop_map(str::to_owned),
         count().prop_map(|runs| format!("ALL:{runs}")),
@@ -268,11 +269,19 @@ fn job_policy() -> impl Strategy<Value = JobPolicyOptions> {
         count().prop_map(|factor| factor.to_string()),
         (count(), count()).prop_map(|(whole, places)| format!("{whole}.{places}")),
     ];
+    let schedule = select(vec![
+        "",
+        "300",
+        "00:00:30",
+        "2022-08-20 10:32:12",
+        "23 0-20/2 03 12 2",
+    ]);
     let rules = (
         maybe(misfires),
         maybe(select(OVERLAP.names).prop_map(str::to_owned)),
         maybe(factor),
         maybe(prop_oneof![Just(-1), 1..=1_000_i64]),
+        maybe(schedule.prop_map(str::to_owned)),
     );
     let counts = (
         maybe(count()),
@@ -282,7 +291,10 @@ fn job_policy() -> impl Strategy<Value = JobPolicyOptions> {
         maybe(count()),
     );
     let booleans = (maybe(any::<bool>()), maybe(any::<bool>()));
-    (texts, rules, counts, booleans).prop_map(|(texts, rules, counts, booleans)| JobPolicyOptions {
+    (texts, rules, counts, booleans).prop_map(|(texts, rules, counts, booleans)| JobOptions {
+        affinity: texts.4,
+        args: texts.5,
+        exec_interval: rules.4,
         start_at: texts.0,
         end_at: texts.1,
         time_zone: texts.2,
@@ -298,6 +310,7 @@ fn job_policy() -> impl Strategy<Value = JobPolicyOptions> {
         relocate: booleans.0,
         paused: booleans.1,
         after: texts.3,
+        ..JobOptions::default()
     })
 }
 
@@ -325,44 +338,31 @@ fn job() -> impl Strategy<Value = Command> {
         JobVerb::Resume,
         JobVerb::Update,
     ]);
-    let schedule = select(vec![
-        "",
-        "300",
-        "00:00:30",
-        "2022-08-20 10:32:12",
-        "23 0-20/2 03 12 2",
-    ]);
     let names = (
         spanned(prop_oneof![3 => name(), 1 => text()]),
         spanned(text()),
         quoted(),
     );
-    let changes = (
-        quoted(),
-        quoted(),
-        maybe(schedule.prop_map(str::to_owned)),
-        maybe(any::<bool>()),
-        quoted(),
-    );
-    (verb, names, changes, job_policy()).prop_map(
-        |(verb, (job_type, name, uid), (affinity, args, exec_interval, reset, tables), policy)| {
-            let is_start = verb == JobVerb::Start;
-            let is_change = is_start || verb == JobVerb::Update;
+    let own = (maybe(any::<bool>()), quoted());
+    (verb, names, own, job_options()).prop_map(
+        |(verb, (job_type, name, uid), (reset_end_time, tables), options)| {
+            let defines = match verb {
+                JobVerb::Start => JobOptions { tables, ..options },
+                JobVerb::Update => JobOptions {
+                    reset_end_time,
+                    ..options
+                },
+                JobVerb::Stop | JobVerb::Restart | JobVerb::Resume => JobOptions::default(),
+            };
             Command::Job(Box::new(JobCommand {
                 verb,
                 job_type,
                 target: None,
-                name: Some(name),
-                uid,
-                affinity: affinity.filter(|_| is_change),
-                args: args.filter(|_| is_change),
-                exec_interval: exec_interval.filter(|_| is_change),
-                reset_end_time: reset.filter(|_| verb == JobVerb::Update),
-                policy: match is_change {
-                    true => policy,
-                    false => JobPolicyOptions::default(),
+                options: JobOptions {
+                    name: Some(name),
+                    uid,
+                    ..defines
                 },
-                tables: tables.filter(|_| is_start),
             }))
         },
     )

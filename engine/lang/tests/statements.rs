@@ -180,25 +180,28 @@ fn the_spellings_of_cancel_stay_apart() {
 }
 
 #[test]
-fn a_job_knows_its_policy() {
+fn a_job_knows_its_options() {
     let text = "STARTJOB USER_JOB NAME='x' MISFIRE=ALL:20 MAX_ATTEMPTS=-1 RETRY_FACTOR=1.5 TIMEOUT_MS=1 RELOCATE=false";
     let Command::Job(job) = parse(text).command else {
-        panic!("it says STARTJOB");
+        panic!("it is STARTJOB");
     };
-    let policy = job.policy;
-    let misfire = policy.misfire.expect("it was given");
+    let options = job.options;
+    let misfire = options.misfire.expect("it was given");
     assert_eq!(
         (misfire.value.as_str(), misfire.span.of(text)),
         ("ALL:20", "ALL:20")
     );
-    assert_eq!(policy.max_attempts.map(|attempts| attempts.value), Some(-1));
     assert_eq!(
-        policy.retry_factor.map(|factor| factor.value).as_deref(),
+        options.max_attempts.map(|attempts| attempts.value),
+        Some(-1)
+    );
+    assert_eq!(
+        options.retry_factor.map(|factor| factor.value).as_deref(),
         Some("1.5")
     );
-    assert_eq!(policy.timeout_ms.map(|timeout| timeout.value), Some(1));
-    assert_eq!(policy.relocate.map(|relocate| relocate.value), Some(false));
-    assert_eq!((policy.max_runs, policy.paused), (None, None));
+    assert_eq!(options.timeout_ms.map(|timeout| timeout.value), Some(1));
+    assert_eq!(options.relocate.map(|relocate| relocate.value), Some(false));
+    assert_eq!((options.max_runs, options.paused), (None, None));
 }
 
 #[test]
@@ -268,7 +271,7 @@ fn values_of_parameters_are_literals_and_checked() {
     assert_eq!(bound.to_string(), expected);
 
     let cases: &[(&[&str], &str)] = &[
-        (&["1"], "there is no value for this `?`, only 1 were given"),
+        (&["1"], "this `?` has no value: only 1 given"),
         (
             &["1", "echo ?", "true", "x"],
             "4 values were given for 3 `?`",

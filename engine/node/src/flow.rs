@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weft_model::{Principal, Session};
 
-use crate::job::{CheckpointHolder, Slot};
+use crate::job::{CheckpointHolder, FailureKind, Slot};
 
 /// Names that the command BROADWAY keeps for itself; no input of a flow is called so, in any case.
 pub const SETTINGS: [&str; 5] = [
@@ -82,19 +82,24 @@ pub struct FlowEnd {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FlowFailure {
-    /// The kind of failure in one word, e.g. `Stopped`.
-    pub exception_type: String,
+    /// The kind of failure.
+    pub kind: FailureKind,
     /// What a person reads.
     pub message: String,
 }
 
 impl FlowFailure {
     /// A failure of this kind.
-    pub fn new(exception_type: &str, message: impl Into<String>) -> Self {
+    pub fn new(kind: impl Into<FailureKind>, message: impl Into<String>) -> Self {
         Self {
-            exception_type: exception_type.to_owned(),
+            kind: kind.into(),
             message: message.into(),
         }
+    }
+
+    /// The exception type, for people and error handlers.
+    pub fn exception_type(&self) -> &str {
+        self.kind.exception_type()
     }
 }
 
@@ -144,7 +149,7 @@ pub trait Flows: fmt::Debug + Send + Sync {
     /// Runs it to its end. Dropping the future ends it where it stands.
     ///
     /// # Errors
-    /// It cannot be called so, a stage failed, or it was told to stop.
+    /// It cannot be called so, a stage failed, or a stop was requested.
     async fn run(&self, call: FlowCall) -> Result<FlowEnd, FlowFailure>;
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use weft_model::{BatchId, Holder, NodeRow, NodeState};
@@ -17,7 +17,6 @@ use super::{Context, Membership};
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
     shared: Arc<Shared>,
-    written: watch::Receiver<u64>,
 }
 
 #[derive(Debug)]
@@ -26,6 +25,10 @@ struct Shared {
     draining: std::sync::atomic::AtomicBool,
     wanted: AtomicU64,
     beat_now: Notify,
+    /// The last of `wanted` that a heartbeat has written. Its waiters wake in order: a watch channel would wake several
+    /// in random order, and a simulated run would not repeat.
+    written: AtomicU64,
+    has_written: Notify,
 }
 
 /// The task's own side.
@@ -34,7 +37,6 @@ pub struct Beater {
     context: Arc<Context>,
     row: NodeRow,
     shared: Arc<Shared>,
-    written: watch::Sender<u64>,
 }
 
 impl Heartbeat {
@@ -44,11 +46,16 @@ impl Heartbeat {
         self.lock().insert(batch);
         let wanted = self.shared.wanted.fetch_add(1, Ordering::AcqRel) + 1;
         self.shared.beat_now.notify_one();
-        let mut written = self.written.clone();
-        tokio::select! {
-            biased;
-            () = trust.ended() => false,
-            reached = written.wait_for(|written| *written >= wanted) => reached.is_ok(),
+        loop {
+            let has_written = self.shared.has_written.notified();
+            if self.shared.written.load(Ordering::Acquire) >= wanted {
+                return true;
+            }
+            tokio::select! {
+                biased;
+                () = trust.ended() => return false,
+                () = has_written => (),
+            }
         }
     }
 
@@ -109,18 +116,17 @@ impl Beater {
             draining: std::sync::atomic::AtomicBool::new(false),
             wanted: AtomicU64::new(0),
             beat_now: Notify::new(),
+            written: AtomicU64::new(0),
+            has_written: Notify::new(),
         });
-        let (written, receiver) = watch::channel(0);
         let heartbeat = Heartbeat {
             shared: Arc::clone(&shared),
-            written: receiver,
         };
         (
             Self {
                 context,
                 row,
                 shared,
-                written,
             },
             heartbeat,
         )
@@ -163,7 +169,8 @@ impl Beater {
         };
         answer?;
         trust.extend(started + config.dead_after() - config.trust_margin());
-        self.written.send_replace(wanted);
+        self.shared.written.store(wanted, Ordering::Release);
+        self.shared.has_written.notify_waiters();
         Ok(())
     }
 

@@ -98,6 +98,15 @@ pub enum RunEnd {
     Failed(RunFailure),
 }
 
+impl From<Result<RunOutput, RunFailure>> for RunEnd {
+    fn from(ended: Result<RunOutput, RunFailure>) -> Self {
+        match ended {
+            Ok(output) => Self::Succeeded(output),
+            Err(failure) => Self::Failed(failure),
+        }
+    }
+}
+
 impl RunEnd {
     /// What it left behind, however it ended.
     pub fn output(self) -> RunOutput {
@@ -117,11 +126,63 @@ pub struct RunOutput {
     pub exit_code: Option<i32>,
 }
 
+impl RunOutput {
+    /// The output of a run that was not a process.
+    pub fn from_text(text: impl Into<Option<String>>) -> Self {
+        Self {
+            text: text.into(),
+            exit_code: None,
+        }
+    }
+}
+
+/// Why a run, or a flow inside it, failed. Code decides by the variant; the exception type is only shown and stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// A stop was requested.
+    Stopped,
+    /// Its checkpoints cannot be read or written any more, e.g. because a later try has taken them over.
+    Recovery,
+    /// Anything else. Scripts and functions choose the exception type, so it may be any text.
+    Raised {
+        /// One word, e.g. `ExitCode`.
+        exception_type: String,
+    },
+}
+
+impl FailureKind {
+    /// One word for people, e.g. `Stopped` or `ExitCode`.
+    pub fn exception_type(&self) -> &str {
+        match self {
+            Self::Stopped => "Stopped",
+            Self::Recovery => "Recovery",
+            Self::Raised { exception_type } => exception_type,
+        }
+    }
+
+    /// Whether work may continue after an error handler. After the other failures the run must end.
+    pub fn can_be_handled(&self) -> bool {
+        match self {
+            Self::Stopped | Self::Recovery => false,
+            Self::Raised { .. } => true,
+        }
+    }
+}
+
+/// A text is only an exception type, whatever it says.
+impl From<&str> for FailureKind {
+    fn from(exception_type: &str) -> Self {
+        Self::Raised {
+            exception_type: exception_type.to_owned(),
+        }
+    }
+}
+
 /// Why a try failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunFailure {
-    /// The kind of failure in one word, e.g. `ExitCode`.
-    pub exception_type: String,
+    /// The kind of failure.
+    pub kind: FailureKind,
     /// What a person reads.
     pub message: String,
     /// What it left behind all the same.
@@ -144,18 +205,30 @@ pub enum Retry {
 
 impl RunFailure {
     /// A failure without output that is tried again as the policy says.
-    pub fn new(exception_type: &str, message: impl Into<String>) -> Self {
+    pub fn new(kind: impl Into<FailureKind>, message: impl Into<String>) -> Self {
         Self {
-            exception_type: exception_type.to_owned(),
+            kind: kind.into(),
             message: message.into(),
             output: RunOutput::default(),
             retry: Retry::AsPolicy,
         }
     }
 
-    /// It ended early, as it was told to.
+    /// The run ended early because a stop was requested.
     pub fn stopped() -> Self {
-        Self::new("Stopped", "it was told to stop")
+        Self::new(FailureKind::Stopped, "it was stopped")
+    }
+
+    /// The same, with the output of the run.
+    #[must_use]
+    pub fn with_output(mut self, output: RunOutput) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// The exception type, for people and the stored error.
+    pub fn exception_type(&self) -> &str {
+        self.kind.exception_type()
     }
 
     /// The same, never tried again.

@@ -7,7 +7,7 @@ use weft_lang::{Command, Statement};
 use weft_model::Principal;
 use weft_model::Session;
 use weft_model::{Batch, BatchId, BatchStatistics, BatchStatus, Job, job_type};
-use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_node::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_store::Freshness;
 
 use super::permit::part;
@@ -105,7 +105,7 @@ impl BatchSchedule {
                 biased;
                 () = run.stop.cancelled() => {
                     let message = format!("it waits no longer; batch {id} goes on, BATCH_CANCEL '{id}' ends it");
-                    return Ok(RunEnd::Failed(RunFailure::new("Stopped", message)));
+                    return Ok(RunEnd::Failed(RunFailure::new(FailureKind::Stopped, message)));
                 }
                 () = woken => (),
                 () = sleep(services.config.poll_interval) => (),

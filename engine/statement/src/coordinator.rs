@@ -12,7 +12,7 @@ use weft_model::ids::Ids;
 use weft_model::{Incarnation, Job, NodeId, NodeRow, NodeState, Setting, job_type};
 use weft_node::NodeConfig;
 use weft_node::job::arguments::{self, check_names};
-use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_node::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_node::node_group::assignment::{Assignment, assign};
 use weft_node::node_group::rules::AffinityRules;
 use weft_node::node_group::{RULES, groups_of, stored_groups};
@@ -191,7 +191,10 @@ impl JobKind for Coordinator {
                 text: last.and_then(|last| serde_json::to_string(&last).ok()),
                 exit_code: None,
             },
-            ..RunFailure::new("Stopped", "it was stopped; the nodes stay in their groups")
+            ..RunFailure::new(
+                FailureKind::Stopped,
+                "it was stopped; the nodes stay in their groups",
+            )
         })
     }
 }

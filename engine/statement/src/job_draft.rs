@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::DateTime;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
-use weft_lang::CommandSpec;
+use weft_lang::JobOptions;
 use weft_lang::names::JOB_TYPE;
 use weft_model::canonical_job_name;
 use weft_model::clock::Timestamp;
@@ -439,13 +439,12 @@ impl PolicyDraft {
 
 /// A number that the option takes, as the table of the language has it.
 fn number(option: &'static str, number: i64) -> Result<i64, Refusal> {
-    let command = CommandSpec::find("STARTJOB").expect("the language has STARTJOB");
-    let spec = command.option(option);
-    let takes = spec.expect("STARTJOB has every option of a policy").takes;
-    if takes.admits(number) {
+    let spec = JobOptions::spec(option).expect("the language has every option of a policy");
+    if spec.value_type.admits(number) {
         return Ok(number);
     }
-    Err(Refusal::usage(format!("{option} takes {}", takes.in_words())).about(option))
+    let takes = spec.value_type.description();
+    Err(Refusal::usage(format!("{option} takes {takes}")).about(option))
 }
 
 /// A moment in the job's time zone; an empty text takes the bound away.

@@ -1,4 +1,4 @@
-"""cqlsh, except that its remark on the server's version goes to stderr: stdout is for data."""
+"""Runs cqlsh with its warning about the server's version on stderr, since stdout is for data."""
 
 import contextlib
 import sys
@@ -9,7 +9,7 @@ check_build_versions = cqlshmain.Shell.check_build_versions
 
 
 def check_on_stderr(shell):
-    """Stands in for the method of the same name."""
+    """Replaces the method `check_build_versions`."""
     with contextlib.redirect_stdout(sys.stderr):
         check_build_versions(shell)
 

@@ -1,9 +1,9 @@
-"""Asks the questions scripts/cassandra cannot ask in bash, with Python's standard library alone.
+"""The checks of scripts/cassandra that bash cannot do, with Python's standard library alone.
 
-  probe.py free-port FROM ADDRESS…            the first port from FROM on that is free on all addresses
-  probe.py answers HOST:PORT                  exit 0 when a CQL server answers there now
-  probe.py wait HOST:PORT PID SECONDS LABEL   until it answers, PID is gone (exit 3) or time is over (exit 4)
-  probe.py agree SECONDS HOST:PORT…           until every node reaches every replica (exit 4: time is over)
+  probe.py free-port FROM ADDRESS…            prints the first port from FROM that is free on all addresses
+  probe.py answers HOST:PORT                  exits with 0 if a CQL server answers
+  probe.py wait HOST:PORT PID SECONDS LABEL   waits until it answers, PID ends (exit 3) or the time is up (exit 4)
+  probe.py agree SECONDS HOST:PORT…           waits until every node reaches every replica (exit 4: the time is up)
 """
 
 import socket
@@ -13,17 +13,17 @@ import time
 
 OPTIONS, STARTUP, READY, SUPPORTED, QUERY, RESULT = 0x05, 0x01, 0x02, 0x06, 0x07, 0x08
 CONSISTENCY_ALL = 0x0005
-# This keyspace of Cassandra's own has three replicas, so with three nodes ALL means every node.
+# This system keyspace has three replicas, so with three nodes ALL means every node.
 EVERY_REPLICA = b"SELECT * FROM system_distributed.view_build_status WHERE keyspace_name = 'k' AND view_name = 'v'"
 
 
 def exchange(connection, opcode, body=b""):
-    """Sends one frame of native protocol 4 and returns the opcode of the answer."""
+    """Sends one frame of native protocol 4 and returns the opcode of the response."""
     connection.sendall(struct.pack(">BBhBi", 0x04, 0, 0, opcode, len(body)) + body)
     header = receive(connection, 9)
-    _, _, _, answer, length = struct.unpack(">BBhBi", header)
+    _, _, _, response, length = struct.unpack(">BBhBi", header)
     receive(connection, length)
-    return answer
+    return response
 
 
 def receive(connection, length):
@@ -38,15 +38,15 @@ def receive(connection, length):
 
 
 def answers(address, query=None):
-    """Whether a CQL server shakes hands at `address` and, if given, answers `query` at ALL."""
+    """Whether a CQL server at `address` completes the handshake and, if given, answers `query` at ALL."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=5) as connection:
             if exchange(connection, OPTIONS) != SUPPORTED:
                 return False
-            options = b"\x00\x01" + string(b"CQL_VERSION") + string(b"3.0.0")
+            options = b"\x00\x01" + encoded_string(b"CQL_VERSION") + encoded_string(b"3.0.0")
             if exchange(connection, STARTUP, options) != READY:
-                return query is None  # a server that asks for a password is up all the same
+                return query is None  # a server that requires a password is up as well
             if query is None:
                 return True
             body = struct.pack(">i", len(query)) + query + struct.pack(">HB", CONSISTENCY_ALL, 0)
@@ -55,12 +55,12 @@ def answers(address, query=None):
         return False
 
 
-def string(text):
-    """The protocol's [string]: a short length, then the bytes."""
+def encoded_string(text):
+    """Encodes a [string] of the protocol: a short length, then the bytes."""
     return struct.pack(">H", len(text)) + text
 
 
-def running(pid):
+def is_running(pid):
     """Whether the process exists and is not a zombie."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
@@ -69,8 +69,8 @@ def running(pid):
         return False
 
 
-def free(port, addresses):
-    """Whether nobody listens at `port` on any of the addresses."""
+def is_free(port, addresses):
+    """Whether `port` is unused on every one of the addresses."""
     for address in addresses:
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -83,10 +83,10 @@ def free(port, addresses):
 
 
 class Progress:
-    """One line that counts seconds on a terminal; a plain line every ten seconds elsewhere."""
+    """Shows elapsed seconds: one updating line on a terminal, elsewhere a line every ten seconds."""
 
     def __init__(self, text):
-        self.text, self.start, self.said = text, time.monotonic(), 0
+        self.text, self.start, self.reported = text, time.monotonic(), 0
         self.terminal = sys.stderr.isatty()
 
     def seconds(self):
@@ -95,9 +95,9 @@ class Progress:
     def tick(self):
         if self.terminal:
             print(f"\r{self.text} … {self.seconds():.0f} s", end="", file=sys.stderr, flush=True)
-        elif self.seconds() >= self.said + 10:
-            self.said += 10
-            print(f"{self.text} … {self.said} s", file=sys.stderr, flush=True)
+        elif self.seconds() >= self.reported + 10:
+            self.reported += 10
+            print(f"{self.text} … {self.reported} s", file=sys.stderr, flush=True)
 
     def end(self, text):
         start = "\r\x1b[K" if self.terminal else ""
@@ -110,7 +110,7 @@ def wait(address, pid, seconds, label):
         if answers(address):
             progress.end(f"{label}: answers at {address} after {progress.seconds():.1f} s")
             return 0
-        if not running(pid):
+        if not is_running(pid):
             progress.end(f"{label}: its process {pid} ended after {progress.seconds():.1f} s")
             return 3
         progress.tick()
@@ -120,7 +120,7 @@ def wait(address, pid, seconds, label):
 
 
 def agree(seconds, addresses):
-    progress = Progress("waiting until all nodes see each other")
+    progress = Progress("waiting for all nodes to see each other")
     missing = list(addresses)
     while progress.seconds() < seconds:
         missing = [address for address in missing if not answers(address, EVERY_REPLICA)]
@@ -136,10 +136,10 @@ def main(arguments):
     match arguments:
         case ["free-port", first, *addresses]:
             for port in range(int(first), min(int(first) + 500, 65536)):
-                if free(port, addresses):
+                if is_free(port, addresses):
                     print(port)
                     return 0
-            print(f"no free port in the 500 from {first} on", file=sys.stderr)
+            print(f"ports {first} to {int(first) + 499} are all in use", file=sys.stderr)
             return 1
         case ["answers", address]:
             return 0 if answers(address) else 1

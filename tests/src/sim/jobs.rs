@@ -208,7 +208,7 @@ impl JobKind for SimKind {
         tokio::select! {
             biased;
             () = run.stop.cancelled() => {
-                return RunEnd::Failed(RunFailure::new("Stopped", "it was stopped"));
+                return RunEnd::Failed(RunFailure::stopped());
             }
             () = tokio::time::sleep(Duration::from_millis(work.millis)) => (),
         }

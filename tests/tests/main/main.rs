@@ -2,6 +2,7 @@
 
 mod cassandra_conformance;
 mod cluster;
+mod compatibility;
 mod conformance;
 mod flows;
 mod module_graph;

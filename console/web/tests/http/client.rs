@@ -1,4 +1,4 @@
-//! A plain HTTP client that sends exactly what a test wants, hostile heads included.
+//! A plain HTTP client that sends exactly what a test asks for, hostile heads included.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::fake::TOKEN;
+use crate::server::TOKEN;
 
-/// No test waits longer; a test that does has failed.
+/// The longest wait of a test.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A request that is being put together.
+/// A request that is being built.
 pub struct Call {
     address: SocketAddr,
     request: axum::http::request::Builder,
@@ -109,7 +109,7 @@ impl Call {
 }
 
 impl Answer {
-    /// The next line that is not empty, as JSON; none at the end.
+    /// The next line that is not empty, as JSON; `None` at the end.
     pub async fn line(&mut self) -> Option<Value> {
         tokio::time::timeout(PATIENCE, async {
             loop {
@@ -164,7 +164,7 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// Checks that this is a problem document with everything it must have, and gives it.
+    /// Checks that this is a complete problem document, and answers it.
     pub async fn problem(self, status: u16, code: &str) -> Value {
         assert_eq!(
             self.header("content-type"),

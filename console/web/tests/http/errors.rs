@@ -1,11 +1,16 @@
 //! Errors: problem documents with a stable code that name the place.
 
+use std::time::Duration;
+
 use serde_json::json;
-use weft_model::clock::Timestamp;
-use weft_web::{ApiError, BatchesQuery, Moment, StatusFilter};
+use weft_model::Principal;
+use weft_web::RunTokens;
 
 use crate::client::call;
-use crate::fake::{BATCH, Server};
+use crate::document::protected_operations;
+use crate::faulty_store::{Fault, HIDDEN};
+use crate::security::prepared;
+use crate::server::{BATCH, Server, WAITING_BATCH};
 
 async fn check_body(
     server: &Server,
@@ -139,7 +144,7 @@ async fn only_json_is_taken() {
 }
 
 #[tokio::test]
-async fn parameters_without_meaning_are_named() {
+async fn invalid_parameters_are_named() {
     let server = Server::start().await;
     for (path, parameter) in [
         ("/api/v1/batches?limit=0", "limit"),
@@ -181,70 +186,84 @@ async fn parameters_without_meaning_are_named() {
 }
 
 #[tokio::test]
-async fn parameters_arrive_typed() {
+async fn a_list_of_batches_has_every_filter() {
     let server = Server::start().await;
-    let path =
-        "/api/v1/batches?status=WAITING_FOR_JOB&from=2026-01-02T03:04:05Z&filter=a.%2Ab&cursor=c";
-    assert_eq!(
-        call(server.address, "GET", path)
-            .token()
-            .send()
-            .await
-            .status,
-        200
-    );
-    let asked = server.api.batches_asked.lock().unwrap().clone();
-    let expected = BatchesQuery {
-        status: Some(StatusFilter::WaitingForJob),
-        from: Some(Moment(Timestamp(1_767_323_045_000))),
-        to: None,
-        filter: Some("a.*b".to_owned()),
-        cursor: Some("c".to_owned()),
-        limit: Some(100),
+    server.deploy().await;
+    let mut submitted = server.run(WAITING_BATCH).await;
+    while submitted.line().await.unwrap()["frame"] != "progress" {}
+    let check = async |query: &str, expected: usize| {
+        let page = server.get(&format!("/api/v1/batches?{query}")).await;
+        let page = page.value().await;
+        assert_eq!(page["items"].as_array().unwrap().len(), expected, "{query}");
     };
-    assert_eq!(asked, [expected]);
+    check("", 1).await;
+    check("status=WAITING_FOR_JOB&from=2026-01-02T03:04:05Z", 1).await;
+    check("status=ACTIVE&filter=sync.*Vehicles", 1).await;
+    check("status=DONE", 0).await;
+    check("to=2026-01-02T03:04:05%2B01:00", 0).await;
+    check("filter=a.%2Ab", 0).await;
+    let stale = server.get("/api/v1/batches?cursor=stale").await;
+    let problem = stale.problem(422, "invalid_parameter").await;
+    assert_eq!(problem["errors"][0]["parameter"], "cursor");
 }
 
 #[tokio::test]
-async fn the_engines_refusals_have_codes_of_their_own() {
-    let server = Server::start().await;
-    let path = format!("/api/v1/batches/{BATCH}");
-    let problem = call(server.address, "GET", &path)
-        .token()
-        .send()
-        .await
-        .problem(404, "not_found")
-        .await;
+async fn refusals_have_codes_of_their_own() {
+    let tokens = RunTokens::new();
+    let shared = tokens.clone();
+    let server = Server::start_with(|options| options.run_tokens = shared).await;
+    let answer = server.get(&format!("/api/v1/batches/{BATCH}")).await;
+    let problem = answer.problem(404, "not_found").await;
     assert_eq!(problem["detail"], format!("there is no batch {BATCH}"));
-    for (error, status, code) in [
-        (ApiError::NotAllowed("no".into()), 403, "not_allowed"),
-        (
-            ApiError::Unavailable("the store is away".into()),
-            503,
-            "unavailable",
-        ),
-        (
-            ApiError::Invalid {
-                parameter: "cursor",
-                message: "stale".into(),
-            },
-            422,
-            "invalid_parameter",
-        ),
-        (
-            ApiError::Internal("a secret of ours".into()),
-            500,
-            "internal",
-        ),
-    ] {
-        *server.api.fail_with.lock().unwrap() = Some(error);
-        let problem = call(server.address, "GET", "/api/v1/nodes")
-            .token()
-            .send()
-            .await
-            .problem(status, code)
-            .await;
-        assert!(!problem.to_string().contains("secret of ours"));
+    let name = "eve".to_owned();
+    let eve = tokens.grant(Principal { name }).unwrap();
+    let bearer = format!("Bearer {}", eve.secret().expose());
+    let answer = call(server.address, "GET", "/api/v1/nodes").header("authorization", &bearer);
+    let problem = answer.send().await.problem(403, "not_allowed").await;
+    let detail = "eve may not do this: BATCH_READ is needed";
+    assert_eq!(problem["detail"], detail);
+}
+
+#[tokio::test]
+async fn every_route_says_when_the_store_fails() {
+    let server = Server::start_with(|options| {
+        options.request_timeout = Duration::from_millis(50);
+    })
+    .await;
+    for (method, path) in protected_operations() {
+        // Without values of the node there is still the completion of the language; statements have their own end.
+        if path.ends_with("/complete") || path.ends_with("/statements") {
+            continue;
+        }
+        for (fault, status, code) in [
+            (Fault::Unavailable, 503, "unavailable"),
+            (Fault::Refused, 500, "internal"),
+            (Fault::Panic, 500, "internal"),
+            (Fault::Hang, 503, "timeout"),
+        ] {
+            server.store.set(fault);
+            let answer = prepared(&server, &method, &path).token().send().await;
+            let retry = (status == 503).then_some("1");
+            assert_eq!(answer.header("retry-after"), retry, "{path}");
+            let problem = answer.problem(status, code).await;
+            assert!(!problem.to_string().contains(HIDDEN), "{problem}");
+        }
+        server.store.set(None);
+    }
+    assert_eq!(server.get("/api/v1/nodes").await.status, 200);
+}
+
+#[tokio::test]
+async fn every_route_says_when_the_node_has_not_started() {
+    let server = Server::without_node(|_| ()).await;
+    server.backend.set_waiting_for("the store is away");
+    for (method, path) in protected_operations() {
+        if path.ends_with("/statements") {
+            continue;
+        }
+        let answer = prepared(&server, &method, &path).token().send().await;
+        let problem = answer.problem(503, "unavailable").await;
+        assert_eq!(problem["detail"], "the store is away", "{path}");
     }
 }
 
@@ -301,23 +320,4 @@ async fn a_harmless_request_id_is_kept_and_others_are_replaced() {
         let given = answer.header("x-request-id").unwrap();
         assert!(given.len() == 36 && given != bad, "{bad} -> {given}");
     }
-}
-
-#[tokio::test]
-async fn a_panic_is_a_problem_and_the_server_goes_on() {
-    let server = Server::start().await;
-    server
-        .api
-        .panics
-        .store(true, std::sync::atomic::Ordering::SeqCst);
-    let answer = call(server.address, "GET", "/api/v1/nodes")
-        .token()
-        .send()
-        .await;
-    let problem = answer.problem(500, "internal").await;
-    assert!(problem["detail"].is_null());
-    assert_eq!(
-        call(server.address, "GET", "/livez").send().await.status,
-        200
-    );
 }

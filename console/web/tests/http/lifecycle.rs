@@ -1,14 +1,15 @@
-//! Health, metrics, limits of time, and the end of a server.
+//! Health, metrics, time limits, and the shutdown of a server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use weft_statement::Frame;
+use weft_web::Backend;
 
 use crate::client::{PATIENCE, call};
-use crate::fake::Server;
+use crate::server::{Server, WAITING_BATCH};
 
 #[tokio::test]
 async fn health_says_alive_ready_and_which_program() {
@@ -29,17 +30,28 @@ async fn health_says_alive_ready_and_which_program() {
         .value()
         .await;
     assert_eq!(version["name"], "weft");
-    *server.api.not_ready.lock().unwrap() = vec!["the store is away".to_owned()];
-    let away = call(server.address, "GET", "/readyz").send().await;
-    assert_eq!(away.status, 503);
-    assert_eq!(
-        away.value().await,
-        json!({ "ready": false, "reasons": ["the store is away"] })
-    );
-    assert_eq!(
-        call(server.address, "GET", "/livez").send().await.status,
-        200
-    );
+}
+
+#[tokio::test]
+async fn a_node_is_ready_from_its_start_until_it_leaves() {
+    let check = async |server: &Server, reason: Option<&str>| {
+        let answer = call(server.address, "GET", "/readyz").send().await;
+        assert_eq!(answer.status, if reason.is_none() { 200 } else { 503 });
+        let reasons: Vec<_> = reason.into_iter().collect();
+        let expected = json!({ "ready": reason.is_none(), "reasons": reasons });
+        assert_eq!(answer.value().await, expected);
+        let alive = call(server.address, "GET", "/livez").send().await;
+        assert_eq!(alive.status, 200);
+    };
+    let waiting = Server::without_node(|_| ()).await;
+    check(&waiting, Some("the node is starting")).await;
+    waiting.backend.set_waiting_for("the store is away");
+    check(&waiting, Some("the store is away")).await;
+    let (server, node) = Server::with_node().await;
+    check(&server, None).await;
+    node.drain();
+    node.ended().await.unwrap();
+    check(&server, Some("the node has ended")).await;
 }
 
 #[tokio::test]
@@ -84,33 +96,28 @@ async fn requests_are_counted_by_declared_route() {
 #[tokio::test]
 async fn a_shutdown_ends_streams_with_a_notice() {
     let mut server = Server::start().await;
-    let mut statements = server.statements();
-    let body = json!({ "statement": "BATCH …;", "session": { "scope": { "a": "b" } } });
-    let mut answer = call(server.address, "POST", "/api/v1/statements")
-        .token()
-        .json(&body)
-        .send()
-        .await;
-    let run = statements.recv().await.unwrap();
+    server.deploy().await;
+    let body = json!({ "statement": WAITING_BATCH, "session": { "scope": { "a": "b" } } });
+    let mut answer = server.post("/api/v1/statements", &body).await;
+    while answer.line().await.unwrap()["frame"] != "progress" {}
     server.shutdown.cancel();
-    let notice = answer.line().await.unwrap();
-    assert_eq!(notice["frame"], "notice");
-    let end = answer.line().await.unwrap();
+    let mut lines = answer.lines().await;
+    let end = lines.pop().unwrap();
     assert_eq!(
         (&end["frame"], &end["status"]),
         (&json!("end"), &json!("unreachable"))
     );
     assert_eq!(end["session"]["scope"], json!({ "a": "b" }));
-    assert_eq!(answer.line().await, None);
-    tokio::time::timeout(PATIENCE, run.stop.cancelled())
-        .await
-        .expect("the stop in time");
-    tokio::time::timeout(PATIENCE, &mut server.ended)
-        .await
-        .expect("the end in time")
-        .unwrap()
-        .unwrap();
+    let notice = lines.pop().unwrap();
+    assert_eq!(notice["frame"], "notice");
+    // The statement was asked to stop waiting, or the server would wait for it.
+    ended(&mut server).await;
     assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+async fn ended(server: &mut Server) {
+    let ended = tokio::time::timeout(PATIENCE, &mut server.ended).await;
+    ended.expect("the end in time").unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -123,11 +130,7 @@ async fn a_shutdown_does_not_wait_for_idle_connections() {
     idle.read_exact(&mut head).await.unwrap();
     assert_eq!(&head, b"HTTP/1.1 200");
     server.shutdown.cancel();
-    tokio::time::timeout(PATIENCE, &mut server.ended)
-        .await
-        .expect("the end in time")
-        .unwrap()
-        .unwrap();
+    ended(&mut server).await;
 }
 
 #[tokio::test]
@@ -152,7 +155,7 @@ async fn a_body_that_never_ends_is_cut_off() {
         "POST /api/v1/statements HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
          content-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
         server.address,
-        crate::fake::TOKEN
+        crate::server::TOKEN
     );
     slow.write_all(head.as_bytes()).await.unwrap();
     let mut head = [0_u8; 12];
@@ -177,30 +180,23 @@ async fn heads_beyond_the_limit_are_refused() {
 async fn a_client_that_never_reads_does_not_hold_up_the_end() {
     let mut server =
         Server::start_with(|options| options.shutdown_timeout = Duration::from_millis(100)).await;
-    let mut statements = server.statements();
-    let answer = call(server.address, "POST", "/api/v1/statements")
-        .token()
-        .json(&json!({ "statement": "x;" }))
-        .send()
-        .await;
-    let run = statements.recv().await.unwrap();
-    let row = Frame::Row {
-        row: vec![json!("x".repeat(64 * 1024))],
-    };
-    // Until the buffers between engine and client are full.
-    while tokio::time::timeout(Duration::from_millis(200), run.frames.send(row.clone()))
-        .await
-        .is_ok()
-    {}
+    // More than the buffers between the statement and the client hold.
+    let large = "x".repeat(64 * 1024);
+    for number in 0..400 {
+        server.put_node(&format!("n{number}"), &large).await;
+    }
+    let answer = server.run("CLUSTERSTATUS;").await;
     server.shutdown.cancel();
-    tokio::time::timeout(PATIENCE, &mut server.ended)
-        .await
-        .expect("the end in time")
-        .unwrap()
-        .unwrap();
-    tokio::time::timeout(PATIENCE, run.stop.cancelled())
-        .await
-        .expect("the stop in time");
+    ended(&mut server).await;
+    // The statement, which held the store, has ended as well.
+    server.backend = Backend::default();
+    tokio::time::timeout(PATIENCE, async {
+        while Arc::strong_count(&server.store) > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the end of the statement in time");
     drop(answer);
 }
 

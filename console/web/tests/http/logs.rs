@@ -1,4 +1,4 @@
-//! Logs: one line per request, and never a secret.
+//! Logs: one line for each request, and no secrets.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use serde_json::json;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::client::call;
-use crate::fake::{Server, TOKEN};
+use crate::server::{Server, TOKEN};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);

@@ -1,13 +1,14 @@
-//! The HTTP API over real connections, with an engine that does what the test says.
+//! The HTTP API over real connections, with a real statement layer on a store that can fail.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod client;
 mod document;
 mod errors;
-mod fake;
+mod faulty_store;
 mod jobs;
 mod lifecycle;
 mod logs;
 mod security;
+mod server;
 mod statements;

@@ -1,17 +1,17 @@
-//! Who may call: the token on every route, hosts, origins.
+//! Access: tokens, hosts and origins on every route.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use weft_web::{Principal, RunTokens};
+use weft_model::Principal;
+use weft_web::RunTokens;
 
 use crate::client::{Call, call};
-use crate::document::operations;
-use crate::fake::{BATCH, Server, TOKEN};
+use crate::document::{OPEN, operations, protected_operations};
+use crate::server::{BATCH, Server, TOKEN};
 
-const OPEN: [&str; 3] = ["/livez", "/readyz", "/version"];
-
-fn prepared(server: &Server, method: &str, path: &str) -> Call {
+/// A call of an operation, with all that it needs but the token.
+pub fn prepared(server: &Server, method: &str, path: &str) -> Call {
     let path = [
         ("{id}", BATCH.to_string().as_str()),
         ("{type}", "PROCESS"),
@@ -24,15 +24,15 @@ fn prepared(server: &Server, method: &str, path: &str) -> Call {
         path.replace(part, value)
     });
     let query = if path.ends_with("/complete") {
-        "?text=B"
+        "?text=BATCH_INFO%20"
     } else {
         ""
     };
     let call = call(server.address, method, &format!("{path}{query}"));
     match (method, path.as_str()) {
-        ("POST", "/api/v1/statements") => call.json(&json!({ "statement": "x;" })),
+        ("POST", "/api/v1/statements") => call.json(&json!({ "statement": "CLUSTERID;" })),
         ("POST", "/api/v1/jobs") => call.json(&json!({ "type": "PROCESS", "name": "a" })),
-        ("PATCH", _) => call.json(&json!({})),
+        ("PATCH", _) => call.json(&json!({ "affinity": ["DC1"] })),
         _ => call,
     }
 }
@@ -61,12 +61,18 @@ async fn every_route_but_the_open_ones_needs_the_token() {
             right.status
         );
     }
-    let names = server.api.principals.lock().unwrap().clone();
-    assert!(
-        names.iter().all(|name| name == "tester")
-            && names.len() == operations.len() - OPEN.len() - 2,
-        "{names:?}"
-    );
+}
+
+#[tokio::test]
+async fn every_protected_route_asks_for_permission_as_the_caller() {
+    let server = Server::start().await;
+    for (method, path) in protected_operations() {
+        let before = server.principals().len();
+        let answer = prepared(&server, &method, &path).token().send().await;
+        answer.text().await;
+        assert!(server.principals().len() > before, "{method} {path}");
+    }
+    assert!(server.principals().iter().all(|name| name == "tester"));
 }
 
 #[tokio::test]
@@ -109,8 +115,8 @@ async fn wrong_tokens_are_refused_on_every_route() {
         answer.problem(401, "unauthorized").await;
     }
     assert_eq!(
-        server.api.principals.lock().unwrap().len(),
-        0,
+        server.principals(),
+        Vec::<String>::new(),
         "nothing reached the engine"
     );
 }
@@ -141,7 +147,7 @@ async fn a_rebound_name_is_refused_on_every_route_even_with_the_token() {
     ];
     for (method, path) in operations() {
         for host in &hosts {
-            // What a browser sends after the name was led to 127.0.0.1: the page's own name, and no foreign origin.
+            // What a browser sends after DNS rebinding to 127.0.0.1: the name of the page, and no foreign origin.
             let call = prepared(&server, &method, &path).token().host(Some(host));
             let call = call.header("sec-fetch-site", "same-origin");
             call.send().await.problem(421, "wrong_host").await;
@@ -154,8 +160,8 @@ async fn a_rebound_name_is_refused_on_every_route_even_with_the_token() {
         }
     }
     assert_eq!(
-        server.api.principals.lock().unwrap().len(),
-        0,
+        server.principals(),
+        Vec::<String>::new(),
         "nothing reached the engine"
     );
 }
@@ -201,8 +207,8 @@ async fn calls_of_foreign_pages_are_refused_on_every_route_even_with_the_token()
         preflight.send().await.problem(403, "foreign_origin").await;
     }
     assert_eq!(
-        server.api.principals.lock().unwrap().len(),
-        0,
+        server.principals(),
+        Vec::<String>::new(),
         "nothing reached the engine"
     );
 }
@@ -310,7 +316,7 @@ async fn every_answer_has_the_security_headers() {
 }
 
 #[tokio::test]
-async fn a_script_calls_in_the_name_of_whoever_started_it_until_its_run_ends() {
+async fn a_script_calls_as_the_principal_that_started_it_until_its_run_ends() {
     let tokens = RunTokens::new();
     let shared = tokens.clone();
     let server = Server::start_with(|options| options.run_tokens = shared).await;
@@ -327,6 +333,5 @@ async fn a_script_calls_in_the_name_of_whoever_started_it_until_its_run_ends() {
     drop(token);
     asked().await.problem(401, "unauthorized").await;
     assert_eq!(nodes().token().send().await.status, 200);
-    let names = server.api.principals.lock().unwrap().clone();
-    assert_eq!(names, ["ann", "tester", "tester"]);
+    assert_eq!(server.principals(), ["ann", "tester", "tester"]);
 }

@@ -1,192 +1,28 @@
 //! Statements: frames arrive as they are made, and a client that goes is noticed.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde_json::json;
-use weft_model::BatchId;
-use weft_model::Session;
-use weft_statement::{EndStatus, Frame};
+use futures::future::join_all;
+use serde_json::{Value, json};
 
-use crate::client::{Answer, PATIENCE, call};
-use crate::fake::{BATCH, Server, end};
+use crate::client::{Answer, PATIENCE};
+use crate::faulty_store::Fault;
+use crate::server::{BATCH, Server, WAITING_BATCH};
 
-async fn post(server: &Server, statement: &str) -> Answer {
-    let body = json!({ "statement": statement });
-    call(server.address, "POST", "/api/v1/statements")
-        .token()
-        .json(&body)
-        .send()
-        .await
-}
-
-fn notice(message: &str) -> Frame {
-    Frame::Notice {
-        message: message.to_owned(),
-    }
-}
-
-#[tokio::test]
-async fn frames_arrive_before_the_end() {
-    let server = Server::start().await;
-    let mut statements = server.statements();
-    let mut answer = post(&server, "BATCH_LIST;").await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    let run = statements.recv().await.unwrap();
-    assert_eq!(run.text, "BATCH_LIST;");
-    // Each frame is sent only after the one before was read, so nothing can have waited for the end.
-    for number in 0..3 {
-        let message = format!("frame {number}");
-        run.frames.send(notice(&message)).await.unwrap();
-        assert_eq!(
-            answer.line().await.unwrap(),
-            json!({ "frame": "notice", "message": message })
-        );
-    }
-    run.frames.send(end(EndStatus::Ok)).await.unwrap();
-    let line = answer.line().await.unwrap();
-    assert_eq!(
-        (&line["frame"], &line["status"]),
-        (&json!("end"), &json!("ok"))
-    );
-    assert_eq!(answer.line().await, None);
-}
-
-#[tokio::test]
-async fn a_client_that_goes_stops_the_waiting() {
-    let server = Server::start().await;
-    let mut statements = server.statements();
-    let mut answer = post(&server, "BATCH …;").await;
-    let run = statements.recv().await.unwrap();
-    run.frames.send(notice("begun")).await.unwrap();
-    answer.line().await.unwrap();
-    assert!(!run.stop.is_cancelled());
-    drop(answer);
-    tokio::time::timeout(PATIENCE, run.stop.cancelled())
-        .await
-        .expect("the stop in time");
-    tokio::time::timeout(PATIENCE, run.frames.closed())
-        .await
-        .expect("the channel closed in time");
-    // The engine's own work was not cut off: it came to its end behind the stop.
-    tokio::time::timeout(PATIENCE, async {
-        while server.api.finished.load(Ordering::SeqCst) == 0 {
-            tokio::task::yield_now().await;
+/// The next line that is a frame of this name.
+async fn frame(answer: &mut Answer, name: &str) -> Value {
+    loop {
+        let line = answer.line().await.expect("a frame before the end");
+        if line["frame"] == name {
+            return line;
         }
-    })
-    .await
-    .expect("the end of the work in time");
-}
-
-#[tokio::test]
-async fn a_client_that_goes_before_the_first_frame_is_noticed_too() {
-    let server = Server::start().await;
-    let mut statements = server.statements();
-    let answer = post(&server, "BATCH …;").await;
-    let run = statements.recv().await.unwrap();
-    drop(answer);
-    tokio::time::timeout(PATIENCE, run.stop.cancelled())
-        .await
-        .expect("the stop in time");
-}
-
-#[tokio::test]
-async fn the_session_goes_to_the_engine_and_comes_back() {
-    let server = Server::start().await;
-    let mut statements = server.statements();
-    let session = json!({ "scope": { "environment": "test" }, "attached": { "Customer": "7" }, "last_batch": BATCH });
-    let body = json!({ "statement": "SET;", "session": session });
-    let mut answer = call(server.address, "POST", "/api/v1/statements")
-        .token()
-        .json(&body)
-        .send()
-        .await;
-    let run = statements.recv().await.unwrap();
-    let expected = Session {
-        scope: [("environment".to_owned(), "test".to_owned())].into(),
-        attached: [("Customer".to_owned(), "7".to_owned())].into(),
-        last_batch: Some(BatchId(BATCH)),
-        trace_session: None,
-    };
-    assert_eq!(run.session, expected);
-    let Frame::End(mut last) = end(EndStatus::Ok) else {
-        unreachable!()
-    };
-    last.session = run.session.clone();
-    run.frames.send(Frame::End(last)).await.unwrap();
-    assert_eq!(answer.line().await.unwrap()["session"], session);
-}
-
-#[tokio::test]
-async fn a_statement_without_an_end_gets_one() {
-    let server = Server::start().await;
-    let mut statements = server.statements();
-    let answer = post(&server, "x;").await;
-    drop(statements.recv().await.unwrap());
-    let lines = answer.lines().await;
-    assert_eq!(lines.len(), 1);
-    assert_eq!(lines[0]["status"], "failed");
-    assert!(lines[0]["error"].is_string());
-}
-
-#[tokio::test]
-async fn nothing_follows_the_end() {
-    let server = Server::start().await;
-    let mut statements = server.statements();
-    let answer = post(&server, "x;").await;
-    let run = statements.recv().await.unwrap();
-    for frame in [
-        notice("one"),
-        end(EndStatus::Failed),
-        notice("two"),
-        end(EndStatus::Ok),
-    ] {
-        let _ = run.frames.send(frame).await;
-    }
-    let lines = answer.lines().await;
-    assert_eq!(lines.len(), 2, "{lines:?}");
-    assert_eq!(lines[1]["status"], "failed");
-}
-
-#[tokio::test]
-async fn many_rows_arrive_whole_and_in_order() {
-    let server = Server::start().await;
-    let mut statements = server.statements();
-    let answer = post(&server, "BATCH_DETAILS;").await;
-    let run = statements.recv().await.unwrap();
-    let sending = tokio::spawn(async move {
-        for number in 0..10_000 {
-            run.frames
-                .send(Frame::Row {
-                    row: vec![json!(number), json!("ü\n")],
-                })
-                .await
-                .unwrap();
-        }
-        run.frames.send(end(EndStatus::Ok)).await.unwrap();
-    });
-    let lines = answer.lines().await;
-    sending.await.unwrap();
-    assert_eq!(lines.len(), 10_001);
-    for (number, line) in lines[..10_000].iter().enumerate() {
-        assert_eq!(line["row"], json!([number, "ü\n"]));
     }
 }
 
-#[tokio::test]
-async fn too_many_statements_at_once_are_refused_and_slots_come_back() {
-    let server = Server::start_with(|options| options.max_statements = 1).await;
-    let mut statements = server.statements();
-    let first = post(&server, "one;").await;
-    let run = statements.recv().await.unwrap();
-    let second = post(&server, "two;").await;
-    assert_eq!(second.header("retry-after"), Some("1"));
-    second.problem(503, "busy").await;
-    drop((first, run));
+/// Waits until the only slot for statements is free again.
+async fn slot_is_free(server: &Server) {
     tokio::time::timeout(PATIENCE, async {
-        while post(&server, "three;").await.status != 200 {
+        while server.run("ECHO 'x';").await.status != 200 {
             tokio::task::yield_now().await;
         }
     })
@@ -195,14 +31,135 @@ async fn too_many_statements_at_once_are_refused_and_slots_come_back() {
 }
 
 #[tokio::test]
+async fn frames_arrive_before_the_end() {
+    let server = Server::start().await;
+    server.store.set(Fault::Hang);
+    let mut answer = server.run("ECHO 'first'; CLUSTERSTATUS;").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    // The second statement hangs, so nothing can have waited for the end.
+    assert_eq!(frame(&mut answer, "row").await["row"], json!(["first"]));
+    server.store.set(None);
+    let columns = frame(&mut answer, "columns").await;
+    assert!(columns["columns"].as_array().unwrap().len() > 3);
+    assert_eq!(frame(&mut answer, "end").await["status"], "ok");
+    assert_eq!(answer.line().await, None);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_stops_the_waiting_and_not_the_work() {
+    let server = Server::start_with(|options| options.max_statements = 1).await;
+    server.deploy().await;
+    let mut answer = server.run(WAITING_BATCH).await;
+    let progress = frame(&mut answer, "progress").await;
+    drop(answer);
+    slot_is_free(&server).await;
+    let id = progress["batch"].as_str().unwrap();
+    let batch = server.get(&format!("/api/v1/batches/{id}")).await;
+    let batch = batch.value().await;
+    assert_eq!(batch["status"], "WAITING_FOR_JOB");
+    assert_eq!(batch["desired"], "RUN");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_before_the_first_frame_is_noticed_too() {
+    let server = Server::start_with(|options| options.max_statements = 1).await;
+    server.deploy().await;
+    drop(server.run(WAITING_BATCH).await);
+    slot_is_free(&server).await;
+}
+
+#[tokio::test]
+async fn the_session_goes_to_the_engine_and_comes_back() {
+    let server = Server::start().await;
+    let session =
+        json!({ "scope": { "a": "b" }, "attached": { "Customer": "7" }, "last_batch": BATCH });
+    let body = json!({ "statement": "SET environment='test';", "session": session });
+    let mut answer = server.post("/api/v1/statements", &body).await;
+    let end = frame(&mut answer, "end").await;
+    assert_eq!(end["status"], "ok");
+    let expected = json!({
+        "scope": { "a": "b", "environment": "test" }, "attached": { "Customer": "7" }, "last_batch": BATCH
+    });
+    assert_eq!(end["session"], expected);
+}
+
+#[tokio::test]
+async fn a_statement_without_an_end_gets_one() {
+    let server = Server::start().await;
+    server.store.set(Fault::Panic);
+    let lines = server.run("CLUSTERSTATUS;").await.lines().await;
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["status"], "failed");
+    assert!(lines[0]["error"].is_string());
+}
+
+#[tokio::test]
+async fn a_failure_is_in_the_end_and_not_in_the_status() {
+    let server = Server::start().await;
+    let check = async |statement: &str, status: &str| {
+        let mut answer = server.run(statement).await;
+        assert_eq!(answer.status, 200);
+        let end = frame(&mut answer, "end").await;
+        assert_eq!(end["status"], status, "{end}");
+        assert!(end["error"].is_string(), "{end}");
+    };
+    check("x;", "usage").await;
+    check(&format!("BATCH_INFO '{BATCH}';"), "not_found").await;
+    server.store.set(Fault::Unavailable);
+    check("CLUSTERSTATUS;", "unreachable").await;
+}
+
+#[tokio::test]
+async fn statements_before_the_node_starts_end_as_unreachable() {
+    let server = Server::without_node(|_| ()).await;
+    server.backend.set_waiting_for("the store is away");
+    let lines = server.run("CLUSTERSTATUS;").await.lines().await;
+    let session = json!({ "scope": {}, "attached": {}, "last_batch": null });
+    let end = json!({
+        "frame": "end", "status": "unreachable", "error": "the store is away", "session": session
+    });
+    assert_eq!(lines, [end]);
+}
+
+#[tokio::test]
+async fn many_rows_arrive_whole_and_in_order() {
+    let server = Server::start().await;
+    let names: Vec<_> = (0..10_000)
+        .map(|number| format!("ü\n{number:05}"))
+        .collect();
+    join_all(names.iter().map(|name| server.put_node(name, "1"))).await;
+    let lines = server.run("CLUSTERSTATUS;").await.lines().await;
+    let columns = lines[0]["columns"].as_array().unwrap();
+    let column = columns.iter().position(|name| name == "Node id").unwrap();
+    let rows = lines.iter().filter(|line| line["frame"] == "row");
+    let shown = rows.map(|line| line["row"][column].as_str().unwrap());
+    assert!(shown.eq(&names));
+    assert_eq!(lines.last().unwrap()["status"], "ok");
+}
+
+#[tokio::test]
+async fn too_many_statements_at_once_are_refused_and_slots_come_back() {
+    let server = Server::start_with(|options| options.max_statements = 1).await;
+    server.store.set(Fault::Hang);
+    let first = server.run("CLUSTERSTATUS;").await;
+    let second = server.run("CLUSTERSTATUS;").await;
+    assert_eq!(second.header("retry-after"), Some("1"));
+    second.problem(503, "busy").await;
+    server.store.set(None);
+    first.lines().await;
+    slot_is_free(&server).await;
+}
+
+#[tokio::test]
 async fn silence_is_broken_by_empty_lines() {
     let server =
         Server::start_with(|options| options.heartbeat_interval = Duration::from_millis(10)).await;
-    let mut statements = server.statements();
-    let mut answer = post(&server, "BATCH …;").await;
-    let run = statements.recv().await.unwrap();
+    server.store.set(Fault::Hang);
+    let mut answer = server.run("CLUSTERSTATUS;").await;
     assert_eq!(answer.piece().await, b"\n");
     assert_eq!(answer.piece().await, b"\n");
-    run.frames.send(end(EndStatus::Ok)).await.unwrap();
-    assert_eq!(answer.line().await.unwrap()["frame"], "end");
+    server.store.set(None);
+    assert_eq!(frame(&mut answer, "end").await["status"], "ok");
 }

@@ -1,4 +1,4 @@
-//! Instances become lines of JSON, on a thread of its own, in blocks that say how far they reach.
+//! Converts instances to blocks of JSON lines, on its own thread.
 
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
@@ -9,63 +9,68 @@ use weft_model::Instance;
 use weft_model::Value;
 use weft_project::sync::Contents;
 
-use super::order::Order;
-use super::progress::{Inside, Progress};
+use super::definition::Selection;
+use super::progress::{PartialInstance, Progress};
+use crate::hex::hex;
 
-/// Blocks that are ready and not handed over.
+/// Finished blocks that wait for the sink.
 const READY: usize = 2;
-/// Instances that wait to become lines.
+/// Instances that wait for conversion.
 const WAITING: usize = 2;
-/// A block goes out behind so many instances, whatever they have, so that the way through many empty ones is written down.
+/// A block ends after this many instances even if it has no lines, so that progress through empty instances is saved.
 const INSTANCES: u64 = 10_000;
 
-/// An instance that was asked for.
+/// An instance that was read.
 #[derive(Debug)]
-pub(super) struct Fetched {
+pub(super) struct FetchedInstance {
     pub(super) id: String,
-    /// None where it is not stored.
+    /// None if it is not stored.
     pub(super) instance: Option<Instance>,
 }
 
-/// Whole lines, and where one is behind them.
+/// Complete lines, and the progress after them.
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) lines: String,
-    pub(super) behind: Progress,
-    /// There is nothing more.
+    pub(super) progress: Progress,
+    /// No block follows.
     pub(super) is_last: bool,
 }
 
-/// How large a block grows: a line more than needed, at most.
+/// The size at which a block ends. The last line may exceed it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Size {
+pub(super) struct BlockSize {
     pub(super) lines: u64,
     pub(super) bytes: usize,
 }
 
-/// Both ends of the thread.
-pub(super) struct Ends {
-    /// Where instances go in, in their order; closed, the last block follows.
-    pub(super) instances: mpsc::Sender<Fetched>,
-    /// Blocks, or why there are no more.
+/// The channels of the thread.
+pub(super) struct LineThread {
+    /// Receives instances in their order. After it is closed, the last block follows.
+    pub(super) instances: mpsc::Sender<FetchedInstance>,
+    /// Sends blocks, or the error that ended the thread.
     pub(super) blocks: mpsc::Receiver<Result<Block, String>>,
 }
 
-/// Starts the thread; it ends when either end is dropped.
+/// Starts the thread. It ends when one of its channels is closed.
 ///
 /// # Errors
-/// A sentence: there is no thread.
-pub(super) fn start(order: &Order, from: Progress, size: Size) -> Result<Ends, String> {
-    let (instances, mut fetched) = mpsc::channel::<Fetched>(WAITING);
+/// A sentence: the thread cannot be started.
+pub(super) fn start(
+    selection: &Selection,
+    from: Progress,
+    size: BlockSize,
+) -> Result<LineThread, String> {
+    let (instances, mut fetched) = mpsc::channel::<FetchedInstance>(WAITING);
     let (sender, blocks) = mpsc::channel(READY);
     let mut writer = Writer {
-        heads: heads(order),
-        order: order.clone(),
+        heads: heads(selection),
+        selection: selection.clone(),
         size,
         progress: from,
         lines: String::new(),
         count: 0,
-        since: 0,
+        instance_count: 0,
         blocks: sender,
     };
     let started = std::thread::Builder::new()
@@ -76,45 +81,45 @@ pub(super) fn start(order: &Order, from: Progress, size: Size) -> Result<Ends, S
                     Ok(ControlFlow::Continue(())) => (),
                     Ok(ControlFlow::Break(())) => return,
                     Err(error) => {
-                        // Whoever asked may be gone.
+                        // The receiver may be gone.
                         let _ = writer.blocks.blocking_send(Err(error));
                         return;
                     }
                 }
             }
-            let _ = writer.hand_over(true);
+            let _ = writer.send(true);
         });
-    started.map_err(|error| format!("no thread could be started: {error}"))?;
-    Ok(Ends { instances, blocks })
+    started.map_err(|error| format!("cannot start a thread: {error}"))?;
+    Ok(LineThread { instances, blocks })
 }
 
 struct Writer {
-    order: Order,
-    /// How the lines of each table go on behind the instance's id.
+    selection: Selection,
+    /// For each table, the part of its lines after the id of the instance.
     heads: Vec<String>,
-    size: Size,
+    size: BlockSize,
     progress: Progress,
     lines: String,
-    /// Lines in the block.
+    /// Lines in the current block.
     count: u64,
-    /// Instances in the block.
-    since: u64,
+    /// Instances in the current block.
+    instance_count: u64,
     blocks: mpsc::Sender<Result<Block, String>>,
 }
 
-fn heads(order: &Order) -> Vec<String> {
-    let types = match order.types.is_empty() {
+fn heads(selection: &Selection) -> Vec<String> {
+    let types = match selection.types.is_empty() {
         true => String::new(),
-        false => format!(",\"types\":{}", json!(order.types)),
+        false => format!(",\"types\":{}", json!(selection.types)),
     };
-    let tables = order.tables.iter();
+    let tables = selection.tables.iter();
     tables
         .map(|table| format!(",\"table\":{}{types},\"operation\":", json!(table)))
         .collect()
 }
 
 impl Writer {
-    fn instance(&mut self, fetched: &Fetched) -> Result<ControlFlow<()>, String> {
+    fn instance(&mut self, fetched: &FetchedInstance) -> Result<ControlFlow<()>, String> {
         match &fetched.instance {
             None => self.progress.miss(&fetched.id),
             Some(instance) => {
@@ -125,35 +130,36 @@ impl Writer {
                 self.progress.pass(&fetched.id);
             }
         }
-        self.since += 1;
-        match self.since >= INSTANCES {
-            true => Ok(self.hand_over(false)),
+        self.instance_count += 1;
+        match self.instance_count >= INSTANCES {
+            true => Ok(self.send(false)),
             false => Ok(ControlFlow::Continue(())),
         }
     }
 
+    /// Converts an instance; skips lines that an earlier try has published.
     fn lines_of(&mut self, instance: &Instance) -> Result<ControlFlow<()>, String> {
         let id = &instance.head.id;
-        let damaged = |error| format!("instance {}.{id}: {error}", self.order.logical_unit);
+        let damaged = |error| format!("instance {}.{id}: {error}", self.selection.logical_unit);
         let contents = Contents::open(instance).map_err(damaged)?;
         let content = hex(&instance.head.content_hash);
-        // Another content begins anew.
-        let mut skipped = match self.progress.inside.take() {
-            Some(inside) if inside.id == *id && inside.content == content => inside.lines,
+        // If the content has changed, the instance starts over.
+        let mut skipped = match self.progress.partial.take() {
+            Some(partial) if partial.id == *id && partial.content == content => partial.lines,
             Some(_) | None => 0,
         };
-        self.progress.inside = Some(Inside {
+        self.progress.partial = Some(PartialInstance {
             id: id.clone(),
             content,
             lines: skipped,
         });
         let start = format!(
             "{{\"logical_unit\":{},\"instance\":{}",
-            json!(self.order.logical_unit),
+            json!(self.selection.logical_unit),
             json!(id)
         );
-        for at in 0..self.order.tables.len() {
-            if self.order.truncate {
+        for at in 0..self.selection.tables.len() {
+            if self.selection.truncate {
                 let flow = match skipped {
                     0 => self.line(&start, at, None),
                     _ => {
@@ -165,7 +171,7 @@ impl Writer {
                     return Ok(flow);
                 }
             }
-            let table = self.order.tables[at].clone();
+            let table = self.selection.tables[at].clone();
             let flow = contents.each_row(&table, |columns, cells| match skipped {
                 0 => self.line(&start, at, Some((columns, cells))),
                 _ => {
@@ -174,7 +180,7 @@ impl Writer {
                 }
             });
             let flow = flow.map_err(|error| {
-                let unit = &self.order.logical_unit;
+                let unit = &self.selection.logical_unit;
                 format!("instance {unit}.{id}, table {table}: {error}")
             })?;
             if flow.is_break() {
@@ -184,7 +190,7 @@ impl Writer {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// One line; the block goes out before it where that is full.
+    /// Adds a line: a row, or TRUNCATE. A full block is sent first.
     fn line(
         &mut self,
         start: &str,
@@ -192,7 +198,7 @@ impl Writer {
         row: Option<(&[String], &[Value])>,
     ) -> ControlFlow<()> {
         if self.count >= self.size.lines || self.lines.len() >= self.size.bytes {
-            self.hand_over(false)?;
+            self.send(false)?;
         }
         let before = self.lines.len();
         self.lines.push_str(start);
@@ -215,18 +221,19 @@ impl Writer {
         }
         self.count += 1;
         self.progress.bytes += (self.lines.len() - before) as u64;
-        if let Some(inside) = &mut self.progress.inside {
-            inside.lines += 1;
+        if let Some(partial) = &mut self.progress.partial {
+            partial.lines += 1;
         }
         ControlFlow::Continue(())
     }
 
-    fn hand_over(&mut self, is_last: bool) -> ControlFlow<()> {
+    /// Sends the current block. Break if the receiver is gone.
+    fn send(&mut self, is_last: bool) -> ControlFlow<()> {
         self.count = 0;
-        self.since = 0;
+        self.instance_count = 0;
         let block = Block {
             lines: std::mem::take(&mut self.lines),
-            behind: self.progress.clone(),
+            progress: self.progress.clone(),
             is_last,
         };
         match self.blocks.blocking_send(Ok(block)) {
@@ -237,7 +244,7 @@ impl Writer {
 }
 
 fn push_text(line: &mut String, text: &str) {
-    // Writing to a text does not fail.
+    // Writing to a String does not fail.
     let _ = write!(line, "{}", serde_json::Value::from(text));
 }
 
@@ -245,20 +252,13 @@ fn push_value(line: &mut String, value: &Value) {
     let _ = match value {
         Value::Null => write!(line, "null"),
         Value::Integer(number) => write!(line, "{number}"),
-        // JSON knows no infinity; SQLite writes it so, and most readers take it for one.
+        // JSON has no infinity. SQLite writes it like this, and most parsers read it as infinity.
         Value::Real(number) if *number == f64::INFINITY => write!(line, "9e999"),
         Value::Real(number) if *number == f64::NEG_INFINITY => write!(line, "-9e999"),
         Value::Real(number) => write!(line, "{}", json!(number)),
         Value::Text(text) => write!(line, "{}", json!(text)),
         Value::Blob(bytes) => write!(line, "\"x'{}'\"", hex(bytes)),
     };
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Where blocks go to: a part of a file beside it, or a server.
+//! The sinks of blocks: a file, or a server.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -9,72 +9,75 @@ use tracing::{info, warn};
 use uuid::Uuid;
 use weft_node::job::RunFailure;
 
-use super::progress::Part;
-use crate::files::{Files, Place};
+use super::progress::PartialFile;
+use crate::files::{FileLocation, Files};
 use crate::http::{Call, Http};
 use crate::on_thread::on_thread;
 
 const THREAD: &str = "weft-republish-file";
-/// What is read of an answer.
+/// The most bytes of an answer that are read.
 const ANSWER_BYTES: usize = 4 * 1024;
 
-/// A file that is written beside its place and moved there at the end.
+/// Writes a partial file, which replaces the final file at the end.
 #[derive(Debug)]
 pub(super) struct FileSink {
-    place: Arc<Place>,
+    location: Arc<FileLocation>,
+    /// None after a write has failed.
     file: Option<File>,
-    part: Part,
+    part: PartialFile,
 }
 
 impl FileSink {
-    /// Opens the part that `known` says, cut to what counts of it, or an empty one of the name `fresh`, or `other` where
-    /// somebody still writes that. Says whether it is gone on with.
+    /// Opens the partial file `known` and truncates it to the bytes that count. Without one it creates an empty partial
+    /// file named after `fresh`, or after `other` if another process still writes that. Also returns whether `known` is
+    /// continued.
     ///
     /// # Errors
     /// The file cannot be written.
     pub(super) async fn open(
         files: &Files,
         path: &str,
-        known: Option<Part>,
+        known: Option<PartialFile>,
         fresh: Uuid,
         other: Uuid,
     ) -> Result<(Self, bool), RunFailure> {
         let (files, path) = (files.clone(), path.to_owned());
         let open = move || {
-            let place = files.place(&path)?;
-            place.check()?;
+            let location = files.locate(&path)?;
+            location.check_writable()?;
             if let Some(part) = known.filter(|part| part.file == path)
-                && let Some(file) = taken_up(&place, &part)?
+                && let Some(file) = reopen(&location, &part)?
             {
-                return Ok((place, file, part, true));
+                return Ok((location, file, part, true));
             }
             for name in [fresh, other] {
                 let name = format!(".{}.weft-part", name.simple());
-                if let Some(file) = place.part(&name)? {
-                    file.set_len(0).map_err(|error| written(&path, &error))?;
-                    let part = Part {
+                if let Some(file) = location.open_part(&name)? {
+                    file.set_len(0)
+                        .map_err(|error| cannot_write(&path, &error))?;
+                    let part = PartialFile {
                         file: path,
                         name,
                         length: 0,
                     };
-                    return Ok((place, file, part, false));
+                    return Ok((location, file, part, false));
                 }
             }
             Err(format!(
-                "{path} cannot be written: another run still writes it"
+                "{path} cannot be written: another run is still writing it"
             ))
         };
-        let (place, file, part, is_gone_on) = blocking(open).await?;
+        let (location, file, part, is_continued) = blocking(open).await?;
         let sink = Self {
-            place: Arc::new(place),
+            location: Arc::new(location),
             file: Some(file),
             part,
         };
-        Ok((sink, is_gone_on))
+        Ok((sink, is_continued))
     }
 
-    /// What stands in the part.
-    pub(super) fn part(&self) -> Part {
+    /// The partial file as written so far.
+    pub(super) fn part(&self) -> PartialFile {
         self.part.clone()
     }
 
@@ -89,16 +92,16 @@ impl FileSink {
         Ok(())
     }
 
-    /// What was put outlives the machine from now on.
-    pub(super) async fn keep(&mut self) -> Result<(), RunFailure> {
+    /// Makes the written lines durable.
+    pub(super) async fn sync(&mut self) -> Result<(), RunFailure> {
         self.with(|file| file.sync_all()).await
     }
 
-    /// The part takes its place.
+    /// Replaces the final file.
     pub(super) async fn finish(self) -> Result<(), RunFailure> {
-        let (place, name) = (self.place, self.part.name);
-        if !blocking(move || place.finish(&name)).await? {
-            let message = format!("{}: what was written of it is gone", self.part.file);
+        let (location, name) = (self.location, self.part.name);
+        if !blocking(move || location.finish_part(&name)).await? {
+            let message = format!("{}: its partial file has been removed", self.part.file);
             return Err(RunFailure::new("File", message));
         }
         Ok(())
@@ -110,49 +113,49 @@ impl FileSink {
     ) -> Result<(), RunFailure> {
         let path = self.part.file.clone();
         let Some(mut file) = self.file.take() else {
-            let message = format!("{path} cannot be written: an earlier write broke off");
+            let message = format!("{path} cannot be written: an earlier write failed");
             return Err(RunFailure::new("File", message));
         };
         let worked = move || match work(&mut file) {
             Ok(()) => Ok(file),
-            Err(error) => Err(written(&path, &error)),
+            Err(error) => Err(cannot_write(&path, &error)),
         };
         self.file = Some(blocking(worked).await?);
         Ok(())
     }
 }
 
-/// Moves a part that an earlier try completed to its place, unless that try came so far. False where neither is there:
-/// that try was on another machine, or somebody removed it.
-pub(super) async fn finish(files: &Files, part: Part) -> Result<bool, RunFailure> {
+/// Replaces the final file by a complete partial file, unless the earlier try has done so. False if neither file exists:
+/// the earlier try ran on another machine, or the file was removed.
+pub(super) async fn finish(files: &Files, part: PartialFile) -> Result<bool, RunFailure> {
     let files = files.clone();
     blocking(move || {
-        let place = files.place(&part.file)?;
-        Ok(place.finish(&part.name)? || place.has(part.length))
+        let location = files.locate(&part.file)?;
+        Ok(location.finish_part(&part.name)? || location.has_length(part.length))
     })
     .await
 }
 
-/// Removes what an earlier run left beside its file. It is no reason to fail.
-pub(super) async fn remove(files: &Files, part: Part) {
+/// Removes the partial file of an earlier run. A failure is only logged.
+pub(super) async fn remove(files: &Files, part: PartialFile) {
     let (files, file) = (files.clone(), part.file.clone());
     let removed = blocking(move || {
-        let place = files.place(&part.file)?;
-        // Who still writes it, writes into nothing from now on.
-        place.remove(&part.name)
+        // A process that still writes the file writes into an unlinked one.
+        files.locate(&part.file)?.remove_part(&part.name)
     });
     match removed.await {
-        Ok(()) => info!("Removed what an earlier run had written of {file}"),
+        Ok(()) => info!("Removed the partial file of an earlier run for {file}"),
         Err(error) => warn!(
-            "What an earlier run wrote of {file} stays: {}",
+            "Cannot remove the partial file of an earlier run for {file}: {}",
             error.message
         ),
     }
 }
 
-fn taken_up(place: &Place, part: &Part) -> Result<Option<File>, String> {
-    let failed = |error: std::io::Error| written(&part.file, &error);
-    let Some(mut file) = place.part(&part.name)? else {
+/// Opens a partial file after the bytes that count; none if it is shorter, or if another process is writing it.
+fn reopen(location: &FileLocation, part: &PartialFile) -> Result<Option<File>, String> {
+    let failed = |error: std::io::Error| cannot_write(&part.file, &error);
+    let Some(mut file) = location.open_part(&part.name)? else {
         return Ok(None);
     };
     if file.metadata().map_err(failed)?.len() < part.length {
@@ -163,7 +166,7 @@ fn taken_up(place: &Place, part: &Part) -> Result<Option<File>, String> {
     Ok(Some(file))
 }
 
-fn written(path: &str, error: &std::io::Error) -> String {
+fn cannot_write(path: &str, error: &std::io::Error) -> String {
     format!("{path} cannot be written: {error}")
 }
 
@@ -174,7 +177,7 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|message| RunFailure::new("File", message))
 }
 
-/// A server that is called with one block after another.
+/// Sends each block to a server in one call.
 #[derive(Debug)]
 pub(super) struct HttpSink {
     call: Call,
@@ -184,10 +187,10 @@ pub(super) struct HttpSink {
 }
 
 impl HttpSink {
-    /// Goes on behind `calls` calls of the run.
+    /// Continues after `calls` successful calls of the run.
     ///
     /// # Errors
-    /// There is no client.
+    /// The HTTP client cannot be made.
     pub(super) fn open(call: Call, run: Uuid, calls: u64) -> Result<Self, RunFailure> {
         Ok(Self {
             client: call.client()?,
@@ -197,7 +200,7 @@ impl HttpSink {
         })
     }
 
-    /// Calls that were answered.
+    /// The number of successful calls.
     pub(super) fn calls(&self) -> u64 {
         self.calls
     }
@@ -206,24 +209,20 @@ impl HttpSink {
         if lines.is_empty() {
             return Ok(());
         }
-        let key = key(self.run, self.calls, &lines);
-        self.call.say_lines(lines);
+        let key = idempotency_key(self.run, self.calls, &lines);
+        self.call.set_lines(lines);
         let answer = http
             .send_by(&self.client, &self.call, key, ANSWER_BYTES)
             .await?;
-        match answer.not_expected {
-            Some(message) => Err(RunFailure::new("HttpStatus", message)),
-            None => {
-                self.calls += 1;
-                Ok(())
-            }
-        }
+        answer.check_status()?;
+        self.calls += 1;
+        Ok(())
     }
 }
 
-/// The same for the same lines at the same place of a run: a server that knows it has them. Instances that changed between
-/// two tries are other lines, which it must not take for the first ones.
-fn key(run: Uuid, call: u64, lines: &str) -> Uuid {
+/// The idempotency key of a call. It depends on the lines, because instances may change between two tries, and the server
+/// must not take the new lines for the old ones.
+fn idempotency_key(run: Uuid, call: u64, lines: &str) -> Uuid {
     let of_call = Uuid::new_v5(&run, &call.to_be_bytes());
     Uuid::new_v5(&of_call, lines.as_bytes())
 }

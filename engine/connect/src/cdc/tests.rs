@@ -54,7 +54,7 @@ tables:
     index: [car]
 ";
 const CARS: usize = 60;
-/// Parts of each car.
+/// The number of parts of each car.
 const PARTS: usize = 5;
 
 /// A node with a project, some instances, and the folder `out` that jobs may write to.
@@ -66,7 +66,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Writes down after each block; blocks are small.
+    /// Saves progress after each block; blocks are small.
     async fn new(hosts: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock: SharedClock = Arc::new(SystemClock);
@@ -93,8 +93,8 @@ impl Bench {
             files: Files::new(&config.file_roots),
             store: Arc::clone(&store),
             checkpoints,
-            save_every: Duration::ZERO,
-            file_block: Size {
+            save_interval: Duration::ZERO,
+            file_block: BlockSize {
                 lines: 7,
                 bytes: 4096,
             },
@@ -176,16 +176,16 @@ impl Bench {
         self.kind.run(run_of_job(job)).await
     }
 
-    /// What a run that ends well says.
-    async fn told(&self, job: Job) -> Json {
+    /// The output of a run that succeeds.
+    async fn output(&self, job: Job) -> Json {
         match self.run(job).await {
             RunEnd::Succeeded(output) => serde_json::from_str(&output.text.unwrap()).unwrap(),
             RunEnd::Failed(failure) => panic!("{failure:?}"),
         }
     }
 
-    /// How far the job with this uid has come, as the next try finds it.
-    async fn state(&self, uid: &str) -> Option<State> {
+    /// The saved state of the job with this uid.
+    async fn state(&self, uid: &str) -> Option<RunState> {
         let scope = format!("job/CDC_REPUBLISH/car/{uid}");
         let found = self.store.checkpoints(&scope, None, 10).await.unwrap();
         assert!(found.len() <= 1, "one item: {found:?}");
@@ -241,7 +241,7 @@ fn add(arguments: &Json, more: &Json) -> Json {
     Json::Object(sum)
 }
 
-/// Polls the run so often, and drops it where it is, as a process that is killed does.
+/// Drops the run after this many polls, like a process that is killed.
 async fn cut(run: impl Future<Output = RunEnd>, polls: usize) -> Option<RunEnd> {
     let mut run = std::pin::pin!(run);
     let mut left = polls;
@@ -255,7 +255,7 @@ async fn cut(run: impl Future<Output = RunEnd>, polls: usize) -> Option<RunEnd> 
     .await
 }
 
-/// Small numbers that look like chance.
+/// Pseudo-random numbers.
 struct Chance(u64);
 
 impl Chance {
@@ -271,10 +271,10 @@ impl Chance {
 #[tokio::test]
 async fn every_row_of_every_instance_is_an_object() {
     let bench = Bench::new(&[]).await;
-    let told = bench.told(job("a", 1, &bench.file("all.jsonl"))).await;
+    let output = bench.output(job("a", 1, &bench.file("all.jsonl"))).await;
     let text = fs::read_to_string(bench.out("all.jsonl")).unwrap();
     assert_eq!(
-        told,
+        output,
         json!({
             "instances": CARS,
             "rows": CARS * (1 + PARTS),
@@ -295,7 +295,7 @@ async fn every_row_of_every_instance_is_an_object() {
             "values": {"id": "7", "name": "name \"7\" ü", "km": 7.5},
         })
     );
-    // Tables in the order of the unit, rows in the order of the key.
+    // Tables are in the order of the unit, rows in the order of the key.
     let positions: Vec<&Json> = of_7[1..]
         .iter()
         .map(|row| &row["values"]["position"])
@@ -309,7 +309,7 @@ async fn every_row_of_every_instance_is_an_object() {
 }
 
 #[tokio::test]
-async fn what_is_chosen_is_published_and_what_is_missing_is_named() {
+async fn selected_instances_are_published_and_missing_ones_are_named() {
     let bench = Bench::new(&[]).await;
     let missing: Vec<String> = (0..12).map(|at| format!("no{at}")).collect();
     let mut instances = vec!["3".to_owned(), "3".to_owned()];
@@ -317,12 +317,15 @@ async fn what_is_chosen_is_published_and_what_is_missing_is_named() {
     instances.push("1".to_owned());
     let more =
         json!({"instances": instances, "tables": "CAR", "types": "Search,Bi", "truncate": true});
-    let told = bench
-        .told(job("a", 1, &add(&bench.file("some.jsonl"), &more)))
+    let output = bench
+        .output(job("a", 1, &add(&bench.file("some.jsonl"), &more)))
         .await;
-    assert_eq!((&told["instances"], &told["rows"]), (&json!(2), &json!(2)));
-    assert_eq!(told["missing"], 12);
-    assert_eq!(told["missing_ids"], json!(missing[..10]));
+    assert_eq!(
+        (&output["instances"], &output["rows"]),
+        (&json!(2), &json!(2))
+    );
+    assert_eq!(output["missing"], 12);
+    assert_eq!(output["missing_ids"], json!(missing[..10]));
     let objects = objects(&fs::read_to_string(bench.out("some.jsonl")).unwrap());
     let short: Vec<(&str, &str)> = objects
         .iter()
@@ -352,13 +355,13 @@ async fn what_is_chosen_is_published_and_what_is_missing_is_named() {
 }
 
 #[tokio::test]
-async fn a_file_is_the_same_wherever_its_runs_were_cut() {
+async fn a_file_is_the_same_wherever_its_runs_were_interrupted() {
     let bench = Bench::new(&[]).await;
     let truncate = json!({"truncate": true});
     let whole = add(&bench.file("whole.jsonl"), &truncate);
-    let told = bench.told(job("whole", 1, &whole)).await;
+    let whole_output = bench.output(job("whole", 1, &whole)).await;
     let expected = fs::read_to_string(bench.out("whole.jsonl")).unwrap();
-    let (mut gone_on, mut inside) = (0, 0);
+    let (mut resumed, mut partial) = (0, 0);
     for seed in 0..6 {
         let mut chance = Chance(seed);
         let (uid, name) = (format!("cut{seed}"), format!("cut{seed}.jsonl"));
@@ -366,10 +369,10 @@ async fn a_file_is_the_same_wherever_its_runs_were_cut() {
         let mut ended = None;
         for fence in 1.. {
             if let Some(state) = bench.state(&uid).await {
-                gone_on += usize::from(state.progress.passed > 0);
-                inside += usize::from(state.progress.inside.is_some());
+                resumed += usize::from(state.progress.passed > 0);
+                partial += usize::from(state.progress.partial.is_some());
             }
-            assert!(fence < 500, "it does not come to an end");
+            assert!(fence < 500, "it does not end");
             let polls = 20 + chance.below(150);
             let run = bench.run(job(&uid, fence, &arguments));
             if let Some(end) = cut(run, polls).await {
@@ -381,22 +384,22 @@ async fn a_file_is_the_same_wherever_its_runs_were_cut() {
         let output = ended.unwrap().output().text.unwrap();
         let output: Json = serde_json::from_str(&output).unwrap();
         for count in ["instances", "rows", "bytes"] {
-            assert_eq!(output[count], told[count], "{count}");
+            assert_eq!(output[count], whole_output[count], "{count}");
         }
         let found = fs::read_to_string(bench.out(&name)).unwrap();
         assert_eq!(found, expected, "seed {seed}");
         // A try after the end repeats nothing.
         fs::write(bench.out(&name), "x".repeat(expected.len())).unwrap();
-        bench.told(job(&uid, 1_000, &arguments)).await;
+        bench.output(job(&uid, 1_000, &arguments)).await;
         assert_ne!(fs::read_to_string(bench.out(&name)).unwrap(), expected);
     }
-    assert!(gone_on > 5, "the next try goes on: {gone_on}");
-    assert!(inside > 0, "also within an instance: {inside}");
+    assert!(resumed > 5, "tries resume: {resumed}");
+    assert!(partial > 0, "also within an instance: {partial}");
     assert_eq!(bench.hidden(), 0, "nothing is left beside the files");
 }
 
 #[tokio::test]
-async fn what_was_cut_is_of_no_use_to_another_run() {
+async fn another_run_does_not_continue_an_interrupted_one() {
     let bench = Bench::new(&[]).await;
     let arguments = bench.file("out.jsonl");
     while bench
@@ -406,7 +409,7 @@ async fn what_was_cut_is_of_no_use_to_another_run() {
     {
         let run = bench.run(job("a", 1, &arguments));
         let mut passed = std::pin::pin!(run);
-        // Until something is written down.
+        // Until something has been saved.
         for _ in 0..60 {
             assert!(cut(passed.as_mut(), 1).await.is_none());
             tokio::task::yield_now().await;
@@ -420,31 +423,31 @@ async fn what_was_cut_is_of_no_use_to_another_run() {
         runs: 1,
         ..job("a", 2, &add(&arguments, &json!({"instances": "5"})))
     };
-    let told = bench.told(next).await;
-    assert_eq!((&told["instances"], bench.hidden()), (&json!(1), 0));
+    let output = bench.output(next).await;
+    assert_eq!((&output["instances"], bench.hidden()), (&json!(1), 0));
     let text = fs::read_to_string(bench.out("out.jsonl")).unwrap();
     assert_eq!(objects(&text).len(), 1 + PARTS);
-    // The file and its part are gone, as on another machine: the run is made again.
+    // Both files are gone, as on another machine, so the run is repeated.
     fs::remove_file(bench.out("out.jsonl")).unwrap();
     let again = Job {
         runs: 1,
         ..job("a", 3, &add(&arguments, &json!({"instances": "5"})))
     };
-    bench.told(again).await;
+    bench.output(again).await;
     assert_eq!(fs::read_to_string(bench.out("out.jsonl")).unwrap(), text);
 }
 
-/// What a server was told.
+/// The calls that a server has received.
 #[derive(Clone, Default)]
-struct Heard {
+struct Received {
     calls: Arc<Mutex<Vec<(String, String)>>>,
-    /// Every so many calls one fails, the first way or the other.
+    /// One of this many calls fails, in one of two ways.
     fails_every: Arc<AtomicUsize>,
     count: Arc<AtomicUsize>,
 }
 
-impl Heard {
-    /// The lines of calls with keys of their own, in order.
+impl Received {
+    /// The lines of calls with distinct keys, in order.
     fn lines(&self) -> String {
         let mut seen = std::collections::BTreeSet::new();
         let calls = self.calls.lock().unwrap();
@@ -457,14 +460,14 @@ impl Heard {
     clippy::disallowed_methods,
     reason = "the server lives as long as the test"
 )]
-async fn server(heard: Heard) -> u16 {
+async fn server(heard: Received) -> u16 {
     let hear = move |request: Request| async move {
         let (parts, body) = request.into_parts();
         let body = axum::body::to_bytes(body, 10_000_000).await.unwrap();
         let call = heard.count.fetch_add(1, Ordering::SeqCst) + 1;
         let every = heard.fails_every.load(Ordering::SeqCst);
         let fails = every > 0 && call.is_multiple_of(every);
-        // Half of the failures are answers that are lost.
+        // Half of the failures are lost answers.
         if !fails || call.is_multiple_of(2 * every) {
             assert_eq!(parts.headers["content-type"], "application/x-ndjson");
             assert_eq!(parts.headers["x-mine"], "5");
@@ -488,11 +491,11 @@ async fn server(heard: Heard) -> u16 {
 }
 
 #[tokio::test]
-async fn a_server_that_fails_now_and_then_hears_everything_once_by_key() {
+async fn a_server_that_sometimes_fails_receives_everything_once_by_key() {
     let bench = Bench::new(&["127.0.0.1"]).await;
-    bench.told(job("file", 1, &bench.file("all.jsonl"))).await;
+    bench.output(job("file", 1, &bench.file("all.jsonl"))).await;
     let expected = fs::read_to_string(bench.out("all.jsonl")).unwrap();
-    let heard = Heard::default();
+    let heard = Received::default();
     heard.fails_every.store(6, Ordering::SeqCst);
     let port = server(heard.clone()).await;
     let url = format!("http://127.0.0.1:{port}/rows?secret=1");
@@ -501,7 +504,7 @@ async fn a_server_that_fails_now_and_then_hears_everything_once_by_key() {
     let mut chance = Chance(9);
     let (mut failures, mut cuts) = (0, 0);
     for fence in 1.. {
-        assert!(fence < 200, "it does not come to an end");
+        assert!(fence < 200, "it does not end");
         let until = match fence % 2 {
             0 => heard.count.load(Ordering::SeqCst) + 1 + chance.below(3),
             _ => usize::MAX,
@@ -520,7 +523,7 @@ async fn a_server_that_fails_now_and_then_hears_everything_once_by_key() {
             None => cuts += 1,
             Some(RunEnd::Failed(failure)) => {
                 failures += 1;
-                assert_eq!(failure.exception_type, "HttpStatus");
+                assert_eq!(failure.exception_type(), "HttpStatus");
                 let answer = "answered 503 Service Unavailable";
                 assert_eq!(
                     failure.message,
@@ -545,7 +548,7 @@ async fn a_server_that_fails_now_and_then_hears_everything_once_by_key() {
             .iter()
             .all(|(_, body)| body.lines().count() <= 11)
     );
-    // Failures and cuts repeat a call each, not the run.
+    // A failure or an interruption repeats one call, not the run.
     assert!(
         heard_calls.len() <= calls + failures + cuts,
         "{}",
@@ -554,9 +557,9 @@ async fn a_server_that_fails_now_and_then_hears_everything_once_by_key() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_stopped_goes_on_where_it_was() {
+async fn a_stopped_run_is_resumed() {
     let bench = Bench::new(&["127.0.0.1"]).await;
-    let heard = Heard::default();
+    let heard = Received::default();
     let port = server(heard.clone()).await;
     let url = format!("http://127.0.0.1:{port}/rows");
     let arguments = json!({"sink": {"url": url, "batch": 6, "headers": {"X-Mine": "5"}}});
@@ -570,17 +573,17 @@ async fn a_run_that_is_stopped_goes_on_where_it_was() {
     };
     let (end, ()) = tokio::join!(bench.kind.run(run), watch);
     let failure = failed(end);
-    assert_eq!(failure.exception_type, "Stopped");
+    assert_eq!(failure.exception_type(), "Stopped");
     let before: Json = serde_json::from_str(&failure.output.text.unwrap()).unwrap();
     assert!(before["rows"].as_u64().unwrap() >= 24, "{before}");
-    let told = bench.told(job("a", 2, &arguments)).await;
-    assert_eq!(told["instances"], CARS);
+    let output = bench.output(job("a", 2, &arguments)).await;
+    assert_eq!(output["instances"], CARS);
     assert_eq!(objects(&heard.lines()).len(), CARS * (1 + PARTS));
     assert!(heard.count.load(Ordering::SeqCst) <= CARS + 1);
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_refused_by_name() {
+async fn wrong_arguments_are_refused_by_name() {
     let bench = Bench::new(&["a.example"]).await;
     let check = async |name: &str, arguments: Json, expected: &str| {
         let mut job = job("a", 1, &arguments);
@@ -695,20 +698,20 @@ async fn what_cannot_be_is_refused_by_name() {
     check(
         "CAR",
         sink(json!({"file": "/etc/rows.jsonl"})),
-        "not under a folder that this node allows",
+        "not below a folder that this node allows",
     )
     .await;
     check(
         "CAR",
         sink(json!({"file": "../x.jsonl"})),
-        "is no path to a file",
+        "is not a path to a file",
     )
     .await;
     check("CAR", sink(json!({"file": "lu.yaml"})), "ends with .jsonl").await;
     check(
         "CAR",
         sink(json!({"file": "nowhere/x.jsonl"})),
-        "it is not there",
+        "it does not exist",
     )
     .await;
     check(
@@ -720,7 +723,7 @@ async fn what_cannot_be_is_refused_by_name() {
     check(
         "CAR",
         sink(json!({"url": "https://a.example"})),
-        "https is not spoken",
+        "https is not supported",
     )
     .await;
     check(

@@ -1,4 +1,4 @@
-//! JSON that is given up as soon as it takes too much memory.
+//! A JSON parser that stops when the value exceeds a limit.
 
 use std::cell::Cell;
 use std::fmt;
@@ -6,21 +6,21 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// What a value takes at least, whatever it is.
+/// The bytes of a scalar, and the least of any value.
 const VALUE_BYTES: usize = 8;
 
-/// Reads JSON that takes at most `limit` bytes, as [`json_bytes`](super::expression::json_bytes) counts them.
+/// Parses JSON of at most `limit` bytes, as [`json_bytes`](super::value::json_bytes) counts them.
 ///
 /// # Errors
-/// What is wrong with it, and where; or that it is too large.
+/// It is not JSON, or it is too large.
 pub(crate) fn bounded_json(text: &str, limit: usize) -> Result<Value, String> {
-    let room = Cell::new(limit);
+    let free = Cell::new(limit);
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Bounded(&room).deserialize(&mut deserializer);
+    let value = Bounded(&free).deserialize(&mut deserializer);
     let value = value.and_then(|value| deserializer.end().map(|()| value));
     value.map_err(|error| match error.is_data() {
         true => format!("it takes more than {limit} bytes"),
-        false => format!("it is no JSON: {error}"),
+        false => format!("it is not JSON: {error}"),
     })
 }
 
@@ -29,8 +29,8 @@ struct Bounded<'a>(&'a Cell<usize>);
 
 impl Bounded<'_> {
     fn take<E: Error>(self, bytes: usize) -> Result<(), E> {
-        let room = self.0.get().checked_sub(bytes);
-        self.0.set(room.ok_or_else(|| E::custom("too large"))?);
+        let free = self.0.get().checked_sub(bytes);
+        self.0.set(free.ok_or_else(|| E::custom("too large"))?);
         Ok(())
     }
 
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_read_within_its_room() {
+    fn json_is_parsed_within_a_limit() {
         let text = r#"{"a": [1, -2, 2.5, "x", true, null], "b": {}}"#;
         let expected = json!({"a": [1, -2, 2.5, "x", true, null], "b": {}});
         assert_eq!(bounded_json(text, 1_000), Ok(expected));
@@ -124,7 +124,7 @@ mod tests {
         let error = bounded_json("{\"a\": ", 1_000).unwrap_err();
         assert_eq!(
             error,
-            "it is no JSON: EOF while parsing a value at line 1 column 6"
+            "it is not JSON: EOF while parsing a value at line 1 column 6"
         );
         assert!(
             bounded_json("1 2", 1_000)

@@ -1,39 +1,33 @@
-//! Conditions of stages: comparisons of links and literals, joined by `and`, `or`, `not` and parentheses.
+//! Conditions of stages: comparisons of links and literals, combined with `and`, `or`, `not` and parentheses.
 
 use std::cmp::Ordering;
 
 use serde_json::Value;
 
 use super::expression::{Link, Lookup};
+use super::value::kind_of;
 
 /// The deepest nesting of parentheses and `not`.
 const DEPTH: usize = 32;
 
-/// Says whether a stage runs.
+/// Decides whether a stage runs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Condition {
-    /// One of them.
     Or(Vec<Condition>),
-    /// All of them.
     And(Vec<Condition>),
-    /// The other one.
     Not(Box<Condition>),
-    /// Two values.
     Compare(Term, Comparison, Term),
-    /// A value alone: false, null, 0, an empty text, list or map, and the text `false` are not true.
+    /// A single value. False, null, 0, an empty text, list or map, and the text `false` do not hold.
     Is(Term),
 }
 
 /// A value in a condition.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Term {
-    /// As written.
     Literal(Value),
-    /// What it leads to.
     Link(Link),
 }
 
-/// How two values are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Comparison {
     Equal,
@@ -54,22 +48,22 @@ const OPERATORS: [(&str, Comparison); 6] = [
 ];
 
 impl Condition {
-    /// Reads a condition.
+    /// Parses a condition.
     ///
     /// # Errors
-    /// What cannot be understood.
+    /// It cannot be parsed.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         let mut reader = Reader { rest: text };
         let condition = reader.any(0)?;
         match reader.rest.trim_start() {
             "" => Ok(condition),
             rest => Err(format!(
-                "`{rest}` is too much; join conditions by `and` or `or`"
+                "unexpected `{rest}`; combine conditions with `and` or `or`"
             )),
         }
     }
 
-    /// Its links.
+    /// Appends the links of the condition to `found`.
     pub(crate) fn links(&self, found: &mut Vec<Link>) {
         match self {
             Self::Or(parts) | Self::And(parts) => {
@@ -86,10 +80,10 @@ impl Condition {
         }
     }
 
-    /// Whether it holds.
+    /// Evaluates the condition.
     ///
     /// # Errors
-    /// A link leads nowhere, or values have no order.
+    /// A link cannot be resolved, or values have no order.
     pub(crate) fn holds(&self, scope: &dyn Lookup) -> Result<bool, String> {
         match self {
             Self::Or(parts) => {
@@ -144,7 +138,7 @@ impl Comparison {
             Self::NotEqual => return Ok(!is_equal),
             Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual => (),
         }
-        // Nothing is neither more nor less than anything.
+        // Null has no order.
         if left.is_null() || right.is_null() {
             return Ok(false);
         }
@@ -164,7 +158,7 @@ impl Comparison {
     }
 }
 
-/// A number, or a text that is one.
+/// The number that a value is, or that its text is.
 fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
@@ -185,18 +179,6 @@ fn is_true(value: &Value) -> bool {
         Value::String(text) => !text.is_empty() && text != "false",
         Value::Array(list) => !list.is_empty(),
         Value::Object(map) => !map.is_empty(),
-    }
-}
-
-/// What a value is, for messages.
-pub(crate) fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a map",
     }
 }
 
@@ -254,7 +236,7 @@ impl Reader<'_> {
             return Link::read(inside).map(Term::Link);
         }
         let Some(first) = self.rest.chars().next() else {
-            return Err("a value is missing at its end".to_owned());
+            return Err("a value is missing at the end".to_owned());
         };
         if first == '\'' || first == '"' {
             let closed = self.rest[1..].split_once(first);
@@ -273,7 +255,7 @@ impl Reader<'_> {
         };
         let literal = literal.ok_or_else(|| {
             let what = if word.is_empty() { first.to_string() } else { word.to_owned() };
-            format!("`{what}` is no value: write a link `${{…}}`, a number, a text in quotes, true, false or null")
+            format!("`{what}` is not a value: write a link `${{…}}`, a number, a text in quotes, true, false or null")
         })?;
         self.rest = rest;
         Ok(Term::Literal(literal))
@@ -319,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn comparisons_join_as_everywhere() {
+    fn comparisons_combine_with_the_usual_precedence() {
         let check = |text: &str, expected: bool| {
             let condition = Condition::read(text).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(condition.holds(&scope()), Ok(expected), "{text}");
@@ -327,7 +309,7 @@ mod tests {
         check("${a.n} > 1", true);
         check("${a.n}>=2 and ${a.n}<=2", true);
         check("${a.n} != 2", false);
-        // As numbers, not as texts.
+        // Compared as numbers.
         check("${a.text} > 9", true);
         check("${a.word} > 'abb'", true);
         check("${a.word} == \"abc\"", true);
@@ -338,24 +320,24 @@ mod tests {
         check("not ${a.list} && ${a.yes}", true);
         check("false and false or true", true);
         check("false and (false or true)", false);
-        check("${a.list} or ${a.nobody} or -1.5 < 0", true);
-        check("${nobody.x} != 'x'", true);
+        check("${a.list} or ${a.missing} or -1.5 < 0", true);
+        check("${missing.x} != 'x'", true);
     }
 
     #[test]
-    fn what_is_no_condition_is_refused() {
+    fn invalid_conditions_are_refused() {
         let check = |text: &str, part: &str| {
             let error = Condition::read(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         };
         check("", "a value is missing");
         check("${a} >", "a value is missing");
-        check("${a} = 1", "`= 1` is too much");
-        check("count > 1", "`count` is no value");
+        check("${a} = 1", "unexpected `= 1`");
+        check("count > 1", "`count` is not a value");
         check("(${a}", "`(` is not closed");
         check("'x", "' is not closed");
         check("${a", "`${` is not closed");
-        check("@", "`@` is no value");
+        check("@", "`@` is not a value");
         check(&"(".repeat(100), "nested too deeply");
         check(&"not ".repeat(100), "nested too deeply");
         let condition = Condition::read("${a.list} < 1").unwrap();

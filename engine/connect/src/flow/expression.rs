@@ -1,4 +1,4 @@
-//! What stands in a flow: literals, links `${…}` to what is known by then, and texts with links in them.
+//! The values written in a flow: literals, links `${…}`, and texts, lists and maps that contain links.
 
 use std::collections::BTreeMap;
 
@@ -6,45 +6,44 @@ use serde_json::{Map, Value};
 use weft_project::Spot;
 use weft_project::yaml::{self, Node, Yaml};
 
-/// What links may bring together in one value.
+use super::value::{json_bytes, text_of};
+
+/// The most JSON that the links of one value may resolve to, in bytes.
 pub(crate) const VALUE_BYTES: usize = 32 * 1024 * 1024;
 
-/// A value of a flow before it is known.
+/// A value as written in a flow.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Expression {
-    /// Known already.
     Literal(Value),
-    /// One link alone keeps the type of what it leads to.
+    /// A single link. The value keeps its type.
     Link(Link),
-    /// Anything else with links is a text.
+    /// A text that contains links.
     Text(Vec<Piece>),
-    /// A list with links in it.
+    /// A list that contains links.
     List(Vec<Expression>),
-    /// A map with links in it.
+    /// A map that contains links.
     Map(Vec<(String, Expression)>),
 }
 
-/// A piece of a text.
+/// A part of a text.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Piece {
-    /// As it is.
     Text(String),
-    /// What it leads to.
     Link(Link),
 }
 
-/// `${name.key.0}`
+/// A link such as `${name.key.0}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Link {
-    /// An input, an actor, the row of a loop.
+    /// The name of an input, an actor, a stage or a row.
     pub root: String,
-    /// The way inside.
+    /// Keys and indexes inside the value.
     pub path: Vec<String>,
 }
 
-/// Where links lead.
+/// Finds the values of links.
 pub(crate) trait Lookup: Sync {
-    /// What has this name; nothing where its stage was passed over.
+    /// The value of a name; none if its stage was skipped.
     fn find(&self, name: &str) -> Option<&Value>;
 }
 
@@ -55,10 +54,10 @@ impl Lookup for BTreeMap<String, Value> {
 }
 
 impl Link {
-    /// Reads what stands between `${` and `}`.
+    /// Parses the text between `${` and `}`.
     ///
     /// # Errors
-    /// It names nothing.
+    /// A name is empty.
     pub(crate) fn read(inside: &str) -> Result<Self, String> {
         let mut parts = inside.trim().split('.').map(str::trim);
         let root = parts.next().unwrap_or_default();
@@ -72,10 +71,10 @@ impl Link {
         })
     }
 
-    /// What it leads to. What is not there is null.
+    /// Resolves the link. What does not exist is null.
     ///
     /// # Errors
-    /// The way goes on inside something that has no inside.
+    /// The path selects a member of a value that has none.
     pub(crate) fn follow<'s>(&self, scope: &'s dyn Lookup) -> Result<&'s Value, String> {
         let mut found = scope.find(&self.root).unwrap_or(&Value::Null);
         for (at, key) in self.path.iter().enumerate() {
@@ -84,17 +83,17 @@ impl Link {
                 Value::Object(map) => map.get(key).unwrap_or(&Value::Null),
                 Value::Array(list) => match key.parse::<usize>() {
                     Ok(index) => list.get(index).unwrap_or(&Value::Null),
-                    Err(_) => return Err(self.no_inside(at, "a list, whose members have numbers")),
+                    Err(_) => return Err(self.no_members(at, "a list, whose members have numbers")),
                 },
-                Value::String(_) => return Err(self.no_inside(at, "a text")),
-                Value::Number(_) => return Err(self.no_inside(at, "a number")),
-                Value::Bool(_) => return Err(self.no_inside(at, "true or false")),
+                Value::String(_) => return Err(self.no_members(at, "a text")),
+                Value::Number(_) => return Err(self.no_members(at, "a number")),
+                Value::Bool(_) => return Err(self.no_members(at, "true or false")),
             };
         }
         Ok(found)
     }
 
-    fn no_inside(&self, at: usize, what: &str) -> String {
+    fn no_members(&self, at: usize, what: &str) -> String {
         let before = [std::slice::from_ref(&self.root), &self.path[..at]]
             .concat()
             .join(".");
@@ -112,17 +111,15 @@ impl std::fmt::Display for Link {
     }
 }
 
-/// What reading meets on its way.
-pub(crate) trait Meets {
-    /// A link.
+/// Receives the links and errors of an expression while it is read.
+pub(crate) trait ExpressionVisitor {
     fn link(&mut self, link: &Link, spot: &Spot);
-    /// Something that cannot be read.
-    fn wrong(&mut self, spot: &Spot, message: String);
+    fn error(&mut self, spot: &Spot, message: String);
 }
 
 impl Expression {
     /// Reads a value of a project file.
-    pub(crate) fn read(node: &Node, spot: &Spot, meets: &mut dyn Meets) -> Self {
+    pub(crate) fn read(node: &Node, spot: &Spot, visitor: &mut dyn ExpressionVisitor) -> Self {
         let spot = Spot {
             line: node.line,
             ..spot.clone()
@@ -131,13 +128,13 @@ impl Expression {
             Yaml::Null => Self::Literal(Value::Null),
             Yaml::Text(text) if node.is_plain => match yaml::plain(text) {
                 Some(value) => Self::Literal(value),
-                None => Self::text(text, &spot, meets),
+                None => Self::text(text, &spot, visitor),
             },
-            Yaml::Text(text) => Self::text(text, &spot, meets),
+            Yaml::Text(text) => Self::text(text, &spot, visitor),
             Yaml::List(items) => {
                 let items: Vec<Self> = items
                     .iter()
-                    .map(|item| Self::read(item, &spot, meets))
+                    .map(|item| Self::read(item, &spot, visitor))
                     .collect();
                 match items.iter().map(Self::literal).collect() {
                     Some(values) => Self::Literal(Value::Array(values)),
@@ -147,7 +144,7 @@ impl Expression {
             Yaml::Map(entries) => {
                 let entries: Vec<(String, Self)> = entries
                     .iter()
-                    .map(|entry| (entry.key.clone(), Self::read(&entry.node, &spot, meets)))
+                    .map(|entry| (entry.key.clone(), Self::read(&entry.node, &spot, visitor)))
                     .collect();
                 let literal = |(key, value): &(String, Self)| {
                     value.literal().map(|value| (key.clone(), value))
@@ -160,17 +157,17 @@ impl Expression {
         }
     }
 
-    fn text(text: &str, spot: &Spot, meets: &mut dyn Meets) -> Self {
+    fn text(text: &str, spot: &Spot, visitor: &mut dyn ExpressionVisitor) -> Self {
         let pieces = match pieces(text) {
             Ok(pieces) => pieces,
             Err(message) => {
-                meets.wrong(spot, message);
+                visitor.error(spot, message);
                 return Self::Literal(Value::from(text));
             }
         };
         for piece in &pieces {
             if let Piece::Link(link) = piece {
-                meets.link(link, spot);
+                visitor.link(link, spot);
             }
         }
         match pieces.as_slice() {
@@ -181,7 +178,7 @@ impl Expression {
         }
     }
 
-    /// Its value where it has no links.
+    /// The value of an expression without links.
     pub(crate) fn literal(&self) -> Option<Value> {
         match self {
             Self::Literal(value) => Some(value.clone()),
@@ -189,22 +186,31 @@ impl Expression {
         }
     }
 
-    /// Its value, with everything known.
-    ///
-    /// # Errors
-    /// A link leads nowhere, or all together is too large.
-    pub(crate) fn value(&self, scope: &dyn Lookup) -> Result<Value, String> {
-        let mut room = VALUE_BYTES;
-        self.within(scope, &mut room)
+    /// The keys of a map, as far as they are known before it is evaluated.
+    pub(crate) fn keys(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::Literal(Value::Object(map)) => Some(map.keys().map(String::as_str).collect()),
+            Self::Map(entries) => Some(entries.iter().map(|(key, _)| key.as_str()).collect()),
+            Self::Literal(_) | Self::Link(_) | Self::Text(_) | Self::List(_) => None,
+        }
     }
 
-    fn within(&self, scope: &dyn Lookup, room: &mut usize) -> Result<Value, String> {
+    /// Evaluates the expression.
+    ///
+    /// # Errors
+    /// A link cannot be resolved, or the value is too large.
+    pub(crate) fn value(&self, scope: &dyn Lookup) -> Result<Value, String> {
+        let mut room = VALUE_BYTES;
+        self.evaluate(scope, &mut room)
+    }
+
+    fn evaluate(&self, scope: &dyn Lookup, room: &mut usize) -> Result<Value, String> {
         let mut follow = |link: &Link| {
             let found = link.follow(scope)?;
             let bytes = json_bytes(found);
-            *room = room.checked_sub(bytes).ok_or_else(|| {
-                format!("{link}: more than {VALUE_BYTES} bytes come together in one value")
-            })?;
+            *room = room
+                .checked_sub(bytes)
+                .ok_or_else(|| format!("{link}: the value has more than {VALUE_BYTES} bytes"))?;
             Ok::<_, String>(found.clone())
         };
         match self {
@@ -221,45 +227,20 @@ impl Expression {
                 Ok(Value::from(text))
             }
             Self::List(items) => {
-                let items = items.iter().map(|item| item.within(scope, room));
+                let items = items.iter().map(|item| item.evaluate(scope, room));
                 Ok(Value::Array(items.collect::<Result<_, _>>()?))
             }
             Self::Map(entries) => {
                 let entries = entries
                     .iter()
-                    .map(|(key, value)| Ok((key.clone(), value.within(scope, room)?)));
+                    .map(|(key, value)| Ok((key.clone(), value.evaluate(scope, room)?)));
                 Ok(Value::Object(entries.collect::<Result<_, String>>()?))
             }
         }
     }
 }
 
-/// A value as part of a text: null is nothing, lists and maps are JSON.
-pub(crate) fn text_of(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    }
-}
-
-/// About how long a value is as JSON: a text counts as it is.
-pub(crate) fn json_bytes(value: &Value) -> usize {
-    const SHORT: usize = 8;
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => SHORT,
-        Value::String(text) => text.len() + 2,
-        Value::Array(list) => list.iter().map(json_bytes).sum::<usize>() + list.len() + 2,
-        Value::Object(map) => {
-            map.iter()
-                .map(|(key, value)| key.len() + 4 + json_bytes(value))
-                .sum::<usize>()
-                + 2
-        }
-    }
-}
-
-/// The pieces of a text; `$$` is a dollar sign.
+/// Splits a text at its links. `$$` stands for a dollar sign.
 pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
     let mut literal = String::new();
@@ -302,11 +283,11 @@ mod tests {
         wrong: Vec<String>,
     }
 
-    impl Meets for Met {
+    impl ExpressionVisitor for Met {
         fn link(&mut self, link: &Link, spot: &Spot) {
             self.links.push((link.to_string(), spot.line));
         }
-        fn wrong(&mut self, _: &Spot, message: String) {
+        fn error(&mut self, _: &Spot, message: String) {
             self.wrong.push(message);
         }
     }
@@ -353,7 +334,7 @@ mod tests {
         check("'${ ids.rows.1.id }'", json!("b"));
         check("${ids.rows.0}", json!({"id": "a", "n": 1}));
         check("${ids.rows.7.id}", json!(null));
-        check("${nobody.at.all}", json!(null));
+        check("${missing.at.all}", json!(null));
         check(
             "'${text}/${ids.count}/${flag}/${ids.rows.1.n}.'",
             json!("x/2/true/."),
@@ -367,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_met_with_their_lines() {
+    fn links_are_reported_with_their_lines() {
         let (_, met) = read("a: 1\nb:\n  - ${x.y}\n  - 'at ${z}'\n");
         assert_eq!(
             met.links,
@@ -380,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_ends_where_there_is_no_inside() {
+    fn a_path_into_a_scalar_is_an_error() {
         let value = |text: &str| read(&format!("v: {text}")).0.value(&scope());
         assert_eq!(
             value("${ids.count.x}").unwrap_err(),
@@ -393,12 +374,12 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_together_is_bounded() {
+    fn the_size_of_a_value_is_bounded() {
         let large = "x".repeat(VALUE_BYTES / 2);
         let scope: BTreeMap<_, _> = [("large".to_owned(), json!(large))].into();
         let (once, _) = read("v: ['${large}']");
         assert!(once.value(&scope).is_ok());
         let (twice, _) = read("v: ['${large}', '${large}']");
-        assert!(twice.value(&scope).unwrap_err().contains("come together"));
+        assert!(twice.value(&scope).unwrap_err().contains("has more than"));
     }
 }

@@ -1,31 +1,28 @@
-//! Flows: what a logical unit does in stages, each of actors side by side.
+//! Flows: what a logical unit does in stages, each with actors that run side by side.
 //!
-//! `definition` reads `flows/<name>.yaml` and says what is wrong with it, `runner` runs it, `points` writes down what has
-//! finished, and each actor is a file of `actors`.
+//! `definition` reads and checks the files `flows/<name>.yaml`. `runner` finds a flow and `execution` runs it; `recovery`
+//! saves its finished stages. `actor` is the interface that each file of `actors` implements.
 
 mod actor;
 mod actors;
 mod bounded_json;
 mod condition;
 mod definition;
+mod execution;
 mod expression;
-mod points;
+mod input;
+mod recovery;
 mod runner;
 mod scope;
 mod sql;
 mod tools;
 mod validator;
+mod value;
 
-pub(crate) use actor::STOPPED;
-pub(crate) use points::LOST;
+pub use actors::actors_markdown;
 pub(crate) use runner::FlowRunner;
 pub(crate) use tools::Tools;
 pub(crate) use validator::FlowValidator;
-
-/// The actors of flows with their inputs and outputs, as a table in Markdown.
-pub fn actors_markdown() -> String {
-    actors::markdown()
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,32 +1,33 @@
-//! What links may lead to at one place of a run: inputs, what actors gave, the rows of loops around.
+//! The values that links can use at one position of a run: inputs, outputs of actors, rows of enclosing loops.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Map, Value};
 
-use super::expression::{Lookup, json_bytes};
+use super::expression::Lookup;
+use super::value::json_bytes;
 
-/// What a run may keep of outputs at a time, loops and everything, as JSON.
+/// The most JSON that a run may keep at once, loops included, in bytes.
 pub(crate) const KEPT_BYTES: usize = 64 * 1024 * 1024;
 
-/// Counts what a run keeps.
+/// Counts the bytes that a run keeps.
 #[derive(Debug, Default)]
-pub(crate) struct Kept(AtomicUsize);
+pub(crate) struct KeptBytes(AtomicUsize);
 
-/// Counts outputs that no scope keeps yet, until it is dropped.
+/// Bytes that count until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Held<'a> {
-    kept: &'a Kept,
+pub(crate) struct CountedBytes<'a> {
+    kept: &'a KeptBytes,
     bytes: usize,
 }
 
-impl Kept {
-    /// Counts so many bytes.
+impl KeptBytes {
+    /// Counts bytes that are kept from now on. They count even if they exceed the limit.
     ///
     /// # Errors
-    /// There is too much already; then they are counted all the same until what holds them is dropped.
-    pub(crate) fn hold(&self, bytes: usize) -> (Held<'_>, Result<(), String>) {
+    /// The run keeps too much.
+    pub(crate) fn count(&self, bytes: usize) -> (CountedBytes<'_>, Result<(), String>) {
         let before = self.0.fetch_add(bytes, Ordering::Relaxed);
         let fits = match before + bytes > KEPT_BYTES {
             true => Err(format!(
@@ -35,59 +36,59 @@ impl Kept {
             )),
             false => Ok(()),
         };
-        (Held { kept: self, bytes }, fits)
+        (CountedBytes { kept: self, bytes }, fits)
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for CountedBytes<'_> {
     fn drop(&mut self) {
         self.kept.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-/// Values by name, within those of a scope around it.
+/// Values by name, inside an enclosing scope.
 #[derive(Debug)]
 pub(crate) struct Scope<'a> {
-    around: Option<&'a Scope<'a>>,
+    enclosing: Option<&'a Scope<'a>>,
     values: BTreeMap<String, Value>,
-    kept: &'a Kept,
-    held: Vec<Held<'a>>,
+    kept: &'a KeptBytes,
+    counted: Vec<CountedBytes<'a>>,
 }
 
 impl<'a> Scope<'a> {
-    /// An empty one.
-    pub(crate) fn new(kept: &'a Kept) -> Self {
+    /// An empty outermost scope.
+    pub(crate) fn new(kept: &'a KeptBytes) -> Self {
         Self {
-            around: None,
+            enclosing: None,
             values: BTreeMap::new(),
             kept,
-            held: Vec::new(),
+            counted: Vec::new(),
         }
     }
 
-    /// An empty one within another.
-    pub(crate) fn within(around: &'a Scope<'_>) -> Scope<'a> {
+    /// An empty scope inside another.
+    pub(crate) fn within(enclosing: &'a Scope<'_>) -> Scope<'a> {
         Scope {
-            around: Some(around),
+            enclosing: Some(enclosing),
             values: BTreeMap::new(),
-            kept: around.kept,
-            held: Vec::new(),
+            kept: enclosing.kept,
+            counted: Vec::new(),
         }
     }
 
     /// Keeps a value.
     ///
     /// # Errors
-    /// There is too much already.
+    /// The run keeps too much.
     pub(crate) fn keep(&mut self, name: &str, value: Value) -> Result<(), String> {
-        let (held, fits) = self.kept.hold(json_bytes(&value));
-        self.held.push(held);
+        let (counted, fits) = self.kept.count(json_bytes(&value));
+        self.counted.push(counted);
         fits?;
         self.values.insert(name.to_owned(), value);
         Ok(())
     }
 
-    /// Keeps all of these.
+    /// Keeps several values.
     ///
     /// # Errors
     /// As [`keep`](Self::keep).
@@ -97,7 +98,7 @@ impl<'a> Scope<'a> {
             .try_for_each(|(name, value)| self.keep(&name, value))
     }
 
-    /// What it keeps itself.
+    /// Takes the values of this scope, without those of enclosing scopes.
     pub(crate) fn take(&mut self) -> Map<String, Value> {
         std::mem::take(&mut self.values).into_iter().collect()
     }
@@ -105,9 +106,9 @@ impl<'a> Scope<'a> {
 
 impl Lookup for Scope<'_> {
     fn find(&self, name: &str) -> Option<&Value> {
-        match (self.values.get(name), self.around) {
+        match (self.values.get(name), self.enclosing) {
             (Some(value), _) => Some(value),
-            (None, Some(around)) => around.find(name),
+            (None, Some(enclosing)) => enclosing.find(name),
             (None, None) => None,
         }
     }

@@ -1,16 +1,16 @@
-//! Values of flows as values of queries and statements, and back.
+//! Converts values of flows to parameters of queries and statements, and tables to outputs.
 
 use serde_json::{Map, Value};
 use weft_lang::Literal;
 use weft_model::Value as Source;
 use weft_project::source::{Parameters, Rows};
 
-use super::condition::kind_of;
+use super::value::kind_of;
 
-/// A value for a parameter of a query.
+/// Converts a value to a parameter of a query.
 ///
 /// # Errors
-/// Lists and maps are no values of a query.
+/// It is a list or a map.
 pub(super) fn parameters_of(value: &Value) -> Result<Source, String> {
     match value {
         Value::Null => Ok(Source::Null),
@@ -28,10 +28,10 @@ pub(super) fn parameters_of(value: &Value) -> Result<Source, String> {
     }
 }
 
-/// All parameters of a query: a list for `?`, a map for `:name`; a map of one list is a set.
+/// The parameters of a query: a list for `?`, a map for `:name`. A map with one list is a set.
 ///
 /// # Errors
-/// They cannot be parameters.
+/// A value cannot be a parameter.
 pub(super) fn parameters(value: &Value) -> Result<Parameters, String> {
     let all = |values: &[Value]| values.iter().map(parameters_of).collect::<Result<_, _>>();
     match value {
@@ -58,10 +58,10 @@ pub(super) fn parameters(value: &Value) -> Result<Parameters, String> {
     }
 }
 
-/// A value for the `?` of a statement.
+/// Converts a value to a literal for the `?` of a statement.
 ///
 /// # Errors
-/// Lists and maps have no literal.
+/// It is a list or a map.
 pub(super) fn literal_of(value: &Value) -> Result<Literal, String> {
     match value {
         Value::Null => Ok(Literal::Null),
@@ -79,7 +79,7 @@ pub(super) fn literal_of(value: &Value) -> Result<Literal, String> {
     }
 }
 
-/// The answer of a query as outputs.
+/// The result of a query as outputs.
 pub(super) fn outputs_of(rows: Rows) -> Map<String, Value> {
     let values = rows
         .rows
@@ -98,7 +98,7 @@ fn json_of(value: Source) -> Value {
     }
 }
 
-/// Outputs of whatever answers with a table.
+/// The outputs of an actor that returns a table.
 pub(super) const TABLE: &[(&str, &str)] = &[
     ("rows", "a list of maps, one for each row"),
     ("count", "how many rows there are"),

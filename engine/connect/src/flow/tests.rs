@@ -1,4 +1,4 @@
-//! Flows: what is wrong with one is said with its place, and what runs runs in order, once.
+//! Flows: errors are reported with their position, and stages run in order, once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -49,7 +49,7 @@ fn environment() -> Environment {
     Environment::of(BTreeMap::new())
 }
 
-/// Makes the project with these flows; what is wrong with it.
+/// Loads a project with these flows; fails with the reported errors.
 async fn load(folder: &Path, flows: &[(&str, &str)]) -> Result<Project, Vec<String>> {
     let project = folder.join("project");
     let _ = fs::remove_dir_all(&project);
@@ -74,16 +74,16 @@ async fn load(folder: &Path, flows: &[(&str, &str)]) -> Result<Project, Vec<Stri
     let validators = Validators::new([Arc::new(FlowValidator) as Arc<dyn Validator>]);
     let loaded = Project::load(&project, &surroundings, &validators).await;
     loaded.map_err(|errors| {
-        let place = |error: String| error.replace("logical_units/CAR/flows/", "");
+        let shorten = |error: String| error.replace("logical_units/CAR/flows/", "");
         errors
             .iter()
-            .map(|error| place(error.to_string()))
+            .map(|error| shorten(error.to_string()))
             .collect()
     })
 }
 
-/// What is wrong with a flow.
-async fn wrong(flow: &str) -> Vec<String> {
+/// The errors of a flow.
+async fn errors_of(flow: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     load(folder.path(), &[("f", flow)])
         .await
@@ -105,11 +105,11 @@ impl DeployedProject for Loaded {
     }
 }
 
-/// A clock that can be moved.
+/// A clock that tests advance.
 #[derive(Debug, Default)]
-struct Moved(std::sync::atomic::AtomicI64);
+struct TestClock(std::sync::atomic::AtomicI64);
 
-impl Clock for Moved {
+impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         let later = self.0.load(std::sync::atomic::Ordering::SeqCst);
         Timestamp(SystemClock.now().0 + later)
@@ -124,7 +124,7 @@ struct Bench {
     folder: tempfile::TempDir,
     projects: Arc<Loaded>,
     runner: FlowRunner,
-    clock: Arc<Moved>,
+    clock: Arc<TestClock>,
 }
 
 impl Bench {
@@ -136,7 +136,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let project = load(folder.path(), flows).await.unwrap();
         let projects = Arc::new(Loaded(std::sync::Mutex::new(Arc::new(project))));
-        let clock = Arc::new(Moved::default());
+        let clock = Arc::new(TestClock::default());
         let shared: SharedClock = clock.clone();
         let options = Options::new(Arc::clone(&shared));
         let store = SqliteStore::open(folder.path().join("weft.db"), options).unwrap();
@@ -232,7 +232,7 @@ outputs: {last: '${c.said}', raw: 5, all: ['${a.said}', '${b.said}']}
 ",
     )
     .await;
-    // Neither of the two ends before the other has begun.
+    // Each of the two ends only after the other has started.
     let outputs = bench.outputs(json!({})).await;
     assert_eq!(seen("order"), ["one", "one", "two after one for you"]);
     let expected = json!({"last": "two after one for you", "raw": 5, "all": ["one", "one"]});
@@ -262,7 +262,7 @@ outputs: {rows: '${cars.rows}', second: '${cars.rows.1.name}', set: '${set.first
 }
 
 #[tokio::test]
-async fn a_condition_passes_a_stage_over() {
+async fn a_condition_skips_a_stage() {
     let bench = Bench::new(
         "\
 inputs: {n: {default: 0}}
@@ -280,7 +280,7 @@ outputs: {said: '${a.said}'}
 }
 
 #[tokio::test]
-async fn loops_go_over_lists_and_queries_with_bounded_room() {
+async fn loops_run_over_lists_and_queries() {
     let bench = Bench::new(
         "\
 stages:
@@ -312,7 +312,7 @@ outputs: {said: '${each.said}', count: 'Loop executed ${each.count} times', ids:
 }
 
 #[tokio::test]
-async fn an_error_handler_ends_or_goes_on() {
+async fn after_an_error_handler_a_flow_fails_or_continues() {
     let flow = |then: &str| {
         format!(
             "\
@@ -340,13 +340,13 @@ outputs: {{good: '${{good.said}}', bad: '${{bad.said}}'}}
     assert_eq!(seen("handler"), expected);
     let bench = Bench::new(&flow("fail")).await;
     let failure = bench.failure(json!({})).await;
-    assert_eq!(failure.exception_type, "Probe");
+    assert_eq!(failure.exception_type(), "Probe");
     assert_eq!(failure.message, "stage risky: bad: bad failed");
     assert_eq!(seen("handler").len(), 4);
 }
 
 #[tokio::test]
-async fn a_handler_that_throws_is_told_with_what_it_handled() {
+async fn the_failure_of_a_handler_includes_the_handled_one() {
     let bench = Bench::new(
         "\
 stages:
@@ -368,7 +368,7 @@ stages:
 }
 
 #[tokio::test]
-async fn a_loop_handles_each_row_and_begins_no_other_after_a_failure() {
+async fn a_loop_handles_each_row_and_starts_none_after_a_failure() {
     let flow = |handler: &str| {
         format!(
             "\
@@ -398,7 +398,7 @@ outputs: {{said: '${{each.said}}', count: '${{each.count}}'}}
 }
 
 #[tokio::test]
-async fn a_flow_that_is_told_to_stop_ends_between_two_stages() {
+async fn a_stopped_flow_ends_between_two_stages() {
     let bench = Bench::new(
         "\
 stages:
@@ -411,8 +411,8 @@ stages:
     )
     .await;
     let failure = bench.failure(json!({})).await;
-    assert_eq!(failure.exception_type, "Stopped");
-    assert_eq!(failure.message, "it was told to stop before stage second");
+    assert_eq!(failure.exception_type(), "Stopped");
+    assert_eq!(failure.message, "it was stopped before stage second");
     assert_eq!(seen("stop"), ["first"]);
     let sleeps = Bench::new(
         "\
@@ -426,7 +426,50 @@ stages:
     )
     .await;
     let failure = sleeps.failure(json!({})).await;
-    assert_eq!(failure.exception_type, "Stopped", "{}", failure.message);
+    assert_eq!(failure.exception_type(), "Stopped", "{}", failure.message);
+}
+
+#[tokio::test]
+async fn no_name_that_a_function_throws_skips_error_handlers() {
+    for name in ["Stopped", "Recovery"] {
+        let diary = format!("thrown {name}");
+        let throws = format!(
+            "{{actor: JavaScript, name: js, inputs: {{script: \"const e = new Error('no'); e.name = '{name}'; throw e\"}}}}"
+        );
+        let bench = Bench::new(&format!(
+            "\
+stages:
+  - name: outer
+    stages:
+      - name: risky
+        loop: {{over: [1], as: row}}
+        actors: [{throws}]
+    on_error:
+      actors: [{{name: note, actor: Probe, inputs: {{diary: {diary}, say: '${{error.type}}'}}}}]
+      then: continue
+  - name: next
+    actors: [{{name: more, actor: Probe, inputs: {{diary: {diary}, say: next}}}}]
+"
+        ))
+        .await;
+        bench.outputs(json!({})).await;
+        assert_eq!(seen(&diary), [name, "next"]);
+        // Without a handler, and in a handler, the name is only shown.
+        let bench = Bench::new(&format!(
+            "\
+stages:
+  - name: risky
+    actors: [{{name: bad, actor: Probe, inputs: {{diary: {diary}, say: bad, fail: true}}}}]
+    on_error: {{actors: [{throws}]}}
+"
+        ))
+        .await;
+        let failure = bench.failure(json!({})).await;
+        assert_eq!(failure.exception_type(), "Probe");
+        let bench = Bench::new(&format!("stages: [{{name: s, actors: [{throws}]}}]\n")).await;
+        let failure = bench.failure(json!({})).await;
+        assert_eq!(failure.exception_type(), name);
+    }
 }
 
 const THREE: &str = "\
@@ -447,7 +490,7 @@ fn three(diary: &str, fails: bool) -> String {
 }
 
 #[tokio::test]
-async fn a_restart_goes_on_behind_the_stages_that_finished() {
+async fn another_try_continues_after_the_finished_stages() {
     let bench = Bench::new(
         "\
 stages:
@@ -464,21 +507,21 @@ outputs: {c: '${c.said}', large: '${a.large}'}
     )
     .await;
     let failure = bench.run(bench.attempt(1, 1)).await.unwrap_err();
-    assert!(failure.message.contains("it is not there"), "{failure}");
+    assert!(failure.message.contains("it does not exist"), "{failure}");
     assert_eq!(seen("again"), ["1", "2"]);
     fs::write(bench.folder.path().join("flag.txt"), "go").unwrap();
     let outputs = bench.run(bench.attempt(1, 2)).await.unwrap();
-    // What stage one gave is there, though it is longer than one write.
+    // The outputs of stage one were saved, though they are longer than one write.
     assert_eq!(outputs["large"].as_str().unwrap().len(), 600_000);
     assert_eq!(outputs["c"], "2 and go");
     assert_eq!(seen("again"), ["2 and go"]);
-    // A new run of the same job starts afresh.
+    // A new run of the job starts over.
     bench.run(bench.attempt(2, 3)).await.unwrap();
     assert_eq!(seen("again"), ["1", "2", "2 and go"]);
 }
 
 #[tokio::test]
-async fn a_try_after_the_end_answers_what_was_answered() {
+async fn a_try_after_the_end_returns_the_same_outputs() {
     let bench = Bench::new(&three("kept", false)).await;
     let first = bench.run(bench.attempt(1, 1)).await.unwrap();
     assert_eq!(seen("kept"), ["1", "2", "2 then 3"]);
@@ -498,7 +541,7 @@ async fn a_try_after_the_end_answers_what_was_answered() {
 }
 
 #[tokio::test]
-async fn points_of_another_flow_or_too_old_or_tried_too_often_do_not_count() {
+async fn checkpoints_of_another_flow_or_too_old_or_tried_too_often_do_not_count() {
     let bench = Bench::new(&three("stale", true)).await;
     let fail = async |fence: i64, expected: &[&str]| {
         let mut call = bench.attempt(1, fence);
@@ -513,7 +556,7 @@ async fn points_of_another_flow_or_too_old_or_tried_too_often_do_not_count() {
     fail(1, &all).await;
     fail(2, &last).await;
     fail(3, &last).await;
-    // It was tried three times: the fourth starts over.
+    // After three tries the fourth starts over.
     fail(4, &all).await;
     fail(5, &last).await;
     bench
@@ -529,11 +572,11 @@ async fn points_of_another_flow_or_too_old_or_tried_too_often_do_not_count() {
 }
 
 #[tokio::test]
-async fn an_earlier_try_that_was_replaced_ends() {
+async fn an_earlier_try_that_was_replaced_fails() {
     let bench = Bench::new(&three("replaced", false)).await;
     bench.run(bench.attempt(1, 2)).await.unwrap();
     let failure = bench.run(bench.attempt(1, 1)).await.unwrap_err();
-    assert_eq!(failure.exception_type, "Recovery");
+    assert_eq!(failure.exception_type(), "Recovery");
     assert!(
         failure.message.contains("another run has taken over"),
         "{failure}"
@@ -549,10 +592,12 @@ async fn outputs_are_bounded() {
     let bench = Bench::new(&flow(one).replace("${s.count}", "${a.said}")).await;
     let failure = bench.failure(json!({})).await;
     assert!(
-        failure.message.contains("8 MiB are kept of one actor"),
+        failure
+            .message
+            .contains("an actor may return at most 8 MiB"),
         "{failure}"
     );
-    // A loop keeps nothing of its rows but what it collects.
+    // Of its rows a loop keeps only the collected values.
     let rows: Vec<String> = (0..20).map(|n| n.to_string()).collect();
     let repeated = |collect: &str| {
         let body = format!(
@@ -581,7 +626,7 @@ async fn outputs_are_bounded() {
 }
 
 #[tokio::test]
-async fn calls_are_looked_at() {
+async fn calls_are_checked() {
     let bench = Bench::new(
         "\
 inputs:
@@ -685,6 +730,17 @@ async fn flows_run_flows_and_no_flow_runs_itself() {
         failure.message,
         "stage s: a: flow CAR.g: the input `x` must be given"
     );
+    let folder = tempfile::tempdir().unwrap();
+    let f = "stages: [{name: s, actors: [{name: a, actor: InnerFlow, inputs: {flow: g, inputs: {y: 1, z: '${n}'}}}]}]\ninputs: {n: }\n";
+    let g = "inputs: {x: {required: true}}\nstages: [{name: s, actors: []}]\n";
+    let errors = load(folder.path(), &[("f", f), ("g", g)]).await;
+    let place = "f.yaml:1: stages.s.actors.inputs.flow";
+    let expected = [
+        format!("{place}: the flow has no input `y`; did you mean `x`?"),
+        format!("{place}: the flow has no input `z`; did you mean `x`?"),
+        format!("{place}: the input `x` of that flow must be given"),
+    ];
+    assert_eq!(errors.unwrap_err(), expected);
     let calls = |flow: &str| {
         format!(
             "stages: [{{name: s, actors: [{{name: a, actor: Broadway, inputs: {{flow: {flow}}}}}]}}]\n"
@@ -719,16 +775,13 @@ outputs: {text: '${r.text}', bytes: '${w.bytes}'}
     let outputs = bench.outputs(json!({"n": "x"})).await;
     assert_eq!(outputs, json!({"text": "{\"a\":[1,\"x\"]}", "bytes": 13}));
     let failure = bench.failure(json!({})).await;
-    assert!(
-        failure.message.ends_with("it is there already"),
-        "{failure}"
-    );
+    assert!(failure.message.ends_with("it already exists"), "{failure}");
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_flow_is_said_with_its_place() {
+async fn errors_of_a_flow_are_reported_with_their_position() {
     let check = async |flow: &str, expected: &[&str]| {
-        assert_eq!(wrong(flow).await, expected, "{flow}");
+        assert_eq!(errors_of(flow).await, expected, "{flow}");
     };
     check("{}", &["f.yaml:1: stages: is missing"]).await;
     check(
@@ -766,7 +819,7 @@ stages:
     actors:
       - {name: a, actor: Const, inputs: {value: '${b.value}'}}
       - {name: b, actor: Const, inputs: {value: '${c.value}'}}
-      - {name: d, actor: Const, inputs: {value: '${d.value} ${nobody} ${y}'}}
+      - {name: d, actor: Const, inputs: {value: '${d.value} ${missing} ${y}'}}
   - name: two
     condition: ${a.valu} == 1
     actors:
@@ -781,16 +834,16 @@ stages:
 outputs: {x: '${f.value}', y: '${error.message}'}
 ",
         &[
-            "f.yaml:5: stages.one.actors.inputs.value: `b` (line 6) is not known here: links lead to stages that have ended before, to the rows of loops around, and to inputs",
-            "f.yaml:6: stages.one.actors.inputs.value: `c` (line 11) is not known here: links lead to stages that have ended before, to the rows of loops around, and to inputs",
-            "f.yaml:7: stages.one.actors.inputs.value: `d` (line 7) is not known here: links lead to stages that have ended before, to the rows of loops around, and to inputs",
-            "f.yaml:7: stages.one.actors.inputs.value: there is no `nobody`",
+            "f.yaml:5: stages.one.actors.inputs.value: `b` (line 6) is not visible here: a link may use stages that ended before, rows of enclosing loops, and inputs",
+            "f.yaml:6: stages.one.actors.inputs.value: `c` (line 11) is not visible here: a link may use stages that ended before, rows of enclosing loops, and inputs",
+            "f.yaml:7: stages.one.actors.inputs.value: `d` (line 7) is not visible here: a link may use stages that ended before, rows of enclosing loops, and inputs",
+            "f.yaml:7: stages.one.actors.inputs.value: there is no `missing`",
             "f.yaml:7: stages.one.actors.inputs.value: there is no `y`; did you mean `x`?",
             "f.yaml:9: stages.two.condition: `a` has no output `valu`; did you mean `value`?",
-            "f.yaml:12: stages.two.actors.name: `a` is the name of something else in line 5",
-            "f.yaml:18: stages.three.actors.inputs.value: `e` (line 15) is not known here: links lead to stages that have ended before, to the rows of loops around, and to inputs",
+            "f.yaml:12: stages.two.actors.name: `a` is already used in line 5",
+            "f.yaml:18: stages.three.actors.inputs.value: `e` (line 15) is not visible here: a link may use stages that ended before, rows of enclosing loops, and inputs",
             "f.yaml:18: stages.three.actors.inputs.value: `loops` has no output `w`; did you mean `v`?",
-            "f.yaml:18: stages.three.actors.inputs.value: `row` (line 14) is not known here: links lead to stages that have ended before, to the rows of loops around, and to inputs",
+            "f.yaml:18: stages.three.actors.inputs.value: `row` (line 14) is not visible here: a link may use stages that ended before, rows of enclosing loops, and inputs",
             "f.yaml:19: outputs.y: there is no `error`",
         ],
     )
@@ -811,11 +864,11 @@ stages:
 ",
         &[
             "f.yaml:1: inputs.n.required: must be true or false, not `yes`",
-            "f.yaml:1: inputs.n.type: `whole` is no type of input: there are any, text, number, boolean, list, map",
+            "f.yaml:1: inputs.n.type: `whole` is not an input type: the types are any, text, number, boolean, list, map",
             "f.yaml:1: inputs.o.default: must be a number, not `x`",
             "f.yaml:1: inputs.recoveryid: `recoveryid` is a setting of BROADWAY",
-            "f.yaml:4: stages.s.transaction: interface cars cannot take part in a transaction: interfaces are read, and nothing is written to them",
-            "f.yaml:5: stages.s.condition: `a = 1` is no condition: `a` is no value: write a link `${…}`, a number, a text in quotes, true, false or null",
+            "f.yaml:4: stages.s.transaction: interface cars cannot take part in a transaction: interfaces are read-only",
+            "f.yaml:5: stages.s.condition: `a = 1` is not a condition: `a` is not a value: write a link `${…}`, a number, a text in quotes, true, false or null",
             "f.yaml:6: stages.s.loop: a loop has either `over`, a list, or `query`, whose rows are not kept in memory",
             "f.yaml:6: stages.s.loop.parallel: must be a whole number from 1 to 64, not `65`",
             "f.yaml:8: stages.s.stages: a stage has either `actors`, all at once, or `stages`, one after the other",
@@ -867,15 +920,15 @@ async fn flows_are_bounded_in_size() {
     let deep = (0..12).fold("actors: []".to_owned(), |inner, n| {
         format!("stages: [{{name: s{n}, {inner}}}]")
     });
-    let errors = wrong(&deep).await;
+    let errors = errors_of(&deep).await;
     assert!(
-        errors[0].contains("stages stand within stages at most 8 deep"),
+        errors[0].contains("stages may be nested at most 8 deep"),
         "{errors:?}"
     );
     let many: String = (0..501)
         .map(|n| format!("  - {{name: s{n}, actors: []}}\n"))
         .collect();
-    let errors = wrong(&format!("stages:\n{many}")).await;
+    let errors = errors_of(&format!("stages:\n{many}")).await;
     assert_eq!(
         errors,
         ["f.yaml:502: stages: a flow has at most 500 stages"]
@@ -883,7 +936,7 @@ async fn flows_are_bounded_in_size() {
 }
 
 #[test]
-fn every_actor_says_what_it_is() {
+fn every_actor_is_documented() {
     let mut names: Vec<&str> = super::actors::names().collect();
     names.sort_unstable();
     let count = names.len();

@@ -1,32 +1,28 @@
-//! What actors share.
+//! The services that actors share.
 
+use weft_node::flow::FlowFailure;
 use weft_statement::{LateStatements, Statements};
 
-use super::actor::ActorError;
 use crate::files::Files;
 use crate::http::Http;
 use crate::javascript::JavaScript;
 
-/// What actors reach out with.
+/// The services that actors share.
 #[derive(Debug)]
 pub(crate) struct Tools {
-    /// Runs statements.
     pub statements: LateStatements,
-    /// Calls hosts that the node allows.
     pub http: Http,
-    /// Runs functions.
     pub java_script: JavaScript,
-    /// Reads and writes below folders that the node allows.
     pub files: Files,
 }
 
 impl Tools {
-    /// What runs statements.
+    /// The statements of the node.
     ///
     /// # Errors
-    /// The node does not serve yet, or no more.
-    pub(super) fn serving(&self) -> Result<Statements, ActorError> {
+    /// The node is starting or shutting down.
+    pub(super) fn statements(&self) -> Result<Statements, FlowFailure> {
         let statements = self.statements.get();
-        statements.map_err(|refusal| ActorError::new("Node", refusal.to_string()))
+        statements.map_err(|refusal| FlowFailure::new("Node", refusal.to_string()))
     }
 }

@@ -1,11 +1,11 @@
-//! Looks at the flows of a project when it is deployed.
+//! Checks the flows of a project at deployment.
 
 use async_trait::async_trait;
 use weft_project::{Findings, Project, Validator};
 
 use super::definition::FlowDefinition;
 
-/// Says everything that is wrong with the flows of a project.
+/// Checks the flows of a project at deployment.
 #[derive(Debug)]
 pub(crate) struct FlowValidator;
 

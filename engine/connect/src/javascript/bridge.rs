@@ -1,4 +1,4 @@
-//! Between the thread of a function and the task that answers its calls.
+//! Connects the thread of a function with the task that answers its calls.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,17 +14,17 @@ use super::host::{Host, HostError, TABLE_BYTES};
 use super::{Failure, Returned};
 use crate::capture::Capture;
 
-/// The thread's end.
+/// The end in the thread.
 pub(super) struct Bridge {
     pub requests: mpsc::Sender<(Request, oneshot::Sender<Answer>)>,
     pub stop: CancellationToken,
     pub log: Arc<Mutex<Capture>>,
 }
 
-/// JSON of what was asked for.
+/// The answer as JSON.
 type Answer = Result<String, HostError>;
 
-/// What the function asks for.
+/// A call of the function.
 pub(super) enum Request {
     Statement(Query),
     Query { interface: String, query: Query },
@@ -39,23 +39,23 @@ pub(super) struct Query {
 }
 
 #[derive(Deserialize)]
-struct Line {
+struct LogLine {
     level: String,
     line: String,
 }
 
 #[derive(Deserialize)]
-struct Sleep {
+struct SleepRequest {
     milliseconds: u64,
 }
 
 impl Bridge {
-    /// Answers what the prelude asks with JSON.
+    /// Answers a call of the prelude with JSON.
     pub(super) fn answer(&self, what: &str, request: &str) -> String {
         match what {
             "isAborted" => return self.stop.is_cancelled().to_string(),
             "log" => {
-                if let Ok(Line { level, line }) = serde_json::from_str(request) {
+                if let Ok(LogLine { level, line }) = serde_json::from_str(request) {
                     let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
                     log.push(format!("{level} {line}\n").as_bytes());
                 }
@@ -64,20 +64,20 @@ impl Bridge {
             _ => (),
         }
         match read(what, request).and_then(|request| self.ask(request)) {
-            // It is JSON already.
+            // The answer is JSON already.
             Ok(answer) => format!(r#"{{"ok":{answer}}}"#),
             Err(error) => json!({ "error": error }).to_string(),
         }
     }
 
-    /// Waits for the answer on this thread.
+    /// Sends a request and blocks until the answer arrives.
     fn ask(&self, request: Request) -> Answer {
-        let over = || HostError::new("Interrupted", "the run is over");
+        let ended = || HostError::new("Interrupted", "the run has ended");
         let (reply, answer) = oneshot::channel();
         self.requests
             .blocking_send((request, reply))
-            .map_err(|_| over())?;
-        answer.blocking_recv().map_err(|_| over())?
+            .map_err(|_| ended())?;
+        answer.blocking_recv().map_err(|_| ended())?
     }
 }
 
@@ -85,7 +85,7 @@ fn read(what: &str, request: &str) -> Result<Request, HostError> {
     let wrong = |error: serde_json::Error| HostError::new("TypeError", error.to_string());
     match what {
         "sleep" => {
-            let sleep: Sleep = serde_json::from_str(request).map_err(wrong)?;
+            let sleep: SleepRequest = serde_json::from_str(request).map_err(wrong)?;
             Ok(Request::Sleep(Duration::from_millis(sleep.milliseconds)))
         }
         "fabric" => Ok(Request::Statement(
@@ -96,16 +96,13 @@ fn read(what: &str, request: &str) -> Result<Request, HostError> {
             let interface = query.interface.take().unwrap_or_default();
             Ok(Request::Query { interface, query })
         }
-        other => Err(HostError::new(
-            "TypeError",
-            format!("`{other}` is not known"),
-        )),
+        other => Err(HostError::new("TypeError", format!("`{other}` is unknown"))),
     }
 }
 
 /// Answers the calls of a function until it has ended.
 pub(super) async fn serve(
-    mut asked: mpsc::Receiver<(Request, oneshot::Sender<Answer>)>,
+    mut requests: mpsc::Receiver<(Request, oneshot::Sender<Answer>)>,
     ended: &mut oneshot::Receiver<Result<Option<Returned>, Failure>>,
     host: &dyn Host,
     stop: &CancellationToken,
@@ -113,8 +110,8 @@ pub(super) async fn serve(
     loop {
         tokio::select! {
             biased;
-            Some((request, reply)) = asked.recv() => {
-                // The function waits for it, so nothing else happens meanwhile.
+            Some((request, reply)) = requests.recv() => {
+                // The function waits for the answer, so it cannot end meanwhile.
                 let _ = reply.send(carry_out(request, host, stop).await);
             }
             ended = &mut *ended => {
@@ -166,9 +163,9 @@ fn literal(value: Value) -> Result<Literal, HostError> {
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(integer), _) => Ok(Literal::Integer(integer)),
             (None, Some(real)) => Ok(Literal::Real(real)),
-            (None, None) => Err(wrong(format!("{number} is no number that can be sent"))),
+            (None, None) => Err(wrong(format!("{number} is out of range"))),
         },
-        // A BigInt, which JSON has no number for.
+        // A BigInt, which the prelude sends as digits.
         Value::Object(object) => {
             let integer = object.get("integer").and_then(Value::as_str);
             integer

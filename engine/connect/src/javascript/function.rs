@@ -1,4 +1,4 @@
-//! A function of the project: a file that declares it, read without being run.
+//! Functions of the project, read from the files that declare them. Reading does not run them.
 
 use std::fmt;
 use std::rc::Rc;
@@ -11,40 +11,40 @@ use tokio::time::timeout;
 
 use super::parameters;
 use super::runtime::{Engine, Script};
-use super::{Ending, Failure, Limits, on_thread};
+use super::{Failure, Interrupt, Limits, on_thread};
 
-/// The longest file of a function.
+/// The longest file of a function, in bytes.
 pub const SOURCE_BYTES: usize = 1024 * 1024;
 
-/// Reading takes milliseconds; only a hostile file takes long.
+/// Reading takes milliseconds. Only a malicious file takes longer.
 const READ_TIME: Duration = Duration::from_secs(10);
 
-/// What is wrong with the file of a function.
+/// An error in the file of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong.
+    /// A sentence.
     pub message: String,
 }
 
-/// A function that was read.
+/// A function.
 pub struct Function {
     script: Script,
     parameters: Vec<String>,
 }
 
 impl Function {
-    /// Reads the function `name` from the text of its file. Nothing of it is run.
+    /// Reads the function `name` from the text of a file.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// The file does not declare a function that can be called.
     pub async fn read(file: &str, name: &str, text: &[u8]) -> Result<Self, Finding> {
         let script = script(file, name, text)?;
         let (sender, answer) = oneshot::channel();
         on_thread(move || {
-            // Whoever asked may be gone.
-            let _ = sender.send(Self::of(script));
+            // The caller may be gone.
+            let _ = sender.send(Self::declared(script));
         })
         .map_err(|failure| at_first_line(failure.message))?;
         match timeout(READ_TIME, answer).await {
@@ -59,13 +59,16 @@ impl Function {
         }
     }
 
-    fn of(script: Script) -> Result<Self, Finding> {
-        let ending = Ending::default();
-        let nothing = Rc::new(|_: &str, _: &str| "null".to_owned());
-        let engine = Engine::new(Limits::default(), Arc::clone(&ending.0), nothing);
+    fn declared(script: Script) -> Result<Self, Finding> {
+        let interrupt = Interrupt::default();
+        let native = Rc::new(|_: &str, _: &str| "null".to_owned());
+        let engine = Engine::new(Limits::default(), Arc::clone(&interrupt.0), native);
         let finding = |failure: Failure| Finding {
-            line: failure.place.as_ref().map_or(1, |place| place.line),
-            message: format!("{}: {}", failure.name, failure.message),
+            line: failure
+                .location
+                .as_ref()
+                .map_or(1, |location| location.line),
+            message: format!("{}: {}", failure.kind.exception_type(), failure.message),
         };
         let declared = engine
             .and_then(|engine| engine.declared(&script))
@@ -82,7 +85,7 @@ impl Function {
         };
         let parameters = parameters::read(&declared.text).map_err(wrong)?;
         if parameters.required != declared.length {
-            let message = "its parameters cannot be read; write plain names";
+            let message = "its parameters cannot be read; use plain names";
             return Err(wrong(message.to_owned()));
         }
         Ok(Self {
@@ -91,17 +94,17 @@ impl Function {
         })
     }
 
-    /// As people call it: its file.
+    /// The name of the file, for messages.
     pub fn label(&self) -> String {
         self.script.file.clone()
     }
 
-    /// Its name.
+    /// The name of the function.
     pub fn name(&self) -> &str {
         &self.script.name
     }
 
-    /// The names of its parameters, in order.
+    /// The names of the parameters, in order.
     pub fn parameters(&self) -> &[String] {
         &self.parameters
     }

@@ -1,4 +1,4 @@
-//! What a function may ask of the world outside: the seam behind `fabric()` and `db()`.
+//! The interface between functions and the outside: the calls behind `fabric()` and `db()`.
 
 use std::fmt::Debug;
 
@@ -7,33 +7,33 @@ use serde::Serialize;
 use serde_json::Value;
 use weft_lang::Literal;
 
-/// How many rows a function gets at once.
+/// The most rows of one answer.
 pub const TABLE_ROWS: usize = 100_000;
-/// How many bytes of values a function gets at once.
+/// The most bytes of values in one answer.
 pub const TABLE_BYTES: usize = 8 * 1024 * 1024;
-/// Beyond these a number of JavaScript is not exact.
+/// JavaScript numbers are exact up to this absolute value.
 const EXACT_INTEGER: i64 = 1 << 53;
 
-/// The rows that a function gets.
+/// An answer: rows with named columns.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Table {
-    /// The columns' names.
+    /// The names of the columns.
     pub columns: Vec<String>,
-    /// The rows, each as long as `columns`.
+    /// The rows, each with a value per column.
     pub rows: Vec<Vec<Value>>,
 }
 
-/// Why a call of a function was not answered; thrown as an error that the function may catch.
+/// Why a call failed. It is thrown in the function, which may catch it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HostError {
-    /// The error's `name`.
+    /// The `name` of the error.
     pub name: String,
-    /// The error's `message`.
+    /// The `message` of the error.
     pub message: String,
 }
 
 impl HostError {
-    /// An error of this name.
+    /// Makes an error.
     pub fn new(name: &str, message: impl Into<String>) -> Self {
         Self {
             name: name.to_owned(),
@@ -42,16 +42,16 @@ impl HostError {
     }
 }
 
-/// What a function is told where an answer is too large.
+/// The error for an answer that is too large.
 pub(super) fn too_large() -> HostError {
     let message = format!(
-        "the answer has more than {TABLE_ROWS} rows or {} MiB; ask for less, e.g. with LIMIT",
+        "the answer has more than {TABLE_ROWS} rows or {} MiB; request less, e.g. with LIMIT",
         TABLE_BYTES / 1024 / 1024
     );
     HostError::new("RangeError", message)
 }
 
-/// A value of a source as a function gets it: a number that JavaScript cannot hold exactly is its digits, bytes are hex.
+/// Converts a value of a source. Integers that are not exact in JavaScript become texts of digits, bytes become hex.
 pub(super) fn value_of(value: weft_model::Value) -> Value {
     use weft_model::Value as Source;
     match value {
@@ -66,7 +66,7 @@ pub(super) fn value_of(value: weft_model::Value) -> Value {
     }
 }
 
-/// Answers the calls of one running function. Dropping a call's future must end whatever it waits for.
+/// Answers the calls of one running function. Dropping the future of a call must end what it waits for.
 #[async_trait]
 pub trait Host: Debug + Send + Sync {
     /// `fabric().fetch(sql, …)` and `fabric().execute(sql, …)`: runs a statement in the session of the run.

@@ -1,8 +1,7 @@
-//! JavaScript functions of the project: one call is one fresh engine on a thread of its own, so that nothing of a run
-//! is left for the next.
+//! JavaScript functions of the project. Each call has a fresh engine on its own thread, so calls share nothing.
 //!
-//! The engine has a limit of memory, of stack and, where the caller sets one, of time. It looks every few thousand steps
-//! whether the run is over. A function sees no files, no network and no clock but `Date`; what it may ask for is behind
+//! The engine limits memory and stack and, if the caller asks for it, time. Every few thousand steps it checks whether the
+//! call was ended. A function has no access to files, the network or any clock but `Date`; everything else goes through
 //! [`Host`].
 
 mod bridge;
@@ -25,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
-use weft_node::job::Retry;
+use weft_node::job::{FailureKind, Retry};
 
 use crate::capture::Capture;
 pub use function::{Finding, Function, SOURCE_BYTES};
@@ -34,19 +33,19 @@ pub use node_host::NodeHost;
 use runtime::Engine;
 pub use validator::FunctionFiles;
 
-/// How long a function that was ended is waited for. Almost all of what it may do is interrupted in milliseconds.
+/// How long to wait for an ended function. Almost everything it can do is interrupted within milliseconds.
 const END_GRACE: Duration = Duration::from_secs(2);
-/// The engine's own stack is a part of this.
+/// The stack of the thread, which includes the stack of the engine.
 const THREAD_STACK_BYTES: usize = 4 * 1024 * 1024;
 
-/// What a function may use.
+/// The resources that a function may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Memory of all its values, in bytes.
     pub memory_bytes: usize,
     /// Stack of its calls, in bytes; at most 2 MiB.
     pub stack_bytes: usize,
-    /// How long it may run, waiting included.
+    /// How long it may run, including waits.
     pub time: Option<Duration>,
 }
 
@@ -70,28 +69,28 @@ pub struct JavaScript {
 /// One call of a function.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The function.
+    /// The function to call.
     pub function: Arc<Function>,
-    /// Its arguments by the names of its parameters; a parameter without one is `undefined`.
+    /// Arguments by the names of parameters. A parameter without an argument is `undefined`.
     pub arguments: Map<String, Value>,
-    /// What `isAborted()` tells. The function goes on until it ends by itself or the call's future is dropped.
+    /// Makes `isAborted()` true. The function runs on until it ends or the future of the call is dropped.
     pub stop: CancellationToken,
 }
 
-/// How a call ended.
+/// The end of a call.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ended {
-    /// What it returned, if it did, or why it failed.
+pub struct CallEnd {
+    /// The returned value, if any, or why the function failed.
     pub result: Result<Option<Returned>, Failure>,
-    /// What it logged: the beginning and the end of it.
+    /// The logged lines; of a long log the beginning and the end.
     pub log: String,
 }
 
-/// What a function returned.
+/// The value that a function returned.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Returned {
-    /// A text, as it is.
+    /// A text.
     Text(String),
     /// Any other value, as JSON.
     Json(String),
@@ -100,19 +99,19 @@ pub enum Returned {
 /// Why a function failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The name of what it threw, e.g. `TypeError`.
-    pub name: String,
-    /// What a person reads.
+    /// Raised with the name of the thrown error, e.g. `TypeError`, which the function chooses.
+    pub kind: FailureKind,
+    /// A message for people.
     pub message: String,
-    /// Where in its file.
-    pub place: Option<Place>,
-    /// What it asked for with `failJob`.
+    /// Where the error was thrown.
+    pub location: Option<Location>,
+    /// Whether `failJob` asked for another try.
     pub retry: Retry,
 }
 
-/// A place in a file of the project.
+/// A line in a file of the project.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// The file, relative to the project's folder.
     pub file: String,
     /// The line, from 1.
@@ -120,28 +119,33 @@ pub struct Place {
 }
 
 impl Failure {
-    /// A failure without a place.
-    pub fn new(name: &str, message: impl Into<String>) -> Self {
+    /// A failure without a location.
+    pub fn new(kind: impl Into<FailureKind>, message: impl Into<String>) -> Self {
         Self {
-            name: name.to_owned(),
+            kind: kind.into(),
             message: message.into(),
-            place: None,
+            location: None,
             retry: Retry::AsPolicy,
         }
+    }
+
+    /// The exception type, e.g. `TypeError`.
+    pub fn exception_type(&self) -> &str {
+        self.kind.exception_type()
     }
 }
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.place {
-            Some(place) => write!(f, "{} ({}:{})", self.message, place.file, place.line),
+        match &self.location {
+            Some(Location { file, line }) => write!(f, "{} ({file}:{line})", self.message),
             None => f.write_str(&self.message),
         }
     }
 }
 
 impl JavaScript {
-    /// Runs at most `threads` functions at a time, each with these limits; more wait.
+    /// Runs at most `threads` functions at once, each with these limits. Further calls wait.
     pub fn new(limits: Limits, threads: usize) -> Self {
         Self {
             limits,
@@ -149,14 +153,14 @@ impl JavaScript {
         }
     }
 
-    /// Calls a function. Dropping the future ends it at once, whatever it does.
-    pub async fn call(&self, call: Call, host: Arc<dyn Host>) -> Ended {
+    /// Calls a function. Dropping the future ends the function at once.
+    pub async fn call(&self, call: Call, host: Arc<dyn Host>) -> CallEnd {
         let log = Arc::new(Mutex::new(Capture::default()));
         let label = call.function.label();
         let result = self.result(call, host, &log).await;
         let log = log.lock().unwrap_or_else(PoisonError::into_inner);
         debug!(function = %label, failed = result.is_err(), "Function {label} ended");
-        Ended {
+        CallEnd {
             result,
             log: log.text(),
         }
@@ -170,37 +174,37 @@ impl JavaScript {
     ) -> Result<Option<Returned>, Failure> {
         let permit = tokio::select! {
             biased;
-            // With a thread at hand it is called even when it shall stop: it sees that, and may have to tidy up.
+            // If a thread is free, the function runs even after a stop was requested: it may have to clean up.
             permit = Arc::clone(&self.threads).acquire_owned() => permit.ok(),
             () = call.stop.cancelled() => None,
         };
         let Some(permit) = permit else {
             return Err(Failure::new(
-                "Stopped",
-                "it was told to stop before it began",
+                FailureKind::Stopped,
+                "it was stopped before it started",
             ));
         };
-        let ending = Ending::default();
-        let (requests, asked) = mpsc::channel(1);
+        let interrupt = Interrupt::default();
+        let (requests, received) = mpsc::channel(1);
         let bridge = Bridge {
             requests,
             stop: call.stop.clone(),
             log: Arc::clone(log),
         };
         let label = call.function.label();
-        let mut ended = start(&call, self.limits, &ending, bridge, permit)?;
-        let served = serve(asked, &mut ended, host.as_ref(), &call.stop);
+        let mut ended = start(&call, self.limits, &interrupt, bridge, permit)?;
+        let served = serve(received, &mut ended, host.as_ref(), &call.stop);
         let Some(limit) = self.limits.time else {
             return served.await;
         };
         if let Ok(result) = timeout(limit, served).await {
             return result;
         }
-        ending.now();
+        interrupt.set();
         if timeout(END_GRACE, ended).await.is_err() {
             error!(
                 function = %label,
-                "Function {label} is over its time and cannot be interrupted; one thread is busy until it ends"
+                "Function {label} has exceeded its time limit and cannot be interrupted; its thread is busy until it ends"
             );
         }
         let message = format!("it took longer than {} ms", limit.as_millis());
@@ -212,26 +216,26 @@ impl JavaScript {
 fn start(
     call: &Call,
     limits: Limits,
-    ending: &Ending,
+    interrupt: &Interrupt,
     bridge: Bridge,
     permit: OwnedSemaphorePermit,
 ) -> Result<oneshot::Receiver<Result<Option<Returned>, Failure>>, Failure> {
     let function = Arc::clone(&call.function);
     let arguments = function.positional(&call.arguments);
-    let flag = Arc::clone(&ending.0);
+    let flag = Arc::clone(&interrupt.0);
     let (sender, ended) = oneshot::channel();
     on_thread(move || {
         let native = Rc::new(move |what: &str, request: &str| bridge.answer(what, request));
         let result = Engine::new(limits, flag, native)
             .and_then(|engine| engine.call(function.script(), &arguments));
         drop(permit);
-        // Whoever asked may be gone.
+        // The caller may have dropped the call.
         let _ = sender.send(result);
     })?;
     Ok(ended)
 }
 
-/// Runs work on a thread with room for the engine's stack.
+/// Runs work on a thread whose stack is large enough for an engine.
 fn on_thread(work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
     let thread = std::thread::Builder::new()
         .name("weft-javascript".to_owned())
@@ -239,25 +243,25 @@ fn on_thread(work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
     match thread.spawn(work) {
         Ok(_) => Ok(()),
         Err(error) => {
-            let message = format!("no thread could be started: {error}");
+            let message = format!("cannot start a thread: {error}");
             Err(Failure::new("InternalError", message))
         }
     }
 }
 
-/// Ends a function when it is dropped.
+/// Interrupts a function when it is dropped.
 #[derive(Debug, Default)]
-struct Ending(Arc<AtomicBool>);
+struct Interrupt(Arc<AtomicBool>);
 
-impl Ending {
-    fn now(&self) {
+impl Interrupt {
+    fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-impl Drop for Ending {
+impl Drop for Interrupt {
     fn drop(&mut self) {
-        self.now();
+        self.set();
     }
 }
 

@@ -1,4 +1,4 @@
-//! The world of a function that runs on a node: the statements of the node and the interfaces of its project.
+//! Answers functions that run on a node, with the statements of the node and the interfaces of the project.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use weft_statement::{AnswerLimits, EndStatus, LateStatements, Unanswered};
 
 use super::host::{Host, HostError, TABLE_BYTES, TABLE_ROWS, Table, value_of};
 
-/// Answers a function of one project, for one person, in one session.
+/// Answers one function, in one session.
 #[derive(Debug)]
 pub struct NodeHost {
     project: Arc<Project>,
@@ -27,8 +27,8 @@ pub struct NodeHost {
 }
 
 impl NodeHost {
-    /// Statements run for `principal`, beginning with `session`. A statement that only waits for other work is given
-    /// up at `stop`, and lends `slot` meanwhile.
+    /// Statements run with the rights of `principal` and start from `session`. A statement that only waits for other work
+    /// is abandoned at `stop`, and lends `slot` meanwhile.
     pub fn new(
         project: Arc<Project>,
         statements: LateStatements,
@@ -62,7 +62,7 @@ impl Host for NodeHost {
         };
         let (stop, _lent) = match only_waits(&text) {
             true => (self.stop.clone(), Some(self.slot.lend())),
-            // What is short is carried out even after a stop: a function may tidy up.
+            // Short statements run even after a stop was requested: the function may clean up.
             false => (CancellationToken::new(), None),
         };
         let mut session = self.session.lock().await;
@@ -70,7 +70,7 @@ impl Host for NodeHost {
             .statements
             .answer(&self.principal, &text, session.clone(), limits, &stop)
             .await
-            .map_err(|unanswered| refused(&unanswered))?;
+            .map_err(|unanswered| to_host_error(&unanswered))?;
         *session = answer.session;
         Ok(Table {
             columns: answer.columns,
@@ -111,7 +111,7 @@ impl Host for NodeHost {
     }
 }
 
-/// Whether a statement waits for work that has slots of its own.
+/// Whether a statement waits for work that has its own slots.
 fn only_waits(text: &str) -> bool {
     let parsed = split_statements(text)
         .into_iter()
@@ -121,8 +121,8 @@ fn only_waits(text: &str) -> bool {
         .any(|statement| matches!(statement.command, Command::Batch(_) | Command::Broadway(_)))
 }
 
-/// Without the line of the statement: the values of the call stand in it.
-fn refused(unanswered: &Unanswered) -> HostError {
+/// Leaves out the quoted statement, which contains the values of the call.
+fn to_host_error(unanswered: &Unanswered) -> HostError {
     let name = match unanswered.status {
         EndStatus::Ok | EndStatus::Failed => "Failed",
         EndStatus::Usage => "Usage",
@@ -157,17 +157,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_told_without_the_statement() {
+    fn errors_do_not_quote_the_statement() {
         let unanswered = Unanswered {
             status: EndStatus::NotFound,
             message: "error: there is no logical unit `X`\n  get X.'secret'\n      ^\nhint: LIST LU shows them".to_owned(),
         };
         let expected = "there is no logical unit `X`; LIST LU shows them";
-        assert_eq!(refused(&unanswered), HostError::new("NotFound", expected));
+        assert_eq!(
+            to_host_error(&unanswered),
+            HostError::new("NotFound", expected)
+        );
     }
 
     #[test]
-    fn only_what_waits_for_a_batch_lends_its_slot() {
+    fn only_statements_that_wait_for_a_batch_lend_their_slot() {
         let check = |text: &str, expected: bool| assert_eq!(only_waits(text), expected, "{text}");
         check("BATCH X FABRIC_COMMAND=\"sync_instance X.?\"", true);
         check(

@@ -1,15 +1,15 @@
-//! The names of a function's parameters, read from its text.
+//! Reads the names of the parameters from the text of a function.
 
 /// The parameters of a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Parameters {
-    /// Their names, in order.
+    /// In order.
     pub names: Vec<String>,
-    /// How many stand before the first with a default: the function's own `length`.
+    /// The number of parameters before the first default, as in `Function.length`.
     pub required: usize,
 }
 
-/// Reads the list of parameters of `function name(a, b = 1) {…}`.
+/// Reads the parameters of `function name(a, b = 1) {…}`.
 ///
 /// # Errors
 /// A sentence: a parameter has no name that ARGS could use.
@@ -28,7 +28,7 @@ pub(super) fn read(function: &str) -> Result<Parameters, String> {
             break;
         }
     }
-    // `()` is none, and a comma may stand behind the last.
+    // `()` has no parameters, and the last one may be followed by a comma.
     if list.last().is_some_and(|text| text.trim().is_empty()) {
         list.pop();
     }
@@ -60,7 +60,8 @@ struct Scan<'t> {
 }
 
 impl Scan<'_> {
-    /// Walks to the next of `ends` outside of brackets, texts and comments; answers what was before, without comments.
+    /// Advances past the next of `ends` outside of brackets, texts and comments. Returns the text before it, without
+    /// comments.
     fn until(&mut self, ends: &[char]) -> Option<(String, char)> {
         let mut before = String::new();
         let mut depth = 0_usize;
@@ -81,7 +82,7 @@ impl Scan<'_> {
             }
             match first {
                 '\'' | '"' | '`' => {
-                    self.rest = behind_text(behind, first);
+                    self.rest = skip_text(behind, first);
                     before.push_str("''");
                     continue;
                 }
@@ -96,7 +97,7 @@ impl Scan<'_> {
     }
 }
 
-fn behind_text(text: &str, quote: char) -> &str {
+fn skip_text(text: &str, quote: char) -> &str {
     let mut escaped = false;
     for (at, c) in text.char_indices() {
         match c {
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_whatever_stands_around_them() {
+    fn names_are_read() {
         let check = |function: &str, names: &[&str], required: usize| {
             let read = read(function).unwrap();
             assert_eq!(
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_name_is_refused() {
+    fn parameters_without_a_name_are_refused() {
         let check = |function: &str, expected: &str| {
             assert_eq!(read(function).unwrap_err(), expected);
         };

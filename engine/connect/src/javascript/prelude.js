@@ -1,16 +1,19 @@
-// What every function finds around it. Runs before anything of the user's, in strict mode, and keeps its own copy of
-// whatever it uses, because the function may replace the rest.
+// The globals of every function. Runs in strict mode before the code of the function, and keeps its own copies of the
+// built-ins that it uses, because the function may replace them.
 (native) => {
   const { parse, stringify } = JSON;
   const { apply, ownKeys } = Reflect;
   const { defineProperty, freeze, getOwnPropertyDescriptor } = Object;
   const SourceError = Error;
+  const EngineError = InternalError;
   const TypeFailure = TypeError;
   const RangeFailure = RangeError;
   const isArray = Array.isArray;
   const text = String;
   const wellFormed = String.prototype.toWellFormed;
   const sourceOf = Function.prototype.toString;
+  const requestedRetries = new WeakMap();
+  const { get: getWeak, set: setWeak } = WeakMap.prototype;
   const maxLength = 2 ** 24;
   const maxSearch = 2 ** 33;
 
@@ -26,8 +29,8 @@
     return answer.ok;
   };
 
-  // Built-in functions that walk over as many elements as an object says that it has, or compare long texts, without
-  // ever looking whether the run is over. What is refused here would keep a thread busy for hours.
+  // These built-ins iterate over as many elements as an object claims to have, or compare long texts, without checking
+  // whether the run was ended. The refused calls could keep a thread busy for hours.
   const guard = (prototype, names, check) => {
     for (const name of names) {
       const descriptor = getOwnPropertyDescriptor(prototype, name);
@@ -141,7 +144,7 @@
     failJob: (message, retry = "untilMax") => {
       if (!retries.includes(retry)) throw new TypeFailure(`failJob takes one of ${retries.join(", ")}, not ${shown(retry)}`);
       const error = named("JobFailed", shown(message));
-      defineProperty(error, "retry", { value: retry });
+      apply(setWeak, requestedRetries, [error, retry]);
       throw error;
     },
   };
@@ -150,14 +153,14 @@
   }
 
   return {
-    // What a function returned, as a text.
+    // The returned value as JSON.
     finish: (value) => {
       if (value === undefined) return undefined;
       if (typeof value === "string") return stringify({ text: plain(value) });
       const json = stringify(value);
       return json === undefined ? undefined : stringify({ json });
     },
-    // What was thrown, as JSON of texts. Looking at it runs the function's own code where it is that cunning.
+    // The thrown value as JSON. Reading its properties may run code of the function.
     describe: (thrown) => {
       const part = (name) => {
         const value = thrown[name];
@@ -166,12 +169,18 @@
       if (typeof thrown === "object" && thrown !== null) {
         const message = part("message");
         if (message !== undefined) {
-          return stringify({ name: part("name"), message, stack: part("stack"), retry: part("retry") });
+          return stringify({
+            name: part("name"),
+            message,
+            stack: part("stack"),
+            retry: apply(getWeak, requestedRetries, [thrown]),
+            is_out_of_memory: thrown instanceof EngineError && message === "out of memory",
+          });
         }
       }
       return stringify({ message: `it threw ${shown(thrown)}` });
     },
-    // The text of a function and how many parameters it has before the first that has a default.
+    // The text of a function, and the number of its parameters before the first default.
     declared: (value) =>
       typeof value === "function" ? stringify({ text: plain(apply(sourceOf, value, [])), length: value.length }) : undefined,
   };

@@ -1,4 +1,4 @@
-//! One function in one fresh engine, on the thread that calls it.
+//! Runs one function in a fresh engine, on the calling thread.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,18 +8,19 @@ use rquickjs::context::{EvalOptions, intrinsic};
 use rquickjs::function::Args;
 use rquickjs::{Context, Ctx, Error, Function, Object, Persistent, Runtime, Type, Value};
 use serde::Deserialize;
+use weft_node::job::Retry;
 
-use super::{Failure, Limits, Place, Returned};
+use super::{Failure, Limits, Location, Returned};
 
 const PRELUDE: &str = include_str!("prelude.js");
-/// As stacks of errors name the prelude.
+/// The name of the prelude in stacks of errors.
 const PRELUDE_FILE: &str = "weft";
-/// What a failure that is out of memory gets on top, so that it can be described.
+/// Extra memory to describe an error after the function has used all of its memory.
 const SPARE_BYTES: usize = 4 * 1024 * 1024;
 /// The longest message of an error, in characters.
 const MESSAGE_CHARS: usize = 2_000;
 
-/// Ordinary JavaScript without anything that waits, measures or shares.
+/// The standard library without timers, performance clocks and shared memory.
 type Intrinsics = (
     intrinsic::Date,
     intrinsic::Eval,
@@ -33,59 +34,59 @@ type Intrinsics = (
     intrinsic::WeakRef,
 );
 
-/// Answers what the prelude asks: a word and JSON in, JSON out.
+/// Answers a call of the prelude: a word and JSON in, JSON out.
 pub(super) type Native = dyn Fn(&str, &str) -> String;
 
-/// What is run.
+/// The source of a function.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
-    /// The file, as errors name it.
+    /// The name of the file in errors.
     pub file: String,
     pub source: String,
-    /// The function in it.
+    /// The name of the function.
     pub name: String,
 }
 
-/// What the engine says of a function that it has read and not run.
+/// A function that was declared and not called.
 #[derive(Debug, Deserialize)]
 pub(super) struct Declared {
     pub text: String,
     pub length: usize,
 }
 
-/// An engine with limits. Made, used and dropped on one thread.
+/// An engine with limits. It stays on one thread.
 pub(super) struct Engine {
     context: Context,
     runtime: Runtime,
     limits: Limits,
-    ending: Arc<AtomicBool>,
+    interrupt: Arc<AtomicBool>,
     native: Rc<Native>,
 }
 
 impl Engine {
-    /// A fresh engine that ends whatever it runs as soon as `ending` says so.
+    /// Makes an engine that ends its function once `interrupt` is set.
     pub(super) fn new(
         limits: Limits,
-        ending: Arc<AtomicBool>,
+        interrupt: Arc<AtomicBool>,
         native: Rc<Native>,
     ) -> Result<Self, Failure> {
         let no_memory = |_| out_of_memory(limits);
         let runtime = Runtime::new().map_err(no_memory)?;
         runtime.set_memory_limit(limits.memory_bytes);
         runtime.set_max_stack_size(limits.stack_bytes);
-        let flag = Arc::clone(&ending);
+        let flag = Arc::clone(&interrupt);
         runtime.set_interrupt_handler(Some(Box::new(move || flag.load(Ordering::Relaxed))));
         let context = Context::custom::<Intrinsics>(&runtime).map_err(no_memory)?;
         Ok(Self {
             context,
             runtime,
             limits,
-            ending,
+            interrupt,
             native,
         })
     }
 
-    /// Calls the function; `arguments` are JSON in the order of its parameters, none where one is missing.
+    /// Calls the function. `arguments` are JSON in the order of the parameters; a missing one is `undefined`.
     pub(super) fn call(
         &self,
         script: &Script,
@@ -101,22 +102,23 @@ impl Engine {
                     None => call.push_arg(Value::new_undefined(ctx.clone()))?,
                 }
             }
-            let returned = self.settled(ctx, function.call_arg(call)?)?;
+            let returned = self.settle(ctx, function.call_arg(call)?)?;
             let finish: Function<'_> = tools.get("finish")?;
             let finished: Option<String> = finish.call((returned,))?;
             Ok(finished)
         })?
         .map(|json| {
-            serde_json::from_str(&json).map_err(|error| internal(format!("its value: {error}")))
+            serde_json::from_str(&json)
+                .map_err(|error| internal(format!("the returned value: {error}")))
         })
         .transpose()
     }
 
-    /// Reads the file without running any of it; none where it does not declare the function.
+    /// Reads the file without running it; none if it does not declare the function.
     pub(super) fn declared(&self, script: &Script) -> Result<Option<Declared>, Failure> {
         let json: Option<String> = self.attempt(script, |ctx, tools| {
             let before: Value<'_> = ctx.globals().get(script.name.as_str())?;
-            // Functions are declared before the first statement runs, and that one ends it.
+            // Functions are declared before the first statement runs, which throws here.
             match eval(ctx, script, "throw null;") {
                 Err(Error::Exception) => {
                     let thrown = ctx.catch();
@@ -138,8 +140,8 @@ impl Engine {
             .transpose()
     }
 
-    /// What a promise comes to; any other value as it is.
-    fn settled<'js>(&self, ctx: &Ctx<'js>, value: Value<'js>) -> Result<Value<'js>, Error> {
+    /// The result of a promise; other values are returned unchanged.
+    fn settle<'js>(&self, ctx: &Ctx<'js>, value: Value<'js>) -> Result<Value<'js>, Error> {
         let Some(promise) = value.as_promise() else {
             return Ok(value);
         };
@@ -147,8 +149,8 @@ impl Engine {
             if let Some(result) = promise.result() {
                 return result;
             }
-            if self.is_ending() || !ctx.execute_pending_job() {
-                let message = "it waits for a promise that nothing is left to fulfil";
+            if self.is_interrupted() || !ctx.execute_pending_job() {
+                let message = "it waits for a promise that nothing can fulfil";
                 return Err(rquickjs::Exception::throw_message(ctx, message));
             }
         }
@@ -174,11 +176,11 @@ impl Engine {
             Ok(value) => return Ok(value),
             Err(failed) => failed,
         };
-        if self.is_ending() {
+        if self.is_interrupted() {
             return Err(interrupted());
         }
         let failure = match (thrown, describe) {
-            // The engine throws null, too, where there is no memory for an error.
+            // The engine also throws null if there is no memory for an error.
             (Thrown::Null, _) => {
                 let failure = out_of_memory(self.limits);
                 let message = format!("{}, or it threw null", failure.message);
@@ -188,8 +190,8 @@ impl Engine {
             (Thrown::Value(_), None) | (Thrown::Nothing, _) => out_of_memory(self.limits),
             (Thrown::Error(message), _) => internal(message),
         };
-        // Describing may run code of the function, too.
-        Err(if self.is_ending() {
+        // The description may have run code of the function.
+        Err(if self.is_interrupted() {
             interrupted()
         } else {
             failure
@@ -221,39 +223,62 @@ impl Engine {
             described.and_then(|json| serde_json::from_str(&json).ok());
         match described {
             None => out_of_memory(self.limits),
-            Some(described) if described.message == "out of memory" => Failure {
-                place: described.place(&script.file),
+            Some(described) if described.is_out_of_memory => Failure {
+                location: described.location(&script.file),
                 ..out_of_memory(self.limits)
             },
-            Some(described) => Failure {
-                place: described.place(&script.file),
-                retry: described.retry(),
-                name: described
-                    .name
-                    .filter(|name| is_word(name))
-                    .unwrap_or_else(|| "Error".to_owned()),
-                message: cut(described.message),
-            },
+            Some(described) => {
+                let name = described.name.as_deref().filter(|name| is_word(name));
+                Failure {
+                    kind: name.unwrap_or("Error").into(),
+                    location: described.location(&script.file),
+                    retry: described.retry.map_or(Retry::AsPolicy, Retry::from),
+                    message: cut(described.message),
+                }
+            }
         }
     }
 
-    fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Relaxed)
+    fn is_interrupted(&self) -> bool {
+        self.interrupt.load(Ordering::Relaxed)
     }
 }
 
-/// What was thrown, as the prelude describes it.
+/// A thrown value as the prelude describes it.
 #[derive(Debug, Deserialize)]
 struct Described {
     name: Option<String>,
     message: String,
     stack: Option<String>,
-    retry: Option<String>,
+    /// Set by `failJob`, and by nothing else that a function can do.
+    retry: Option<RetryRequest>,
+    /// The engine threw it because it had no memory.
+    #[serde(default)]
+    is_out_of_memory: bool,
+}
+
+/// The second argument of `failJob`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum RetryRequest {
+    NoRetry,
+    AlwaysRetry,
+    UntilMax,
+}
+
+impl From<RetryRequest> for Retry {
+    fn from(request: RetryRequest) -> Self {
+        match request {
+            RetryRequest::NoRetry => Self::Never,
+            RetryRequest::AlwaysRetry => Self::Always,
+            RetryRequest::UntilMax => Self::AsPolicy,
+        }
+    }
 }
 
 impl Described {
-    /// The first line of `file` that the stack names.
-    fn place(&self, file: &str) -> Option<Place> {
+    /// The innermost line of `file` in the stack.
+    fn location(&self, file: &str) -> Option<Location> {
         let stack = self.stack.as_deref()?;
         let line = stack.lines().find_map(|frame| {
             let (_, behind) = frame.split_once(file)?;
@@ -263,27 +288,19 @@ impl Described {
                 .unwrap_or(digits.len());
             digits[..end].parse().ok()
         })?;
-        Some(Place {
+        Some(Location {
             file: file.to_owned(),
             line,
         })
-    }
-
-    fn retry(&self) -> weft_node::job::Retry {
-        match (self.name.as_deref(), self.retry.as_deref()) {
-            (Some("JobFailed"), Some("noRetry")) => weft_node::job::Retry::Never,
-            (Some("JobFailed"), Some("alwaysRetry")) => weft_node::job::Retry::Always,
-            _ => weft_node::job::Retry::AsPolicy,
-        }
     }
 }
 
 enum Thrown {
     Value(Persistent<Value<'static>>),
     Null,
-    /// No memory was left for an error.
+    /// There was no memory left for an error.
     Nothing,
-    /// A failure of the binding itself.
+    /// The binding failed.
     Error(String),
 }
 
@@ -301,7 +318,7 @@ fn thrown(ctx: &Ctx<'_>, error: Error) -> Thrown {
     }
 }
 
-/// Runs a file, behind `first` on its first line.
+/// Runs a file after the statement `first`.
 fn eval(ctx: &Ctx<'_>, script: &Script, first: &str) -> Result<(), Error> {
     let source = format!("{first}{}", script.source);
     ctx.eval_with_options(source, options(&script.file))
@@ -314,12 +331,12 @@ fn options(file: &str) -> EvalOptions {
 }
 
 fn interrupted() -> Failure {
-    Failure::new("Interrupted", "it was ended while it ran")
+    Failure::new("Interrupted", "it was interrupted")
 }
 
 fn out_of_memory(limits: Limits) -> Failure {
     let mebibytes = limits.memory_bytes / 1024 / 1024;
-    let message = format!("it needs more than the {mebibytes} MiB of memory that it may have");
+    let message = format!("it needs more than its limit of {mebibytes} MiB of memory");
     Failure::new("OutOfMemory", message)
 }
 

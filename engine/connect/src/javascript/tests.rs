@@ -3,15 +3,15 @@ use weft_node::job::OUTPUT_BYTES;
 
 use super::*;
 
-/// Longer than anything here takes, so that a mistake is a failure and not a test that hangs.
+/// Longer than any step takes, so that an error fails a test instead of hanging it.
 const PATIENCE: Duration = Duration::from_secs(60);
 const FILE: &str = "logical_units/LU/functions/f.js";
 
-/// Answers with what it was asked, and tells that it was.
+/// Answers with the request, and reports it to the test.
 #[derive(Debug, Default)]
 struct Echo {
     asked: Mutex<Vec<String>>,
-    /// Calls wait until nobody waits for them any more, and tell it by being dropped.
+    /// Calls wait until they are dropped, and report that.
     hangs: Option<mpsc::Sender<()>>,
 }
 
@@ -64,7 +64,7 @@ async fn function(source: &str) -> Arc<Function> {
     Arc::new(Function::read(FILE, "f", source.as_bytes()).await.unwrap())
 }
 
-async fn call(source: &str, arguments: Value, limits: Limits) -> Ended {
+async fn call(source: &str, arguments: Value, limits: Limits) -> CallEnd {
     let call = Call {
         function: function(source).await,
         arguments: arguments.as_object().unwrap().clone(),
@@ -76,7 +76,7 @@ async fn call(source: &str, arguments: Value, limits: Limits) -> Ended {
         .expect("the call ends")
 }
 
-async fn run(source: &str) -> Ended {
+async fn run(source: &str) -> CallEnd {
     call(source, json!({}), Limits::default()).await
 }
 
@@ -97,7 +97,7 @@ fn json_of(json: &str) -> Option<Returned> {
 }
 
 #[tokio::test]
-async fn what_a_function_returns_is_its_value() {
+async fn a_function_returns_a_value() {
     let check = async |body: &str, expected: Option<Returned>| {
         let source = format!("function f() {{ {body} }}");
         assert_eq!(returned(&source).await, expected, "{body}");
@@ -130,7 +130,7 @@ async fn arguments_arrive_by_the_names_of_the_parameters() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_run_is_left_for_the_next() {
+async fn runs_share_nothing() {
     let function = function(
         "function f() { globalThis.n = (globalThis.n ?? 0) + 1; Array.prototype.x = 1; return n; }",
     )
@@ -148,7 +148,7 @@ async fn nothing_of_a_run_is_left_for_the_next() {
 }
 
 #[tokio::test]
-async fn a_function_sees_nothing_of_the_machine() {
+async fn a_function_has_no_access_to_the_machine() {
     let names = "['process', 'require', 'std', 'os', 'fetch', 'WebAssembly', 'Atomics', 'SharedArrayBuffer', 'native', 'performance', 'setTimeout']";
     let source = format!("function f() {{ return {names}.filter((name) => name in globalThis); }}");
     assert_eq!(returned(&source).await, json_of("[]"));
@@ -157,7 +157,7 @@ async fn a_function_sees_nothing_of_the_machine() {
 }
 
 #[tokio::test]
-async fn rows_come_as_objects_and_values_go_as_parameters() {
+async fn rows_are_objects_and_values_are_parameters() {
     let source = r#"function f() {
         const rows = db('cars').fetch('select ?', 'it\'s', 1, 2.5, true, null, undefined, 12345678901234567890n % 100n);
         return [rows, fabric().fetchFirst('get'), fabric().fetchValue('one'), fabric().fetchFirst('empty'),
@@ -171,12 +171,12 @@ async fn rows_come_as_objects_and_values_go_as_parameters() {
 }
 
 #[tokio::test]
-async fn what_is_refused_outside_is_an_error_inside() {
+async fn a_refused_call_throws_in_the_function() {
     let source = "function f() { try { fabric().execute('refused'); } catch (e) { return [e.name, e.message, e instanceof Error]; } }";
     let expected = r#"["Refused","error: no such table\nhint: none",true]"#;
     assert_eq!(returned(source).await, json_of(expected));
     let failed = failure("\n\nfunction f() {\n  fabric().execute('refused');\n}").await;
-    assert_eq!(failed.name, "Refused");
+    assert_eq!(failed.exception_type(), "Refused");
     assert_eq!(
         failed.to_string(),
         format!("error: no such table\nhint: none ({FILE}:4)")
@@ -201,23 +201,27 @@ async fn what_is_refused_outside_is_an_error_inside() {
     ] {
         let failed = failure(&format!("function f() {{ {body} }}")).await;
         assert_eq!(
-            (failed.name.as_str(), failed.message.as_str()),
+            (failed.exception_type(), failed.message.as_str()),
             ("TypeError", expected)
         );
     }
 }
 
 #[tokio::test]
-async fn a_failure_names_its_kind_its_words_and_its_line() {
+async fn a_failure_has_a_type_a_message_and_a_line() {
     let check = async |source: &str, name: &str, message: &str, line: Option<usize>| {
         let failed = failure(source).await;
-        let place = line.map(|line| Place {
+        let location = line.map(|line| Location {
             file: FILE.to_owned(),
             line,
         });
         assert_eq!(
-            (failed.name.as_str(), failed.message.as_str(), failed.place),
-            (name, message, place),
+            (
+                failed.exception_type(),
+                failed.message.as_str(),
+                failed.location.clone()
+            ),
+            (name, message, location),
             "{source}"
         );
     };
@@ -245,7 +249,7 @@ async fn a_failure_names_its_kind_its_words_and_its_line() {
     check(
         "function f() { throw null; }",
         "OutOfMemory",
-        "it needs more than the 64 MiB of memory that it may have, or it threw null",
+        "it needs more than its limit of 64 MiB of memory, or it threw null",
         None,
     )
     .await;
@@ -273,7 +277,7 @@ async fn a_failure_names_its_kind_its_words_and_its_line() {
     check(
         "function f() { return new Promise(() => {}); }",
         "Error",
-        "it waits for a promise that nothing is left to fulfil",
+        "it waits for a promise that nothing can fulfil",
         None,
     )
     .await;
@@ -294,25 +298,44 @@ async fn a_failure_names_its_kind_its_words_and_its_line() {
 }
 
 #[tokio::test]
-async fn a_function_says_whether_it_is_tried_again() {
+async fn only_fail_job_decides_about_another_try() {
     let check = async |body: &str, retry: Retry| {
         let failed = failure(&format!("function f() {{ {body} }}")).await;
         assert_eq!(
-            (failed.name.as_str(), failed.message.as_str(), failed.retry),
+            (
+                failed.exception_type(),
+                failed.message.as_str(),
+                failed.retry
+            ),
             ("JobFailed", "no", retry)
         );
-        assert_eq!(failed.place.map(|place| place.line), Some(1));
+        assert_eq!(failed.location.map(|location| location.line), Some(1));
     };
     check("failJob('no')", Retry::AsPolicy).await;
     check("failJob('no', 'untilMax')", Retry::AsPolicy).await;
     check("failJob('no', 'noRetry')", Retry::Never).await;
     check("failJob('no', 'alwaysRetry')", Retry::Always).await;
+    // What an error says of itself is only shown.
+    let throws = "const e = new Error('no'); e.name = 'JobFailed'; e.retry = 'noRetry'; throw e";
+    check(throws, Retry::AsPolicy).await;
+    check(
+        &format!("WeakMap.prototype.get = () => 'noRetry'; {throws}"),
+        Retry::AsPolicy,
+    )
+    .await;
+    let failed = failure("function f() { failJob('out of memory', 'noRetry'); }").await;
+    let shown = (
+        failed.exception_type(),
+        failed.message.as_str(),
+        failed.retry,
+    );
+    assert_eq!(shown, ("JobFailed", "out of memory", Retry::Never));
     let source = "function f() { try { failJob('no', 'noRetry'); } catch {} return 1; }";
     assert_eq!(returned(source).await, json_of("1"));
 }
 
 #[tokio::test]
-async fn what_a_function_logs_is_kept() {
+async fn logged_lines_are_kept() {
     let source = "function f() { log.info('a', 1, {b: [2]}); log.warn(); console.error(new TypeError('x')); return 1; }";
     let ended = run(source).await;
     assert_eq!(ended.log, "INFO a 1 {\"b\":[2]}\nWARN \nERROR TypeError: x");
@@ -334,19 +357,19 @@ async fn a_stop_is_seen_and_sleep_ends_with_it() {
         tokio::task::yield_now().await;
         stop.cancel();
     });
-    // Whether it began before the stop is chance; what came then is not.
+    // It may have started before or after the stop; the result is the same.
     match ended.result {
         Ok(Some(Returned::Json(json))) => assert!(json.ends_with(",false,true,false]"), "{json}"),
         other => panic!("{other:?}"),
     }
-    // Without a thread it is not waited for any longer.
+    // Without a free thread the call ends.
     let java_script = JavaScript::new(Limits::default(), 0);
     let ended = java_script.call(call, Arc::new(Echo::default())).await;
-    assert_eq!(ended.result.unwrap_err().name, "Stopped");
+    assert_eq!(ended.result.unwrap_err().exception_type(), "Stopped");
 }
 
 #[tokio::test]
-async fn whatever_is_dropped_ends() {
+async fn dropping_a_call_ends_it() {
     for body in [
         "while (true) {}",
         "for (;;) { try { while (true) {} } finally { continue } }",
@@ -389,14 +412,14 @@ async fn whatever_is_dropped_ends() {
             "{body}: it does not end by itself"
         );
         drop(run);
-        // The thread gives its permit back as the last thing it does.
+        // The thread releases its permit at its end.
         let ended = timeout(PATIENCE, java_script.threads.acquire()).await;
         assert!(ended.is_ok(), "{body}: its thread has not ended");
     }
 }
 
 #[tokio::test]
-async fn a_limit_of_time_is_kept() {
+async fn time_is_limited() {
     let limits = Limits {
         time: Some(Duration::from_millis(50)),
         ..Limits::default()
@@ -440,15 +463,15 @@ async fn memory_is_limited() {
     ] {
         let failed = failure(&format!("function f() {{ {body} }}")).await;
         assert!(
-            matches!(failed.name.as_str(), "OutOfMemory" | "RangeError")
+            matches!(failed.exception_type(), "OutOfMemory" | "RangeError")
                 || failed.message == "string too long",
             "{body}: {failed:?}"
         );
     }
     let failed = failure("function f() {\n let s = 'x';\n for (;;) s += s.repeat(9);\n}").await;
     assert!(
-        failed.message == "it needs more than the 64 MiB of memory that it may have"
-            || failed.name == "RangeError",
+        failed.message == "it needs more than its limit of 64 MiB of memory"
+            || failed.exception_type() == "RangeError",
         "{failed:?}"
     );
 }
@@ -467,7 +490,7 @@ async fn deep_recursion_is_an_error_of_the_function() {
         let failed = failure(&format!("function f() {{ {body} }}")).await;
         assert!(
             matches!(
-                failed.name.as_str(),
+                failed.exception_type(),
                 "RangeError" | "InternalError" | "SyntaxError"
             ),
             "{body}: {failed:?}"
@@ -485,7 +508,7 @@ async fn deep_recursion_is_an_error_of_the_function() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_interrupted_is_refused() {
+async fn calls_that_cannot_be_interrupted_are_refused() {
     for body in [
         "[].join.call({ length: 2 ** 53 - 1 }, '')",
         "[].reverse.call({ length: 2 ** 53 - 1 })",
@@ -497,7 +520,7 @@ async fn what_cannot_be_interrupted_is_refused() {
         "'a'.repeat(2e7).replaceAll('a'.repeat(1e7) + 'b', '')",
     ] {
         let failed = failure(&format!("function f() {{ {body} }}")).await;
-        assert_eq!(failed.name, "RangeError", "{body}: {failed:?}");
+        assert_eq!(failed.exception_type(), "RangeError", "{body}: {failed:?}");
     }
     let source = "function f() { return [[3, 1].sort().join('-'), [1].concat([2], 3), 'abc'.indexOf('c'), [[1], [2]].flat(), [].slice.length, 'a-b'.split('-'), 'aa'.replace(/a/, 'b')]; }";
     assert_eq!(
@@ -507,7 +530,7 @@ async fn what_cannot_be_interrupted_is_refused() {
 }
 
 #[tokio::test]
-async fn a_flood_is_cut() {
+async fn a_long_log_is_cut() {
     let source = "function f() { for (let i = 0; i < 20000; i++) log.info('line', i); return 'x'.repeat(1e6); }";
     let ended = run(source).await;
     assert!(ended.log.len() <= OUTPUT_BYTES, "{}", ended.log.len());
@@ -518,7 +541,7 @@ async fn a_flood_is_cut() {
 }
 
 #[tokio::test]
-async fn a_function_may_spoil_what_it_finds_for_itself_only() {
+async fn a_function_can_change_globals_only_for_itself() {
     let source = "function f() {
         JSON.stringify = JSON.parse = String.prototype.toWellFormed = Object.defineProperty = () => { throw new Error('spoiled'); };
         globalThis.Error = globalThis.String = undefined;
@@ -534,7 +557,7 @@ async fn a_function_may_spoil_what_it_finds_for_itself_only() {
 }
 
 #[tokio::test]
-async fn more_calls_than_threads_wait_for_their_turn() {
+async fn calls_wait_for_a_free_thread() {
     let java_script = JavaScript::new(Limits::default(), 2);
     let function = function("function f(n) { sleep(5); return n; }").await;
     let calls = (0..8).map(|n| {
@@ -552,7 +575,7 @@ async fn more_calls_than_threads_wait_for_their_turn() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_file_is_found_without_running_it() {
+async fn errors_in_a_file_are_found_without_running_it() {
     let check = async |text: &str, line: usize, message: &str| {
         let finding = Function::read(FILE, "f", text.as_bytes())
             .await

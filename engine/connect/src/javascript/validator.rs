@@ -1,11 +1,11 @@
-//! The functions of a project are read when it is deployed.
+//! Checks the functions of a project at deployment.
 
 use async_trait::async_trait;
 use weft_project::{Findings, Project, Spot, Validator};
 
 use super::Function;
 
-/// Finds functions that cannot be called.
+/// Checks the functions of a project at deployment.
 #[derive(Clone, Copy, Debug)]
 pub struct FunctionFiles;
 

@@ -1,4 +1,4 @@
-//! What a listener listens to and how, as the arguments of its job say it.
+//! The arguments of a listener.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use weft_model::Job;
 use weft_node::job::Check;
 
-use crate::arguments;
+use crate::arguments::{self, flag, refused, wrong};
 
 const ARGUMENTS: [&str; 9] = [
     "path",
@@ -21,51 +21,50 @@ const ARGUMENTS: [&str; 9] = [
     "headers",
     "timeout_ms",
 ];
-/// What the listener itself hands a flow, where the flow has such an input.
+// The inputs that the listener itself gives a flow, if the flow declares them.
 pub(super) const PATH: &str = "path";
 pub(super) const NAME: &str = "name";
 pub(super) const SIZE: &str = "size";
 pub(super) const MODIFIED: &str = "modified";
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency_key";
-const OURS: [&str; 5] = [PATH, NAME, SIZE, MODIFIED, IDEMPOTENCY_KEY];
+const RESERVED: [&str; 5] = [PATH, NAME, SIZE, MODIFIED, IDEMPOTENCY_KEY];
 
 const DEFAULT_POLL: Duration = Duration::from_secs(5);
 const MIN_POLL_SECONDS: f64 = 0.1;
 const MAX_POLL_SECONDS: f64 = 86_400.0;
 
-/// A listener as its job defines it.
+/// The definition of a listener.
 #[derive(Debug)]
 pub(super) struct Definition {
-    pub(super) place: Place,
-    /// Of the names that count.
+    pub(super) location: Location,
+    /// Matches the names of files.
     pub(super) pattern: Pattern,
-    /// Between two looks.
-    pub(super) poll: Duration,
-    /// It ends by itself after a pass, and does not listen on.
+    /// The pause between two scans.
+    pub(super) poll_interval: Duration,
     pub(super) mode: Mode,
-    /// A file that has changed since it was handled is handled again.
+    /// Files that change after they were handled are handled again.
     pub(super) handles_changed: bool,
-    /// What every flow is given besides.
+    /// Further inputs of the flow.
     pub(super) inputs: Map<String, Value>,
 }
 
-/// Where files appear.
+/// The location where files appear.
 #[derive(Debug)]
-pub(super) enum Place {
-    /// An absolute path.
+pub(super) enum Location {
+    /// The absolute path of a folder.
     Folder(String),
-    /// What answers with their names, and the arguments of the call.
+    /// A URL that lists names of files, and the arguments of the HTTP call.
     Listing { url: Url, call: Map<String, Value> },
 }
 
-/// When a run ends.
+/// Decides when a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// When it is told to stop.
+    /// When a stop is requested.
     Listening,
-    /// After one pass, and the further tries at what failed in it.
+    /// After one pass, and the further tries at files that failed.
     Once,
-    /// After one pass; there will be another one.
+    /// After one pass. The job runs again, and its next run makes the further tries.
     OnePassOfMany,
 }
 
@@ -73,17 +72,17 @@ impl Definition {
     /// Reads the arguments of a job.
     ///
     /// # Errors
-    /// What is wrong with them.
-    pub(super) fn of(job: &Job) -> Result<Self, Check> {
+    /// An argument is unknown or wrong.
+    pub(super) fn read(job: &Job) -> Result<Self, Check> {
         let given = arguments::of(job)?;
         arguments::check_names("INTERFACE_LISTENER has no argument", &given, &ARGUMENTS)?;
-        let comes_again = job.execution_interval.is_some() || !job.policy.after.is_empty();
+        let runs_again = job.execution_interval.is_some() || !job.policy.after.is_empty();
         let once = flag(&given, "once")?;
         Ok(Self {
-            place: place(&given)?,
+            location: location(&given)?,
             pattern: pattern(&given)?,
-            poll: poll(&given)?,
-            mode: match (comes_again, once) {
+            poll_interval: poll_interval(&given)?,
+            mode: match (runs_again, once) {
                 (true, _) => Mode::OnePassOfMany,
                 (false, true) => Mode::Once,
                 (false, false) => Mode::Listening,
@@ -94,25 +93,19 @@ impl Definition {
     }
 }
 
-fn place(given: &Map<String, Value>) -> Result<Place, Check> {
+fn location(given: &Map<String, Value>) -> Result<Location, Check> {
     const HINT: &str = r#"write ARGS='{"path":"/folder"}' or ARGS='{"url":"http://host/listing"}'"#;
     match (given.get("path"), given.get("url")) {
-        (Some(_), Some(_)) => Err(refused("`path` and `url` are both given".to_owned(), HINT)),
-        (None, None) => Err(refused(
-            "neither `path` nor `url` is given".to_owned(),
-            HINT,
-        )),
+        (Some(_), Some(_)) => Err(refused("`path` and `url` are both given", HINT)),
+        (None, None) => Err(refused("neither `path` nor `url` is given", HINT)),
         (Some(path), None) => {
-            if let Some(of_calls) = ["headers", "timeout_ms"]
-                .into_iter()
-                .find(|name| given.contains_key(*name))
-            {
-                let message =
-                    format!("`{of_calls}` is an argument of calls, and a folder is not called");
+            let for_url = ["headers", "timeout_ms"];
+            if let Some(name) = for_url.into_iter().find(|name| given.contains_key(*name)) {
+                let message = format!("`{name}` is for a `url`, and `path` is given");
                 return Err(refused(message, "leave it out"));
             }
             match path.as_str() {
-                Some(path) => Ok(Place::Folder(path.to_owned())),
+                Some(path) => Ok(Location::Folder(path.to_owned())),
                 None => Err(wrong("path", "the absolute path of a folder")),
             }
         }
@@ -121,13 +114,13 @@ fn place(given: &Map<String, Value>) -> Result<Place, Check> {
             let url = parsed
                 .filter(|url| !url.cannot_be_a_base())
                 .ok_or_else(|| wrong("url", "an address such as http://files.example.com/in"))?;
-            let of_call = ["url", "headers", "timeout_ms"];
-            let call = of_call.into_iter().filter_map(|name| {
+            let call_arguments = ["url", "headers", "timeout_ms"];
+            let call = call_arguments.into_iter().filter_map(|name| {
                 let value = given.get(name)?;
                 Some((name.to_owned(), value.clone()))
             });
             let call = call.collect();
-            Ok(Place::Listing { url, call })
+            Ok(Location::Listing { url, call })
         }
     }
 }
@@ -145,11 +138,11 @@ fn pattern(given: &Map<String, Value>) -> Result<Pattern, Check> {
     };
     Pattern::new(written).map_err(|error| {
         let message = format!("the argument `pattern`, `{written}`, cannot be read: {error}");
-        refused(message, "write such as *.csv")
+        refused(message, "write a pattern such as *.csv")
     })
 }
 
-fn poll(given: &Map<String, Value>) -> Result<Duration, Check> {
+fn poll_interval(given: &Map<String, Value>) -> Result<Duration, Check> {
     let seconds = match given.get("poll_seconds") {
         None => return Ok(DEFAULT_POLL),
         Some(Value::String(text)) => text.parse().ok(),
@@ -160,16 +153,6 @@ fn poll(given: &Map<String, Value>) -> Result<Duration, Check> {
         let expected = format!("seconds from {MIN_POLL_SECONDS} to {MAX_POLL_SECONDS}");
         wrong("poll_seconds", &expected)
     })
-}
-
-fn flag(given: &Map<String, Value>, name: &str) -> Result<bool, Check> {
-    match given.get(name) {
-        None => Ok(false),
-        Some(Value::Bool(value)) => Ok(*value),
-        Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => Ok(true),
-        Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => Ok(false),
-        Some(_) => Err(wrong(name, "true or false")),
-    }
 }
 
 fn changed(given: &Map<String, Value>) -> Result<bool, Check> {
@@ -186,25 +169,11 @@ fn inputs(given: &Map<String, Value>) -> Result<Map<String, Value>, Check> {
         Some(Value::Object(inputs)) => inputs,
         Some(_) => return Err(wrong("inputs", r#"an object such as {"colour":"red"}"#)),
     };
-    match inputs.keys().find(|name| OURS.contains(&name.as_str())) {
-        Some(ours) => Err(refused(
-            format!("the input `{ours}` is given by the listener"),
+    match inputs.keys().find(|name| RESERVED.contains(&name.as_str())) {
+        Some(name) => Err(refused(
+            format!("the input `{name}` is given by the listener"),
             "leave it out of `inputs`",
         )),
         None => Ok(inputs.clone()),
-    }
-}
-
-fn wrong(argument: &str, expected: &str) -> Check {
-    Check {
-        message: format!("the argument `{argument}` must be {expected}"),
-        hint: None,
-    }
-}
-
-pub(super) fn refused(message: String, hint: &str) -> Check {
-    Check {
-        message,
-        hint: Some(hint.to_owned()),
     }
 }

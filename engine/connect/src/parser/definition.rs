@@ -1,4 +1,5 @@
-//! `parsers/<name>.yaml`: where records come from and how they are written. Which table they fill is read by the engine.
+//! The definition of a parser, `parsers/<name>.yaml`: the source of the records and their format. The engine reads the
+//! table that they fill.
 
 use std::collections::BTreeMap;
 
@@ -9,23 +10,24 @@ use weft_project::{
     Fields, Findings, LogicalUnit, Project, ProjectFile, Spot, Validator, nearest, yaml,
 };
 
-use super::files::FileRoots;
+use crate::file_roots::FileRoots;
+use crate::hex::hex;
 use crate::records::{CsvFormat, Format, InputLimits, Pattern};
 
 const FORMATS: [&str; 6] = ["csv", "jsonl", "json", "xml", "fixed", "lines"];
-/// Columns of a fixed line and their widths.
-const WIDTH: u64 = 100_000;
+/// The widest column of a fixed-width line.
+const WIDTH: usize = 100_000;
 
-/// A parser as it was deployed.
+/// A parser as deployed.
 #[derive(Clone, Debug)]
 pub(crate) struct Definition {
     pub(crate) source: RecordSource,
     pub(crate) table: ParsedTable,
-    /// Another one is another parser, whose files are read anew.
+    /// Hash of the file. If it changes, all files are read again.
     pub(crate) hash: String,
 }
 
-/// Where records come from.
+/// The source of the records.
 #[derive(Clone, Debug)]
 pub(crate) enum RecordSource {
     Files {
@@ -40,7 +42,7 @@ pub(crate) enum RecordSource {
     },
 }
 
-/// Checks the parsers of a project.
+/// Checks the parsers of a project at deployment.
 #[derive(Debug)]
 pub(crate) struct ParserFiles;
 
@@ -49,7 +51,7 @@ impl Validator for ParserFiles {
     async fn check(&self, project: &Project, findings: &Findings) {
         for logical_unit in project.logical_units() {
             for (name, file) in &logical_unit.parsers {
-                // Without a table the engine has told what is wrong.
+                // The engine has reported why there is no table.
                 let Some(table) = logical_unit.parsed_tables.get(name) else {
                     continue;
                 };
@@ -78,7 +80,7 @@ async fn check_query(
         return;
     }
     spot.field = "query".to_owned();
-    // One that cannot be reached now is told by the run.
+    // If the interface cannot be reached now, the run reports it.
     let Ok(opened) = project.interface(interface) else {
         return;
     };
@@ -91,24 +93,24 @@ async fn check_query(
     }
 }
 
-/// Every column must find its field where the fields are known.
+/// Reports columns whose field does not exist.
 fn check_fields(table: &ParsedTable, known: &[String], spot: &Spot, findings: &Findings) {
     for column in &table.columns {
         if !known.contains(&column.from) {
             let (name, from) = (&column.name, &column.from);
             let near = nearest(from, known.iter().map(String::as_str));
             let message =
-                format!("column `{name}` is taken from a field `{from}`, which there is not");
+                format!("column `{name}` is read from the field `{from}`, which does not exist");
             findings.add_near(spot, message, near);
         }
     }
 }
 
-/// The parser of this name in a logical unit.
+/// Reads a deployed parser.
 ///
 /// # Errors
-/// What is wrong with its file: it was deployed by another version.
-pub(crate) fn of_project(logical_unit: &LogicalUnit, name: &str) -> Result<Definition, String> {
+/// The file is wrong: another version has deployed it.
+pub(crate) fn find(logical_unit: &LogicalUnit, name: &str) -> Result<Definition, String> {
     let findings = Findings::default();
     let file = logical_unit.parsers.get(name);
     let table = logical_unit.parsed_tables.get(name);
@@ -124,11 +126,11 @@ pub(crate) fn of_project(logical_unit: &LogicalUnit, name: &str) -> Result<Defin
 }
 
 fn read(file: &ProjectFile, table: &ParsedTable, findings: &Findings) -> Option<Definition> {
-    // What is no YAML was told by the engine.
+    // The engine has reported what is not YAML.
     let node = yaml::parse(&file.text).ok()?;
     let mut fields = Fields::of(&node, file.spot(), findings);
     fields.text("description");
-    // Read by the engine.
+    // The engine reads these.
     for field in ["table", "columns", "key"] {
         fields.node(field);
     }
@@ -154,7 +156,10 @@ fn read(file: &ProjectFile, table: &ParsedTable, findings: &Findings) -> Option<
             let sql = fields.required("query").map(str::to_owned);
             if table.key.is_empty() {
                 let spot = fields.spot("key");
-                findings.add(&spot, "is missing: the rows of a query have no other name");
+                findings.add(
+                    &spot,
+                    "is missing: only a key identifies the rows of a query",
+                );
             }
             sql.map(|sql| RecordSource::Query { interface, sql })
         }
@@ -176,7 +181,7 @@ fn read(file: &ProjectFile, table: &ParsedTable, findings: &Findings) -> Option<
     Some(Definition {
         source: source?,
         table: table.clone(),
-        hash: hash[..8].iter().map(|byte| format!("{byte:02x}")).collect(),
+        hash: hex(&hash[..8]),
     })
 }
 
@@ -217,22 +222,7 @@ fn format(fields: &mut Fields<'_>, table: &ParsedTable, findings: &Findings) -> 
         }
         "fixed" => {
             let spot = fields.spot("widths");
-            if fields.node("widths").is_none() {
-                findings.add(&spot, "is missing");
-            }
-            let mut widths = Vec::new();
-            for (entry, spot) in fields.entries("widths") {
-                let width = match &entry.node.value {
-                    yaml::Yaml::Text(text) => text.parse().ok(),
-                    _ => None,
-                };
-                match width.filter(|width| (1..=WIDTH).contains(width)) {
-                    Some(width) => {
-                        widths.push((entry.key.clone(), usize::try_from(width).unwrap_or(1)));
-                    }
-                    None => findings.add(&spot, "must be how many characters wide the column is"),
-                }
-            }
+            let widths = widths(fields, findings);
             let names: Vec<String> = widths.iter().map(|(name, _)| name.clone()).collect();
             check_fields(table, &names, &spot, findings);
             Format::Fixed(widths)
@@ -252,11 +242,33 @@ fn format(fields: &mut Fields<'_>, table: &ParsedTable, findings: &Findings) -> 
             }
         }
         other => {
-            let message = format!("unknown format `{other}`; known are {}", FORMATS.join(", "));
+            let message = format!(
+                "unknown format `{other}`; the formats are {}",
+                FORMATS.join(", ")
+            );
             findings.add_near(&spot, message, nearest(other, FORMATS));
             return None;
         }
     })
+}
+
+fn widths(fields: &mut Fields<'_>, findings: &Findings) -> Vec<(String, usize)> {
+    let spot = fields.spot("widths");
+    if fields.node("widths").is_none() {
+        findings.add(&spot, "is missing");
+    }
+    let mut widths = Vec::new();
+    for (entry, spot) in fields.entries("widths") {
+        let width = match &entry.node.value {
+            yaml::Yaml::Text(text) => text.parse().ok(),
+            _ => None,
+        };
+        match width.filter(|width| (1..=WIDTH).contains(width)) {
+            Some(width) => widths.push((entry.key.clone(), width)),
+            None => findings.add(&spot, "must be the width of the column in characters"),
+        }
+    }
+    widths
 }
 
 fn csv(fields: &mut Fields<'_>, table: &ParsedTable, findings: &Findings) -> CsvFormat {
@@ -291,13 +303,13 @@ fn csv(fields: &mut Fields<'_>, table: &ParsedTable, findings: &Findings) -> Csv
     if header && !columns.is_empty() {
         findings.add(
             &names_spot,
-            "the header names the columns; write `header: false` where there is none",
+            "the header names the columns; write `header: false` if there is none",
         );
     }
     let mut known = BTreeMap::new();
     for name in &columns {
         if known.insert(name, ()).is_some() {
-            findings.add(&names_spot, format!("`{name}` stands twice"));
+            findings.add(&names_spot, format!("`{name}` is listed twice"));
         }
     }
     if !columns.is_empty() {

@@ -1,73 +1,80 @@
-//! Reads one file on a thread of its own and hands its rows over in groups.
+//! Reads one file on its own thread and sends its rows in groups.
 
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use weft_model::{ParsedRow, ParsedTable};
 
 use super::THREAD;
-use super::files::{FileRoots, Found, HEAD, hash_of_head};
 use super::rejects::RejectFile;
 use super::rows::row_of;
+use crate::file_roots::{FileRoots, FoundFile};
+use crate::hex::hex;
 use crate::records::{self, Format, Input, InputLimits, Item, Position, Reject};
 
-/// Rows and rejects of one group.
+/// The most rows and rejects of a group.
 const GROUP_ROWS: usize = 500;
-/// Bytes of one group, about.
+/// The approximate size of a group, in bytes.
 const GROUP_BYTES: usize = 512 * 1024;
 /// Groups that wait for the store.
 const GROUPS_IN_FLIGHT: usize = 2;
+/// The bytes at the beginning of a file whose hash identifies its content.
+const HEAD: u64 = 4_096;
 
-/// What is remembered of a file, as the value of its checkpoint.
+/// The checkpoint of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileState {
-    /// Bytes that it had.
+    /// In bytes.
     size: u64,
-    /// When it was changed last, as its folder says.
     modified: String,
-    /// Hash of its first bytes.
+    /// Hash of the first `head_bytes` bytes.
     head: String,
-    /// How many bytes that were.
     head_bytes: u64,
-    /// The definition that it was read with.
+    /// Hash of the definition of the parser.
     parser: String,
-    /// Behind what has been stored.
-    at: Position,
-    /// Everything has been stored.
-    pub(super) done: bool,
-    /// Records stored.
+    /// After the last stored record.
+    #[serde(rename = "at")]
+    position: Position,
+    /// The whole file has been stored.
+    #[serde(rename = "done")]
+    pub(super) is_done: bool,
+    /// The number of stored records.
     pub(super) records: u64,
-    /// Records rejected.
     pub(super) rejected: u64,
-    /// Why the rest of it cannot be read.
+    /// Why the rest of the file cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) broken: Option<String>,
 }
 
 impl FileState {
-    /// Nothing of this file is new.
-    pub(super) fn covers(&self, found: &Found, parser: &str) -> bool {
-        self.done
+    /// Whether nothing has changed since the whole file was stored.
+    pub(super) fn covers(&self, found: &FoundFile, parser: &str) -> bool {
+        self.is_done
             && self.parser == parser
             && (self.size, &self.modified) == (found.size, &found.modified)
     }
 }
 
-/// What a thread reads.
+/// Reads one file.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(super) struct FileReader {
     pub(super) roots: FileRoots,
     pub(super) path: String,
     pub(super) format: Format,
     pub(super) limits: InputLimits,
     pub(super) table: Arc<ParsedTable>,
+    /// Hash of the definition of the parser.
     pub(super) parser: String,
+    /// The checkpoint of the file.
     pub(super) known: Option<FileState>,
     pub(super) rejects: Arc<Mutex<RejectFile>>,
 }
 
-/// Some rows, and what is to be remembered once they are stored.
+/// Rows, and the checkpoint to save after them.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) rows: Vec<ParsedRow>,
@@ -75,41 +82,78 @@ pub(super) struct Group {
     pub(super) state: FileState,
 }
 
-/// Why a file was not read, or not on.
+/// Why a file was not read to its end.
 #[derive(Debug)]
-pub(super) enum Trouble {
-    /// It cannot be read now; nothing is remembered of it.
+pub(super) enum FileError {
+    /// The file cannot be read now. Its checkpoint stays as it is.
     Unreadable(String),
-    /// The run cannot go on.
+    /// The run cannot continue.
     Fatal(String),
 }
 
-type Sender = mpsc::Sender<Result<Group, Trouble>>;
+type Sender = mpsc::Sender<Result<Group, FileError>>;
 
-/// Starts to read. The thread ends when the receiver is dropped, at its next group.
-pub(super) fn start(work: Work) -> mpsc::Receiver<Result<Group, Trouble>> {
+/// Starts the thread. After the receiver is dropped it ends at its next group.
+pub(super) fn start(reader: FileReader) -> mpsc::Receiver<Result<Group, FileError>> {
     let (sender, receiver) = mpsc::channel(GROUPS_IN_FLIGHT);
     let no_thread = sender.clone();
     let started = std::thread::Builder::new()
         .name(THREAD.to_owned())
         .spawn(move || {
-            if let Err(trouble) = work.run(&sender) {
-                // Nobody may be there any more to hear it.
-                let _ = sender.blocking_send(Err(trouble));
+            if let Err(error) = reader.run(&sender) {
+                // The receiver may be gone.
+                let _ = sender.blocking_send(Err(error));
             }
         });
     if let Err(error) = started {
-        let trouble = Trouble::Fatal(format!("no thread could be started: {error}"));
-        // The channel is empty: there is room.
-        let _ = no_thread.try_send(Err(trouble));
+        let error = FileError::Fatal(format!("cannot start a thread: {error}"));
+        // The channel is empty, so this does not fail.
+        let _ = no_thread.try_send(Err(error));
     }
     receiver
 }
 
-impl Work {
-    fn run(self, sender: &Sender) -> Result<(), Trouble> {
-        let unreadable = |error: std::io::Error| Trouble::Unreadable(error.to_string());
-        let (mut file, found) = self.roots.open(&self.path).map_err(Trouble::Unreadable)?;
+impl FileReader {
+    fn run(self, sender: &Sender) -> Result<(), FileError> {
+        let (input, mut state) = self.open()?;
+        let mut group = PendingGroup::default();
+        let broken = |error: records::ReadFailure| match error.is_transient {
+            true => Err(FileError::Unreadable(error.to_string())),
+            false => Ok(error.to_string()),
+        };
+        let mut records = match records::read(&self.format, input, state.position) {
+            Ok(records) => records,
+            Err(failure) => {
+                let reason = broken(failure)?;
+                return self.finish(sender, group, state, Some(reason));
+            }
+        };
+        loop {
+            match records.next() {
+                Ok(Some(item)) => self.add(item, &mut group),
+                Ok(None) => {
+                    state.position = records.position();
+                    return self.finish(sender, group, state, None);
+                }
+                Err(failure) => {
+                    state.position = records.position();
+                    let reason = broken(failure)?;
+                    return self.finish(sender, group, state, Some(reason));
+                }
+            }
+            if group.is_full() {
+                state.position = records.position();
+                if !self.send(sender, &mut group, &mut state)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Opens the file; also returns its state before anything more is read.
+    fn open(&self) -> Result<(Input, FileState), FileError> {
+        let unreadable = |error: io::Error| FileError::Unreadable(error.to_string());
+        let (mut file, found) = self.roots.open(&self.path).map_err(FileError::Unreadable)?;
         let head_bytes = found.size.min(HEAD);
         let head = hash_of_head(&mut file, head_bytes).map_err(unreadable)?;
         let same_head = match &self.known {
@@ -119,80 +163,49 @@ impl Work {
             }
             None => false,
         };
-        let input = Input::of_file(file, self.limits).map_err(unreadable)?;
+        let input = Input::from_file(file, self.limits).map_err(unreadable)?;
         let may_grow = self.format.may_grow() && !input.is_compressed();
         let known = self
             .known
             .as_ref()
-            .filter(|known| same_head && self.goes_on(known, &found, may_grow));
-        let mut state = FileState {
+            .filter(|known| same_head && self.can_continue(known, &found, may_grow));
+        let state = FileState {
             size: found.size,
             modified: found.modified,
             head,
             head_bytes,
             parser: self.parser.clone(),
-            at: known.map(|known| known.at).unwrap_or_default(),
+            position: known.map(|known| known.position).unwrap_or_default(),
             records: known.map_or(0, |known| known.records),
             rejected: known.map_or(0, |known| known.rejected),
             ..FileState::default()
         };
-        let mut gathered = Gathered::default();
-        let broken = |error: records::ReadFailure| match error.is_transient {
-            true => Err(Trouble::Unreadable(error.to_string())),
-            false => Ok(error.to_string()),
-        };
-        let mut records = match records::read(&self.format, input, state.at) {
-            Ok(records) => records,
-            Err(failure) => {
-                let reason = broken(failure)?;
-                return self.end(sender, gathered, state, Some(reason));
-            }
-        };
-        loop {
-            match records.next() {
-                Ok(Some(item)) => self.gather(item, &mut gathered),
-                Ok(None) => {
-                    state.at = records.position();
-                    return self.end(sender, gathered, state, None);
-                }
-                Err(failure) => {
-                    state.at = records.position();
-                    let reason = broken(failure)?;
-                    return self.end(sender, gathered, state, Some(reason));
-                }
-            }
-            if gathered.is_full() {
-                state.at = records.position();
-                if !self.hand_over(sender, &mut gathered, &mut state)? {
-                    return Ok(());
-                }
-            }
-        }
+        Ok((input, state))
     }
 
-    /// Whether reading goes on where it stopped: it is the same content, or more was written behind it.
-    fn goes_on(&self, known: &FileState, found: &Found, may_grow: bool) -> bool {
+    /// Whether reading continues after the stored records: the content is the same, or something was appended.
+    fn can_continue(&self, known: &FileState, found: &FoundFile, may_grow: bool) -> bool {
         let same = (known.size, &known.modified) == (found.size, &found.modified);
         let has_grown = may_grow && found.size > known.size;
-        known.parser == self.parser && ((same && !known.done) || has_grown)
+        known.parser == self.parser && ((same && !known.is_done) || has_grown)
     }
 
-    fn gather(&self, item: Item, gathered: &mut Gathered) {
+    fn add(&self, item: Item, group: &mut PendingGroup) {
         match item {
-            Item::Reject(reject) => gathered.reject(reject),
+            Item::Reject(reject) => group.reject(reject),
             Item::Record(record) => {
                 let row = row_of(&self.table, &self.path, record.line, |name| {
                     record.get(name)
                 });
                 match row {
-                    Ok(row) => gathered.row(row),
+                    Ok(row) => group.row(row),
                     Err(reason) => {
                         let fields: Vec<String> = record
                             .fields
                             .iter()
                             .map(|(name, field)| format!("{name}={field:?}"))
                             .collect();
-                        gathered.reject(Reject::new(
+                        group.reject(Reject::new(
                             record.line,
                             reason,
                             fields.join(" ").as_bytes(),
@@ -203,56 +216,57 @@ impl Work {
         }
     }
 
-    /// Writes rejects down and sends the rows; false where nobody waits for them any more.
-    fn hand_over(
+    /// Writes the rejects and sends the rows. False if the receiver is gone.
+    fn send(
         &self,
         sender: &Sender,
-        gathered: &mut Gathered,
+        group: &mut PendingGroup,
         state: &mut FileState,
-    ) -> Result<bool, Trouble> {
-        let gathered = std::mem::take(gathered);
+    ) -> Result<bool, FileError> {
+        let group = std::mem::take(group);
         let mut file = self.rejects.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write(&self.path, &gathered.rejects)
-            .map_err(Trouble::Fatal)?;
+        file.write(&self.path, &group.rejects)
+            .map_err(FileError::Fatal)?;
         drop(file);
-        let rejected = gathered.rejects.len() as u64;
-        state.records += gathered.rows.len() as u64;
+        let rejected = group.rejects.len() as u64;
+        state.records += group.rows.len() as u64;
         state.rejected += rejected;
         let group = Group {
-            rows: gathered.rows,
+            rows: group.rows,
             rejected,
             state: state.clone(),
         };
         Ok(sender.blocking_send(Ok(group)).is_ok())
     }
 
-    fn end(
+    /// Sends the last group.
+    fn finish(
         &self,
         sender: &Sender,
-        mut gathered: Gathered,
+        mut group: PendingGroup,
         mut state: FileState,
         broken: Option<String>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), FileError> {
         if let Some(reason) = &broken {
-            let line = state.at.line + 1;
-            let reason = format!("the rest of the file is not read: {reason}");
-            gathered.reject(Reject::new(line, reason, b""));
+            let line = state.position.line + 1;
+            let reason = format!("the rest of the file was not read: {reason}");
+            group.reject(Reject::new(line, reason, b""));
         }
-        state.done = true;
+        state.is_done = true;
         state.broken = broken;
-        self.hand_over(sender, &mut gathered, &mut state).map(drop)
+        self.send(sender, &mut group, &mut state).map(drop)
     }
 }
 
-/// A group on its way.
+/// A group that is being filled.
 #[derive(Default)]
-struct Gathered {
+struct PendingGroup {
     rows: Vec<ParsedRow>,
     rejects: Vec<Reject>,
     bytes: usize,
 }
 
-impl Gathered {
+impl PendingGroup {
     fn row(&mut self, row: ParsedRow) {
         use weft_model::Value;
         let size = |value: &Value| match value {
@@ -270,5 +284,27 @@ impl Gathered {
 
     fn is_full(&self) -> bool {
         self.rows.len() + self.rejects.len() >= GROUP_ROWS || self.bytes >= GROUP_BYTES
+    }
+}
+
+/// Hashes the first bytes of a file, and rewinds it.
+fn hash_of_head(file: &mut File, bytes: u64) -> io::Result<String> {
+    file.rewind()?;
+    let mut head = Vec::new();
+    file.by_ref().take(bytes).read_to_end(&mut head)?;
+    file.rewind()?;
+    let hash = Sha256::digest(&head);
+    Ok(hex(&hash[..8]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_checkpoints_keep_their_keys() {
+        let text = r#"{"size":9,"modified":"1.5","head":"ab","head_bytes":9,"parser":"cd","at":{"offset":9,"line":2},"done":true,"records":1,"rejected":1,"broken":"no"}"#;
+        let state: FileState = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&state).unwrap(), text);
     }
 }

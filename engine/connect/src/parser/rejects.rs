@@ -1,4 +1,4 @@
-//! The file into which a run writes what it could not read.
+//! The file in which a run collects the records that it could not read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,12 +8,12 @@ use serde_json::json;
 
 use crate::records::Reject;
 
-/// Rejects that one run writes down; more are only counted.
+/// The most rejects that one run writes. More are only counted.
 const REJECTS: u64 = 10_000;
-/// Files of earlier runs that are kept.
+/// The number of reject files that are kept.
 const KEPT: usize = 50;
 
-/// A reject file, made with the first reject.
+/// A reject file. The first reject creates it.
 #[derive(Debug)]
 pub(super) struct RejectFile {
     path: PathBuf,
@@ -22,7 +22,7 @@ pub(super) struct RejectFile {
 }
 
 impl RejectFile {
-    /// The file of a run in the folder of a parser.
+    /// The file of a run, in the folder of its parser.
     pub(super) fn new(data: &Path, parser: &str, run: &str) -> Self {
         let folder = data.join("rejects").join(parser);
         Self {
@@ -32,12 +32,12 @@ impl RejectFile {
         }
     }
 
-    /// Where it is, where there is one.
+    /// The path, if the file has been created.
     pub(super) fn path(&self) -> Option<&Path> {
         self.file.is_some().then_some(self.path.as_path())
     }
 
-    /// Writes rejects of `source` down, as far as there is room.
+    /// Appends rejects of `source`, up to the limit.
     ///
     /// # Errors
     /// A sentence: the file cannot be written.
@@ -50,7 +50,7 @@ impl RejectFile {
             self.written += 1;
             let line = match self.written > REJECTS {
                 true => {
-                    json!({"reason": format!("more than {REJECTS} rejects; the others are only counted")})
+                    json!({"reason": format!("more than {REJECTS} rejects; the rest is only counted")})
                 }
                 false => json!({
                     "file": source,
@@ -77,7 +77,7 @@ impl RejectFile {
             None => {
                 if let Some(folder) = self.path.parent() {
                     fs::create_dir_all(folder)?;
-                    forget_old(folder)?;
+                    remove_old(folder)?;
                 }
                 OpenOptions::new()
                     .create(true)
@@ -89,8 +89,8 @@ impl RejectFile {
     }
 }
 
-/// Removes the oldest files but for the newest ones.
-fn forget_old(folder: &Path) -> io::Result<()> {
+/// Removes the oldest files.
+fn remove_old(folder: &Path) -> io::Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rejects_are_written_up_to_a_bound_and_old_files_go() {
+    fn rejects_are_bounded_and_old_files_are_removed() {
         let data = tempfile::tempdir().unwrap();
         let reject = Reject {
             line: 3,

@@ -1,4 +1,4 @@
-//! From records to typed rows.
+//! Converts records to typed rows.
 
 use weft_model::ColumnType;
 use weft_model::Value;
@@ -6,10 +6,13 @@ use weft_model::{ParsedRow, ParsedTable};
 
 use crate::records::Field;
 
-/// The longest key, in bytes, of a row.
+/// The longest key of a row, in bytes.
 const KEY_BYTES: usize = 4_096;
 
-/// Makes a row of the fields of a record, or says why there is none.
+/// Converts the fields of a record to a row.
+///
+/// # Errors
+/// Why the record is rejected.
 pub(super) fn row_of<'r>(
     table: &ParsedTable,
     file: &str,
@@ -43,7 +46,7 @@ pub(super) fn row_of<'r>(
     })
 }
 
-/// A row of a query, whose values have types already.
+/// Converts a value of a query.
 pub(super) fn field_of(value: &Value) -> Field {
     match value {
         Value::Null => Field::Null,
@@ -57,7 +60,7 @@ pub(super) fn field_of(value: &Value) -> Field {
 fn typed(field: &Field, kind: ColumnType) -> Result<Value, String> {
     let refuse = |text: &str, what: &str| {
         let head: String = text.chars().take(40).collect();
-        Err(format!("`{head}` is no {what}"))
+        Err(format!("`{head}` is not {what}"))
     };
     Ok(match (kind, field) {
         (_, Field::Null) => Value::Null,
@@ -80,26 +83,26 @@ fn typed(field: &Field, kind: ColumnType) -> Result<Value, String> {
         (ColumnType::Integer, Field::Bool(value)) => Value::Integer(i64::from(*value)),
         (ColumnType::Integer, Field::Text(text)) => match text.trim().parse() {
             Ok(number) => Value::Integer(number),
-            Err(_) => return refuse(text, "whole number"),
+            Err(_) => return refuse(text, "a whole number"),
         },
         (ColumnType::Integer, Field::Real(number)) => {
-            return refuse(&number.to_string(), "whole number");
+            return refuse(&number.to_string(), "a whole number");
         }
         (ColumnType::Real, Field::Integer(number)) => Value::Real(*number as f64),
         (ColumnType::Real, Field::Real(number)) => Value::Real(*number),
-        (ColumnType::Real, Field::Text(text)) => match real(text.trim()) {
+        (ColumnType::Real, Field::Text(text)) => match parse_real(text.trim()) {
             Some(number) => Value::Real(number),
-            None => return refuse(text, "number"),
+            None => return refuse(text, "a number"),
         },
-        (ColumnType::Real, Field::Bool(value)) => return refuse(&value.to_string(), "number"),
+        (ColumnType::Real, Field::Bool(value)) => return refuse(&value.to_string(), "a number"),
         (ColumnType::Integer | ColumnType::Real, Field::Bytes(_)) => {
-            return refuse("bytes", "number");
+            return refuse("bytes", "a number");
         }
     })
 }
 
-/// Rust also reads `inf` and `nan`.
-fn real(text: &str) -> Option<f64> {
+/// Parses a number. Other than the parser of Rust it refuses `inf` and `nan`.
+fn parse_real(text: &str) -> Option<f64> {
     let numeric = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');
     let number: f64 = text
         .chars()
@@ -129,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_becomes_a_value_of_its_column_or_a_reason() {
+    fn fields_are_converted_or_rejected() {
         let check = |kind, field: Field, expected: Result<Value, &str>| {
             let row = row_of(&table(kind, false), "f", 1, |name| {
                 (name == "Field").then_some(&field)
@@ -143,12 +146,12 @@ mod tests {
         check(
             ColumnType::Integer,
             text("4.2"),
-            Err("column `c`: `4.2` is no whole number"),
+            Err("column `c`: `4.2` is not a whole number"),
         );
         check(
             ColumnType::Integer,
             text("9223372036854775808"),
-            Err("column `c`: `9223372036854775808` is no whole number"),
+            Err("column `c`: `9223372036854775808` is not a whole number"),
         );
         check(
             ColumnType::Integer,
@@ -159,12 +162,12 @@ mod tests {
         check(
             ColumnType::Real,
             text("nan"),
-            Err("column `c`: `nan` is no number"),
+            Err("column `c`: `nan` is not a number"),
         );
         check(
             ColumnType::Real,
             text("1e999"),
-            Err("column `c`: `1e999` is no number"),
+            Err("column `c`: `1e999` is not a number"),
         );
         check(ColumnType::Real, Field::Integer(2), Ok(Value::Real(2.0)));
         check(

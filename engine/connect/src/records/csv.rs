@@ -1,4 +1,4 @@
-//! Delimited text. Where a record ends is found here, because a record may be hostile; what its fields are, by csv-core.
+//! Delimited text. This file finds the ends of records, with bounds for malicious input; csv-core splits the fields.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{
 
 const NOT_CLOSED: &str = "a quoted field is not closed";
 
-/// The records of a delimited file.
+/// Reads the records of delimited text.
 pub(super) struct CsvRecords {
     splitter: Splitter,
     names: Vec<Arc<str>>,
@@ -34,7 +34,7 @@ impl CsvRecords {
                 .map(|name| name.as_str().into())
                 .collect()
         };
-        splitter.input.go_to_behind(from)?;
+        splitter.input.advance_to(from)?;
         Ok(Self {
             position: splitter.input.position(),
             splitter,
@@ -56,7 +56,7 @@ impl CsvRecords {
         }
         if fields.len() != self.names.len() {
             let (found, wanted) = (fields.len(), self.names.len());
-            return reject(&format!("{found} fields where there are {wanted} columns"));
+            return reject(&format!("{found} fields for {wanted} columns"));
         }
         let texts: Result<Vec<&str>, _> = fields
             .iter()
@@ -138,7 +138,7 @@ enum Split {
     End,
 }
 
-/// Cuts the input into records.
+/// Splits the input into records.
 struct Splitter {
     input: Input,
     delimiter: u8,
@@ -148,13 +148,13 @@ struct Splitter {
     fields: FieldList,
 }
 
-/// Where the end of a record is looked for.
+/// The state of the search for the end of a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     FieldStart,
     Plain,
     Quoted,
-    /// A quote inside a quoted field: its end, or the first of two that stand for one.
+    /// After a quote in a quoted field: the field has ended, or a second quote follows that escapes the first.
     QuoteInside,
 }
 
@@ -199,12 +199,12 @@ impl Splitter {
             self.record.clear();
             let mut state = State::FieldStart;
             let terminated = loop {
-                let bytes = self.input.look()?;
+                let bytes = self.input.peek()?;
                 if bytes.is_empty() {
                     break false;
                 }
-                let room = RECORD_BYTES.saturating_sub(self.record.len());
-                let seen = &bytes[..bytes.len().min(room + 1)];
+                let free = RECORD_BYTES.saturating_sub(self.record.len());
+                let seen = &bytes[..bytes.len().min(free + 1)];
                 let mut end = None;
                 for (at, byte) in seen.iter().enumerate() {
                     if *byte == b'\n' && state != State::Quoted {
@@ -240,8 +240,8 @@ impl Splitter {
         }
     }
 
-    /// No end was found within the limit, or within the file. Only the first line of it is lost: a quote that nobody
-    /// closes shall not take the good lines behind it.
+    /// Rejects a record without an end. Only its first line is skipped, so that an unclosed quote does not consume the good
+    /// lines after it.
     fn give_up(&mut self, state: State) -> Result<Split, ReadFailure> {
         let reason = match state {
             State::Quoted => Split::NotClosed,
@@ -250,12 +250,12 @@ impl Splitter {
         match self.record.iter().position(|byte| *byte == b'\n') {
             Some(at) => {
                 let behind = self.record.split_off(at + 1);
-                self.input.give_back(&behind);
+                self.input.restore(&behind);
                 Ok(reason)
             }
             None => {
                 let is_long = self.record.len() > RECORD_BYTES;
-                self.input.pass_line()?;
+                self.input.skip_line()?;
                 Ok(if is_long { Split::TooLong } else { reason })
             }
         }
@@ -273,7 +273,7 @@ struct FieldList {
 
 impl FieldList {
     fn read(&mut self, core: &mut Reader, record: &mut Vec<u8>) {
-        // Filled to the brim, it would be told as too small.
+        // csv-core reports a buffer that is exactly full as too small.
         self.bytes.resize(record.len() + 1, 0);
         self.ends.resize(FIELDS + 1, 0);
         core.reset();

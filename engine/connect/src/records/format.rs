@@ -1,4 +1,4 @@
-//! How the records of a file are written.
+//! The formats of records.
 
 use regex::Regex;
 
@@ -11,22 +11,22 @@ pub enum Format {
     JsonLines,
     /// JSON with an array of objects.
     Json {
-        /// The keys that lead to the array; none where the document is the array.
+        /// The keys that lead to the array; empty if the document is the array.
         path: Vec<String>,
     },
-    /// XML with an element that repeats.
+    /// XML with a repeated element.
     Xml {
-        /// The names of the last elements on the way to it, itself last.
+        /// Names of enclosing elements, and of the element itself at the end.
         element: Vec<String>,
     },
-    /// Lines of columns, each so many characters wide.
+    /// Lines of columns with fixed widths in characters.
     Fixed(Vec<(String, usize)>),
-    /// Lines that a pattern takes apart.
+    /// Lines that a pattern splits into fields.
     Lines(Pattern),
 }
 
 impl Format {
-    /// Each record ends with a line break, so that what is written behind a file later can be read on its own.
+    /// Whether records can be appended to a file and read on their own: each ends with a line break.
     pub fn may_grow(&self) -> bool {
         match self {
             Self::Csv(_) | Self::JsonLines | Self::Fixed(_) | Self::Lines(_) => true,
@@ -35,16 +35,16 @@ impl Format {
     }
 }
 
-/// What a delimited file looks like.
+/// The options of delimited text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsvFormat {
-    /// Between fields.
+    /// The byte between fields.
     pub delimiter: u8,
-    /// Around fields that contain delimiters or line breaks; none where quotes are text.
+    /// The byte around fields that contain delimiters or line breaks; none if quotes are plain text.
     pub quote: Option<u8>,
     /// The first record names the columns.
     pub header: bool,
-    /// The names of the columns, where there is no header; empty = `column_1` and so on.
+    /// The names of the columns if there is no header; empty for `column_1` and so on.
     pub columns: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ impl Default for CsvFormat {
     }
 }
 
-/// A regular expression with named groups, which are the fields.
+/// A regular expression whose named groups are the fields.
 #[derive(Clone, Debug)]
 pub struct Pattern(pub(super) Regex);
 
@@ -71,27 +71,27 @@ impl PartialEq for Pattern {
 
 impl Eq for Pattern {}
 
-/// What is wrong with a format.
+/// An error in a format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct FormatError(String);
 
 impl Pattern {
-    /// Reads a regular expression. It is matched in time that grows with the line alone.
+    /// Parses a regular expression. Matching takes time linear in the length of the line.
     ///
     /// # Errors
-    /// It is none, or has no named group.
+    /// It cannot be parsed, or has no named group.
     pub fn new(text: &str) -> Result<Self, FormatError> {
         let regex = Regex::new(text).map_err(|error| FormatError(error.to_string()))?;
         if regex.capture_names().flatten().next().is_none() {
             return Err(FormatError(
-                "the pattern names no group; write (?<name>…) around what a field is".to_owned(),
+                "the pattern has no named group; write (?<name>…) around each field".to_owned(),
             ));
         }
         Ok(Self(regex))
     }
 
-    /// The names of its groups.
+    /// The names of the groups.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.capture_names().flatten()
     }

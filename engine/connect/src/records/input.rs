@@ -1,4 +1,4 @@
-//! Bytes on their way in: decompressed, counted, and bounded.
+//! The input of records: decompressed, counted and bounded.
 
 use std::fmt;
 use std::fs::File;
@@ -13,15 +13,15 @@ use super::TOO_LONG;
 const BUFFER: usize = 64 * 1024;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
-/// So much may come out of any compressed file, whatever its ratio.
+/// Decompressed bytes that are allowed whatever the ratio.
 const RATIO_FREE: u64 = 16 * 1024 * 1024;
 
-/// What a compressed input may grow to.
+/// The limits of a compressed input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InputLimits {
-    /// Decompressed bytes.
+    /// The most decompressed bytes.
     pub bytes: u64,
-    /// Decompressed bytes for each compressed one.
+    /// The most decompressed bytes per compressed byte.
     pub ratio: u64,
 }
 
@@ -39,7 +39,7 @@ enum Source {
     Stream(Box<dyn Read + Send>),
 }
 
-/// The decompressed bytes of a file or a stream, with the place where reading stands.
+/// The decompressed bytes of a file or a stream, and the current position.
 pub struct Input {
     source: Source,
     buffer: Vec<u8>,
@@ -48,7 +48,7 @@ pub struct Input {
     offset: u64,
     line: u64,
     is_compressed: bool,
-    /// Bytes that may be taken before somebody looks again; none where the taker bounds itself.
+    /// Bytes that [`Read`] may consume until the budget is set again; none for no limit.
     budget: Option<usize>,
 }
 
@@ -62,11 +62,11 @@ impl fmt::Debug for Input {
 }
 
 impl Input {
-    /// A file, decompressed where its content is gzip, whatever its name.
+    /// Reads a file, decompressed if its content is gzip.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn of_file(mut file: File, limits: InputLimits) -> io::Result<Self> {
+    pub fn from_file(mut file: File, limits: InputLimits) -> io::Result<Self> {
         let is_gzip = head(&mut file)? == GZIP;
         file.seek(SeekFrom::Start(0))?;
         let source = match is_gzip {
@@ -76,11 +76,11 @@ impl Input {
         Ok(Self::new(source, is_gzip))
     }
 
-    /// A stream, decompressed where its content is gzip.
+    /// Reads a stream, decompressed if its content is gzip.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn of_stream(
+    pub fn from_stream(
         mut stream: impl Read + Send + 'static,
         limits: InputLimits,
     ) -> io::Result<Self> {
@@ -94,13 +94,13 @@ impl Input {
         Ok(Self::new(Source::Stream(source), is_gzip))
     }
 
-    /// A text that is there already.
-    pub fn of_text(text: impl Into<String>) -> Self {
+    /// Reads a text.
+    pub fn from_text(text: impl Into<String>) -> Self {
         let text = Cursor::new(text.into().into_bytes());
         Self::new(Source::Stream(Box::new(text)), false)
     }
 
-    /// Whether it is decompressed on its way.
+    /// Whether the input is decompressed.
     pub fn is_compressed(&self) -> bool {
         self.is_compressed
     }
@@ -118,12 +118,12 @@ impl Input {
         }
     }
 
-    /// Bytes taken so far.
+    /// Bytes consumed so far.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Line breaks taken so far.
+    /// Line breaks consumed so far.
     pub(super) fn line(&self) -> u64 {
         self.line
     }
@@ -132,8 +132,8 @@ impl Input {
         self.budget = Some(budget);
     }
 
-    /// What is there next, at least one byte unless it is the end.
-    pub(super) fn look(&mut self) -> io::Result<&[u8]> {
+    /// The next bytes; empty at the end.
+    pub(super) fn peek(&mut self) -> io::Result<&[u8]> {
         if self.start == self.end {
             self.start = 0;
             self.end = read(&mut self.source, &mut self.buffer[..BUFFER])?;
@@ -141,7 +141,7 @@ impl Input {
         Ok(&self.buffer[self.start..self.end])
     }
 
-    /// Takes so many of the bytes that [`look`](Self::look) showed.
+    /// Consumes bytes that [`peek`](Self::peek) has returned.
     pub(super) fn take(&mut self, count: usize) {
         let taken = &self.buffer[self.start..self.start + count];
         if taken.contains(&b'\n') {
@@ -151,8 +151,8 @@ impl Input {
         self.offset += count as u64;
     }
 
-    /// Gives back the last bytes that were taken.
-    pub(super) fn give_back(&mut self, bytes: &[u8]) {
+    /// Restores the bytes that were consumed last.
+    pub(super) fn restore(&mut self, bytes: &[u8]) {
         let mut buffer = bytes.to_vec();
         buffer.extend_from_slice(&self.buffer[self.start..self.end]);
         self.line -= bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
@@ -163,10 +163,10 @@ impl Input {
         self.buffer = buffer;
     }
 
-    /// Takes bytes until a line break has been taken, or the end.
-    pub(super) fn pass_line(&mut self) -> io::Result<()> {
+    /// Consumes the rest of the line with its line break.
+    pub(super) fn skip_line(&mut self) -> io::Result<()> {
         loop {
-            let bytes = self.look()?;
+            let bytes = self.peek()?;
             let (count, is_end) = if bytes.contains(&b'\n') {
                 let before = bytes.iter().take_while(|byte| **byte != b'\n');
                 (before.count() + 1, true)
@@ -180,14 +180,14 @@ impl Input {
         }
     }
 
-    pub(super) fn pass_byte_order_mark(&mut self) -> io::Result<()> {
-        if self.offset == 0 && self.look()?.starts_with(&BYTE_ORDER_MARK) {
+    pub(super) fn skip_byte_order_mark(&mut self) -> io::Result<()> {
+        if self.offset == 0 && self.peek()?.starts_with(&BYTE_ORDER_MARK) {
             self.take(BYTE_ORDER_MARK.len());
         }
         Ok(())
     }
 
-    /// Where it stands.
+    /// The current position.
     pub(super) fn position(&self) -> super::Position {
         super::Position {
             offset: self.offset,
@@ -195,16 +195,16 @@ impl Input {
         }
     }
 
-    /// Goes on at a position, unless it stands behind it already.
-    pub(super) fn go_to_behind(&mut self, position: super::Position) -> io::Result<()> {
+    /// Moves to a position, unless the current one is already after it.
+    pub(super) fn advance_to(&mut self, position: super::Position) -> io::Result<()> {
         match position.offset > self.offset {
-            true => self.go_to(position),
+            true => self.seek_to(position),
             false => Ok(()),
         }
     }
 
-    /// Goes on at a position that an earlier reading gave: at once in a plain file, else by reading on.
-    fn go_to(&mut self, position: super::Position) -> io::Result<()> {
+    /// Moves to a position of an earlier reading: a plain file seeks, other inputs skip.
+    fn seek_to(&mut self, position: super::Position) -> io::Result<()> {
         let mut left = position.offset.saturating_sub(self.offset);
         if let Source::File(file) = &mut self.source
             && left > (self.end - self.start) as u64
@@ -213,11 +213,11 @@ impl Input {
             (self.start, self.end, left) = (0, 0, 0);
         }
         while left > 0 {
-            let there = self.look()?.len();
-            if there == 0 {
+            let available = self.peek()?.len();
+            if available == 0 {
                 break;
             }
-            let count = there.min(usize::try_from(left).unwrap_or(there));
+            let count = available.min(usize::try_from(left).unwrap_or(available));
             self.take(count);
             left -= count as u64;
         }
@@ -226,7 +226,7 @@ impl Input {
     }
 }
 
-/// For readers that pull events: an event that is longer than the budget is an error.
+/// For event readers: an event that is longer than the budget is an error.
 impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.fill_buf()?.len().min(buffer.len());
@@ -242,7 +242,7 @@ impl BufRead for Input {
             return Err(io::Error::new(io::ErrorKind::InvalidData, TOO_LONG));
         }
         let most = self.budget.unwrap_or(usize::MAX);
-        let bytes = self.look()?;
+        let bytes = self.peek()?;
         Ok(&bytes[..bytes.len().min(most)])
     }
 
@@ -273,7 +273,7 @@ fn head(source: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Counts what is read through it.
+/// Counts the bytes that are read through it.
 struct Counting<R> {
     source: R,
     count: Arc<AtomicU64>,
@@ -287,7 +287,7 @@ impl<R: Read> Read for Counting<R> {
     }
 }
 
-/// Decompresses, and stops where more comes out than anybody meant.
+/// Decompresses within limits.
 struct Inflating<R> {
     decoder: MultiGzDecoder<BufReader<Counting<R>>>,
     compressed: Arc<AtomicU64>,
@@ -314,21 +314,21 @@ impl<R: Read> Inflating<R> {
 impl<R: Read> Read for Inflating<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.decoder.read(buffer).map_err(|error| {
-            let reason = format!("it is not whole as gzip: {error}");
+            let reason = format!("its gzip data is damaged: {error}");
             io::Error::new(error.kind(), reason)
         })?;
         self.inflated += count as u64;
         let compressed = self.compressed.load(Ordering::Relaxed);
-        let refuse = |reason| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        let exceeded = |reason| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         if self.inflated > self.limits.bytes {
-            return refuse(format!(
+            return exceeded(format!(
                 "it decompresses to more than {} bytes",
                 self.limits.bytes
             ));
         }
-        let fair = compressed.saturating_mul(self.limits.ratio).max(RATIO_FREE);
-        if self.inflated > fair {
-            return refuse(format!(
+        let allowed = compressed.saturating_mul(self.limits.ratio).max(RATIO_FREE);
+        if self.inflated > allowed {
+            return exceeded(format!(
                 "it decompresses to more than {} times its size",
                 self.limits.ratio
             ));

@@ -1,4 +1,4 @@
-//! An array of objects in a JSON document, object by object.
+//! JSON: the objects of one array in a document.
 
 use serde_json::Value;
 
@@ -7,17 +7,17 @@ use super::{
     object_fields,
 };
 
-/// The longest key on the way to the array.
+/// The longest key on the path to the array.
 const KEY_BYTES: usize = 64 * 1024;
 
 /// The objects of the array.
 pub(super) struct JsonRecords {
     input: Input,
-    /// What was read before: objects that begin in front of it are passed over.
+    /// Objects that start before this offset are skipped: they were read before.
     from: u64,
     value: Vec<u8>,
     is_first: bool,
-    is_over: bool,
+    is_at_end: bool,
     position: Position,
 }
 
@@ -28,7 +28,7 @@ impl JsonRecords {
             from: from.offset,
             value: Vec::new(),
             is_first: true,
-            is_over: false,
+            is_at_end: false,
             position: from,
         };
         for key in path {
@@ -37,8 +37,7 @@ impl JsonRecords {
         match records.next_byte()? {
             Some(b'[') => records.input.take(1),
             Some(b'{') if path.is_empty() => {
-                return records
-                    .failure("it is an object; `path` says where its array of records is");
+                return records.failure("it is an object; `path` must name its array of records");
             }
             _ => return records.failure("there is no array of records"),
         }
@@ -52,10 +51,10 @@ impl JsonRecords {
         )))
     }
 
-    /// The next byte that is no white space; it is not taken.
+    /// The next byte that is not white space, without consuming it.
     fn next_byte(&mut self) -> Result<Option<u8>, ReadFailure> {
         loop {
-            let bytes = self.input.look()?;
+            let bytes = self.input.peek()?;
             let blank = |byte: &&u8| matches!(**byte, b' ' | b'\t' | b'\r' | b'\n');
             let count = bytes.iter().take_while(blank).count();
             let is_all = count == bytes.len() && count > 0;
@@ -67,7 +66,7 @@ impl JsonRecords {
         }
     }
 
-    /// Goes to the value of a key of the object that begins here.
+    /// Enters the object that starts here, up to the value of a key.
     fn enter(&mut self, wanted: &str) -> Result<(), ReadFailure> {
         if self.next_byte()? != Some(b'{') {
             return self.failure(&format!("there is no object with the key `{wanted}`"));
@@ -81,12 +80,12 @@ impl JsonRecords {
                     continue;
                 }
                 Some(b'}') => return self.failure(&format!("there is no key `{wanted}`")),
-                _ => return self.failure("it is no JSON"),
+                _ => return self.failure("it is not JSON"),
             }
             let fits = self.take_value(KEY_BYTES)?;
             let key: Option<String> = serde_json::from_slice(&self.value).ok().filter(|_| fits);
             if self.next_byte()? != Some(b':') {
-                return self.failure("it is no JSON");
+                return self.failure("it is not JSON");
             }
             self.input.take(1);
             self.next_byte()?;
@@ -97,13 +96,13 @@ impl JsonRecords {
         }
     }
 
-    /// Takes the value that begins here; answers whether it fits. Of what does not, the head is kept.
+    /// Consumes the value that starts here; returns whether it fits. Of a longer one the beginning is kept.
     fn take_value(&mut self, most: usize) -> Result<bool, ReadFailure> {
         self.value.clear();
         let (mut depth, mut in_text, mut is_escaped) = (0_u64, false, false);
         let mut fits = true;
         loop {
-            let bytes = self.input.look()?;
+            let bytes = self.input.peek()?;
             if bytes.is_empty() {
                 return self.failure("it ends in the middle of a value");
             }
@@ -131,9 +130,9 @@ impl JsonRecords {
                         }
                         // The end of a number or a word, which belongs to what is around it.
                         b',' | b'}' | b']' | b':' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => {
-                            let room = most.saturating_sub(self.value.len());
-                            fits &= count <= room;
-                            self.value.extend_from_slice(&bytes[..count.min(room)]);
+                            let free = most.saturating_sub(self.value.len());
+                            fits &= count <= free;
+                            self.value.extend_from_slice(&bytes[..count.min(free)]);
                             self.input.take(count);
                             return Ok(fits);
                         }
@@ -145,9 +144,9 @@ impl JsonRecords {
                     break;
                 }
             }
-            let room = most.saturating_sub(self.value.len());
-            fits &= count <= room;
-            self.value.extend_from_slice(&bytes[..count.min(room)]);
+            let free = most.saturating_sub(self.value.len());
+            fits &= count <= free;
+            self.value.extend_from_slice(&bytes[..count.min(free)]);
             self.input.take(count);
             if is_end {
                 return Ok(fits);
@@ -165,19 +164,19 @@ impl JsonRecords {
                 line,
                 fields: object_fields(object),
             }),
-            Ok(_) => reject("is no JSON object".to_owned()),
-            Err(error) => reject(format!("is no JSON: {error}")),
+            Ok(_) => reject("is not a JSON object".to_owned()),
+            Err(error) => reject(format!("is not JSON: {error}")),
         }
     }
 }
 
 impl Records for JsonRecords {
     fn next(&mut self) -> Result<Option<Item>, ReadFailure> {
-        while !self.is_over {
+        while !self.is_at_end {
             match (self.next_byte()?, self.is_first) {
                 (Some(b']'), _) => {
                     self.input.take(1);
-                    self.is_over = true;
+                    self.is_at_end = true;
                     break;
                 }
                 (Some(b','), false) => {

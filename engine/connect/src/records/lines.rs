@@ -1,4 +1,4 @@
-//! Formats with a record on each line: JSON lines, fixed width, lines by a pattern.
+//! Formats with one record per line: JSON lines, fixed width, lines that match a pattern.
 
 use std::io;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use super::{
     Reject, TOO_LONG, object_fields,
 };
 
-/// How a line is taken apart.
-pub(super) enum Shape {
+/// How a line is split into fields.
+pub(super) enum LineFormat {
     Json,
     Fixed(Vec<(Arc<str>, usize)>),
     Pattern(Regex, Vec<(usize, Arc<str>)>),
 }
 
-impl Shape {
+impl LineFormat {
     pub(super) fn fixed(columns: &[(String, usize)]) -> Self {
         let columns = columns.iter();
         Self::Fixed(
@@ -38,10 +38,10 @@ impl Shape {
         match self {
             Self::Json => match serde_json::from_str(line) {
                 Ok(Value::Object(object)) => Ok(object_fields(object)),
-                Ok(_) => Err("is no JSON object".to_owned()),
-                Err(error) => Err(format!("is no JSON: {error}")),
+                Ok(_) => Err("is not a JSON object".to_owned()),
+                Err(error) => Err(format!("is not JSON: {error}")),
             },
-            Self::Fixed(columns) => cut(columns, line),
+            Self::Fixed(columns) => split_fixed(columns, line),
             Self::Pattern(regex, names) => {
                 let Some(found) = regex.captures(line) else {
                     return Err("does not match the pattern".to_owned());
@@ -59,7 +59,10 @@ impl Shape {
     }
 }
 
-fn cut(columns: &[(Arc<str>, usize)], line: &str) -> Result<Vec<(Arc<str>, Field)>, String> {
+fn split_fixed(
+    columns: &[(Arc<str>, usize)],
+    line: &str,
+) -> Result<Vec<(Arc<str>, Field)>, String> {
     let mut rest = line;
     let mut fields = Vec::with_capacity(columns.len());
     for (name, width) in columns {
@@ -83,21 +86,21 @@ fn cut(columns: &[(Arc<str>, usize)], line: &str) -> Result<Vec<(Arc<str>, Field
     Ok(fields)
 }
 
-/// A line that was taken.
+/// The next line of an input.
 pub(super) enum Line {
-    /// With a line break behind it, or the last one of the file without.
+    /// A line. Only the last one may lack a line break.
     Whole { terminated: bool },
-    /// Too long; only its head was kept.
+    /// Too long; only its beginning is kept.
     TooLong,
-    /// There is none.
+    /// There are no more lines.
     End,
 }
 
-/// Takes the next line into `line`, without its line break.
+/// Reads the next line into `line`, without its line break.
 pub(super) fn next_line(input: &mut Input, line: &mut Vec<u8>) -> io::Result<Line> {
     line.clear();
     loop {
-        let bytes = input.look()?;
+        let bytes = input.peek()?;
         if bytes.is_empty() {
             return Ok(match line.is_empty() {
                 true => Line::End,
@@ -107,7 +110,7 @@ pub(super) fn next_line(input: &mut Input, line: &mut Vec<u8>) -> io::Result<Lin
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let part = &bytes[..end.unwrap_or(bytes.len())];
         if line.len() + part.len() > RECORD_BYTES {
-            input.pass_line()?;
+            input.skip_line()?;
             return Ok(Line::TooLong);
         }
         line.extend_from_slice(part);
@@ -122,19 +125,23 @@ pub(super) fn next_line(input: &mut Input, line: &mut Vec<u8>) -> io::Result<Lin
     }
 }
 
-/// The records of such a file.
+/// Reads a record from each line.
 pub(super) struct LineRecords {
-    shape: Shape,
+    format: LineFormat,
     input: Input,
     line: Vec<u8>,
     position: Position,
 }
 
 impl LineRecords {
-    pub(super) fn new(shape: Shape, mut input: Input, from: Position) -> Result<Self, ReadFailure> {
-        input.go_to_behind(from)?;
+    pub(super) fn new(
+        format: LineFormat,
+        mut input: Input,
+        from: Position,
+    ) -> Result<Self, ReadFailure> {
+        input.advance_to(from)?;
         Ok(Self {
-            shape,
+            format,
             position: input.position(),
             input,
             line: Vec::new(),
@@ -150,7 +157,7 @@ impl Records for LineRecords {
                 Line::End => return Ok(None),
                 Line::TooLong => Item::Reject(Reject::new(number, TOO_LONG, &self.line)),
                 Line::Whole { terminated } => {
-                    let item = item(&self.shape, number, &self.line);
+                    let item = item(&self.format, number, &self.line);
                     if !terminated {
                         return Ok(item);
                     }
@@ -174,7 +181,7 @@ impl Records for LineRecords {
 }
 
 /// None for a blank line.
-fn item(shape: &Shape, number: u64, line: &[u8]) -> Option<Item> {
+fn item(format: &LineFormat, number: u64, line: &[u8]) -> Option<Item> {
     let reject = |reason: String| Item::Reject(Reject::new(number, reason, line));
     let Ok(text) = std::str::from_utf8(line) else {
         return Some(reject(NOT_UTF8.to_owned()));
@@ -182,7 +189,7 @@ fn item(shape: &Shape, number: u64, line: &[u8]) -> Option<Item> {
     if text.trim().is_empty() {
         return None;
     }
-    Some(match shape.fields(text) {
+    Some(match format.fields(text) {
         Ok(fields) => Item::Record(Record {
             line: number,
             fields,

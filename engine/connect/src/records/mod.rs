@@ -1,7 +1,8 @@
-//! Records out of files and streams: CSV, JSON lines, JSON, XML, fixed width and lines by a pattern, compressed or not.
+//! Reads records from files and streams: CSV, JSON lines, JSON, XML, fixed width and lines that match a pattern, compressed
+//! or not.
 //!
-//! Nothing is read as a whole. One record has at most 1 MiB; what is longer, or not as it should be, is passed over
-//! and told as a [`Reject`]. Reading blocks, so it has a thread of its own.
+//! Input is streamed. A record has at most 1 MiB; a longer or malformed one is skipped and returned as a [`Reject`]. Reading
+//! blocks, so it needs its own thread.
 
 mod csv;
 mod format;
@@ -19,39 +20,39 @@ pub use input::{Input, InputLimits};
 pub const RECORD_BYTES: usize = 1024 * 1024;
 /// The most fields of a record.
 pub const FIELDS: usize = 1_000;
-/// Characters of a rejected record that are told.
+/// The characters of a rejected record that are kept.
 const HEAD: usize = 200;
 const TOO_LONG: &str = "longer than 1 MiB";
 const NOT_UTF8: &str = "not UTF-8";
 
-/// A field as the format has it.
+/// The value of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Field {
-    /// JSON null, or a field that is not there.
+    /// JSON null, or a missing field.
     Null,
-    /// Text. The text formats have nothing else.
+    /// Text. All fields of text formats are texts.
     Text(String),
-    /// A whole number of JSON.
+    /// A whole number in JSON.
     Integer(i64),
-    /// Another number of JSON.
+    /// Any other number in JSON.
     Real(f64),
-    /// True or false of JSON.
+    /// True or false in JSON.
     Bool(bool),
-    /// Bytes of a query.
+    /// Bytes from a query.
     Bytes(Vec<u8>),
 }
 
 /// One record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// The line that it begins on, from 1.
+    /// Its first line, from 1.
     pub line: u64,
-    /// Its fields by name, in the order of the file.
+    /// The fields by name, in the order of the file.
     pub fields: Vec<(Arc<str>, Field)>,
 }
 
 impl Record {
-    /// A field by its name.
+    /// Finds a field by its name.
     pub fn get(&self, name: &str) -> Option<&Field> {
         let found = self.fields.iter().find(|(known, _)| known.as_ref() == name);
         found.map(|(_, field)| field)
@@ -61,9 +62,9 @@ impl Record {
 /// A record that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
-    /// The line that it begins on, from 1.
+    /// Its first line, from 1.
     pub line: u64,
-    /// What is wrong with it.
+    /// Why it cannot be read.
     pub reason: String,
     /// Its first characters.
     pub head: String,
@@ -71,7 +72,7 @@ pub struct Reject {
 
 impl Reject {
     pub(crate) fn new(line: u64, reason: impl Into<String>, bytes: &[u8]) -> Self {
-        // Four bytes are the most that a character has.
+        // A character has at most four bytes.
         let head = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * HEAD)]);
         Self {
             line,
@@ -81,30 +82,30 @@ impl Reject {
     }
 }
 
-/// What stands next in a file.
+/// A record, or a rejected one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
-    /// A record.
+    /// A record that was read.
     Record(Record),
     /// A record that cannot be read.
     Reject(Reject),
 }
 
-/// Where reading goes on: behind a record.
+/// The position after a record, where reading can continue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Position {
-    /// Bytes before it, decompressed.
+    /// Decompressed bytes before it.
     pub offset: u64,
     /// Line breaks before it.
     pub line: u64,
 }
 
-/// The rest of a file cannot be read.
+/// Why the rest of an input cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub struct ReadFailure {
     reason: String,
-    /// The machine failed and not the content: another reading may do better.
+    /// The machine failed, not the content: another try may succeed.
     pub is_transient: bool,
 }
 
@@ -132,38 +133,42 @@ impl From<std::io::Error> for ReadFailure {
     }
 }
 
-/// Reads records one after the other.
+/// Reads the records of one input.
 pub trait Records: Send {
-    /// The next one; none at the end.
+    /// Reads the next record; none at the end.
     ///
     /// # Errors
-    /// What follows cannot be read at all: the input fails, or the structure around the records is broken.
+    /// The rest of the input cannot be read: the input failed, or the structure around the records is malformed.
     fn next(&mut self) -> Result<Option<Item>, ReadFailure>;
 
-    /// Where to go on behind the last item. A last line without a line break may still grow, so it counts as not read.
+    /// The position after the last item. A last line without a line break may still grow, so it does not count.
     fn position(&self) -> Position;
 }
 
-/// Reads the records of `input` behind `from`, a position that an earlier reading of the same content gave.
+/// Reads the records of `input` after `from`, a position from an earlier reading of the same content.
 ///
 /// # Errors
-/// The input cannot be read, or its beginning (a CSV header, the way to a JSON array) is not as `format` says.
+/// The input cannot be read, or its beginning (a CSV header, the path to a JSON array) does not match `format`.
 pub fn read(
     format: &Format,
     mut input: Input,
     from: Position,
 ) -> Result<Box<dyn Records>, ReadFailure> {
-    input.pass_byte_order_mark()?;
+    input.skip_byte_order_mark()?;
     Ok(match format {
         Format::Csv(format) => Box::new(csv::CsvRecords::new(format, input, from)?),
-        Format::JsonLines => Box::new(lines::LineRecords::new(lines::Shape::Json, input, from)?),
+        Format::JsonLines => Box::new(lines::LineRecords::new(
+            lines::LineFormat::Json,
+            input,
+            from,
+        )?),
         Format::Fixed(columns) => {
-            let shape = lines::Shape::fixed(columns);
-            Box::new(lines::LineRecords::new(shape, input, from)?)
+            let format = lines::LineFormat::fixed(columns);
+            Box::new(lines::LineRecords::new(format, input, from)?)
         }
         Format::Lines(pattern) => {
-            let shape = lines::Shape::pattern(pattern);
-            Box::new(lines::LineRecords::new(shape, input, from)?)
+            let format = lines::LineFormat::pattern(pattern);
+            Box::new(lines::LineRecords::new(format, input, from)?)
         }
         Format::Json { path } => Box::new(json::JsonRecords::new(path, input, from)?),
         Format::Xml { element } => Box::new(xml::XmlRecords::new(element, input, from)),
@@ -180,7 +185,7 @@ fn object_fields(object: serde_json::Map<String, serde_json::Value>) -> Vec<(Arc
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(integer), _) => Field::Integer(integer),
             (None, Some(real)) if !number.is_u64() => Field::Real(real),
-            // Too large for an integer of ours: its digits are kept.
+            // Larger than 64 bits: the digits are kept.
             _ => Field::Text(number.to_string()),
         },
         inner @ (Value::Array(_) | Value::Object(_)) => Field::Text(inner.to_string()),

@@ -19,24 +19,24 @@ fn json(path: &[&str]) -> Format {
     Format::Json { path }
 }
 
-/// Every item as a line of text; a failure is the last one.
-fn told(format: &Format, input: Input) -> Vec<String> {
-    told_from(format, input, Position::default())
+/// Every item as a line of text. A failure is the last line.
+fn items_of(format: &Format, input: Input) -> Vec<String> {
+    items_from(format, input, Position::default())
 }
 
-fn told_from(format: &Format, input: Input, from: Position) -> Vec<String> {
+fn items_from(format: &Format, input: Input, from: Position) -> Vec<String> {
     let mut records = match read(format, input, from) {
         Ok(records) => records,
         Err(failure) => return vec![format!("! {failure}")],
     };
-    let mut told = Vec::new();
+    let mut items = Vec::new();
     loop {
         match records.next() {
-            Ok(Some(item)) => told.push(text_of(&item)),
-            Ok(None) => return told,
+            Ok(Some(item)) => items.push(text_of(&item)),
+            Ok(None) => return items,
             Err(failure) => {
-                told.push(format!("! {failure}"));
-                return told;
+                items.push(format!("! {failure}"));
+                return items;
             }
         }
     }
@@ -61,14 +61,14 @@ fn text_of(item: &Item) -> String {
 }
 
 fn check(format: &Format, text: &str, expected: &[&str]) {
-    assert_eq!(told(format, Input::of_text(text)), expected, "{text}");
-    // Whatever the pieces are in which it comes.
+    assert_eq!(items_of(format, Input::from_text(text)), expected, "{text}");
+    // Also if the input arrives in small pieces.
     let pieces = Pieces(io::Cursor::new(text.as_bytes().to_vec()));
-    let input = Input::of_stream(pieces, InputLimits::default()).unwrap();
-    assert_eq!(told(format, input), expected, "in pieces: {text}");
+    let input = Input::from_stream(pieces, InputLimits::default()).unwrap();
+    assert_eq!(items_of(format, input), expected, "in pieces: {text}");
 }
 
-/// One byte at a time.
+/// Returns one byte at a time.
 struct Pieces(io::Cursor<Vec<u8>>);
 
 impl Read for Pieces {
@@ -78,21 +78,21 @@ impl Read for Pieces {
     }
 }
 
-/// Bytes that are made while they are read: a prefix, so many times one byte, and what follows.
+/// Generates bytes: a prefix, one byte many times, a suffix.
 struct Generated {
     before: io::Cursor<Vec<u8>>,
     byte: u8,
     left: u64,
-    behind: io::Cursor<Vec<u8>>,
+    suffix: io::Cursor<Vec<u8>>,
 }
 
 impl Generated {
-    fn new(before: &str, byte: u8, count: u64, behind: &str) -> Self {
+    fn new(before: &str, byte: u8, count: u64, suffix: &str) -> Self {
         Self {
             before: io::Cursor::new(before.as_bytes().to_vec()),
             byte,
             left: count,
-            behind: io::Cursor::new(behind.as_bytes().to_vec()),
+            suffix: io::Cursor::new(suffix.as_bytes().to_vec()),
         }
     }
 }
@@ -104,7 +104,7 @@ impl Read for Generated {
             return Ok(read);
         }
         if self.left == 0 {
-            return self.behind.read(buffer);
+            return self.suffix.read(buffer);
         }
         let count = buffer
             .len()
@@ -115,9 +115,9 @@ impl Read for Generated {
     }
 }
 
-fn generated(before: &str, byte: u8, count: u64, behind: &str) -> Input {
-    let stream = Generated::new(before, byte, count, behind);
-    Input::of_stream(stream, InputLimits::default()).unwrap()
+fn generated(before: &str, byte: u8, count: u64, suffix: &str) -> Input {
+    let stream = Generated::new(before, byte, count, suffix);
+    Input::from_stream(stream, InputLimits::default()).unwrap()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -127,7 +127,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn unzipped(bytes: Vec<u8>, limits: InputLimits) -> Input {
-    Input::of_stream(io::Cursor::new(bytes), limits).unwrap()
+    Input::from_stream(io::Cursor::new(bytes), limits).unwrap()
 }
 
 const TWO_GIB: u64 = 2 << 30;
@@ -183,12 +183,12 @@ fn bad_csv_records_are_rejected_alone() {
         &format,
         "a,b\n1\n1,2,3\n4,5\n",
         &[
-            "2! 1 fields where there are 2 columns",
-            "3! 3 fields where there are 2 columns",
+            "2! 1 fields for 2 columns",
+            "3! 3 fields for 2 columns",
             "4: a='4' b='5'",
         ],
     );
-    // A quote that nobody closes does not take the good lines behind it.
+    // An unclosed quote does not consume the good lines after it.
     check(
         &format,
         "a,b\n\"1,2\n3,4\n5,6\n",
@@ -200,7 +200,7 @@ fn bad_csv_records_are_rejected_alone() {
     );
     let bytes = b"a\n\xff\xfe\nok\n".to_vec();
     let input = unzipped(bytes, InputLimits::default());
-    assert_eq!(told(&format, input), ["2! not UTF-8", "3: a='ok'"]);
+    assert_eq!(items_of(&format, input), ["2! not UTF-8", "3: a='ok'"]);
     let many = vec!["x"; 1_500].join(",");
     check(
         &format,
@@ -210,32 +210,35 @@ fn bad_csv_records_are_rejected_alone() {
 }
 
 #[test]
-fn a_line_of_two_gigabytes_is_passed_over() {
+fn a_line_of_two_gigabytes_is_skipped() {
     let expected = ["2! longer than 1 MiB", "3: a='2' b='3'"];
     let input = generated("a,b\n1,", b'x', TWO_GIB, "\n2,3\n");
-    assert_eq!(told(&csv(), input), expected);
+    assert_eq!(items_of(&csv(), input), expected);
     let input = generated("a,b\n\"1,", b'x', LONG, "\n2,3\n");
-    assert_eq!(told(&csv(), input)[1..], expected[1..]);
+    assert_eq!(items_of(&csv(), input)[1..], expected[1..]);
     let input = generated("{\"a\":1}\n{\"a\":\"", b'x', LONG, "\"}\n{\"a\":3}\n");
     assert_eq!(
-        told(&Format::JsonLines, input),
+        items_of(&Format::JsonLines, input),
         ["1: a=1", "2! longer than 1 MiB", "3: a=3"]
     );
     let input = generated("[{\"a\":\"", b'x', LONG, "\"},\n{\"a\":3}]");
-    assert_eq!(told(&json(&[]), input), ["1! longer than 1 MiB", "2: a=3"]);
+    assert_eq!(
+        items_of(&json(&[]), input),
+        ["1! longer than 1 MiB", "2: a=3"]
+    );
     let input = generated("", b' ', 3 << 20, "[{\"a\":3}]");
-    assert_eq!(told(&json(&[]), input), ["1: a=3"]);
-    // XML has no place to go on from.
+    assert_eq!(items_of(&json(&[]), input), ["1: a=3"]);
+    // XML cannot continue after it.
     let input = generated("<r><a><b>", b'x', LONG, "</b></a></r>");
-    let told = told(&xml("r/a"), input);
+    let items = items_of(&xml("r/a"), input);
     assert!(
-        told.len() == 1 && told[0].contains("longer than 1 MiB"),
-        "{told:?}"
+        items.len() == 1 && items[0].contains("longer than 1 MiB"),
+        "{items:?}"
     );
 }
 
 #[test]
-fn a_reject_tells_the_head_of_the_record() {
+fn a_reject_has_the_beginning_of_the_record() {
     let input = generated("a\n", b'x', 2 << 20, "");
     let mut records = read(&csv(), input, Position::default()).unwrap();
     let Some(Item::Reject(reject)) = records.next().unwrap() else {
@@ -251,8 +254,8 @@ fn json_lines_are_objects() {
         "{\"a\":1,\"b\":\"x\",\"c\":null,\"d\":1.5,\"e\":true,\"f\":[1,{}]}\n\n[1]\n{\"a\":\r\n{\"a\":18446744073709551615}",
         &[
             "1: a=1 b='x' c=null d=1.5 e=true f='[1,{}]'",
-            "3! is no JSON object",
-            "4! is no JSON: EOF while parsing a value at line 1 column 5",
+            "3! is not a JSON object",
+            "4! is not JSON: EOF while parsing a value at line 1 column 5",
             "5: a='18446744073709551615'",
         ],
     );
@@ -264,7 +267,11 @@ fn json_is_an_array_at_a_path() {
     check(
         &format,
         " [ {\"a\":\"]},\\\"\"} , 7,\n {\"a\":{\"b\":[2]}} ] rest",
-        &["1: a=']},\"'", "1! is no JSON object", "2: a='{\"b\":[2]}'"],
+        &[
+            "1: a=']},\"'",
+            "1! is not a JSON object",
+            "2: a='{\"b\":[2]}'",
+        ],
     );
     check(&format, "[]", &[]);
     check(
@@ -290,7 +297,7 @@ fn json_is_an_array_at_a_path() {
     check(
         &format,
         "{}",
-        &["! line 1: it is an object; `path` says where its array of records is"],
+        &["! line 1: it is an object; `path` must name its array of records"],
     );
     check(&format, "7", &["! line 1: there is no array of records"]);
     let format = json(&["data", "items"]);
@@ -310,15 +317,15 @@ fn json_is_an_array_at_a_path() {
         &["! line 1: there is no object with the key `items`"],
     );
     let deep = format!("[{},{{\"a\":1}}]", "[".repeat(10_000) + &"]".repeat(10_000));
-    let told = told(&json(&[]), Input::of_text(deep));
+    let items = items_of(&json(&[]), Input::from_text(deep));
     assert!(
-        told[0].contains("recursion limit") && told[1] == "1: a=1",
-        "{told:?}"
+        items[0].contains("recursion limit") && items[1] == "1: a=1",
+        "{items:?}"
     );
 }
 
 #[test]
-fn xml_is_an_element_that_repeats() {
+fn xml_is_a_repeated_element() {
     let text = "<?xml version='1.0'?>\n<r>\n<o id='1' x='a &amp; b'>\n <n>Ann &lt;3 &#65;</n><n>no</n>\n <at><city>Rom</city></at><e/></o>\n<other/><o id='2'><![CDATA[<raw>]]><n>B</n></o></r>";
     let expected = [
         "3: id='1' x='a & b' n='Ann <3 A' at/city='Rom' e=''",
@@ -330,37 +337,37 @@ fn xml_is_an_element_that_repeats() {
     check(
         &xml("o"),
         "<r><o><a>1</a></o><o><a>&bomb;</a></o><o><a>2</a></o></r>",
-        &["1: a='1'", "1! &bomb; is not known", "1: a='2'"],
+        &["1: a='1'", "1! &bomb; is unknown", "1: a='2'"],
     );
-    let broken = told(
+    let broken = items_of(
         &xml("o"),
-        Input::of_text("<r><o><a>1</a></o><o><a></o></r>"),
+        Input::from_text("<r><o><a>1</a></o><o><a></o></r>"),
     );
     assert!(
-        broken[0] == "1: a='1'" && broken[1].contains("it is no XML"),
+        broken[0] == "1: a='1'" && broken[1].contains("it is not XML"),
         "{broken:?}"
     );
-    let cut = told(&xml("o"), Input::of_text("<r><o><a>1</a></o><o><a>"));
+    let cut = items_of(&xml("o"), Input::from_text("<r><o><a>1</a></o><o><a>"));
     assert!(
         cut[1].contains("it ends in the middle of an element"),
         "{cut:?}"
     );
-    let deep = told(&xml("o"), Input::of_text("<a>".repeat(1_000)));
-    assert!(deep[0].contains("more than 256 elements"), "{deep:?}");
-    // Entities of a document are never expanded.
+    let deep = items_of(&xml("o"), Input::from_text("<a>".repeat(1_000)));
+    assert!(deep[0].contains("nested more than 256 deep"), "{deep:?}");
+    // Entities that the document defines are never expanded.
     let laughs =
         "<!DOCTYPE r [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]><r><o><x>&b;</x></o></r>";
-    check(&xml("o"), laughs, &["1! &b; is not known"]);
+    check(&xml("o"), laughs, &["1! &b; is unknown"]);
     let wide = format!(
         "<r><o>{}</o><o><a>1</a></o></r>",
         "<x>0123456789</x>".repeat(120_000)
     );
-    let told = told(&xml("o"), Input::of_text(wide));
-    assert_eq!(told, ["1! longer than 1 MiB", "1: a='1'"]);
+    let items = items_of(&xml("o"), Input::from_text(wide));
+    assert_eq!(items, ["1! longer than 1 MiB", "1: a='1'"]);
 }
 
 #[test]
-fn fixed_columns_and_patterns_cut_lines() {
+fn fixed_columns_and_patterns_split_lines() {
     let format = Format::Fixed(vec![("id".to_owned(), 3), ("name".to_owned(), 5)]);
     check(
         &format,
@@ -387,28 +394,28 @@ fn fixed_columns_and_patterns_cut_lines() {
         Pattern::new("a(b)")
             .unwrap_err()
             .to_string()
-            .contains("names no group")
+            .contains("has no named group")
     );
 }
 
 #[test]
-fn gzip_is_known_by_its_content() {
+fn gzip_is_recognized_by_its_content() {
     let bytes = gzip(b"a\n1\n2\n");
     let input = unzipped(bytes.clone(), InputLimits::default());
-    assert_eq!(told(&csv(), input), ["2: a='1'", "3: a='2'"]);
+    assert_eq!(items_of(&csv(), input), ["2: a='1'", "3: a='2'"]);
     let twice = [gzip(b"a\n1\n"), gzip(b"2\n")].concat();
     let input = unzipped(twice, InputLimits::default());
-    assert_eq!(told(&csv(), input), ["2: a='1'", "3: a='2'"]);
+    assert_eq!(items_of(&csv(), input), ["2: a='1'", "3: a='2'"]);
     let cut = bytes[..bytes.len() - 9].to_vec();
-    let told = told(&csv(), unzipped(cut, InputLimits::default()));
+    let items = items_of(&csv(), unzipped(cut, InputLimits::default()));
     assert!(
-        told.last().unwrap().contains("it is not whole as gzip"),
-        "{told:?}"
+        items.last().unwrap().contains("its gzip data is damaged"),
+        "{items:?}"
     );
 }
 
 #[test]
-fn a_gzip_bomb_is_defused() {
+fn a_gzip_bomb_is_refused() {
     let line = vec![b'x'; 40 << 20];
     let bomb = gzip(&line);
     assert!(bomb.len() < 100 * 1024);
@@ -416,7 +423,7 @@ fn a_gzip_bomb_is_defused() {
         ratio: 100,
         ..InputLimits::default()
     };
-    let told_of = told(&Format::JsonLines, unzipped(bomb.clone(), limits));
+    let told_of = items_of(&Format::JsonLines, unzipped(bomb.clone(), limits));
     assert_eq!(
         told_of,
         ["! it decompresses to more than 100 times its size"]
@@ -425,13 +432,13 @@ fn a_gzip_bomb_is_defused() {
         bytes: 1 << 20,
         ..InputLimits::default()
     };
-    let told_of = told(&Format::JsonLines, unzipped(bomb, limits));
+    let told_of = items_of(&Format::JsonLines, unzipped(bomb, limits));
     assert_eq!(told_of, ["! it decompresses to more than 1048576 bytes"]);
 }
 
-/// Reading on behind every item gives what was left, in every format.
+/// In every format, reading from the position after any item returns the remaining items.
 #[test]
-fn reading_goes_on_behind_any_item() {
+fn reading_continues_after_any_item() {
     let cases: [(Format, &str); 6] = [
         (csv(), "a,b\n1,2\n\"x\ny\",3\nbad\n4,5\n"),
         (Format::JsonLines, "{\"a\":1}\n\nbad\n{\"a\":2}\n"),
@@ -447,33 +454,33 @@ fn reading_goes_on_behind_any_item() {
         ),
     ];
     for (format, text) in cases {
-        let all = told(&format, Input::of_text(text));
+        let all = items_of(&format, Input::from_text(text));
         assert!(all.len() >= 3, "{all:?}");
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        let mut records = read(&format, Input::of_text(text), Position::default()).unwrap();
-        for behind in 1..=all.len() {
+        let mut records = read(&format, Input::from_text(text), Position::default()).unwrap();
+        for count in 1..=all.len() {
             records.next().unwrap().unwrap();
             let from = records.position();
-            let rest = told_from(&format, Input::of_text(text), from);
-            assert_eq!(rest, all[behind..], "{text} behind {behind}");
+            let rest = items_from(&format, Input::from_text(text), from);
+            assert_eq!(rest, all[count..], "{text} count {count}");
             let opened = std::fs::File::open(file.path()).unwrap();
-            let opened = Input::of_file(opened, InputLimits::default()).unwrap();
-            assert_eq!(told_from(&format, opened, from), all[behind..]);
+            let opened = Input::from_file(opened, InputLimits::default()).unwrap();
+            assert_eq!(items_from(&format, opened, from), all[count..]);
             let zipped = unzipped(gzip(text.as_bytes()), InputLimits::default());
-            assert_eq!(told_from(&format, zipped, from), all[behind..]);
+            assert_eq!(items_from(&format, zipped, from), all[count..]);
         }
     }
 }
 
 #[test]
-fn a_last_line_without_its_end_is_read_again() {
-    let mut records = read(&csv(), Input::of_text("a\n1\n2"), Position::default()).unwrap();
+fn a_last_line_without_a_line_break_is_read_again() {
+    let mut records = read(&csv(), Input::from_text("a\n1\n2"), Position::default()).unwrap();
     records.next().unwrap();
-    let behind_first = records.position();
+    let after_first = records.position();
     let last = records.next().unwrap().unwrap();
     assert_eq!(text_of(&last), "3: a='2'");
-    assert_eq!(records.position(), behind_first);
-    let grown = told_from(&csv(), Input::of_text("a\n1\n25\n6\n"), behind_first);
+    assert_eq!(records.position(), after_first);
+    let grown = items_from(&csv(), Input::from_text("a\n1\n25\n6\n"), after_first);
     assert_eq!(grown, ["3: a='25'", "4: a='6'"]);
 }

@@ -1,9 +1,9 @@
-//! An element of an XML document that repeats, one after the other.
+//! XML: the occurrences of a repeated element.
 
 use std::sync::Arc;
 
 use quick_xml::Reader;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::{BytesRef, BytesStart, Event};
 
 use super::{
     FIELDS, Field, Input, Item, Position, RECORD_BYTES, ReadFailure, Record, Records, Reject,
@@ -13,27 +13,27 @@ use super::{
 /// The deepest nesting of elements.
 const DEPTH: usize = 256;
 
-/// The repeated elements.
+/// Reads a record from each occurrence of an element.
 pub(super) struct XmlRecords {
     reader: Reader<Input>,
     element: Vec<String>,
-    /// What was read before: elements that begin in front of it are passed over.
+    /// Elements that start before this offset are skipped: they were read before.
     from: u64,
-    /// The elements that are open.
+    /// The names of the open elements.
     open: Vec<String>,
     buffer: Vec<u8>,
     position: Position,
 }
 
-/// An element on its way.
-struct Building {
+/// The record of an element that is still open.
+struct OpenRecord {
     line: u64,
     start: u64,
     depth: usize,
     text: Vec<String>,
     fields: Vec<(Arc<str>, Field)>,
     bytes: usize,
-    wrong: Option<String>,
+    error: Option<String>,
 }
 
 impl XmlRecords {
@@ -57,27 +57,27 @@ impl XmlRecords {
         self.open.ends_with(&self.element)
     }
 
-    /// The names of the elements below the record, joined.
-    fn name(&self, building: &Building) -> String {
-        self.open[building.depth..].join("/")
+    /// The path of the innermost element inside the record.
+    fn name(&self, record: &OpenRecord) -> String {
+        self.open[record.depth..].join("/")
     }
 }
 
 impl Records for XmlRecords {
     fn next(&mut self) -> Result<Option<Item>, ReadFailure> {
-        let mut building: Option<Building> = None;
+        let mut record: Option<OpenRecord> = None;
         loop {
             let mut buffer = std::mem::take(&mut self.buffer);
             buffer.clear();
             let (line, start) = {
                 let input = self.reader.get_mut();
-                // A little more than a record may have: the markup around it.
+                // A record, and markup around it.
                 input.set_budget(RECORD_BYTES + 64 * 1024);
                 (input.line() + 1, input.offset())
             };
             let event = match self.reader.read_event_into(&mut buffer) {
                 Ok(event) => event,
-                Err(error) => return self.failure(format!("it is no XML: {error}")),
+                Err(error) => return self.failure(format!("it is not XML: {error}")),
             };
             let done = match event {
                 Event::Eof => {
@@ -87,36 +87,24 @@ impl Records for XmlRecords {
                     return Ok(None);
                 }
                 Event::Start(tag) => {
-                    self.start(&tag, &mut building, line, start)?;
+                    self.start(&tag, &mut record, line, start)?;
                     None
                 }
                 Event::Empty(tag) => {
-                    self.start(&tag, &mut building, line, start)?;
-                    self.end(&mut building)
+                    self.start(&tag, &mut record, line, start)?;
+                    self.end(&mut record)
                 }
-                Event::End(_) => self.end(&mut building),
+                Event::End(_) => self.end(&mut record),
                 Event::Text(text) => {
-                    add(&mut building, &text.xml10_content());
+                    add(&mut record, &text.xml10_content());
                     None
                 }
                 Event::CData(text) => {
-                    add(&mut building, &text.xml10_content());
+                    add(&mut record, &text.xml10_content());
                     None
                 }
                 Event::GeneralRef(reference) => {
-                    let name = reference.xml10_content();
-                    let text = match reference.resolve_char_ref() {
-                        Ok(Some(character)) => Some(character.to_string()),
-                        Ok(None) => {
-                            quick_xml::escape::resolve_predefined_entity(&name).map(str::to_owned)
-                        }
-                        Err(_) => None,
-                    };
-                    match (text, &mut building) {
-                        (Some(text), _) => add(&mut building, &text),
-                        (None, Some(building)) => building.fail(format!("&{name}; is not known")),
-                        (None, None) => {}
-                    }
+                    add_reference(&mut record, &reference);
                     None
                 }
                 Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => None,
@@ -141,35 +129,35 @@ impl XmlRecords {
     fn start(
         &mut self,
         tag: &BytesStart<'_>,
-        building: &mut Option<Building>,
+        record: &mut Option<OpenRecord>,
         line: u64,
         start: u64,
     ) -> Result<(), ReadFailure> {
         if self.open.len() == DEPTH {
-            return self.failure(format!("more than {DEPTH} elements inside each other"));
+            return self.failure(format!("elements are nested more than {DEPTH} deep"));
         }
         self.open.push(tag.name().as_ref().to_owned());
-        if building.is_none() && self.is_element() {
-            *building = Some(Building {
+        if record.is_none() && self.is_element() {
+            *record = Some(OpenRecord {
                 line,
                 start,
                 depth: self.open.len(),
                 text: Vec::new(),
                 fields: Vec::new(),
                 bytes: 0,
-                wrong: None,
+                error: None,
             });
         }
-        let Some(building) = building else {
+        let Some(record) = record else {
             return Ok(());
         };
-        building.text.push(String::new());
-        let prefix = self.name(building);
+        record.text.push(String::new());
+        let prefix = self.name(record);
         for attribute in tag.attributes() {
             let attribute = match attribute {
                 Ok(attribute) => attribute,
                 Err(error) => {
-                    building.fail(error.to_string());
+                    record.fail(error.to_string());
                     break;
                 }
             };
@@ -179,49 +167,64 @@ impl XmlRecords {
                 false => format!("{prefix}/{key}"),
             };
             match attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0) {
-                Ok(value) => building.field(name, value.into_owned()),
-                Err(error) => building.fail(error.to_string()),
+                Ok(value) => record.field(name, value.into_owned()),
+                Err(error) => record.fail(error.to_string()),
             }
         }
         Ok(())
     }
 
-    /// Closes the innermost element; the record where that was it.
-    fn end(&mut self, building: &mut Option<Building>) -> Option<Building> {
-        if let Some(building) = building {
-            let text = building.text.pop().unwrap_or_default();
-            let name = self.name(building);
-            let is_text = building.is_leaf(&name) || !text.trim().is_empty();
+    /// Closes the innermost element; returns the record if that was its element.
+    fn end(&mut self, record: &mut Option<OpenRecord>) -> Option<OpenRecord> {
+        if let Some(record) = record {
+            let text = record.text.pop().unwrap_or_default();
+            let name = self.name(record);
+            let is_text = record.is_leaf(&name) || !text.trim().is_empty();
             if !name.is_empty() && is_text {
-                building.field(name, text.trim().to_owned());
+                record.field(name, text.trim().to_owned());
             }
         }
-        let is_done = building
+        let is_done = record
             .as_ref()
-            .is_some_and(|building| building.depth == self.open.len());
+            .is_some_and(|record| record.depth == self.open.len());
         self.open.pop();
-        if is_done { building.take() } else { None }
+        if is_done { record.take() } else { None }
     }
 }
 
-fn add(building: &mut Option<Building>, text: &str) {
-    if let Some(building) = building
-        && building.takes(text.len())
-        && let Some(innermost) = building.text.last_mut()
+fn add(record: &mut Option<OpenRecord>, text: &str) {
+    if let Some(record) = record
+        && record.count(text.len())
+        && let Some(innermost) = record.text.last_mut()
     {
         innermost.push_str(text);
     }
 }
 
-impl Building {
+/// Adds the text of `&name;` or `&#number;`. Entities that the document defines are not resolved.
+fn add_reference(record: &mut Option<OpenRecord>, reference: &BytesRef<'_>) {
+    let name = reference.xml10_content();
+    let text = match reference.resolve_char_ref() {
+        Ok(Some(character)) => Some(character.to_string()),
+        Ok(None) => quick_xml::escape::resolve_predefined_entity(&name).map(str::to_owned),
+        Err(_) => None,
+    };
+    match (text, record) {
+        (Some(text), record) => add(record, &text),
+        (None, Some(record)) => record.fail(format!("&{name}; is unknown")),
+        (None, None) => (),
+    }
+}
+
+impl OpenRecord {
     fn fail(&mut self, reason: String) {
-        self.wrong.get_or_insert(reason);
+        self.error.get_or_insert(reason);
     }
 
-    fn takes(&mut self, bytes: usize) -> bool {
+    fn count(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
         if self.bytes > RECORD_BYTES {
-            // What was kept is of no use any more.
+            // A rejected record needs no more memory.
             self.fields.clear();
             self.text.iter_mut().for_each(String::clear);
             self.fail(TOO_LONG.to_owned());
@@ -229,7 +232,7 @@ impl Building {
         self.bytes <= RECORD_BYTES
     }
 
-    /// Nothing below this element became a field.
+    /// Whether no inner element of this element is a field.
     fn is_leaf(&self, name: &str) -> bool {
         let inner = format!("{name}/");
         !self
@@ -238,9 +241,9 @@ impl Building {
             .any(|(known, _)| known.starts_with(&inner))
     }
 
-    /// Of what stands several times the first counts.
+    /// Adds a field. Of several with one name the first counts.
     fn field(&mut self, name: String, value: String) {
-        if !self.takes(name.len() + value.len()) {
+        if !self.count(name.len() + value.len()) {
             return;
         }
         if self.fields.iter().any(|(known, _)| known.as_ref() == name) {
@@ -253,7 +256,7 @@ impl Building {
     }
 
     fn item(self) -> Item {
-        match self.wrong {
+        match self.error {
             None => Item::Record(Record {
                 line: self.line,
                 fields: self.fields,

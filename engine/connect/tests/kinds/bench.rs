@@ -28,17 +28,17 @@ use weft_sqlite::{Options, SqliteStore};
 use weft_statement::LateStatements;
 use weft_store::SharedStore;
 
-/// Longer than anything here takes, so that a mistake is a failure and not a test that hangs.
+/// Longer than any step takes, so that an error fails a test instead of hanging it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A node's data folder and a project.
+/// The data folder of a node, and a project.
 pub struct Bench {
     pub folder: tempfile::TempDir,
     pub calls: Arc<Calls>,
     kinds: JobKinds,
 }
 
-/// Gives every run the same token and counts who has it.
+/// Grants tokens to runs and counts the valid ones.
 #[derive(Debug, Default)]
 pub struct Calls {
     pub refuses: Mutex<bool>,
@@ -176,7 +176,7 @@ impl Bench {
             .unwrap_or_default()
     }
 
-    /// Folders of runs that are there.
+    /// The number of working folders.
     pub fn work_folders(&self) -> usize {
         fs::read_dir(self.folder.path().join("data/runs")).map_or(0, Iterator::count)
     }
@@ -217,11 +217,11 @@ pub fn failed(end: RunEnd) -> RunFailure {
     }
 }
 
-/// A pipe that processes hold as long as they live: it tells that they have begun, and that all of them are gone.
+/// A pipe that processes hold open while they run. It reports that they have started, and that all have ended.
 pub struct Lifeline {
     path: PathBuf,
-    begun: Option<oneshot::Receiver<String>>,
-    gone: oneshot::Receiver<()>,
+    started: Option<oneshot::Receiver<String>>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Lifeline {
@@ -230,23 +230,23 @@ impl Lifeline {
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         let made = rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0);
         made.unwrap();
-        let (begins, begun) = oneshot::channel();
-        let (goes, gone) = oneshot::channel();
+        let (starts, started) = oneshot::channel();
+        let (ends, ended) = oneshot::channel();
         let opened = path.clone();
         std::thread::spawn(move || {
-            // Waits for somebody who writes.
+            // Waits for a writer.
             let mut lines = BufReader::new(File::open(opened).unwrap());
             let mut line = String::new();
             lines.read_line(&mut line).unwrap();
-            let _ = begins.send(line.trim().to_owned());
-            // Waits until nobody is left who could.
+            let _ = starts.send(line.trim().to_owned());
+            // Waits until the last writer is gone.
             lines.read_to_end(&mut Vec::new()).unwrap();
-            let _ = goes.send(());
+            let _ = ends.send(());
         });
         Self {
             path,
-            begun: Some(begun),
-            gone,
+            started: Some(started),
+            ended,
         }
     }
 
@@ -255,17 +255,17 @@ impl Lifeline {
     }
 
     /// Waits for the first line that is written into it.
-    pub async fn begun(&mut self) -> String {
-        let begun = self.begun.take().unwrap();
-        tokio::time::timeout(PATIENCE, begun)
+    pub async fn started(&mut self) -> String {
+        let started = self.started.take().unwrap();
+        tokio::time::timeout(PATIENCE, started)
             .await
-            .expect("it begins")
+            .expect("it starts")
             .unwrap()
     }
 
     /// Waits until every process that held it has ended.
-    pub async fn gone(self) {
-        tokio::time::timeout(PATIENCE, self.gone)
+    pub async fn ended(self) {
+        tokio::time::timeout(PATIENCE, self.ended)
             .await
             .expect("all of it ends")
             .unwrap();

@@ -1,4 +1,4 @@
-//! PROCESS with a project that was deployed.
+//! PROCESS with a deployed project.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -67,7 +67,7 @@ async fn scripts_run_as_they_were_deployed_last() {
     let project = folder.path().join("project");
     let ids = Ids::seeded(1);
     let trust = Trust::for_duration(clock, Duration::from_secs(60));
-    // What others may do in the folder of the author is of no importance: it is unpacked read-only.
+    // The permissions in the folder of the author do not matter: the project is unpacked read-only.
     write(
         &project,
         "scripts/hello.sh",

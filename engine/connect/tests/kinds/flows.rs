@@ -1,4 +1,4 @@
-//! Flows on a node: their actors in front of real statements, jobs, batches and connections.
+//! Flows on a node: actors with real statements, jobs, batches and connections.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -201,7 +201,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn statements_have_their_values_as_literals() {
+async fn values_of_statements_are_literals() {
     let bench = Bench::new(&[(
         "f",
         "\
@@ -301,7 +301,7 @@ outputs: {c: '${c.rows}', n: '${n.rows}', j: '${j.value}', x: '${x.rows}', rejec
     assert_eq!(outputs[0], json!([{"a": "2", "b": "3"}]));
     assert_eq!(outputs[4][0]["line"], 2);
     let error = bench.error("BROADWAY CAR.f json='{'").await;
-    assert!(error.contains("; and j: it is no JSON: EOF"), "{error}");
+    assert!(error.contains("; and j: it is not JSON: EOF"), "{error}");
     let error = bench.error("BROADWAY CAR.f xml='<r><car>'").await;
     assert!(
         error.contains("; and x: line 1: it ends in the middle of an element"),
@@ -311,7 +311,7 @@ outputs: {c: '${c.rows}', n: '${n.rows}', j: '${j.value}', x: '${x.rows}', rejec
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_function_is_said_when_it_is_deployed() {
+async fn errors_of_functions_are_reported_at_deployment() {
     let bench = Bench::new(&[]).await;
     bench.file(
         "logical_units/CAR/flows/f.yaml",
@@ -369,7 +369,7 @@ stages:
 }
 
 #[tokio::test]
-async fn a_call_is_made_once_for_each_run_and_its_secrets_come_from_the_node() {
+async fn a_call_has_one_key_per_run_and_secrets_of_the_node() {
     let seen = Seen::default();
     let port = server(seen.clone()).await;
     let bench = Bench::new(&[(
@@ -421,7 +421,7 @@ outputs: {status: '${a.status}', body: '${a.body}', id: '${a.json.cars.0.id}'}
         .await;
     assert!(error.contains("stage s: a: "), "{error}");
 
-    // A run that calls again after a failure does so under the same key.
+    // A call that is repeated after a failure has the same key.
     seen.calls.lock().unwrap().clear();
     fs::remove_file(bench.folder.path().join("files/go")).unwrap();
     for _ in 0..2 {
@@ -439,13 +439,13 @@ outputs: {status: '${a.status}', body: '${a.body}', id: '${a.json.cars.0.id}'}
 }
 
 #[tokio::test]
-async fn waiting_for_jobs_and_batches_has_an_end() {
+async fn actors_wait_for_jobs_and_batches() {
     let wait = |actor: &str, inputs: &str, outputs: &str| {
         format!(
             "inputs: {{x: }}\nstages: [{{name: s, actors: [{{name: a, actor: {actor}, inputs: {{{inputs}}}}}]}}]\noutputs: {{{outputs}}}\n"
         )
     };
-    let job = "type: broadway, name: CAR.nothing, uid: '${x}', timeout_ms: 200";
+    let job = "type: broadway, name: CAR.nothing, uid: '${x}', timeout_ms: 1000";
     let all = "status: '${a.status}', failed: '${a.failed}', total: '${a.total}'";
     let flows = [
         ("nothing", "stages: [{name: s, actors: [{name: a, actor: Const, inputs: {value: 1}}]}]\noutputs: {one: '${a.value}'}\n".to_owned()),
@@ -464,7 +464,7 @@ async fn waiting_for_jobs_and_batches_has_an_end() {
         .collect();
     let bench = Bench::new(&flows).await;
 
-    // With one slot: a flow as a job waits for a job, and then for a batch.
+    // With one job slot, a job that runs a flow waits for another job, then for a batch.
     bench
         .run("STARTJOB BROADWAY_JOB NAME='CAR.inside' UID='i'")
         .await
@@ -492,7 +492,8 @@ async fn waiting_for_jobs_and_batches_has_an_end() {
         .await
         .unwrap();
     let error = bench.error("BROADWAY CAR.job x=later").await;
-    let late = "job BROADWAY_JOB 'CAR.nothing' with UID 'later' has not ended after timeout_ms=200";
+    let late =
+        "job BROADWAY_JOB 'CAR.nothing' with UID 'later' has not ended after timeout_ms=1000";
     assert!(error.contains(late), "{error}");
     assert_eq!(
         bench.outputs("BROADWAY CAR.stop x=later").await,
@@ -506,9 +507,9 @@ async fn waiting_for_jobs_and_batches_has_an_end() {
         bench.outputs("BROADWAY CAR.stop x=now").await,
         ["PROCESSED"]
     );
-    let error = bench.error("BROADWAY CAR.stop x=nobody").await;
+    let error = bench.error("BROADWAY CAR.stop x=none").await;
     assert!(
-        error.contains("there is no job BROADWAY_JOB 'CAR.nothing' with UID 'nobody'"),
+        error.contains("there is no job BROADWAY_JOB 'CAR.nothing' with UID 'none'"),
         "{error}"
     );
 
@@ -537,7 +538,7 @@ async fn waiting_for_jobs_and_batches_has_an_end() {
     cancelled.unwrap();
     assert_eq!(outputs[0], "CANCELLED");
     let error = bench.error("BROADWAY CAR.batch x=1234").await;
-    assert!(error.contains("`1234` is no batch id"), "{error}");
+    assert!(error.contains("`1234` is not a batch id"), "{error}");
     let none = "00000000-0000-4000-8000-000000000001";
     let error = bench.error(&format!("BROADWAY CAR.batch x={none}")).await;
     assert!(error.contains("there is no batch"), "{error}");
@@ -545,7 +546,7 @@ async fn waiting_for_jobs_and_batches_has_an_end() {
 }
 
 #[tokio::test]
-async fn stopped_between_stages() {
+async fn a_stopped_job_ends_its_flow_without_error_handlers() {
     let bench = Bench::new(&[(
         "f",
         "\
@@ -587,7 +588,7 @@ stages:
 
 #[tokio::test]
 async fn flows_that_call_each_other_by_statements_end() {
-    // As deep as stages may stand, so that the stack of a thread would not do for all of them.
+    // Nested as deep as allowed, so that one stack would be too small for all of them.
     let call = "actors: [{name: a, actor: FabricCommand, inputs: {command: BROADWAY CAR.f}}]";
     let inner = (0..8).fold(call.to_owned(), |inner, n| {
         format!("loop: {{over: [1], as: row{n}}}, stages: [{{name: s{n}, {inner}}}]")

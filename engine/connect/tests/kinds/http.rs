@@ -1,4 +1,4 @@
-//! HTTP.
+//! HTTP with a real server.
 
 use std::sync::{Arc, Mutex};
 
@@ -28,7 +28,7 @@ pub struct Call {
     pub body: String,
 }
 
-/// A server with an answer for everything; its port.
+/// Starts a server and returns its port.
 #[allow(
     clippy::disallowed_methods,
     reason = "the server lives as long as the test"
@@ -83,7 +83,7 @@ fn http(port: u16, path: &str, more: &serde_json::Value) -> Job {
 }
 
 #[tokio::test]
-async fn a_call_is_made_as_it_was_written() {
+async fn a_call_is_sent_as_written() {
     let seen = Seen::default();
     let port = server(seen.clone()).await;
     let bench = Bench::with(&[("API_AUTH", "Bearer hunter2")], &["127.0.0.1"]);
@@ -117,12 +117,12 @@ async fn a_call_is_made_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn a_status_that_was_not_expected_is_a_failure_with_its_body() {
+async fn an_unexpected_status_is_a_failure_with_the_body() {
     let seen = Seen::default();
     let port = server(seen.clone()).await;
     let bench = Bench::with(&[], &[&format!("127.0.0.1:{port}")]);
     let failure = failed(bench.run(http(port, "/broken", &json!({}))).await);
-    assert_eq!(failure.exception_type, "HttpStatus");
+    assert_eq!(failure.exception_type(), "HttpStatus");
     let message = format!("GET http://127.0.0.1:{port}/broken answered 500 Internal Server Error");
     assert_eq!(failure.message, message);
     assert_eq!(failure.output.text.as_deref(), Some("why"));
@@ -145,7 +145,7 @@ async fn a_status_that_was_not_expected_is_a_failure_with_its_body() {
 }
 
 #[tokio::test]
-async fn only_hosts_that_the_node_allows_are_called() {
+async fn only_allowed_hosts_are_called() {
     let seen = Seen::default();
     let port = server(seen.clone()).await;
     let other = format!("127.0.0.1:{}", port ^ 1);
@@ -170,7 +170,7 @@ async fn only_hosts_that_the_node_allows_are_called() {
 }
 
 #[tokio::test]
-async fn an_answer_is_kept_up_to_a_bound() {
+async fn answers_are_bounded() {
     let port = server(Seen::default()).await;
     let bench = Bench::with(&[], &["127.0.0.1"]);
     let output = succeeded(bench.run(http(port, "/long", &json!({}))).await)
@@ -185,7 +185,7 @@ async fn an_answer_is_kept_up_to_a_bound() {
 }
 
 #[tokio::test]
-async fn a_call_ends_in_time_and_when_it_is_stopped() {
+async fn a_call_ends_at_its_timeout_and_when_it_is_stopped() {
     let seen = Seen::default();
     let port = server(seen.clone()).await;
     let bench = Bench::with(&[], &["127.0.0.1"]);
@@ -194,7 +194,7 @@ async fn a_call_ends_in_time_and_when_it_is_stopped() {
             .run(http(port, "/silent?secret", &json!({"timeout_ms": 50})))
             .await,
     );
-    assert_eq!(failure.exception_type, "HttpTimeout");
+    assert_eq!(failure.exception_type(), "HttpTimeout");
     let label = format!("GET http://127.0.0.1:{port}/silent");
     assert_eq!(failure.message, format!("{label} took longer than 50 ms"));
     seen.arrived.notified().await;
@@ -206,15 +206,12 @@ async fn a_call_ends_in_time_and_when_it_is_stopped() {
         stop.cancel();
     });
     let failure = failed(end);
-    assert_eq!(failure.exception_type, "Stopped");
-    assert_eq!(
-        failure.message,
-        format!("{label} was broken off: it was told to stop")
-    );
+    assert_eq!(failure.exception_type(), "Stopped");
+    assert_eq!(failure.message, format!("it was stopped during {label}"));
 }
 
 #[tokio::test]
-async fn what_prevents_a_call_is_told_without_secrets() {
+async fn errors_do_not_contain_secrets() {
     let port = server(Seen::default()).await;
     let bench = Bench::with(&[("BROKEN", "hunter2\nX: y")], &["127.0.0.1"]);
     let message = async |variable: &str| {
@@ -227,14 +224,14 @@ async fn what_prevents_a_call_is_told_without_secrets() {
     );
     assert_eq!(
         message("BROKEN").await,
-        "header authorization: the value of its variable cannot stand in a header"
+        "header authorization: the value of its variable is not a valid header value"
     );
-    // A port that nobody listens on: one that was free a moment ago.
+    // A port without a listener: it was free a moment ago.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let free = listener.local_addr().unwrap().port();
     drop(listener);
     let failure = failed(bench.run(http(free, "/x?secret=1", &json!({}))).await);
-    assert_eq!(failure.exception_type, "Http");
+    assert_eq!(failure.exception_type(), "Http");
     let expected =
         format!("GET http://127.0.0.1:{free}/x failed: Connection refused (os error 111)");
     assert_eq!(failure.message, expected);

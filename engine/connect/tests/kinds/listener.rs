@@ -59,11 +59,11 @@ async fn status(bench: &Bench) -> String {
     answer.rows[0][at.unwrap()].as_str().unwrap().to_owned()
 }
 
-/// What the last run told, once it stands there.
-async fn ended(bench: &Bench, as_what: &str) -> Value {
-    let ends = format!("it is {as_what}");
+/// Waits for a status; returns the output of the last run.
+async fn output_at(bench: &Bench, expected: &str) -> Value {
+    let what = format!("it is {expected}");
     bench
-        .until(&ends, async || status(bench).await == as_what)
+        .until(&what, async || status(bench).await == expected)
         .await;
     let text = "JOBHISTORY INTERFACE_LISTENER 'CAR.f' WITH UID='in'";
     let answer = bench.run(text).await.unwrap();
@@ -83,16 +83,16 @@ async fn once(bench: &Bench, more: Value, options: &str) -> Value {
     let mut more = more;
     more["once"] = json!(true);
     start(bench, more, options).await.unwrap();
-    ended(bench, "PROCESSED").await
+    output_at(bench, "PROCESSED").await
 }
 
 async fn stop(bench: &Bench) -> Value {
     let text = "STOPJOB INTERFACE_LISTENER NAME='CAR.f' UID='in'";
     bench.run(text).await.unwrap();
-    ended(bench, "TERMINATED").await
+    output_at(bench, "TERMINATED").await
 }
 
-fn told(handled: u64, failed_tries: u64, given_up: u64) -> Value {
+fn output_of(handled: u64, failed_tries: u64, given_up: u64) -> Value {
     json!({
         "handled": handled, "failed_tries": failed_tries, "given_up": given_up, "to_try_again": 0,
         "unsettled": 0, "changed": 0, "left_out": 0,
@@ -108,7 +108,7 @@ async fn written(bench: &Bench, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_file_that_appears_is_handled_once_also_after_a_restart() {
+async fn a_new_file_is_handled_once_even_after_a_restart() {
     let bench = bench(COPY).await;
     put(&bench, "in/a.csv", "first");
     for unfinished in [".a.csv", "a.csv.tmp", "a.csv.part", "a.txt"] {
@@ -119,7 +119,7 @@ async fn a_file_that_appears_is_handled_once_also_after_a_restart() {
         .await
         .unwrap();
     assert_eq!(written(&bench, "a.csv").await, "5 first");
-    // It listens on, and the only slot of the pool is free meanwhile.
+    // It continues to listen, and the only job slot is free meanwhile.
     put(&bench, "in/b.csv", "second");
     assert_eq!(written(&bench, "b.csv").await, "6 second");
     let doing = async || {
@@ -137,7 +137,7 @@ async fn a_file_that_appears_is_handled_once_also_after_a_restart() {
     bench.run(&other).await.unwrap();
     assert_eq!(written(&bench, "other").await, "1 x");
     assert_eq!(status(&bench).await, "IN_PROCESS");
-    assert_eq!(stop(&bench).await, told(2, 0, 0));
+    assert_eq!(stop(&bench).await, output_of(2, 0, 0));
 
     put(&bench, "in/c.csv", "third");
     start(&bench, json!({"pattern": "*.csv"}), "")
@@ -149,8 +149,8 @@ async fn a_file_that_appears_is_handled_once_also_after_a_restart() {
             doing().await.contains("3 files handled so far")
         })
         .await;
-    assert_eq!(stop(&bench).await, told(1, 0, 0));
-    // By another name it has handled nothing.
+    assert_eq!(stop(&bench).await, output_of(1, 0, 0));
+    // A listener with another UID has handled nothing.
     let pass = format!(
         "STARTJOB INTERFACE_LISTENER NAME='car.F' UID='other' ARGS='{}' MAX_ATTEMPTS=1",
         json!({"path": file(&bench, "in"), "pattern": "*.csv", "poll_seconds": 0.1, "once": true})
@@ -170,25 +170,25 @@ async fn a_file_that_appears_is_handled_once_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_file_that_has_changed_is_handled_again_only_where_that_is_wished() {
+async fn a_changed_file_is_handled_again_only_if_requested() {
     let bench = bench(&COPY.replace("replace: false", "replace: true")).await;
     put(&bench, "in/a.csv", "one");
-    assert_eq!(once(&bench, json!({}), "").await, told(1, 0, 0));
+    assert_eq!(once(&bench, json!({}), "").await, output_of(1, 0, 0));
     put(&bench, "in/a.csv", "one and two");
-    let mut changed = told(0, 0, 0);
+    let mut changed = output_of(0, 0, 0);
     changed["changed"] = json!(1);
     assert_eq!(once(&bench, json!({}), "").await, changed);
     assert_eq!(bench.written("out/a.csv").unwrap(), "3 one");
     let again = json!({"changed": "handle"});
-    assert_eq!(once(&bench, again.clone(), "").await, told(1, 0, 0));
+    assert_eq!(once(&bench, again.clone(), "").await, output_of(1, 0, 0));
     assert_eq!(bench.written("out/a.csv").unwrap(), "11 one and two");
-    assert_eq!(once(&bench, again, "").await, told(0, 0, 0));
+    assert_eq!(once(&bench, again, "").await, output_of(0, 0, 0));
     bench.end().await;
 }
 
 #[tokio::test]
-async fn a_file_that_is_written_while_others_are_handled_waits_until_it_stands_still() {
-    // The flow for `a` writes on at `b`, which stood still until then.
+async fn a_file_that_changes_while_others_are_handled_waits_until_it_is_stable() {
+    // The flow for `a` changes `b`, which was stable until then.
     let flow = format!(
         "{COPY}  - name: grow\n    condition: ${{name}} == 'a'\n    actors: [{{name: more, actor: FileWrite, inputs: {{path: in/b, content: grown}}}}]\n"
     );
@@ -212,12 +212,12 @@ async fn a_file_that_is_written_while_others_are_handled_waits_until_it_stands_s
                 .contains("2 files")
         })
         .await;
-    assert_eq!(stop(&bench).await, told(2, 0, 0));
+    assert_eq!(stop(&bench).await, output_of(2, 0, 0));
     bench.end().await;
 }
 
 #[tokio::test]
-async fn a_flow_that_fails_is_tried_again_and_given_up_and_holds_up_no_other_file() {
+async fn a_failing_file_is_retried_and_given_up_without_delaying_others() {
     let flow = COPY.replace("'${path}'", "'ok/${name}'");
     let bench = bench(&flow).await;
     put(&bench, "in/a", "x");
@@ -242,14 +242,14 @@ async fn a_flow_that_fails_is_tried_again_and_given_up_and_holds_up_no_other_fil
         &output["given_up"],
     ];
     assert_eq!(counts, [&json!(1), &json!(3), &json!(1)]);
-    // Given up is given up, until somebody mends the file.
+    // A file that was given up is not handled again until it changes.
     put(&bench, "ok/a", "a");
-    assert_eq!(once(&bench, json!({}), policy).await, told(0, 0, 0));
-    put(&bench, "in/a", "mended");
-    assert_eq!(once(&bench, json!({}), policy).await, told(1, 0, 0));
+    assert_eq!(once(&bench, json!({}), policy).await, output_of(0, 0, 0));
+    put(&bench, "in/a", "better");
+    assert_eq!(once(&bench, json!({}), policy).await, output_of(1, 0, 0));
     assert_eq!(bench.written("out/a").unwrap(), "6 a");
 
-    // Passes of a job that comes again leave further tries to the next one, whose pauses count from the failure.
+    // A recurring job leaves further tries to its next run. The pause counts from the failure.
     put(&bench, "in/c", "x");
     let many = "MAX_ATTEMPTS=2 RETRY_DELAY_MS=3600000";
     start(
@@ -282,6 +282,31 @@ async fn a_flow_that_fails_is_tried_again_and_given_up_and_holds_up_no_other_fil
     bench.end().await;
 }
 
+#[tokio::test]
+async fn no_name_that_a_function_throws_ends_the_run() {
+    for name in ["Stopped", "Recovery"] {
+        let flow = format!(
+            "\
+inputs: {{path: , name: }}
+stages:
+  - name: check
+    condition: ${{name}} == 'a'
+    actors: [{{name: js, actor: JavaScript, inputs: {{script: \"const e = new Error('no'); e.name = '{name}'; throw e\"}}}}]
+  - name: write
+    actors: [{{name: done, actor: FileWrite, inputs: {{path: 'out/${{name}}', content: x}}}}]
+"
+        );
+        let bench = bench(&flow).await;
+        put(&bench, "in/a", "x");
+        put(&bench, "in/b", "x");
+        let output = once(&bench, json!({}), "MAX_ATTEMPTS=2 RETRY_DELAY_MS=50").await;
+        let counts = ["handled", "failed_tries", "given_up"].map(|count| output[count].as_u64());
+        assert_eq!(counts, [Some(1), Some(2), Some(1)], "{name}: {output}");
+        assert!(bench.written("out/b").is_some());
+        bench.end().await;
+    }
+}
+
 const CALL: &str = "\
 inputs: {path: , idempotency_key: , port: }
 stages:
@@ -292,8 +317,7 @@ stages:
 ";
 
 #[tokio::test]
-async fn finished_stages_are_not_repeated_by_another_try_or_after_a_crash_before_the_end_is_remembered()
- {
+async fn finished_stages_are_not_repeated_by_another_try_or_after_a_crash() {
     let seen = Seen::default();
     let port = server(seen.clone()).await;
     let bench = bench(CALL).await;
@@ -324,7 +348,7 @@ async fn finished_stages_are_not_repeated_by_another_try_or_after_a_crash_before
     assert!(uuid::Uuid::parse_str(&key).is_ok(), "{key}");
     assert_eq!(seen.calls.lock().unwrap().len(), 1);
 
-    // As a process leaves it that is killed between the end of the flow and its being remembered.
+    // The state after a process was killed between the end of the flow and the save of the result.
     let holder = CheckpointHolder {
         job: "test".to_owned(),
         created: Timestamp(1),
@@ -337,11 +361,11 @@ async fn finished_stages_are_not_repeated_by_another_try_or_after_a_crash_before
     assert_eq!(items.len(), 2);
     let items = items.into_iter().map(|item| item.item).collect();
     held.save(Vec::new(), items).await.unwrap();
-    assert_eq!(once(&bench, more.clone(), "").await, told(1, 0, 0));
+    assert_eq!(once(&bench, more.clone(), "").await, output_of(1, 0, 0));
     assert_eq!(seen.calls.lock().unwrap().len(), 1);
     // Another file is another run.
     put(&bench, "in/b", "x");
-    assert_eq!(once(&bench, more, "").await, told(1, 0, 0));
+    assert_eq!(once(&bench, more, "").await, output_of(1, 0, 0));
     let calls = seen.calls.lock().unwrap().clone();
     assert_eq!(calls.len(), 2);
     assert_ne!(calls[1].body, key);
@@ -349,12 +373,12 @@ async fn finished_stages_are_not_repeated_by_another_try_or_after_a_crash_before
 }
 
 #[tokio::test]
-async fn a_stop_is_obeyed_while_a_flow_runs_and_the_file_is_handled_by_the_next_run() {
+async fn a_stop_ends_a_running_flow_and_the_next_run_handles_the_file() {
     let flow = "\
 inputs: {path: , wait_ms: {type: number, default: 0}}
 stages:
   - name: first
-    actors: [{name: a, actor: FileWrite, inputs: {path: out/begun, content: x}}]
+    actors: [{name: a, actor: FileWrite, inputs: {path: out/started, content: x}}]
   - name: second
     actors: [{name: b, actor: Sleep, inputs: {ms: '${wait_ms}'}}]
 ";
@@ -363,10 +387,14 @@ stages:
     start(&bench, json!({"inputs": {"wait_ms": 80_000_000}}), "")
         .await
         .unwrap();
-    written(&bench, "begun").await;
+    written(&bench, "started").await;
     let output = stop(&bench).await;
-    assert_eq!(output, told(0, 0, 0), "a stop is no failure of the file");
-    assert_eq!(once(&bench, json!({}), "").await, told(1, 0, 0));
+    assert_eq!(
+        output,
+        output_of(0, 0, 0),
+        "a stop is no failure of the file"
+    );
+    assert_eq!(once(&bench, json!({}), "").await, output_of(1, 0, 0));
     bench.end().await;
 }
 
@@ -391,8 +419,8 @@ async fn no_link_leads_out() {
     symlink(&secret, file(&bench, "door")).unwrap();
     let more = json!({"path": file(&bench, "door"), "once": true});
     start(&bench, more, "MAX_ATTEMPTS=1").await.unwrap();
-    let output = ended(&bench, "FAILED").await;
-    assert_eq!(output, told(0, 0, 0));
+    let output = output_at(&bench, "FAILED").await;
+    assert_eq!(output, output_of(0, 0, 0));
     let answer = bench
         .run("JOBSTATUS INTERFACE_LISTENER 'CAR.f'")
         .await
@@ -402,7 +430,7 @@ async fn no_link_leads_out() {
     bench.end().await;
 }
 
-/// Answers one text after the other, and the last one from then on.
+/// Answers these texts in order, then repeats the last one.
 #[allow(
     clippy::disallowed_methods,
     reason = "the server lives as long as the test"
@@ -424,7 +452,7 @@ async fn listing(answers: Vec<String>) -> (u16, Arc<Mutex<usize>>) {
 }
 
 #[tokio::test]
-async fn files_of_a_listing_are_handled_once_they_stand_still() {
+async fn files_of_a_listing_are_handled_once_they_are_stable() {
     let sizes = [1, 2, 3, 3, 3].map(|size| {
         json!([{"name": "a.csv", "size": size, "modified": "today"}, "b.csv", "c.txt"]).to_string()
     });
@@ -445,10 +473,10 @@ stages:
     bench
         .until("it looks again", async || *asked.lock().unwrap() >= enough)
         .await;
-    assert_eq!(stop(&bench).await, told(2, 0, 0));
-    assert_eq!(once(&bench, more.clone(), "").await, told(0, 0, 0));
+    assert_eq!(stop(&bench).await, output_of(2, 0, 0));
+    assert_eq!(once(&bench, more.clone(), "").await, output_of(0, 0, 0));
 
-    // What is no listing is told; a listening run waits a while for it.
+    // A wrong listing is reported; a listening run tolerates some of them.
     let (port, asked) = listing(vec!["<html>".to_owned()]).await;
     let more = json!({"url": format!("http://127.0.0.1:{port}/in/")});
     start(&bench, more, "MAX_ATTEMPTS=1 RETRY_DELAY_MS=3600000")
@@ -470,7 +498,7 @@ stages:
 }
 
 #[tokio::test]
-async fn what_cannot_be_meant_is_refused_at_the_command_and_leaves_no_row() {
+async fn wrong_definitions_are_refused_and_leave_no_row() {
     let flow = "inputs: {name: , path: {type: number}}\nstages: [{name: s, actors: [{name: a, actor: Log, inputs: {message: x}}]}]\n";
     let without = flow.replace(", path: {type: number}", "");
     let bench = Bench::new(&[("good", COPY), ("typed", flow), ("without", &without)]).await;
@@ -538,7 +566,7 @@ async fn what_cannot_be_meant_is_refused_at_the_command_and_leaves_no_row() {
         (
             "CAR.good",
             with(json!({"headers": {}})),
-            "`headers` is an argument of calls",
+            "`headers` is for a `url`",
         ),
         ("CAR.good", json!({}), "neither `path` nor `url` is given"),
         (
@@ -549,9 +577,13 @@ async fn what_cannot_be_meant_is_refused_at_the_command_and_leaves_no_row() {
         (
             "CAR.good",
             json!({"path": format!("{root}/../secret")}),
-            "leaves its folder by `..`",
+            "leaves its folder with `..`",
         ),
-        ("CAR.good", json!({"path": "in"}), "`in` is no whole path"),
+        (
+            "CAR.good",
+            json!({"path": "in"}),
+            "`in` is not an absolute path",
+        ),
         (
             "CAR.good",
             json!({"url": "http://elsewhere.example/in"}),
@@ -570,7 +602,10 @@ async fn what_cannot_be_meant_is_refused_at_the_command_and_leaves_no_row() {
     }
     let text = format!("STARTJOB INTERFACE_LISTENER NAME='CAR.good' ARGS='{good}'");
     let error = bench.error(&text).await;
-    assert!(error.contains("remembers by its UID"), "{error}");
+    assert!(
+        error.contains("keeps the files it has handled under its UID"),
+        "{error}"
+    );
     let text = format!(
         "STARTJOB INTERFACE_LISTENER NAME='CAR.good' UID='x' ARGS='{good}' EXEC_INTERVAL='0 6 * * *' OVERLAP=ALLOW"
     );

@@ -1,4 +1,4 @@
-//! The kinds with real scripts, real processes and real connections.
+//! Kinds of job with real scripts, processes and connections.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-//! PROCESS.
+//! PROCESS with real scripts.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use weft_node::job::{OUTPUT_BYTES, Retry, Run, Slot};
 
 use crate::bench::{Bench, failed, process, succeeded};
 
-/// The runner drops what has not ended so long after it was told to stop.
+/// The runner drops a run this long after it requested a stop.
 const RUNNERS_GRACE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_script_sees_its_run_and_nothing_else_of_the_node() {
 }
 
 #[tokio::test]
-async fn the_token_is_taken_back_at_the_end_of_the_run() {
+async fn the_token_is_revoked_at_the_end_of_the_run() {
     let bench = Bench::new();
     bench.script(
         "token.sh",
@@ -78,21 +78,24 @@ async fn the_token_is_taken_back_at_the_end_of_the_run() {
     assert_eq!(bench.output("token.sh", &json!({})).await, "none none");
     *bench.calls.refuses.lock().unwrap() = false;
 
-    bench.script("wait.sh", r#"exec 3>"$1"; echo begun >&3; exec sleep 1000"#);
+    bench.script(
+        "wait.sh",
+        r#"exec 3>"$1"; echo started >&3; exec sleep 1000"#,
+    );
     let mut lifeline = bench.lifeline();
     let mut run = Box::pin(bench.run(process("wait.sh", &json!({"0": lifeline.path()}))));
     tokio::select! {
         end = &mut run => panic!("{end:?}"),
-        _ = lifeline.begun() => (),
+        _ = lifeline.started() => (),
     }
     assert_eq!(bench.calls.held(), 1);
     drop(run);
     assert_eq!(bench.calls.held(), 0);
-    lifeline.gone().await;
+    lifeline.ended().await;
 }
 
 #[tokio::test]
-async fn every_run_has_a_folder_of_its_own_and_leaves_none() {
+async fn every_run_has_its_own_folder_which_is_removed() {
     let bench = Bench::new();
     bench.script(
         "folder.sh",
@@ -127,7 +130,7 @@ async fn exit_codes_and_both_streams_are_kept() {
         (Some("one\ntwo\nthree"), Some(0))
     );
     let failure = failed(bench.run(process("code.sh", &json!({"0": 3}))).await);
-    assert_eq!(failure.exception_type, "ExitCode");
+    assert_eq!(failure.exception_type(), "ExitCode");
     assert_eq!(
         failure.message,
         "scripts/code.sh ended with exit code 3: three"
@@ -138,7 +141,7 @@ async fn exit_codes_and_both_streams_are_kept() {
 
     bench.script("killed.sh", "kill -9 $$");
     let failure = failed(bench.run(process("killed.sh", &json!({}))).await);
-    assert_eq!(failure.exception_type, "Signal");
+    assert_eq!(failure.exception_type(), "Signal");
     assert_eq!(
         failure.message,
         "scripts/killed.sh was ended by signal 9 (SIGKILL)"
@@ -151,32 +154,32 @@ async fn exit_codes_and_both_streams_are_kept() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_started_says_why() {
+async fn a_script_that_cannot_start_says_why() {
     let bench = Bench::new();
     bench.file("lost.sh", "#!/no/such/interpreter\n");
     bench.file("plain.sh", "echo hello\n");
     let check = async |name: &str, expected: &str| {
         let failure = failed(bench.run(process(name, &json!({}))).await);
         assert_eq!(
-            (failure.exception_type.as_str(), failure.message.as_str()),
+            (failure.exception_type(), failure.message.as_str()),
             ("Start", expected)
         );
     };
     check(
         "lost.sh",
-        "scripts/lost.sh cannot be started: what its first line names is not on this node",
+        "scripts/lost.sh cannot be started: the interpreter in its first line does not exist on this node",
     )
     .await;
     check(
         "plain.sh",
-        "scripts/plain.sh cannot be started: it is no program, and its first line does not begin with #!",
+        "scripts/plain.sh cannot be started: it is not a program, and its first line does not begin with #!",
     )
     .await;
     assert_eq!((bench.work_folders(), bench.calls.held()), (0, 0));
 }
 
 #[tokio::test]
-async fn a_definition_that_cannot_run_is_refused_when_it_is_made() {
+async fn a_definition_that_cannot_run_is_refused() {
     let bench = Bench::new();
     let refusal = async |name: &str, arguments| {
         let check = bench.check(&process(name, &arguments)).await.unwrap_err();
@@ -199,17 +202,17 @@ async fn a_definition_that_cannot_run_is_refused_when_it_is_made() {
     assert_eq!(unknown.0, "the deployed project has no scripts/laod.sh");
     assert_eq!(unknown.1, "did you mean `scripts/load.sh`?");
     let gap = refusal("load.sh", json!({"0": "x", "2": "y"})).await;
-    assert_eq!(gap.0, "the argument `1` is missing: there is `2`");
+    assert_eq!(gap.0, "the argument `1` is missing: the next one is `2`");
     let end = failed(bench.run(process("laod.sh", &json!({}))).await);
     assert_eq!(
-        (end.exception_type.as_str(), end.message),
+        (end.exception_type(), end.message.clone()),
         ("Script", unknown.0)
     );
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_flood_neither_blocks_nor_fills_memory() {
+async fn long_output_neither_blocks_nor_fills_memory() {
     fn peak_kib() -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status
@@ -237,7 +240,7 @@ async fn a_flood_neither_blocks_nor_fills_memory() {
 #[tokio::test]
 async fn a_script_may_clean_up_when_it_is_stopped() {
     let bench = Bench::new();
-    let body = r#"trap 'echo cleaned; exit 7' TERM; exec 3>"$1"; echo begun >&3; while :; do sleep 1000 & wait; done"#;
+    let body = r#"trap 'echo cleaned; exit 7' TERM; exec 3>"$1"; echo started >&3; while :; do sleep 1000 & wait; done"#;
     bench.script("tidy.sh", body);
     let mut lifeline = bench.lifeline();
     let stop = CancellationToken::new();
@@ -246,7 +249,7 @@ async fn a_script_may_clean_up_when_it_is_stopped() {
         stop.clone(),
     );
     let (end, ()) = tokio::join!(run, async {
-        lifeline.begun().await;
+        lifeline.started().await;
         stop.cancel();
     });
     let failure = failed(end);
@@ -254,14 +257,14 @@ async fn a_script_may_clean_up_when_it_is_stopped() {
         failure.message,
         "scripts/tidy.sh ended with exit code 7: cleaned"
     );
-    lifeline.gone().await;
+    lifeline.ended().await;
 }
 
 #[tokio::test]
-async fn a_script_that_does_not_want_to_stop_is_gone_before_the_runner_drops_it() {
+async fn a_script_that_ignores_the_stop_is_killed_before_the_runner_drops_it() {
     let bench = Bench::new();
     let body =
-        r#"trap '' TERM; exec 3>"$1"; echo kept; echo begun >&3; while :; do sleep 1000; done"#;
+        r#"trap '' TERM; exec 3>"$1"; echo kept; echo started >&3; while :; do sleep 1000; done"#;
     bench.script("stubborn.sh", body);
     let mut lifeline = bench.lifeline();
     let stop = CancellationToken::new();
@@ -270,45 +273,45 @@ async fn a_script_that_does_not_want_to_stop_is_gone_before_the_runner_drops_it(
         stop.clone(),
     );
     let (end, stopped) = tokio::join!(run, async {
-        lifeline.begun().await;
+        lifeline.started().await;
         stop.cancel();
         Instant::now()
     });
     assert!(stopped.elapsed() < RUNNERS_GRACE, "{:?}", stopped.elapsed());
     let failure = failed(end);
-    assert_eq!(failure.exception_type, "Signal");
+    assert_eq!(failure.exception_type(), "Signal");
     assert_eq!(
         failure.message,
         "scripts/stubborn.sh was ended by signal 9 (SIGKILL): kept"
     );
-    lifeline.gone().await;
+    lifeline.ended().await;
     assert_eq!(bench.work_folders(), 0);
 }
 
 #[tokio::test]
-async fn a_run_that_was_stopped_before_it_began_starts_nothing() {
+async fn a_run_that_was_stopped_before_it_started_starts_nothing() {
     let bench = Bench::new();
     bench.script("x.sh", "true");
     let stop = CancellationToken::new();
     stop.cancel();
     let failure = failed(bench.run_until(process("x.sh", &json!({})), stop).await);
-    assert_eq!(failure.exception_type, "Stopped");
+    assert_eq!(failure.exception_type(), "Stopped");
 }
 
 #[tokio::test]
 async fn children_in_the_background_end_with_the_script() {
     let bench = Bench::new();
-    bench.script("fork.sh", r#"exec 3>"$1"; echo begun >&3; trap '' HUP TERM; sleep 1000 & sleep 1000 >/dev/null 2>&1 & echo done"#);
+    bench.script("fork.sh", r#"exec 3>"$1"; echo started >&3; trap '' HUP TERM; sleep 1000 & sleep 1000 >/dev/null 2>&1 & echo done"#);
     let lifeline = bench.lifeline();
     let output = bench
         .output("fork.sh", &json!({"0": lifeline.path()}))
         .await;
     assert_eq!(output, "done");
-    lifeline.gone().await;
+    lifeline.ended().await;
 }
 
 #[tokio::test]
-async fn what_filters_the_output_may_write_it_to_the_end() {
+async fn filters_of_the_output_may_write_the_rest() {
     let bench = Bench::new();
     bench.script(
         "filter.sh",
@@ -318,7 +321,7 @@ async fn what_filters_the_output_may_write_it_to_the_end() {
 }
 
 #[tokio::test]
-async fn a_process_that_left_the_group_does_not_keep_the_run_open() {
+async fn a_process_that_left_the_group_does_not_delay_the_end() {
     let bench = Bench::new();
     bench.script("leave.sh", r#"setsid sh -c 'exec 3>"$1"; echo $$ >&3; exec sleep 1000' sh "$1" & read -r _ < "$2"; echo done"#);
     let mut lifeline = bench.lifeline();
@@ -328,33 +331,33 @@ async fn a_process_that_left_the_group_does_not_keep_the_run_open() {
     rustix::fs::mknodat(rustix::fs::CWD, &go, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     let run = bench.run(process("leave.sh", &json!({"0": lifeline.path(), "1": go})));
     let (end, pid) = tokio::join!(run, async {
-        let pid = lifeline.begun().await;
+        let pid = lifeline.started().await;
         std::fs::write(&go, "go\n").unwrap();
         pid
     });
     assert_eq!(succeeded(end).text.as_deref(), Some("done"));
     let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    lifeline.gone().await;
+    lifeline.ended().await;
 }
 
 #[tokio::test]
-async fn a_run_that_is_dropped_leaves_nothing_behind() {
+async fn a_dropped_run_leaves_nothing() {
     let bench = Bench::new();
-    let body = r#"trap '' TERM HUP; exec 3>"$1"; sleep 1000 & sh -c 'sleep 1000 & wait' & echo begun >&3; wait"#;
+    let body = r#"trap '' TERM HUP; exec 3>"$1"; sleep 1000 & sh -c 'sleep 1000 & wait' & echo started >&3; wait"#;
     bench.script("tree.sh", body);
     let mut lifeline = bench.lifeline();
     let mut run = Box::pin(bench.run(process("tree.sh", &json!({"0": lifeline.path()}))));
     tokio::select! {
         end = &mut run => panic!("{end:?}"),
-        _ = lifeline.begun() => (),
+        _ = lifeline.started() => (),
     }
     drop(run);
-    lifeline.gone().await;
+    lifeline.ended().await;
 }
 
 #[tokio::test]
-async fn many_runs_at_once_keep_to_themselves() {
+async fn concurrent_runs_are_isolated() {
     let bench = Bench::new();
     bench.script("echo.sh", r#"cat; echo "$1"; exit "$2""#);
     let runs = (0..40).map(|at| {

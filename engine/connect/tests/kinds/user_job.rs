@@ -1,4 +1,4 @@
-//! USER_JOB with a project that was deployed.
+//! USER_JOB with a deployed project.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -136,7 +136,7 @@ impl Node {
         timeout(PATIENCE, run).await.expect("the run ends")
     }
 
-    /// What a function of this text, which is the only one, ends with.
+    /// Deploys a function and runs it.
     async fn end_of(&self, text: &str, arguments: &Value) -> RunEnd {
         self.function("f", text);
         self.deploy().await.unwrap();
@@ -164,7 +164,7 @@ async fn a_function_runs_with_its_arguments_and_its_value_is_the_output() {
 }
 
 #[tokio::test]
-async fn secrets_are_named_in_the_row_and_taken_from_the_node() {
+async fn secrets_are_references_in_the_row_and_resolved_on_the_node() {
     let node = Node::new();
     let source = "function f(password, plain) { return [password, plain]; }";
     let arguments = json!({"password": "env:PW", "plain": "env:PW"});
@@ -178,14 +178,14 @@ async fn secrets_are_named_in_the_row_and_taken_from_the_node() {
         let failure = failed(node.run("CARS.f", &arguments).await);
         let expected = format!("the argument `password` names {expected}");
         assert_eq!(
-            (failure.exception_type.as_str(), failure.message),
+            (failure.exception_type(), failure.message.clone()),
             ("Function", expected)
         );
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_run_is_refused_with_what_can() {
+async fn jobs_that_cannot_run_are_refused_with_a_hint() {
     let node = Node::new();
     let check = async |name: &str, arguments: Value, expected: &str| {
         assert_eq!(node.refusal(name, &arguments).await, expected);
@@ -247,7 +247,7 @@ async fn what_cannot_be_run_is_refused_with_what_can() {
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_called_are_found_at_the_deployment() {
+async fn functions_that_cannot_be_called_are_reported_at_deployment() {
     let node = Node::new();
     node.function("good", "function good() {}");
     node.function("wrong", "function wrong() {\n  return (;\n}");
@@ -266,7 +266,7 @@ async fn files_that_cannot_be_called_are_found_at_the_deployment() {
 }
 
 #[tokio::test]
-async fn a_failure_says_what_where_and_whether_again() {
+async fn a_failure_has_a_type_a_location_and_a_retry() {
     let node = Node::new();
     let check = async |text: &str, exception: &str, message: &str, retry: Retry| {
         let failure = failed(node.end_of(text, &json!({})).await);
@@ -353,17 +353,17 @@ async fn a_failure_says_what_where_and_whether_again() {
     assert_eq!(failure.output.text.as_deref(), Some("WARN soon"));
 }
 
-/// Tells when a slot is lent, and how many are.
+/// Reports when a slot is lent, and counts the lent ones.
 #[derive(Debug, Default)]
 struct Slots {
     lent: AtomicIsize,
-    told: Notify,
+    lent_now: Notify,
 }
 
 impl Lender for Slots {
     fn lend(&self) {
         self.lent.fetch_add(1, Ordering::SeqCst);
-        self.told.notify_one();
+        self.lent_now.notify_one();
     }
 
     fn take_back(&self) {
@@ -372,9 +372,9 @@ impl Lender for Slots {
 }
 
 #[tokio::test]
-async fn a_stop_is_asked_and_a_wait_for_a_batch_lends_the_slot() {
+async fn a_function_sees_a_stop_and_lends_its_slot_while_it_waits_for_a_batch() {
     let node = Node::new();
-    // No statement runs here, but the slot is lent for the try.
+    // No statement can run here, but the attempt lends the slot.
     let begins =
         "try { fabric().execute('BATCH CARS FABRIC_COMMAND=\"sync_instance CARS.?\"'); } catch {}";
     node.function(
@@ -395,7 +395,7 @@ async fn a_stop_is_asked_and_a_wait_for_a_batch_lends_the_slot() {
     };
     let (slots, stop, run) = started("CARS.f");
     let (ended, ()) = tokio::join!(timeout(PATIENCE, run), async {
-        slots.told.notified().await;
+        slots.lent_now.notified().await;
         stop.cancel();
     });
     let output = succeeded(ended.expect("the run ends"));
@@ -406,7 +406,7 @@ async fn a_stop_is_asked_and_a_wait_for_a_batch_lends_the_slot() {
     tokio::select! {
         biased;
         ended = run => panic!("{ended:?}"),
-        () = slots.told.notified() => stop.cancel(),
+        () = slots.lent_now.notified() => stop.cancel(),
     }
     assert_eq!(slots.lent.load(Ordering::SeqCst), 0);
 }

@@ -1,4 +1,4 @@
-//! PARSER with a project that was deployed. A process of its own: another test measures how much memory its own needs.
+//! PARSER with a deployed project. It is its own process because a test of the other kinds measures memory.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -27,7 +27,7 @@ use weft_statement::LateStatements;
 use weft_store::SharedStore;
 use weft_store::Trust;
 
-/// Nobody is called back.
+/// Grants no access.
 #[derive(Debug)]
 struct NoCalls;
 
@@ -141,8 +141,8 @@ impl Bench {
         self.kind().run(run(fence)).await
     }
 
-    /// What a run that ends well says.
-    async fn told(&self, fence: i64) -> Json {
+    /// The output of a run that succeeds.
+    async fn output(&self, fence: i64) -> Json {
         match self.run(fence).await {
             RunEnd::Succeeded(output) => serde_json::from_str(&output.text.unwrap()).unwrap(),
             RunEnd::Failed(failure) => panic!("{failure:?}"),
@@ -205,13 +205,13 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn files_become_rows_that_queries_find() {
+async fn files_become_rows() {
     let bench = Bench::new(ROWS).await;
     bench.write("a.csv", "id,name\n1,Ann\n2,Bob\n");
     bench.write("b.csv.gz", gzip(b"name,id\nCid,3\nAnnie,1\n"));
-    let told = bench.told(1).await;
+    let output = bench.output(1).await;
     assert_eq!(
-        told,
+        output,
         json!({"files": 2, "skipped": 0, "records": 4, "rejected": 0, "rejects": null})
     );
     let text = |text: &str| Value::Text(text.to_owned());
@@ -219,7 +219,7 @@ async fn files_become_rows_that_queries_find() {
     assert_eq!(
         found,
         [
-            // The later file has the last word.
+            // The later file wins.
             [Value::Integer(1), text("Annie")],
             [Value::Integer(2), text("Bob")],
             [Value::Integer(3), text("Cid")],
@@ -238,18 +238,18 @@ async fn files_become_rows_that_queries_find() {
 }
 
 #[tokio::test]
-async fn bad_lines_are_told_and_the_others_stored() {
+async fn bad_lines_are_reported_and_the_others_stored() {
     let bench = Bench::new(ROWS).await;
     bench.write(
         "a.csv",
         b"id,name\n1,Ann\nx,Bob\n3\n4,\xff\n,Nobody\n6,\"open\n7,Gil\n",
     );
-    let told = bench.told(1).await;
+    let output = bench.output(1).await;
     assert_eq!(
-        (&told["records"], &told["rejected"]),
+        (&output["records"], &output["rejected"]),
         (&json!(2), &json!(5))
     );
-    let rejects = fs::read_to_string(told["rejects"].as_str().unwrap()).unwrap();
+    let rejects = fs::read_to_string(output["rejects"].as_str().unwrap()).unwrap();
     let rejects: Vec<Json> = rejects
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -266,8 +266,8 @@ async fn bad_lines_are_told_and_the_others_stored() {
     assert_eq!(
         reasons,
         [
-            (3, "column `id`: `x` is no whole number"),
-            (4, "1 fields where there are 2 columns"),
+            (3, "column `id`: `x` is not a whole number"),
+            (4, "1 fields for 2 columns"),
             (5, "not UTF-8"),
             (6, "column `id` is a key and is empty"),
             (7, "a quoted field is not closed"),
@@ -278,38 +278,44 @@ async fn bad_lines_are_told_and_the_others_stored() {
 }
 
 #[tokio::test]
-async fn each_file_is_read_once_and_what_is_written_behind_it_too() {
+async fn files_and_appended_lines_are_read_once() {
     let bench = Bench::new(ROWS).await;
     bench.write("a.csv", "id,name\n1,Ann\n2,Bo");
-    assert_eq!(bench.told(1).await["records"], 2);
-    let told = bench.told(2).await;
-    assert_eq!((&told["files"], &told["skipped"]), (&json!(0), &json!(1)));
-    // The last line was not whole: it is read again with what follows.
+    assert_eq!(bench.output(1).await["records"], 2);
+    let output = bench.output(2).await;
+    assert_eq!(
+        (&output["files"], &output["skipped"]),
+        (&json!(0), &json!(1))
+    );
+    // The last line was incomplete, so it is read again with the rest.
     let mut file = fs::OpenOptions::new()
         .append(true)
         .open(bench.path("a.csv"))
         .unwrap();
     file.write_all(b"b\n3,Cid\n").unwrap();
     drop(file);
-    let told = bench.told(3).await;
-    assert_eq!((&told["files"], &told["records"]), (&json!(1), &json!(2)));
+    let output = bench.output(3).await;
+    assert_eq!(
+        (&output["files"], &output["records"]),
+        (&json!(1), &json!(2))
+    );
     let names = bench.query("select name from rows where id = 2").await;
     assert_eq!(names, [[Value::Text("Bob".to_owned())]]);
-    // Another content under the name is read anew, and so is everything under another definition.
+    // Changed content is read again, and so is everything after the definition changes.
     bench.write("a.csv", "id,name\n9,New\n");
-    assert_eq!(bench.told(4).await["records"], 1);
+    assert_eq!(bench.output(4).await["records"], 1);
     bench
         .deploy(&ROWS.replace("name: TEXT", "name: TEXT, more: TEXT"))
         .await
         .unwrap();
-    assert_eq!(bench.told(5).await["records"], 1);
+    assert_eq!(bench.output(5).await["records"], 1);
     assert_eq!(bench.count().await, 4);
     let missing = bench.query("select more from rows where id = 9").await;
     assert_eq!(missing, [[Value::Null]]);
 }
 
 #[tokio::test]
-async fn a_run_that_was_cut_short_is_gone_on_with() {
+async fn an_interrupted_run_is_resumed() {
     let bench = Bench::new(ROWS).await;
     for part in 0..3 {
         let from = part * 20_000;
@@ -319,7 +325,7 @@ async fn a_run_that_was_cut_short_is_gone_on_with() {
         );
     }
     let mut cut_in_the_middle = 0;
-    // Dropped wherever it is, as a process that is killed.
+    // Dropped at any point, like a process that is killed.
     for fence in 1..=6 {
         let stop_at = bench.count().await + 3_000;
         let watch = async {
@@ -334,27 +340,27 @@ async fn a_run_that_was_cut_short_is_gone_on_with() {
         }
     }
     assert!(cut_in_the_middle >= 3, "{cut_in_the_middle}");
-    let told = bench.told(9).await;
+    let output = bench.output(9).await;
     assert_eq!(bench.count().await, 60_000);
     let distinct = bench.query("select count(distinct name) from rows").await;
     assert_eq!(distinct, [[Value::Integer(60_000)]]);
-    assert!(told["records"].as_u64().unwrap() <= 60_000);
-    assert_eq!(bench.told(10).await["skipped"], 3);
+    assert!(output["records"].as_u64().unwrap() <= 60_000);
+    assert_eq!(bench.output(10).await["skipped"], 3);
 }
 
 #[tokio::test]
-async fn a_run_that_was_replaced_records_nothing_more() {
+async fn a_replaced_run_saves_nothing() {
     let bench = Bench::new(ROWS).await;
     bench.write("a.csv", "id,name\n1,Ann\n");
-    bench.told(2).await;
+    bench.output(2).await;
     bench.write("b.csv", "id,name\n2,Bob\n");
     let failure = failed(bench.run(1).await);
-    assert_eq!(failure.exception_type, "TakenOver");
+    assert_eq!(failure.exception_type(), "TakenOver");
     assert_eq!(bench.count().await, 1);
 }
 
 #[tokio::test]
-async fn a_stop_is_obeyed_and_what_was_stored_is_not_read_again() {
+async fn a_stopped_run_is_resumed_after_the_stored_rows() {
     let bench = Bench::new(ROWS).await;
     bench.write("a.csv", format!("id,name\n{}", lines(0, 60_000)));
     let stopped = run(1);
@@ -367,17 +373,17 @@ async fn a_stop_is_obeyed_and_what_was_stored_is_not_read_again() {
     };
     let (end, ()) = tokio::join!(bench.kind().run(stopped), watch);
     let failure = failed(end);
-    assert_eq!(failure.exception_type, "Stopped");
+    assert_eq!(failure.exception_type(), "Stopped");
     let before: Json = serde_json::from_str(&failure.output.text.unwrap()).unwrap();
     let before = before["records"].as_u64().unwrap();
     assert!((2_000..60_000).contains(&before), "{before}");
-    let after = bench.told(2).await["records"].as_u64().unwrap();
+    let after = bench.output(2).await["records"].as_u64().unwrap();
     assert_eq!(before + after, 60_000);
     assert_eq!(bench.count().await, 60_000);
 }
 
 #[tokio::test]
-async fn hostile_files_end_alone() {
+async fn a_malicious_file_does_not_affect_others() {
     let bench = Bench::new(&format!("{ROWS}limits: {{bytes: 1000000}}\n")).await;
     bench.write("bomb.csv", gzip(&vec![b'x'; 20 << 20]));
     bench.write("broken.gz", b"\x1f\x8bnot gzip");
@@ -390,25 +396,28 @@ async fn hostile_files_end_alone() {
     .concat();
     bench.write("long.csv", long);
     std::os::unix::fs::symlink("/etc/passwd", bench.path("passwd")).unwrap();
-    let told = bench.told(1).await;
+    let output = bench.output(1).await;
     assert_eq!(
-        (&told["records"], &told["broken_files"]),
+        (&output["records"], &output["broken_files"]),
         (&json!(2), &json!(3))
     );
-    let broken = told["broken"].to_string();
+    let broken = output["broken"].to_string();
     for reason in [
         "passwd leads out of",
         "more than 1000000 bytes",
-        "not whole as gzip",
+        "gzip data is damaged",
     ] {
         assert!(broken.contains(reason), "{reason} in {broken}");
     }
     assert_eq!(bench.count().await, 2);
-    let rejects = fs::read_to_string(told["rejects"].as_str().unwrap()).unwrap();
+    let rejects = fs::read_to_string(output["rejects"].as_str().unwrap()).unwrap();
     assert!(rejects.contains("longer than 1 MiB"), "{rejects}");
-    // Told once.
-    let told = bench.told(2).await;
-    assert_eq!((&told["files"], &told["skipped"]), (&json!(0), &json!(4)));
+    // Reported once.
+    let output = bench.output(2).await;
+    assert_eq!(
+        (&output["files"], &output["skipped"]),
+        (&json!(0), &json!(4))
+    );
 }
 
 #[tokio::test]
@@ -416,7 +425,7 @@ async fn a_table_without_a_key_has_file_and_line() {
     let parser = ROWS.replace("key: id\n", "");
     let bench = Bench::new(&parser).await;
     bench.write("a.csv", "id,name\n7,Ann\n7,Ann\n,\n");
-    bench.told(1).await;
+    bench.output(1).await;
     let found = bench
         .query("select source_line, id from rows order by source_line")
         .await;
@@ -456,7 +465,7 @@ async fn every_format_fills_the_table() {
     for (format, content) in cases {
         let bench = Bench::new(&ROWS.replace("format: csv", format)).await;
         bench.write("a", content);
-        assert_eq!(bench.told(1).await["records"], 1, "{format}");
+        assert_eq!(bench.output(1).await["records"], 1, "{format}");
         let found = bench.query("select id, name from rows").await;
         assert_eq!(
             found,
@@ -467,7 +476,7 @@ async fn every_format_fills_the_table() {
 }
 
 #[tokio::test]
-async fn a_query_fills_a_table_as_well() {
+async fn a_query_fills_a_table() {
     let bench = Bench::empty();
     let interfaces = bench.folder.path().join("project/interfaces");
     fs::create_dir_all(&interfaces).unwrap();
@@ -477,29 +486,29 @@ async fn a_query_fills_a_table_as_well() {
     let parser = "interface: source\nquery: select id, upper(name) as loud from source\ntable: rows\n\
         columns: {id: INTEGER, name: {type: TEXT, from: loud}}\nkey: id\n";
     bench.deploy(parser).await.unwrap();
-    assert_eq!(bench.told(1).await["records"], 1_000);
+    assert_eq!(bench.output(1).await["records"], 1_000);
     let found = bench.query("select name from rows where id = 999").await;
     assert_eq!(found, [[Value::Text("NAME 999".to_owned())]]);
     let wrong = parser.replace("from: loud", "from: lound");
-    let told = bench.deploy(&wrong).await.unwrap_err();
+    let error = bench.deploy(&wrong).await.unwrap_err();
     assert!(
-        told.contains(
-            "column `name` is taken from a field `lound`, which there is not; did you mean `loud`?"
+        error.contains(
+            "column `name` is read from the field `lound`, which does not exist; did you mean `loud`?"
         ),
-        "{told}"
+        "{error}"
     );
-    let told = bench
+    let error = bench
         .deploy(&parser.replace("key: id\n", ""))
         .await
         .unwrap_err();
     assert!(
-        told.contains("the rows of a query have no other name"),
-        "{told}"
+        error.contains("only a key identifies the rows of a query"),
+        "{error}"
     );
 }
 
 #[tokio::test]
-async fn what_cannot_run_is_refused_at_the_command() {
+async fn definitions_that_cannot_run_are_refused() {
     let bench = Bench::empty();
     let check = async |name: &str, arguments: &str| {
         let job = Job {
@@ -524,28 +533,28 @@ async fn what_cannot_run_is_refused_at_the_command() {
             "CAT.rows",
             "there is no logical unit `CAT`; did you mean `CAR`?",
         ),
-        ("rows", "`rows` names no parser"),
+        ("rows", "`rows` does not name a parser"),
     ];
-    for (name, told) in refused {
-        assert_eq!(check(name, "{}").await, Err(told.to_owned()));
+    for (name, error) in refused {
+        assert_eq!(check(name, "{}").await, Err(error.to_owned()));
     }
-    let told = check("CAR.rows", r#"{"file":"/etc/passwd"}"#).await;
-    assert_eq!(told, Err("a parser has no argument `file`".to_owned()));
+    let error = check("CAR.rows", r#"{"file":"/etc/passwd"}"#).await;
+    assert_eq!(error, Err("a parser has no argument `file`".to_owned()));
     for outside in ["/etc/*", "${PROJECT_DIR}/*.yaml"] {
         bench
             .deploy(&ROWS.replace("${PROJECT_DIR}/in/*", outside))
             .await
             .unwrap();
-        let told = check("CAR.rows", "{}").await.unwrap_err();
+        let error = check("CAR.rows", "{}").await.unwrap_err();
         assert!(
-            told.contains("is in none of the folders that this node allows"),
-            "{told}"
+            error.contains("is in none of the folders that this node allows"),
+            "{error}"
         );
     }
 }
 
 #[tokio::test]
-async fn a_parser_file_is_checked_when_it_is_deployed() {
+async fn a_parser_is_checked_at_deployment() {
     let bench = Bench::empty();
     let cases: [(&str, &[&str]); 9] = [
         (
@@ -560,14 +569,14 @@ async fn a_parser_file_is_checked_when_it_is_deployed() {
             &[
                 "rows.yaml:1: table: every logical unit has a table `entity` already",
                 "rows.yaml:2: columns.id: unknown type `INTEGR`",
-                "rows.yaml:3: files: `in/*` is no whole path",
+                "rows.yaml:3: files: `in/*` is not an absolute path",
             ],
         ),
         (
             "table: t\ncolumns: {id: INTEGER}\nfiles: /in/../x\nformat: csw\n",
             &[
-                "rows.yaml:3: files: `/in/../x` leaves its folder by `..`",
-                "rows.yaml:4: format: unknown format `csw`; known are csv, jsonl, json, xml, fixed, lines; did you mean `csv`?",
+                "rows.yaml:3: files: `/in/../x` leaves its folder with `..`",
+                "rows.yaml:4: format: unknown format `csw`; the formats are csv, jsonl, json, xml, fixed, lines; did you mean `csv`?",
             ],
         ),
         (
@@ -588,7 +597,7 @@ async fn a_parser_file_is_checked_when_it_is_deployed() {
             "table: t\ncolumns: {id: ANY}\nfiles: /in/*\nformat: fixed\nwidths: {ID: 0}\n",
             &[
                 "columns.id: a stored column has a type",
-                "widths.ID: must be how many characters wide the column is",
+                "widths.ID: must be the width of the column in characters",
             ],
         ),
         (
@@ -597,7 +606,7 @@ async fn a_parser_file_is_checked_when_it_is_deployed() {
                 "rows.yaml:5: header: must be true or false, not `maybe`",
                 "rows.yaml:6: quote: must be one character, not `ab`",
                 "rows.yaml:7: names: the header names the columns",
-                "rows.yaml:7: names: column `id` is taken from a field `id`, which there is not",
+                "rows.yaml:7: names: column `id` is read from the field `id`, which does not exist",
                 "rows.yaml:8: limit: unknown field; did you mean `limits`?",
             ],
         ),
@@ -608,20 +617,20 @@ async fn a_parser_file_is_checked_when_it_is_deployed() {
         ("table: t\ncolumns: [\n", &["not YAML"]),
     ];
     for (parser, expected) in cases {
-        let told = bench.deploy(parser).await.unwrap_err();
+        let error = bench.deploy(parser).await.unwrap_err();
         for part in expected {
-            assert!(told.contains(part), "{part}\nin\n{told}");
+            assert!(error.contains(part), "{part}\nin\n{error}");
         }
     }
-    // A table that is there with other types.
+    // A table that exists with other types.
     bench.deploy(ROWS).await.unwrap();
-    let told = bench
+    let error = bench
         .deploy(&ROWS.replace("name: TEXT", "name: REAL"))
         .await
         .unwrap_err();
     assert!(
-        told.contains("table CAR.rows is there already with another type or key for `name`"),
-        "{told}"
+        error.contains("table CAR.rows is there already with another type or key for `name`"),
+        "{error}"
     );
     let project = bench.catalogue.current_project().await.unwrap();
     let tables: Vec<&ParsedTable> = project

@@ -11,7 +11,7 @@ use weft_store::SharedStore;
 
 use super::{Ages, Removed, Sweep, SweepError, unbounded};
 use crate::job::arguments::{self, check_names};
-use crate::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use crate::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 
 /// Between two pages: a person waits for it, so it goes faster than the pass of the node.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -129,8 +129,8 @@ impl JobKind for Cleanup {
             return RunEnd::Succeeded(output);
         };
         let kind = match &error {
-            SweepError::Store(_) => "Store",
-            SweepError::Stopped => "Stopped",
+            SweepError::Store(_) => "Store".into(),
+            SweepError::Stopped => FailureKind::Stopped,
         };
         RunEnd::Failed(RunFailure {
             output,

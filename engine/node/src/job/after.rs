@@ -267,7 +267,12 @@ fn traces(end: &TryEnd, now: Timestamp, holder: &Holder) -> (RunOutput, Option<S
 }
 
 fn error_of(failure: &RunFailure, now: Timestamp, holder: &Holder) -> String {
-    job_error(&failure.exception_type, &failure.message, now, &holder.node)
+    job_error(
+        failure.exception_type(),
+        &failure.message,
+        now,
+        &holder.node,
+    )
 }
 
 fn record(

@@ -431,7 +431,7 @@ impl JobRunner {
             let (end, error) = match end {
                 TryEnd::Ended(RunEnd::Succeeded(_)) => ("succeeded", None),
                 TryEnd::Ended(RunEnd::Failed(failure)) => {
-                    ("failed", Some(kind_of_error(&failure.exception_type)))
+                    ("failed", Some(kind_of_error(failure.exception_type())))
                 }
                 TryEnd::HandedBack => ("handed back", None),
                 TryEnd::GivenUp => ("given up", None),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use weft_lang::names::JOB_TYPE;
-use weft_lang::{JobCommand, JobPolicyOptions, JobVerb, Span, Spanned, Text};
+use weft_lang::{JobCommand, JobOptions, JobVerb, Spanned, Text};
 use weft_model::canonical_job_name;
 
 use super::super::job_draft::{Ask, JobDraft, PolicyDraft, known_type};
@@ -23,7 +23,10 @@ pub(super) fn lower(
     let draft = draft(command)?;
     let request = request(command, &draft, surroundings);
     request.map_err(|refusal| match refusal.option() {
-        Some(option) => refusal.at(place_of(option, command)),
+        Some(option) => {
+            let given = command.options.span(option);
+            refusal.at(given.unwrap_or(command.job_type.span))
+        }
         None => refusal,
     })
 }
@@ -49,17 +52,18 @@ fn request(
 
 fn draft(command: &JobCommand) -> Result<JobDraft, Refusal> {
     let text = |given: &Option<Spanned<String>>| given.as_ref().map(|text| text.value.clone());
-    let mut given = command.args.as_ref().map(arguments).transpose()?;
+    let options = &command.options;
+    let mut given = options.args.as_ref().map(arguments).transpose()?;
     let name = unit_of_instance(command, &mut given)?;
     Ok(JobDraft {
         job_type: command.job_type.value.clone(),
-        name: name.or_else(|| text(&command.name)).unwrap_or_default(),
-        uid: text(&command.uid),
-        affinity: text(&command.affinity).map(|text| vec![text]).into(),
+        name: name.or_else(|| text(&options.name)).unwrap_or_default(),
+        uid: text(&options.uid),
+        affinity: text(&options.affinity).map(|text| vec![text]).into(),
         arguments: given.into(),
-        exec_interval: text(&command.exec_interval).into(),
-        reset_end_time: command.reset_end_time.as_ref().map(|reset| reset.value),
-        policy: policy(&command.policy)?,
+        exec_interval: text(&options.exec_interval).into(),
+        reset_end_time: options.reset_end_time.as_ref().map(|reset| reset.value),
+        policy: policy(options)?,
     })
 }
 
@@ -84,7 +88,7 @@ fn unit_of_instance(
     };
     let mut unit = None;
     if let Some(target) = &command.target {
-        if let Some(name) = &command.name {
+        if let Some(name) = &command.options.name {
             let refusal = Refusal::usage("the job has an instance and a NAME").at(name.span);
             return Err(refusal.hint("leave NAME out: it is the logical unit of the instance"));
         }
@@ -101,7 +105,7 @@ fn unit_of_instance(
         unit = Some(name.to_owned());
         add(target, "instances", Value::from(vec![id]))?;
     }
-    if let Some(tables) = &command.tables {
+    if let Some(tables) = &command.options.tables {
         if JOB_TYPE.canonical(&command.job_type.value) != Some(REPUBLISH) {
             let message = format!("jobs of type {} have no TABLES", command.job_type.value);
             return Err(Refusal::usage(message)
@@ -113,7 +117,7 @@ fn unit_of_instance(
     Ok(unit)
 }
 
-fn policy(options: &JobPolicyOptions) -> Result<PolicyDraft, Refusal> {
+fn policy(options: &JobOptions) -> Result<PolicyDraft, Refusal> {
     let text = |given: &Option<Spanned<String>>| -> Ask<String> {
         given.as_ref().map(|text| text.value.clone()).into()
     };
@@ -154,37 +158,7 @@ fn policy(options: &JobPolicyOptions) -> Result<PolicyDraft, Refusal> {
     })
 }
 
-/// Where an option stands; the type of the job for what is not there.
-fn place_of(option: &str, command: &JobCommand) -> Span {
-    fn span<T>(given: &Option<Spanned<T>>) -> Option<Span> {
-        given.as_ref().map(|given| given.span)
-    }
-    let policy = &command.policy;
-    let place = match option {
-        "NAME" => span(&command.name),
-        "UID" => span(&command.uid),
-        "AFFINITY" => span(&command.affinity),
-        "ARGS" => span(&command.args),
-        "EXEC_INTERVAL" => span(&command.exec_interval),
-        "START_AT" => span(&policy.start_at),
-        "END_AT" => span(&policy.end_at),
-        "TIME_ZONE" => span(&policy.time_zone),
-        "MISFIRE" => span(&policy.misfire),
-        "OVERLAP" => span(&policy.overlap),
-        "MAX_RUNS" => span(&policy.max_runs),
-        "JITTER_MS" => span(&policy.jitter_ms),
-        "MAX_ATTEMPTS" => span(&policy.max_attempts),
-        "RETRY_DELAY_MS" => span(&policy.retry_delay_ms),
-        "RETRY_FACTOR" => span(&policy.retry_factor),
-        "RETRY_MAX_DELAY_MS" => span(&policy.retry_max_delay_ms),
-        "TIMEOUT_MS" => span(&policy.timeout_ms),
-        "AFTER" => span(&policy.after),
-        _ => None,
-    };
-    place.unwrap_or(command.job_type.span)
-}
-
-/// ARGS as a JSON object; relaxed forms are `{a:10,b:20}` and `A=10, B=20` (as in Fabric).
+/// ARGS as a JSON object; relaxed forms are `{a:10,b:20}` and `A=10, B=20` (Fabric A.1).
 fn arguments(text: &Spanned<String>) -> Result<Map<String, Value>, Refusal> {
     let trimmed = text.value.trim();
     if trimmed.is_empty() {

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use weft_model::{Principal, Session};
 use weft_node::flow::{FlowCall, FlowEnd, FlowFailure, FlowName, FlowPart, FlowRefusal, Flows};
+use weft_node::job::FailureKind;
 
 use super::fixture::Fixture;
 use crate::{EndStatus, Services, Statements};
@@ -54,7 +55,7 @@ impl Flows for Echo {
         self.begun.notify_one();
         if self.waits {
             call.stop.cancelled().await;
-            return Err(FlowFailure::new("Stopped", "told to stop"));
+            return Err(FlowFailure::new(FailureKind::Stopped, "stopped"));
         }
         let answer = self.answer.lock().unwrap().clone();
         Ok(FlowEnd {

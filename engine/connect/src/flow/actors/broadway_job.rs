@@ -1,14 +1,12 @@
 //! BroadwayJob: starts a job that runs a flow.
 
 use async_trait::async_trait;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
+use weft_node::flow::FlowFailure;
 use weft_statement::{AffinityList, JobDraft};
 
-use crate::flow::actor::{
-    Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, WrittenInputs, optional,
-    required,
-};
-use crate::flow::runner::target;
+use crate::flow::actor::{Actor, ActorResult, ActorRun, ActorSpec, CheckContext, WrittenInputs};
+use crate::flow::input::{InputKind, Inputs, optional, required};
 
 #[derive(Debug)]
 pub(super) struct BroadwayJob;
@@ -16,7 +14,7 @@ pub(super) struct BroadwayJob;
 const SPEC: ActorSpec = ActorSpec {
     name: "BroadwayJob",
     aliases: &[],
-    summary: "starts a job of type BROADWAY_JOB and does not wait for it; without `uid`, a repeated run of the stage finds the job that it started before",
+    summary: "starts a job of type BROADWAY_JOB and does not wait for it; without `uid`, a repeated stage finds the job that it started before",
     inputs: &[
         required(
             "flow",
@@ -36,7 +34,7 @@ const SPEC: ActorSpec = ActorSpec {
         ("type", "the type of the job"),
         ("name", "its name"),
         ("uid", "its uid"),
-        ("status", "where it stands"),
+        ("status", "its status"),
     ],
 };
 
@@ -46,25 +44,16 @@ impl Actor for BroadwayJob {
         &SPEC
     }
 
-    async fn check(&self, inputs: WrittenInputs<'_>, at: Checking<'_>) {
-        if let Some((flow, spot)) = inputs.text("flow")
-            && let Err(unknown) = target(at.project, at.logical_unit, flow)
-        {
-            let message = format!("there is no {} `{}`", unknown.what, unknown.name);
-            at.findings.add_near(spot, message, unknown.nearest);
+    async fn check(&self, inputs: WrittenInputs<'_>, context: CheckContext<'_>) {
+        if let Some((flow, spot)) = inputs.text("flow") {
+            context.resolve_flow(flow, spot);
         }
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
-        let failed = |message: String| ActorError::new("Refused", message);
-        let unit = run.project.logical_unit(&run.flow.logical_unit);
-        let unit = unit.map_err(|error| failed(error.to_string()))?;
-        let (_, name) = target(run.project, unit, inputs.text("flow"))
-            .map_err(|error| failed(error.to_string()))?;
+    async fn act(&self, inputs: Inputs, run: ActorRun<'_>) -> ActorResult {
+        let refused = |message: String| FlowFailure::new("Refused", message);
+        let name = run.resolve_flow(inputs.text("flow"));
+        let name = name.map_err(|error| refused(error.to_string()))?;
         let text = |name: &str| inputs.optional_text(name).map(str::to_owned);
         let uid = text("uid");
         let draft = JobDraft {
@@ -78,11 +67,11 @@ impl Actor for BroadwayJob {
             exec_interval: text("exec_interval").into(),
             ..JobDraft::default()
         };
-        let statements = run.runner.tools.serving()?;
+        let statements = run.tools.statements()?;
         let key = run.key.to_string();
         let key = uid.is_none().then_some(key.as_str());
         let started = statements.start_job(run.principal, &draft, key).await;
-        let started = started.map_err(|refusal| failed(refusal.to_string()))?;
+        let started = started.map_err(|refusal| refused(refusal.to_string()))?;
         let job = started.item.job;
         Ok(Map::from_iter([
             ("type".to_owned(), json!(job.key.job_type)),

@@ -1,14 +1,14 @@
-//! DbCommand: a query on an interface.
+//! DbCommand: queries an interface.
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
+use weft_node::flow::FlowFailure;
 use weft_project::source::{RowLimits, SourceError};
 use weft_project::{Findings, Project, Spot, nearest};
 
 use crate::flow::actor::{
-    Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, OUTPUT_BYTES,
-    WrittenInputs, optional, required,
+    Actor, ActorResult, ActorRun, ActorSpec, CheckContext, OUTPUT_BYTES, WrittenInputs,
 };
+use crate::flow::input::{InputKind, Inputs, optional, required};
 use crate::flow::sql;
 
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct DbCommand;
 const SPEC: ActorSpec = ActorSpec {
     name: "DbCommand",
     aliases: &["SQL"],
-    summary: "asks an interface of the project",
+    summary: "queries an interface of the project",
     inputs: &[
         required("interface", InputKind::Fixed, "the interface"),
         required(
@@ -45,24 +45,20 @@ impl Actor for DbCommand {
         &SPEC
     }
 
-    async fn check(&self, inputs: WrittenInputs<'_>, at: Checking<'_>) {
+    async fn check(&self, inputs: WrittenInputs<'_>, context: CheckContext<'_>) {
         let Some((interface, spot)) = inputs.text("interface") else {
             return;
         };
-        if !check_interface(at.project, interface, spot, at.findings) {
+        if !check_interface(context.project, interface, spot, context.findings) {
             return;
         }
         if let Some((sql, spot)) = inputs.text("sql") {
-            check_query(at.project, interface, sql, spot, at.findings).await;
+            check_query(context.project, interface, sql, spot, context.findings).await;
         }
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
-        let failed = |error: String| ActorError::new("Query", error);
+    async fn act(&self, inputs: Inputs, run: ActorRun<'_>) -> ActorResult {
+        let failed = |error: String| FlowFailure::new("Query", error);
         let interface = run.project.interface(inputs.text("interface"));
         let interface = interface.map_err(failed)?;
         let parameters = sql::parameters(inputs.value("parameters")).map_err(failed)?;
@@ -89,7 +85,7 @@ fn check_interface(project: &Project, interface: &str, spot: &Spot, findings: &F
     }
 }
 
-/// Says what is wrong with a query; its columns, where its interface can tell now.
+/// Reports errors of a query; returns its columns if the interface is reachable.
 pub(in crate::flow) async fn check_query(
     project: &Project,
     interface: &str,

@@ -1,15 +1,17 @@
-//! FabricCommand: statements, as somebody types them on a console.
+//! FabricCommand: runs statements as the console does.
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use weft_lang::{Command, Literal, Statement, bind, split_statements};
+use weft_node::flow::FlowFailure;
+use weft_node::job::FailureKind;
 use weft_statement::AnswerLimits;
 
 use crate::flow::actor::{
-    Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, OUTPUT_BYTES,
-    WrittenInputs, optional, required,
+    Actor, ActorResult, ActorRun, ActorSpec, CheckContext, OUTPUT_BYTES, WrittenInputs,
 };
 use crate::flow::expression::Expression;
+use crate::flow::input::{InputKind, Inputs, optional, required};
 use crate::flow::sql;
 
 #[derive(Debug)]
@@ -18,7 +20,7 @@ pub(super) struct FabricCommand;
 const SPEC: ActorSpec = ActorSpec {
     name: "FabricCommand",
     aliases: &[],
-    summary: "runs a statement, or several with `;` between them; a synchronous BATCH is waited for",
+    summary: "runs a statement, or several separated by `;`; waits for a synchronous BATCH",
     inputs: &[
         required(
             "command",
@@ -36,7 +38,7 @@ const SPEC: ActorSpec = ActorSpec {
         ("count", "how many rows there are"),
         ("columns", "the names of the columns"),
         ("first", "the first row, or nothing"),
-        ("notices", "what else was said"),
+        ("notices", "the notices of the statements"),
     ],
 };
 
@@ -51,11 +53,11 @@ impl Actor for FabricCommand {
         &SPEC
     }
 
-    async fn check(&self, inputs: WrittenInputs<'_>, at: Checking<'_>) {
+    async fn check(&self, inputs: WrittenInputs<'_>, context: CheckContext<'_>) {
         let Some((command, spot)) = inputs.text("command") else {
             return;
         };
-        let given = match inputs.get("parameters").map(|input| &input.value) {
+        let given = match inputs.value("parameters") {
             None => Some(0),
             Some(Expression::List(items)) => Some(items.len()),
             Some(Expression::Literal(Value::Array(items))) => Some(items.len()),
@@ -64,27 +66,23 @@ impl Actor for FabricCommand {
         if let Some(count) = given
             && let Err(error) = bind(command, &vec![Literal::Null; count])
         {
-            at.findings.add(spot, error.message);
+            context.findings.add(spot, error.message);
         }
-        for statement in spans_of(command) {
+        for statement in split(command) {
             match Statement::parse(statement) {
                 Ok(statement) if !statement.is_available() => {
                     let message =
                         format!("{} is not available in this version", statement.keyword());
-                    at.findings.add(spot, message);
+                    context.findings.add(spot, message);
                 }
                 Ok(_) => (),
-                Err(error) => at.findings.add(spot, error.message),
+                Err(error) => context.findings.add(spot, error.message),
             }
         }
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
-        let failed = |error: String| ActorError::new("Statement", error);
+    async fn act(&self, inputs: Inputs, run: ActorRun<'_>) -> ActorResult {
+        let failed = |error: String| FlowFailure::new("Statement", error);
         let command = inputs.text("command");
         let values: Vec<Literal> = match inputs.value("parameters") {
             Value::Array(values) => values
@@ -95,9 +93,8 @@ impl Actor for FabricCommand {
             _ => Vec::new(),
         };
         let text = bind(command, &values).map_err(|error| failed(error.message))?;
-        // It only waits for other work.
-        let lent = waits(command).then(|| run.slot.lend());
-        let statements = &run.runner.tools.statements;
+        let lent = only_waits(command).then(|| run.slot.lend());
+        let statements = &run.tools.statements;
         let answer = statements
             .answer(run.principal, &text, run.session.clone(), LIMITS, run.stop)
             .await;
@@ -105,7 +102,7 @@ impl Actor for FabricCommand {
         let answer = answer.map_err(|error| {
             let message = error.message.trim_start_matches("error: ").to_owned();
             match run.stop.is_cancelled() {
-                true => ActorError::stopped(message),
+                true => FlowFailure::new(FailureKind::Stopped, message),
                 false => failed(message),
             }
         })?;
@@ -115,7 +112,7 @@ impl Actor for FabricCommand {
     }
 }
 
-fn spans_of(text: &str) -> Vec<&str> {
+fn split(text: &str) -> Vec<&str> {
     let spans = split_statements(text);
     match spans.is_empty() {
         true => vec![text],
@@ -123,9 +120,9 @@ fn spans_of(text: &str) -> Vec<&str> {
     }
 }
 
-/// It waits for a batch, whose work takes no slot.
-fn waits(command: &str) -> bool {
-    spans_of(command).into_iter().all(|statement| {
+/// Whether all statements wait for batches, whose work takes no job slot.
+fn only_waits(command: &str) -> bool {
+    split(command).into_iter().all(|statement| {
         Statement::parse(statement)
             .is_ok_and(|statement| matches!(statement.command, Command::Batch(_)))
     })

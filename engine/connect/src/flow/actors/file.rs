@@ -1,17 +1,17 @@
-//! FileRead and FileWrite: files below the folders that the node allows.
+//! FileRead and FileWrite: files below the folders of FILE_ROOTS.
 
 use async_trait::async_trait;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
+use weft_node::flow::FlowFailure;
 
-use crate::flow::actor::{
-    Actor, ActorError, ActorRun, ActorSpec, InputKind, Inputs, OUTPUT_BYTES, optional, required,
-};
-use crate::flow::expression::text_of;
+use crate::flow::actor::{Actor, ActorResult, ActorRun, ActorSpec, OUTPUT_BYTES};
+use crate::flow::input::{InputKind, Inputs, optional, required};
+use crate::flow::value::text_of;
 use crate::on_thread::on_thread;
 
 const THREAD: &str = "weft-files";
 const PATH: &str =
-    "the path, below a folder of FILE_ROOTS; one that is not absolute begins in the first of them";
+    "the path, below a folder of FILE_ROOTS; a relative path starts in the first of them";
 
 #[derive(Debug)]
 pub(super) struct FileRead;
@@ -21,7 +21,7 @@ const READ: ActorSpec = ActorSpec {
     aliases: &[],
     summary: "reads a text file of up to 8 MiB",
     inputs: &[required("path", InputKind::Text, PATH)],
-    outputs: &[("text", "what it says"), ("bytes", "how long it is")],
+    outputs: &[("text", "the text"), ("bytes", "its length in bytes")],
 };
 
 #[async_trait]
@@ -30,13 +30,9 @@ impl Actor for FileRead {
         &READ
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
-        let failed = |error: String| ActorError::new("File", error);
-        let files = run.runner.tools.files.clone();
+    async fn act(&self, inputs: Inputs, run: ActorRun<'_>) -> ActorResult {
+        let failed = |error: String| FlowFailure::new("File", error);
+        let files = run.tools.files.clone();
         let path = inputs.text("path").to_owned();
         let label = path.clone();
         let read = on_thread(THREAD, move || files.read(&path, OUTPUT_BYTES)).await;
@@ -57,7 +53,7 @@ pub(super) struct FileWrite;
 const WRITE: ActorSpec = ActorSpec {
     name: "FileWrite",
     aliases: &[],
-    summary: "writes a file as a whole: whoever reads it sees all of it or what was there before",
+    summary: "writes a file atomically: readers see the old content or the new one",
     inputs: &[
         required("path", InputKind::Text, PATH),
         required(
@@ -68,10 +64,10 @@ const WRITE: ActorSpec = ActorSpec {
         optional(
             "replace",
             InputKind::Flag,
-            "false refuses where there is a file already; true where it is left out",
+            "false fails if the file exists; true by default",
         ),
     ],
-    outputs: &[("path", "the path"), ("bytes", "how long it is")],
+    outputs: &[("path", "the path"), ("bytes", "the length in bytes")],
 };
 
 #[async_trait]
@@ -80,12 +76,8 @@ impl Actor for FileWrite {
         &WRITE
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
-        let files = run.runner.tools.files.clone();
+    async fn act(&self, inputs: Inputs, run: ActorRun<'_>) -> ActorResult {
+        let files = run.tools.files.clone();
         let path = inputs.text("path").to_owned();
         let label = path.clone();
         let content = text_of(inputs.value("content"));
@@ -95,7 +87,7 @@ impl Actor for FileWrite {
             files.write(&path, content.as_bytes(), may_replace)
         })
         .await;
-        written.map_err(|error| ActorError::new("File", error))?;
+        written.map_err(|error| FlowFailure::new("File", error))?;
         Ok(Map::from_iter([
             ("path".to_owned(), json!(label)),
             ("bytes".to_owned(), json!(bytes)),

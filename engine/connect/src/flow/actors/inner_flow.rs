@@ -1,19 +1,16 @@
-//! InnerFlow: another flow, run within this one.
+//! InnerFlow: runs another flow inside this one.
 
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
-use weft_node::flow::{FlowCall, FlowName, Flows};
-use weft_project::{Findings, LogicalUnit, Project};
+use weft_node::flow::{FlowCall, FlowFailure, FlowName};
+use weft_project::nearest;
 
 use crate::flow::actor::{
-    Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, WrittenInputs, optional,
-    required,
+    Actor, ActorResult, ActorRun, ActorSpec, CheckContext, FlowSignatures, WrittenInputs,
 };
-use crate::flow::definition::FlowDefinition;
-use crate::flow::expression::Expression;
-use crate::flow::runner::target;
+use crate::flow::input::{InputKind, Inputs, optional, required};
 
 #[derive(Debug)]
 pub(super) struct InnerFlow;
@@ -39,81 +36,60 @@ impl Actor for InnerFlow {
         &SPEC
     }
 
-    async fn check(&self, inputs: WrittenInputs<'_>, at: Checking<'_>) {
+    async fn check(&self, inputs: WrittenInputs<'_>, context: CheckContext<'_>) {
         let Some((written, spot)) = inputs.text("flow") else {
             return;
         };
-        let (unit, name) = match target(at.project, at.logical_unit, written) {
-            Ok(found) => found,
-            Err(unknown) => {
-                let message = format!("there is no {} `{}`", unknown.what, unknown.name);
-                at.findings.add_near(spot, message, unknown.nearest);
-                return;
-            }
-        };
-        let own = FlowName {
-            logical_unit: at.logical_unit.name.clone(),
-            flow: at.flow.to_owned(),
-        };
-        if leads_to(at.project, name.clone(), &own) {
-            let message = format!("flow {own} would run itself again and again");
-            at.findings.add(spot, message);
-        }
-        let given = match inputs.get("inputs").map(|input| &input.value) {
-            None => Map::new(),
-            Some(Expression::Literal(Value::Object(map))) => map.clone(),
-            // What links lead to is known when it runs, their names are known now.
-            Some(Expression::Map(entries)) => {
-                let entries = entries
-                    .iter()
-                    .filter(|(_, value)| value.literal().is_none());
-                entries
-                    .map(|(name, _)| (name.clone(), Value::Null))
-                    .collect()
-            }
-            Some(_) => return,
-        };
-        let Some(definition) = definition(unit, &name.flow) else {
-            // What is wrong there is said there.
+        let Some(name) = context.resolve_flow(written, spot) else {
             return;
         };
-        let known = || definition.inputs.iter().map(|input| input.name.as_str());
-        let written = |wanted: &str| match inputs.get("inputs").map(|input| &input.value) {
-            Some(Expression::Map(entries)) => entries.iter().any(|(name, _)| name == wanted),
-            _ => given.contains_key(wanted),
+        let own = FlowName {
+            logical_unit: context.logical_unit.name.clone(),
+            flow: context.flow.to_owned(),
         };
-        for name in given
-            .keys()
-            .filter(|name| !known().any(|known| known == *name))
-        {
-            let near = weft_project::nearest(name, known());
-            let message = format!("the flow has no input `{name}`");
-            at.findings.add_near(spot, message, near);
+        if leads_to(context.signatures, name.clone(), &own) {
+            let message = format!("flow {own} would run itself again and again");
+            context.findings.add(spot, message);
         }
-        for input in definition.inputs.iter().filter(|input| input.is_required) {
-            if !written(&input.name) {
-                let message = format!("the input `{}` of that flow must be given", input.name);
-                at.findings.add(spot, message);
+        let given = match inputs.value("inputs") {
+            None => Vec::new(),
+            Some(map) => match map.keys() {
+                Some(names) => names,
+                // The map is known only when the flow runs.
+                None => return,
+            },
+        };
+        let Some(signature) = context.signatures.signature(&name) else {
+            return;
+        };
+        let known = || signature.inputs.iter().map(|(name, _)| name.as_str());
+        for name in given
+            .iter()
+            .filter(|name| !known().any(|known| known == **name))
+        {
+            let message = format!("the flow has no input `{name}`");
+            context
+                .findings
+                .add_near(spot, message, nearest(name, known()));
+        }
+        for (name, is_required) in &signature.inputs {
+            if *is_required && !given.contains(&name.as_str()) {
+                let message = format!("the input `{name}` of that flow must be given");
+                context.findings.add(spot, message);
             }
         }
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
-        let unit = run.project.logical_unit(&run.flow.logical_unit);
-        let unit = unit.map_err(|error| ActorError::new("Flow", error.to_string()))?;
-        let (_, name) = target(run.project, unit, inputs.text("flow"))
-            .map_err(|error| ActorError::new("Flow", error.to_string()))?;
+    fn inner_flow<'a>(&self, inputs: WrittenInputs<'a>) -> Option<&'a str> {
+        inputs.text("flow").map(|(flow, _)| flow)
+    }
+
+    async fn act(&self, inputs: Inputs, run: ActorRun<'_>) -> ActorResult {
+        let name = run.resolve_flow(inputs.text("flow"));
+        let name = name.map_err(|error| FlowFailure::new("Flow", error.to_string()))?;
         let call = FlowCall {
             name: name.clone(),
-            inputs: inputs
-                .value("inputs")
-                .as_object()
-                .cloned()
-                .unwrap_or_default(),
+            inputs: inputs.map("inputs"),
             principal: run.principal.clone(),
             session: run.session.clone(),
             run_id: run.key,
@@ -121,12 +97,9 @@ impl Actor for InnerFlow {
             stop: run.stop.clone(),
             slot: run.slot.clone(),
         };
-        let end = run.runner.run(call).await.map_err(|failure| {
-            let error = ActorError::from(failure);
-            ActorError {
-                message: format!("flow {name}: {}", error.message),
-                ..error
-            }
+        let end = run.flows.run(call).await.map_err(|failure| FlowFailure {
+            message: format!("flow {name}: {}", failure.message),
+            ..failure
         })?;
         Ok(Map::from_iter([(
             "outputs".to_owned(),
@@ -135,35 +108,18 @@ impl Actor for InnerFlow {
     }
 }
 
-fn definition(unit: &LogicalUnit, flow: &str) -> Option<FlowDefinition> {
-    let (_, file) = unit.flow(flow).ok()?;
-    FlowDefinition::read(file, &Findings::default())
-}
-
-/// Whether one flow runs another, directly or by way of others.
-fn leads_to(project: &Project, from: FlowName, to: &FlowName) -> bool {
+/// Whether a flow runs another, directly or through others.
+fn leads_to(signatures: &dyn FlowSignatures, from: FlowName, to: &FlowName) -> bool {
     let mut seen = BTreeSet::new();
     let mut waiting = vec![from];
     while let Some(name) = waiting.pop() {
         if name == *to {
             return true;
         }
-        if !seen.insert(name.to_string()) {
-            continue;
-        }
-        let Ok(unit) = project.logical_unit(&name.logical_unit) else {
-            continue;
-        };
-        let Some(definition) = definition(unit, &name.flow) else {
-            continue;
-        };
-        for call in definition.calls() {
-            if call.actor.spec().name != SPEC.name {
-                continue;
-            }
-            let written = WrittenInputs(&call.inputs).text("flow");
-            let found = written.and_then(|(flow, _)| target(project, unit, flow).ok());
-            waiting.extend(found.map(|(_, name)| name));
+        if seen.insert(name.to_string())
+            && let Some(signature) = signatures.signature(&name)
+        {
+            waiting.extend(signature.inner_flows);
         }
     }
     false

@@ -1,4 +1,4 @@
-//! The actors, each by its name.
+//! The registry of actors.
 
 mod broadway_job;
 pub(super) mod db_command;
@@ -16,7 +16,7 @@ pub(super) mod probe;
 
 use super::actor::Actor;
 
-/// All of them, in the order of the documentation.
+/// All actors, in the order of the documentation.
 pub(super) static ACTORS: &[&dyn Actor] = &[
     &db_command::DbCommand,
     &fabric_command::FabricCommand,
@@ -39,7 +39,7 @@ pub(super) static ACTORS: &[&dyn Actor] = &[
     &probe::Probe,
 ];
 
-/// The actor of this name, in any case.
+/// Finds an actor by its name or an alias, ignoring case.
 pub(super) fn find(name: &str) -> Option<&'static dyn Actor> {
     let is_it = |known: &&str| known.eq_ignore_ascii_case(name);
     ACTORS.iter().copied().find(|actor| {
@@ -48,13 +48,13 @@ pub(super) fn find(name: &str) -> Option<&'static dyn Actor> {
     })
 }
 
-/// Their names.
+/// The names of all actors, without aliases.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     ACTORS.iter().map(|actor| actor.spec().name)
 }
 
 /// The actors with their inputs and outputs, as a table in Markdown.
-pub(super) fn markdown() -> String {
+pub fn actors_markdown() -> String {
     let mut text = "| actor | what it does | inputs | outputs |\n|---|---|---|---|\n".to_owned();
     for actor in ACTORS {
         let spec = actor.spec();
@@ -63,7 +63,7 @@ pub(super) fn markdown() -> String {
                 true => format!("**`{}`**", input.name),
                 false => format!("`{}`", input.name),
             };
-            format!("{name} ({}): {}", input.kind.words(), input.help)
+            format!("{name} ({}): {}", input.kind.describe(), input.help)
         });
         let outputs = spec
             .outputs

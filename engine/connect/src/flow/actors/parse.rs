@@ -1,38 +1,40 @@
-//! CsvParser, JsonParser and XmlParser: texts become values.
+//! CsvParser, JsonParser and XmlParser: parse texts.
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
+use weft_node::flow::FlowFailure;
 use weft_project::is_name;
 
 use crate::flow::actor::{
-    Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, InputSpec, Inputs, OUTPUT_BYTES,
-    WrittenInputs, optional, required,
+    Actor, ActorResult, ActorRun, ActorSpec, CheckContext, OUTPUT_BYTES, WrittenInputs,
 };
 use crate::flow::bounded_json::bounded_json;
-use crate::flow::expression::json_bytes;
+use crate::flow::input::{InputKind, InputSpec, Inputs, optional, required};
+use crate::flow::value::json_bytes;
+use crate::hex::hex;
 use crate::on_thread::on_thread;
 use crate::records::{CsvFormat, Field, Format, Input, Item, Position, Reject, read};
 
 const THREAD: &str = "weft-parse";
-/// Records that cannot be read and are told.
+/// The most rejected records that an actor returns.
 const REJECTS: usize = 100;
 const TEXT: InputSpec = required("text", InputKind::Text, "the text");
 const LENIENT: InputSpec = optional(
     "lenient",
     InputKind::Flag,
-    "true passes over what cannot be read and tells it in `rejects`; otherwise the first such record is an error",
+    "true skips records that cannot be read and lists them in `rejects`; otherwise the first of them is an error",
 );
 const ROWS: &[(&str, &str)] = &[
     ("rows", "a list of maps, one for each record"),
-    ("count", "how many there are"),
+    ("count", "the number of rows"),
     (
         "rejects",
-        "with `lenient`: a list of maps, line and reason of what was passed over, at most 100",
+        "with `lenient`: a list of maps, line and reason of each skipped record, at most 100",
     ),
 ];
 
-fn failed(error: impl Into<String>) -> ActorError {
-    ActorError::new("Parse", error)
+fn failed(error: impl Into<String>) -> FlowFailure {
+    FlowFailure::new("Parse", error)
 }
 
 #[derive(Debug)]
@@ -41,23 +43,23 @@ pub(super) struct CsvParser;
 const CSV: ActorSpec = ActorSpec {
     name: "CsvParser",
     aliases: &[],
-    summary: "reads delimited text; fields are texts",
+    summary: "parses delimited text; fields are texts",
     inputs: &[
         TEXT,
         optional(
             "delimiter",
             InputKind::Text,
-            "between fields; `,` where it is left out",
+            "between fields; `,` by default",
         ),
         optional(
             "header",
             InputKind::Flag,
-            "false where the first line is a record; then `columns` names the fields",
+            "false if the first line is a record; then `columns` names the fields",
         ),
         optional(
             "columns",
             InputKind::List,
-            "the names of the columns, where there is no header",
+            "the names of the columns, if there is no header",
         ),
         LENIENT,
     ],
@@ -70,11 +72,7 @@ impl Actor for CsvParser {
         &CSV
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        _run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
+    async fn act(&self, inputs: Inputs, _run: ActorRun<'_>) -> ActorResult {
         let delimiter = match inputs.optional_text("delimiter").map(str::as_bytes) {
             None => b',',
             Some([delimiter]) => *delimiter,
@@ -105,20 +103,20 @@ pub(super) struct XmlParser;
 const XML: ActorSpec = ActorSpec {
     name: "XmlParser",
     aliases: &[],
-    summary: "reads the elements of one name; attributes and the elements below are their fields, as texts",
+    summary: "parses the elements of one name; their attributes and inner elements are fields, as texts",
     inputs: &[
         TEXT,
         required(
             "element",
             InputKind::Fixed,
-            "the element that is a record, with those around it if they matter: `cars.car`",
+            "the element of a record, with enclosing ones if needed: `cars.car`",
         ),
         LENIENT,
     ],
     outputs: ROWS,
 };
 
-fn element_of(written: &str) -> Option<Vec<String>> {
+fn parse_path(written: &str) -> Option<Vec<String>> {
     let is_element = |name: &str| {
         let plain = name.replace(['-', ':'], "_");
         is_name(&plain)
@@ -136,28 +134,24 @@ impl Actor for XmlParser {
         &XML
     }
 
-    async fn check(&self, inputs: WrittenInputs<'_>, at: Checking<'_>) {
+    async fn check(&self, inputs: WrittenInputs<'_>, context: CheckContext<'_>) {
         if let Some((written, spot)) = inputs.text("element")
-            && element_of(written).is_none()
+            && parse_path(written).is_none()
         {
             let message =
-                format!("`{written}` is no name of an element; write `car` or `cars.car`");
-            at.findings.add(spot, message);
+                format!("`{written}` does not name an element; write `car` or `cars.car`");
+            context.findings.add(spot, message);
         }
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        _run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
-        let element = element_of(inputs.text("element"));
+    async fn act(&self, inputs: Inputs, _run: ActorRun<'_>) -> ActorResult {
+        let element = parse_path(inputs.text("element"));
         let element = element.ok_or_else(|| failed("the input `element` names no element"))?;
         records(Format::Xml { element }, &inputs).await
     }
 }
 
-async fn records(format: Format, inputs: &Inputs) -> Result<Map<String, Value>, ActorError> {
+async fn records(format: Format, inputs: &Inputs) -> ActorResult {
     let text = inputs.text("text").to_owned();
     let is_lenient = inputs.flag("lenient");
     let work = move || gather(&format, text, is_lenient);
@@ -165,8 +159,8 @@ async fn records(format: Format, inputs: &Inputs) -> Result<Map<String, Value>, 
 }
 
 fn gather(format: &Format, text: String, is_lenient: bool) -> Result<Map<String, Value>, String> {
-    let told = |reject: &Reject| format!("line {}: {}", reject.line, reject.reason);
-    let input = Input::of_text(text);
+    let error_of = |reject: &Reject| format!("line {}: {}", reject.line, reject.reason);
+    let input = Input::from_text(text);
     let mut records =
         read(format, input, Position::default()).map_err(|failure| failure.to_string())?;
     let (mut rows, mut rejects, mut bytes) = (Vec::new(), Vec::new(), 0);
@@ -174,7 +168,7 @@ fn gather(format: &Format, text: String, is_lenient: bool) -> Result<Map<String,
         match item {
             Item::Record(record) => {
                 let fields = record.fields.into_iter();
-                let fields = fields.map(|(name, field)| (name.to_string(), value_of(field)));
+                let fields = fields.map(|(name, field)| (name.to_string(), to_json(field)));
                 let row = Value::Object(fields.collect());
                 bytes += json_bytes(&row);
                 if bytes > OUTPUT_BYTES {
@@ -185,7 +179,7 @@ fn gather(format: &Format, text: String, is_lenient: bool) -> Result<Map<String,
                 }
                 rows.push(row);
             }
-            Item::Reject(reject) if !is_lenient => return Err(told(&reject)),
+            Item::Reject(reject) if !is_lenient => return Err(error_of(&reject)),
             Item::Reject(reject) if rejects.len() < REJECTS => {
                 rejects.push(json!({"line": reject.line, "reason": reject.reason}));
             }
@@ -199,19 +193,14 @@ fn gather(format: &Format, text: String, is_lenient: bool) -> Result<Map<String,
     ]))
 }
 
-fn value_of(field: Field) -> Value {
+fn to_json(field: Field) -> Value {
     match field {
         Field::Null => Value::Null,
         Field::Text(text) => Value::from(text),
         Field::Integer(number) => Value::from(number),
         Field::Real(number) => Value::from(number),
         Field::Bool(value) => Value::from(value),
-        Field::Bytes(bytes) => Value::from(
-            bytes
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>(),
-        ),
+        Field::Bytes(bytes) => Value::from(hex(&bytes)),
     }
 }
 
@@ -221,9 +210,9 @@ pub(super) struct JsonParser;
 const JSON: ActorSpec = ActorSpec {
     name: "JsonParser",
     aliases: &[],
-    summary: "reads JSON",
+    summary: "parses JSON",
     inputs: &[TEXT],
-    outputs: &[("value", "what it says")],
+    outputs: &[("value", "the value")],
 };
 
 #[async_trait]
@@ -232,11 +221,7 @@ impl Actor for JsonParser {
         &JSON
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        _run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
+    async fn act(&self, inputs: Inputs, _run: ActorRun<'_>) -> ActorResult {
         let text = inputs.text("text").to_owned();
         let read = on_thread(THREAD, move || bounded_json(&text, OUTPUT_BYTES)).await;
         let value = read.map_err(failed)?;

@@ -1,15 +1,15 @@
-//! Probe: tells tests what ran, when, and next to what.
+//! Probe: records for tests which actors ran, in which order, and which at the same time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use tokio::sync::Barrier;
+use weft_node::flow::FlowFailure;
 
-use crate::flow::actor::{
-    Actor, ActorError, ActorRun, ActorSpec, InputKind, Inputs, optional, required,
-};
+use crate::flow::actor::{Actor, ActorResult, ActorRun, ActorSpec};
+use crate::flow::input::{InputKind, Inputs, optional, required};
 
 #[derive(Debug)]
 pub(in crate::flow) struct Probe;
@@ -17,30 +17,30 @@ pub(in crate::flow) struct Probe;
 const SPEC: ActorSpec = ActorSpec {
     name: "Probe",
     aliases: &[],
-    summary: "is seen by tests",
+    summary: "records its calls for tests",
     inputs: &[
-        required("diary", InputKind::Text, "where it is seen"),
-        required("say", InputKind::Any, "what is seen, and given"),
+        required("diary", InputKind::Text, "the diary to write to"),
+        required("say", InputKind::Any, "the entry, which it also returns"),
         optional("fail", InputKind::Flag, "it fails"),
-        optional("stop", InputKind::Flag, "it tells the flow to stop"),
+        optional("stop", InputKind::Flag, "it stops the flow"),
         optional(
             "meet",
             InputKind::Whole(1, 64),
-            "it waits for so many of its diary",
+            "it waits until this many calls of its diary act at once",
         ),
         optional(
             "bytes",
             InputKind::Whole(0, 1 << 30),
-            "it gives a text so long as well",
+            "the length of the text to return as `large`",
         ),
     ],
-    outputs: &[("said", "what was said"), ("large", "the text")],
+    outputs: &[("said", "the entry"), ("large", "the text")],
 };
 
 static DIARIES: Mutex<BTreeMap<String, Vec<String>>> = Mutex::new(BTreeMap::new());
 static MEETINGS: Mutex<BTreeMap<String, Arc<Barrier>>> = Mutex::new(BTreeMap::new());
 
-/// What was seen in a diary since it was asked for last.
+/// Takes the entries of a diary.
 pub(in crate::flow) fn seen(diary: &str) -> Vec<String> {
     DIARIES.lock().unwrap().remove(diary).unwrap_or_default()
 }
@@ -51,11 +51,7 @@ impl Actor for Probe {
         &SPEC
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
+    async fn act(&self, inputs: Inputs, run: ActorRun<'_>) -> ActorResult {
         let diary = inputs.text("diary").to_owned();
         if let Some(count) = inputs.whole("meet") {
             let count = usize::try_from(count).unwrap();
@@ -66,7 +62,7 @@ impl Actor for Probe {
             };
             meeting.wait().await;
         }
-        let said = crate::flow::expression::text_of(inputs.value("say"));
+        let said = crate::flow::value::text_of(inputs.value("say"));
         let mut diaries = DIARIES.lock().unwrap();
         diaries.entry(diary).or_default().push(said.clone());
         drop(diaries);
@@ -74,7 +70,7 @@ impl Actor for Probe {
             run.stop.cancel();
         }
         if inputs.flag("fail") {
-            return Err(ActorError::new("Probe", format!("{said} failed")));
+            return Err(FlowFailure::new("Probe", format!("{said} failed")));
         }
         let large = "x".repeat(usize::try_from(inputs.whole("bytes").unwrap_or(0)).unwrap());
         Ok(Map::from_iter([

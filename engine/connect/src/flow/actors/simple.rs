@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use tokio::time::sleep;
 use tracing::{info, warn};
+use weft_node::flow::FlowFailure;
+use weft_node::job::FailureKind;
 
-use crate::flow::actor::{
-    Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, WrittenInputs, optional,
-    required,
-};
+use crate::flow::actor::{Actor, ActorResult, ActorRun, ActorSpec, CheckContext, WrittenInputs};
+use crate::flow::input::{InputKind, Inputs, optional, required};
 
-/// What of a message is logged.
+/// The rest of a longer message is not logged.
 const MESSAGE_BYTES: usize = 4 * 1024;
 const DAY_MS: u64 = 86_400_000;
 
@@ -22,7 +22,7 @@ pub(super) struct Const;
 const CONST: ActorSpec = ActorSpec {
     name: "Const",
     aliases: &[],
-    summary: "gives a value",
+    summary: "returns a value",
     inputs: &[required(
         "value",
         InputKind::Any,
@@ -37,11 +37,7 @@ impl Actor for Const {
         &CONST
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        _run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
+    async fn act(&self, inputs: Inputs, _run: ActorRun<'_>) -> ActorResult {
         Ok(inputs.into_map())
     }
 }
@@ -52,14 +48,10 @@ pub(super) struct Log;
 const LOG: ActorSpec = ActorSpec {
     name: "Log",
     aliases: &["Logger"],
-    summary: "writes a sentence into the log of the node",
+    summary: "writes a message into the log of the node",
     inputs: &[
-        required("message", InputKind::Text, "the sentence"),
-        optional(
-            "level",
-            InputKind::Fixed,
-            "info or warn; info where it is left out",
-        ),
+        required("message", InputKind::Text, "the message"),
+        optional("level", InputKind::Fixed, "info or warn; info by default"),
     ],
     outputs: &[],
 };
@@ -70,26 +62,22 @@ impl Actor for Log {
         &LOG
     }
 
-    async fn check(&self, inputs: WrittenInputs<'_>, at: Checking<'_>) {
+    async fn check(&self, inputs: WrittenInputs<'_>, context: CheckContext<'_>) {
         if let Some((level, spot)) = inputs.text("level")
             && !["info", "warn"].contains(&level)
         {
             let message = format!("must be info or warn, not `{level}`");
-            at.findings.add(spot, message);
+            context.findings.add(spot, message);
         }
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
+    async fn act(&self, inputs: Inputs, run: ActorRun<'_>) -> ActorResult {
         let message = inputs.text("message");
         let message = &message[..message.floor_char_boundary(MESSAGE_BYTES)];
-        let (flow, place) = (run.flow, run.place);
+        let (flow, path) = (run.flow, run.path);
         match inputs.optional_text("level") {
-            Some("warn") => warn!(flow = %flow, actor = place, "{flow} {place}: {message}"),
-            Some(_) | None => info!(flow = %flow, actor = place, "{flow} {place}: {message}"),
+            Some("warn") => warn!(flow = %flow, actor = path, "{flow} {path}: {message}"),
+            Some(_) | None => info!(flow = %flow, actor = path, "{flow} {path}: {message}"),
         }
         Ok(Map::new())
     }
@@ -101,13 +89,13 @@ pub(super) struct Sleep;
 const SLEEP: ActorSpec = ActorSpec {
     name: "Sleep",
     aliases: &[],
-    summary: "waits, with its slot lent",
+    summary: "waits, and lends its job slot meanwhile",
     inputs: &[required(
         "ms",
         InputKind::Whole(0, DAY_MS),
         "how long, in milliseconds",
     )],
-    outputs: &[("ms", "how long it was")],
+    outputs: &[("ms", "how long it waited")],
 };
 
 #[async_trait]
@@ -116,16 +104,12 @@ impl Actor for Sleep {
         &SLEEP
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
+    async fn act(&self, inputs: Inputs, run: ActorRun<'_>) -> ActorResult {
         let millis = inputs.whole("ms").unwrap_or_default();
         let _lent = run.slot.lend();
         tokio::select! {
             biased;
-            () = run.stop.cancelled() => Err(ActorError::stopped("it was told to stop while it slept")),
+            () = run.stop.cancelled() => Err(FlowFailure::new(FailureKind::Stopped, "it was stopped while it slept")),
             () = sleep(Duration::from_millis(millis)) => {
                 Ok(Map::from_iter([("ms".to_owned(), json!(millis))]))
             }

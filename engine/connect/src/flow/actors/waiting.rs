@@ -1,4 +1,4 @@
-//! BatchWait, JobWait and JobStop: what waits for the end of other work, and lends its slot meanwhile.
+//! BatchWait, JobWait and JobStop: wait for the end of a batch or of jobs, with the job slot lent.
 
 use std::time::Duration;
 
@@ -8,85 +8,86 @@ use tokio::time::{Instant, sleep, sleep_until};
 use weft_lang::names::{JOB_TYPE, nearest};
 use weft_model::canonical_job_type;
 use weft_model::{BatchId, BatchStatus, JobStatus};
-use weft_node::job::Lent;
+use weft_node::flow::FlowFailure;
+use weft_node::job::{FailureKind, Lent};
 use weft_statement::inspect::{BatchInfoQuery, JobItem, JobQuery, JobSelection};
 use weft_statement::{JobChange, Refusal, Statements};
 
-use crate::flow::actor::{
-    Actor, ActorError, ActorRun, ActorSpec, Checking, InputKind, Inputs, WrittenInputs, optional,
-    required,
-};
+use crate::flow::actor::{Actor, ActorResult, ActorRun, ActorSpec, CheckContext, WrittenInputs};
+use crate::flow::input::{InputKind, Inputs, optional, required};
 
-/// Between two looks, at least and at most.
-const PACE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
-/// However often batches move.
-const REST: Duration = Duration::from_millis(20);
+/// The shortest and the longest pause between two queries.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// The pause after a wake-up, so that frequent ones do not cause a query each.
+const WAKE_PAUSE: Duration = Duration::from_millis(20);
 const MONTH_MS: u64 = 31 * 24 * 3_600_000;
-/// Jobs of one name that are waited for.
+/// The most jobs of one name.
 const JOBS: usize = 1_000;
 
-fn refused(refusal: &Refusal) -> ActorError {
+fn refused(refusal: &Refusal) -> FlowFailure {
     let message = match refusal.advice() {
         Some(advice) => format!("{refusal}; {advice}"),
         None => refusal.to_string(),
     };
-    ActorError::new("Refused", message)
+    FlowFailure::new("Refused", message)
 }
 
-/// Waits from look to look, with the slot lent.
+/// Pauses between two queries. The job slot is lent until this is dropped.
 struct Wait<'a> {
     run: ActorRun<'a>,
     statements: &'a Statements,
-    until: Option<(Instant, u64)>,
-    pace: Duration,
-    what: String,
+    /// The end of the wait, and `timeout_ms`.
+    deadline: Option<(Instant, u64)>,
+    pause: Duration,
+    /// Names the awaited work in messages.
+    label: String,
     _lent: Lent,
 }
 
 impl<'a> Wait<'a> {
-    fn new(run: ActorRun<'a>, statements: &'a Statements, inputs: &Inputs, what: String) -> Self {
-        let until = inputs
+    fn new(run: ActorRun<'a>, statements: &'a Statements, inputs: &Inputs, label: String) -> Self {
+        let deadline = inputs
             .whole("timeout_ms")
             .map(|millis| (Instant::now() + Duration::from_millis(millis), millis));
-        let pace = statements.services().config.poll_interval;
+        let pause = statements.services().config.poll_interval;
         Self {
             run,
             statements,
-            until,
-            pace: pace.clamp(PACE.0, PACE.1),
-            what,
+            deadline,
+            pause: pause.clamp(PAUSE.0, PAUSE.1),
+            label,
             _lent: run.slot.lend(),
         }
     }
 
-    /// Resolves when something moves. It counts from the call, so take it before you look.
-    fn woken(&self) -> impl Future<Output = ()> + Send + '_ {
+    /// Resolves after the next wake-up since this call, so call it before the query.
+    fn next_wake_up(&self) -> impl Future<Output = ()> + Send + '_ {
         self.statements.services().wake.batches_woken()
     }
 
-    /// Until the next look.
-    async fn pause(&self, woken: impl Future<Output = ()> + Send) -> Result<(), ActorError> {
+    /// Waits until the next query is due.
+    async fn pause(&self, woken: impl Future<Output = ()> + Send) -> Result<(), FlowFailure> {
         tokio::select! {
             biased;
             () = self.run.stop.cancelled() => {
-                let message = format!("it was told to stop while it waited for {}", self.what);
-                Err(ActorError::stopped(message))
+                let message = format!("it was stopped while it waited for {}", self.label);
+                Err(FlowFailure::new(FailureKind::Stopped, message))
             }
-            () = at(self.until.map(|(until, _)| until)) => {
-                let millis = self.until.map_or(0, |(_, millis)| millis);
-                let message = format!("{} has not ended after timeout_ms={millis}", self.what);
-                Err(ActorError::new("Timeout", message))
+            () = sleep_until_some(self.deadline.map(|(moment, _)| moment)) => {
+                let millis = self.deadline.map_or(0, |(_, millis)| millis);
+                let message = format!("{} has not ended after timeout_ms={millis}", self.label);
+                Err(FlowFailure::new("Timeout", message))
             }
             () = woken => {
-                sleep(REST).await;
+                sleep(WAKE_PAUSE).await;
                 Ok(())
             }
-            () = sleep(self.pace) => Ok(()),
+            () = sleep(self.pause) => Ok(()),
         }
     }
 }
 
-async fn at(moment: Option<Instant>) {
+async fn sleep_until_some(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
@@ -99,18 +100,18 @@ pub(super) struct BatchWait;
 const BATCH_WAIT: ActorSpec = ActorSpec {
     name: "BatchWait",
     aliases: &[],
-    summary: "waits for the end of a batch: fails where the batch failed, goes on waiting while it is paused, and ends where it was cancelled",
+    summary: "waits for the end of a batch: fails if the batch failed, keeps waiting while it is paused, and ends if it was cancelled",
     inputs: &[
         required("batch", InputKind::Text, "the batch id"),
         optional(
             "timeout_ms",
             InputKind::Whole(1, MONTH_MS),
-            "how long it waits; for ever where it is left out",
+            "how long it waits; no limit by default",
         ),
     ],
     outputs: &[
         ("status", "DONE or CANCELLED"),
-        ("total", "how many entities the batch had"),
+        ("total", "how many entities the batch has"),
         ("succeeded", "how many were completed"),
         ("failed", "how many failed"),
     ],
@@ -122,25 +123,21 @@ impl Actor for BatchWait {
         &BATCH_WAIT
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
+    async fn act(&self, inputs: Inputs, run: ActorRun<'_>) -> ActorResult {
         let text = inputs.text("batch");
         let id: BatchId = text.trim().parse().map_err(|_| {
-            ActorError::new(
+            FlowFailure::new(
                 "Input",
-                format!("the input `batch`: `{text}` is no batch id"),
+                format!("the input `batch`: `{text}` is not a batch id"),
             )
         })?;
-        let statements = run.runner.tools.serving()?;
+        let statements = run.tools.statements()?;
         let permit = statements.authorize(run.principal, BatchInfoQuery(id));
         let permit = permit.map_err(|refusal| refused(&refusal))?;
         let inspector = statements.inspector();
         let wait = Wait::new(run, &statements, &inputs, format!("batch {id}"));
         let item = loop {
-            let woken = wait.woken();
+            let woken = wait.next_wake_up();
             let info = inspector.batch(&permit).await;
             let item = info.map_err(|error| refused(&error.into()))?.item;
             if item.batch.status.is_final() {
@@ -155,7 +152,7 @@ impl Actor for BatchWait {
                 .as_deref()
                 .unwrap_or("for an unknown reason");
             let message = format!("batch {id} failed: {why}");
-            return Err(ActorError::new("BatchFailed", message));
+            return Err(FlowFailure::new("BatchFailed", message));
         }
         Ok(Map::from_iter([
             ("status".to_owned(), json!(item.batch.status.as_str())),
@@ -172,7 +169,7 @@ pub(super) struct JobWait;
 const JOB_OUTPUTS: &[(&str, &str)] = &[
     (
         "status",
-        "PROCESSED, FAILED or TERMINATED; of several jobs the worst",
+        "PROCESSED, FAILED or TERMINATED; the worst of several jobs",
     ),
     (
         "jobs",
@@ -183,19 +180,19 @@ const JOB_OUTPUTS: &[(&str, &str)] = &[
 const JOB_WAIT: ActorSpec = ActorSpec {
     name: "JobWait",
     aliases: &[],
-    summary: "waits for the end of a job, however it ends; of a recurring one for the end of the run that is next or under way",
+    summary: "waits for the end of a job, however it ends; for a recurring job, until its current or next run ends",
     inputs: &[
         required("type", InputKind::Fixed, "the type of the job"),
         required("name", InputKind::Text, "its NAME"),
         optional(
             "uid",
             InputKind::Text,
-            "its UID; all jobs of the name where it is left out",
+            "its UID; all jobs of the name by default",
         ),
         optional(
             "timeout_ms",
             InputKind::Whole(1, MONTH_MS),
-            "how long it waits, and fails then; for ever where it is left out",
+            "how long it waits before it fails; no limit by default",
         ),
     ],
     outputs: JOB_OUTPUTS,
@@ -207,25 +204,23 @@ impl Actor for JobWait {
         &JOB_WAIT
     }
 
-    async fn check(&self, inputs: WrittenInputs<'_>, at: Checking<'_>) {
-        check_type(inputs, at);
+    async fn check(&self, inputs: WrittenInputs<'_>, context: CheckContext<'_>) {
+        check_type(inputs, context);
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
-        let statements = run.runner.tools.serving()?;
-        let looking = Looking::new(&statements, run, &inputs);
-        let begun = looking.look().await?;
-        let runs_of = |job: &JobItem| {
-            let before = begun.iter().find(|begun| begun.job.key == job.job.key);
-            before.map_or(0, |begun| begun.job.runs)
+    async fn act(&self, inputs: Inputs, run: ActorRun<'_>) -> ActorResult {
+        let statements = run.tools.statements()?;
+        let jobs = Jobs::new(&statements, run, &inputs);
+        let at_start = jobs.list().await?;
+        let runs_at_start = |item: &JobItem| {
+            let before = at_start
+                .iter()
+                .find(|before| before.job.key == item.job.key);
+            before.map_or(0, |before| before.job.runs)
         };
-        let has_run = |job: &JobItem| has_ended(job) || job.job.runs > runs_of(job);
-        let ended = looking.until_all(&inputs, has_run).await?;
-        Ok(outputs(&ended))
+        let has_run = |item: &JobItem| has_ended(item) || item.job.runs > runs_at_start(item);
+        let ended = jobs.wait_until_all(&inputs, has_run).await?;
+        Ok(outputs_of(&ended))
     }
 }
 
@@ -235,7 +230,7 @@ pub(super) struct JobStop;
 const JOB_STOP: ActorSpec = ActorSpec {
     name: "JobStop",
     aliases: &[],
-    summary: "stops a job as STOPJOB does and waits until it has ended",
+    summary: "stops a job as STOPJOB does and waits until it ends",
     inputs: JOB_WAIT.inputs,
     outputs: JOB_OUTPUTS,
 };
@@ -246,18 +241,14 @@ impl Actor for JobStop {
         &JOB_STOP
     }
 
-    async fn check(&self, inputs: WrittenInputs<'_>, at: Checking<'_>) {
-        check_type(inputs, at);
+    async fn check(&self, inputs: WrittenInputs<'_>, context: CheckContext<'_>) {
+        check_type(inputs, context);
     }
 
-    async fn act(
-        &self,
-        inputs: Inputs,
-        run: ActorRun<'_>,
-    ) -> Result<Map<String, Value>, ActorError> {
-        let statements = run.runner.tools.serving()?;
-        let looking = Looking::new(&statements, run, &inputs);
-        for item in looking.look().await? {
+    async fn act(&self, inputs: Inputs, run: ActorRun<'_>) -> ActorResult {
+        let statements = run.tools.statements()?;
+        let jobs = Jobs::new(&statements, run, &inputs);
+        for item in jobs.list().await? {
             if has_ended(&item) {
                 continue;
             }
@@ -266,19 +257,19 @@ impl Actor for JobStop {
                 .change_job(run.principal, key.clone(), JobChange::Stop)
                 .await;
             if let Err(refusal) = stopped {
-                // It may have ended by itself meanwhile.
+                // The job may have ended meanwhile.
                 let now = statements.job(run.principal, key).await;
                 if !now.is_ok_and(|now| has_ended(&now)) {
                     return Err(refused(&refusal));
                 }
             }
         }
-        let ended = looking.until_all(&inputs, has_ended).await?;
-        Ok(outputs(&ended))
+        let ended = jobs.wait_until_all(&inputs, has_ended).await?;
+        Ok(outputs_of(&ended))
     }
 }
 
-fn check_type(inputs: WrittenInputs<'_>, at: Checking<'_>) {
+fn check_type(inputs: WrittenInputs<'_>, context: CheckContext<'_>) {
     let Some((written, spot)) = inputs.text("type") else {
         return;
     };
@@ -286,12 +277,12 @@ fn check_type(inputs: WrittenInputs<'_>, at: Checking<'_>) {
     if !JOB_TYPE.names.contains(&known.as_str()) {
         let near = nearest(written, JOB_TYPE.names.iter().copied()).map(str::to_owned);
         let message = format!("there is no type of job `{written}`");
-        at.findings.add_near(spot, message, near);
+        context.findings.add_near(spot, message, near);
     }
 }
 
-/// Looks at the jobs that are meant.
-struct Looking<'a> {
+/// The jobs that the inputs select.
+struct Jobs<'a> {
     statements: &'a Statements,
     run: ActorRun<'a>,
     job_type: String,
@@ -299,7 +290,7 @@ struct Looking<'a> {
     uid: Option<String>,
 }
 
-impl<'a> Looking<'a> {
+impl<'a> Jobs<'a> {
     fn new(statements: &'a Statements, run: ActorRun<'a>, inputs: &Inputs) -> Self {
         Self {
             statements,
@@ -310,31 +301,34 @@ impl<'a> Looking<'a> {
         }
     }
 
-    fn what(&self) -> String {
+    fn label(&self) -> String {
         let uid = self.uid.as_ref();
         let uid = uid.map_or_else(String::new, |uid| format!(" with UID '{uid}'"));
         format!("job {} '{}'{uid}", self.job_type, self.name)
     }
 
-    /// Waits until all jobs are as they shall be.
-    async fn until_all(
+    /// Waits until the condition holds for all jobs.
+    async fn wait_until_all(
         &self,
         inputs: &Inputs,
-        is_so: impl Fn(&JobItem) -> bool + Send,
-    ) -> Result<Vec<JobItem>, ActorError> {
-        let wait = Wait::new(self.run, self.statements, inputs, self.what());
+        holds: impl Fn(&JobItem) -> bool + Send,
+    ) -> Result<Vec<JobItem>, FlowFailure> {
+        let wait = Wait::new(self.run, self.statements, inputs, self.label());
         loop {
-            let woken = wait.woken();
-            let jobs = self.look().await?;
-            if jobs.iter().all(&is_so) {
+            let woken = wait.next_wake_up();
+            let jobs = self.list().await?;
+            if jobs.iter().all(&holds) {
                 return Ok(jobs);
             }
             wait.pause(woken).await?;
         }
     }
 
-    /// Those that there are, at least one.
-    async fn look(&self) -> Result<Vec<JobItem>, ActorError> {
+    /// Queries the jobs.
+    ///
+    /// # Errors
+    /// There is none.
+    async fn list(&self) -> Result<Vec<JobItem>, FlowFailure> {
         let query = JobQuery {
             selection: JobSelection::Of {
                 job_type: self.job_type.clone(),
@@ -352,8 +346,8 @@ impl<'a> Looking<'a> {
         let page = page.map_err(|error| refused(&error.into()))?;
         match page.items.is_empty() {
             true => {
-                let message = format!("there is no {}", self.what());
-                Err(ActorError::new("NoSuchJob", message))
+                let message = format!("there is no {}", self.label());
+                Err(FlowFailure::new("NoSuchJob", message))
             }
             false => Ok(page.items),
         }
@@ -371,13 +365,13 @@ fn has_ended(item: &JobItem) -> bool {
     }
 }
 
-fn outputs(items: &[JobItem]) -> Map<String, Value> {
-    let badness = |item: &&JobItem| match item.job.status {
+fn outputs_of(items: &[JobItem]) -> Map<String, Value> {
+    let severity = |item: &&JobItem| match item.job.status {
         JobStatus::Failed => 2,
         JobStatus::Terminated => 1,
         _ => 0,
     };
-    let worst = items.iter().max_by_key(badness);
+    let worst = items.iter().max_by_key(severity);
     let jobs: Vec<Value> = items
         .iter()
         .map(|item| {

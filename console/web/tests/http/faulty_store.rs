@@ -1,0 +1,161 @@
+//! A SQLite store that fails when a test says so.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use weft_model::Value;
+use weft_model::clock::Timestamp;
+use weft_model::*;
+use weft_sqlite::SqliteStore;
+use weft_store::*;
+
+/// What is wrong with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Every call fails and may be tried again.
+    Unavailable,
+    /// Every call is refused, with a text that no client may see.
+    Refused,
+    /// The outcome of a compare-and-set is unknown, and it has had no effect.
+    Unknown,
+    /// Calls wait until the fault is over.
+    Hang,
+    /// Every call panics.
+    Panic,
+}
+
+/// The text of [`Fault::Refused`].
+pub const HIDDEN: &str = "a text for the log only";
+
+#[derive(Debug)]
+pub struct FaultyStore {
+    inner: SqliteStore,
+    fault: watch::Sender<Option<Fault>>,
+}
+
+impl FaultyStore {
+    pub fn new(inner: SqliteStore) -> Self {
+        Self {
+            inner,
+            fault: watch::Sender::new(None),
+        }
+    }
+
+    pub fn set(&self, fault: impl Into<Option<Fault>>) {
+        self.fault.send_replace(fault.into());
+    }
+
+    /// The fault of one call, if it does not fail the call itself.
+    async fn reach(&self) -> StoreResult<Option<Fault>> {
+        let mut fault = self.fault.subscribe();
+        let fault = fault.wait_for(|fault| *fault != Some(Fault::Hang)).await;
+        match *fault.expect("the store holds the sender") {
+            Some(Fault::Unavailable) => Err(StoreError::Unavailable("no answer".to_owned())),
+            Some(Fault::Refused) => Err(StoreError::Refused(HIDDEN.to_owned())),
+            Some(Fault::Panic) => panic!("as the test says"),
+            fault => Ok(fault),
+        }
+    }
+}
+
+macro_rules! delegate {
+    (
+        swaps { $(fn $swap:ident($request:ty) -> $lost:ty;)* }
+        plain { $(fn $plain:ident($($argument:ident: $type:ty),*) -> $answer:ty;)* }
+    ) => {
+        #[async_trait]
+        impl Store for FaultyStore {
+            fn kind(&self) -> &'static str {
+                self.inner.kind()
+            }
+
+            fn is_exclusive(&self) -> bool {
+                self.inner.is_exclusive()
+            }
+
+            fn statistics(&self) -> StoreStatistics {
+                self.inner.statistics()
+            }
+
+            $(async fn $swap(&self, request: &$request) -> AttemptResult<$lost> {
+                match self.reach().await? {
+                    Some(Fault::Unknown) => Ok(Attempt::Unknown("no answer".to_owned())),
+                    _ => self.inner.$swap(request).await,
+                }
+            })*
+
+            $(async fn $plain(&self $(, $argument: $type)*) -> StoreResult<$answer> {
+                self.reach().await?;
+                self.inner.$plain($($argument),*).await
+            })*
+        }
+    };
+}
+
+delegate! {
+    swaps {
+        fn submit_batch(SubmitBatch) -> SubmitLost;
+        fn claim_command(ClaimCommand) -> Option<BatchId>;
+        fn release_command(ReleaseCommand) -> Option<BatchId>;
+        fn claim_job(ClaimJob) -> Option<Job>;
+        fn end_job(EndJob) -> Option<Job>;
+        fn delete_job(DeleteJob) -> Option<Job>;
+        fn write_job(WriteJob) -> Option<Job>;
+        fn request_job(RequestJob) -> Option<Job>;
+        fn claim_batch(ClaimBatch) -> Option<Batch>;
+        fn move_batch(MoveBatch) -> Option<Batch>;
+        fn reserve_chunks(ReserveChunks) -> Option<Batch>;
+        fn save_batch_statistics(SaveBatchStatistics) -> Option<Batch>;
+        fn request_batch(RequestBatch) -> Option<Batch>;
+        fn finish_batch(FinishBatch) -> FinishLost;
+        fn delete_batch(DeleteBatch) -> Option<Batch>;
+        fn open_chunk(OpenChunk) -> Option<ChunkHead>;
+        fn claim_chunk(ClaimChunk) -> Option<ChunkHead>;
+        fn flush_chunk(FlushChunk) -> Option<ChunkHead>;
+        fn change_chunk(ChangeChunk) -> Option<ChunkHead>;
+        fn take_checkpoints(TakeCheckpoints) -> Option<CheckpointHead>;
+        fn save_checkpoints(SaveCheckpoints) -> Option<CheckpointHead>;
+        fn forget_checkpoints(ForgetCheckpoints) -> Option<CheckpointHead>;
+        fn deploy(Deploy) -> Option<Deployment>;
+        fn put_setting(PutSetting) -> Option<Setting>;
+    }
+    plain {
+        fn schema_version() -> Option<i64>;
+        fn store_time() -> Timestamp;
+        fn active_command(command_key: &str) -> Option<BatchId>;
+        fn job(key: &JobKey, freshness: Freshness) -> Option<Job>;
+        fn jobs(list: &ListJobs) -> JobsPage;
+        fn job_runs(key: &JobKey, limit: usize) -> Vec<JobRun>;
+        fn put_follower(job_type: &str, name: &str, follower: &JobKey) -> ();
+        fn followers(job_type: &str, name: &str, limit: usize) -> Vec<JobKey>;
+        fn forget_runs(key: &JobKey, before: Timestamp) -> usize;
+        fn put_due(hint: &DueHint) -> ();
+        fn due(after: &DueHint, to: Timestamp, limit: usize) -> Vec<DueHint>;
+        fn batch(id: BatchId, freshness: Freshness) -> Option<Batch>;
+        fn batches(list: &ListBatches) -> BatchPage;
+        fn forget_chunks(batch: BatchId, from: i64, to: i64) -> ();
+        fn chunk_heads(batch: BatchId, from: i64, to: i64) -> Vec<ChunkHead>;
+        fn chunk(batch: BatchId, number: i64) -> Option<ChunkContent>;
+        fn entities(batch: BatchId, number: i64) -> Vec<EntityRow>;
+        fn put_node(row: &NodeRow) -> ();
+        fn nodes() -> Vec<NodeRow>;
+        fn put_node_stats(stats: &NodeStats) -> ();
+        fn node_stats(batch: BatchId) -> Vec<NodeStats>;
+        fn instance_heads(logical_unit: &str, ids: &[String]) -> BTreeMap<String, InstanceHead>;
+        fn instance(logical_unit: &str, id: &str) -> Option<Instance>;
+        fn save_instances(logical_unit: &str, instances: &[Instance]) -> ();
+        fn instance_ids(logical_unit: &str, after: Option<&str>, limit: usize) -> Vec<String>;
+        fn checkpoint_head(scope: &str, freshness: Freshness) -> Option<CheckpointHead>;
+        fn checkpoints(scope: &str, after: Option<&str>, limit: usize) -> Vec<Checkpoint>;
+        fn ensure_parsed_tables(tables: &[ParsedTable]) -> ();
+        fn put_parsed_rows(table: &ParsedTable, rows: &[ParsedRow]) -> ();
+        fn parsed_rows(table: &ParsedTable, after: Option<&str>, limit: usize) -> ParsedPage;
+        fn parsed_rows_of(table: &ParsedTable, keys: &[Value]) -> Vec<Vec<Value>>;
+        fn ensure_logical_units(logical_units: &[String]) -> ();
+        fn put_bundle(hash: &str, bytes: &[u8]) -> ();
+        fn bundle(hash: &str) -> Option<Vec<u8>>;
+        fn deployment() -> Option<Deployment>;
+        fn setting(name: &str, freshness: Freshness) -> Option<Setting>;
+    }
+}
