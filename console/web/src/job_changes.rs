@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use weft_statement::{Ask, JobChange, JobDraft, Refusal};
+use weft_statement::{JobChange, JobDraft, Patch, Refusal};
 
 use crate::app::App;
 use crate::extract::{JobPath, JsonBody, Node};
@@ -40,15 +40,15 @@ pub struct JobStart {
     /// Nodes, data centres or logical ids that may run it; any node by default.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
-    pub affinity: Ask<Vec<String>>,
+    pub affinity: Patch<Vec<String>>,
     /// Its arguments. A secret is a reference to an environment variable of the nodes: `env:NAME`.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    pub arguments: Ask<Map<String, Value>>,
+    pub arguments: Patch<Map<String, Value>>,
     /// A time, an interval or a cron expression; once, immediately, by default.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub exec_interval: Ask<String>,
+    pub exec_interval: Patch<String>,
     /// How its schedule and its failures are handled.
     #[serde(default)]
     #[schema(required = false)]
@@ -62,15 +62,15 @@ pub struct JobUpdate {
     /// Nodes, data centres or logical ids that may run it.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
-    pub affinity: Ask<Vec<String>>,
+    pub affinity: Patch<Vec<String>>,
     /// Its arguments, all of them.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    pub arguments: Ask<Map<String, Value>>,
+    pub arguments: Patch<Map<String, Value>>,
     /// A time, an interval or a cron expression; null = once.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub exec_interval: Ask<String>,
+    pub exec_interval: Patch<String>,
     /// True runs a recurring job now.
     #[serde(default)]
     pub reset_end_time: Option<bool>,

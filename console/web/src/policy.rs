@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use weft_model::schedule::{JobPolicy, Trigger};
-use weft_statement::{Ask, PolicyDraft};
+use weft_statement::{Patch, PolicyDraft};
 
 use crate::moment::Moment;
 
@@ -71,63 +71,63 @@ pub struct PolicyChange {
     /// No run before this: RFC 3339, or `yyyy-MM-dd HH:mm:ss` in the job's time zone.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub start_at: Ask<String>,
+    pub start_at: Patch<String>,
     /// No run after this.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub end_at: Ask<String>,
+    pub end_at: Patch<String>,
     /// The time zone of times and of the schedule, e.g. `Europe/Berlin`; UTC by default.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub time_zone: Ask<String>,
+    pub time_zone: Patch<String>,
     /// `ONCE` (the default), `SKIP`, `ALL` or e.g. `ALL:20`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub misfire: Ask<String>,
+    pub misfire: Patch<String>,
     /// `SKIP` (the default), `QUEUE`, or `ALLOW`, which runs both.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub overlap: Ask<String>,
+    pub overlap: Patch<String>,
     /// From 1 up; no limit by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 1)]
-    pub max_runs: Ask<i64>,
+    pub max_runs: Patch<i64>,
     /// From 0 up; 0 by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 0)]
-    pub jitter_ms: Ask<i64>,
+    pub jitter_ms: Patch<i64>,
     /// From 1 to 1000, or -1 for no limit; 10 by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = -1, maximum = 1000)]
-    pub max_attempts: Ask<i64>,
+    pub max_attempts: Patch<i64>,
     /// From 0 up; 60000 by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 0)]
-    pub retry_delay_ms: Ask<i64>,
+    pub retry_delay_ms: Patch<i64>,
     /// From 1 up; 1 by default.
     #[serde(default)]
     #[schema(value_type = Option<f64>, minimum = 1)]
-    pub retry_factor: Ask<f64>,
+    pub retry_factor: Patch<f64>,
     /// From 0 up; 3600000 by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 0)]
-    pub retry_max_delay_ms: Ask<i64>,
+    pub retry_max_delay_ms: Patch<i64>,
     /// From 1 up; no limit by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 1)]
-    pub timeout_ms: Ask<i64>,
+    pub timeout_ms: Patch<i64>,
     /// Other nodes may run it while no node of the affinity is alive; false by default.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
-    pub relocate: Ask<bool>,
+    pub relocate: Patch<bool>,
     /// The schedule is paused; false by default.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
-    pub paused: Ask<bool>,
+    pub paused: Patch<bool>,
     /// Runs it when other jobs end, e.g. `PROCESS load.sh SUCCEEDED +00:05:00`; several are separated by `;`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub after: Ask<String>,
+    pub after: Patch<String>,
 }
 
 impl From<PolicyChange> for PolicyDraft {

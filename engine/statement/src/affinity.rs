@@ -1,16 +1,16 @@
-//! AFFINITY and JOB_AFFINITY as typed: a list in one string, with the blemishes people copy.
+//! AFFINITY and JOB_AFFINITY as typed: a list in one string, sometimes with quotes copied from a document.
 
-/// An affinity as typed, read.
+/// The members of a typed affinity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AffinityList {
-    /// Its members, trimmed.
+    /// Trimmed, without quotes.
     pub members: Vec<String>,
-    /// Quotes were left out that stood inside.
+    /// Quotes were left out.
     pub had_quotes: bool,
 }
 
 impl AffinityList {
-    /// Splits at commas, trims, and leaves out quotes, which would name a node that nobody has.
+    /// Splits at commas, trims, and leaves out quotes, which are never part of a name.
     pub fn read(text: &str) -> Self {
         let is_quote = |c: char| {
             matches!(

@@ -1,9 +1,8 @@
-//! What a running statement sends to whoever asked: the frames of `POST /api/v1/statements`.
+//! What a running statement sends to its caller: the frames of `POST /api/v1/statements`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use weft_model::BatchId;
-use weft_model::Session;
+use weft_model::{BatchId, Session};
 
 /// One frame of an answer. Frames come in order: columns before rows, `End` last and exactly once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,9 +18,9 @@ pub enum Frame {
         /// As many values as columns.
         row: Vec<Value>,
     },
-    /// How far a synchronous batch is.
+    /// The progress of a synchronous batch.
     Progress(Progress),
-    /// Something a person should read.
+    /// A sentence for people.
     Notice {
         /// The sentence.
         message: String,
@@ -30,12 +29,12 @@ pub enum Frame {
     End(End),
 }
 
-/// How far a synchronous batch is.
+/// The progress of a synchronous batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// The batch.
     pub batch: BatchId,
-    /// Its status, e.g. `GENERATE_IID`.
+    /// The status of the batch, e.g. `GENERATE_IID`.
     pub status: String,
     /// Handled entities.
     pub done: i64,
@@ -45,27 +44,27 @@ pub struct Progress {
     pub total: Option<i64>,
     /// Entities per second in the last window.
     pub pace: f64,
-    /// Why nothing happens, if nothing does.
+    /// Why the batch does not go on, if something is in its way.
     pub note: Option<String>,
 }
 
 /// How a statement ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct End {
-    /// What kind of end; the console's exit code follows from it.
+    /// Decides the exit code of the console.
     pub status: EndStatus,
-    /// What went wrong, as rendered for people (with caret and hint where there is a place).
+    /// The error as rendered for people, with caret and hint where there is a place.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
-    /// The session as it is after the statement; send it with the next one.
+    /// The session after the statement; the caller sends it with the next one.
     pub session: Session,
 }
 
-/// Kinds of end, each with its exit code.
+/// How a statement can end. Each end has its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndStatus {
-    /// All well.
+    /// It succeeded.
     Ok,
     /// The command failed.
     Failed,
@@ -75,9 +74,9 @@ pub enum EndStatus {
     BatchFailed,
     /// The batch ended CANCELLED.
     Cancelled,
-    /// What was named does not exist.
+    /// The named object does not exist.
     NotFound,
-    /// The principal may not do this.
+    /// The principal lacks the permission.
     NotAllowed,
     /// The store or the node cannot be reached.
     Unreachable,

@@ -1,25 +1,29 @@
-//! Jobs for who has no text: the same requests, permits and functions as those of the statements.
+//! Jobs for callers without a statement: the same requests, permits and functions as those of the statements.
 
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
-use weft_model::Principal;
 use weft_model::clock::Timestamp;
-use weft_model::{Fence, JobKey, JobRun};
+use weft_model::{Fence, JobKey, JobRun, Principal};
 
-use super::request::{JobChange, JobHistoryRequest, JobTarget, RemoveJob, StartJobRequest};
-use super::{JobDraft, Refusal, Statements, job_removal, jobs};
+use crate::commands::job::change::{ChangeJobs, change_all};
+use crate::commands::job::history::{self, JobHistoryRequest};
+use crate::commands::job::removal::{self, RemoveJob};
+use crate::commands::job::start::{self, StartJobRequest};
+use crate::commands::job::{JobChange, JobDraft, JobTarget};
 use crate::inspect::{JobInfoQuery, JobItem};
+use crate::refusal::Refusal;
+use crate::statements::Statements;
 
-/// Runs that are looked through for one, in steps: most people look at one of the last.
-const LOOKED_THROUGH: [usize; 3] = [16, 128, 1_024];
+/// How many runs are read in search of one, in steps: most callers look for one of the last.
+const SCANNED_RUNS: [usize; 3] = [16, 128, 1_024];
 
-/// A job that was started.
+/// A started job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StartedJob {
-    /// As it is.
+    /// The job as it is now.
     pub item: JobItem,
-    /// A call of the same key started it before; this one changed nothing.
+    /// A call with the same key started it before; this one changed nothing.
     pub was_there: bool,
 }
 
@@ -27,14 +31,14 @@ impl Statements {
     /// One job.
     ///
     /// # Errors
-    /// There is none, or the principal may not look.
+    /// There is none, or the principal lacks the permission.
     pub async fn job(&self, principal: &Principal, key: JobKey) -> Result<JobItem, Refusal> {
         let permit = self.authorize(principal, JobInfoQuery(key))?;
         Ok(self.inspector().job(&permit).await?)
     }
 
-    /// Starts a job. With a `key`, which takes the place of a uid, the same call again finds its own job, running or
-    /// ended, and starts nothing.
+    /// Starts a job. With a `key`, which takes the place of a uid, a repeated call finds its own job, running or ended, and
+    /// starts nothing.
     ///
     /// # Errors
     /// It was refused, and no row was left.
@@ -47,17 +51,17 @@ impl Statements {
         let services = self.services();
         let request = start_request(principal, draft.start(&services.kinds)?, key)?;
         let permit = self.authorize(principal, request)?;
-        let begun = jobs::begin(services, &BTreeMap::new(), &permit).await?;
+        let started = start::start(services, &BTreeMap::new(), &permit).await?;
         Ok(StartedJob {
-            item: begun.item,
-            was_there: begun.was_there,
+            item: started.item,
+            was_there: started.was_there,
         })
     }
 
-    /// Changes one job; its note says what comes of it.
+    /// Changes one job; its note says what happens next.
     ///
     /// # Errors
-    /// There is none, or it cannot be changed so.
+    /// There is none, or the change is impossible.
     pub async fn change_job(
         &self,
         principal: &Principal,
@@ -65,8 +69,9 @@ impl Statements {
         change: JobChange,
     ) -> Result<JobItem, Refusal> {
         let services = self.services();
-        let permit = self.authorize(principal, (target_of(key), change))?;
-        let changed = jobs::change_all(services, &permit).await?;
+        let target = JobTarget::from(key);
+        let permit = self.authorize(principal, ChangeJobs { target, change })?;
+        let changed = change_all(services, &permit).await?;
         let changed = changed.into_iter().next();
         let changed = changed.ok_or_else(|| Refusal::not_found("the job is gone"))?;
         let members = services.nodes.members().await?;
@@ -77,10 +82,10 @@ impl Statements {
         })
     }
 
-    /// Updates one job with what is asked of it; the draft's own type, name and uid do not count.
+    /// Updates one job; type, name and uid of the draft do not count.
     ///
     /// # Errors
-    /// There is none, or it cannot be changed so.
+    /// There is none, or the change is impossible.
     pub async fn update_job(
         &self,
         principal: &Principal,
@@ -97,7 +102,7 @@ impl Statements {
     /// There is none, or it is not archived.
     pub async fn remove_job(&self, principal: &Principal, key: JobKey) -> Result<(), Refusal> {
         let permit = self.authorize(principal, RemoveJob(key))?;
-        job_removal::remove(self.services(), &permit).await
+        removal::remove(self.services(), &permit).await
     }
 
     /// The last runs of a job, newest first.
@@ -111,14 +116,14 @@ impl Statements {
         limit: usize,
     ) -> Result<Vec<JobRun>, Refusal> {
         let request = JobHistoryRequest {
-            target: target_of(key),
+            target: key.into(),
             limit,
         };
         let permit = self.authorize(principal, request)?;
-        jobs::runs(self.services(), &permit).await
+        history::runs(self.services(), &permit).await
     }
 
-    /// One run of a job, of the last ones.
+    /// One of the last runs of a job.
     ///
     /// # Errors
     /// There is no such job, or no such run.
@@ -129,7 +134,7 @@ impl Statements {
         started: Timestamp,
         fence: Fence,
     ) -> Result<JobRun, Refusal> {
-        for limit in LOOKED_THROUGH {
+        for limit in SCANNED_RUNS {
             let runs = self.job_runs(principal, key.clone(), limit).await?;
             let were_all =
                 runs.len() < limit || runs.last().is_some_and(|run| run.started < started);
@@ -156,14 +161,6 @@ impl Statements {
     }
 }
 
-fn target_of(key: JobKey) -> JobTarget {
-    JobTarget {
-        job_type: key.job_type,
-        name: key.name,
-        uid: Some(key.uid),
-    }
-}
-
 fn start_request(
     principal: &Principal,
     request: StartJobRequest,
@@ -187,7 +184,7 @@ fn start_request(
     })
 }
 
-/// The same for every call of one key by one principal.
+/// The uid of a principal's key: the same for every call.
 fn uid_of(principal: &Principal, key: &str) -> Uuid {
     let name = format!("{}\0{key}", principal.name);
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())

@@ -1,33 +1,34 @@
-//! Statements for the parts of a node that statements themselves need: kinds of job, flows and functions are made before
-//! the services that hold them.
+//! Statements for the parts of a node that statements need themselves: kinds of job, flows and functions are made before the
+//! services that hold them.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use weft_model::Principal;
-use weft_model::Session;
+use weft_model::{Principal, Session};
 
-use super::{End, EndStatus, Frame, Refusal, Statements};
+use crate::frame::{End, EndStatus, Frame};
+use crate::refusal::Refusal;
+use crate::statements::Statements;
 
-/// Frames that are on their way.
+/// How many frames may be on their way.
 const FRAMES: usize = 64;
 
-/// Runs statements once it is served, until it is closed. Cheap to clone.
+/// Runs statements between [`serve`](Self::serve) and [`close`](Self::close). Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct LateStatements(Arc<RwLock<Option<Statements>>>);
 
-/// What a statement answered, read as a whole.
+/// The whole answer of a text of statements.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
     /// The columns of the last table.
     pub columns: Vec<String>,
-    /// Its rows, each as long as `columns`.
+    /// The rows of the last table, each as long as `columns`.
     pub rows: Vec<Vec<Value>>,
     /// Sentences for people.
     pub notices: Vec<String>,
-    /// The session as the statement left it.
+    /// The session after the statement.
     pub session: Session,
 }
 
@@ -35,18 +36,18 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Unanswered {
-    /// What kind of end it was.
+    /// How the statement ended.
     pub status: EndStatus,
     /// As rendered for people, with caret and hint where there is a place.
     pub message: String,
 }
 
-/// How much of an answer is kept in memory.
+/// How much of an answer is kept in memory; a larger answer is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerLimits {
-    /// Rows; more is an error that says so.
+    /// The number of rows.
     pub rows: usize,
-    /// Bytes of the rows as JSON; more is an error that says so.
+    /// The size of the rows as JSON, in bytes.
     pub bytes: usize,
 }
 
@@ -60,17 +61,17 @@ impl Default for AnswerLimits {
 }
 
 impl LateStatements {
-    /// Runs with these from now on.
+    /// Runs with these statements from now on.
     pub fn serve(&self, statements: Statements) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(statements);
     }
 
-    /// Runs no more. What holds this is held by the services themselves, so somebody has to let go.
+    /// Runs no more statements. Their services hold this object, so the circle of references must be broken here.
     pub fn close(&self) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// What runs them.
+    /// The statements that are served.
     ///
     /// # Errors
     /// The node does not serve yet, or no more.
@@ -81,8 +82,8 @@ impl LateStatements {
             .ok_or_else(|| Refusal::failed("the node does not run statements now"))
     }
 
-    /// Runs `text` for `principal` and reads the whole answer. When `stop` is cancelled it stops waiting; what was begun
-    /// goes on.
+    /// Runs `text` for `principal` and reads the whole answer. When `stop` is cancelled it stops waiting; commands that have
+    /// begun go on.
     ///
     /// # Errors
     /// The refusal as people read it, or an answer larger than `limits`.
@@ -105,7 +106,7 @@ impl LateStatements {
     }
 }
 
-/// Reads frames to the end. Too many rows close the channel, and so end what only reads.
+/// Reads frames to the end. Too many rows close the channel, which ends commands that only read.
 async fn gather(
     frames: &mut mpsc::Receiver<Frame>,
     limits: AnswerLimits,
@@ -120,7 +121,7 @@ async fn gather(
                 bytes = 0;
             }
             Frame::Row { row } => {
-                // Only maps with other keys than texts cannot be written, and these have none.
+                // Serialization fails only for maps whose keys are not texts, and these have none.
                 bytes += serde_json::to_string(&row).map_or(0, |text| text.len());
                 if answer.rows.len() == limits.rows || bytes > limits.bytes {
                     frames.close();

@@ -1,22 +1,23 @@
 //! Where the frames of a statement go.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use weft_model::clock::Timestamp;
 
-use super::{Frame, Progress};
+use crate::frame::{Frame, Progress};
 
-/// Sends frames. A receiver that has gone stops nothing that writes; whatever only reads looks at
-/// [`Output::is_gone`] and ends.
+/// Sends frames. A receiver that has gone does not stop commands that write; commands that only read check
+/// [`Output::is_gone`] and end.
 #[derive(Clone, Debug)]
 pub struct Output(mpsc::Sender<Frame>);
 
 impl Output {
-    /// Frames go to `frames`.
+    /// Sends frames to `frames`.
     pub fn new(frames: mpsc::Sender<Frame>) -> Self {
         Self(frames)
     }
 
-    /// A table begins.
+    /// Begins a table.
     pub async fn columns<C: AsRef<str>>(&self, columns: &[C]) {
         let columns = columns
             .iter()
@@ -25,12 +26,12 @@ impl Output {
         self.send(Frame::Columns { columns }).await;
     }
 
-    /// A row of the table.
+    /// Sends a row of the table.
     pub async fn row(&self, row: Vec<Value>) {
         self.send(Frame::Row { row }).await;
     }
 
-    /// A table of one row.
+    /// Sends a table of one row.
     pub async fn one_row<C: AsRef<str>>(&self, columns: &[C], row: Vec<Value>) {
         debug_assert_eq!(
             columns.len(),
@@ -41,7 +42,7 @@ impl Output {
         self.row(row).await;
     }
 
-    /// Something a person should read.
+    /// Sends a sentence for people.
     pub async fn notice(&self, message: impl Into<String>) {
         self.send(Frame::Notice {
             message: message.into(),
@@ -49,12 +50,12 @@ impl Output {
         .await;
     }
 
-    /// How far a batch is. Left out where the receiver is behind: the next one says more.
+    /// Sends the progress of a batch. Dropped where the receiver is behind: the next one says more.
     pub fn progress(&self, progress: Progress) {
         let _ = self.0.try_send(Frame::Progress(progress));
     }
 
-    /// The receiver has gone.
+    /// Whether the receiver has gone.
     pub fn is_gone(&self) -> bool {
         self.0.is_closed()
     }
@@ -64,9 +65,14 @@ impl Output {
         self.0.closed().await;
     }
 
-    /// Any frame.
+    /// Sends any frame.
     pub async fn send(&self, frame: Frame) {
-        // Nobody reads any more: what goes on goes on without words.
+        // The receiver may have gone; the command goes on without it.
         let _ = self.0.send(frame).await;
     }
+}
+
+/// A time in a table, to the second.
+pub(crate) fn time_cell(time: Option<Timestamp>) -> Value {
+    time.map_or(Value::Null, |time| json!(time.to_seconds_text()))
 }

@@ -1,4 +1,4 @@
-//! Why a statement was not carried out: a status for programs, a sentence and a place for people.
+//! Why a statement was refused or failed: a status for programs, a sentence and a place for people.
 
 use std::fmt;
 
@@ -6,40 +6,40 @@ use tracing::warn;
 use weft_lang::names::nearest;
 use weft_lang::{Diagnostic, Span};
 use weft_model::IllegalMove;
+use weft_project::{CatalogueError, UnknownProjectName};
 use weft_store::StoreError;
 
-use super::EndStatus;
-use crate::inspect::InspectError;
+use crate::frame::EndStatus;
 
 /// A statement that was refused, or that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     status: EndStatus,
-    // Large, and only ever on the way out.
+    // Boxed: it is large, and refusals are rare.
     diagnostic: Box<Diagnostic>,
-    is_placed: bool,
+    has_place: bool,
     fault: Fault,
     option: Option<&'static str>,
 }
 
-/// Where the cause of a failure is, for who has more words for it than [`EndStatus::Failed`].
+/// Where the cause of a failure lies, for callers that tell apart what [`EndStatus::Failed`] does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// What is asked for cannot be, now or later.
+    /// The request is impossible, now and later.
     Request,
-    /// It cannot be as things stand: what it is about runs, has ended, or is another thing.
+    /// The present state does not allow it: the object runs, has ended, or is another one.
     State,
     /// The store or the node.
     Node,
 }
 
 impl Refusal {
-    /// A refusal of this kind, without a place in the text.
+    /// A refusal without a place in the text.
     pub fn new(status: EndStatus, message: impl Into<String>) -> Self {
         Self {
             status,
             diagnostic: Box::new(Diagnostic::new(message, Span::default())),
-            is_placed: false,
+            has_place: false,
             fault: Fault::Request,
             option: None,
         }
@@ -50,7 +50,7 @@ impl Refusal {
         Self::new(EndStatus::Failed, message)
     }
 
-    /// The command cannot be carried out as things stand.
+    /// The command cannot be carried out in the present state.
     pub fn conflict(message: impl Into<String>) -> Self {
         Self {
             fault: Fault::State,
@@ -59,46 +59,65 @@ impl Refusal {
     }
 
     /// This node cannot carry the command out.
-    pub(super) fn of_node(message: impl Into<String>) -> Self {
+    pub(crate) fn node_failed(message: impl Into<String>) -> Self {
         Self {
             fault: Fault::Node,
             ..Self::failed(message)
         }
     }
 
-    /// The text cannot mean anything.
+    /// The text has no meaning.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(EndStatus::Usage, message)
     }
 
-    /// What was named does not exist.
+    /// The named object does not exist.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(EndStatus::NotFound, message)
     }
 
-    /// The same refusal about a place of the statement.
+    /// A command, or a part of one, that is known by name only.
+    pub(crate) fn not_available(what: &str) -> Self {
+        Self::failed(format!("{what} is known but not available in this version"))
+            .hint("HELP shows which commands there are")
+    }
+
+    /// There is no batch with this id.
+    pub(crate) fn no_such_batch(id: impl fmt::Display) -> Self {
+        Self::not_found(format!("there is no batch {id}"))
+            .hint("BATCH_LIST STATUS='ALL' shows the batches that there are")
+    }
+
+    /// There is no job with this identity.
+    pub(crate) fn no_such_job(job_type: &str, name: &str, uid: Option<&str>) -> Self {
+        let uid = uid.map_or_else(String::new, |uid| format!(" with UID '{uid}'"));
+        Self::not_found(format!("there is no job {job_type} '{name}'{uid}"))
+            .hint(format!("JOBSTATUS {job_type} shows those of the type"))
+    }
+
+    /// Adds the place in the statement.
     #[must_use]
     pub fn at(mut self, span: Span) -> Self {
         self.diagnostic.span = span;
-        self.is_placed = true;
+        self.has_place = true;
         self
     }
 
-    /// The same refusal about an option of the command, e.g. `START_AT`; whoever asked knows where it stands.
+    /// Adds the option of the command, e.g. `START_AT`. The caller knows where the option stands.
     #[must_use]
     pub fn about(mut self, option: &'static str) -> Self {
         self.option = Some(option);
         self
     }
 
-    /// The same refusal with a next step.
+    /// Adds a next step.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.diagnostic.hint = Some(hint.into());
         self
     }
 
-    /// The same refusal with the known name that was probably meant, if one is near.
+    /// Adds the known name that was probably meant, if one is close.
     #[must_use]
     pub fn near<'n>(self, name: &str, known: impl IntoIterator<Item = &'n str>) -> Self {
         match nearest(name, known) {
@@ -107,12 +126,12 @@ impl Refusal {
         }
     }
 
-    /// What kind of end this is.
+    /// How the statement ends.
     pub fn status(&self) -> EndStatus {
         self.status
     }
 
-    /// Where the cause is.
+    /// Where the cause lies.
     pub fn fault(&self) -> Fault {
         self.fault
     }
@@ -127,15 +146,15 @@ impl Refusal {
         &self.diagnostic.message
     }
 
-    /// What to do about it, if that is known.
+    /// The next step, if one is known.
     pub fn advice(&self) -> Option<&str> {
         self.diagnostic.hint.as_deref()
     }
 
-    /// The refusal as people read it, with the line of `statement` it is about.
+    /// The refusal as people read it, with the line of `statement` that it is about.
     pub fn render(&self, statement: &str) -> String {
         self.diagnostic
-            .render(if self.is_placed { statement } else { "" })
+            .render(if self.has_place { statement } else { "" })
     }
 }
 
@@ -152,7 +171,7 @@ impl From<Diagnostic> for Refusal {
         Self {
             status: EndStatus::Usage,
             diagnostic: Box::new(diagnostic),
-            is_placed: true,
+            has_place: true,
             fault: Fault::Request,
             option: None,
         }
@@ -181,22 +200,38 @@ impl From<IllegalMove> for Refusal {
     }
 }
 
-impl From<InspectError> for Refusal {
-    fn from(error: InspectError) -> Self {
-        match error {
-            InspectError::NoSuchBatch(_) => Self::not_found(error.to_string())
-                .hint("BATCH_LIST STATUS='ALL' shows the batches that there are"),
-            InspectError::NoSuchJob(key) => no_such_job(&key.job_type, &key.name, Some(&key.uid)),
-            InspectError::Store(error) => error.into(),
+impl From<CatalogueError> for Refusal {
+    fn from(error: CatalogueError) -> Self {
+        match &error {
+            CatalogueError::NothingDeployed => {
+                Self::not_found(error.to_string()).hint("DEPLOY '<folder>' deploys one")
+            }
+            CatalogueError::Store(store) if store.is_transient() => {
+                Self::new(EndStatus::Unreachable, error.to_string())
+            }
+            CatalogueError::Invalid(_)
+            | CatalogueError::Bundle(_)
+            | CatalogueError::Store(_)
+            | CatalogueError::UnknownProject(_)
+            | CatalogueError::Unsettled
+            | CatalogueError::NoThread => Self::failed(error.to_string()),
         }
     }
 }
 
-/// There is no job of this identity.
-pub(super) fn no_such_job(job_type: &str, name: &str, uid: Option<&str>) -> Refusal {
-    let uid = uid.map_or_else(String::new, |uid| format!(" with UID '{uid}'"));
-    Refusal::not_found(format!("there is no job {job_type} '{name}'{uid}"))
-        .hint(format!("JOBSTATUS {job_type} shows those of the type"))
+impl From<UnknownProjectName> for Refusal {
+    fn from(error: UnknownProjectName) -> Self {
+        let refusal = Self::not_found(format!("there is no {} `{}`", error.what, error.name));
+        refusal.hint(match &error.nearest {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => match error.what {
+                "interface" => "LIST INTERFACES shows the interfaces",
+                "instance group" => "LIST INSTANCE_GROUPS shows the instance groups",
+                _ => "LIST LU shows the logical units",
+            }
+            .to_owned(),
+        })
+    }
 }
 
 #[cfg(test)]

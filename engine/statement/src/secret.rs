@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// What stands in the place of a secret.
+/// Shown in the place of a secret.
 pub const MASK: &str = "***";
 
 const TELLTALES: [&str; 9] = [
@@ -17,7 +17,7 @@ const TELLTALES: [&str; 9] = [
     "PRIVATE",
 ];
 
-/// Whether a value of this name is probably a secret. Rather one too many than one too few.
+/// Whether a value of this name is probably a secret. In doubt it is one.
 pub fn is_secret(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     TELLTALES.iter().any(|telltale| upper.contains(telltale))
@@ -31,7 +31,7 @@ pub fn masked<'v>(name: &str, value: &'v str) -> &'v str {
     if is_secret(name) { MASK } else { value }
 }
 
-/// The values of a session without its secrets: what batches inherit and rows keep.
+/// The values of a session with its secrets masked, as batches inherit them and rows keep them.
 pub fn without_secrets(scope: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     scope
         .iter()

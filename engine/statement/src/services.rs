@@ -8,37 +8,46 @@ use weft_node::flow::Flows;
 use weft_node::job::JobKinds;
 use weft_node::trace::Traces;
 use weft_node::{NodeConfig, Wake};
-use weft_project::ProjectCatalogue;
+use weft_project::{Project, ProjectCatalogue};
 use weft_store::SharedStore;
 
-use super::permit::Policy;
-use crate::inspect::LiveNodes;
+use crate::live_nodes::LiveNodes;
+use crate::permission::Policy;
+use crate::refusal::Refusal;
 
 /// The parts of a node that statements need. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Services {
-    /// Where everything durable is.
+    /// Everything durable.
     pub store: SharedStore,
-    /// Where time comes from.
+    /// The only source of time.
     pub clock: SharedClock,
-    /// Where chance comes from.
+    /// The only source of chance.
     pub ids: Ids,
-    /// What the node was told about itself.
+    /// The configuration of the node.
     pub config: Arc<NodeConfig>,
     /// `cluster_id` in node.id, where it is set.
     pub cluster_id: Option<String>,
-    /// The projects.
+    /// The deployed projects.
     pub catalogue: Arc<ProjectCatalogue>,
-    /// Wake-ups between the parts of this process.
+    /// Wakes the other parts of this process.
     pub wake: Wake,
     /// The kinds of job that this node can run.
     pub kinds: JobKinds,
-    /// What runs flows.
+    /// Runs flows.
     pub flows: Arc<dyn Flows>,
-    /// Which nodes live.
+    /// Which nodes are alive.
     pub nodes: Arc<dyn LiveNodes>,
-    /// What this node writes down of itself.
+    /// The traces of this node.
     pub traces: Traces,
     /// What principals may do.
     pub policy: Arc<dyn Policy>,
+}
+
+impl Services {
+    /// The deployed project, after a look at the store for a newer one.
+    pub(crate) async fn project(&self) -> Result<Arc<Project>, Refusal> {
+        self.catalogue.refresh().await?;
+        Ok(self.catalogue.current()?)
+    }
 }

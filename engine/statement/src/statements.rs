@@ -2,15 +2,17 @@
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use weft_lang::{Statement, split_statements};
-use weft_model::Principal;
-use weft_model::Session;
+use weft_lang::{Span, Statement, split_statements};
+use weft_model::{Principal, Session};
 
-use super::execute::execute;
-use super::output::Output;
-use super::permit::{Operation, Permit, authorize};
-use super::{End, EndStatus, Frame, Refusal, Services, lower};
+use crate::commands::{Execution, Lowering};
+use crate::frame::{End, EndStatus, Frame};
 use crate::inspect::Inspector;
+use crate::output::Output;
+use crate::permission::{Operation, Permit, authorize};
+use crate::refusal::Refusal;
+use crate::request::Request;
+use crate::services::Services;
 
 /// Runs statements. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -24,20 +26,20 @@ impl Statements {
         Self { services }
     }
 
-    /// What they run with.
+    /// The services that statements run with.
     pub fn services(&self) -> &Services {
         &self.services
     }
 
-    /// Answers questions that were permitted.
+    /// Answers permitted queries.
     pub fn inspector(&self) -> Inspector {
         Inspector::new(&self.services)
     }
 
-    /// Asks for permission to make a request.
+    /// Asks the policy for permission to make a request.
     ///
     /// # Errors
-    /// The principal may not.
+    /// The principal lacks the permission.
     pub fn authorize<R: Operation>(
         &self,
         principal: &Principal,
@@ -47,7 +49,7 @@ impl Statements {
     }
 
     /// Runs the statements of `text` in order, up to the first that fails. Sends their frames, and the end
-    /// exactly once. When `stop` is cancelled or nobody receives any more, it stops waiting, never the work.
+    /// exactly once. When `stop` is cancelled or the receiver goes, it stops waiting, but not the work.
     pub async fn run(
         &self,
         principal: &Principal,
@@ -60,16 +62,16 @@ impl Statements {
         let mut session = session;
         let mut status = EndStatus::Ok;
         let mut error = None;
-        for (number, span) in statements(text).into_iter().enumerate() {
+        for (number, span) in statement_spans(text).into_iter().enumerate() {
             let statement = span.of(text);
-            // What was begun goes on; nothing more is begun for somebody who has gone.
+            // A command that has begun goes on; no further one begins for a caller that has gone.
             if number > 0 && (stop.is_cancelled() || output.is_gone()) {
                 status = EndStatus::Failed;
                 error = Some("error: stopped between two statements".to_owned());
                 break;
             }
             let ran = self
-                .one(principal, statement, &mut session, &output, &stop)
+                .run_one(principal, statement, &mut session, &output, &stop)
                 .await;
             if let Err(refusal) = ran {
                 status = refusal.status();
@@ -85,7 +87,7 @@ impl Statements {
         output.send(Frame::End(end)).await;
     }
 
-    async fn one(
+    async fn run_one(
         &self,
         principal: &Principal,
         text: &str,
@@ -95,26 +97,24 @@ impl Statements {
     ) -> Result<(), Refusal> {
         let services = &self.services;
         let statement = Statement::parse(text)?;
-        let request = lower(
-            &statement,
-            session,
-            &services.catalogue,
-            &services.config,
-            &services.kinds,
-            services.flows.as_ref(),
-        )
-        .await?;
+        let request = Request::lower(&statement, Lowering { session, services }).await?;
         let permit = self.authorize(principal, request)?;
         let _heard = services.traces.hear(session.trace_session);
-        execute(services, session, permit, output, stop).await
+        let execution = Execution {
+            services,
+            session,
+            output,
+            stop,
+        };
+        Request::carry_out(permit, execution).await
     }
 }
 
-/// The places of the statements. A text without any is one statement, which the parser refuses.
-fn statements(text: &str) -> Vec<weft_lang::Span> {
+/// Where the statements of a text stand. An empty text is one statement, which the parser refuses.
+fn statement_spans(text: &str) -> Vec<Span> {
     let spans = split_statements(text);
     match spans.is_empty() {
-        true => vec![weft_lang::Span::new(0, text.len())],
+        true => vec![Span::new(0, text.len())],
         false => spans,
     }
 }

@@ -1,10 +1,11 @@
-//! Statements against the embedded store and a small project, without a node: rows are what is looked at.
+//! Statements on the embedded store and a small project, mostly without a node: the tests check the rows.
 
 mod fixture;
-mod flows;
+mod job_fixture;
 
 mod batches;
 mod deployments;
+mod flows;
 mod instances;
 mod job_calls;
 mod jobs;

@@ -317,8 +317,9 @@ impl Client {
         let decide = |row: Option<Job>| {
             let (now, token) = (self.clock.now(), self.ids.token());
             let operation = row.and_then(|row| {
-                let step = change::stopped(&row, now).expect("every stored status can be stopped");
-                step.operation(&row, now, token)
+                let step = change::stopped(&row, now);
+                step.expect("every stored status can be stopped")
+                    .operation(&row, now, token)
             });
             ready(StoreResult::Ok(
                 operation.map_or(Decision::Stop(()), Decision::Settle),

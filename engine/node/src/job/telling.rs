@@ -72,9 +72,8 @@ async fn tell_one(life: &Life, follower: &JobKey, key: &JobKey, ended: &Ended) -
     let read = context.store.job(follower, Freshness::Serial);
     let decide = |row: Option<Job>| {
         let now = context.clock.now();
-        let token = context.ids.token();
         let operation = row.and_then(|row| match told(&row, key, ended, now) {
-            Ok(step) => step.operation(&row, now, token),
+            Ok(step) => step.operation(&row, now, context.ids.token()),
             Err(illegal) => {
                 warn!(job.uid = follower.uid, "Left a job alone: {illegal}");
                 None

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
-use weft_model::{DueHint, Job, JobKey, JobStatus};
+use weft_model::{DueHint, Job, JobEvent, JobKey, JobStatus};
 use weft_store::{ClaimJob, JobSeen, Settled, StoreResult};
 
 use super::executor::{Claimed, Executor, Slots};
@@ -21,6 +21,10 @@ impl PollLoop {
     /// The job takes its slot at once, so that the next look counts it, and is claimed and run beside the loop.
     pub(super) fn claim_in_background(&self, job: Job, room: Room, executor: Arc<dyn Executor>) {
         let life = self.life.clone();
+        if let Err(illegal) = job.status.next(JobEvent::Claimed) {
+            warn!(job.uid = job.key.uid, "Left a job alone: {illegal}");
+            return;
+        }
         let now = life.context.clock.now();
         let claim = claim_of(&life, &job);
         let covered = overlap::covered(&job, now);
@@ -138,7 +142,21 @@ async fn claim_and_run(
             return Err(error);
         }
     }
-    let job = after_claim(life, claim, claimed.job);
+    if claimed.job.status == JobStatus::InProcess {
+        metrics::counter!("takeovers_total", "kind" => "job").increment(1);
+    }
+    let job = claim.apply(claimed.job);
+    let key = &job.key;
+    info!(
+        job.name = key.name,
+        job.uid = key.uid,
+        "'{}.{}.{}' is now {} by {}",
+        key.job_type,
+        key.name,
+        key.uid,
+        job.status,
+        life.me.node
+    );
     traced::handed_over(life, &job);
     Ok(executor.run(Claimed { job, ..claimed }).await)
 }
@@ -150,24 +168,6 @@ async fn settle_claim(life: &Life, claim: &ClaimJob) -> StoreResult<bool> {
         Settled::Applied => Ok(true),
         Settled::Lost(_) | Settled::StillUnknown => Ok(false),
     }
-}
-
-/// The job after its claim.
-fn after_claim(life: &Life, claim: &ClaimJob, job: Job) -> Job {
-    if job.status == JobStatus::InProcess {
-        metrics::counter!("takeovers_total", "kind" => "job").increment(1);
-    }
-    let job = claim.apply(job);
-    info!(
-        job.name = job.key.name,
-        job.uid = job.key.uid,
-        "'{}.{}.{}' is now IN_PROCESS by {}",
-        job.key.job_type,
-        job.key.name,
-        job.key.uid,
-        life.me.node
-    );
-    job
 }
 
 fn claim_of(life: &Life, job: &Job) -> ClaimJob {

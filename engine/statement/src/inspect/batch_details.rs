@@ -1,4 +1,4 @@
-//! BATCH_DETAILS: what happened to each entity.
+//! BATCH_DETAILS: the entities of a batch.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -12,48 +12,48 @@ use weft_node::worker::keep_slowest;
 use weft_store::SharedStore;
 
 use super::{InspectResult, Inspector};
-use crate::Permit;
+use crate::permission::Permit;
 
-/// Chunk heads that are read at once.
+/// How many chunk heads are read at once.
 const HEADS: i64 = 128;
 
-/// Which entities are wanted.
+/// Which entities to show.
 #[derive(Clone, Debug)]
 pub struct EntityQuery {
-    /// Of which batch.
+    /// The batch.
     pub batch: BatchId,
-    /// Only those that ended so.
+    /// Only entities with this status.
     pub status: Option<EntityStatus>,
-    /// Only these.
+    /// Only entities with these ids.
     pub entities: Option<BTreeSet<String>>,
-    /// Only those that ran on nodes that this names; empty = any.
+    /// Only entities that ran on nodes named here; empty = any.
     pub affinity: Vec<String>,
-    /// At most so many; none = all.
+    /// How many at most; none = all.
     pub limit: Option<usize>,
-    /// Strictly behind this one.
+    /// Only entities strictly after this one.
     pub after: Option<EntityPosition>,
-    /// The slowest ones instead; nothing else counts then.
+    /// The slowest entities instead; the other filters do not count then.
     pub slowest: bool,
 }
 
-/// Where an entity stands in a batch: chunks in their order, ids of a chunk by their bytes, so that a place
-/// stays the same while entities are handled.
+/// The position of an entity in a batch: by chunk, then by the bytes of the id. It stays the same while entities are
+/// handled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntityPosition {
-    /// The chunk.
+    /// The number of the chunk.
     pub chunk: i64,
-    /// The entity.
+    /// The id of the entity.
     pub id: String,
 }
 
 /// One entity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EntityItem {
-    /// Its id.
+    /// The id.
     pub id: String,
-    /// How it ended, if it did.
+    /// How it ended, or that it waits.
     pub status: EntityStatus,
-    /// Where it ran.
+    /// The node that ran it.
     pub node: Option<NodeId>,
     /// Why it failed.
     pub error: Option<String>,
@@ -63,9 +63,9 @@ pub struct EntityItem {
     pub start_time: Option<Timestamp>,
     /// When it ended.
     pub end_time: Option<Timestamp>,
-    /// How long it took, in microseconds.
+    /// Its duration, in microseconds.
     pub duration_us: Option<i64>,
-    /// Which attempt that was, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: Option<i32>,
 }
 
@@ -74,7 +74,7 @@ pub struct EntityItem {
 pub struct EntityPage {
     /// The entities.
     pub items: Vec<EntityItem>,
-    /// Where the next page begins, where there may be one.
+    /// The start of the next page, where there may be one.
     pub next: Option<EntityPosition>,
 }
 
@@ -83,10 +83,10 @@ pub struct EntityPage {
 pub struct EntityPages {
     store: SharedStore,
     query: EntityQuery,
-    /// The nodes that the affinity names; none = any.
+    /// The nodes named by the affinity; none = any.
     nodes: Option<BTreeSet<NodeId>>,
     heads: VecDeque<ChunkHead>,
-    /// Heads below this were read.
+    /// Heads below this number were read.
     next_number: i64,
     chunks: i64,
     left: usize,
@@ -98,7 +98,7 @@ impl Inspector {
     /// The entities of a batch as a stream of chunks.
     ///
     /// # Errors
-    /// There is no such batch, or what the store said.
+    /// There is no such batch, or the store failed.
     pub async fn entities(&self, permit: &Permit<EntityQuery>) -> InspectResult<EntityPages> {
         let query = permit.request().clone();
         let batch = self.existing(query.batch).await?;
@@ -122,7 +122,7 @@ impl Inspector {
     /// A page of the entities of a batch; the query says how large.
     ///
     /// # Errors
-    /// There is no such batch, or what the store said.
+    /// There is no such batch, or the store failed.
     pub async fn entity_page(&self, permit: &Permit<EntityQuery>) -> InspectResult<EntityPage> {
         if permit.request().slowest {
             return Ok(EntityPage {
@@ -139,10 +139,10 @@ impl Inspector {
         Ok(page)
     }
 
-    /// The entities that took longest, ascending by time.
+    /// The entities that took longest, in ascending order of time.
     ///
     /// # Errors
-    /// There is no such batch, or what the store said.
+    /// There is no such batch, or the store failed.
     pub async fn slowest(&self, permit: &Permit<EntityQuery>) -> InspectResult<Vec<EntityItem>> {
         let batch = self.existing(permit.request().batch).await?;
         let written = batch
@@ -164,7 +164,7 @@ impl Inspector {
         Ok(slowest.into_iter().map(EntityItem::from).collect())
     }
 
-    /// The nodes that an affinity names: those that are there, and those that worked on the batch.
+    /// The nodes named by an affinity, among present nodes and those that worked on the batch.
     async fn nodes_named(
         &self,
         batch: &Batch,
@@ -186,7 +186,7 @@ impl Inspector {
     }
 }
 
-/// What `extra_stats` says.
+/// The slowest entities in `extra_stats`.
 fn slowest_of(extra_stats: &str) -> Option<Vec<SlowEntity>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -201,7 +201,7 @@ impl EntityPages {
     /// The next entities, all of one chunk; none at the end.
     ///
     /// # Errors
-    /// What the store said.
+    /// The store failed.
     pub async fn next(&mut self) -> InspectResult<Option<Vec<EntityItem>>> {
         loop {
             let Some(head) = self.next_head().await? else {
@@ -236,7 +236,7 @@ impl EntityPages {
         }
     }
 
-    /// The limit cut off what came behind it.
+    /// Whether the limit cut off further entities.
     pub fn is_cut(&self) -> bool {
         self.is_cut
     }
@@ -254,7 +254,7 @@ impl EntityPages {
         Ok(self.heads.pop_front())
     }
 
-    /// The counts of a chunk spare reading most of them.
+    /// Whether a chunk may have matching entities, by its counts. Spares reading most chunks.
     fn may_have_some(&self, head: &ChunkHead) -> bool {
         head.state != ChunkState::Void
             && match self.query.status {
@@ -283,7 +283,7 @@ impl EntityPages {
             items.extend(waiting.map(|id| (id.clone(), EntityItem::waiting(id))));
         }
         if self.query.status != Some(EntityStatus::Waiting) {
-            // Read behind the ids: what was handled in between is shown as handled.
+            // Read after the ids: an entity that was handled in between is shown as handled.
             let rows = self.store.entities(self.query.batch, head.number).await?;
             items.extend(
                 rows.into_iter()

@@ -1,4 +1,4 @@
-//! BATCH_IN_PROCESS: which entities are being handled right now.
+//! BATCH_IN_PROCESS: the entities at work.
 
 use futures::{StreamExt, TryStreamExt};
 use regex::Regex;
@@ -8,43 +8,43 @@ use weft_model::clock::Timestamp;
 use weft_model::{Batch, BatchId, NodeId, NodeStats};
 
 use super::{InspectResult, Inspector, READS_AT_ONCE};
-use crate::Permit;
+use crate::permission::Permit;
 
-/// Which entities are asked about.
+/// Which entities to show.
 #[derive(Clone, Debug, Default)]
 pub struct InProcessQuery {
-    /// Found in the command of the entity or of the batch.
+    /// Searched for in the command of the entity and of the batch.
     pub filter: Option<Regex>,
-    /// Only of this batch.
+    /// Only entities of this batch.
     pub batch: Option<BatchId>,
 }
 
-/// An entity that is being handled.
+/// An entity at work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InProcessItem {
-    /// Where.
+    /// The node that runs it.
     pub node: NodeId,
-    /// In which batch.
+    /// The batch.
     pub batch: BatchId,
-    /// Its id.
+    /// The id of the entity.
     pub entity: String,
     /// The logical unit.
     pub logical_unit: String,
     /// When it started, by its node's clock.
     pub since: Timestamp,
-    /// How long it has been at work, in milliseconds.
+    /// Its duration so far, in milliseconds.
     pub millis: i64,
     /// The execution id of the batch.
     pub execution_id: String,
-    /// The command as it is run for this entity.
+    /// The command with the id of the entity.
     pub command: String,
 }
 
 impl Inspector {
-    /// What is being handled in the whole cluster, by node.
+    /// The entities at work in the whole cluster, by node.
     ///
     /// # Errors
-    /// What the store said.
+    /// The store failed.
     pub async fn in_process(
         &self,
         permit: &Permit<InProcessQuery>,
@@ -54,7 +54,7 @@ impl Inspector {
         if let Some(batch) = query.batch {
             active.retain(|id, _| *id == batch);
         }
-        let living = self.nodes.members().await?;
+        let members = self.nodes.members().await?;
         // Ids by value: a future that borrows a key could not be sent between threads.
         let ids: Vec<BatchId> = active.keys().copied().collect();
         let reads = ids.into_iter().map(|id| self.store.node_stats(id));
@@ -68,8 +68,8 @@ impl Inspector {
             let Some(batch) = active.get(&stats.batch) else {
                 continue;
             };
-            // What a dead node wrote last is not at work any more.
-            if living
+            // A dead node runs nothing, whatever it wrote last.
+            if members
                 .iter()
                 .any(|node| node.alive && node.row.guid == stats.node)
             {

@@ -8,13 +8,13 @@ use weft_model::{BatchId, EntitySource};
 use weft_node::worker::{merge_histograms, percentiles_us};
 
 use super::{BatchItem, InspectResult, Inspector};
-use crate::Permit;
+use crate::permission::Permit;
 
-/// Which batch is asked about.
+/// The batch to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchInfoQuery(pub BatchId);
 
-/// What kind of command a batch runs.
+/// The type of command that a batch runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum CommandType {
     /// `sync_instance`.
@@ -30,14 +30,14 @@ pub enum CommandType {
 /// One batch.
 #[derive(Clone, Debug, Serialize)]
 pub struct BatchInfo {
-    /// What the list shows.
+    /// The batch as BATCH_LIST shows it.
     #[serde(flatten)]
     pub item: BatchItem,
-    /// What kind of command it runs.
+    /// The type of its command.
     pub command_type: CommandType,
     /// The SQL, the instance group, or the list.
     pub entity_inclusion: String,
-    /// The interface that the ids come from.
+    /// The interface that the ids come from, if any.
     pub interface: Option<String>,
     /// Percentiles of entity time in microseconds: `p50`, `p90`, `p99`, `p99.9`, `max`, `mean`.
     pub percentiles_us: BTreeMap<String, i64>,
@@ -54,7 +54,7 @@ impl CommandType {
         }
     }
 
-    /// As BATCH_INFO writes it.
+    /// The text in BATCH_INFO.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sync => "Sync",
@@ -66,10 +66,10 @@ impl CommandType {
 }
 
 impl Inspector {
-    /// What is known of a batch.
+    /// One batch.
     ///
     /// # Errors
-    /// There is no such batch, or what the store said.
+    /// There is no such batch, or the store failed.
     pub async fn batch(&self, permit: &Permit<BatchInfoQuery>) -> InspectResult<BatchInfo> {
         let BatchInfoQuery(id) = *permit.request();
         let batch = self.existing(id).await?;

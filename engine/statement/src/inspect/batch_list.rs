@@ -1,4 +1,4 @@
-//! BATCH_LIST: which batches there are.
+//! BATCH_LIST: the batches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,41 +11,41 @@ use weft_node::Member;
 use weft_store::{Freshness, ListBatches, StoreResult};
 
 use super::{InspectResult, Inspector, READS_AT_ONCE, progress_percent, waiting};
-use crate::Permit;
+use crate::permission::Permit;
 
 /// Batches are removed 7 days after their end, and end within a month.
 const HORIZON_MS: i64 = 35 * 24 * 3_600_000;
-/// Copies that are read at once.
+/// How many listings are read at once.
 const PAGE: usize = 500;
-/// Copies that one question looks at.
+/// How many listings one query reads at most.
 const SCANNED: usize = 50_000;
 
-/// Which statuses are wanted.
+/// Which statuses to show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StatusFilter {
-    /// Those that have not ended.
+    /// Batches that have not ended.
     #[default]
     Active,
-    /// All of them.
+    /// All batches.
     All,
-    /// Those that stand here.
+    /// Batches with this status.
     Is(BatchStatus),
 }
 
-/// Which batches are wanted.
+/// Which batches to show.
 #[derive(Clone, Debug, Default)]
 pub struct BatchListQuery {
-    /// By status.
+    /// Filters by status.
     pub status: StatusFilter,
-    /// Submitted at or after.
+    /// Only batches submitted at or after this moment.
     pub from: Option<Timestamp>,
-    /// Submitted before.
+    /// Only batches submitted before this moment.
     pub to: Option<Timestamp>,
-    /// Found in the command, the fabric command or the execution id.
+    /// Searched for in the command, the fabric command and the execution id.
     pub filter: Option<Regex>,
-    /// Ended ones strictly behind this one; active ones are on the first page.
+    /// Only ended batches strictly after this one; active ones are on the first page.
     pub before: Option<(Timestamp, BatchId)>,
-    /// At most so many ended ones. Active ones have no limit: they never push each other out.
+    /// How many ended batches at most. Active ones have no limit.
     pub limit: usize,
 }
 
@@ -58,9 +58,9 @@ pub struct BatchItem {
     pub succeeded: i64,
     /// How many FAILED.
     pub failed: i64,
-    /// How much is done, 0 to 100; 100 only when it is DONE.
+    /// The completed share, 0 to 100; 100 only when the batch is DONE.
     pub completed_percent: f64,
-    /// Why it does not go on, if something is in its way.
+    /// Why the batch does not go on, if something is in its way.
     pub note: Option<String>,
 }
 
@@ -69,7 +69,7 @@ pub struct BatchItem {
 pub struct BatchListPage {
     /// The batches.
     pub items: Vec<BatchItem>,
-    /// Where the next page of ended ones begins, where there may be one.
+    /// The start of the next page of ended batches, where there may be one.
     pub next: Option<(Timestamp, BatchId)>,
 }
 
@@ -116,7 +116,7 @@ impl BatchListQuery {
             from: self
                 .from
                 .unwrap_or(Timestamp(now.0.saturating_sub(HORIZON_MS))),
-            // A batch of a node whose clock is ahead is shown all the same.
+            // A batch of a node whose clock is ahead is shown too.
             to: self
                 .to
                 .unwrap_or(Timestamp(now.0.saturating_add(HORIZON_MS))),
@@ -132,10 +132,10 @@ fn order(batch: &Batch) -> std::cmp::Reverse<(Timestamp, BatchId)> {
 }
 
 impl Inspector {
-    /// The batches that are wanted.
+    /// A page of batches.
     ///
     /// # Errors
-    /// What the store said.
+    /// The store failed.
     pub async fn batches(&self, permit: &Permit<BatchListQuery>) -> InspectResult<BatchListPage> {
         let query = permit.request();
         let members = self.nodes.members().await?;
@@ -155,8 +155,8 @@ impl Inspector {
         Ok(page)
     }
 
-    /// Those that have not ended. Copies and the list that a node keeps of what it works on lag behind the rows, and
-    /// what has ended since is left to [`Self::ended_batches`], which puts it in its place.
+    /// Batches that have not ended. Listings, and the list of batches in a node's row, lag behind the rows of the
+    /// batches. A batch that has ended since is left to [`Self::ended_batches`], which puts it in its place.
     async fn open_batches(
         &self,
         query: &BatchListQuery,
@@ -188,7 +188,7 @@ impl Inspector {
         Ok(rows)
     }
 
-    /// Ended ones up to the limit, newest first, and where to go on.
+    /// Ended batches up to the limit, newest first, and the start of the next page.
     async fn ended_batches(
         &self,
         query: &BatchListQuery,
@@ -200,7 +200,7 @@ impl Inspector {
         loop {
             let page = self.store.batches(&list).await?;
             scanned += page.listings.len();
-            // A copy may lag behind its row, so one that has not ended is looked at too.
+            // A listing may lag behind its row, so rows of open listings are read too.
             let likely = page.listings.iter().filter(|listing| {
                 !listing.status.is_final() || query.status.admits(listing.status)
             });
@@ -210,9 +210,9 @@ impl Inspector {
                 batch.status.is_final() && query.admits(batch) && !shown.contains(&batch.id)
             });
             rows.sort_by_key(order);
-            let room = query.limit - found.len();
-            let is_full = rows.len() > room;
-            found.extend(rows.into_iter().take(room));
+            let capacity = query.limit - found.len();
+            let is_full = rows.len() > capacity;
+            found.extend(rows.into_iter().take(capacity));
             if is_full {
                 let next = found.last().map(|last| (last.creation_time, last.id));
                 return Ok((found, next));
@@ -227,7 +227,7 @@ impl Inspector {
         }
     }
 
-    /// The true rows; what was removed meanwhile is left out.
+    /// The rows; a batch that was removed meanwhile is left out.
     async fn rows(&self, ids: BTreeSet<BatchId>) -> StoreResult<Vec<Batch>> {
         let rows = ids
             .into_iter()
@@ -269,7 +269,7 @@ impl Inspector {
     }
 }
 
-/// How many entities a batch has: the true number, or the estimate while that holds.
+/// How many entities a batch has: the true number, or the estimate until more are handled.
 pub(super) fn known_total(batch: &Batch, handled: i64) -> Option<i64> {
     let estimate = || {
         batch

@@ -1,4 +1,4 @@
-//! BATCH_SUMMARY: what nodes, data centres and the cluster did of a batch.
+//! BATCH_SUMMARY: the work of nodes, data centres and the cluster on a batch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,16 +9,16 @@ use weft_model::{Batch, BatchId, BatchStatus, NodeId, NodeShare, NodeStats};
 use super::batch_list::known_total;
 use super::figures::per_second;
 use super::{CommandType, InspectResult, Inspector, progress_percent, share_percent, waiting};
-use crate::Permit;
+use crate::permission::Permit;
 
-/// The text of a batch that no node has taken; clients wait on it.
+/// The note of a batch that no node has claimed; clients wait for it to go.
 const WAITING: &str = "Batch process is waiting to be taken by a job";
 
-/// Which batch is asked about.
+/// The batch to sum up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SummaryQuery(pub BatchId);
 
-/// What a row sums up.
+/// The scope of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum SummaryLevel {
     /// One node.
@@ -33,22 +33,22 @@ pub enum SummaryLevel {
 /// One row.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SummaryRow {
-    /// What it sums up.
+    /// The scope.
     pub level: SummaryLevel,
     /// The node or data centre; none for the cluster.
     pub name: Option<String>,
-    /// Where the batch stands; only for the cluster.
+    /// The status of the batch; only for the cluster.
     pub status: Option<BatchStatus>,
     /// Start of the first entity; of the batch for the cluster.
     pub start_time: Option<Timestamp>,
     /// End of the last entity, once the batch has ended; of the batch for the cluster.
     pub end_time: Option<Timestamp>,
-    /// How long it has been working, in milliseconds.
+    /// The working time, in milliseconds.
     pub duration_ms: i64,
-    /// How long it will still take at this pace, in milliseconds; none where nobody can tell.
+    /// The remaining time at this pace, in milliseconds; none where it is unknown.
     pub remaining_ms: Option<i64>,
-    /// Entities still to handle. For nodes and data centres of a running batch nobody can tell: chunks are
-    /// not dealt out before.
+    /// Entities still to handle. Unknown for nodes and data centres of a running batch, because chunks are not assigned
+    /// in advance.
     pub remaining: Option<i64>,
     /// All entities; only for the cluster, once they are known.
     pub total: Option<i64>,
@@ -58,7 +58,7 @@ pub struct SummaryRow {
     pub failed: i64,
     /// Sums of the numbers in the results, by key.
     pub aggregated: BTreeMap<String, i64>,
-    /// Cluster: how much is done. Node and data centre: their share of the work. 0 to 100.
+    /// Cluster: the completed share. Node and data centre: their part of the work. 0 to 100.
     pub completed_percent: f64,
     /// Entities per second in the last window.
     pub pace: f64,
@@ -69,11 +69,11 @@ pub struct SummaryRow {
 /// The summary of a batch.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BatchSummary {
-    /// Node rows, then data centre rows, then the cluster; empty until a node has taken the batch.
+    /// Node rows, then data centre rows, then the cluster; empty until a node has claimed the batch.
     pub rows: Vec<SummaryRow>,
     /// The keys of `aggregated` that are shown as columns.
     pub keys: Vec<String>,
-    /// Why nothing happens, if nothing does.
+    /// Why the batch does not go on, if something is in its way.
     pub note: Option<String>,
 }
 
@@ -81,7 +81,7 @@ impl Inspector {
     /// The summary of a batch.
     ///
     /// # Errors
-    /// There is no such batch, or what the store said.
+    /// There is no such batch, or the store failed.
     pub async fn summary(&self, permit: &Permit<SummaryQuery>) -> InspectResult<BatchSummary> {
         let SummaryQuery(id) = *permit.request();
         let batch = self.existing(id).await?;
@@ -118,7 +118,7 @@ impl Inspector {
     }
 }
 
-/// What each node did: exact once the batch has ended, else what the nodes last wrote.
+/// The share of each node: exact once the batch has ended, until then as the nodes last wrote it.
 fn shares(batch: &Batch, stats: &[NodeStats]) -> BTreeMap<NodeId, NodeShare> {
     let ended = batch
         .statistics
@@ -133,7 +133,7 @@ fn shares(batch: &Batch, stats: &[NodeStats]) -> BTreeMap<NodeId, NodeShare> {
     }
 }
 
-/// Thousandths of entities per second; what has ended keeps the pace of its last window.
+/// Thousandths of entities per second; an ended batch keeps the pace of its last window.
 fn paces(batch: &Batch, stats: &[NodeStats]) -> BTreeMap<NodeId, i64> {
     let works = batch.status.admits_work() || batch.status.is_final();
     let working = stats.iter().filter(|_| works);
@@ -150,7 +150,7 @@ struct Summing<'b> {
     data_centres: BTreeMap<NodeId, String>,
 }
 
-/// What is summed up under one name.
+/// The sum under one name.
 #[derive(Default)]
 struct Sum {
     share: NodeShare,
@@ -222,7 +222,7 @@ impl Summing<'_> {
         }
     }
 
-    /// What all rows have in common.
+    /// The common part of all rows.
     fn row(
         &self,
         level: SummaryLevel,
@@ -255,7 +255,7 @@ impl Summing<'_> {
     }
 }
 
-/// At the present pace, or at the average one where there is no present one.
+/// At the current pace, or at the average one where there is none.
 fn remaining_ms(remaining: Option<i64>, row: &SummaryRow, is_final: bool) -> Option<i64> {
     if is_final || remaining == Some(0) {
         return Some(0);
@@ -274,7 +274,7 @@ fn remaining_ms(remaining: Option<i64>, row: &SummaryRow, is_final: bool) -> Opt
     Some((remaining as f64 / rate * 1_000.0) as i64)
 }
 
-/// Added, Updated and Unchanged for a sync; else the keys that results have.
+/// Added, Updated and Unchanged for a sync; otherwise the keys of the results.
 fn keys(batch: &Batch, rows: &[SummaryRow], most: usize) -> Vec<String> {
     if CommandType::of(&batch.spec.fabric_command) == CommandType::Sync {
         return ["Added", "Updated", "Unchanged"]

@@ -4,20 +4,20 @@ use serde::Serialize;
 use weft_model::{NodeRow, NodeState};
 
 use super::{InspectResult, Inspector};
-use crate::Permit;
+use crate::permission::Permit;
 
-/// Asks about all nodes.
+/// All nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NodeQuery;
 
 /// One node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NodeItem {
-    /// What it says of itself.
+    /// The row of the node.
     pub row: NodeRow,
     /// ALIVE, DRAINING or DEAD.
     pub status: &'static str,
-    /// It is the node that answers.
+    /// This node answers the query.
     pub answering: bool,
 }
 
@@ -25,7 +25,7 @@ impl Inspector {
     /// All nodes but those that left cleanly, by guid.
     ///
     /// # Errors
-    /// What the store said.
+    /// The store failed.
     pub async fn nodes(&self, _: &Permit<NodeQuery>) -> InspectResult<Vec<NodeItem>> {
         let members = self.nodes.members().await?;
         let items = members.into_iter().map(|member| NodeItem {

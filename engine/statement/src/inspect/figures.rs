@@ -1,7 +1,7 @@
-//! How figures are rounded and written.
+//! Rounding and format of figures.
 
-/// How much of `total` is done, from 0 to 100 with two decimals. 100 only where `is_done` says so:
-/// everything else is rounded down and stays below.
+/// The completed share of `total`, from 0 to 100 with two decimals. 100 only with `is_done`; otherwise the share is rounded
+/// down and stays below.
 pub fn progress_percent(done: i64, total: Option<i64>, is_done: bool) -> f64 {
     if is_done {
         return 100.0;
@@ -13,7 +13,7 @@ pub fn progress_percent(done: i64, total: Option<i64>, is_done: bool) -> f64 {
     from_hundredths(hundredths.min(9_999))
 }
 
-/// Which part of `whole` this is, from 0 to 100, rounded to two decimals.
+/// The share of `part` in `whole`, from 0 to 100, rounded to two decimals.
 pub fn share_percent(part: i64, whole: i64) -> f64 {
     if whole <= 0 {
         return 0.0;
@@ -23,7 +23,7 @@ pub fn share_percent(part: i64, whole: i64) -> f64 {
     from_hundredths(hundredths.min(10_000))
 }
 
-/// Entities per second over a time; what took no measurable time took a millisecond.
+/// Entities per second. The shortest time is a millisecond.
 pub(super) fn per_second(handled: i64, millis: i64) -> f64 {
     if handled <= 0 {
         return 0.0;
@@ -40,13 +40,13 @@ fn from_hundredths(hundredths: i128) -> f64 {
     hundredths as f64 / 100.0
 }
 
-/// At most two decimals, and none that are zero: `33.33`, `50`, `100`.
+/// At most two decimals, without trailing zeros: `33.33`, `50`, `100`.
 pub fn decimal_text(number: f64) -> String {
     let text = format!("{number:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// `HH:MM:SS`; more than a day goes on in hours.
+/// `HH:MM:SS`; a day is 24 hours, two days are 48.
 pub fn clock_text(millis: i64) -> String {
     let seconds = millis.max(0) / 1_000;
     let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);

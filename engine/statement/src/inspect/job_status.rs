@@ -13,43 +13,43 @@ use weft_node::job::triggered::awaited;
 use weft_store::{Freshness, ListJobs, each_job};
 
 use super::{InspectError, InspectResult, Inspector, waiting};
-use crate::Permit;
+use crate::permission::Permit;
 
-/// Rows that one question looks at: archived ones are passed over before the limit counts.
+/// How many rows one query reads at most. Archived rows are passed over before the limit of the query counts.
 const SCANNED: usize = 100_000;
-/// A job that is due and not claimed for so long waits for a slot.
+/// A job that has been due and unclaimed for this time waits for a slot.
 const SLOT_MS: i64 = 3_000;
 const DAY_MS: i64 = 24 * 3_600_000;
 
-/// Which jobs are wanted.
+/// Which jobs to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobQuery {
-    /// By identity or age.
+    /// Selects by identity or age.
     pub selection: JobSelection,
-    /// Only those that stand here.
+    /// Only jobs with this status.
     pub status: Option<JobStatus>,
-    /// Only those that are archived, or only those that are not.
+    /// Only archived jobs, or only others.
     pub archived: Option<bool>,
-    /// Strictly behind this one in the store's own order: `next` of the page before.
+    /// Only jobs strictly after this one in the order of the store: `next` of the page before.
     pub after: Option<JobKey>,
-    /// At most so many.
+    /// How many at most.
     pub limit: usize,
 }
 
-/// Everything about one job.
+/// One job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobInfoQuery(pub JobKey);
 
-/// Which jobs are wanted.
+/// Which jobs a query counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobSelection {
-    /// Those that are not archived.
+    /// Jobs that are not archived.
     Active,
-    /// All of them.
+    /// All jobs.
     All,
-    /// Those that did something within so many days, archived or not.
+    /// Jobs that were created, started or ended within this number of days, archived or not.
     Days(u32),
-    /// Those of a type, of a type and name, or the one of a type, name and uid.
+    /// Jobs of a type, of a type and name, or the one of a type, name and uid.
     Of {
         /// The type.
         job_type: String,
@@ -63,15 +63,15 @@ pub enum JobSelection {
 /// When a job runs next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum NextRun {
-    /// Then.
+    /// At this moment.
     At(Timestamp),
-    /// As soon as a node has room.
+    /// As soon as a node has a free slot.
     Ready,
-    /// It runs.
+    /// It is running.
     Running,
     /// When another job ends.
     Awaiting,
-    /// When its schedule, or a trigger, is switched on.
+    /// Once its schedule or a trigger is switched on.
     Off,
     /// Never.
     Never,
@@ -84,42 +84,42 @@ pub struct JobItem {
     pub job: Job,
     /// When it runs next.
     pub next_run: NextRun,
-    /// How many live nodes its affinity names.
+    /// How many live nodes match its affinity.
     pub candidates: usize,
     /// The message of its last failure.
     pub error: Option<String>,
     /// Why it does not run yet.
     pub note: Option<String>,
-    /// When it runs, in words; none for a job that runs once and at once.
+    /// Its schedule in words; none for a job that runs once and at once.
     pub schedule: Option<String>,
 }
 
-/// A page of jobs, in the store's own order.
+/// A page of jobs, in the order of the store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct JobPage {
     /// The jobs.
     pub items: Vec<JobItem>,
-    /// Where the next page begins, where there may be one.
+    /// The start of the next page, where there may be one.
     pub next: Option<JobKey>,
-    /// How many there are, on all pages and of every status.
+    /// The counts over all pages and statuses.
     pub counts: JobCounts,
 }
 
-/// How many jobs of a selection stand where.
+/// How many jobs of a selection have which status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct JobCounts {
-    /// Every status, in the order of a job's life.
+    /// Every status, in the order in which a job goes through them.
     pub of: Vec<JobCount>,
-    /// There may be more than were looked at.
+    /// Not all jobs were counted.
     pub is_lower_bound: bool,
 }
 
-/// How many jobs stand here.
+/// How many jobs have one status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct JobCount {
-    /// Where.
+    /// The status.
     pub status: JobStatus,
-    /// How many.
+    /// The number of jobs.
     pub jobs: usize,
 }
 
@@ -150,7 +150,7 @@ impl NextRun {
                 None if awaited(job).is_some() => Self::Awaiting,
                 None => Self::Off,
             },
-            // After a failure it waits for its next try.
+            // After a failure the job waits for its next try.
             JobStatus::Waiting => match job.next_run.filter(|next| *next > now) {
                 Some(next) => Self::At(next),
                 None => Self::Ready,
@@ -164,7 +164,7 @@ impl NextRun {
         }
     }
 
-    /// As JOBSTATUS writes it.
+    /// The text in JOBSTATUS.
     pub fn text(self) -> String {
         match self {
             Self::At(time) => time.to_seconds_text(),
@@ -197,7 +197,7 @@ impl JobQuery {
         list
     }
 
-    /// Whether it is one of those that are counted.
+    /// Whether the query counts this job.
     fn selects(&self, job: &Job, now: Timestamp) -> bool {
         let selected = match &self.selection {
             JobSelection::Active => !job.archived,
@@ -214,21 +214,21 @@ impl JobQuery {
                 .is_none_or(|archived| job.archived == archived)
     }
 
-    /// Whether it is one of those that are counted and shown.
+    /// Whether the query shows a counted job.
     fn shows(&self, job: &Job) -> bool {
         self.status.is_none_or(|status| job.status == status)
     }
 }
 
-/// The rows of a page while they are gathered.
+/// The rows of a page while they are collected.
 #[derive(Debug, Default)]
-struct Gathered {
+struct Collected {
     jobs: Vec<Job>,
-    /// There are more of them behind the last.
+    /// There are more jobs after the last.
     more: bool,
 }
 
-impl Gathered {
+impl Collected {
     fn add(&mut self, job: Job, limit: usize) {
         match self.jobs.len() < limit {
             true => self.jobs.push(job),
@@ -238,56 +238,56 @@ impl Gathered {
 }
 
 impl Inspector {
-    /// The jobs that are wanted.
+    /// A page of jobs.
     ///
     /// # Errors
-    /// What the store said.
+    /// The store failed.
     pub async fn jobs(&self, permit: &Permit<JobQuery>) -> InspectResult<JobPage> {
         let query = permit.request();
         let members = self.nodes.members().await?;
         let now = self.clock.now();
         let list = query.list();
-        let mut gathered = Gathered::default();
+        let mut collected = Collected::default();
         let mut counts = JobCounts::none();
-        // The figures are of all pages, so they begin with the first job wherever this page begins.
-        let mut looked_at = None;
+        // The counts are over all pages, so they begin with the first job wherever this page begins.
+        let mut last_read = None;
         counts.is_lower_bound = each_job(self.store.as_ref(), &list, |job| {
-            if gathered.jobs.len() < query.limit {
-                looked_at = Some(job.key.clone());
+            if collected.jobs.len() < query.limit {
+                last_read = Some(job.key.clone());
             }
             if query.selects(&job, now) {
                 counts.add(job.status);
                 if query.after.is_none() && query.shows(&job) {
-                    gathered.add(job, query.limit);
+                    collected.add(job, query.limit);
                 }
             }
             ControlFlow::Continue(())
         })
         .await?;
-        gathered.more |= counts.is_lower_bound && query.after.is_none();
+        collected.more |= counts.is_lower_bound && query.after.is_none();
         if let Some(after) = &query.after {
-            looked_at = None;
+            last_read = None;
             let behind = ListJobs {
                 after: Some(after.clone()),
                 ..list
             };
-            gathered.more |= each_job(self.store.as_ref(), &behind, |job| {
-                looked_at = Some(job.key.clone());
+            collected.more |= each_job(self.store.as_ref(), &behind, |job| {
+                last_read = Some(job.key.clone());
                 if query.selects(&job, now) && query.shows(&job) {
-                    gathered.add(job, query.limit);
+                    collected.add(job, query.limit);
                 }
-                match gathered.more {
+                match collected.more {
                     true => ControlFlow::Break(()),
                     false => ControlFlow::Continue(()),
                 }
             })
             .await?;
         }
-        let Gathered { jobs, more } = gathered;
-        // With a full page the next begins behind its last row; else behind the last that was looked at.
+        let Collected { jobs, more } = collected;
+        // After a full page the next one begins behind its last row, otherwise behind the last row that was read.
         let last = jobs.last().map(|job| job.key.clone());
         let next = match jobs.len() < query.limit {
-            true => looked_at.or(last),
+            true => last_read.or(last),
             false => last,
         };
         let next = next.filter(|_| more);
@@ -302,7 +302,7 @@ impl Inspector {
     /// One job.
     ///
     /// # Errors
-    /// There is no such job, or what the store said.
+    /// There is no such job, or the store failed.
     pub async fn job(&self, permit: &Permit<JobInfoQuery>) -> InspectResult<JobItem> {
         let JobInfoQuery(key) = permit.request();
         let job = self.store.job(key, Freshness::Committed).await?;
@@ -313,7 +313,7 @@ impl Inspector {
 }
 
 impl JobItem {
-    /// What there is to say of a row while these nodes live.
+    /// A job as it is shown while these nodes are alive.
     pub fn of(job: Job, now: Timestamp, members: &[Member]) -> Self {
         Self {
             next_run: NextRun::of(&job, now),
@@ -325,7 +325,7 @@ impl JobItem {
         }
     }
 
-    /// The note, where it says why the job does not run yet.
+    /// The note, if it says why the job does not run yet.
     pub fn why_waiting(&self) -> Option<&str> {
         let is_waiting = !self.job.status.is_ended() && self.job.holder().is_none();
         self.note.as_deref().filter(|_| is_waiting)
@@ -363,7 +363,7 @@ pub fn job_note(job: &Job, now: Timestamp, members: &[Member]) -> Option<String>
     };
     let paused = || {
         let is_paused = job.policy.paused && job.status == JobStatus::Scheduled;
-        is_paused.then(|| "its schedule is paused; UPDATEJOB … PAUSED=false goes on".to_owned())
+        is_paused.then(|| "its schedule is paused; UPDATEJOB … PAUSED=false resumes it".to_owned())
     };
     let retry = || {
         let at = job.next_run.filter(|at| *at > now && job.tries > 0)?;

@@ -1,7 +1,7 @@
-//! Looking at batches, jobs and nodes: typed answers for statements and for the HTTP API.
+//! Queries about batches, jobs and nodes: typed answers for statements and for the HTTP API.
 //!
-//! Lists filter on copies and read the true rows of what they show again. Every question needs a
-//! [`Permit`](crate::Permit) for it.
+//! Lists filter on listings, which lag behind, and read the rows of the batches that they show. Every query needs a
+//! [`Permit`](crate::Permit).
 
 mod batch_details;
 mod batch_in_process;
@@ -11,11 +11,11 @@ mod batch_summary;
 mod cluster_status;
 mod figures;
 mod job_status;
-mod live_nodes;
 mod waiting;
 
 use std::sync::Arc;
 
+pub use crate::live_nodes::{LiveNodes, StoredNodes};
 pub use batch_details::{EntityItem, EntityPage, EntityPages, EntityPosition, EntityQuery};
 pub use batch_in_process::{InProcessItem, InProcessQuery};
 pub use batch_info::{BatchInfo, BatchInfoQuery, CommandType};
@@ -27,7 +27,6 @@ pub use job_status::{
     JobCount, JobCounts, JobInfoQuery, JobItem, JobPage, JobQuery, JobSelection, NextRun, job_note,
     message_of,
 };
-pub use live_nodes::{LiveNodes, StoredNodes};
 pub use waiting::{Affinities, unmatched};
 
 use weft_model::clock::SharedClock;
@@ -35,29 +34,54 @@ use weft_model::{Batch, BatchId, JobKey, NodeShare, NodeStats};
 use weft_node::NodeConfig;
 use weft_store::{Freshness, SharedStore, StoreError};
 
-use crate::Services;
+use crate::permission::needs;
+use crate::refusal::Refusal;
+use crate::services::Services;
 
-/// Rows that are read at once.
+/// How many rows are read at once.
 const READS_AT_ONCE: usize = 16;
 
-/// Why a question has no answer.
+/// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// The batch does not exist, or not any more.
+    /// The batch does not exist.
     #[error("there is no batch {0}")]
     NoSuchBatch(BatchId),
-    /// The job does not exist, or not any more.
+    /// The job does not exist.
     #[error("there is no job {} '{}' with UID '{}'", .0.job_type, .0.name, .0.uid)]
     NoSuchJob(JobKey),
-    /// The store did not answer.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// An answer.
+impl From<InspectError> for Refusal {
+    fn from(error: InspectError) -> Self {
+        match error {
+            InspectError::NoSuchBatch(id) => Self::no_such_batch(id),
+            InspectError::NoSuchJob(key) => {
+                Self::no_such_job(&key.job_type, &key.name, Some(&key.uid))
+            }
+            InspectError::Store(error) => error.into(),
+        }
+    }
+}
+
+needs!(BatchRead:
+    BatchInfoQuery,
+    BatchListQuery,
+    EntityQuery,
+    InProcessQuery,
+    JobInfoQuery,
+    JobQuery,
+    NodeQuery,
+    SummaryQuery,
+);
+
+/// The answer of a query.
 pub type InspectResult<T> = Result<T, InspectError>;
 
-/// Answers questions. Cheap to clone.
+/// Answers queries. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Inspector {
     store: SharedStore,
@@ -67,7 +91,7 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Answers from what `services` have.
+    /// Answers from the store and the nodes of `services`.
     pub fn new(services: &Services) -> Self {
         Self {
             store: Arc::clone(&services.store),
@@ -82,7 +106,7 @@ impl Inspector {
         batch.ok_or(InspectError::NoSuchBatch(id))
     }
 
-    /// What was done of a batch: exact once it has ended, else what the nodes last wrote.
+    /// The handled entities of a batch: exact once it has ended, until then as the nodes last wrote them.
     async fn share_of(&self, batch: &Batch) -> InspectResult<NodeShare> {
         if let Some(statistics) = ended_statistics(batch) {
             return Ok(statistics);

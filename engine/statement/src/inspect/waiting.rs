@@ -13,19 +13,19 @@ pub struct Affinities<'a> {
     pub job_affinity: &'a [String],
 }
 
-/// Says that no live node matches an affinity, if none does.
+/// A sentence that no live node matches an affinity, if none does.
 pub fn unmatched(option: &str, members: &[String], nodes: &[Member]) -> Option<String> {
     if candidates(members, nodes) > 0 {
         return None;
     }
     Some(if members.is_empty() {
-        format!("no live node takes what has no {option}")
+        format!("no live node takes work without {option}")
     } else {
         format!("no live node matches {option} '{}'", members.join(","))
     })
 }
 
-/// How many live nodes an affinity names.
+/// How many live nodes match an affinity.
 pub(super) fn candidates(members: &[String], nodes: &[Member]) -> usize {
     nodes
         .iter()
@@ -40,7 +40,7 @@ impl Affinities<'_> {
         let owner = unmatched("JOB_AFFINITY", self.job_affinity, nodes);
         let workers = unmatched("AFFINITY", self.affinity, nodes);
         match (owner, workers) {
-            // The workers' affinity defaults to nothing: one sentence is enough.
+            // Without an AFFINITY both sentences would say the same.
             (Some(owner), Some(_)) if self.affinity.is_empty() => Some(owner),
             (Some(owner), Some(workers)) => Some(format!("{owner}; {workers}")),
             (owner, workers) => owner.or(workers),
@@ -126,7 +126,7 @@ mod tests {
             &[],
             &[],
             &[],
-            Some("no live node takes what has no JOB_AFFINITY"),
+            Some("no live node takes work without JOB_AFFINITY"),
         );
     }
 }

@@ -19,7 +19,7 @@ async fn a_cancel_is_a_wish_in_the_row_and_a_hint_to_look() {
         [[
             json!(id),
             json!("WAITING_FOR_JOB"),
-            json!("nothing has run; the next node that looks ends it")
+            json!("nothing has run; the next node that reads it ends it")
         ]]
     );
     let batch = fixture.batch(id).await;

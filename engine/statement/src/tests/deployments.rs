@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 use weft_model::JobStatus;
 
-use super::jobs::{Jobs, command};
+use super::job_fixture::{Jobs, command};
 
 /// Adds to the logical unit of the project.
 fn add(jobs: &Jobs, text: &str) {
@@ -111,7 +111,7 @@ async fn running_jobs_of_a_logical_unit_begin_anew_and_others_do_not() {
     let answer = jobs.run(&deploy).await.ok();
     assert_eq!(
         answer.notices,
-        ["'PROCESS.AUTODATA_DELTA.hang.own' begins anew with what is deployed now"]
+        ["'PROCESS.AUTODATA_DELTA.hang.own' restarts with the new deployment"]
     );
     let again = jobs
         .until(&own, |job| {

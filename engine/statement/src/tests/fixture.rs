@@ -1,4 +1,4 @@
-//! A project of two logical units, a store, and somebody who asks.
+//! A project of two logical units, a store, and statements on them.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! BROADWAY, in front of flows that are not there.
+//! BROADWAY, on a stand-in for flows.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ use weft_node::job::FailureKind;
 use super::fixture::Fixture;
 use crate::{EndStatus, Services, Statements};
 
-/// Answers what it was asked, or what it was told to answer.
+/// Answers with its inputs, or with a prepared answer.
 #[derive(Debug, Default)]
 struct Echo {
     answer: Mutex<Option<Map<String, Value>>>,
@@ -104,7 +104,7 @@ async fn outputs_are_columns_rows_or_a_table() {
     let answer = cursor(json!("text")).await;
     assert_eq!(answer.end.status, EndStatus::Failed);
     assert!(
-        answer.error().contains("`first` is no list of rows"),
+        answer.error().contains("`first` is not a list of rows"),
         "{}",
         answer.error()
     );

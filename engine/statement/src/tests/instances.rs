@@ -127,7 +127,7 @@ async fn a_deployment_is_reported() {
     let answer = fixture.run(&fixture.deploy_line()).await.ok();
     assert_eq!(
         *answer.cell("Notes"),
-        json!("this very project was deployed already")
+        json!("this project was deployed already")
     );
 }
 

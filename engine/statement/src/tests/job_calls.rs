@@ -12,7 +12,7 @@ use weft_store::{Attempt, ClaimJob, EndJob, Freshness};
 use super::fixture::Fixture;
 use crate::inspect::{JobItem, JobQuery, JobSelection, NextRun};
 use crate::{
-    Ask, EndStatus, Fault, JobChange, JobDraft, PolicyDraft, Refusal, Services, Statements,
+    EndStatus, Fault, JobChange, JobDraft, Patch, PolicyDraft, Refusal, Services, Statements,
 };
 
 /// A kind that runs whatever is not called `bad`.
@@ -65,7 +65,7 @@ fn draft(name: &str) -> JobDraft {
 
 fn nightly(name: &str) -> JobDraft {
     JobDraft {
-        exec_interval: Ask::Is("0 3 * * *".to_owned()),
+        exec_interval: Patch::Set("0 3 * * *".to_owned()),
         ..draft(name)
     }
 }
@@ -152,15 +152,15 @@ async fn a_call_leaves_the_row_that_the_statement_leaves() {
     fixture.run(text).await.ok();
     let draft = JobDraft {
         uid: Some("called".to_owned()),
-        affinity: Ask::Is(vec!["DC1".to_owned(), "n1".to_owned()]),
-        arguments: Ask::Is(json!({ "a": 1 }).as_object().unwrap().clone()),
+        affinity: Patch::Set(vec!["DC1".to_owned(), "n1".to_owned()]),
+        arguments: Patch::Set(json!({ "a": 1 }).as_object().unwrap().clone()),
         policy: PolicyDraft {
-            start_at: Ask::Is("2027-08-12T10:20:07Z".to_owned()),
-            time_zone: Ask::Is("Europe/Berlin".to_owned()),
-            misfire: Ask::Is("ALL:20".to_owned()),
-            max_runs: Ask::Is(3),
-            retry_factor: Ask::Is(1.5),
-            paused: Ask::Is(true),
+            start_at: Patch::Set("2027-08-12T10:20:07Z".to_owned()),
+            time_zone: Patch::Set("Europe/Berlin".to_owned()),
+            misfire: Patch::Set("ALL:20".to_owned()),
+            max_runs: Patch::Set(3),
+            retry_factor: Patch::Set(1.5),
+            paused: Patch::Set(true),
             ..PolicyDraft::default()
         },
         ..nightly("a.sh")
@@ -229,7 +229,7 @@ async fn a_repeated_call_is_answered_even_when_its_time_has_passed() {
     let fixture = fixture().await;
     let soon = fixture.clock.now().plus(std::time::Duration::from_secs(3));
     let once = JobDraft {
-        exec_interval: Ask::Is(soon.to_seconds_text()),
+        exec_interval: Patch::Set(soon.to_seconds_text()),
         ..draft("a")
     };
     let (first, _) = fixture.start(&once, Some("k")).await.unwrap();
@@ -284,7 +284,7 @@ async fn refusals_say_whose_fault_it_is_and_which_option() {
     check(draft(" "), EndStatus::Usage, Some("NAME")).await;
     check(draft("bad"), EndStatus::Failed, None).await;
     let never = JobDraft {
-        exec_interval: Ask::Is("0 25 * * *".to_owned()),
+        exec_interval: Patch::Set("0 25 * * *".to_owned()),
         ..draft("a")
     };
     check(never, EndStatus::Usage, Some("EXEC_INTERVAL")).await;
@@ -308,9 +308,9 @@ async fn a_job_is_looked_at_changed_and_ended() {
     let key = key("a", "1");
     let (statements, admin) = (&fixture.statements, admin());
     let update = JobDraft {
-        exec_interval: Ask::Is("00:10:00".to_owned()),
+        exec_interval: Patch::Set("00:10:00".to_owned()),
         policy: PolicyDraft {
-            max_runs: Ask::Is(4),
+            max_runs: Patch::Set(4),
             ..PolicyDraft::default()
         },
         ..JobDraft::default()
@@ -337,22 +337,22 @@ async fn a_job_is_looked_at_changed_and_ended() {
 
     let item = statements.job(&admin, key.clone()).await.unwrap();
     assert_eq!(item.job.status, JobStatus::Waiting);
-    let nobody = JobKey {
-        name: "nobody".to_owned(),
+    let unknown = JobKey {
+        name: "unknown".to_owned(),
         ..key.clone()
     };
     for refusal in [
-        statements.job(&admin, nobody.clone()).await.unwrap_err(),
+        statements.job(&admin, unknown.clone()).await.unwrap_err(),
         statements
-            .update_job(&admin, nobody.clone(), &update)
+            .update_job(&admin, unknown.clone(), &update)
             .await
             .unwrap_err(),
-        statements.job_runs(&admin, nobody, 1).await.unwrap_err(),
+        statements.job_runs(&admin, unknown, 1).await.unwrap_err(),
     ] {
         assert_eq!(refusal.status(), EndStatus::NotFound);
         assert_eq!(
             refusal.message(),
-            "there is no job PROCESS 'nobody' with UID '1'"
+            "there is no job PROCESS 'unknown' with UID '1'"
         );
         assert_eq!(
             refusal.advice(),

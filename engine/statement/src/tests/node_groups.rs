@@ -8,7 +8,7 @@ use weft_model::{JobKey, JobStatus, NodeId};
 use weft_node::node_group::recall;
 use weft_node::{Context, Node, NodeConfig, Wake};
 
-use super::jobs::Jobs;
+use super::job_fixture::Jobs;
 use crate::EndStatus;
 
 const RULES: &str = r#"{"LOCAL_DC":{"blue":{"count":1,"affinities":[{"affinity":"heavy","recommended":1,"max":2}]}},"default_group":{"affinities":[{"affinity":"light"}]}}"#;
@@ -66,7 +66,7 @@ async fn rules_are_set_listed_and_reset() {
         ]
     );
     assert!(listed.notices[0].ends_with(&set), "{:?}", listed.notices);
-    assert!(listed.notices[1].contains("no job puts the nodes of LOCAL_DC into groups"));
+    assert!(listed.notices[1].contains("no job assigns the nodes of LOCAL_DC to groups"));
     // What cannot be read changes nothing.
     let wrong = jobs
         .run(r#"SET_GLOBAL AFFINITY_RULES='{"DC1":{"blue":{"affinities":[]}}}'"#)
@@ -228,7 +228,7 @@ async fn a_node_is_given_logical_ids_and_keeps_them() {
     for (text, expected) in [
         (
             "SET NODE_AFFINITY 'a:b:c'",
-            "`a:b:c` is no logical id with sizes",
+            "`a:b:c` is not a logical id with sizes",
         ),
         ("SET sync='ON', NODE_AFFINITY='a'", "a statement of its own"),
     ] {

@@ -50,7 +50,7 @@ async fn the_line_leaves_a_waiting_batch_and_a_waiting_job() {
     assert_eq!((job.fence, job.archived), (0, false));
     let first = weft_model::DueHint::in_front_of(batch.creation_time);
     let due = fixture.store.due(&first, batch.creation_time, 10);
-    assert_eq!(due.await.unwrap()[0].key, key, "somebody will look");
+    assert_eq!(due.await.unwrap()[0].key, key, "a node will read the row");
 }
 
 #[tokio::test]
@@ -383,7 +383,9 @@ async fn an_outcome_that_nobody_knows_is_told_with_the_batch() {
     let answer = fixture.run(&format!("{text} ALLOW_MULTIPLE=true")).await;
     assert_eq!(answer.end.status, EndStatus::Unreachable);
     assert!(
-        answer.error().contains("nobody knows whether batch "),
+        answer
+            .error()
+            .contains("may or may not have been submitted"),
         "{}",
         answer.error()
     );

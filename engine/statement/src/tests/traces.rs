@@ -9,7 +9,7 @@ use weft_model::Session;
 use weft_node::trace::Operation;
 
 use super::fixture::{Answer, Fixture};
-use super::jobs::{Jobs, command};
+use super::job_fixture::{Jobs, command};
 use crate::EndStatus;
 
 /// The lines of a trace, once they have this event.
@@ -23,15 +23,15 @@ async fn until_event(jobs: &Jobs, number: u64, event: &str) -> Answer {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let told = tokio::time::timeout(Duration::from_secs(30), waiting).await;
-    told.unwrap_or_else(|_| panic!("no {event} in trace {number}"))
+    let ended = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+    ended.unwrap_or_else(|_| panic!("no {event} in trace {number}"))
 }
 
 /// Event, job and details of each line.
-fn told(lines: &Answer) -> Vec<String> {
+fn texts_of(lines: &Answer) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let told = |row: &Vec<Value>| row[1..].iter().map(text).collect::<Vec<_>>().join("|");
-    lines.rows.iter().map(told).collect()
+    let joined = |row: &Vec<Value>| row[1..].iter().map(text).collect::<Vec<_>>().join("|");
+    lines.rows.iter().map(joined).collect()
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn a_trace_tells_what_became_of_the_jobs_that_it_is_about() {
     jobs.start("fail", "UID='u' MAX_ATTEMPTS=1").await;
     let lines = until_event(&jobs, 1, "ended").await;
     assert_eq!(lines.columns, ["Time", "Event", "Job", "Details"]);
-    let lines = told(&lines);
+    let lines = texts_of(&lines);
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert_eq!(
         lines[0],
@@ -122,7 +122,7 @@ async fn every_operation_of_the_scheduler_tells_its_part() {
     check(3, &["noted", "due", "claim", "computed"]).await;
     check(4, &["taken", "free again"]).await;
     check(5, &["handed over"]).await;
-    let decided = told(&jobs.run("TRACE STATUS 2").await.ok());
+    let decided = texts_of(&jobs.run("TRACE STATUS 2").await.ok());
     assert!(
         decided.iter().any(
             |line| line.contains("plan=claim, why=it is due and there is room, status=WAITING")
@@ -149,7 +149,7 @@ async fn the_job_of_a_batch_is_traced_like_others() {
     jobs.run("BATCH AUTODATA_DELTA.('1','2') FABRIC_COMMAND=\"sync_instance AUTODATA_DELTA.?\"")
         .await
         .ok();
-    let lines = told(&until_event(&jobs, 1, "ended").await);
+    let lines = texts_of(&until_event(&jobs, 1, "ended").await);
     assert!(
         lines[1].starts_with("begun|BATCH PROCESS BATCH_AUTODATA_DELTA "),
         "{lines:?}"

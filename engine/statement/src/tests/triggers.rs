@@ -6,7 +6,7 @@ use weft_model::{DueHint, Job, JobKey, JobStatus};
 use weft_model::{EndMark, Ended};
 use weft_store::{JobSeen, WriteJob};
 
-use super::jobs::{Jobs, command};
+use super::job_fixture::{Jobs, command};
 
 /// Runs that a job has had.
 fn had(runs: i64) -> impl Fn(&Job) -> bool {
@@ -203,7 +203,7 @@ async fn what_a_dead_node_owed_is_told_by_another() {
         .start("ok", "UID='o' AFTER='PROCESS never ENDED'")
         .await;
     jobs.run(&command("STOPJOB", &archived)).await.ok();
-    // As a node leaves it that ends the job and dies before it has told anybody.
+    // As a node leaves it that ends the job and dies before it has notified the followers.
     let row = jobs.job(&archived).await;
     let services = jobs.fixture.statements.services();
     let mark = EndMark {
@@ -231,9 +231,12 @@ async fn what_a_dead_node_owed_is_told_by_another() {
     };
     services.store.write_job(&write).await.unwrap();
     jobs.until(&follower, had(1)).await;
-    let told = jobs
+    let notified = jobs
         .until(&archived, |job| job.triggers.untold.is_empty())
         .await;
-    assert_eq!((told.status, told.archived), (JobStatus::Terminated, true));
+    assert_eq!(
+        (notified.status, notified.archived),
+        (JobStatus::Terminated, true)
+    );
     jobs.leave().await;
 }

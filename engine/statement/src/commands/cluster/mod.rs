@@ -1,0 +1,4 @@
+//! CLUSTERSTATUS and CLUSTERID.
+
+pub(crate) mod id;
+pub(crate) mod status;
