@@ -57,7 +57,7 @@ where
     match operation.judge(row) {
         Verdict::AlreadyApplied => Ok(Attempt::Applied),
         Verdict::Lost(row) => Ok(Attempt::Lost(row)),
-        Verdict::Takes(row) => {
+        Verdict::TakesEffect(row) => {
             if let Some(due) = operation.due() {
                 due_hints::put(writing, due)?;
             }

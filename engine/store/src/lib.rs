@@ -223,8 +223,8 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     // Tables that parsers fill: plain, one parser each.
 
-    /// Creates the tables, and adds columns that are new. Their logical units must exist. Refuses by name a table that
-    /// exists with other types or another key.
+    /// Creates the tables, and adds columns that are new (see "Schema" in docs/design/protocol.md). Their logical units
+    /// must exist. Refuses by name a table that exists with other types or another key.
     async fn ensure_parsed_tables(&self, tables: &[ParsedTable]) -> StoreResult<()>;
     /// Writes rows; a row with a known key replaces the one there. The same rows twice are the same rows.
     async fn put_parsed_rows(&self, table: &ParsedTable, rows: &[ParsedRow]) -> StoreResult<()>;
@@ -244,7 +244,7 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     // Deployment.
 
-    /// Creates the tables of logical units.
+    /// Creates the tables of logical units (see "Schema" in docs/design/protocol.md).
     async fn ensure_logical_units(&self, logical_units: &[String]) -> StoreResult<()>;
     /// Stores a bundle under its hash; the same bundle twice is one bundle.
     async fn put_bundle(&self, hash: &str, bytes: &[u8]) -> StoreResult<()>;

@@ -1,7 +1,8 @@
 //! The only code that sends a compare-and-set again.
 //!
 //! An answer of Unknown is settled by the *identical* statement, whose token distinguishes an earlier sending that did
-//! apply from another node's write. A read cannot settle it: a delayed attempt may still apply after the read.
+//! apply from another node's write. A read cannot settle it: a delayed attempt may still apply after the read
+//! (docs/design/protocol.md).
 
 use std::time::Duration;
 

@@ -166,7 +166,7 @@ pub struct SaveBatchStatistics {
     pub guard: BatchGuard,
     /// The new `stats_seq`.
     pub seq: i64,
-    /// The slowest entities (Fabric B.6).
+    /// The slowest entities (as in Fabric).
     pub extra_stats: String,
     /// Sums and percentiles.
     pub statistics: BatchStatistics,

@@ -45,7 +45,7 @@ pub struct EndJob {
     pub to_fence: Fence,
     /// The requested state that remains, now that this request is carried out.
     pub desired: JobDesired,
-    /// Clears the worker from the row, so that no node has precedence (Fabric C.1, RESTART).
+    /// Clears the worker from the row, so that no node has precedence (as in Fabric).
     pub forget_worker: bool,
     /// End of the run.
     pub now: Timestamp,

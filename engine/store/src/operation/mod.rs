@@ -16,20 +16,14 @@ mod job;
 mod job_definition;
 mod shared;
 
-pub use batch::{
-    BatchGuard, BatchSet, ClaimBatch, DeleteBatch, MoveBatch, RequestBatch, ReserveChunks,
-    SaveBatchStatistics,
-};
-pub use batch_with_job::{FinishBatch, FinishLost, SubmitBatch, SubmitLost};
-pub use checkpoint::{
-    CHECKPOINT_BYTES, CHECKPOINT_ITEMS, CHECKPOINT_NAME_BYTES, ForgetCheckpoints, SaveCheckpoints,
-    TakeCheckpoints,
-};
-pub use chunk::{ChangeChunk, ClaimChunk, FlushChunk, OpenChunk};
-pub use command::{ClaimCommand, ReleaseCommand};
-pub use job::{ChangeJob, ClaimJob, DeleteJob, EndJob, JobSeen, RequestJob, WriteJob};
-pub use job_definition::JobDefinition;
-pub use shared::{Deploy, PutSetting, Signed};
+pub use batch::*;
+pub use batch_with_job::*;
+pub use checkpoint::*;
+pub use chunk::*;
+pub use command::*;
+pub use job::*;
+pub use job_definition::*;
+pub use shared::*;
 
 use weft_model::DueHint;
 
@@ -66,7 +60,7 @@ pub trait CompareAndSet: Send + Sync {
         if self.is_applied(row.as_ref()) {
             Verdict::AlreadyApplied
         } else if self.holds(row.as_ref()) {
-            Verdict::Takes(self.apply(row))
+            Verdict::TakesEffect(self.apply(row))
         } else {
             Verdict::Lost(row)
         }
@@ -79,7 +73,7 @@ pub enum Verdict<R> {
     /// An earlier sending took effect; nothing is left to do.
     AlreadyApplied,
     /// It takes effect, and this is the row afterwards; none where it is removed.
-    Takes(Option<R>),
+    TakesEffect(Option<R>),
     /// Its condition does not hold for this row.
     Lost(Option<R>),
 }
@@ -143,7 +137,7 @@ where
     C::Row: std::fmt::Debug + PartialEq,
 {
     assert!(!operation.is_applied(row.as_ref()), "not sent yet: {row:?}");
-    let Verdict::Takes(after) = operation.judge(row.clone()) else {
+    let Verdict::TakesEffect(after) = operation.judge(row.clone()) else {
         panic!("it does not take effect on {row:?}");
     };
     assert!(

@@ -56,7 +56,7 @@ impl<C: CompareAndSet<Row: Partitioned>> Swap<C> {
         let row = match operation.judge(before.as_ref().map(C::Row::row).cloned()) {
             Verdict::AlreadyApplied => return Attempt::Applied,
             Verdict::Lost(row) => return Attempt::Lost(row),
-            Verdict::Takes(row) => row,
+            Verdict::TakesEffect(row) => row,
         };
         let after = row.map(|row| {
             let mut after = C::Row::partition(before.as_ref(), row);
