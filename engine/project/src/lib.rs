@@ -14,6 +14,7 @@ mod logical_unit_file;
 mod parsed_table;
 mod project_file;
 pub mod source;
+mod sqlite_value;
 pub mod sync;
 mod validator;
 pub mod yaml;

@@ -1,4 +1,4 @@
-//! Lookup indexes of files: from a column's value to the places of its rows.
+//! Lookup indexes of files: from a column's value to the locations of its rows.
 //!
 //! Kept as a SQLite file under the scratch folder, named after the state of the file it was made from.
 //! A file that changed has another name, so an index is never wrong, only missing; then it is made by one
@@ -12,7 +12,8 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, params};
 use sha2::{Digest, Sha256};
 
-use super::table::{Place, TableFile, stamp};
+use super::row_reader::RowLocation;
+use super::table_file::{TableFile, stamp};
 
 /// Places that are fetched at a time.
 pub(super) const PAGE: usize = 1_024;
@@ -37,7 +38,7 @@ impl Index {
                 build(table, &path)?;
             }
         }
-        // Renamed into its place when complete and never written again: each lookup can do without locks.
+        // Renamed into its location when complete and never written again: each lookup can do without locks.
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_URI;
@@ -56,19 +57,19 @@ impl Index {
         stamp(&table.path).is_ok_and(|stamp| stamp == self.stamp)
     }
 
-    /// The places of the rows with this key in their order, a page at a time, behind the offset `after`.
-    pub(super) fn places(
+    /// The locations of the rows with this key in their order, a page at a time, behind the offset `after`.
+    pub(super) fn locations(
         &self,
         column: usize,
         key: ValueRef<'_>,
         after: i64,
-    ) -> rusqlite::Result<Vec<Place>> {
+    ) -> rusqlite::Result<Vec<RowLocation>> {
         let sql = format!(
             "select at, length, line from lookup_{column} where key = ?1 and at > ?2 order by at limit {PAGE}"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(params![ToSqlOutput::Borrowed(key), after], |row| {
-            Ok(Place {
+            Ok(RowLocation {
                 offset: row.get::<_, i64>(0)?.unsigned_abs(),
                 length: row.get::<_, i64>(1)?.unsigned_abs(),
                 line: row.get::<_, i64>(2)?.unsigned_abs(),
@@ -134,7 +135,7 @@ fn fill(connection: &mut Connection, table: &TableFile) -> Result<(), String> {
     }
     let mut reader = table.reader()?;
     while reader.next()? {
-        let place = reader.place();
+        let location = reader.location();
         for &column in &table.indexed {
             let key = reader.cell(column)?;
             if key == ValueRef::Null {
@@ -142,7 +143,7 @@ fn fill(connection: &mut Connection, table: &TableFile) -> Result<(), String> {
             }
             let sql = format!("insert into lookup_{column} values (?1, ?2, ?3, ?4)");
             let mut insert = transaction.prepare_cached(&sql).map_err(failed)?;
-            let [offset, length, line] = [place.offset, place.length, place.line]
+            let [offset, length, line] = [location.offset, location.length, location.line]
                 .map(|number| i64::try_from(number).unwrap_or(i64::MAX));
             insert
                 .execute(params![ToSqlOutput::Borrowed(key), offset, length, line])

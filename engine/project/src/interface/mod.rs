@@ -4,17 +4,20 @@
 //! memory stays flat whatever their size. An interface works on threads of its own, named `weft-interface-<name>`.
 
 mod csv;
+mod files;
 mod guard;
 mod index;
 mod jsonl;
+mod lookup;
 mod pager;
 mod parsed;
 mod pool;
 mod query;
 mod reference;
+mod row_reader;
 mod sql;
 mod sqlite;
-mod table;
+mod table_file;
 mod vtab;
 
 use std::collections::BTreeMap;
@@ -29,6 +32,8 @@ use weft_model::{ColumnType, ParsedTable};
 use weft_store::SharedStore;
 
 use crate::source::SharedInterface;
+use files::Files;
+use table_file::Format;
 
 /// What an interface is made of: its file `interfaces/<name>.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,10 +128,10 @@ pub fn open(
     let source: Arc<dyn pool::Source> = match definition.kind {
         InterfaceKind::Sqlite => Arc::new(sqlite::SqliteFile { path }),
         InterfaceKind::Csv => {
-            let format = table::Format::Csv {
+            let format = Format::Csv {
                 delimiter: definition.delimiter,
             };
-            Arc::new(table::Files::new(definition, path, format, surroundings))
+            Arc::new(Files::new(definition, path, format, surroundings))
         }
         InterfaceKind::Parsed => Arc::new(parsed::ParsedTables {
             tables: parsed
@@ -135,12 +140,7 @@ pub fn open(
                 .collect(),
             store: surroundings.store.clone(),
         }),
-        InterfaceKind::Jsonl => Arc::new(table::Files::new(
-            definition,
-            path,
-            table::Format::Jsonl,
-            surroundings,
-        )),
+        InterfaceKind::Jsonl => Arc::new(Files::new(definition, path, Format::Jsonl, surroundings)),
     };
     Ok(Arc::new(query::SqlInterface::new(
         &definition.name,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::types::ValueRef;
-use rusqlite::{CachedStatement, Connection, Rows as SqlRows, Statement};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, Row, Rows as SqlRows, Statement};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use weft_model::Value;
@@ -18,6 +18,7 @@ use super::{Limits, sql};
 use crate::source::{
     IdPage, IdStream, Interface, Parameters, RowLimits, RowStream, Rows, SourceError,
 };
+use crate::sqlite_value::{from_sqlite, to_sqlite};
 
 /// Pages that wait for whoever takes them.
 const PAGES_IN_FLIGHT: usize = 4;
@@ -215,8 +216,7 @@ fn all_rows(
                 limits.rows
             )));
         }
-        let values = (0..answer.columns.len()).map(|index| Ok(value(row.get_ref(index)?)));
-        let values = values.collect::<Result<Vec<_>, rusqlite::Error>>()?;
+        let values = row_values(row, answer.columns.len())?;
         bytes += values.iter().map(size_of_value).sum::<usize>();
         if bytes > limits.bytes {
             return Err(Failure::Query(format!(
@@ -227,6 +227,11 @@ fn all_rows(
         answer.rows.push(values);
     }
     Ok(answer)
+}
+
+fn row_values(row: &Row<'_>, width: usize) -> Result<Vec<Value>, Failure> {
+    let values = (0..width).map(|column| Ok(from_sqlite(row.get_ref(column)?)));
+    values.collect()
 }
 
 fn size_of_value(value: &Value) -> usize {
@@ -265,26 +270,9 @@ fn bind<'s>(statement: &'s mut Statement<'_>, values: &[Value]) -> Result<SqlRow
         )));
     }
     for (index, value) in values.iter().enumerate() {
-        let number = index + 1;
-        match value {
-            Value::Null => statement.raw_bind_parameter(number, rusqlite::types::Null)?,
-            Value::Integer(integer) => statement.raw_bind_parameter(number, integer)?,
-            Value::Real(real) => statement.raw_bind_parameter(number, real)?,
-            Value::Text(text) => statement.raw_bind_parameter(number, text)?,
-            Value::Blob(bytes) => statement.raw_bind_parameter(number, bytes)?,
-        }
+        statement.raw_bind_parameter(index + 1, ToSqlOutput::Borrowed(to_sqlite(value)))?;
     }
     Ok(statement.raw_query())
-}
-
-fn value(cell: ValueRef<'_>) -> Value {
-    match cell {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(integer) => Value::Integer(integer),
-        ValueRef::Real(real) => Value::Real(real),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
-        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
-    }
 }
 
 /// Where a query says that it is prepared, or why it is not.
@@ -340,8 +328,7 @@ impl Query {
             loop {
                 let row = rows.next()?;
                 if let Some(row) = row {
-                    let values = (0..columns.len()).map(|at| Ok(value(row.get_ref(at)?)));
-                    page.push(values.collect::<Result<Vec<_>, rusqlite::Error>>()?);
+                    page.push(row_values(row, columns.len())?);
                 }
                 let is_end = row.is_none();
                 if page.len() == ROWS_PER_PAGE || (is_end && !page.is_empty()) {
@@ -436,7 +423,7 @@ fn read_ids(mut rows: SqlRows<'_>, pager: &Pager) -> Result<(), Failure> {
             ValueRef::Null => {
                 return Err(Failure::Query(format!("row {count} has no id: it is NULL")));
             }
-            cell => value(cell).to_string(),
+            cell => from_sqlite(cell).to_string(),
         };
         if !pager.push(id) {
             break;

@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension};
 use weft_model::Instance;
 use weft_model::Value;
 
-use super::image::{ImageError, open_image, value};
+use super::image::{ImageError, open_image};
 use super::shape::quoted;
+use crate::sqlite_value::from_sqlite;
 
 /// A stored instance, opened to read from. Reading blocks.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Contents {
         while let Some(row) = rows.next()? {
             cells.clear();
             for at in 0..columns.len() {
-                cells.push(value(row.get_ref(at)?));
+                cells.push(from_sqlite(row.get_ref(at)?));
             }
             if see(&columns, &cells).is_break() {
                 return Ok(ControlFlow::Break(()));

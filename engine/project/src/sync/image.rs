@@ -5,13 +5,13 @@ use std::io::{Cursor, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::types::{Null, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, MAIN_DB, params_from_iter};
 use weft_model::Instance;
-use weft_model::Value;
 
 use super::row::Row;
 use super::shape::{STAMPS, Shape};
+use crate::sqlite_value::{from_sqlite, to_sqlite};
 
 /// Most images are a few KiB, much of it the same in all of them: at this level they are a tenth larger than at
 /// the next one and take half the time.
@@ -82,7 +82,10 @@ impl Builder {
             }
             let mut insert = self.connection.prepare_cached(sql)?;
             for row in rows {
-                insert.execute(params_from_iter(row.iter().map(Cell)))?;
+                let cells = row
+                    .iter()
+                    .map(|value| ToSqlOutput::Borrowed(to_sqlite(value)));
+                insert.execute(params_from_iter(cells))?;
             }
         }
         if self.shape.has_stamps {
@@ -109,21 +112,6 @@ impl Builder {
     fn run(&self, sql: &str) -> Result<(), ImageError> {
         self.connection.prepare_cached(sql)?.execute([])?;
         Ok(())
-    }
-}
-
-/// A value as SQLite takes it.
-struct Cell<'v>(&'v Value);
-
-impl ToSql for Cell<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self.0 {
-            Value::Null => ToSqlOutput::from(Null),
-            Value::Integer(integer) => ToSqlOutput::from(*integer),
-            Value::Real(real) => ToSqlOutput::from(*real),
-            Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
-            Value::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
-        })
     }
 }
 
@@ -181,17 +169,9 @@ pub(super) fn rows(image: &Connection, select: &str) -> Result<Vec<Row>, ImageEr
     let mut select = image.prepare(select)?;
     let width = select.column_count();
     let rows = select.query_map([], |row| {
-        (0..width).map(|at| Ok(value(row.get_ref(at)?))).collect()
+        (0..width)
+            .map(|at| Ok(from_sqlite(row.get_ref(at)?)))
+            .collect()
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-pub(super) fn value(cell: ValueRef<'_>) -> Value {
-    match cell {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(integer) => Value::Integer(integer),
-        ValueRef::Real(real) => Value::Real(real),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
-        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
-    }
 }
