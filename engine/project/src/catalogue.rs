@@ -124,7 +124,7 @@ impl ProjectCatalogue {
         // Packed once: what is checked is what is deployed, even if somebody edits the folder meanwhile.
         let packed = folder.to_path_buf();
         let bundle = on_thread(move || Bundle::pack(&packed)).await??;
-        let project = Project::checked(&bundle, &self.surroundings(folder), &self.validators)
+        let project = Project::load_bundle(&bundle, &self.surroundings(folder), &self.validators)
             .await
             .map_err(CatalogueError::Invalid)?;
         let logical_units: Vec<String> = project
@@ -274,7 +274,7 @@ impl ProjectCatalogue {
                 base,
                 ..surroundings
             };
-            Project::of_bundle(&bundle, &surroundings).map_err(CatalogueError::Invalid)
+            Project::from_bundle(&bundle, &surroundings).map_err(CatalogueError::Invalid)
         });
         let project = Arc::new(project.await??);
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);

@@ -14,7 +14,7 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// The fields of `node`; a finding and no fields where it is no map.
-    pub fn of(node: &'a Node, spot: Spot, findings: &'a Findings) -> Self {
+    pub fn new(node: &'a Node, spot: Spot, findings: &'a Findings) -> Self {
         let entries = match &node.value {
             Yaml::Map(entries) => entries.as_slice(),
             Yaml::Null => &[],

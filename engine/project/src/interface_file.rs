@@ -26,7 +26,7 @@ pub(super) fn read(
     spot: &Spot,
     findings: &Findings,
 ) -> Option<InterfaceDefinition> {
-    let mut fields = Fields::of(node, spot.clone(), findings);
+    let mut fields = Fields::new(node, spot.clone(), findings);
     let kind_spot = fields.spot("type");
     let kind = fields
         .required("type")
@@ -96,7 +96,7 @@ fn check_path(path: &str, spot: &Spot, findings: &Findings) {
 }
 
 fn limits_of(node: &Node, spot: Spot, findings: &Findings) -> Limits {
-    let mut fields = Fields::of(node, spot, findings);
+    let mut fields = Fields::new(node, spot, findings);
     let default = Limits::default();
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let limits = Limits {
@@ -115,7 +115,7 @@ fn limits_of(node: &Node, spot: Spot, findings: &Findings) -> Limits {
 }
 
 fn table(node: &Node, spot: Spot, findings: &Findings) -> TableDefinition {
-    let mut fields = Fields::of(node, spot, findings);
+    let mut fields = Fields::new(node, spot, findings);
     let file = fields.text("file").map(str::to_owned);
     if file
         .as_ref()

@@ -52,7 +52,7 @@ pub(super) struct Surroundings<'a> {
 impl Surroundings<'_> {
     /// Reads one entry of the table.
     pub(super) fn read(&self, entry: &Entry, spot: Spot) -> Option<ProjectJob> {
-        let mut fields = Fields::of(&entry.node, spot.clone(), self.findings);
+        let mut fields = Fields::new(&entry.node, spot.clone(), self.findings);
         fields.text("description");
         let type_spot = fields.spot("type");
         let written = fields.required("type");

@@ -8,8 +8,8 @@ use weft_model::ParsedTable;
 
 use super::finding::Spot;
 use super::job_table::ProjectJob;
+use super::name_lookup::{UnknownProjectName, lookup_named};
 use super::project_file::ProjectFile;
-use super::{UnknownProjectName, lookup_named};
 
 /// A logical unit.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,15 +6,15 @@ use weft_model::ParsedTable;
 
 use super::bundle::Bundle;
 use super::fields::Fields;
-use super::finding::{Findings, Spot, is_name, nearest};
+use super::finding::{Findings, Spot, check_file_name, is_name, nearest};
 use super::interface_file::column_type;
+use super::job_table;
 use super::logical_unit::{
     LogicalUnit, QueryParameter, SourceQuery, SyncMethod, Table, TableColumn, TableLink,
 };
 use super::parsed_table;
 use super::project_file::ProjectFile;
 use super::yaml::{Node, Yaml};
-use super::{check_file_name, job_table};
 use crate::interface::named_parameters;
 
 const NAME_RULE: &str = "a name starts with a letter and has only letters, digits and _";
@@ -30,7 +30,7 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// Reads a logical unit; none where too much of it is wrong.
     pub(super) fn read(&self, name: &str, node: &Node, spot: &Spot) -> Option<LogicalUnit> {
-        let mut fields = Fields::of(node, spot.clone(), self.findings);
+        let mut fields = Fields::new(node, spot.clone(), self.findings);
         fields.text("description");
         let root = fields.required("root").map(str::to_owned);
         let root_spot = fields.spot("root");
@@ -125,11 +125,7 @@ impl Reader<'_> {
             let Some(file) = path.strip_prefix(&inside) else {
                 continue;
             };
-            let spot = Spot {
-                file: path.to_owned(),
-                line: 1,
-                field: String::new(),
-            };
+            let spot = Spot::start_of(path);
             let Some((name, _)) = file
                 .rsplit_once('.')
                 .filter(|(name, found)| *found == extension && !name.contains('/'))
@@ -178,7 +174,7 @@ impl Reader<'_> {
                 }
             }
             _ => {
-                let mut fields = Fields::of(node, spot, self.findings);
+                let mut fields = Fields::new(node, spot, self.findings);
                 fields.text("description");
                 let interface_spot = fields.spot("interface");
                 let interface = fields.text("interface").or(root).map(str::to_owned);
@@ -236,11 +232,7 @@ impl Reader<'_> {
             );
             return None;
         };
-        let spot = Spot {
-            file,
-            line: 1,
-            field: String::new(),
-        };
+        let spot = Spot::start_of(file);
         match std::str::from_utf8(bytes) {
             Ok(sql) if !sql.trim().is_empty() => Some((sql.trim().to_owned(), spot)),
             Ok(_) => {
@@ -255,7 +247,7 @@ impl Reader<'_> {
     }
 
     fn draft(&self, name: &str, node: &Node, spot: Spot) -> Draft {
-        let mut fields = Fields::of(node, spot.clone(), self.findings);
+        let mut fields = Fields::new(node, spot.clone(), self.findings);
         fields.text("description");
         let interface = fields.required("interface").map(str::to_owned);
         if let Some(interface) = &interface {

@@ -33,7 +33,7 @@ pub(super) fn read(
             return None;
         }
     };
-    let mut fields = Fields::of(&node, spot, findings);
+    let mut fields = Fields::new(&node, spot, findings);
     let name = fields.required("table");
     let name_spot = fields.spot("table");
     if let Some(name) = name {
@@ -71,7 +71,7 @@ pub(super) fn read(
         let (kind, from) = match &entry.node.value {
             Yaml::Text(kind) => (stored_type(kind, &spot, findings), None),
             _ => {
-                let mut fields = Fields::of(&entry.node, spot.clone(), findings);
+                let mut fields = Fields::new(&entry.node, spot.clone(), findings);
                 let type_spot = fields.spot("type");
                 let kind = fields.required("type");
                 let kind = kind.and_then(|kind| stored_type(kind, &type_spot, findings));

@@ -15,10 +15,6 @@ pub struct ProjectFile {
 impl ProjectFile {
     /// Its first line, as a place for findings.
     pub fn spot(&self) -> Spot {
-        Spot {
-            file: self.path.clone(),
-            line: 1,
-            field: String::new(),
-        }
+        Spot::start_of(self.path.as_str())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use weft_model::clock::SystemClock;
 
 use super::*;
 use crate::interface::Environment;
+use crate::interface::Surroundings;
 
 const LU: &str = "\
 root: car

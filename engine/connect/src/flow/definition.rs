@@ -336,7 +336,7 @@ impl Meets for Reader<'_> {
 
 impl Reader<'_> {
     fn flow(&mut self, node: &Node, spot: Spot) -> Option<FlowDefinition> {
-        let mut fields = Fields::of(node, spot, self.findings);
+        let mut fields = Fields::new(node, spot, self.findings);
         fields.text("description");
         let mut inputs = Vec::new();
         for (entry, spot) in fields.entries("inputs") {
@@ -409,7 +409,7 @@ impl Reader<'_> {
             self.findings
                 .add(&spot, format!("`{name}` is a setting of BROADWAY"));
         }
-        let mut fields = Fields::of(node, spot, self.findings);
+        let mut fields = Fields::new(node, spot, self.findings);
         fields.text("description");
         let kind_spot = fields.spot("type");
         let kind = match fields.text("type") {
@@ -481,7 +481,7 @@ impl Reader<'_> {
     }
 
     fn stage(&mut self, node: &Node, spot: Spot, depth: usize) -> Option<Stage> {
-        let mut fields = Fields::of(node, spot.clone(), self.findings);
+        let mut fields = Fields::new(node, spot.clone(), self.findings);
         fields.text("description");
         let name = fields.required("name");
         if let Some(name) = name {
@@ -491,7 +491,7 @@ impl Reader<'_> {
             field: name.map_or(spot.field, |name| format!("stages.{name}")),
             ..spot
         };
-        let mut fields = Fields::of(node, spot.clone(), self.findings);
+        let mut fields = Fields::new(node, spot.clone(), self.findings);
         for known in ["description", "name"] {
             fields.node(known);
         }
@@ -627,7 +627,7 @@ impl Reader<'_> {
     }
 
     fn handler(&mut self, node: &Node, spot: Spot) -> Handler {
-        let mut fields = Fields::of(node, spot, self.findings);
+        let mut fields = Fields::new(node, spot, self.findings);
         let then_spot = fields.spot("then");
         let goes_on = match fields.text("then") {
             None | Some("fail") => false,
@@ -663,7 +663,7 @@ impl Reader<'_> {
             let message = format!("a flow has at most {ACTORS} actors");
             self.findings.add(spot, message);
         }
-        let mut fields = Fields::of(node, spot.clone(), self.findings);
+        let mut fields = Fields::new(node, spot.clone(), self.findings);
         fields.text("description");
         let name = fields.required("name");
         if let Some(name) = name {
@@ -751,7 +751,7 @@ impl Reader<'_> {
     }
 
     fn repeat(&mut self, node: &Node, spot: Spot) -> Repeating {
-        let mut fields = Fields::of(node, spot.clone(), self.findings);
+        let mut fields = Fields::new(node, spot.clone(), self.findings);
         let over_spot = fields.spot("over");
         let over = fields
             .node("over")
@@ -763,7 +763,7 @@ impl Reader<'_> {
         }
         let query_spot = fields.spot("query");
         let query = fields.node("query").map(|node| {
-            let mut fields = Fields::of(node, query_spot.clone(), self.findings);
+            let mut fields = Fields::new(node, query_spot.clone(), self.findings);
             let interface = fields.required("interface").map(str::to_owned);
             let sql_spot = fields.spot("sql");
             let sql = fields

@@ -126,7 +126,7 @@ pub(crate) fn of_project(logical_unit: &LogicalUnit, name: &str) -> Result<Defin
 fn read(file: &ProjectFile, table: &ParsedTable, findings: &Findings) -> Option<Definition> {
     // What is no YAML was told by the engine.
     let node = yaml::parse(&file.text).ok()?;
-    let mut fields = Fields::of(&node, file.spot(), findings);
+    let mut fields = Fields::new(&node, file.spot(), findings);
     fields.text("description");
     // Read by the engine.
     for field in ["table", "columns", "key"] {
@@ -186,7 +186,7 @@ fn limits(fields: &mut Fields<'_>, findings: &Findings) -> InputLimits {
     let Some(node) = fields.node("limits") else {
         return default;
     };
-    let mut fields = Fields::of(node, spot, findings);
+    let mut fields = Fields::new(node, spot, findings);
     let limits = InputLimits {
         bytes: fields.number("bytes", 1, 1 << 50).unwrap_or(default.bytes),
         ratio: fields
