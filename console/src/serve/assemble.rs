@@ -58,7 +58,7 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         Arc::clone(&store),
         Arc::clone(&clock),
         config.data.clone(),
-        Environment::of_process(),
+        Environment::from_process(),
     );
     let catalogue = Arc::new(catalogue.with_validators(weft_connect::validators()));
     let late = LateStatements::default();
@@ -66,7 +66,7 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
     let parts = weft_connect::Parts {
         projects: Arc::clone(&catalogue) as Arc<_>,
         config: config.clone(),
-        environment: Environment::of_process(),
+        environment: Environment::from_process(),
         call_back: Arc::new(NodeCallBack::new(url, run_tokens)),
         statements: late.clone(),
         store: Arc::clone(&store),

@@ -88,7 +88,7 @@ impl JobKind for BroadwayJob {
             principal: Principal {
                 name: run.job.created_by.clone(),
             },
-            session: Session::of_job(&run.job),
+            session: Session::for_job(&run.job),
             run_id: run.idempotency_key(),
             recovery: Some(Recovery {
                 // One for all runs of a job: each finds out whether what stands there is its own.

@@ -20,6 +20,7 @@ mod project_reader;
 pub mod source;
 mod sqlite_value;
 pub mod sync;
+mod table_draft;
 #[cfg(test)]
 mod tests;
 mod validator;

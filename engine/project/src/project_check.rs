@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::bundle::Bundle;
 use crate::finding::{Findings, ProjectError, Spot, nearest};
-use crate::interface::Surroundings;
+use crate::interface::InterfaceContext;
 use crate::logical_unit::{QueryParameter, SourceQuery, Table};
 use crate::project::Project;
 use crate::project_reader;
@@ -22,7 +22,7 @@ impl Project {
     /// Every error of the project, ordered by file and line.
     pub async fn load(
         folder: &Path,
-        surroundings: &Surroundings,
+        context: &InterfaceContext,
         validators: &Validators,
     ) -> Result<Self, Vec<ProjectError>> {
         let bundle = Bundle::pack(folder).map_err(|error| {
@@ -30,7 +30,7 @@ impl Project {
             findings.add(&Spot::start_of("."), error.to_string());
             findings.into_errors()
         })?;
-        Self::load_bundle(&bundle, surroundings, validators).await
+        Self::load_bundle(&bundle, context, validators).await
     }
 
     /// Reads a bundle and checks it like [`load`](Self::load).
@@ -39,11 +39,11 @@ impl Project {
     /// Every error of the project, ordered by file and line.
     pub async fn load_bundle(
         bundle: &Bundle,
-        surroundings: &Surroundings,
+        context: &InterfaceContext,
         validators: &Validators,
     ) -> Result<Self, Vec<ProjectError>> {
         let findings = Findings::default();
-        let project = project_reader::read(bundle, surroundings, &findings);
+        let project = project_reader::read(bundle, context, &findings);
         project.check(&findings).await;
         validators.check(&project, &findings).await;
         findings.into_result(project)

@@ -7,7 +7,7 @@ use weft_model::ParsedTable;
 use crate::bundle::Bundle;
 use crate::fields::Fields;
 use crate::finding::{Findings, ProjectError, Spot, check_file_name};
-use crate::interface::{InterfaceDefinition, InterfaceKind, Surroundings, open};
+use crate::interface::{InterfaceContext, InterfaceDefinition, InterfaceKind, open};
 use crate::logical_unit::LogicalUnit;
 use crate::name_lookup::lookup;
 use crate::project::{Project, ProjectInterface};
@@ -19,22 +19,22 @@ const LOGICAL_UNIT_NAME: usize = 40;
 const RESERVED_INTERFACES: [&str; 1] = ["fabric"];
 
 impl Project {
-    /// Reads a bundle that was checked when it was deployed. `surroundings.base` is the folder of its unpacked files.
+    /// Reads a bundle that was checked when it was deployed. `context.base` is the folder of its unpacked files.
     ///
     /// # Errors
     /// Every error of the project: a newer version of Weft deployed it.
     pub fn from_bundle(
         bundle: &Bundle,
-        surroundings: &Surroundings,
+        context: &InterfaceContext,
     ) -> Result<Self, Vec<ProjectError>> {
         let findings = Findings::default();
-        let project = read(bundle, surroundings, &findings);
+        let project = read(bundle, context, &findings);
         findings.into_result(project)
     }
 }
 
 /// Reads a bundle. The project lacks the parts that have errors.
-pub(crate) fn read(bundle: &Bundle, surroundings: &Surroundings, findings: &Findings) -> Project {
+pub(crate) fn read(bundle: &Bundle, context: &InterfaceContext, findings: &Findings) -> Project {
     if bundle.paths().next().is_none() {
         let message = "is no project: it has neither project.yaml nor interfaces/, logical_units/ or scripts/";
         findings.add(&Spot::start_of("."), message);
@@ -54,7 +54,7 @@ pub(crate) fn read(bundle: &Bundle, surroundings: &Surroundings, findings: &Find
             }
             InterfaceKind::Sqlite | InterfaceKind::Csv | InterfaceKind::Jsonl => Vec::new(),
         };
-        let opened = open(&definition, surroundings, &parsed);
+        let opened = open(&definition, context, &parsed);
         let name = definition.name.clone();
         interfaces.insert(name, ProjectInterface { definition, opened });
     }

@@ -46,7 +46,7 @@ impl BatchSchedule {
             );
             return Err(Refusal::usage(message));
         }
-        let session = Session::of_job(job);
+        let session = Session::for_job(job);
         let services = statements.services();
         let request = lower(
             &statement,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tracing::info;
-use weft_model::job_key_of;
+use weft_model::batch_job_key;
 use weft_model::{Batch, BatchDesired, BatchId, BatchStatus, DueHint};
 use weft_store::Trust;
 use weft_store::{Freshness, RequestBatch, Settled, settle};
@@ -75,7 +75,7 @@ async fn wish(
             allowed: open_statuses(),
             due: Some(DueHint {
                 due_at: services.clock.now(),
-                key: job_key_of(&batch),
+                key: batch_job_key(&batch),
             }),
             token: services.ids.token(),
         };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use weft_model::Session;
 use weft_model::{BatchId, BatchSpec, EntitySource};
-use weft_project::command::{ChunkContext, CommandFactory, Outcome};
+use weft_project::command::{ChunkContext, CommandFactory, EntityOutcome};
 
 use super::output::Output;
 use super::request::{GetRequest, InstanceName};
@@ -99,7 +99,7 @@ async fn sync(
         outcome = run => outcome,
     };
     match outcome {
-        Outcome::Completed { result, instance } => {
+        EntityOutcome::Completed { result, instance } => {
             // It belongs to no batch.
             let saved: Vec<_> = instance
                 .into_iter()
@@ -113,7 +113,7 @@ async fn sync(
             }
             Ok(result)
         }
-        Outcome::Failed(reason) => Err(Refusal::failed(reason)),
+        EntityOutcome::Failed(reason) => Err(Refusal::failed(reason)),
     }
 }
 
@@ -126,7 +126,7 @@ fn spec_of(services: &Services, session: &Session, logical_unit: &str) -> BatchS
             .catalogue
             .deployment()
             .map(|deployment| deployment.hash),
-        ..BatchSpec::of(
+        ..BatchSpec::new(
             logical_unit.to_owned(),
             EntitySource::List { ids: Vec::new() },
             format!("sync_instance {logical_unit}.?"),

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::RngExt;
 use weft_model::clock::Timestamp;
-use weft_model::schedule::{JobPolicy, Outcome, Trigger};
+use weft_model::schedule::{JobPolicy, RunOutcome, Trigger};
 use weft_model::{DueHint, Job, JobDesired, JobKey, JobStatus};
-use weft_model::{EndMark, Ended, TriggerState};
+use weft_model::{EndMark, JobEnd, TriggerState};
 use weft_store::{
     ClaimJob, EndJob, Freshness, JobDefinition, JobSeen, ListJobs, RequestJob, SharedStore, Store,
     WriteJob,
@@ -157,7 +157,7 @@ async fn a_claim_writes_its_hint(store: SharedStore) {
     apply(store.as_ref(), &claim).await;
     let at = claim.due.due_at;
     let hints = store
-        .due(&DueHint::in_front_of(at), at, 1_000)
+        .due(&DueHint::first_at(at), at, 1_000)
         .await
         .expect("readable");
     assert!(hints.contains(&claim.due));
@@ -297,7 +297,7 @@ async fn a_recurring_job_goes_to_its_next_run(store: SharedStore) {
     );
     assert!(!job.archived);
     let hints = store
-        .due(&DueHint::in_front_of(next_run), next_run, 1_000)
+        .due(&DueHint::first_at(next_run), next_run, 1_000)
         .await
         .expect("readable");
     assert!(hints.iter().any(|hint| hint.key == owned.key));
@@ -380,7 +380,7 @@ async fn due_hints_come_in_order(store: SharedStore) {
     }
     let found: Vec<_> = store
         .due(
-            &DueHint::in_front_of(Timestamp(base)),
+            &DueHint::first_at(Timestamp(base)),
             Timestamp(base + 7_200_000),
             100_000,
         )
@@ -398,7 +398,7 @@ async fn the_same_hint_twice_is_one_hint(store: SharedStore) {
     store.put_due(&hint).await.expect("writable");
     store.put_due(&hint).await.expect("writable");
     let found = store
-        .due(&DueHint::in_front_of(hint.due_at), hint.due_at, 1_000)
+        .due(&DueHint::first_at(hint.due_at), hint.due_at, 1_000)
         .await;
     let own = found.expect("readable");
     assert_eq!(own.iter().filter(|found| **found == hint).count(), 1);
@@ -412,7 +412,7 @@ async fn a_span_of_hints_has_both_its_ends(store: SharedStore) {
     }
     let found = store
         .due(
-            &DueHint::in_front_of(Timestamp(base + 1)),
+            &DueHint::first_at(Timestamp(base + 1)),
             Timestamp(base + 2),
             1_000,
         )
@@ -451,7 +451,7 @@ async fn due_hints_of_one_moment_come_page_by_page(store: SharedStore) {
     }
     hints.sort();
     let mut found = Vec::new();
-    let mut after = DueHint::in_front_of(at);
+    let mut after = DueHint::first_at(at);
     loop {
         let page = store.due(&after, at, 2).await.expect("readable");
         let Some(last) = page.last() else { break };
@@ -469,11 +469,7 @@ async fn due_hints_are_limited_to_the_earliest(store: SharedStore) {
         store.put_due(hint).await.expect("writable");
     }
     let found = store
-        .due(
-            &DueHint::in_front_of(Timestamp(base)),
-            Timestamp(base + 2),
-            2,
-        )
+        .due(&DueHint::first_at(Timestamp(base)), Timestamp(base + 2), 2)
         .await
         .expect("readable");
     assert_eq!(found.len(), 2);
@@ -746,12 +742,12 @@ fn triggers() -> TriggerState {
     };
     let mut triggers = TriggerState {
         met: BTreeSet::from([("t".to_owned(), "c".to_owned())]),
-        told: BTreeMap::from([("c".to_owned(), vec![mark.clone()])]),
+        known_ends: BTreeMap::from([("c".to_owned(), vec![mark.clone()])]),
         fired_for: Some(Timestamp(6)),
-        untold: Vec::new(),
+        pending_notifications: Vec::new(),
     };
-    let outcome = Outcome::Failed;
-    triggers.owe(Ended { mark, outcome });
+    let outcome = RunOutcome::Failed;
+    triggers.add_pending(JobEnd { mark, outcome });
     triggers
 }
 

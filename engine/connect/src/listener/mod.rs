@@ -542,7 +542,7 @@ impl Listening<'_> {
             principal: Principal {
                 name: job.created_by.clone(),
             },
-            session: Session::of_job(job),
+            session: Session::for_job(job),
             run_id: key,
             recovery: Some(Recovery {
                 scope: format!("listened/{}/{}", ledger_of(name), self.scope),

@@ -475,7 +475,7 @@ fn of_several_schedules_the_first_time_counts() {
 }
 
 #[test]
-fn several_schedules_are_told_in_words() {
+fn several_schedules_are_described_in_words() {
     let text = "0 6 * * *; 00:30:00 OFF; 2026-12-24 12:00:00;";
     let schedule = Schedule::parse(text, Tz::UTC).unwrap();
     assert_eq!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use tracing::{debug, info, warn};
 use weft_model::{DueHint, Job, JobKey, JobStatus};
-use weft_model::{Ended, TriggerState};
+use weft_model::{JobEnd, TriggerState};
 use weft_store::{Freshness, JobSeen, RequestJob, Settled, StoreError, StoreResult};
 
 use super::change::Step;
@@ -50,12 +50,12 @@ async fn tell_all(life: &Life, key: &JobKey) -> StoreResult<()> {
     let Some(row) = store.job(key, Freshness::Serial).await? else {
         return Ok(());
     };
-    if row.triggers.untold.is_empty() {
+    if row.triggers.pending_notifications.is_empty() {
         return Ok(());
     }
     let followers = store.followers(&key.job_type, &key.name, FOLLOWERS).await?;
     let telling = futures::stream::iter(followers).map(|follower| {
-        let untold = &row.triggers.untold;
+        let untold = &row.triggers.pending_notifications;
         async move {
             for ended in untold {
                 tell_one(life, &follower, key, ended).await?;
@@ -69,7 +69,7 @@ async fn tell_all(life: &Life, key: &JobKey) -> StoreResult<()> {
     known(life, row).await
 }
 
-async fn tell_one(life: &Life, follower: &JobKey, key: &JobKey, ended: &Ended) -> StoreResult<()> {
+async fn tell_one(life: &Life, follower: &JobKey, key: &JobKey, ended: &JobEnd) -> StoreResult<()> {
     let context = &life.context;
     for _ in 0..ATTEMPTS {
         let Some(row) = context.store.job(follower, Freshness::Serial).await? else {
@@ -134,7 +134,7 @@ async fn known(life: &Life, row: Job) -> StoreResult<()> {
     let job = Job {
         fence: row.fence + 1,
         triggers: TriggerState {
-            untold: Vec::new(),
+            pending_notifications: Vec::new(),
             ..row.triggers.clone()
         },
         ..row

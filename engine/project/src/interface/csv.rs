@@ -1,4 +1,4 @@
-//! Rows of a CSV file with a header, quoted or not.
+//! The rows of a CSV file with a header line.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, SeekFrom};
@@ -13,7 +13,7 @@ use super::row_reader::{Column, LINE_BYTES, RowLocation, RowReader, label, typed
 
 const BUFFER: usize = 64 * 1024;
 
-/// The names of the columns.
+/// The column names in the header line.
 pub(super) fn header(path: &Path, delimiter: u8) -> Result<Vec<String>, String> {
     let label = label(path);
     let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -45,10 +45,10 @@ pub(super) fn header(path: &Path, delimiter: u8) -> Result<Vec<String>, String> 
     Ok(names)
 }
 
-/// Reads a file from its start, or single rows of it.
+/// Reads a file from its start, or single rows at a location.
 pub(super) struct Scan {
     reader: Reader<Bounded>,
-    /// For single rows. Kept, because making a reader costs more than reading a row.
+    /// Reads single rows. Kept, because making a reader costs more than reading a row.
     row: Reader<Cursor<Vec<u8>>>,
     delimiter: u8,
     kinds: Vec<ColumnType>,
@@ -87,7 +87,7 @@ impl Scan {
         Ok(())
     }
 
-    /// The csv crate takes the end of the file for the end of a quoted field.
+    /// Reports a quoted field that is not closed: the csv crate accepts the end of the file as its end.
     fn check_end(&self) -> Result<(), String> {
         let mut last = vec![0; usize::try_from(self.location.length).unwrap_or(LINE_BYTES)];
         let file = &self.reader.get_ref().file;
@@ -156,7 +156,7 @@ fn reader<R: Read>(source: R, delimiter: u8, headers: bool, buffer: usize) -> Re
     ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(headers)
-        // The header decides how many fields there are, whichever row is read first.
+        // The number of fields is compared with the header line, not with the first row that is read.
         .flexible(true)
         .buffer_capacity(buffer.max(64))
         .from_reader(source)
@@ -169,7 +169,7 @@ fn reason(error: &csv::Error) -> String {
     }
 }
 
-/// A file that gives up when a row takes too long to end.
+/// A file that fails when a row is too long.
 struct Bounded {
     file: File,
     left: usize,
@@ -201,7 +201,7 @@ fn ends_inside_quotes(row: &[u8], delimiter: u8) -> bool {
         if inside {
             inside = byte != b'"';
         } else if byte == b'"' {
-            // Also true of the second of two quotes, which goes on with the field.
+            // This is also true for the second of two quotes, which continues the field.
             inside = field_starts;
         } else {
             field_starts = byte == delimiter || byte == b'\n' || byte == b'\r';

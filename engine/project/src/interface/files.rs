@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::guard::{self, Failure};
 use super::pool::{Fingerprint, Source};
 use super::table_file::{Format, TableFile, stamp};
-use super::{InterfaceDefinition, Surroundings, TableDefinition, vtab};
+use super::{InterfaceContext, InterfaceDefinition, TableDefinition, vtab};
 
 /// The most files of a folder.
 const FILES: usize = 1_000;
@@ -28,13 +28,13 @@ impl Files {
         definition: &InterfaceDefinition,
         path: PathBuf,
         format: Format,
-        surroundings: &Surroundings,
+        context: &InterfaceContext,
     ) -> Self {
         Self {
             path,
             format,
             tables: definition.tables.clone(),
-            scratch: surroundings.scratch.clone(),
+            scratch: context.scratch.clone(),
         }
     }
 

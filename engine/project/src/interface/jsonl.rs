@@ -1,4 +1,4 @@
-//! Rows of a file with a JSON object on each line.
+//! The rows of a file with a JSON object on each line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -13,10 +13,10 @@ use weft_model::Value;
 use super::row_reader::{COLUMNS, Column, LINE_BYTES, RowLocation, RowReader, label, typed};
 use crate::sqlite_value::to_sqlite;
 
-/// Lines that are looked at for the names of columns.
+/// The number of lines to search for column names.
 const SAMPLE: usize = 1_000;
 
-/// The names of the columns: those that are stated, and those of the first lines.
+/// The names of the columns: the stated ones, and the keys of the first lines.
 pub(super) fn keys(path: &Path, stated: Vec<String>) -> Result<Vec<String>, String> {
     let mut names = stated;
     let mut lines = Lines::open(path)?;
@@ -42,7 +42,7 @@ pub(super) fn keys(path: &Path, stated: Vec<String>) -> Result<Vec<String>, Stri
     Ok(names)
 }
 
-/// Reads a file from its start, or single rows of it.
+/// Reads a file from its start, or single rows at a location.
 pub(super) struct Scan {
     lines: Lines,
     columns: Vec<Column>,
@@ -95,7 +95,7 @@ impl RowReader for Scan {
     }
 }
 
-/// A string of a column of type ANY stays a string, because JSON has numbers of its own.
+/// A string in a column of type ANY stays a string, because JSON has numbers of its own.
 fn kind_of_text(kind: ColumnType) -> ColumnType {
     match kind {
         ColumnType::Any => ColumnType::Text,

@@ -209,8 +209,8 @@ unsafe impl VTabCursor for StoredCursor<'_> {
             .ok()
             .and_then(|column| self.row.as_ref()?.get(column));
         match value {
-            Some(value) => context.set_result(&ToSqlOutput::Borrowed(to_sqlite(value))),
-            None => context.set_result(&Null),
+            Some(value) => context.set_result(ToSqlOutput::Borrowed(to_sqlite(value))),
+            None => context.set_result(Null),
         }
     }
 

@@ -289,7 +289,7 @@ impl FileCursor<'_> {
             .as_ref()
             .is_none_or(|index| !index.is_current(&self.table))
         {
-            *index = Some(Index::of(&self.table).map_err(Error::ModuleError)?);
+            *index = Some(Index::open(&self.table).map_err(Error::ModuleError)?);
             // The reader still has the previous version of the file.
             self.reader = None;
         }

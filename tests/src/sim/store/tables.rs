@@ -150,8 +150,8 @@ impl Tables {
                     .entry(table.label())
                     .or_insert_with(|| (table.as_ref().clone(), BTreeMap::new()));
                 for row in &rows {
-                    let key = key_text(&table, &table.stored(row));
-                    stored.insert(key, table.stored(row));
+                    let key = key_text(&table, &table.to_stored_row(row));
+                    stored.insert(key, table.to_stored_row(row));
                 }
             }
             Plain::Bundle(hash, bytes) => {
