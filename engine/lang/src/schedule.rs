@@ -82,7 +82,7 @@ fn check_one(text: &str) -> Result<(), String> {
         [_, _, _, _, _, _, _] => {
             check_fields(&fields, &[SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY, YEAR])
         }
-        _ => Err(format!("`{text}` is no schedule")),
+        _ => Err(format!("`{text}` is not a schedule")),
     }
 }
 
@@ -123,7 +123,7 @@ fn check_fields(texts: &[&str], fields: &[Field]) -> Result<(), String> {
         for part in text.split(',') {
             if !field.fits(part) {
                 return Err(format!(
-                    "`{part}` is no {} of a cron expression",
+                    "`{part}` is not a valid {} of a cron expression",
                     field.name
                 ));
             }
@@ -217,23 +217,29 @@ mod tests {
         let refused = [
             (
                 "5 11 05 04-16/3 30",
-                "`04-16/3` is no month of a cron expression",
+                "`04-16/3` is not a valid month of a cron expression",
             ),
-            ("60 * * * *", "`60` is no minute of a cron expression"),
-            ("0 0 12 * * 8", "`8` is no day of week of a cron expression"),
+            (
+                "60 * * * *",
+                "`60` is not a valid minute of a cron expression",
+            ),
+            (
+                "0 0 12 * * 8",
+                "`8` is not a valid day of week of a cron expression",
+            ),
             (
                 "0 0 */0 * *",
-                "`*/0` is no day of month of a cron expression",
+                "`*/0` is not a valid day of month of a cron expression",
             ),
-            ("25:00:00", "`25:00:00` is no schedule"),
+            ("25:00:00", "`25:00:00` is not a schedule"),
             (
                 "2022-13-20 10:32:12",
-                "`2022-13-20 10:32:12` is no schedule",
+                "`2022-13-20 10:32:12` is not a schedule",
             ),
-            ("soon", "`soon` is no schedule"),
+            ("soon", "`soon` is not a schedule"),
             (
                 "0 6 * * *; 0 24 * * * OFF",
-                "`24` is no hour of a cron expression",
+                "`24` is not a valid hour of a cron expression",
             ),
         ];
         for (text, expected) in refused {

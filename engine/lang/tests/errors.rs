@@ -206,7 +206,7 @@ hint: write `NAME='…'`",
     );
     check(
         "STARTJOB USER_JOB NAME='C.j' EXEC_INTERVAL='5 11 05 04-16/3 30';",
-        r"error: `04-16/3` is no month of a cron expression
+        r"error: `04-16/3` is not a valid month of a cron expression
   STARTJOB USER_JOB NAME='C.j' EXEC_INTERVAL='5 11 05 04-16/3 30';
                                              ^^^^^^^^^^^^^^^^^^^^
 hint: write a moment `yyyy-MM-dd HH:mm:ss`, an interval `[D.]HH:MM:SS` or a cron expression",
@@ -271,7 +271,7 @@ hint: expected ONCE, SKIP or ALL",
         check(
             &format!("UPDATEJOB USER_JOB NAME='C.j' MISFIRE={wrong}"),
             &format!(
-                r"error: `{wrong}` is no misfire rule
+                r"error: `{wrong}` is not a misfire rule
   UPDATEJOB USER_JOB NAME='C.j' MISFIRE={wrong}
                                         {}
 hint: only ALL has a number of runs behind it, from 1 up, as in `ALL:20`",

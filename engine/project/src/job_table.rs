@@ -99,7 +99,7 @@ impl JobReader<'_> {
         let canonical = JOB_TYPE.canonical(written);
         if canonical.is_none() {
             let near = nearest(written, JOB_TYPE.names.iter().copied());
-            let message = format!("`{written}` is no type of job");
+            let message = format!("`{written}` is not a job type");
             self.findings.add_near(&spot, message, near);
         }
         canonical

@@ -36,7 +36,7 @@ impl Project {
 /// Reads a bundle. The project lacks the parts that have errors.
 pub(crate) fn read(bundle: &Bundle, context: &InterfaceContext, findings: &Findings) -> Project {
     if bundle.paths().next().is_none() {
-        let message = "is no project: it has neither project.yaml nor interfaces/, logical_units/ or scripts/";
+        let message = "is not a project: it has neither project.yaml nor interfaces/, logical_units/ or scripts/";
         findings.add(&Spot::start_of("."), message);
     }
     read_project_file(bundle, findings);

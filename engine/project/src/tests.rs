@@ -571,7 +571,7 @@ async fn mistakes_in_the_jobs_of_a_unit_have_their_line_and_field() {
         ),
         (
             1,
-            "jobs.b.type: `PROCES` is no type of job; did you mean `PROCESS`?",
+            "jobs.b.type: `PROCES` is not a job type; did you mean `PROCESS`?",
         ),
         (2, "jobs.c.args: must be a map, not a text"),
         (2, "jobs.c.exec_interval: "),
@@ -599,7 +599,7 @@ async fn a_folder_without_anything_of_a_project_is_none() {
         .unwrap_err();
     assert_eq!(
         errors[0].to_string(),
-        ".:1: is no project: it has neither project.yaml nor interfaces/, logical_units/ or scripts/"
+        ".:1: is not a project: it has neither project.yaml nor interfaces/, logical_units/ or scripts/"
     );
 }
 

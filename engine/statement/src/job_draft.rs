@@ -251,7 +251,7 @@ fn any() -> Vec<String> {
 pub(super) fn known_type(written: &str) -> Result<String, Refusal> {
     let known = JOB_TYPE.canonical(written);
     known.map(str::to_owned).ok_or_else(|| {
-        Refusal::usage(format!("`{written}` is no type of job"))
+        Refusal::usage(format!("`{written}` is not a job type"))
             .about("TYPE")
             .near(written, JOB_TYPE.names.iter().copied())
     })

@@ -260,7 +260,7 @@ fn misfire(literal: &Spanned<String>) -> Result<Value, Diagnostic> {
             Ok(Value::Text(format!("ALL:{runs}")))
         }
         Ok(_) | Err(_) => {
-            let message = format!("`{}` is no {}", literal.value, MISFIRE.what);
+            let message = format!("`{}` is not a {}", literal.value, MISFIRE.what);
             Err(Diagnostic::new(message, literal.span)
                 .expecting(MISFIRE.names.iter().copied())
                 .hint("only ALL has a number of runs behind it, from 1 up, as in `ALL:20`"))

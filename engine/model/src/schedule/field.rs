@@ -266,7 +266,7 @@ mod tests {
         refuse(
             &Field::hour(Dialect::Crontab),
             "22-2",
-            "`22-2` is no hour of a cron expression: 22 is greater than 2",
+            "`22-2` is not a valid hour of a cron expression: 22 is greater than 2",
         );
     }
 
@@ -285,38 +285,38 @@ mod tests {
         refuse(
             &month,
             "04-16/3",
-            "`04-16/3` is no month of a cron expression: 16 is not between 1 and 12",
+            "`04-16/3` is not a valid month of a cron expression: 16 is not between 1 and 12",
         );
         refuse(
             &month,
             "soon",
-            "`soon` is no month of a cron expression: expected 1 to 12 or JAN to DEC",
+            "`soon` is not a valid month of a cron expression: expected 1 to 12 or JAN to DEC",
         );
         let minute = Field::minute(Dialect::Crontab);
         refuse(
             &minute,
             "*/90",
-            "`*/90` is no minute of a cron expression: a step is a number from 1 to 60",
+            "`*/90` is not a valid minute of a cron expression: a step is a number from 1 to 60",
         );
         refuse(
             &minute,
             "*/0",
-            "`*/0` is no minute of a cron expression: a step is a number from 1 to 60",
+            "`*/0` is not a valid minute of a cron expression: a step is a number from 1 to 60",
         );
         refuse(
             &minute,
             "5,,6",
-            "`` is no minute of a cron expression: expected 0 to 59",
+            "`` is not a valid minute of a cron expression: expected 0 to 59",
         );
         refuse(
             &minute,
             "?",
-            "`?` is no minute of a cron expression: expected 0 to 59",
+            "`?` is not a valid minute of a cron expression: expected 0 to 59",
         );
         refuse(
             &Field::year(),
             "2030-2020",
-            "`2030-2020` is no year of a cron expression: 2030 is greater than 2020",
+            "`2030-2020` is not a valid year of a cron expression: 2030 is greater than 2020",
         );
     }
 }

@@ -66,19 +66,19 @@ pub enum Timing {
     Several(Vec<ScheduleEntry>),
 }
 
-/// Why a text is no schedule.
+/// Why a text is not a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
     /// The text has none of the forms.
     #[error(
-        "`{text}` is no schedule: expected `yyyy-MM-dd HH:mm:ss`, `[D.]HH:MM:SS`, seconds, or a cron expression of five to seven fields"
+        "`{text}` is not a schedule: expected `yyyy-MM-dd HH:mm:ss`, `[D.]HH:MM:SS`, seconds, or a cron expression of five to seven fields"
     )]
     Form {
         /// The text as the user wrote it.
         text: String,
     },
     /// The text has the form of a moment that does not exist.
-    #[error("`{text}` is no moment of the calendar from 1970 to 9999")]
+    #[error("`{text}` is not a date and time from 1970 to 9999")]
     Moment {
         /// The moment as the user wrote it.
         text: String,
@@ -90,7 +90,7 @@ pub enum ScheduleError {
         text: String,
     },
     /// A field of a cron expression is wrong.
-    #[error("`{part}` is no {field} of a cron expression: {why}")]
+    #[error("`{part}` is not a valid {field} of a cron expression: {why}")]
     Field {
         /// The wrong part of the field.
         part: String,

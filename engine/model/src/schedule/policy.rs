@@ -83,7 +83,7 @@ pub enum Overlap {
 
 /// An unknown word for a rule of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is no {what}: expected {expected}")]
+#[error("`{found}` is not {what}: expected {expected}")]
 pub struct PolicyError {
     found: String,
     what: &'static str,
@@ -147,7 +147,7 @@ impl FromStr for Misfire {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = || PolicyError {
             found: text.to_owned(),
-            what: "misfire rule",
+            what: "a misfire rule",
             expected: format!("ONCE, SKIP, ALL or ALL: and a number from 1 to {MAX_CAP}"),
         };
         let upper = text.trim().to_ascii_uppercase();
@@ -187,7 +187,7 @@ impl FromStr for Overlap {
             "ALLOW" => Ok(Self::Allow),
             _ => Err(PolicyError {
                 found: text.to_owned(),
-                what: "overlap rule",
+                what: "an overlap rule",
                 expected: "SKIP, QUEUE or ALLOW".to_owned(),
             }),
         }
@@ -276,7 +276,7 @@ mod tests {
         }
         assert_eq!(
             "NEVER".parse::<Overlap>().unwrap_err().to_string(),
-            "`NEVER` is no overlap rule: expected SKIP, QUEUE or ALLOW"
+            "`NEVER` is not an overlap rule: expected SKIP, QUEUE or ALLOW"
         );
     }
 

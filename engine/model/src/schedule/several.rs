@@ -100,7 +100,7 @@ fn refuse(schedule: &Schedule, entries: &[ScheduleEntry]) -> Result<(), Schedule
         Timing::Every(_) | Timing::At(_) | Timing::Cron(_)
             if entries.iter().any(|entry| entry.schedule == *schedule) =>
         {
-            format!("`{text}` is there twice")
+            format!("`{text}` is listed twice")
         }
         Timing::Every(_) | Timing::At(_) | Timing::Cron(_) => return Ok(()),
     };

@@ -106,7 +106,7 @@ impl Trigger {
             }
             let trigger = Parser(group).trigger()?;
             if triggers.contains(&trigger) {
-                return refused(format!("`{trigger}` is there twice"));
+                return refused(format!("`{trigger}` is listed twice"));
             }
             triggers.push(trigger);
         }
@@ -226,7 +226,7 @@ impl<'t> Parser<'t> {
         }
         let distinct: BTreeSet<&Condition> = conditions.iter().collect();
         if distinct.len() < conditions.len() {
-            return refused("one of the conditions is there twice");
+            return refused("one of the conditions is listed twice");
         }
         if conditions.len() > MAX_ITEMS {
             return refused(format!("a trigger has at most {MAX_ITEMS} conditions"));
@@ -260,7 +260,7 @@ impl<'t> Parser<'t> {
         };
         let Some(canonical) = JOB_TYPE.canonical(written.text()) else {
             return refused(format!(
-                "`{}` is no type of job; expected {FORM}",
+                "`{}` is not a job type; expected {FORM}",
                 written.text()
             ));
         };
@@ -309,7 +309,7 @@ fn outcome(token: &Token) -> Option<RunOutcome> {
 fn delay(text: &str) -> Result<i64, TriggerError> {
     let wrong = || {
         TriggerError(format!(
-            "`{text}` is no delay: write +HH:MM:SS or +D.HH:MM:SS"
+            "`{text}` is not a delay: write +HH:MM:SS or +D.HH:MM:SS"
         ))
     };
     let written = text.strip_prefix('+').ok_or_else(wrong)?;
@@ -462,15 +462,15 @@ mod tests {
         check("PROCESS", "expected <type> <name>");
         check("PROCESS a.sh", "expected <type> <name>");
         check("PROCESS a.sh u", "needs SUCCEEDED, FAILED or ENDED");
-        check("PROCES a.sh ENDED", "`PROCES` is no type of job");
-        check("PROCESS a.sh ENDED +5", "`+5` is no delay");
-        check("PROCESS a.sh ENDED +24:00:00", "is no delay");
-        check("PROCESS a.sh ENDED +99999.00:00:00", "is no delay");
+        check("PROCES a.sh ENDED", "`PROCES` is not a job type");
+        check("PROCESS a.sh ENDED +5", "`+5` is not a delay");
+        check("PROCESS a.sh ENDED +24:00:00", "is not a delay");
+        check("PROCESS a.sh ENDED +99999.00:00:00", "is not a delay");
         check("PROCESS a.sh ENDED later", "`later` is not expected here");
         check("PROCESS 'a.sh ENDED", "is not closed");
         check("PROCESS '' ENDED", "is empty");
-        check("PROCESS a.sh ENDED AND PROCESS a.sh ENDED", "there twice");
-        check("PROCESS a.sh ENDED; PROCESS a.sh ENDED", "there twice");
+        check("PROCESS a.sh ENDED AND PROCESS a.sh ENDED", "listed twice");
+        check("PROCESS a.sh ENDED; PROCESS a.sh ENDED", "listed twice");
         check("'BATCH PROCESS' x ENDED", "BATCH_SCHEDULE");
     }
 

@@ -181,7 +181,7 @@ async fn circles_and_what_cannot_be_read_leave_no_row() {
     jobs.start("c", "UID='8' AFTER='PROCESS a SUCCEEDED'").await;
     refused(
         "STARTJOB PROCESS NAME='d' AFTER='PROCES a ENDED'",
-        "`PROCES` is no type of job",
+        "`PROCES` is not a job type",
     )
     .await;
     refused(
