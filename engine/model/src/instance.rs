@@ -14,7 +14,8 @@ pub struct InstanceHead {
     pub content_hash: Vec<u8>,
     /// A hash of the definitions of its tables.
     pub schema_hash: Vec<u8>,
-    /// The time at which its sources were read, in microseconds since 1970. An older version never replaces a newer one.
+    /// The time at which its sources were read, in microseconds since 1970. An older version never replaces a newer
+    /// one.
     pub sync_version: i64,
 }
 

@@ -132,8 +132,8 @@ impl Job {
         }
     }
 
-    /// The hint for the next time at which a node has to check this row, provided that no node holds it. None where only a
-    /// request can change the row.
+    /// The hint for the next time at which a node has to check this row, provided that no node holds it. None where
+    /// only a request can change the row.
     pub fn due_hint(&self, now: Timestamp) -> Option<DueHint> {
         // The poll loop does not read hints of the past.
         let next_run = self.next_run.map(|next_run| next_run.max(now));

@@ -1,5 +1,5 @@
-//! A project as one value: the deployed files, in an order and a form that do not depend on their folder. The SHA-256 of
-//! the bundle identifies it.
+//! A project as one value: the deployed files, in an order and a form that do not depend on their folder. The SHA-256
+//! of the bundle identifies it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -55,8 +55,8 @@ struct File {
 }
 
 impl Bundle {
-    /// Packs the project files in `folder`. In the files of interfaces and parsers `${PROJECT_DIR}` becomes the absolute
-    /// path of the folder, so that they find data next to the project that is not part of it.
+    /// Packs the project files in `folder`. In the files of interfaces and parsers `${PROJECT_DIR}` becomes the
+    /// absolute path of the folder, so that they find data next to the project that is not part of it.
     ///
     /// # Errors
     /// A file cannot be read, is a symbolic link or a special file, or makes the bundle too large.
@@ -202,8 +202,8 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// Writes the files to `projects/<hash>`, read-only, and returns that folder. An existing folder is used if its files
-    /// are the files of the bundle, and replaced otherwise.
+    /// Writes the files to `projects/<hash>`, read-only, and returns that folder. An existing folder is used if its
+    /// files are the files of the bundle, and replaced otherwise.
     ///
     /// # Errors
     /// A file cannot be written.

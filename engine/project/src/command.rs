@@ -43,8 +43,8 @@ pub trait EntityCommand: Send + Sync + fmt::Debug {
 
     /// Reads the data for the ids of a chunk in advance, with queries for many ids at once if possible.
     ///
-    /// [`PreparedChunk::run`] reports the errors: an error of an entity for that entity, and an error of all entities (the
-    /// source is down) for each of them, so that the batch continues and the entities can be retried.
+    /// [`PreparedChunk::run`] reports the errors: an error of an entity for that entity, and an error of all entities
+    /// (the source is down) for each of them, so that the batch continues and the entities can be retried.
     async fn prepare(&self, context: &ChunkContext, ids: &[String]) -> Box<dyn PreparedChunk>;
 }
 

@@ -1,5 +1,5 @@
-//! Reads the table that a parser fills from `parsers/<name>.yaml`. The other fields, on where records come from, are for
-//! the job kind that runs parsers.
+//! Reads the table that a parser fills from `parsers/<name>.yaml`. The other fields, on where records come from, are
+//! for the job kind that runs parsers.
 
 use weft_model::ColumnType;
 use weft_model::{ParsedColumn, ParsedTable, SOURCE_FILE, SOURCE_LINE};

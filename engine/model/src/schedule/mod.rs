@@ -3,11 +3,11 @@
 //! All of it is pure functions of a text, a zone and a moment. [`Schedule`] gives the times, [`policy::JobPolicy`] the
 //! rules for missed, failed and overlapping runs, and [`next`] decides by both.
 //!
-//! Cron expressions are parsed here and not by a crate. `croner` (4.0.3) was tried first. It has no `L-n`, reads Quartz's
-//! `L` as no weekday at all, refuses ranges past the end (`FRI-MON`), accepts `30 2 30 2 *` as a schedule, and names no
-//! field in an error. Above all, its rules for clock changes depend on the form of a field, so that `15,45 2 * * *` runs
-//! four times in autumn and not at all in spring. Only its walk through the calendar would have been left, which is the
-//! smallest part.
+//! Cron expressions are parsed here and not by a crate. `croner` (4.0.3) was tried first. It has no `L-n`, reads
+//! Quartz's `L` as no weekday at all, refuses ranges past the end (`FRI-MON`), accepts `30 2 30 2 *` as a schedule, and
+//! names no field in an error. Above all, its rules for clock changes depend on the form of a field, so that
+//! `15,45 2 * * *` runs four times in autumn and not at all in spring. Only its walk through the calendar would have
+//! been left, which is the smallest part.
 
 use std::time::Duration;
 
@@ -131,8 +131,8 @@ impl Schedule {
     /// * `[D.]HH:MM:SS` or seconds: repeatedly, this long after the end of the last run;
     /// * five fields of a crontab, or six or seven of Quartz (see [`Cron`]).
     ///
-    /// A prefix `TZ=<zone> ` or `CRON_TZ=<zone> ` sets the zone of the times. `;` separates several schedules, and a final
-    /// `OFF` disables one.
+    /// A prefix `TZ=<zone> ` or `CRON_TZ=<zone> ` sets the zone of the times. `;` separates several schedules, and a
+    /// final `OFF` disables one.
     pub fn parse(text: &str, default_zone: Tz) -> Result<Self, ScheduleError> {
         let text = text.trim();
         if let Some(parts) = several::parse(text, default_zone)? {

@@ -60,8 +60,8 @@ pub fn first_run(schedule: &Schedule, policy: &JobPolicy, now: Timestamp, seed: 
 ///
 /// * An interval: the pause after the end of the run.
 /// * Several schedules: the earliest of their times.
-/// * A calendar: the next time after the end. The run itself makes up for times that were missed before it started. With
-///   misfire `ALL` each missed time has a run of its own instead, also the times that passed during the run.
+/// * A calendar: the next time after the end. The run itself makes up for times that were missed before it started.
+///   With misfire `ALL` each missed time has a run of its own instead, also the times that passed during the run.
 /// * With overlap `ALLOW`, the times that passed during the run had parallel runs.
 /// * With overlap `QUEUE`, one run right after the end makes up for the times that passed during the run.
 pub fn following_run(

@@ -1,7 +1,7 @@
 //! A second, slow implementation of cron times that shares nothing with the first one but the rules, and a comparison.
 //!
-//! It checks every number against its field, every date against the day fields, and every minute of the clock. It has no
-//! optimisation that could be wrong.
+//! It checks every number against its field, every date against the day fields, and every minute of the clock. It has
+//! no optimisation that could be wrong.
 
 use chrono::{
     DateTime, Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Weekday,

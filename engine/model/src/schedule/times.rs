@@ -123,8 +123,8 @@ impl<'a> Times<'a> {
 
     /// The last calendar time in `(since, moment]`, without jitter.
     ///
-    /// A calendar can only be searched forwards. The search doubles its distance before `moment` until it finds a time, and
-    /// then halves the interval until no other time follows.
+    /// A calendar can only be searched forwards. The search doubles its distance before `moment` until it finds a time,
+    /// and then halves the interval until no other time follows.
     fn occurrence_until(&self, moment: Timestamp, since: Timestamp) -> Option<Timestamp> {
         let first_after = |start| self.occurrence_after(start).filter(|next| *next <= moment);
         let (mut low, mut high) = (moment, moment);

@@ -1,7 +1,7 @@
 //! Triggers: the option AFTER starts runs at the ends of other jobs.
 //!
-//! `PROCESS load.sh SUCCEEDED AND USER_JOB 'C.check' c1 ENDED +00:05:00; PROCESS load.sh FAILED OFF` are two triggers. Each
-//! starts runs independently. A trigger with several conditions waits for all of them.
+//! `PROCESS load.sh SUCCEEDED AND USER_JOB 'C.check' c1 ENDED +00:05:00; PROCESS load.sh FAILED OFF` are two triggers.
+//! Each starts runs independently. A trigger with several conditions waits for all of them.
 
 use std::collections::BTreeSet;
 use std::fmt;

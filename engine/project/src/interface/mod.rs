@@ -1,7 +1,7 @@
 //! Interfaces that need only files and the store: SQLite databases, CSV, JSON lines, and the tables of parsers.
 //!
-//! All of them answer the full SQL of SQLite. Files and stored tables are virtual tables that are read as streams, so that
-//! memory does not grow with their size. An interface works on its own threads, named `weft-interface-<name>`.
+//! All of them answer the full SQL of SQLite. Files and stored tables are virtual tables that are read as streams, so
+//! that memory does not grow with their size. An interface works on its own threads, named `weft-interface-<name>`.
 
 mod csv;
 mod files;
@@ -42,8 +42,8 @@ pub struct InterfaceDefinition {
     pub name: String,
     /// The kind of source.
     pub kind: InterfaceKind,
-    /// A file or a folder of files, relative to the project folder and with `${NAME}` references. For parsed tables the name
-    /// of their logical unit.
+    /// A file or a folder of files, relative to the project folder and with `${NAME}` references. For parsed tables the
+    /// name of their logical unit.
     pub path: String,
     /// Definitions of tables, by name. Other files of the folder are tables with default definitions.
     pub tables: BTreeMap<String, TableDefinition>,
@@ -113,8 +113,8 @@ pub struct InterfaceContext {
     pub store: Option<SharedStore>,
 }
 
-/// Makes an interface from its definition. It does not open the source, which may be down. `parsed` are the tables of the
-/// logical unit that an interface of kind `Parsed` names.
+/// Makes an interface from its definition. It does not open the source, which may be down. `parsed` are the tables of
+/// the logical unit that an interface of kind `Parsed` names.
 ///
 /// # Errors
 /// A sentence about a reference that cannot be resolved.

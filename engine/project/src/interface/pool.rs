@@ -77,8 +77,8 @@ impl Pool {
         }))
     }
 
-    /// Runs a job on a free thread. Callers wait for the answer of their job, which bounds the queue. A job that is dropped
-    /// was not run.
+    /// Runs a job on a free thread. Callers wait for the answer of their job, which bounds the queue. A job that is
+    /// dropped was not run.
     pub(super) fn run(&self, job: impl FnOnce(&mut Link) + Send + 'static) {
         let mut queue = self.0.queue();
         queue.jobs.push_back(Box::new(job));

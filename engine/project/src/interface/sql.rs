@@ -65,8 +65,8 @@ pub(crate) fn has_second_statement(sql: &str) -> bool {
         .any(|piece| matches!(piece, Piece::Code(_) | Piece::Parameter(_)))
 }
 
-/// Replaces `:name` by a list of numbered parameters for the values. The list is padded to a power of two, so that there
-/// are few different statements and prepared ones are reused.
+/// Replaces `:name` by a list of numbered parameters for the values. The list is padded to a power of two, so that
+/// there are few different statements and prepared ones are reused.
 pub(crate) fn expand_set(sql: &str, name: &str, mut values: Vec<Value>) -> (String, Vec<Value>) {
     // `in (null)` is never true, as for an empty set.
     let filler = values.last().cloned().unwrap_or(Value::Null);

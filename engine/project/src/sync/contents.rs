@@ -23,8 +23,8 @@ impl Contents {
         open_image(instance).map(Self)
     }
 
-    /// Calls `visit` with the column names and cells of each row of a table, in key order, until it breaks. The columns are
-    /// the columns of the table at the last sync. A table that the instance lacks has no rows.
+    /// Calls `visit` with the column names and cells of each row of a table, in key order, until it breaks. The columns
+    /// are the columns of the table at the last sync. A table that the instance lacks has no rows.
     ///
     /// # Errors
     /// The image is damaged.

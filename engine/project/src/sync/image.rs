@@ -13,8 +13,8 @@ use super::row::Row;
 use super::shape::{STAMPS, Shape};
 use crate::sqlite_value::{from_sqlite, to_sqlite};
 
-/// The zstd level of small images. Most images are a few KiB and very similar: at this level they are a tenth larger than
-/// at the next one and take half the time.
+/// The zstd level of small images. Most images are a few KiB and very similar: at this level they are a tenth larger
+/// than at the next one and take half the time.
 const SMALL_IMAGE_LEVEL: i32 = -1;
 /// Images up to this size count as small. Larger ones consist mostly of texts, which the lowest levels do not compress.
 const SMALL_IMAGE: usize = 16 * 1024;
