@@ -47,7 +47,7 @@ impl CassandraStore {
         to: Timestamp,
         limit: usize,
     ) -> StoreResult<Vec<DueHint>> {
-        let oldest = DueHint::in_front_of(Timestamp(to.0.saturating_sub(31 * DAY_MS)));
+        let oldest = DueHint::first_at(Timestamp(to.0.saturating_sub(31 * DAY_MS)));
         let after = after.max(&oldest);
         let hours: Vec<i64> = (hour_of(after.due_at).0..=hour_of(to).0)
             .step_by(usize::try_from(HOUR_MS).unwrap_or(usize::MAX))

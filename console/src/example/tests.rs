@@ -9,7 +9,7 @@ use weft_model::clock::{SharedClock, SystemClock};
 use weft_model::ids::Ids;
 use weft_model::{BatchId, BatchSpec, EntitySource, NodeId};
 use weft_project::ProjectCatalogue;
-use weft_project::command::{ChunkContext, CommandFactory, Outcome};
+use weft_project::command::{ChunkContext, CommandFactory, EntityOutcome};
 use weft_project::interface::Environment;
 use weft_sqlite::{Options as StoreOptions, SqliteStore};
 use weft_store::SelfFence;
@@ -71,7 +71,7 @@ fn spec(source: EntitySource) -> BatchSpec {
     BatchSpec {
         asynchronous: true,
         allow_multiple: true,
-        ..BatchSpec::of("AUTODATA_DELTA", source, "sync_instance AUTODATA_DELTA.?")
+        ..BatchSpec::new("AUTODATA_DELTA", source, "sync_instance AUTODATA_DELTA.?")
     }
 }
 
@@ -85,7 +85,7 @@ async fn it_deploys_and_syncs_with_exactly_one_failure() {
     let store: SharedStore =
         Arc::new(SqliteStore::open(path, StoreOptions::new(clock.clone())).unwrap());
     let data = folder.path().join("node");
-    let catalogue = ProjectCatalogue::new(store, clock.clone(), data, Environment::of_process());
+    let catalogue = ProjectCatalogue::new(store, clock.clone(), data, Environment::from_process());
     let self_fence = SelfFence::for_duration(clock, Duration::from_secs(60));
     let deployed = catalogue
         .deploy(&project, "tester", &Ids::seeded(1), &self_fence)
@@ -120,7 +120,7 @@ async fn it_deploys_and_syncs_with_exactly_one_failure() {
     let mut chunk = command.prepare(&context, &ids).await;
     let mut failed = BTreeMap::new();
     for id in &ids {
-        if let Outcome::Failed(reason) = chunk.run(id).await {
+        if let EntityOutcome::Failed(reason) = chunk.run(id).await {
             failed.insert(id.clone(), reason);
         }
     }

@@ -56,7 +56,7 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
     let connect = weft_connect::Parts {
         projects: Arc::clone(&catalogue) as Arc<_>,
         config: config.clone(),
-        environment: Environment::of_process(),
+        environment: Environment::from_process(),
         call_back: Arc::new(NodeCallBack::new(url, run_tokens)),
         statements: late.clone(),
         store: Arc::clone(&store),

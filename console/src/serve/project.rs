@@ -22,7 +22,7 @@ const DEPLOY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The projects of a node with this data folder. Functions, flows and parsers are checked when they are deployed.
 pub fn catalogue(store: &SharedStore, clock: &SharedClock, data: &Path) -> ProjectCatalogue {
-    let environment = Environment::of_process();
+    let environment = Environment::from_process();
     ProjectCatalogue::new(Arc::clone(store), Arc::clone(clock), data, environment)
         .with_validators(weft_connect::validators())
 }

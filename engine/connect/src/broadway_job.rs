@@ -84,7 +84,7 @@ impl JobKind for BroadwayJob {
             principal: Principal {
                 name: run.job.created_by.clone(),
             },
-            session: Session::of_job(&run.job),
+            session: Session::for_job(&run.job),
             run_id: run.idempotency_key(),
             recovery: Some(Recovery {
                 // All runs of a job share it; each discards the checkpoints of another run.

@@ -116,7 +116,7 @@ impl JobKind for UserJob {
             project,
             self.statements.clone(),
             principal,
-            Session::of_job(&run.job),
+            Session::for_job(&run.job),
             run.stop.clone(),
             run.slot,
         );

@@ -123,7 +123,7 @@ fn check_fields(texts: &[&str], fields: &[Field]) -> Result<(), String> {
         for part in text.split(',') {
             if !field.fits(part) {
                 return Err(format!(
-                    "`{part}` is not a valid {} in a cron expression",
+                    "`{part}` is not a valid {} of a cron expression",
                     field.name
                 ));
             }
@@ -217,19 +217,19 @@ mod tests {
         let refused = [
             (
                 "5 11 05 04-16/3 30",
-                "`04-16/3` is not a valid month in a cron expression",
+                "`04-16/3` is not a valid month of a cron expression",
             ),
             (
                 "60 * * * *",
-                "`60` is not a valid minute in a cron expression",
+                "`60` is not a valid minute of a cron expression",
             ),
             (
                 "0 0 12 * * 8",
-                "`8` is not a valid day of week in a cron expression",
+                "`8` is not a valid day of week of a cron expression",
             ),
             (
                 "0 0 */0 * *",
-                "`*/0` is not a valid day of month in a cron expression",
+                "`*/0` is not a valid day of month of a cron expression",
             ),
             ("25:00:00", "`25:00:00` is not a schedule"),
             (
@@ -239,7 +239,7 @@ mod tests {
             ("soon", "`soon` is not a schedule"),
             (
                 "0 6 * * *; 0 24 * * * OFF",
-                "`24` is not a valid hour in a cron expression",
+                "`24` is not a valid hour of a cron expression",
             ),
         ];
         for (text, expected) in refused {

@@ -206,7 +206,7 @@ hint: write `NAME='…'`",
     );
     check(
         "STARTJOB USER_JOB NAME='C.j' EXEC_INTERVAL='5 11 05 04-16/3 30';",
-        r"error: `04-16/3` is not a valid month in a cron expression
+        r"error: `04-16/3` is not a valid month of a cron expression
   STARTJOB USER_JOB NAME='C.j' EXEC_INTERVAL='5 11 05 04-16/3 30';
                                              ^^^^^^^^^^^^^^^^^^^^
 hint: write a moment `yyyy-MM-dd HH:mm:ss`, an interval `[D.]HH:MM:SS` or a cron expression",

@@ -8,19 +8,19 @@ use super::status::names;
 use super::{BatchId, BatchStatus, Fence, Holder, Incarnation, NodeId, NodeShare, Token};
 use crate::clock::Timestamp;
 
-/// What a person wants of a batch; a weaker wish never replaces a stronger one.
+/// The requested state of a batch, from weakest to strongest. A weaker request never replaces a stronger one.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub enum BatchDesired {
-    /// Go on.
+    /// Keep running.
     #[default]
     Run,
-    /// Stop so that it can go on later.
+    /// Stop; a later request resumes it.
     Pause,
-    /// Stop for good.
+    /// Stop finally.
     Cancel,
-    /// It has ended and is being removed: whatever else is wished comes too late.
+    /// The batch has ended and is being removed. Every other request is refused.
     Remove,
 }
 
@@ -31,36 +31,36 @@ names!(BatchDesired {
     Remove = "REMOVE",
 });
 
-/// Where the ids of a batch come from.
+/// The source of the ids of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum EntitySource {
     /// `LU.('a','b')`.
     List {
-        /// The ids as given.
+        /// The ids in the order of the command.
         ids: Vec<String>,
     },
     /// `LU FROM interface USING ('sql')`, an instance group, or a whole LU: one query on one interface.
     Query {
-        /// The interface.
+        /// The name of the interface.
         interface: String,
         /// The SQL, with `?` for the parameters.
         sql: String,
         /// Values of the parameters.
         parameters: Vec<String>,
-        /// The instance group it came from, if it did.
+        /// The instance group whose query this is, if any.
         instance_group: Option<String>,
     },
     /// `LU FROM fabric`: the ids of stored instances.
     Stored,
 }
 
-/// How often and when a failed entity is tried again.
+/// When a failed entity is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryPolicy {
-    /// Attempts in all, from 1.
+    /// Attempts including the first, at least 1.
     pub max_attempts: i32,
-    /// The upper bound of the first pause in milliseconds; doubles, with full jitter.
+    /// The upper bound of the first pause, in milliseconds. It doubles with each attempt; the pause has full jitter.
     pub delay_ms: i64,
 }
 
@@ -73,44 +73,44 @@ impl Default for RetryPolicy {
     }
 }
 
-/// What a batch was asked to do. Never changes after submission.
+/// The parameters of a batch. They never change after submission.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchSpec {
     /// The logical unit named behind BATCH.
     pub logical_unit: String,
-    /// Where the ids come from.
+    /// The source of its ids.
     pub source: EntitySource,
-    /// FABRIC_COMMAND with its `?`.
+    /// FABRIC_COMMAND, with `?` for the entity id.
     pub fabric_command: String,
-    /// Nodes and DCs that may handle entities; empty = all.
+    /// Nodes and data centres that may handle entities; empty = all.
     pub affinity: Vec<String>,
-    /// Nodes and DCs that may own the batch; empty = all.
+    /// Nodes and data centres that may own the batch; empty = all.
     pub job_affinity: Vec<String>,
-    /// The caller does not wait.
+    /// Whether the statement returns before the batch ends.
     pub asynchronous: bool,
-    /// Finish the list before anything is handled.
+    /// Whether the list of ids must be complete before the first entity is handled.
     pub generate_entities_first: bool,
-    /// The same command may run twice at once.
+    /// Whether another batch with the same command may be active at the same time.
     pub allow_multiple: bool,
-    /// At most so many nodes handle entities.
+    /// The maximum number of nodes that handle entities.
     pub max_nodes: Option<i64>,
-    /// At most so many workers per node.
+    /// The maximum number of workers on each node.
     pub max_workers_per_node: Option<i64>,
-    /// Shown as total until the real one is known.
+    /// The total shown until the list of ids is complete.
     pub estimated_entities: Option<i64>,
-    /// What to do with a failed entity.
+    /// The rule for failed entities.
     pub retry: RetryPolicy,
-    /// Milliseconds after which an entity is failed; none = never.
+    /// Milliseconds after which a running entity fails; none = no limit.
     pub entity_timeout_ms: Option<i64>,
-    /// The session's SET values, inherited by every node.
+    /// The SET values of the session that submitted it.
     pub session_scope: BTreeMap<String, String>,
-    /// Hash of the project bundle the batch was started with; it keeps that version.
+    /// Hash of the project bundle that was deployed at submission. The batch keeps this version.
     pub project: Option<String>,
 }
 
 impl BatchSpec {
-    /// This command for these entities, and nothing else said.
-    pub fn of(
+    /// A batch with default options.
+    pub fn new(
         logical_unit: impl Into<String>,
         source: EntitySource,
         fabric_command: impl Into<String>,
@@ -140,58 +140,58 @@ impl BatchSpec {
 pub struct Batch {
     /// Its id.
     pub id: BatchId,
-    /// Where it stands.
+    /// Its state.
     pub status: BatchStatus,
-    /// What it was asked to do.
+    /// Its parameters.
     pub spec: BatchSpec,
-    /// The documented keys (as in Fabric) as JSON text, without secrets.
+    /// JSON text with the keys of Fabric's documentation, without secrets.
     pub arguments: String,
-    /// The whole command as typed.
+    /// The whole command as the user typed it.
     pub command: String,
-    /// When it was submitted.
+    /// Time of submission.
     pub creation_time: Timestamp,
-    /// When a node began.
+    /// Time at which a node started it.
     pub start_time: Option<Timestamp>,
-    /// When it ended.
+    /// Time of its end.
     pub end_time: Option<Timestamp>,
-    /// Why the batch itself failed.
+    /// Why the batch failed as a whole; failures of entities do not count.
     pub error: Option<String>,
-    /// The slowest entities (as in Fabric).
+    /// The slowest entities, as JSON text in Fabric's format.
     pub extra_stats: Option<String>,
-    /// Exact sums and percentiles, once there are some.
+    /// Exact sums and percentiles; none before the first are saved.
     pub statistics: Option<BatchStatistics>,
-    /// The user that submitted it.
+    /// The user who submitted it.
     pub owner: String,
-    /// How many ids, once the list is complete.
+    /// The number of ids; none until the list is complete.
     pub total_entities: Option<i64>,
-    /// How many ids of the source were dropped because they had come before.
+    /// The number of ids of the source that were dropped as duplicates.
     pub duplicates: i64,
-    /// Correlates log lines and runs; new with every retry.
+    /// Correlates log lines and runs. Every retry gets a new one.
     pub execution_id: String,
-    /// Grows with every change of owner.
+    /// Increases with every change of ownership.
     pub fence: Fence,
-    /// The node that owns it.
+    /// The node that owns or last owned it.
     pub owner_node: Option<NodeId>,
-    /// Which life of that node.
+    /// The incarnation of `owner_node`.
     pub owner_incarnation: Option<Incarnation>,
-    /// The last owner's attempt.
+    /// Token of the owner's last write.
     pub op_token: Option<Token>,
-    /// What shall become of it.
+    /// The requested state.
     pub desired: BatchDesired,
-    /// Grows with every wish.
+    /// Increases with every accepted request.
     pub desired_seq: i64,
-    /// The last wisher's attempt.
+    /// Token of the last accepted request.
     pub desired_token: Option<Token>,
-    /// Chunk numbers below this are reserved.
+    /// The number of reserved chunk numbers: all below it.
     pub chunks: i64,
-    /// Grows with every save of statistics.
+    /// Increases with every save of statistics.
     pub stats_seq: i64,
-    /// Why it waits, for people.
+    /// Why it waits, as a sentence for users.
     pub notes: Option<String>,
 }
 
 impl Batch {
-    /// A batch as submitted: no command text, no arguments, no owner and no execution id yet.
+    /// A batch as submitted, without command text, arguments, owner and execution id.
     pub fn waiting(id: BatchId, spec: BatchSpec, creation_time: Timestamp) -> Self {
         Self {
             id,
@@ -222,7 +222,7 @@ impl Batch {
         }
     }
 
-    /// Who owns it, if a node does.
+    /// The node session that owns it, if any.
     pub fn holder(&self) -> Option<Holder> {
         match (&self.owner_node, self.owner_incarnation) {
             (Some(node), Some(incarnation)) => Some(Holder {
@@ -234,45 +234,45 @@ impl Batch {
     }
 }
 
-/// One line of the directory by day: a copy that filters use; the row itself is the truth.
+/// An entry of the directory by day: a copy for filters. Only the batch row is authoritative.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchListing {
     /// The batch.
     pub id: BatchId,
-    /// When it was submitted; with the id the order of the list.
+    /// Time of submission. The list is ordered by this time and the id.
     pub creation_time: Timestamp,
     /// Its status when the copy was made.
     pub status: BatchStatus,
     /// Its end when the copy was made.
     pub end_time: Option<Timestamp>,
-    /// The head of its command.
+    /// The beginning of its command.
     pub command: String,
-    /// How many entities had failed when the copy was made.
+    /// The number of failed entities when the copy was made.
     pub failed: i64,
 }
 
-/// An entity that took long.
+/// One of the slowest entities.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SlowEntity {
     /// Its id.
     pub entity_id: String,
-    /// How long it took, in milliseconds.
+    /// Duration in milliseconds.
     #[serde(rename = "processTimeMS")]
     pub process_time_ms: i64,
     /// COMPLETED or FAILED.
     pub status: String,
-    /// The result, absent where it failed.
+    /// The result; none where it failed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub result: Option<String>,
-    /// Where it ran.
+    /// The node that handled it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub node_id: Option<String>,
 }
 
 /// One row of `k2batchprocess.batchprocess_node_info`; only the node itself writes it.
 ///
-/// Fresh but not exact: a crash loses what was counted since the last write. The exact figures are the
+/// The figures are fresh but not exact: a crash loses what was counted since the last write. The exact figures are the
 /// shares in the chunks, which the owner sums up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStats {
@@ -282,33 +282,33 @@ pub struct NodeStats {
     pub node: NodeId,
     /// Its data centre.
     pub dc: String,
-    /// When it was written.
+    /// Time of the write.
     pub updated_time: Timestamp,
-    /// What it did.
+    /// Its part of the batch.
     pub share: NodeShare,
-    /// The slowest entities, ascending by time.
+    /// The slowest entities, the fastest of them first.
     pub slowest: Vec<SlowEntity>,
     /// Entity times in microseconds as an HDR histogram (V2 serialisation, base64).
     pub histogram: Option<String>,
     /// Entities per second in the last window, in thousandths.
     pub pace_milli: i64,
-    /// Entities being handled right now.
+    /// The entities that it is handling.
     pub in_process: Vec<InProcess>,
 }
 
-/// An entity that is being handled.
+/// An entity that a node is handling.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InProcess {
     /// Its id.
     pub entity: String,
-    /// When it started.
+    /// Start of the first attempt.
     pub since: Timestamp,
 }
 
-/// What the owner keeps of a batch beyond Fabric's columns: exact sums and percentiles.
+/// Exact sums and percentiles of a batch, which Fabric has no columns for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchStatistics {
-    /// By node.
+    /// The part of each node.
     pub nodes: BTreeMap<NodeId, NodeShare>,
     /// Percentiles of entity time in microseconds: `p50`, `p90`, `p99`, `p99.9`, `max`, `mean`.
     pub percentiles_us: BTreeMap<String, i64>,

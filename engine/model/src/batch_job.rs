@@ -1,17 +1,17 @@
-//! The job that coordinates a batch.
+//! The BATCH PROCESS job that coordinates a batch.
 
 use crate::{Batch, BatchId, Job, JobKey, job_type};
 
-/// The batch that a BATCH PROCESS job coordinates: its uid.
-pub fn batch_of(job: &Job) -> Option<BatchId> {
+/// The batch that a BATCH PROCESS job coordinates: the uid of the job is the id of the batch.
+pub fn coordinated_batch(job: &Job) -> Option<BatchId> {
     if job.key.job_type != job_type::BATCH_PROCESS {
         return None;
     }
     job.key.uid.parse().ok()
 }
 
-/// The job that coordinates a batch (as in Fabric).
-pub fn job_key_of(batch: &Batch) -> JobKey {
+/// The key of the job that coordinates a batch, as in Fabric.
+pub fn batch_job_key(batch: &Batch) -> JobKey {
     JobKey {
         job_type: job_type::BATCH_PROCESS.to_owned(),
         name: format!("BATCH_{}", batch.spec.logical_unit),
@@ -19,11 +19,11 @@ pub fn job_key_of(batch: &Batch) -> JobKey {
     }
 }
 
-/// The waiting job that coordinates a batch. What the session had is kept in the batch alone.
-pub fn job_of(batch: &Batch) -> Job {
+/// The waiting job that coordinates a batch. The session scope is kept in the batch only.
+pub fn batch_job(batch: &Batch) -> Job {
     Job {
         affinity: batch.spec.job_affinity.clone(),
         arguments: serde_json::json!({ "bid": batch.id }).to_string(),
-        ..Job::waiting(job_key_of(batch), batch.creation_time)
+        ..Job::waiting(batch_job_key(batch), batch.creation_time)
     }
 }

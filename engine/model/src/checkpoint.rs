@@ -1,28 +1,28 @@
-//! What a run writes down so that the next one can go on where it stopped.
+//! Checkpoints: what a run saves so that the next run continues where it stopped.
 
 use super::identity::{Fence, Token};
 use crate::clock::Timestamp;
 
-/// The head of a scope of checkpoints: which run may write, and how often it did.
+/// The state of a scope of checkpoints: the run that may write, and the number of its writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointHead {
-    /// Grows with every run that takes the scope; never goes down, not even where all is forgotten.
+    /// Increases with every run that claims the scope. It never decreases, even when the checkpoints are deleted.
     pub fence: Fence,
-    /// Writes under this fence; a new fence begins at 0.
+    /// The number of writes under this fence.
     pub seq: i64,
-    /// Who took it, for people and for the next taker.
+    /// The run that claimed the scope, as text for users and for the next run.
     pub holder: String,
-    /// Of the last write.
+    /// Token of the last write.
     pub token: Option<Token>,
 }
 
-/// One thing written down.
+/// A saved item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Its name in the scope.
+    /// The name, unique in its scope.
     pub item: String,
-    /// What was written.
+    /// The saved text.
     pub value: String,
-    /// When.
+    /// Time of the write.
     pub updated_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! A chunk: the ids of a batch that one worker holds at a time.
+//! A chunk: a group of ids of a batch that one worker handles at a time.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,18 @@ use super::status::names;
 use super::{BatchId, Fence, Holder, NodeId, Token};
 use crate::clock::Timestamp;
 
-/// Where a chunk stands.
+/// The state of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ChunkState {
-    /// Open for work.
+    /// Any worker may claim it.
     New,
-    /// A worker holds it.
+    /// A worker has claimed it.
     InProgress,
-    /// Every entity of it was handled.
+    /// Every entity is handled.
     Done,
-    /// A reserved number that will never be filled.
+    /// A reserved number without ids. It is never filled.
     Void,
-    /// Taken out of work by a cancel.
+    /// Closed by a cancel or by the failure of the batch.
     Closed,
 }
 
@@ -31,29 +31,29 @@ names!(ChunkState {
     Closed = "CLOSED",
 });
 
-/// What one node did of a chunk, or of a batch.
+/// The part of a chunk or batch that one node handled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeShare {
-    /// COMPLETED entities.
+    /// The number of COMPLETED entities.
     pub succeeded: i64,
-    /// FAILED entities.
+    /// The number of FAILED entities.
     pub failed: i64,
     /// Sums of the numbers in the results, by key (`Added`, …).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub aggregated: BTreeMap<String, i64>,
-    /// Start of its first entity.
+    /// Start of the first entity.
     pub first_start: Option<Timestamp>,
-    /// End of its last entity.
+    /// End of the last entity.
     pub last_end: Option<Timestamp>,
 }
 
 impl NodeShare {
-    /// Entities with a terminal record.
+    /// The number of handled entities.
     pub fn handled(&self) -> i64 {
         self.succeeded + self.failed
     }
 
-    /// Adds what `other` says; sums of sums are exact.
+    /// Adds the figures of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.succeeded += other.succeeded;
         self.failed += other.failed;
@@ -73,39 +73,39 @@ impl NodeShare {
 pub struct ChunkHead {
     /// The batch.
     pub batch: BatchId,
-    /// Its number in the batch, from 0.
+    /// The number in the batch, from 0.
     pub number: i64,
-    /// Where it stands.
+    /// The state.
     pub state: ChunkState,
-    /// The worker that holds it.
+    /// The node session whose worker has claimed it.
     pub holder: Option<Holder>,
-    /// Grows with every change of hands. A chunk is born with 1.
+    /// Increases with every change of ownership. A new chunk has 1.
     pub fence: Fence,
-    /// Grows with every flush; never goes down.
+    /// Increases with every flush and never decreases.
     pub seq: i64,
-    /// The last writer's attempt.
+    /// Token of the last write.
     pub token: Option<Token>,
-    /// How many ids it has.
+    /// The number of ids.
     pub total: i64,
-    /// How many were COMPLETED.
+    /// The number of COMPLETED entities.
     pub ok: i64,
-    /// How many FAILED.
+    /// The number of FAILED entities.
     pub failed: i64,
-    /// Which node did what of it; moves in the same compare-and-set as the rows, so sums over it are exact.
+    /// The part of each node. Written with the rows in one compare-and-set, so that sums over it are exact.
     pub shares: BTreeMap<NodeId, NodeShare>,
-    /// Where the source stands behind its last id; none where the source has no positions.
+    /// The position of the source after the last id; none where the source has no positions.
     pub source_position: Option<String>,
-    /// How often a worker died on it without progress.
+    /// How many workers died on it without progress.
     pub crashes: i32,
 }
 
 /// A chunk with its ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChunkContent {
-    /// Its state.
+    /// The state.
     pub head: ChunkHead,
-    /// Its ids, in the order of the source.
+    /// The ids in the order of the source.
     pub ids: Vec<String>,
-    /// The ids of it that have a terminal row already.
+    /// The ids that have a row already.
     pub handled: Vec<String>,
 }

@@ -1,5 +1,5 @@
-//! Time as the engine sees it: a wall clock for what people read and when jobs are due, and a
-//! monotonic clock for everything that waits, suspects or trusts.
+//! The engine's clocks: a wall clock for due times and for everything that users read, and a
+//! monotonic clock for waiting, failure detection and self-fencing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// This moment as chrono sees it; moments outside chrono's range read as the epoch.
+    /// Converts to chrono's type. A moment outside of chrono's range becomes the epoch.
     pub fn to_utc(self) -> DateTime<Utc> {
         Utc.timestamp_millis_opt(self.0)
             .single()
@@ -66,21 +66,21 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Where the engine takes time from.
+/// The engine's source of time.
 ///
 /// Waiting itself goes through `tokio::time`, which a simulation pauses.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The wall clock. Never compared with another node's.
+    /// The wall clock. It is never compared with the clock of another node.
     fn now(&self) -> Timestamp;
 
-    /// Time since an arbitrary start on a clock that never steps back and goes on during suspend.
+    /// Time since an arbitrary start, on a clock that never steps back and continues during suspend.
     fn monotonic(&self) -> Duration;
 }
 
-/// The clock every part of a node shares.
+/// A clock that all parts of a node share.
 pub type SharedClock = Arc<dyn Clock>;
 
-/// The machine's own clocks.
+/// The clocks of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -94,7 +94,7 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Duration {
-        // CLOCK_BOOTTIME counts through suspend: a node that slept must know that it slept.
+        // CLOCK_BOOTTIME continues during suspend, so that a suspended node fences itself when it wakes up.
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         Duration::new(
             now.tv_sec.unsigned_abs(),

@@ -1,17 +1,17 @@
-//! What tells whether two batches run the same command, for ALLOW_MULTIPLE=false.
+//! The key by which ALLOW_MULTIPLE=false recognises the same command.
 
 use sha2::{Digest, Sha256};
 use weft_lang::{Command, Statement};
 
 use crate::Batch;
 
-/// Tells whether two batches run the same command: SHA-256, in hex, of the command in its printed form, so
-/// that blanks, quotes and case do not matter, without ASYNC and ALLOW_MULTIPLE.
+/// The key of the command of a batch: SHA-256, in hex, of its printed form without ASYNC and ALLOW_MULTIPLE. White
+/// space, quotes and case of keywords do not matter.
 pub fn command_key(batch: &Batch) -> String {
-    key_of(&batch.command)
+    command_text_key(&batch.command)
 }
 
-fn key_of(command: &str) -> String {
+fn command_text_key(command: &str) -> String {
     let normalised = match Statement::parse(command).map(|statement| statement.command) {
         Ok(Command::Batch(mut batch)) => {
             batch.options.run_async = None;
@@ -33,7 +33,11 @@ mod tests {
     fn the_same_command_is_the_same_however_it_is_written() {
         let one = r#"BATCH A.('1','2') FABRIC_COMMAND="sync_instance A.?" with ASYNC='true';"#;
         let check = |other: &str, same: bool| {
-            assert_eq!(key_of(one) == key_of(other), same, "{other}");
+            assert_eq!(
+                command_text_key(one) == command_text_key(other),
+                same,
+                "{other}"
+            );
         };
         check(
             r#"batch A ('1', '2') fabric_command='sync_instance A.?'"#,

@@ -1,4 +1,4 @@
-//! What happened to one entity of a batch.
+//! The outcome of one entity of a batch.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,10 +6,10 @@ use super::status::names;
 use super::{Fence, NodeId};
 use crate::clock::Timestamp;
 
-/// The outcome of an entity; WAITING has no row of its own.
+/// The status of an entity. A waiting entity has no row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum EntityStatus {
-    /// Not handled yet.
+    /// The entity is not handled yet.
     Waiting,
     /// The command ran.
     Completed,
@@ -19,27 +19,27 @@ pub enum EntityStatus {
 
 names!(EntityStatus { Waiting = "WAITING", Completed = "COMPLETED", Failed = "FAILED" });
 
-/// One handled entity.
+/// The row of a handled entity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntityRow {
     /// Its id.
     pub id: String,
-    /// How it ended.
+    /// COMPLETED or FAILED.
     pub status: EntityStatus,
     /// The result as JSON text, e.g. `{"Added":1,"Updated":0,"Unchanged":0}`.
     pub result: Option<String>,
     /// Why it failed.
     pub error: Option<String>,
-    /// Where it ran.
+    /// The node that handled it.
     pub node: NodeId,
-    /// When it started.
+    /// Start of the first attempt.
     pub start_time: Timestamp,
-    /// When it ended.
+    /// End of the last attempt.
     pub end_time: Timestamp,
-    /// How long it took, in microseconds.
+    /// Duration of all attempts with the pauses between them, in microseconds.
     pub duration_us: i64,
-    /// Which attempt this is, from 1.
+    /// The number of attempts, at least 1.
     pub attempt: i32,
-    /// The chunk's fence it was recorded under.
+    /// The fence of the chunk when the row was written.
     pub fence: Fence,
 }

@@ -1,6 +1,6 @@
-//! A hash that is the same in every process and version: what nodes must agree on without speaking.
+//! Hashes that are the same in every process and version, so that nodes agree without messages.
 
-/// FNV-1a over the parts, finished with a mixer so that near inputs land far apart.
+/// FNV-1a over the parts, with a final mixer so that similar inputs give very different hashes.
 pub fn stable(parts: &[&str]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for part in parts {
@@ -13,7 +13,7 @@ pub fn stable(parts: &[&str]) -> u64 {
     hash ^ (hash >> 33)
 }
 
-/// 128 bits over one text: wide enough to tell ids of a batch apart.
+/// A 128-bit hash of a text. Wide enough that ids of a batch do not collide.
 pub fn wide(text: &str) -> u128 {
     xxhash_rust::xxh3::xxh3_128(text.as_bytes())
 }

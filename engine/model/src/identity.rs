@@ -1,4 +1,4 @@
-//! Names of nodes, lives of nodes, batches and attempts.
+//! Identities of nodes, node sessions, batches and writes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,20 +6,20 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A number that grows with every change of ownership; writes of an older one are refused.
+/// Increases with every change of ownership. A write with an older fence is refused.
 pub type Fence = i64;
 
-/// The stable name of a node (`uuid` in node.id): a uuid or any short text.
+/// The stable id of a node (`uuid` in node.id): a UUID or any short text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NodeId(pub String);
 
-/// One life of a node: new at each start and after each self-fence.
+/// Identifies one session of a node. A node gets a new one at each start and after each self-fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Incarnation(pub Uuid);
 
-/// Names one attempt to change shared state, so that its re-sending can be recognised.
+/// Identifies one attempt to change shared state, so that a store recognises a re-sent copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Token(pub Uuid);
@@ -29,12 +29,12 @@ pub struct Token(pub Uuid);
 #[serde(transparent)]
 pub struct BatchId(pub Uuid);
 
-/// Who holds something: a node in one of its lives.
+/// A node session that owns a job, a batch or a chunk.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Holder {
     /// The node.
     pub node: NodeId,
-    /// Which of its lives.
+    /// The session of that node.
     pub incarnation: Incarnation,
 }
 

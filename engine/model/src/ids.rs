@@ -1,4 +1,4 @@
-//! Chance as the engine sees it: ids, tokens and jitter from one source that a simulation seeds.
+//! Random ids, tokens and jitter from one source, which a simulation seeds.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,32 +9,32 @@ use uuid::{Builder, Uuid};
 
 use crate::Token;
 
-/// A source of ids and jitter. Cheap to clone; clones share the source.
+/// A source of ids and jitter. Cheap to clone; clones share one generator.
 #[derive(Clone, Debug)]
 pub struct Ids(Arc<Mutex<StdRng>>);
 
 impl Ids {
-    /// Seeded from the operating system.
+    /// A source seeded by the operating system.
     pub fn from_system() -> Self {
         Self::seeded(rand::random())
     }
 
-    /// The same seed gives the same ids, in the order they are asked for.
+    /// A source with a fixed seed, which gives the same sequence each time.
     pub fn seeded(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }
 
-    /// A random (version 4) uuid.
+    /// A random (version 4) UUID.
     pub fn uuid(&self) -> Uuid {
         Builder::from_random_bytes(self.with(|rng| rng.random())).into_uuid()
     }
 
-    /// A token that names one attempt to change shared state.
+    /// A token for one attempt to change shared state.
     pub fn token(&self) -> Token {
         Token(self.uuid())
     }
 
-    /// A duration in `[0, limit)`: full jitter.
+    /// A random duration in `[0, limit)`: full jitter.
     pub fn jitter(&self, limit: Duration) -> Duration {
         let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
         if micros == 0 {
@@ -44,7 +44,7 @@ impl Ids {
     }
 
     fn with<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
-        // A panic while drawing cannot leave the generator in a state worth protecting.
+        // A panic in a generator leaves no state that matters, so poisoning is ignored.
         draw(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

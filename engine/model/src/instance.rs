@@ -1,44 +1,45 @@
-//! A stored instance of a logical unit, and the deployed project.
+//! Stored instances of logical units, and the deployed project.
 
 use serde::{Deserialize, Serialize};
 
 use super::BatchId;
 use crate::clock::Timestamp;
 
-/// What is known of a stored instance without its image.
+/// A stored instance without its image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceHead {
     /// The instance id.
     pub id: String,
-    /// Covers the rows in key order.
+    /// A hash of all rows, in key order.
     pub content_hash: Vec<u8>,
-    /// Covers the tables' shapes.
+    /// A hash of the definitions of its tables.
     pub schema_hash: Vec<u8>,
-    /// When its source was read, in microseconds since 1970; an older one never replaces a newer.
+    /// The time at which its sources were read, in microseconds since 1970. An older version never replaces a newer
+    /// one.
     pub sync_version: i64,
 }
 
-/// A stored instance: its micro-database and what guards it.
+/// A stored instance with its micro-database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// What is known without the image.
+    /// Id, hashes and version.
     pub head: InstanceHead,
-    /// The batch that wrote it, if one did.
+    /// The batch that wrote it, if any.
     pub batch: Option<BatchId>,
     /// The SQLite image, compressed with zstd.
     pub image: Vec<u8>,
 }
 
-/// The project that is deployed now.
+/// The current deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
-    /// Grows with every deployment.
+    /// Increases with every deployment.
     pub seq: i64,
-    /// SHA-256 of the bundle, in hex: its name.
+    /// SHA-256 of the bundle, in hex.
     pub hash: String,
-    /// When it was deployed.
+    /// Time of the deployment.
     pub deployed_at: Timestamp,
-    /// Who deployed it.
+    /// The user who deployed it.
     pub deployed_by: String,
     /// The names of its logical units.
     pub logical_units: Vec<String>,

@@ -1,4 +1,4 @@
-//! A job: one identity (type, name, uid), its schedule, its owner and its last run.
+//! A job: its key, its schedule, its owner and its last run.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::TriggerState;
 use crate::clock::Timestamp;
 use crate::schedule::JobPolicy;
 
-/// What a person wants of a job; a weaker wish never replaces a stronger one.
+/// The requested state of a job, from weakest to strongest. A weaker request never replaces a stronger one.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -16,11 +16,11 @@ pub enum JobDesired {
     /// Run as scheduled.
     #[default]
     Run,
-    /// Start over.
+    /// End the current run and start a new one.
     Restart,
-    /// End and be archived.
+    /// End the current run and archive the job.
     Stop,
-    /// End at once.
+    /// As [`Stop`](Self::Stop), without waiting for the run to end by itself.
     Kill,
 }
 
@@ -29,63 +29,63 @@ names!(JobDesired { Run = "RUN", Restart = "RESTART", Stop = "STOP", Kill = "KIL
 /// One row of `k2viewsystem.jobs`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// Its identity.
+    /// The identity of the job.
     pub key: JobKey,
-    /// Where it stands.
+    /// The state.
     pub status: JobStatus,
-    /// Which nodes may run it; empty = any.
+    /// Nodes and data centres that may run it; empty = any.
     pub affinity: Vec<String>,
-    /// Ended for good.
+    /// Whether it has ended. Only a resume or a new STARTJOB revives it.
     pub archived: bool,
-    /// Arguments as JSON text, without secrets.
+    /// The arguments as JSON text, without secrets.
     pub arguments: String,
-    /// The last STARTJOB.
+    /// Time of the last STARTJOB.
     pub creation_time: Timestamp,
     /// Start of the last run.
     pub start_time: Option<Timestamp>,
     /// End of the last run.
     pub end_time: Option<Timestamp>,
-    /// Last failure, as JSON text.
+    /// The last failure, as the JSON text of [`job_error`].
     pub error: Option<String>,
-    /// EXEC_INTERVAL as typed.
+    /// EXEC_INTERVAL as the user typed it.
     pub execution_interval: Option<String>,
-    /// What the last run returned; a batch job: the bid.
+    /// The output of the last run. Of a BATCH PROCESS job: the id of the batch.
     pub output: Option<String>,
     /// Failed runs since the last success.
     pub tries: i32,
     /// The node that runs it or ran it last.
     pub worker: Option<NodeId>,
-    /// Which life of that node.
+    /// The incarnation of `worker`.
     pub owner_incarnation: Option<Incarnation>,
-    /// When it may run next: the scheduled time, or the end of the pause before another try.
+    /// The earliest time of the next run: a scheduled time, or the end of the pause before a retry.
     pub next_run: Option<Timestamp>,
-    /// The scheduled time that the run now, or the next one, is for; none where it is started by hand or at once.
+    /// The scheduled time of the current or next run; none for a run that starts at once or on request.
     pub planned_run: Option<Timestamp>,
-    /// Runs that ended, each with all its tries.
+    /// The number of runs that ended. A run includes its retries.
     pub runs: i64,
-    /// Retries, misfires, bounds: what else was said when it was started.
+    /// The options on retries, missed times, overlaps and bounds.
     pub policy: JobPolicy,
-    /// Who started it.
+    /// The user who started it.
     pub created_by: String,
-    /// Grows with every claim.
+    /// Increases with every claim and every change of a row that no node holds.
     pub fence: Fence,
-    /// The last writer's attempt.
+    /// Token of the last write.
     pub op_token: Option<Token>,
-    /// What shall become of it.
+    /// The requested state.
     pub desired: JobDesired,
-    /// Grows with every wish.
+    /// Increases with every accepted request.
     pub desired_seq: i64,
-    /// The last wisher's attempt.
+    /// Token of the last accepted request.
     pub desired_token: Option<Token>,
-    /// Why it waits, for people.
+    /// Why it waits, as a sentence for users.
     pub notes: Option<String>,
-    /// Where it stands with its triggers and with those that wait for it.
+    /// The state of its triggers, and the notifications that it still has to send.
     #[serde(default)]
     pub triggers: TriggerState,
 }
 
 impl Job {
-    /// A job that nobody has taken yet, to be run as soon as a node of any affinity looks; no arguments.
+    /// A waiting job without arguments that any node may claim at once.
     pub fn waiting(key: JobKey, creation_time: Timestamp) -> Self {
         Self {
             key,
@@ -116,10 +116,8 @@ impl Job {
             triggers: TriggerState::default(),
         }
     }
-}
 
-impl Job {
-    /// Who holds it, if a node does.
+    /// The node session that holds it, if any.
     pub fn holder(&self) -> Option<Holder> {
         match (self.status, &self.worker, self.owner_incarnation) {
             (
@@ -134,26 +132,26 @@ impl Job {
         }
     }
 
-    /// The hint at the next moment somebody must look at this row, which nobody holds; none where nothing becomes of it by
-    /// itself.
+    /// The hint for the next time at which a node has to check this row, provided that no node holds it. None where
+    /// only a request can change the row.
     pub fn due_hint(&self, now: Timestamp) -> Option<DueHint> {
-        // Nobody looks into the past.
+        // The poll loop does not read hints of the past.
         let next_run = self.next_run.map(|next_run| next_run.max(now));
         let due_at = match self.status {
             _ if self.archived => None,
             JobStatus::Scheduled => next_run,
             _ => next_run.or(Some(now)),
         };
-        // Those that wait for its end are to be told.
-        let owes = (!self.triggers.untold.is_empty()).then_some(now);
+        // Followers still have to be notified of its end.
+        let notify_at = (!self.triggers.pending_notifications.is_empty()).then_some(now);
         Some(DueHint {
-            due_at: [due_at, owes].into_iter().flatten().min()?,
+            due_at: [due_at, notify_at].into_iter().flatten().min()?,
             key: self.key.clone(),
         })
     }
 }
 
-/// The text of `error_msg`: JSON with the documented keys (as in Fabric).
+/// The JSON text for the column `error_msg`, with the keys of Fabric's documentation.
 pub fn job_error(exception_type: &str, message: &str, now: Timestamp, node: &NodeId) -> String {
     serde_json::json!({
         "exception_type": exception_type,
@@ -164,18 +162,18 @@ pub fn job_error(exception_type: &str, message: &str, now: Timestamp, node: &Nod
     .to_string()
 }
 
-/// Says that somebody must look at a job at a moment. A hint, never the truth.
+/// The time at which a node has to check a job. Only a hint: the job row decides.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DueHint {
-    /// When to look.
+    /// The time of the check.
     pub due_at: Timestamp,
-    /// At what.
+    /// The job to check.
     pub key: JobKey,
 }
 
 impl DueHint {
-    /// Stands in front of every hint of this moment: where a reading begins.
-    pub fn in_front_of(moment: Timestamp) -> Self {
+    /// A cursor before all hints of this moment.
+    pub fn first_at(moment: Timestamp) -> Self {
         Self {
             due_at: moment,
             key: JobKey {
@@ -187,29 +185,29 @@ impl DueHint {
     }
 }
 
-/// One run of a job, written once at its end.
+/// The history row of a run, written once at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRun {
     /// The job.
     pub key: JobKey,
-    /// When the run started.
+    /// Start of the run.
     pub started: Timestamp,
-    /// When it ended.
+    /// End of the run.
     pub ended: Timestamp,
-    /// The fence it ran under.
+    /// The fence of the job during the run.
     pub fence: Fence,
     /// The node that ran it.
     pub node: NodeId,
-    /// How it ended.
+    /// The outcome of the run, as a job status.
     pub status: JobStatus,
-    /// Which try it was, from 1.
+    /// The number of the try within its run, from 1.
     pub attempt: i32,
-    /// The scheduled time it was for.
+    /// The scheduled time of the run; none for a run that started at once or on request.
     pub planned: Option<Timestamp>,
-    /// What the process ended with, where it was one.
+    /// The exit code, if the run was a process.
     pub exit_code: Option<i32>,
     /// Why it failed.
     pub error: Option<String>,
-    /// The head of its output.
+    /// The beginning of its output.
     pub output: Option<String>,
 }

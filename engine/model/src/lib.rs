@@ -1,4 +1,4 @@
-//! What Weft is about: jobs, batches, chunks, nodes and entities, the states that they move through, and their schedules.
+//! Jobs, batches, chunks, nodes and entities: their rows, their states and their schedules.
 //!
 //! Plain values and pure functions, without I/O. Time comes from [`clock::Clock`] and chance from [`ids::Ids`].
 
@@ -8,7 +8,6 @@ mod checkpoint;
 mod chunk;
 pub mod clock;
 mod command_key;
-pub mod documented;
 mod entity;
 pub mod hash;
 mod identity;
@@ -22,6 +21,7 @@ mod principal;
 pub mod schedule;
 mod session;
 mod setting;
+pub mod state_machine_docs;
 mod status;
 mod trigger_state;
 mod value;
@@ -30,7 +30,7 @@ pub use batch::{
     Batch, BatchDesired, BatchListing, BatchSpec, BatchStatistics, EntitySource, InProcess,
     NodeStats, RetryPolicy, SlowEntity,
 };
-pub use batch_job::{batch_of, job_key_of, job_of};
+pub use batch_job::{batch_job, batch_job_key, coordinated_batch};
 pub use checkpoint::{Checkpoint, CheckpointHead};
 pub use chunk::{ChunkContent, ChunkHead, ChunkState, NodeShare};
 pub use command_key::command_key;
@@ -45,5 +45,5 @@ pub use principal::Principal;
 pub use session::{SESSION_SCOPE, Session};
 pub use setting::Setting;
 pub use status::{BatchEvent, BatchStatus, IllegalMove, JobEvent, JobStatus, UnknownName};
-pub use trigger_state::{EndMark, Ended, TriggerState};
+pub use trigger_state::{EndMark, JobEnd, TriggerState};
 pub use value::{ColumnType, Value};

@@ -1,4 +1,4 @@
-//! A node as the others see it.
+//! A node as other nodes see it.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,14 +6,14 @@ use super::status::names;
 use super::{BatchId, Incarnation, NodeId};
 use crate::clock::Timestamp;
 
-/// What a node says of itself.
+/// The state that a node announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NodeState {
-    /// Takes work.
+    /// Accepts work.
     Alive,
-    /// Finishes what it has and leaves.
+    /// Accepts no new work, finishes its own and leaves.
     Draining,
-    /// Has left cleanly; no longer listed (R236).
+    /// Has left after a clean shutdown and is no longer listed.
     Left,
 }
 
@@ -22,28 +22,28 @@ names!(NodeState { Alive = "ALIVE", Draining = "DRAINING", Left = "LEFT" });
 /// One row of `k2viewsystem.nodes`; only the node itself writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRow {
-    /// Its stable name.
+    /// The stable id of the node.
     pub guid: NodeId,
     /// Its data centre.
     pub dc: String,
-    /// The address it is known by; what an IP in an affinity is compared with.
+    /// The address that an IP in an affinity is compared with.
     pub effective_ip: String,
-    /// All its addresses.
+    /// All addresses of the node.
     pub ips: Vec<String>,
-    /// Its logical ids with their slots, as in node.id (`Name:2-4`).
+    /// The logical ids with their slots, as in node.id (`Name:2-4`).
     pub logical_ids: Vec<String>,
-    /// Its life.
+    /// The current session.
     pub incarnation: Incarnation,
-    /// Grows with every heartbeat; that it moves is what shows life.
+    /// Increases with every heartbeat. Other nodes detect failures by this number only.
     pub hb_seq: i64,
-    /// Its own wall clock at the heartbeat, for people only.
+    /// The node's wall clock at the heartbeat, for display only.
     pub heartbeat_at: Timestamp,
-    /// What it says of itself.
+    /// The state that it announces.
     pub state: NodeState,
-    /// The version of the program.
+    /// The program version.
     pub version: String,
-    /// Where its HTTP API listens, if it does.
+    /// The address of its HTTP API, if enabled.
     pub http_address: Option<String>,
-    /// The batches it owns.
+    /// The batches that it owns.
     pub coordinates: Vec<BatchId>,
 }

@@ -1,59 +1,58 @@
 //! Tables that parsers fill.
 
-use crate::ColumnType;
-use crate::Value;
+use crate::{ColumnType, Value};
 
-/// The column of a table without a key that says which file a row is from.
+/// In tables without a key: the column with the file of a row.
 pub const SOURCE_FILE: &str = "source_file";
-/// And the one that says from which line of it.
+/// In tables without a key: the column with the line of a row in its file.
 pub const SOURCE_LINE: &str = "source_line";
 
 /// A table of a logical unit that a parser fills.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedTable {
-    /// The logical unit.
+    /// The name of its logical unit.
     pub logical_unit: String,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its columns as the parser declares them.
+    /// The columns that the parser declares.
     pub columns: Vec<ParsedColumn>,
-    /// The columns that tell its rows apart; empty = file and line do.
+    /// The columns of the primary key; empty = file and line.
     pub key: Vec<String>,
 }
 
-/// A column of such a table.
+/// A column of a parsed table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedColumn {
-    /// Its name.
+    /// The name.
     pub name: String,
     /// TEXT, INTEGER, REAL or BLOB.
     pub kind: ColumnType,
-    /// The field of a record that it is taken from.
+    /// The field of a record that has its value.
     pub from: String,
 }
 
-/// A row on its way into such a table.
+/// A row that a parser writes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParsedRow {
-    /// The file that it is from.
+    /// The file that has the record.
     pub file: String,
-    /// The line of it.
+    /// The line of the record in its file, from 1.
     pub line: i64,
-    /// A value for each declared column, of its type or null; never null in the key.
+    /// A value for each declared column, of the type of the column or NULL. Key columns are never NULL.
     pub values: Vec<Value>,
 }
 
-/// Rows of such a table, each with a value for each of [`ParsedTable::all_columns`].
+/// A page of rows, each with a value for each of [`ParsedTable::all_columns`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ParsedPage {
     /// The rows.
     pub rows: Vec<Vec<Value>>,
-    /// Where the next page begins; none behind the last one.
+    /// The cursor of the next page; none on the last page.
     pub next: Option<String>,
 }
 
 impl ParsedTable {
-    /// The names and types of all its columns: without a key, file and line stand before the declared ones.
+    /// The names and types of all columns. Without a key, file and line precede the declared columns.
     pub fn all_columns(&self) -> Vec<(&str, ColumnType)> {
         let mut columns = Vec::with_capacity(self.columns.len() + 2);
         if self.key.is_empty() {
@@ -65,7 +64,7 @@ impl ParsedTable {
         columns
     }
 
-    /// The names of the columns that tell its rows apart.
+    /// The names of the columns of the primary key.
     pub fn key_columns(&self) -> Vec<&str> {
         match self.key.is_empty() {
             true => vec![SOURCE_FILE, SOURCE_LINE],
@@ -73,13 +72,13 @@ impl ParsedTable {
         }
     }
 
-    /// Its name with that of its logical unit.
+    /// `LU.TABLE`, for messages.
     pub fn label(&self) -> String {
         format!("{}.{}", self.logical_unit, self.name)
     }
 
-    /// A row as it is stored, in the order of [`all_columns`](Self::all_columns).
-    pub fn stored(&self, row: &ParsedRow) -> Vec<Value> {
+    /// The stored form of a row, in the order of [`all_columns`](Self::all_columns).
+    pub fn to_stored_row(&self, row: &ParsedRow) -> Vec<Value> {
         let mut values = Vec::with_capacity(row.values.len() + 2);
         if self.key.is_empty() {
             values.push(Value::Text(row.file.clone()));

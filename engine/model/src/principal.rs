@@ -1,8 +1,8 @@
-//! Who a request comes from.
+//! The user behind a request.
 
-/// Who asks.
+/// An authenticated user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The user's name, stored as `owner` and shown as `Created by`.
+    /// The user name, stored as `owner` and shown as `Created by`.
     pub name: String,
 }

@@ -1,4 +1,4 @@
-//! What a client carries from statement to statement. Nodes keep none, so any node can answer.
+//! The state of a client session. The client carries it from statement to statement, so that any node can answer.
 
 use std::collections::BTreeMap;
 
@@ -8,27 +8,27 @@ use uuid::Uuid;
 
 use crate::{BatchId, Job};
 
-/// Where the session's values stand in `arguments`.
+/// The key of the session's values in the column `arguments`.
 pub const SESSION_SCOPE: &str = "session_scope";
 
-/// A small JSON value that the client sends and receives back.
+/// A JSON value that the client sends with each statement and receives back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Session {
-    /// SET values; inherited by the jobs and batches that the session starts.
+    /// The SET values. Jobs and batches that the session starts inherit them.
     pub scope: BTreeMap<String, String>,
-    /// Attached instances: logical unit → instance id.
+    /// The attached instances: the instance id by logical unit.
     pub attached: BTreeMap<String, String>,
     /// The last asynchronous batch, for BATCH_CANCEL without an id.
     pub last_batch: Option<BatchId>,
-    /// What this session is called where it began a trace, which ends with it.
+    /// The id of the session in its trace, if it started one. The trace ends with the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_session: Option<Uuid>,
 }
 
 impl Session {
-    /// A fresh session with what the one that started the job had set (Fabric R60).
-    pub fn of_job(job: &Job) -> Self {
+    /// A new session with the SET values of the session that started the job, as in Fabric.
+    pub fn for_job(job: &Job) -> Self {
         #[derive(Default, Deserialize)]
         struct Stored {
             scope: BTreeMap<String, String>,

@@ -1,20 +1,20 @@
-//! What holds for the whole cluster.
+//! Settings of the whole cluster.
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
-/// A row of `k2viewsystem.cluster_settings`, by name.
+/// A row of `k2viewsystem.cluster_settings`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
-    /// What it is about, as in `affinity_rules`.
+    /// The name, for example `affinity_rules`.
     pub name: String,
-    /// Grows with every change; the first one is 1.
+    /// Increases with every change, from 1.
     pub seq: i64,
-    /// What it is now; empty = as if it had never been set.
+    /// The current value; empty = not set.
     pub value: String,
-    /// When it was changed.
+    /// Time of the last change.
     pub changed_at: Timestamp,
-    /// Who changed it: a user, or a node.
+    /// The user or node that made the last change.
     pub changed_by: String,
 }

@@ -1,16 +1,16 @@
 //! The state machines of jobs and batches: closed enums with one transition function each.
 //!
-//! `docs/state-machines.md` holds the same tables for people; a test walks every state and event.
+//! `docs/state-machines.md` shows the same tables; a test compares every cell.
 
 use serde::{Deserialize, Serialize};
 
 macro_rules! names {
     ($type:ident { $($variant:ident = $name:literal),* $(,)? } $(also { $($alias:literal => $target:ident),* })?) => {
         impl $type {
-            /// Every value, in the order of the documentation.
+            /// Every value, in declaration order.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// The stored name.
+            /// The name in the store, in messages and in the API.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),* }
             }
@@ -34,46 +34,46 @@ macro_rules! names {
 }
 pub(crate) use names;
 
-/// A stored or typed name that no value has.
+/// A name that no value of an enum has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} is not a {kind}")]
 pub struct UnknownName {
-    /// The type that has no such name.
+    /// The name of the enum.
     pub kind: &'static str,
-    /// What was found.
+    /// The unknown name.
     pub name: String,
 }
 
-/// A move that the state machine does not have.
+/// A transition that a state machine does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a {machine} that is {from} has no move for {event}")]
 pub struct IllegalMove {
     /// `job` or `batch`.
     pub machine: &'static str,
-    /// The state it is in.
+    /// The current state.
     pub from: &'static str,
-    /// What happened.
+    /// The event.
     pub event: &'static str,
 }
 
-/// Where a job stands (as in Fabric).
+/// The state of a job, as in Fabric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum JobStatus {
-    /// Its next run lies in the future.
+    /// The next run lies in the future.
     Scheduled,
-    /// It may run as soon as a node has room.
+    /// It runs as soon as a node has a free slot.
     Waiting,
     /// A node runs it.
     InProcess,
-    /// It ended well and will not run again.
+    /// It succeeded and has no further run.
     Processed,
-    /// It was told to stop and has not yet.
+    /// A stop was requested; the run has not ended yet.
     Stopping,
     /// It was stopped.
     Terminated,
-    /// It ended badly and will not run again.
+    /// It failed and has no further run.
     Failed,
-    /// It was told to start over and has not yet.
+    /// A restart was requested; the run has not ended yet.
     Restart,
 }
 
@@ -88,26 +88,26 @@ names!(JobStatus {
     Restart = "RESTART",
 } also { "IN_PROGRESS" => InProcess });
 
-/// What can happen to a job. Every write of a status is one of these.
+/// An event in the life of a job. Every write of a status is the result of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JobEvent {
-    /// It may run from now on, or from its retry time: a person or another job starts it.
+    /// A user or another job starts it: it may run from now on, or from its retry time.
     Due,
-    /// It has another next time, or none: UPDATEJOB, or a missed time was passed over.
+    /// Its next time changed: by UPDATEJOB, or because a missed time was passed over.
     Rescheduled,
-    /// Its last time was missed and is passed over.
+    /// Its last time was missed and passed over.
     PassedOver,
-    /// A node claimed it, or took it over from a dead one.
+    /// A node claimed it, or took it over from a dead node.
     Claimed,
-    /// The run ended well and there is no next one.
+    /// The run succeeded and there is no next run.
     Succeeded,
-    /// The run failed and tries are left.
+    /// The run failed and has retries left.
     FailedRetry,
-    /// The run failed for good and there is no next one.
+    /// The run failed after its last retry and there is no next run.
     FailedFinally,
     /// The run ended, and the job has a next time or waits for a trigger.
     NextScheduled,
-    /// The run ended, and a trigger that fired meanwhile starts the next one.
+    /// The run ended, and a trigger that fired during the run starts the next one.
     NextTriggered,
     /// The node released it unfinished (drain, self-fence).
     HandedBack,
@@ -115,13 +115,13 @@ pub enum JobEvent {
     StopRequested,
     /// The stopped run has ended.
     Stopped,
-    /// RESTARTJOB, deployment, or give-up.
+    /// RESTARTJOB, or a deployment.
     RestartRequested,
-    /// It starts over: no node runs it.
+    /// The restart is carried out: no node runs it.
     RestartReady,
-    /// RESUMEJOB, or STARTJOB of the same identity, to run as soon as a node has room.
+    /// RESUMEJOB, or STARTJOB with the key of an ended job, to run at once.
     Resumed,
-    /// The same with a time in the future.
+    /// The same, with a next time in the future.
     ResumedScheduled,
 }
 
@@ -148,7 +148,7 @@ impl JobStatus {
     /// The state after `event`.
     ///
     /// # Errors
-    /// [`IllegalMove`] where the machine has no such move.
+    /// [`IllegalMove`] if there is no such transition.
     pub fn next(self, event: JobEvent) -> Result<Self, IllegalMove> {
         use JobEvent as E;
         use JobStatus as S;
@@ -156,7 +156,7 @@ impl JobStatus {
             (S::Scheduled | S::Waiting, E::Due) => Ok(S::Waiting),
             (S::Scheduled | S::Waiting, E::Rescheduled) => Ok(S::Scheduled),
             (S::Scheduled, E::PassedOver) => Ok(S::Terminated),
-            // A row whose time has come may be claimed without a stop at WAITING.
+            // A job that is due may be claimed without passing WAITING.
             (S::Waiting | S::Scheduled | S::InProcess, E::Claimed) => Ok(S::InProcess),
             (S::InProcess, E::Succeeded) => Ok(S::Processed),
             (S::InProcess, E::FailedRetry | E::HandedBack | E::NextTriggered) => Ok(S::Waiting),
@@ -168,7 +168,7 @@ impl JobStatus {
             (S::Stopping, E::Stopped | E::Succeeded | E::FailedFinally) => Ok(S::Terminated),
             (S::Scheduled | S::Waiting, E::StopRequested) => Ok(S::Terminated),
             (S::InProcess | S::Stopping | S::Restart, E::RestartRequested) => Ok(S::Restart),
-            // The run ends in the same way as for the restart, and then for good.
+            // The restart is already ending the run. When the run has ended, the job stops.
             (S::Restart, E::StopRequested) => Ok(S::Restart),
             (S::Restart, E::Stopped) => Ok(S::Terminated),
             (S::Scheduled | S::Waiting | S::Restart, E::RestartReady) => Ok(S::Waiting),
@@ -182,7 +182,7 @@ impl JobStatus {
         }
     }
 
-    /// Ended for good: the row is archived.
+    /// Whether the job has ended, so that its row is archived.
     pub fn is_ended(self) -> bool {
         match self {
             Self::Processed | Self::Terminated | Self::Failed => true,
@@ -193,26 +193,26 @@ impl JobStatus {
     }
 }
 
-/// Where a batch stands (as in Fabric).
+/// The state of a batch, as in Fabric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum BatchStatus {
-    /// Batch and job rows exist, no node has taken the job.
+    /// The rows of batch and job exist; no node has claimed the job.
     WaitingForJob,
-    /// A node has the job, work has not begun.
+    /// A node has claimed the job; work has not started.
     New,
-    /// The list of ids is being made; entities may already be handled.
+    /// The list of ids is being generated. Entities may already be handled.
     GenerateIid,
-    /// The list is complete, entities are being handled.
+    /// The list is complete; entities are being handled.
     InProgress,
-    /// Failed entities of an ended run are being put back.
+    /// Failed entities of an ended batch are being queued again.
     ResumeFailures,
-    /// Stopped by a person; can go on.
+    /// Paused on request. It can be resumed.
     Paused,
-    /// Every entity was handled, some of them may have failed.
+    /// Every entity was handled. Some of them may have failed.
     Done,
     /// The batch itself failed; `error` says why.
     Failed,
-    /// Stopped by a person for good.
+    /// Cancelled on request.
     Cancelled,
 }
 
@@ -228,12 +228,12 @@ names!(BatchStatus {
     Cancelled = "CANCELLED",
 } also { "GENERATE_IID_LIST" => GenerateIid, "IN_PROCESS" => InProgress });
 
-/// What can happen to a batch.
+/// An event in the life of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BatchEvent {
     /// A node claimed the batch's job.
     Taken,
-    /// The owner begins to make the list of ids.
+    /// The owner starts to generate the list of ids.
     GenerationStarted,
     /// The list is complete.
     ListComplete,
@@ -241,15 +241,15 @@ pub enum BatchEvent {
     AllChunksDone,
     /// The source, the command or a rule of the batch failed.
     BatchFailed,
-    /// Open chunks are closed after a cancel.
+    /// The open chunks were closed after a cancel.
     CancelCarriedOut,
-    /// Open chunks are handed back after a pause.
+    /// The open chunks were released after a pause.
     PauseCarriedOut,
-    /// Retry of an ended batch whose list is complete: failed entities are put back first.
+    /// A retry of an ended batch with a complete list: its failed entities are queued again first.
     RetryFailures,
-    /// Retry where the list is incomplete, or resume of a paused batch.
+    /// A retry of a batch with an incomplete list, or a resume of a paused batch.
     Resumed,
-    /// Failed entities are put back.
+    /// The failed entities were queued again.
     FailuresReset,
 }
 
@@ -270,7 +270,7 @@ impl BatchStatus {
     /// The state after `event`.
     ///
     /// # Errors
-    /// [`IllegalMove`] where the machine has no such move.
+    /// [`IllegalMove`] if there is no such transition.
     pub fn next(self, event: BatchEvent) -> Result<Self, IllegalMove> {
         use BatchEvent as E;
         use BatchStatus as S;
@@ -307,7 +307,7 @@ impl BatchStatus {
         }
     }
 
-    /// Ended: nobody works on it any more.
+    /// Whether the batch has ended: no node works on it.
     pub fn is_final(self) -> bool {
         match self {
             Self::Done | Self::Failed | Self::Cancelled => true,
@@ -320,7 +320,7 @@ impl BatchStatus {
         }
     }
 
-    /// Entities may be handled in this state.
+    /// Whether entities may be handled in this state.
     pub fn admits_work(self) -> bool {
         match self {
             Self::GenerateIid | Self::InProgress => true,

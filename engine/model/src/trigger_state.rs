@@ -1,72 +1,74 @@
-//! What a job remembers of the ends of others, and which of its own ends its followers have yet to learn.
+//! The trigger state of a job: the ends of other jobs that it knows, and the ends of its own to report to followers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::schedule::{Outcome, Trigger};
+use crate::schedule::{RunOutcome, Trigger};
 
-/// Ends that are told together at most; older ones have waited so long that one run makes up for them.
-const UNTOLD: usize = 16;
+/// The most pending notifications. Older ones are dropped: they have waited so long that one run makes up for them.
+const MAX_PENDING: usize = 16;
 
-/// Where a job stands with its triggers, and what it owes to those that wait for it.
+/// The state of a job's triggers, and the notifications that it owes to its followers.
+///
+/// Stored as JSON; the keys keep the names under which rows were written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TriggerState {
-    /// Conditions that are met, each with its trigger, of triggers that wait for others still.
+    /// Conditions that are met while their triggers still wait for others, as pairs of trigger and condition.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub met: BTreeSet<(String, String)>,
-    /// The ends that each condition was told of last: one of each job, the newest of them behind.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub told: BTreeMap<String, Vec<EndMark>>,
-    /// A trigger fired while a run was going on: the next run is due then.
+    /// The last known end of each job that a condition is about, by condition. The newest end is the last one.
+    #[serde(rename = "told", skip_serializing_if = "BTreeMap::is_empty")]
+    pub known_ends: BTreeMap<String, Vec<EndMark>>,
+    /// The due time of the next run, if a trigger fired during the current one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fired_for: Option<Timestamp>,
-    /// Ends of this job that its followers have perhaps not been told of.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub untold: Vec<Ended>,
+    /// Ends of this job that its followers may not have been notified of.
+    #[serde(rename = "untold", skip_serializing_if = "Vec::is_empty")]
+    pub pending_notifications: Vec<JobEnd>,
 }
 
-/// Tells one end of a job from every other.
+/// Identifies one end of a job.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EndMark {
     /// The uid of the job that ended.
     pub uid: String,
-    /// When that job was started.
+    /// The creation time of that job: a job that is started again has a new one.
     pub created: Timestamp,
-    /// Which of its runs it was, from 1.
+    /// The number of the run that ended, from 1.
     pub run: i64,
 }
 
 impl EndMark {
-    /// Whether who was told of that end was told of this one, too.
-    pub fn is_known_by(&self, told: &Self) -> bool {
-        self.uid == told.uid && (self.created, self.run) <= (told.created, told.run)
+    /// Whether a follower that knows the end `known` was also notified of this one.
+    pub fn is_covered_by(&self, known: &Self) -> bool {
+        self.uid == known.uid && (self.created, self.run) <= (known.created, known.run)
     }
 }
 
-/// How a run of a job ended.
+/// The end of a run of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
-    /// Which end it is.
+pub struct JobEnd {
+    /// Identifies the end.
     pub mark: EndMark,
-    /// How.
-    pub outcome: Outcome,
+    /// Whether the run succeeded.
+    pub outcome: RunOutcome,
 }
 
 impl TriggerState {
-    /// One more end that followers are to be told of.
-    pub fn owe(&mut self, ended: Ended) {
-        if self.untold.len() == UNTOLD {
-            self.untold.remove(0);
+    /// Adds an end that followers have to be notified of.
+    pub fn add_pending(&mut self, end: JobEnd) {
+        if self.pending_notifications.len() == MAX_PENDING {
+            self.pending_notifications.remove(0);
         }
-        self.untold.push(ended);
+        self.pending_notifications.push(end);
     }
 
-    /// What remains when the job begins anew: it waits for what is still to come.
+    /// The state after a restart of the job, which waits for future ends only.
     #[must_use]
-    pub fn begun_anew(&self) -> Self {
+    pub fn for_restart(&self) -> Self {
         Self {
             met: BTreeSet::new(),
             fired_for: None,
@@ -74,12 +76,12 @@ impl TriggerState {
         }
     }
 
-    /// Nothing is known.
+    /// Whether the state is the default one.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Forgets what belongs to triggers that the job does not have any more.
+    /// Removes what belongs to triggers that the job no longer has.
     pub fn prune(&mut self, triggers: &[Trigger]) {
         let texts: BTreeSet<String> = triggers.iter().map(ToString::to_string).collect();
         let conditions = triggers.iter().flat_map(|trigger| &trigger.conditions);
@@ -87,7 +89,7 @@ impl TriggerState {
         self.met.retain(|(trigger, condition)| {
             texts.contains(trigger) && conditions.contains(condition)
         });
-        self.told
+        self.known_ends
             .retain(|condition, _| conditions.contains(condition));
     }
 }
@@ -106,10 +108,21 @@ mod tests {
                 created: Timestamp(0),
                 run,
             };
-            let outcome = Outcome::Failed;
-            state.owe(Ended { mark, outcome });
+            let outcome = RunOutcome::Failed;
+            state.add_pending(JobEnd { mark, outcome });
         }
-        assert_eq!(state.untold.len(), UNTOLD);
-        assert_eq!(state.untold[0].mark.run, 100 - 16);
+        assert_eq!(state.pending_notifications.len(), MAX_PENDING);
+        assert_eq!(state.pending_notifications[0].mark.run, 100 - 16);
+    }
+
+    #[test]
+    fn stored_keys_keep_their_names() {
+        let json = r#"{"met":[["t","c"]],"told":{"c":[{"uid":"u","created":1,"run":2}]},"fired_for":3,"untold":[{"mark":{"uid":"u","created":1,"run":2},"outcome":"Failed"}]}"#;
+        let state: TriggerState = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            state.known_ends["c"],
+            [state.pending_notifications[0].mark.clone()]
+        );
+        assert_eq!(serde_json::to_string(&state).unwrap(), json);
     }
 }

@@ -1,4 +1,4 @@
-//! Values of rows, and the types that columns give them.
+//! Values of source rows, and the types of columns.
 
 use std::fmt;
 
@@ -45,12 +45,12 @@ pub enum ColumnType {
     Real,
     /// Bytes.
     Blob,
-    /// Whatever it is.
+    /// A value of any type.
     Any,
 }
 
 impl ColumnType {
-    /// All of them, by name.
+    /// Every type with its name.
     pub const NAMES: [(&str, Self); 5] = [
         ("TEXT", Self::Text),
         ("INTEGER", Self::Integer),
@@ -59,8 +59,8 @@ impl ColumnType {
         ("ANY", Self::Any),
     ];
 
-    /// The type of this name, in any case.
-    pub fn named(name: &str) -> Option<Self> {
+    /// The type with this name, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES
             .into_iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(name))

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
+use weft_model::batch_job;
+use weft_model::batch_job_key;
 use weft_model::clock::Timestamp;
-use weft_model::job_key_of;
-use weft_model::job_of;
 use weft_model::{Batch, BatchStatus, DueHint, Job, JobEvent};
 use weft_store::{Freshness, JobSeen, ListBatches, StoreResult, WriteJob};
 
@@ -81,7 +81,7 @@ async fn reconcile(session: &NodeSession, batch: &Batch) -> StoreResult<()> {
     if batch.status.is_final() || batch.status == BatchStatus::Paused {
         return Ok(());
     }
-    let key = job_key_of(batch);
+    let key = batch_job_key(batch);
     let now = session.context.clock.now();
     let found = session.context.store.job(&key, Freshness::Serial).await?;
     let (job, seen) = match found {
@@ -111,7 +111,7 @@ async fn reconcile(session: &NodeSession, batch: &Batch) -> StoreResult<()> {
             Job {
                 creation_time: now,
                 fence: batch.fence + 1,
-                ..job_of(batch)
+                ..batch_job(batch)
             },
             None,
         ),

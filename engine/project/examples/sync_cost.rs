@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use weft_model::clock::{SharedClock, SystemClock};
 use weft_model::ids::Ids;
 use weft_model::{BatchId, BatchSpec, EntitySource, NodeId};
-use weft_project::command::{ChunkContext, CommandFactory, Outcome};
+use weft_project::command::{ChunkContext, CommandFactory, EntityOutcome};
 use weft_project::interface::Environment;
 use weft_project::{CatalogueError, ProjectCatalogue};
 use weft_sqlite::{Options, SqliteStore};
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         store.clone(),
         clock.clone(),
         &folder,
-        Environment::of_process(),
+        Environment::from_process(),
     );
     let self_fence = SelfFence::for_duration(clock, Duration::from_secs(60));
     let deployed = catalogue
@@ -99,11 +99,11 @@ async fn sync(
         let mut instances = Vec::new();
         for id in ids {
             let text = match chunk.run(id).await {
-                Outcome::Completed { result, instance } => {
+                EntityOutcome::Completed { result, instance } => {
                     instances.extend(instance);
                     result
                 }
-                Outcome::Failed(reason) => reason,
+                EntityOutcome::Failed(reason) => reason,
             };
             *results.entry(text).or_default() += 1;
         }
@@ -139,7 +139,7 @@ fn spec(logical_unit: &str, interface: &str, sql: &str) -> BatchSpec {
     BatchSpec {
         asynchronous: true,
         allow_multiple: true,
-        ..BatchSpec::of(
+        ..BatchSpec::new(
             logical_unit,
             EntitySource::Query {
                 interface: interface.into(),

@@ -1,5 +1,5 @@
-//! A project as one value: the files that are deployed, in an order and a form that do not depend on
-//! where they were. Its SHA-256 is its name.
+//! A project as one value: the deployed files, in an order and a form that do not depend on their folder. The SHA-256
+//! of the bundle identifies it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
-/// The largest bundle.
+/// The largest size of a bundle.
 pub const BUNDLE_BYTES: usize = 64 * 1024 * 1024;
 
 const HEAD: &str = "weft-bundle 1\n";
@@ -18,26 +18,26 @@ const PROJECT_FILE: &str = "project.yaml";
 const FOLDERS: [&str; 3] = ["interfaces", "logical_units", "scripts"];
 const PROJECT_DIR: &str = "${PROJECT_DIR}";
 
-/// Why a folder or some bytes are not a bundle.
+/// Why a bundle cannot be made, read or unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// A file cannot be read or written.
     #[error("{path}: {source}")]
     File {
-        /// The path.
+        /// The path of the file.
         path: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A file that must not be in a bundle.
+    /// A file cannot be part of a bundle.
     #[error("{path} {reason}")]
     Refused {
-        /// The path.
+        /// The path of the file.
         path: String,
-        /// Why, as the rest of a sentence.
+        /// The reason, as the rest of a sentence about the path.
         reason: String,
     },
-    /// The bytes are not a bundle, or not the one that was asked for.
+    /// The bytes are not a bundle, or not the expected one.
     #[error("the bundle cannot be read: {0}")]
     Damaged(String),
 }
@@ -55,11 +55,11 @@ struct File {
 }
 
 impl Bundle {
-    /// The project files under `folder`. In the files of interfaces and parsers `${PROJECT_DIR}` becomes the
-    /// folder's absolute path, so that they find data that lies next to the project and is not part of it.
+    /// Packs the project files in `folder`. In the files of interfaces and parsers `${PROJECT_DIR}` becomes the
+    /// absolute path of the folder, so that they find data next to the project that is not part of it.
     ///
     /// # Errors
-    /// What cannot be read, is a symbolic link or no file, or is too much.
+    /// A file cannot be read, is a symbolic link or a special file, or makes the bundle too large.
     pub fn pack(folder: &Path) -> Result<Self, BundleError> {
         let folder = fs::canonicalize(folder).map_err(|source| failed(folder, source))?;
         let mut bundle = Self::default();
@@ -91,7 +91,7 @@ impl Bundle {
                 let inner = file_name
                     .to_str()
                     .ok_or_else(|| refuse("has a name that is not UTF-8"))?;
-                // Editors and version control leave such files; none of ours starts with a dot.
+                // Editors and version control create such files. No project file starts with a dot.
                 if !inner.starts_with('.') {
                     self.add(&entry.path(), &format!("{name}/{inner}"), size)?;
                 }
@@ -145,7 +145,7 @@ impl Bundle {
         self.files.get(path).map(|file| file.bytes.as_slice())
     }
 
-    /// The bundle as bytes. The same files give the same bytes.
+    /// Serialises the bundle. The same files always give the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::from(HEAD);
         for (path, file) in &self.files {
@@ -157,15 +157,15 @@ impl Bundle {
         bytes
     }
 
-    /// SHA-256 of the bytes, in hex.
+    /// SHA-256 of [`to_bytes`](Self::to_bytes), in hex.
     pub fn hash(&self) -> String {
         hash(&self.to_bytes())
     }
 
-    /// Reads a bundle whose name is `expected`.
+    /// Reads a bundle whose hash has to be `expected`.
     ///
     /// # Errors
-    /// The bytes have another hash, or are no bundle.
+    /// The bytes have another hash, or are not a bundle.
     pub fn from_bytes(bytes: &[u8], expected: &str) -> Result<Self, BundleError> {
         let found = hash(bytes);
         if found != expected {
@@ -202,11 +202,11 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// Writes the files below `projects/<hash>`, read-only, and answers that folder. A folder that is there
-    /// already is used if its files are still those of the bundle, else replaced.
+    /// Writes the files to `projects/<hash>`, read-only, and returns that folder. An existing folder is used if its
+    /// files are the files of the bundle, and replaced otherwise.
     ///
     /// # Errors
-    /// What cannot be written.
+    /// A file cannot be written.
     pub fn unpack_to(&self, projects: &Path) -> Result<PathBuf, BundleError> {
         static ATTEMPT: AtomicU64 = AtomicU64::new(0);
         let hash = self.hash();
@@ -226,7 +226,7 @@ impl Bundle {
         seal_folders(&making)?;
         match fs::rename(&making, &target) {
             Ok(()) => Ok(target),
-            // Somebody else was faster, with the same files.
+            // Another process was faster, with the same files.
             Err(_) if target.is_dir() => remove(&making).map(|()| target),
             Err(source) => Err(failed(&target, source)),
         }

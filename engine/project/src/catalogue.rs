@@ -1,4 +1,4 @@
-//! The projects that a node has: the deployed one, and earlier ones that batches still run with.
+//! The projects of a node: the deployed one, and earlier ones that batches still use.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,11 +24,11 @@ use super::bundle::{Bundle, BundleError};
 use super::echo::EchoCommand;
 use super::{Project, ProjectError, Validators};
 use crate::command::{CommandFactory, EntityCommand};
-use crate::interface::{Environment, Surroundings};
+use crate::interface::{Environment, InterfaceContext};
 use crate::source::IdStream;
 use crate::sync::{SyncCommand, SyncMode};
 
-/// Projects that are kept open; older ones are read again when a batch needs them.
+/// The number of projects to keep open. A closed project is read again when a batch needs it.
 const OPEN_PROJECTS: usize = 16;
 
 /// Why a project cannot be deployed or used.
@@ -37,38 +37,38 @@ pub enum CatalogueError {
     /// The project has errors.
     #[error("the project has {} error{}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     Invalid(Vec<ProjectError>),
-    /// The bundle cannot be made, or what is stored is damaged.
+    /// The bundle cannot be made, or the stored one is damaged.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// The store did not answer, or refused.
+    /// The store did not answer, or refused the request.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Nothing is deployed.
+    /// No project is deployed.
     #[error("no project is deployed")]
     NothingDeployed,
-    /// The store does not have the bundle.
+    /// The store has no bundle with this hash.
     #[error("the store has no project {0}")]
     UnknownProject(String),
-    /// Too many others deployed at the same time, or trust ran out.
+    /// Too many concurrent deployments, or the self-fence ended before the store confirmed the outcome.
     #[error("it is not known whether the project was deployed; ask again")]
     Unsettled,
-    /// No thread to read files on.
+    /// No thread could be started to read files.
     #[error("no thread could be started")]
     NoThread,
 }
 
-/// What a deployment did.
+/// The result of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeployReport {
-    /// What is deployed now.
+    /// The current deployment.
     pub deployment: Deployment,
-    /// False where the same project was deployed already.
+    /// False if the same project was deployed already.
     pub changed: bool,
-    /// Its interfaces.
+    /// The names of its interfaces.
     pub interfaces: Vec<String>,
 }
 
-/// Holds the projects of a node and binds commands to them.
+/// Loads the projects of a node and binds commands to them.
 pub struct ProjectCatalogue {
     store: SharedStore,
     clock: SharedClock,
@@ -76,7 +76,7 @@ pub struct ProjectCatalogue {
     environment: Environment,
     validators: Validators,
     state: RwLock<State>,
-    /// One at a time, so that a project is unpacked once.
+    /// Held while a project is loaded, so that it is unpacked once.
     loading: tokio::sync::Mutex<()>,
 }
 
@@ -87,7 +87,7 @@ struct State {
 }
 
 impl ProjectCatalogue {
-    /// Keeps projects under `data`: `projects/<hash>/`, and lookup indexes under `scratch/`.
+    /// A catalogue that keeps projects in `data`: under `projects/<hash>/`, and lookup indexes under `scratch/`.
     pub fn new(
         store: SharedStore,
         clock: SharedClock,
@@ -105,7 +105,7 @@ impl ProjectCatalogue {
         }
     }
 
-    /// The same; what is deployed is checked by these as well.
+    /// Adds validators that check every project before it is deployed.
     #[must_use]
     pub fn with_validators(self, validators: Validators) -> Self {
         Self { validators, ..self }
@@ -114,7 +114,7 @@ impl ProjectCatalogue {
     /// Checks the project in a folder and deploys it as one bundle.
     ///
     /// # Errors
-    /// Everything that is wrong with the project, or why the store did not take it.
+    /// The errors of the project, or why the store did not accept it.
     pub async fn deploy(
         &self,
         folder: &Path,
@@ -122,45 +122,67 @@ impl ProjectCatalogue {
         ids: &Ids,
         self_fence: &SelfFence,
     ) -> Result<DeployReport, CatalogueError> {
-        // Packed once: what is checked is what is deployed, even if somebody edits the folder meanwhile.
+        // Packed once: the checked files are the deployed files, even if the folder is edited meanwhile.
         let packed = folder.to_path_buf();
-        let bundle = on_thread(move || Bundle::pack(&packed)).await??;
-        let project = Project::checked(&bundle, &self.surroundings(folder), &self.validators)
-            .await
-            .map_err(CatalogueError::Invalid)?;
-        let logical_units: Vec<String> = project
-            .logical_units()
-            .map(|logical_unit| logical_unit.name.clone())
-            .collect();
+        let bundle = run_on_thread(move || Bundle::pack(&packed)).await??;
+        let project =
+            Project::load_bundle(&bundle, &self.interface_context(folder), &self.validators)
+                .await
+                .map_err(CatalogueError::Invalid)?;
         let hash = bundle.hash();
-        self.store.put_bundle(&hash, &bundle.to_bytes()).await?;
+        self.store_parts(&hash, &bundle, &project).await?;
+        let proposed = Deployment {
+            seq: 0,
+            hash,
+            deployed_at: self.clock.now(),
+            deployed_by: by.to_owned(),
+            logical_units: logical_unit_names(&project),
+        };
+        let (deployment, changed) = self.make_current(proposed, ids, self_fence).await?;
+        self.refresh().await?;
+        let (hash, seq) = (&deployment.hash, deployment.seq);
+        info!(project.hash = %hash, project.seq = seq, "Deployed project {hash}");
+        let interfaces = project.interfaces();
+        let interfaces = interfaces.map(|interface| interface.definition.name.clone());
+        Ok(DeployReport {
+            deployment,
+            changed,
+            interfaces: interfaces.collect(),
+        })
+    }
+
+    /// Stores the bundle and creates the tables of a project, which nothing uses before it is deployed.
+    async fn store_parts(
+        &self,
+        hash: &str,
+        bundle: &Bundle,
+        project: &Project,
+    ) -> Result<(), StoreError> {
+        self.store.put_bundle(hash, &bundle.to_bytes()).await?;
+        let logical_units = logical_unit_names(project);
         self.store.ensure_logical_units(&logical_units).await?;
         let parsed = project.logical_units();
         let parsed = parsed.flat_map(|logical_unit| logical_unit.parsed_tables.values());
         let parsed: Vec<_> = parsed.cloned().collect();
-        self.store.ensure_parsed_tables(&parsed).await?;
-        let mut report = DeployReport {
-            deployment: Deployment {
-                seq: 0,
-                hash: hash.clone(),
-                deployed_at: self.clock.now(),
-                deployed_by: by.to_owned(),
-                logical_units,
-            },
-            changed: true,
-            interfaces: project
-                .interfaces()
-                .map(|interface| interface.definition.name.clone())
-                .collect(),
-        };
+        self.store.ensure_parsed_tables(&parsed).await
+    }
+
+    /// Replaces the current deployment by `proposed`, unless it is the same project. Returns the current deployment and
+    /// whether it changed.
+    async fn make_current(
+        &self,
+        proposed: Deployment,
+        ids: &Ids,
+        self_fence: &SelfFence,
+    ) -> Result<(Deployment, bool), CatalogueError> {
         let decide = |current: Option<Deployment>| {
             ready(StoreResult::Ok(match current {
-                Some(current) if current.hash == hash => Decision::Stop(current),
+                Some(current) if current.hash == proposed.hash => Decision::Stop(current),
                 // Of two deployments at the same time the later one wins.
                 current => Decision::Settle(Deploy {
                     deployment: Deployment {
                         seq: current.map_or(1, |current| current.seq + 1),
-                        ..report.deployment.clone()
+                        ..proposed.clone()
                     },
                     token: ids.token(),
                 }),
@@ -168,25 +190,16 @@ impl ProjectCatalogue {
         };
         let store = self.store.as_ref();
         match decide_and_settle(store, ids, self_fence, store.deployment(), decide).await? {
-            Decided::Applied { operation, .. } => report.deployment = operation.deployment,
-            Decided::Stopped(current) => {
-                report.deployment = current;
-                report.changed = false;
-            }
-            Decided::StillUnknown(_) | Decided::MovedTooFast(_) => {
-                return Err(CatalogueError::Unsettled);
-            }
+            Decided::Applied { operation, .. } => Ok((operation.deployment, true)),
+            Decided::Stopped(current) => Ok((current, false)),
+            Decided::StillUnknown(_) | Decided::MovedTooFast(_) => Err(CatalogueError::Unsettled),
         }
-        self.refresh().await?;
-        let seq = report.deployment.seq;
-        info!(project.hash = %hash, project.seq = seq, "Deployed project {hash}");
-        Ok(report)
     }
 
-    /// Looks up what is deployed, and makes it ready where it is new.
+    /// Reads the current deployment from the store, and loads its project.
     ///
     /// # Errors
-    /// The store does not answer, or what it has cannot be read.
+    /// The store does not answer, or the stored project cannot be read.
     pub async fn refresh(&self) -> Result<Option<Deployment>, CatalogueError> {
         let Some(deployment) = self.store.deployment().await? else {
             return Ok(None);
@@ -199,7 +212,7 @@ impl ProjectCatalogue {
         Ok(Some(deployment))
     }
 
-    /// What was deployed when this node last looked.
+    /// The deployment of the last refresh.
     pub fn deployment(&self) -> Option<Deployment> {
         self.state
             .read()
@@ -208,10 +221,10 @@ impl ProjectCatalogue {
             .clone()
     }
 
-    /// The project that was deployed when this node last looked.
+    /// The project of the last refresh.
     ///
     /// # Errors
-    /// Nothing is deployed.
+    /// No project is deployed.
     pub fn current(&self) -> Result<Arc<Project>, CatalogueError> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let current = state
@@ -221,10 +234,10 @@ impl ProjectCatalogue {
         current.cloned().ok_or(CatalogueError::NothingDeployed)
     }
 
-    /// The project that is deployed now. While the store does not answer, what was deployed when this node last looked.
+    /// The project that is deployed now, or the project of the last refresh while the store does not answer.
     ///
     /// # Errors
-    /// Nothing is deployed, or what the store has cannot be read.
+    /// No project is deployed, or the stored project cannot be read.
     pub async fn current_project(&self) -> Result<Arc<Project>, CatalogueError> {
         let deployment = match self.refresh().await {
             Ok(deployment) => deployment,
@@ -238,19 +251,19 @@ impl ProjectCatalogue {
         self.project(&deployment.hash).await
     }
 
-    /// The folder in which that project is unpacked.
+    /// The folder with the unpacked files of the current project.
     ///
     /// # Errors
-    /// As [`current_project`](Self::current_project).
+    /// The same as of [`current_project`](Self::current_project).
     pub async fn current_folder(&self) -> Result<PathBuf, CatalogueError> {
         let project = self.current_project().await?;
         Ok(self.projects().join(project.hash()))
     }
 
-    /// The project with this hash, fetched from the store if this node does not have it open.
+    /// The project with this hash, which is loaded from the store if it is not open.
     ///
     /// # Errors
-    /// The store does not have it or does not answer, or it cannot be read.
+    /// The store does not have the project or does not answer, or the project cannot be read.
     pub async fn project(&self, hash: &str) -> Result<Arc<Project>, CatalogueError> {
         if let Some(project) = self.open_project(hash) {
             return Ok(project);
@@ -261,17 +274,14 @@ impl ProjectCatalogue {
         }
         let bytes = self.store.bundle(hash).await?;
         let bytes = bytes.ok_or_else(|| CatalogueError::UnknownProject(hash.to_owned()))?;
-        let surroundings = self.surroundings(&self.data);
+        let context = self.interface_context(&self.data);
         let projects = self.projects();
         let expected = hash.to_owned();
-        let project = on_thread(move || {
+        let project = run_on_thread(move || {
             let bundle = Bundle::from_bytes(&bytes, &expected)?;
             let base = bundle.unpack_to(&projects)?;
-            let surroundings = Surroundings {
-                base,
-                ..surroundings
-            };
-            Project::of_bundle(&bundle, &surroundings).map_err(CatalogueError::Invalid)
+            let context = InterfaceContext { base, ..context };
+            Project::from_bundle(&bundle, &context).map_err(CatalogueError::Invalid)
         });
         let project = Arc::new(project.await??);
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -289,8 +299,8 @@ impl ProjectCatalogue {
         self.data.join("projects")
     }
 
-    fn surroundings(&self, base: &Path) -> Surroundings {
-        Surroundings {
+    fn interface_context(&self, base: &Path) -> InterfaceContext {
+        InterfaceContext {
             clock: Arc::clone(&self.clock),
             base: base.to_path_buf(),
             scratch: self.data.join("scratch"),
@@ -299,8 +309,8 @@ impl ProjectCatalogue {
         }
     }
 
-    /// The project that a batch runs with.
-    async fn project_of(&self, spec: &BatchSpec) -> Result<Arc<Project>, String> {
+    /// The project of a batch.
+    async fn batch_project(&self, spec: &BatchSpec) -> Result<Arc<Project>, String> {
         let project = match &spec.project {
             Some(hash) => self.project(hash).await,
             None => self.current(),
@@ -310,7 +320,7 @@ impl ProjectCatalogue {
 }
 
 impl State {
-    /// Closes a project that nobody uses when there are too many.
+    /// Closes an unused project if too many are open.
     fn make_room(&mut self) {
         if self.projects.len() < OPEN_PROJECTS {
             return;
@@ -340,8 +350,8 @@ impl CommandFactory for ProjectCatalogue {
             .map_err(|error| format!("FABRIC_COMMAND \"{}\": {error}", spec.fabric_command))?;
         match template {
             EntityTemplate::SyncInstance { lu, id } => {
-                let project = self.project_of(spec).await?;
-                let mode = SyncMode::of_session(&spec.session_scope)?;
+                let project = self.batch_project(spec).await?;
+                let mode = SyncMode::from_session_scope(&spec.session_scope)?;
                 let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
                 let command = SyncCommand::new(&project, &lu.value, id.value, mode, store, clock)?;
                 Ok(Arc::new(command))
@@ -367,7 +377,7 @@ impl CommandFactory for ProjectCatalogue {
                 parameters,
                 ..
             } => {
-                let project = self.project_of(spec).await?;
+                let project = self.batch_project(spec).await?;
                 let interface = project.interface(interface)?;
                 let parameters = parameters.iter().cloned().map(Value::Text).collect();
                 let ids = interface.ids(sql, parameters, after).await;
@@ -380,15 +390,22 @@ impl CommandFactory for ProjectCatalogue {
     }
 }
 
-/// Runs blocking work on a thread of its own.
-async fn on_thread<T: Send + 'static>(
+fn logical_unit_names(project: &Project) -> Vec<String> {
+    let logical_units = project.logical_units();
+    logical_units
+        .map(|logical_unit| logical_unit.name.clone())
+        .collect()
+}
+
+/// Runs blocking work on a new thread.
+async fn run_on_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, CatalogueError> {
     let (sender, receiver) = oneshot::channel();
     let started = std::thread::Builder::new()
         .name("weft-project".to_owned())
         .spawn(move || {
-            // Who asked may be gone.
+            // The caller may have been dropped.
             let _ = sender.send(work());
         });
     started.map_err(|_| CatalogueError::NoThread)?;

@@ -1,4 +1,4 @@
-//! What is run for each entity of a batch.
+//! The commands that batches run for each entity.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,66 +6,66 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use weft_model::{BatchId, BatchSpec, Fence, Instance, NodeId};
 
-/// What a command knows of the chunk it works on.
+/// The chunk that a command handles.
 #[derive(Clone, Debug)]
 pub struct ChunkContext {
     /// The batch.
     pub batch: BatchId,
-    /// What the batch was asked to do.
+    /// The parameters of the batch.
     pub spec: Arc<BatchSpec>,
-    /// With the entity's id the idempotency key, stable across takeovers.
+    /// Together with the entity id the idempotency key. It is stable across takeovers.
     pub execution_id: String,
-    /// Grows with every change of hands: side effects may reject older ones.
+    /// The fence of the chunk. Receivers of side effects may reject requests with an older one.
     pub fence: Fence,
-    /// Where it runs.
+    /// The node that handles the chunk.
     pub node: NodeId,
 }
 
-/// What came of one entity.
+/// The outcome of a command for one entity.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// It ran.
+pub enum EntityOutcome {
+    /// The command succeeded.
     Completed {
         /// The result as JSON text, e.g. `{"Added":1,"Updated":0,"Unchanged":0}`.
         result: String,
-        /// The instance to save with the record, where one changed.
+        /// The instance to save together with the result, if it changed.
         instance: Option<Instance>,
     },
-    /// It failed; what a person shall read.
+    /// The command failed; the message is for users.
     Failed(String),
 }
 
-/// A command template bound to the deployed project, ready to run for ids.
+/// A command that is bound to a project and can run for ids.
 #[async_trait]
 pub trait EntityCommand: Send + Sync + fmt::Debug {
-    /// The logical unit whose instances it writes; none where it writes none.
+    /// The logical unit whose instances it writes, if any.
     fn writes(&self) -> Option<&str>;
 
-    /// Reads ahead what the ids of a chunk need, in set-based queries where the command allows.
+    /// Reads the data for the ids of a chunk in advance, with queries for many ids at once if possible.
     ///
-    /// An error that concerns single entities is reported by `run` of these; one that concerns all of them
-    /// (the source is down) by `run` of each, so that the batch goes on and a retry can follow.
+    /// [`PreparedChunk::run`] reports the errors: an error of an entity for that entity, and an error of all entities
+    /// (the source is down) for each of them, so that the batch continues and the entities can be retried.
     async fn prepare(&self, context: &ChunkContext, ids: &[String]) -> Box<dyn PreparedChunk>;
 }
 
-/// A chunk that was read ahead.
+/// A chunk whose data was read.
 #[async_trait]
 pub trait PreparedChunk: Send {
-    /// Runs the command for one id of the chunk. May be called again for the same id (retry).
-    async fn run(&mut self, id: &str) -> Outcome;
+    /// Runs the command for one id of the chunk. A retry calls it again for the same id.
+    async fn run(&mut self, id: &str) -> EntityOutcome;
 }
 
-/// Turns the FABRIC_COMMAND of a batch into something that runs. The seam to projects and languages.
+/// Makes runnable commands of FABRIC_COMMAND texts. The engine knows projects and languages only by this trait.
 #[async_trait]
 pub trait CommandFactory: Send + Sync + fmt::Debug {
-    /// Binds the command of `spec` in the project version that the batch started with.
+    /// Binds the command of `spec` to the project version of the batch.
     ///
     /// # Errors
     /// A sentence for the column `error` of the batch.
     async fn bind(&self, spec: &BatchSpec) -> Result<Arc<dyn EntityCommand>, String>;
 
-    /// The stream of ids of `spec`'s source behind `after`, for the sources that this factory knows
-    /// (interfaces of the project); lists and stored instances are read by the engine itself.
+    /// Streams the ids of the source of `spec` after the position `after`. Only for sources that are interfaces of the
+    /// project; the engine reads lists and stored instances itself.
     ///
     /// # Errors
     /// A sentence for the column `error` of the batch.

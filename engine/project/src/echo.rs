@@ -1,12 +1,12 @@
-//! `ECHO ? DELAY_MS=n`: a command that needs no project, to try a cluster with.
+//! `ECHO ? DELAY_MS=n`: a command without a project, to test a cluster.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::command::{ChunkContext, EntityCommand, Outcome, PreparedChunk};
+use crate::command::{ChunkContext, EntityCommand, EntityOutcome, PreparedChunk};
 
-/// Does nothing, for a while.
+/// Waits, and succeeds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EchoCommand {
     pub(super) delay: Duration,
@@ -25,11 +25,11 @@ impl EntityCommand for EchoCommand {
 
 #[async_trait]
 impl PreparedChunk for EchoCommand {
-    async fn run(&mut self, _: &str) -> Outcome {
+    async fn run(&mut self, _: &str) -> EntityOutcome {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
-        Outcome::Completed {
+        EntityOutcome::Completed {
             result: "{}".to_owned(),
             instance: None,
         }

@@ -1,9 +1,9 @@
-//! Reads the fields of a YAML map: each by its name and type, and complains about the rest.
+//! Reads the fields of a YAML map by name and type, and reports unknown ones.
 
 use super::finding::{Findings, Spot, nearest};
 use super::yaml::{Entry, Node, Yaml};
 
-/// A map that is being read.
+/// A reader of one map.
 #[derive(Debug)]
 pub struct Fields<'a> {
     findings: &'a Findings,
@@ -13,8 +13,8 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of `node`; a finding and no fields where it is no map.
-    pub fn of(node: &'a Node, spot: Spot, findings: &'a Findings) -> Self {
+    /// The fields of `node`. If it is not a map, that is an error and there are no fields.
+    pub fn new(node: &'a Node, spot: Spot, findings: &'a Findings) -> Self {
         let entries = match &node.value {
             Yaml::Map(entries) => entries.as_slice(),
             Yaml::Null => &[],
@@ -31,21 +31,21 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Where a field is, or would be.
+    /// The location of a field; of the map if it lacks the field.
     pub fn spot(&self, name: &str) -> Spot {
         let found = self.entries.iter().find(|entry| entry.key == name);
         let line = found.map_or(self.spot.line, |entry| entry.line);
         inner(&self.spot, name, line)
     }
 
-    /// A field of any type.
+    /// Reads a field of any type.
     pub fn node(&mut self, name: &'static str) -> Option<&'a Node> {
         self.known.push(name);
         let found = self.entries.iter().find(|entry| entry.key == name)?;
         (found.node.value != Yaml::Null).then_some(&found.node)
     }
 
-    /// A text.
+    /// Reads a text.
     pub fn text(&mut self, name: &'static str) -> Option<&'a str> {
         match &self.node(name)?.value {
             Yaml::Text(text) => Some(text),
@@ -57,7 +57,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A text that must be there.
+    /// Reads a required text.
     pub fn required(&mut self, name: &'static str) -> Option<&'a str> {
         if self.node(name).is_none() {
             self.findings.add(&self.spot(name), "is missing");
@@ -66,7 +66,7 @@ impl<'a> Fields<'a> {
         self.text(name)
     }
 
-    /// A whole number within bounds.
+    /// Reads a whole number from `from` to `to`.
     pub fn number(&mut self, name: &'static str, from: u64, to: u64) -> Option<u64> {
         let text = self.text(name)?;
         let number = text
@@ -80,7 +80,7 @@ impl<'a> Fields<'a> {
         number
     }
 
-    /// A list of texts; one text is a list of one.
+    /// Reads a list of texts. A single text is a list with one element.
     pub fn texts(&mut self, name: &'static str) -> Vec<(&'a str, Spot)> {
         let Some(node) = self.node(name) else {
             return Vec::new();
@@ -107,7 +107,7 @@ impl<'a> Fields<'a> {
         texts
     }
 
-    /// A map whose keys are names of the project's own.
+    /// Reads a map whose keys the project chooses.
     pub fn entries(&mut self, name: &'static str) -> Vec<(&'a Entry, Spot)> {
         let Some(node) = self.node(name) else {
             return Vec::new();
@@ -126,7 +126,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Complains about the fields that nobody asked for.
+    /// Reports the fields that were not read as unknown.
     pub fn finish(self) {
         for entry in self.entries {
             let key = entry.key.as_str();

@@ -1,4 +1,4 @@
-//! `interfaces/<name>.yaml`.
+//! Reads `interfaces/<name>.yaml`.
 
 use std::collections::BTreeMap;
 
@@ -16,21 +16,21 @@ const KINDS: [(&str, InterfaceKind); 4] = [
     ("parsed", InterfaceKind::Parsed),
 ];
 
-/// Folders of a bundle that a relative path can reach.
+/// The folders of a bundle that a relative path may start with.
 const REACHABLE: [&str; 3] = ["interfaces/", "logical_units/", "scripts/"];
 
-/// Reads an interface; none where too much of it is wrong.
+/// Reads an interface; none if required parts have errors.
 pub(super) fn read(
     name: &str,
     node: &Node,
     spot: &Spot,
     findings: &Findings,
 ) -> Option<InterfaceDefinition> {
-    let mut fields = Fields::of(node, spot.clone(), findings);
+    let mut fields = Fields::new(node, spot.clone(), findings);
     let kind_spot = fields.spot("type");
     let kind = fields
         .required("type")
-        .and_then(|kind| kind_named(kind, &kind_spot, findings));
+        .and_then(|kind| parse_kind(kind, &kind_spot, findings));
     let path = if kind == Some(InterfaceKind::Parsed) {
         fields.required("logical_unit").map(str::to_owned)
     } else {
@@ -44,11 +44,11 @@ pub(super) fn read(
     let limits = fields.node("limits");
     let limits_spot = fields.spot("limits");
     let limits = limits.map_or_else(Limits::default, |node| {
-        limits_of(node, limits_spot, findings)
+        read_limits(node, limits_spot, findings)
     });
     let mut tables = BTreeMap::new();
     let mut delimiter = None;
-    // An unknown kind says nothing about which fields it has.
+    // The fields of an unknown type are not checked.
     let has_files = !matches!(kind, Some(InterfaceKind::Sqlite | InterfaceKind::Parsed));
     if has_files {
         for (entry, spot) in fields.entries("tables") {
@@ -58,7 +58,7 @@ pub(super) fn read(
             let spot = fields.spot("delimiter");
             delimiter = fields
                 .text("delimiter")
-                .and_then(|text| one_byte(text, &spot, findings));
+                .and_then(|text| parse_delimiter(text, &spot, findings));
         }
     }
     fields.finish();
@@ -72,7 +72,7 @@ pub(super) fn read(
     })
 }
 
-fn kind_named(kind: &str, spot: &Spot, findings: &Findings) -> Option<InterfaceKind> {
+fn parse_kind(kind: &str, spot: &Spot, findings: &Findings) -> Option<InterfaceKind> {
     let found = KINDS.iter().find(|(known, _)| *known == kind);
     if found.is_none() {
         let known = KINDS.map(|(known, _)| known);
@@ -95,8 +95,8 @@ fn check_path(path: &str, spot: &Spot, findings: &Findings) {
     }
 }
 
-fn limits_of(node: &Node, spot: Spot, findings: &Findings) -> Limits {
-    let mut fields = Fields::of(node, spot, findings);
+fn read_limits(node: &Node, spot: Spot, findings: &Findings) -> Limits {
+    let mut fields = Fields::new(node, spot, findings);
     let default = Limits::default();
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let limits = Limits {
@@ -115,7 +115,7 @@ fn limits_of(node: &Node, spot: Spot, findings: &Findings) -> Limits {
 }
 
 fn table(node: &Node, spot: Spot, findings: &Findings) -> TableDefinition {
-    let mut fields = Fields::of(node, spot, findings);
+    let mut fields = Fields::new(node, spot, findings);
     let file = fields.text("file").map(str::to_owned);
     if file
         .as_ref()
@@ -129,8 +129,9 @@ fn table(node: &Node, spot: Spot, findings: &Findings) -> TableDefinition {
     let mut columns = BTreeMap::new();
     for (entry, spot) in fields.entries("columns") {
         if let super::yaml::Yaml::Text(kind) = &entry.node.value {
-            columns
-                .extend(column_type(kind, &spot, findings).map(|kind| (entry.key.clone(), kind)));
+            columns.extend(
+                parse_column_type(kind, &spot, findings).map(|kind| (entry.key.clone(), kind)),
+            );
         } else {
             findings.add(&spot, "must be the type of the column");
         }
@@ -154,7 +155,7 @@ fn table(node: &Node, spot: Spot, findings: &Findings) -> TableDefinition {
     }
 }
 
-fn one_byte(text: &str, spot: &Spot, findings: &Findings) -> Option<u8> {
+fn parse_delimiter(text: &str, spot: &Spot, findings: &Findings) -> Option<u8> {
     match text.as_bytes() {
         [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Some(*byte),
         _ => {
@@ -164,9 +165,13 @@ fn one_byte(text: &str, spot: &Spot, findings: &Findings) -> Option<u8> {
     }
 }
 
-/// The type of a column by its name.
-pub(super) fn column_type(name: &str, spot: &Spot, findings: &Findings) -> Option<ColumnType> {
-    let found = ColumnType::named(name);
+/// Parses the type of a column.
+pub(super) fn parse_column_type(
+    name: &str,
+    spot: &Spot,
+    findings: &Findings,
+) -> Option<ColumnType> {
+    let found = ColumnType::from_name(name);
     if found.is_none() {
         let known = ColumnType::NAMES.map(|(known, _)| known);
         let message = format!("unknown type `{name}`; known are {}", known.join(", "));

@@ -1,10 +1,10 @@
-//! `jobs` in `lu.yaml`: the jobs that a logical unit brings along. A deployment starts those that are not there yet.
+//! The field `jobs` of `lu.yaml`: jobs that a deployment starts if they do not exist.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use weft_lang::names::JOB_TYPE;
-use weft_model::schedule::{Schedule, Trigger, zone};
+use weft_model::schedule::{Schedule, Trigger, find_zone};
 
 use super::fields::Fields;
 use super::finding::{Findings, Spot, nearest};
@@ -14,34 +14,34 @@ use super::yaml::{Entry, Yaml};
 /// A job of a logical unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProjectJob {
-    /// Its uid: the name it has in the table.
+    /// The uid: the key of its entry.
     pub uid: String,
-    /// The type, as the column has it.
+    /// The stored job type.
     pub job_type: String,
-    /// The name, with the logical unit in front where the type has it so.
+    /// The stored name. Functions, flows and parsers have the prefix `LU.`.
     pub name: String,
-    /// ARGS.
+    /// The value of ARGS.
     pub arguments: Map<String, Value>,
-    /// AFFINITY; empty = any node.
+    /// The values of AFFINITY; empty = any node.
     pub affinity: Vec<String>,
-    /// EXEC_INTERVAL.
+    /// The value of EXEC_INTERVAL.
     pub exec_interval: Option<String>,
-    /// TIME_ZONE.
+    /// The value of TIME_ZONE.
     pub time_zone: Option<String>,
-    /// AFTER.
+    /// The value of AFTER.
     pub after: Option<String>,
-    /// MAX_ATTEMPTS.
+    /// The value of MAX_ATTEMPTS.
     pub max_attempts: Option<i64>,
-    /// RETRY_DELAY_MS.
+    /// The value of RETRY_DELAY_MS.
     pub retry_delay_ms: Option<i64>,
-    /// TIMEOUT_MS.
+    /// The value of TIMEOUT_MS.
     pub timeout_ms: Option<i64>,
-    /// False: it is kept in the project and not started.
+    /// Whether a deployment starts the job.
     pub is_active: bool,
 }
 
-/// What the names of jobs may be about.
-pub(super) struct Surroundings<'a> {
+/// Reads the jobs of a logical unit. Their names refer to its functions, flows and parsers.
+pub(super) struct JobReader<'a> {
     pub(super) logical_unit: &'a str,
     pub(super) functions: &'a BTreeMap<String, ProjectFile>,
     pub(super) flows: &'a BTreeMap<String, ProjectFile>,
@@ -49,60 +49,32 @@ pub(super) struct Surroundings<'a> {
     pub(super) findings: &'a Findings,
 }
 
-impl Surroundings<'_> {
-    /// Reads one entry of the table.
+impl JobReader<'_> {
+    /// Reads one entry of `jobs`.
     pub(super) fn read(&self, entry: &Entry, spot: Spot) -> Option<ProjectJob> {
-        let mut fields = Fields::of(&entry.node, spot.clone(), self.findings);
+        let mut fields = Fields::new(&entry.node, spot.clone(), self.findings);
         fields.text("description");
-        let type_spot = fields.spot("type");
-        let written = fields.required("type");
-        let job_type = written.and_then(|written| {
-            let canonical = JOB_TYPE.canonical(written);
-            if canonical.is_none() {
-                let near = nearest(written, JOB_TYPE.names.iter().copied());
-                let message = format!("`{written}` is no type of job");
-                self.findings.add_near(&type_spot, message, near);
-            }
-            canonical
-        });
+        let job_type = self.job_type(&mut fields);
         let name_spot = fields.spot("name");
         let name = fields.required("name");
-        let arguments_spot = fields.spot("args");
-        let arguments = match fields.node("args") {
-            None => Map::new(),
-            Some(node) => match node.to_json() {
-                Value::Object(map) => map,
-                _ => {
-                    let message = format!("must be a map, not {}", node.value.kind());
-                    self.findings.add(&arguments_spot, message);
-                    Map::new()
-                }
-            },
-        };
+        let arguments = self.arguments(&mut fields);
         let affinity = fields.texts("affinity");
         let affinity = affinity.iter().map(|(text, _)| (*text).to_owned());
         let affinity = affinity.collect();
-        let mut number = |field| fields.number(field, 1, 1_000_000_000_000);
+        let mut number = |field| {
+            let number = fields.number(field, 1, 1_000_000_000_000);
+            number.and_then(|number| i64::try_from(number).ok())
+        };
         let max_attempts = number("max_attempts");
         let retry_delay_ms = number("retry_delay_ms");
         let timeout_ms = number("timeout_ms");
-        let signed = |number: Option<u64>| number.and_then(|number| i64::try_from(number).ok());
         let (interval, time_zone) = self.schedule(&mut fields);
         let after_spot = fields.spot("after");
         let after = fields.text("after").map(str::to_owned);
         if let Some(Err(error)) = after.as_deref().map(Trigger::parse_all) {
             self.findings.add(&after_spot, error.to_string());
         }
-        let active_spot = fields.spot("active");
-        let is_active = match fields.text("active") {
-            None | Some("true") => true,
-            Some("false") => false,
-            Some(other) => {
-                let message = format!("must be true or false, not `{other}`");
-                self.findings.add(&active_spot, message);
-                true
-            }
-        };
+        let is_active = self.is_active(&mut fields);
         fields.finish();
         let job_type = job_type?;
         Some(ProjectJob {
@@ -114,18 +86,60 @@ impl Surroundings<'_> {
             exec_interval: interval,
             time_zone,
             after,
-            max_attempts: signed(max_attempts),
-            retry_delay_ms: signed(retry_delay_ms),
-            timeout_ms: signed(timeout_ms),
+            max_attempts,
+            retry_delay_ms,
+            timeout_ms,
             is_active,
         })
+    }
+
+    fn job_type(&self, fields: &mut Fields<'_>) -> Option<&'static str> {
+        let spot = fields.spot("type");
+        let written = fields.required("type")?;
+        let canonical = JOB_TYPE.canonical(written);
+        if canonical.is_none() {
+            let near = nearest(written, JOB_TYPE.names.iter().copied());
+            let message = format!("`{written}` is not a job type");
+            self.findings.add_near(&spot, message, near);
+        }
+        canonical
+    }
+
+    fn arguments(&self, fields: &mut Fields<'_>) -> Map<String, Value> {
+        let spot = fields.spot("args");
+        let Some(node) = fields.node("args") else {
+            return Map::new();
+        };
+        match node.to_json() {
+            Value::Object(map) => map,
+            _ => {
+                let message = format!("must be a map, not {}", node.value.kind());
+                self.findings.add(&spot, message);
+                Map::new()
+            }
+        }
+    }
+
+    fn is_active(&self, fields: &mut Fields<'_>) -> bool {
+        let spot = fields.spot("active");
+        match fields.text("active") {
+            None | Some("true") => true,
+            Some("false") => false,
+            Some(other) => {
+                let message = format!("must be true or false, not `{other}`");
+                self.findings.add(&spot, message);
+                true
+            }
+        }
     }
 
     fn schedule(&self, fields: &mut Fields<'_>) -> (Option<String>, Option<String>) {
         let (interval_spot, zone_spot) = (fields.spot("exec_interval"), fields.spot("time_zone"));
         let interval = fields.text("exec_interval").map(str::to_owned);
         let time_zone = fields.text("time_zone").map(str::to_owned);
-        let read = time_zone.as_deref().map_or(Ok(chrono_tz::Tz::UTC), zone);
+        let read = time_zone
+            .as_deref()
+            .map_or(Ok(chrono_tz::Tz::UTC), find_zone);
         match (read, &interval) {
             (Err(error), _) => self.findings.add(&zone_spot, error.to_string()),
             (Ok(zone), Some(text)) => {
@@ -138,7 +152,7 @@ impl Surroundings<'_> {
         (interval, time_zone)
     }
 
-    /// Functions, flows and parsers are those of the logical unit, whose name need not be said again.
+    /// The stored name of a job. Functions, flows and parsers belong to the logical unit, whose name is optional.
     fn name(&self, job_type: &str, written: &str, spot: &Spot) -> Option<String> {
         let (what, known) = match job_type {
             "USER_JOB" => ("function", self.functions),
@@ -159,7 +173,7 @@ impl Surroundings<'_> {
 }
 
 impl super::yaml::Node {
-    /// As JSON: what stands without quotes and reads as a number or a truth value is one.
+    /// Converts to JSON. An unquoted scalar that reads as a number or a boolean becomes one.
     pub fn to_json(&self) -> Value {
         match &self.value {
             Yaml::Null => Value::Null,

@@ -1,4 +1,4 @@
-//! A logical unit: what its instances are made of, and which groups of instances have a name.
+//! A logical unit: the tables of its instances, its instance groups, jobs, functions, flows and parsers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,60 +8,60 @@ use weft_model::ParsedTable;
 
 use super::finding::Spot;
 use super::job_table::ProjectJob;
+use super::name_lookup::{UnknownProjectName, lookup_named};
 use super::project_file::ProjectFile;
-use super::{UnknownProjectName, lookup_named};
 
 /// A logical unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogicalUnit {
-    /// Its name as deployed.
+    /// The name as deployed.
     pub name: String,
     /// The table that decides whether an instance exists.
     pub root: String,
-    /// The ids of all its instances, where it says how to find them.
+    /// The query for the ids of all instances, if it has one.
     pub ids: Option<SourceQuery>,
-    /// Its tables; a parent comes before its children, the root first.
+    /// The tables, the root first and each parent before its children.
     pub tables: Vec<Table>,
-    /// Instance groups, by name.
+    /// The queries of its instance groups, by name.
     pub instance_groups: BTreeMap<String, SourceQuery>,
-    /// The jobs that it brings along.
+    /// The jobs that a deployment starts.
     pub jobs: Vec<ProjectJob>,
-    /// User functions, by name: `functions/<name>.js`.
+    /// The user functions by name: `functions/<name>.js`.
     pub functions: BTreeMap<String, ProjectFile>,
-    /// Flows, by name: `flows/<name>.yaml`.
+    /// The flows by name: `flows/<name>.yaml`.
     pub flows: BTreeMap<String, ProjectFile>,
-    /// Parsers, by name: `parsers/<name>.yaml`.
+    /// The parsers by name: `parsers/<name>.yaml`.
     pub parsers: BTreeMap<String, ProjectFile>,
-    /// The tables that its parsers fill, by the parser's name.
+    /// The tables that its parsers fill, by the name of the parser.
     pub parsed_tables: BTreeMap<String, ParsedTable>,
 }
 
 impl LogicalUnit {
-    /// A table by its name.
+    /// Finds a table by its exact name.
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.name == name)
     }
 
-    /// A user function by its name in any case: its name as deployed, and its file.
+    /// Finds a user function by its name in any case. Returns the name as deployed, and the file.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// There is no such name.
     pub fn function(&self, name: &str) -> Result<(&str, &ProjectFile), UnknownProjectName> {
         lookup_named(&self.functions, "function", name)
     }
 
-    /// A flow by its name in any case: its name as deployed, and its file.
+    /// Finds a flow by its name in any case. Returns the name as deployed, and the file.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// There is no such name.
     pub fn flow(&self, name: &str) -> Result<(&str, &ProjectFile), UnknownProjectName> {
         lookup_named(&self.flows, "flow", name)
     }
 
-    /// A parser by its name in any case: its name as deployed, and its file.
+    /// Finds a parser by its name in any case. Returns the name as deployed, and the file.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// There is no such name.
     pub fn parser(&self, name: &str) -> Result<(&str, &ProjectFile), UnknownProjectName> {
         lookup_named(&self.parsers, "parser", name)
     }
@@ -74,7 +74,7 @@ pub struct SourceQuery {
     pub interface: String,
     /// The SQL.
     pub sql: String,
-    /// Where it stands.
+    /// The location in the project.
     pub spot: Spot,
 }
 
@@ -83,33 +83,33 @@ pub struct SourceQuery {
 pub struct Table {
     /// Its name.
     pub name: String,
-    /// Where its rows come from.
+    /// The query for its rows.
     pub query: SourceQuery,
-    /// What the query's parameter stands for.
+    /// The parameter of its query.
     pub parameter: QueryParameter,
-    /// How its rows find their instance.
+    /// How a row is assigned to an instance.
     pub link: TableLink,
-    /// The key; rows are kept in its order. Empty = rows have no key.
+    /// The columns of the primary key, which order the rows; empty = no key.
     pub key: Vec<String>,
-    /// Its columns, in order.
+    /// The columns in order.
     pub columns: Vec<TableColumn>,
-    /// When it is read again.
+    /// When it is read again from its source.
     pub sync: SyncMethod,
-    /// Where it stands.
+    /// The location in the project.
     pub spot: Spot,
 }
 
-/// What a table's query asks for.
+/// The parameter of the query of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryParameter {
-    /// `in (:ids)`: it is run once for a whole chunk.
+    /// `in (:ids)`: the query runs once for a whole chunk.
     Set,
-    /// `= :id`: it is run for each instance.
+    /// `= :id`: the query runs for each instance.
     Single,
 }
 
 impl QueryParameter {
-    /// Its name in the query, without the colon.
+    /// The name in the query, without the colon.
     pub fn name(self) -> &'static str {
         match self {
             Self::Set => "ids",
@@ -118,27 +118,27 @@ impl QueryParameter {
     }
 }
 
-/// How the rows of a table find their instance.
+/// How the rows of a table are assigned to instances.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TableLink {
-    /// By the instance id in this column of the query.
+    /// By a column that has the instance id.
     Instance {
-        /// The column.
+        /// The column of the query.
         column: String,
     },
-    /// By a column of another table, whose rows were read before.
+    /// By a column of the parent table, which is read first.
     Parent {
-        /// The other table.
+        /// The name of the parent table.
         parent: String,
-        /// Its column.
+        /// The column of the parent table.
         parent_column: String,
-        /// The column of the query that has the same value.
+        /// The column of the query with the same value.
         column: String,
     },
 }
 
 impl TableLink {
-    /// The column of the query that links a row.
+    /// The column of the query that assigns a row.
     pub fn column(&self) -> &str {
         match self {
             Self::Instance { column } | Self::Parent { column, .. } => column,
@@ -151,9 +151,9 @@ impl TableLink {
 pub struct TableColumn {
     /// Its name.
     pub name: String,
-    /// Its type; values of another type are refused.
+    /// The type. A value that cannot be converted to it is an error.
     pub kind: ColumnType,
-    /// Whether it must have a value.
+    /// Whether NULL is an error.
     pub not_null: bool,
 }
 
@@ -162,15 +162,15 @@ pub struct TableColumn {
 pub enum SyncMethod {
     /// With every sync.
     Always,
-    /// When so much time has passed since it was read.
+    /// When this time has passed since the last read.
     Interval(Duration),
-    /// Never, once it was read.
+    /// Never after the first read.
     None,
 }
 
 impl SyncMethod {
-    /// Reads `D.HH:MM:SS` or `HH:MM:SS`; zero means always.
-    pub fn interval(text: &str) -> Option<Self> {
+    /// Parses `D.HH:MM:SS` or `HH:MM:SS`. Zero means always.
+    pub fn parse_interval(text: &str) -> Option<Self> {
         let (days, time) = text.split_once('.').unwrap_or(("0", text));
         let days: u64 = days.parse().ok().filter(|days| *days <= 36_500)?;
         let mut parts = time.split(':');
@@ -200,7 +200,7 @@ mod tests {
                 0 => SyncMethod::Always,
                 seconds => SyncMethod::Interval(Duration::from_secs(seconds)),
             });
-            assert_eq!(SyncMethod::interval(text), expected, "{text}");
+            assert_eq!(SyncMethod::parse_interval(text), expected, "{text}");
         };
         check("1.00:00:00", Some(86_400));
         check("00:10:00", Some(600));

@@ -1,4 +1,4 @@
-//! `logical_units/<LU>/lu.yaml` and the `.sql` files next to it.
+//! Reads `logical_units/<LU>/lu.yaml` and the files next to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,20 +6,19 @@ use weft_model::ParsedTable;
 
 use super::bundle::Bundle;
 use super::fields::Fields;
-use super::finding::{Findings, Spot, is_name, nearest};
-use super::interface_file::column_type;
-use super::logical_unit::{
-    LogicalUnit, QueryParameter, SourceQuery, SyncMethod, Table, TableColumn, TableLink,
-};
+use super::finding::{Findings, Spot, check_file_name, is_name, nearest};
+use super::interface_file::parse_column_type;
+use super::job_table::JobReader;
+use super::logical_unit::{LogicalUnit, QueryParameter, SourceQuery, SyncMethod, TableColumn};
 use super::parsed_table;
 use super::project_file::ProjectFile;
+use super::table_draft::{TableDraft, link};
 use super::yaml::{Node, Yaml};
-use super::{check_file_name, job_table};
 use crate::interface::named_parameters;
 
 const NAME_RULE: &str = "a name starts with a letter and has only letters, digits and _";
 
-/// What a logical unit is read from.
+/// Reads a logical unit from its folder.
 pub(super) struct Reader<'a> {
     pub(super) bundle: &'a Bundle,
     pub(super) folder: &'a str,
@@ -28,32 +27,23 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads a logical unit; none where too much of it is wrong.
+    /// Reads a logical unit; none if required parts have errors.
     pub(super) fn read(&self, name: &str, node: &Node, spot: &Spot) -> Option<LogicalUnit> {
-        let mut fields = Fields::of(node, spot.clone(), self.findings);
+        let mut fields = Fields::new(node, spot.clone(), self.findings);
         fields.text("description");
         let root = fields.required("root").map(str::to_owned);
         let root_spot = fields.spot("root");
-        let mut tables = BTreeMap::new();
-        let mut drafts = Vec::new();
-        for (entry, spot) in fields.entries("tables") {
-            self.check_name(&entry.key, &spot);
-            tables.insert(entry.key.clone(), spot.clone());
-            drafts.push(self.draft(&entry.key, &entry.node, spot));
-        }
-        if fields.node("tables").is_none() {
-            self.findings.add(&fields.spot("tables"), "is missing");
-        }
-        if let Some(root) = root.as_deref().filter(|root| !tables.contains_key(*root)) {
-            let near = nearest(root, tables.keys().map(String::as_str));
+        let drafts = self.drafts(&mut fields);
+        let root_draft = drafts
+            .iter()
+            .find(|draft| Some(&draft.name) == root.as_ref());
+        if let (Some(root), None) = (&root, root_draft) {
+            let near = nearest(root, drafts.iter().map(|draft| draft.name.as_str()));
             self.findings
                 .add_near(&root_spot, format!("there is no table `{root}`"), near);
         }
-        let root_interface = drafts
-            .iter()
-            .find(|draft| Some(draft.name.as_str()) == root.as_deref())
-            .and_then(|draft| draft.query.as_ref())
-            .map(|query| query.interface.clone());
+        let root_query = root_draft.and_then(|draft| draft.query.as_ref());
+        let root_interface = root_query.map(|query| query.interface.clone());
         let ids_spot = fields.spot("ids");
         let ids = fields.node("ids");
         let ids = ids.and_then(|node| self.id_query(node, ids_spot, root_interface.as_deref()));
@@ -68,7 +58,7 @@ impl Reader<'_> {
         let functions = self.files("functions", "js");
         let flows = self.files("flows", "yaml");
         let parsers = self.files("parsers", "yaml");
-        let around = job_table::Surroundings {
+        let job_reader = JobReader {
             logical_unit: name,
             functions: &functions,
             flows: &flows,
@@ -77,11 +67,11 @@ impl Reader<'_> {
         };
         let jobs = job_entries
             .into_iter()
-            .filter_map(|(entry, spot)| around.read(entry, spot))
+            .filter_map(|(entry, spot)| job_reader.read(entry, spot))
             .collect();
         let parsed_tables = self.parsed_tables(name, &parsers);
         let root = root?;
-        let tables = self.link(&root, drafts)?;
+        let tables = link(&root, drafts, self.findings)?;
         Some(LogicalUnit {
             name: name.to_owned(),
             root,
@@ -96,7 +86,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The tables of the parsers. Each table has one parser, so that nobody wonders whose rows these are.
+    /// The tables of the parsers. Each table has one parser, so that the origin of its rows is clear.
     fn parsed_tables(
         &self,
         name: &str,
@@ -117,7 +107,7 @@ impl Reader<'_> {
         tables
     }
 
-    /// The files directly in a folder of the logical unit, by their names without the extension.
+    /// The files directly in a folder of the logical unit, by their names without extension.
     fn files(&self, folder: &str, extension: &str) -> BTreeMap<String, ProjectFile> {
         let mut files: BTreeMap<String, ProjectFile> = BTreeMap::new();
         let inside = format!("{}/{folder}/", self.folder);
@@ -125,11 +115,7 @@ impl Reader<'_> {
             let Some(file) = path.strip_prefix(&inside) else {
                 continue;
             };
-            let spot = Spot {
-                file: path.to_owned(),
-                line: 1,
-                field: String::new(),
-            };
+            let spot = Spot::start_of(path);
             let Some((name, _)) = file
                 .rsplit_once('.')
                 .filter(|(name, found)| *found == extension && !name.contains('/'))
@@ -165,7 +151,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The query of `ids` or of an instance group: a text, or a map with an interface.
+    /// Reads the query of `ids` or of an instance group: a text, or a map with an interface.
     fn id_query(&self, node: &Node, spot: Spot, root: Option<&str>) -> Option<SourceQuery> {
         let query = match &node.value {
             Yaml::Text(sql) => {
@@ -178,7 +164,7 @@ impl Reader<'_> {
                 }
             }
             _ => {
-                let mut fields = Fields::of(node, spot, self.findings);
+                let mut fields = Fields::new(node, spot, self.findings);
                 fields.text("description");
                 let interface_spot = fields.spot("interface");
                 let interface = fields.text("interface").or(root).map(str::to_owned);
@@ -212,7 +198,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A query, or the content of the file that it names.
+    /// Reads a query: the text itself, or the content of the `.sql` file that it names.
     fn sql(&self, text: &str, spot: &Spot) -> Option<(String, Spot)> {
         let text = text.trim();
         let is_file = text.ends_with(".sql") && !text.contains(char::is_whitespace);
@@ -236,11 +222,7 @@ impl Reader<'_> {
             );
             return None;
         };
-        let spot = Spot {
-            file,
-            line: 1,
-            field: String::new(),
-        };
+        let spot = Spot::start_of(file);
         match std::str::from_utf8(bytes) {
             Ok(sql) if !sql.trim().is_empty() => Some((sql.trim().to_owned(), spot)),
             Ok(_) => {
@@ -254,8 +236,20 @@ impl Reader<'_> {
         }
     }
 
-    fn draft(&self, name: &str, node: &Node, spot: Spot) -> Draft {
-        let mut fields = Fields::of(node, spot.clone(), self.findings);
+    fn drafts(&self, fields: &mut Fields<'_>) -> Vec<TableDraft> {
+        if fields.node("tables").is_none() {
+            self.findings.add(&fields.spot("tables"), "is missing");
+        }
+        let tables = fields.entries("tables").into_iter();
+        let drafts = tables.map(|(entry, spot)| {
+            self.check_name(&entry.key, &spot);
+            self.draft(&entry.key, &entry.node, spot)
+        });
+        drafts.collect()
+    }
+
+    fn draft(&self, name: &str, node: &Node, spot: Spot) -> TableDraft {
+        let mut fields = Fields::new(node, spot.clone(), self.findings);
         fields.text("description");
         let interface = fields.required("interface").map(str::to_owned);
         if let Some(interface) = &interface {
@@ -287,23 +281,10 @@ impl Reader<'_> {
         let parent_spot = fields.spot("parent");
         let parent = fields.text("parent").map(str::to_owned);
         let on_spot = fields.spot("on");
-        let on = fields
-            .entries("on")
-            .into_iter()
-            .filter_map(|(entry, spot)| match &entry.node.value {
-                Yaml::Text(parent_column) => Some((entry.key.clone(), parent_column.clone(), spot)),
-                other => {
-                    self.findings.add(
-                        &spot,
-                        format!("must be a column of the parent, not {}", other.kind()),
-                    );
-                    None
-                }
-            })
-            .collect();
+        let on = self.parent_columns(&mut fields);
         let sync = self.sync(&mut fields);
         fields.finish();
-        Draft {
+        TableDraft {
             name: name.to_owned(),
             query,
             parameter,
@@ -317,6 +298,21 @@ impl Reader<'_> {
             sync,
             spot,
         }
+    }
+
+    /// The pairs of `on`: a column of the query, and the column of the parent with the same value.
+    fn parent_columns(&self, fields: &mut Fields<'_>) -> Vec<(String, String, Spot)> {
+        let mut columns = Vec::new();
+        for (entry, spot) in fields.entries("on") {
+            match &entry.node.value {
+                Yaml::Text(column) => columns.push((entry.key.clone(), column.clone(), spot)),
+                other => {
+                    let message = format!("must be a column of the parent, not {}", other.kind());
+                    self.findings.add(&spot, message);
+                }
+            }
+        }
+        columns
     }
 
     fn parameter(&self, query: &SourceQuery) -> Option<QueryParameter> {
@@ -365,8 +361,8 @@ impl Reader<'_> {
             };
             columns.push(TableColumn {
                 name: entry.key.clone(),
-                // With an unknown type it is a column all the same, so that nobody misses it.
-                kind: column_type(kind.trim(), &spot, self.findings).unwrap_or_default(),
+                // A column with an unknown type still counts, so that there are no errors about a missing column.
+                kind: parse_column_type(kind.trim(), &spot, self.findings).unwrap_or_default(),
                 not_null,
             });
         }
@@ -382,7 +378,7 @@ impl Reader<'_> {
             Some(Yaml::Text(text)) if text == "none" => SyncMethod::None,
             Some(Yaml::Map(entries)) if entries.len() == 1 && entries[0].key == "interval" => {
                 let method = match &entries[0].node.value {
-                    Yaml::Text(text) => SyncMethod::interval(text),
+                    Yaml::Text(text) => SyncMethod::parse_interval(text),
                     _ => None,
                 };
                 method.unwrap_or_else(|| {
@@ -395,161 +391,5 @@ impl Reader<'_> {
                 SyncMethod::Always
             }
         }
-    }
-
-    /// Orders the tables, parents first, and works out how their rows find their instance.
-    fn link(&self, root: &str, drafts: Vec<Draft>) -> Option<Vec<Table>> {
-        let shapes: BTreeMap<String, Shape> = drafts.iter().map(Draft::shape).collect();
-        let root_id = shapes.get(root)?.id_column.clone();
-        let mut waiting = Vec::new();
-        let mut complete = true;
-        for draft in drafts {
-            let depends_on = draft.parent.clone();
-            match self.table(draft, root, root_id.as_deref(), &shapes) {
-                Some(table) => waiting.push((depends_on, table)),
-                None => complete = false,
-            }
-        }
-        if !complete {
-            return None;
-        }
-        let mut tables: Vec<Table> = Vec::new();
-        waiting.sort_by_key(|(_, table)| table.name != root);
-        while !waiting.is_empty() {
-            let is_ready = |(parent, _): &(Option<String>, Table)| {
-                parent
-                    .as_ref()
-                    .is_none_or(|parent| tables.iter().any(|table| table.name == *parent))
-            };
-            let Some(ready) = waiting.iter().position(is_ready) else {
-                for (_, table) in &waiting {
-                    self.findings.add(&table.spot, "its parents form a circle");
-                }
-                return None;
-            };
-            tables.push(waiting.remove(ready).1);
-        }
-        Some(tables)
-    }
-
-    fn table(
-        &self,
-        draft: Draft,
-        root: &str,
-        root_id: Option<&str>,
-        shapes: &BTreeMap<String, Shape>,
-    ) -> Option<Table> {
-        let parent = self.parent(&draft, shapes);
-        let is_root = draft.name == root;
-        let missing = |message: &str| {
-            self.findings.add(&draft.spot, message);
-            None
-        };
-        let link = match (&draft.id_column, parent) {
-            (Some(column), _) => TableLink::Instance {
-                column: column.clone(),
-            },
-            _ if is_root => {
-                return missing(
-                    "the root table needs `id_column`: the column that has the instance id",
-                );
-            }
-            // The parent's column is the instance id itself.
-            (None, Some((parent, column, parent_column)))
-                if parent == root && Some(parent_column.as_str()) == root_id =>
-            {
-                TableLink::Instance { column }
-            }
-            (None, Some((parent, column, parent_column))) => TableLink::Parent {
-                parent,
-                parent_column,
-                column,
-            },
-            (None, None) if draft.parent.is_some() => return None,
-            (None, None) => {
-                return missing(
-                    "needs `id_column`, or `parent` and `on`: how do its rows find their instance?",
-                );
-            }
-        };
-        Some(Table {
-            name: draft.name,
-            query: draft.query?,
-            parameter: draft.parameter?,
-            link,
-            key: draft.key,
-            columns: draft.columns,
-            sync: draft.sync,
-            spot: draft.spot,
-        })
-    }
-
-    /// The parent with the pair of columns: (parent, column, parent's column).
-    fn parent(
-        &self,
-        draft: &Draft,
-        shapes: &BTreeMap<String, Shape>,
-    ) -> Option<(String, String, String)> {
-        let Some(parent) = &draft.parent else {
-            if !draft.on.is_empty() {
-                self.findings
-                    .add(&draft.on_spot, "has no meaning without `parent`");
-            }
-            return None;
-        };
-        let Some(shape) = shapes.get(parent) else {
-            let near = nearest(parent, shapes.keys().map(String::as_str));
-            self.findings.add_near(
-                &draft.parent_spot,
-                format!("there is no table `{parent}`"),
-                near,
-            );
-            return None;
-        };
-        let [(column, parent_column, spot)] = draft.on.as_slice() else {
-            let message = "needs `on` with one pair: `{column: column of the parent}`";
-            self.findings.add(&draft.on_spot, message);
-            return None;
-        };
-        if !shape.columns.contains(parent_column) {
-            let near = nearest(parent_column, shape.columns.iter().map(String::as_str));
-            let message = format!("`{parent_column}` is not a column of {parent}");
-            self.findings.add_near(spot, message, near);
-            return None;
-        }
-        Some((parent.clone(), column.clone(), parent_column.clone()))
-    }
-}
-
-/// A table before it is known how it hangs together with the others.
-struct Draft {
-    name: String,
-    query: Option<SourceQuery>,
-    parameter: Option<QueryParameter>,
-    columns: Vec<TableColumn>,
-    key: Vec<String>,
-    id_column: Option<String>,
-    parent: Option<String>,
-    parent_spot: Spot,
-    on: Vec<(String, String, Spot)>,
-    on_spot: Spot,
-    sync: SyncMethod,
-    spot: Spot,
-}
-
-/// What the children of a table need to know of it.
-struct Shape {
-    columns: Vec<String>,
-    id_column: Option<String>,
-}
-
-impl Draft {
-    fn shape(&self) -> (String, Shape) {
-        let columns = self.columns.iter().map(|column| column.name.clone());
-        let shape = Shape {
-            columns: columns.collect(),
-            id_column: self.id_column.clone(),
-        };
-        (self.name.clone(), shape)
     }
 }

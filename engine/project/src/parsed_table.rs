@@ -1,24 +1,24 @@
-//! The part of `parsers/<name>.yaml` that the engine needs: which table the parser fills. Where its records come from is
-//! read by whoever runs it.
+//! Reads the table that a parser fills from `parsers/<name>.yaml`. The other fields, on where records come from, are
+//! for the job kind that runs parsers.
 
 use weft_model::ColumnType;
 use weft_model::{ParsedColumn, ParsedTable, SOURCE_FILE, SOURCE_LINE};
 
 use super::fields::Fields;
 use super::finding::{Findings, Spot, is_name, nearest};
-use super::interface_file::column_type;
+use super::interface_file::parse_column_type;
 use super::project_file::ProjectFile;
 use super::yaml::{self, Yaml};
 
-/// Tables that every logical unit has.
+/// Names of tables that every logical unit already has.
 const TAKEN: [&str; 2] = ["entity", "entity_chunks"];
-/// The longest name of a table or column, as Cassandra has it.
+/// The longest name of a table or column in Cassandra.
 const NAME: usize = 48;
 const COLUMNS: usize = 500;
-/// Columns of our own.
+/// Names of columns that Weft adds.
 const OURS: [&str; 3] = [SOURCE_FILE, SOURCE_LINE, "source_part"];
 
-/// Reads the table of a parser; none where too much of it is wrong.
+/// Reads the table of a parser; none if required parts have errors.
 pub(super) fn read(
     logical_unit: &str,
     file: &ProjectFile,
@@ -33,20 +33,35 @@ pub(super) fn read(
             return None;
         }
     };
-    let mut fields = Fields::of(&node, spot, findings);
-    let name = fields.required("table");
-    let name_spot = fields.spot("table");
-    if let Some(name) = name {
-        check_name(name, &name_spot, findings);
-        if TAKEN.iter().any(|taken| taken.eq_ignore_ascii_case(name)) {
-            findings.add(
-                &name_spot,
-                format!("every logical unit has a table `{name}` already"),
-            );
-        }
+    let mut fields = Fields::new(&node, spot, findings);
+    let name = read_name(&mut fields, findings);
+    let columns = read_columns(&mut fields, findings);
+    let key = read_key(&mut fields, &columns, findings);
+    Some(ParsedTable {
+        logical_unit: logical_unit.to_owned(),
+        name: name?.to_owned(),
+        columns,
+        key,
+    })
+}
+
+fn read_name<'f>(fields: &mut Fields<'f>, findings: &Findings) -> Option<&'f str> {
+    let spot = fields.spot("table");
+    let name = fields.required("table")?;
+    check_name(name, &spot, findings);
+    if TAKEN.iter().any(|taken| taken.eq_ignore_ascii_case(name)) {
+        findings.add(
+            &spot,
+            format!("every logical unit has a table `{name}` already"),
+        );
     }
+    Some(name)
+}
+
+fn read_columns(fields: &mut Fields<'_>, findings: &Findings) -> Vec<ParsedColumn> {
+    let columns_spot = fields.spot("columns");
     if fields.node("columns").is_none() {
-        findings.add(&fields.spot("columns"), "is missing");
+        findings.add(&columns_spot, "is missing");
     }
     let mut columns: Vec<ParsedColumn> = Vec::new();
     for (entry, spot) in fields.entries("columns") {
@@ -58,11 +73,10 @@ pub(super) fn read(
                 format!("`{name}` is a column that tables without a key have already"),
             );
         }
-        if let Some(other) = columns
+        let other = columns
             .iter()
-            .find(|other| other.name.eq_ignore_ascii_case(name))
-        {
-            let other = &other.name;
+            .find(|other| other.name.eq_ignore_ascii_case(name));
+        if let Some(ParsedColumn { name: other, .. }) = other {
             findings.add(
                 &spot,
                 format!("`{name}` and `{other}` differ only in upper and lower case"),
@@ -71,7 +85,7 @@ pub(super) fn read(
         let (kind, from) = match &entry.node.value {
             Yaml::Text(kind) => (stored_type(kind, &spot, findings), None),
             _ => {
-                let mut fields = Fields::of(&entry.node, spot.clone(), findings);
+                let mut fields = Fields::new(&entry.node, spot.clone(), findings);
                 let type_spot = fields.spot("type");
                 let kind = fields.required("type");
                 let kind = kind.and_then(|kind| stored_type(kind, &type_spot, findings));
@@ -87,11 +101,12 @@ pub(super) fn read(
         });
     }
     if columns.len() > COLUMNS {
-        findings.add(
-            &fields.spot("columns"),
-            format!("more than {COLUMNS} columns"),
-        );
+        findings.add(&columns_spot, format!("more than {COLUMNS} columns"));
     }
+    columns
+}
+
+fn read_key(fields: &mut Fields<'_>, columns: &[ParsedColumn], findings: &Findings) -> Vec<String> {
     let mut key: Vec<String> = Vec::new();
     for (name, spot) in fields.texts("key") {
         let Some(column) = columns.iter().find(|column| column.name == name) else {
@@ -111,12 +126,7 @@ pub(super) fn read(
         }
         key.push(name.to_owned());
     }
-    Some(ParsedTable {
-        logical_unit: logical_unit.to_owned(),
-        name: name?.to_owned(),
-        columns,
-        key,
-    })
+    key
 }
 
 fn check_name(name: &str, spot: &Spot, findings: &Findings) {
@@ -132,9 +142,9 @@ fn check_name(name: &str, spot: &Spot, findings: &Findings) {
     }
 }
 
-/// What a store keeps has a type.
+/// Parses the type of a stored column, which cannot be ANY.
 fn stored_type(name: &str, spot: &Spot, findings: &Findings) -> Option<ColumnType> {
-    let kind = column_type(name, spot, findings)?;
+    let kind = parse_column_type(name, spot, findings)?;
     if kind == ColumnType::Any {
         findings.add(
             spot,

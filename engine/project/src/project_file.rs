@@ -1,24 +1,20 @@
-//! A file of a project that is kept as it is.
+//! A file of a project whose content the engine does not read.
 
 use super::finding::Spot;
 
-/// A file of a logical unit that the engine keeps as it is; whoever runs it reads it (see
+/// A file of a logical unit whose content the engine does not read. The part of a node that runs it also checks it (see
 /// [`Validator`](super::Validator)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectFile {
-    /// Its path, relative to the project's folder.
+    /// The path relative to the project folder.
     pub path: String,
-    /// What it says.
+    /// The content.
     pub text: String,
 }
 
 impl ProjectFile {
-    /// Its first line, as a place for findings.
+    /// Its first line, as the location of errors.
     pub fn spot(&self) -> Spot {
-        Spot {
-            file: self.path.clone(),
-            line: 1,
-            field: String::new(),
-        }
+        Spot::start_of(self.path.as_str())
     }
 }

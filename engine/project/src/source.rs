@@ -1,4 +1,4 @@
-//! Interfaces: where ids and source rows come from.
+//! Interfaces: the sources of ids and rows.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ pub struct Rows {
     pub rows: Vec<Vec<Value>>,
 }
 
-/// How much of an answer is kept in memory. What the interface itself allows is a limit in any case.
+/// Limits of one answer in memory, in addition to the limits of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowLimits {
-    /// Rows.
+    /// The most rows.
     pub rows: usize,
-    /// Bytes of texts and blobs, and 8 for any other value.
+    /// The most bytes: the length of texts and blobs, and 8 for any other value.
     pub bytes: usize,
 }
 
@@ -37,13 +37,13 @@ impl Default for RowLimits {
 /// Parameters of a query.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Parameters {
-    /// For `?`, in order.
+    /// Values for `?`, in order.
     Positional(Vec<Value>),
-    /// For `:name`, each one value.
+    /// Values for `:name`, one each.
     Named(Vec<(String, Value)>),
-    /// For one `:name` that stands for a set, as in `where id in (:ids)`.
+    /// A set for one `:name`, as in `where id in (:ids)`.
     Set {
-        /// The name without its colon.
+        /// The name without the colon.
         name: String,
         /// The members.
         values: Vec<Value>,
@@ -55,46 +55,46 @@ pub enum Parameters {
 pub struct IdPage {
     /// The ids, in the order of the source.
     pub ids: Vec<String>,
-    /// Where the source stands behind the last of them; none where it has no positions.
+    /// The position of the source after the last id; none if it has no positions.
     pub position: Option<String>,
 }
 
-/// A stream of ids. Bounded: a source waits while nobody takes. The sender is dropped at the end; an error
-/// is the last thing it sends.
+/// A bounded stream of ids. The source waits for the receiver, and drops the sender at the end. An error is the last
+/// item.
 pub type IdStream = mpsc::Receiver<Result<IdPage, SourceError>>;
 
-/// A stream of rows, page by page, each with the names of its columns. Bounded and ended as an [`IdStream`] is.
+/// A bounded stream of pages of rows, each with the names of its columns. It ends like an [`IdStream`].
 pub type RowStream = mpsc::Receiver<Result<Rows, SourceError>>;
 
 /// Why a source did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// The query is wrong, returns another number of columns than wanted, or was refused.
+    /// The query is wrong, has the wrong number of columns, or was refused.
     #[error("interface {interface}: {message}")]
     Query {
         /// The interface.
         interface: String,
-        /// What is wrong, in words of the source.
+        /// The message of the source.
         message: String,
     },
-    /// The source cannot be reached or read; may be tried again.
+    /// The source cannot be reached or read. A retry may succeed.
     #[error("interface {interface} cannot be read: {message}")]
     Unavailable {
         /// The interface.
         interface: String,
-        /// What is wrong.
+        /// The reason.
         message: String,
     },
 }
 
-/// A deployed interface. Implementations do their blocking work on threads of their own.
+/// A deployed interface. Implementations do blocking work on their own threads.
 #[async_trait]
 pub trait Interface: Send + Sync + fmt::Debug {
     /// `sqlite`, `csv` or `jsonl`.
     fn kind(&self) -> &'static str;
 
-    /// The ids that a one-column query gives, as a stream. `after` is a position that this interface gave
-    /// before; interfaces without positions start from the beginning.
+    /// Streams the ids of a query with one column. `after` is a position from an earlier stream of this interface.
+    /// Interfaces without positions start from the beginning.
     async fn ids(
         &self,
         sql: &str,
@@ -102,16 +102,16 @@ pub trait Interface: Send + Sync + fmt::Debug {
         after: Option<String>,
     ) -> Result<IdStream, SourceError>;
 
-    /// The rows of a query as a stream, however many there are.
+    /// Streams the rows of a query, without a limit on their number.
     async fn rows(&self, sql: &str, parameters: Vec<Value>) -> Result<RowStream, SourceError>;
 
-    /// All rows of a query, as many as the interface's own limits allow.
+    /// Returns all rows of a query, within the limits of the interface.
     async fn query(&self, sql: &str, parameters: Parameters) -> Result<Rows, SourceError> {
         self.query_within(sql, parameters, RowLimits::default())
             .await
     }
 
-    /// All rows of a query; more than `limits` are an error that says so, before they are in memory.
+    /// Returns all rows of a query. More than `limits` is an error, reported before the rows fill the memory.
     async fn query_within(
         &self,
         sql: &str,
@@ -123,5 +123,5 @@ pub trait Interface: Send + Sync + fmt::Debug {
     async fn check(&self, sql: &str) -> Result<Vec<String>, SourceError>;
 }
 
-/// An interface that many share.
+/// A shared interface.
 pub type SharedInterface = Arc<dyn Interface>;

@@ -1,7 +1,8 @@
-//! Projects as files, and everything that can be wrong with them.
+//! Reading and checking projects, and the errors of wrong ones.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use weft_model::clock::SystemClock;
 
 use super::*;
 use crate::interface::Environment;
+use crate::interface::InterfaceContext;
 
 const LU: &str = "\
 root: car
@@ -46,7 +48,7 @@ instance_groups:
   of_models: {interface: models, query: select id from models}
 ";
 
-/// The project of these files; they replace those of a project that is right.
+/// A project of these files, which replace files of a correct project.
 fn project(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let right = [
@@ -78,31 +80,25 @@ fn project(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-fn surroundings(folder: &TempDir) -> Surroundings {
-    Surroundings {
+fn context(folder: &TempDir) -> InterfaceContext {
+    InterfaceContext {
         clock: Arc::new(SystemClock),
         base: folder.path().to_path_buf(),
         scratch: folder.path().join("scratch"),
-        environment: Environment::of(BTreeMap::new()),
+        environment: Environment::from_map(BTreeMap::new()),
         store: None,
     }
 }
 
 async fn errors(files: &[(&str, &str)]) -> Vec<String> {
     let folder = project(files);
-    match Project::load(
-        folder.path(),
-        &surroundings(&folder),
-        &Validators::default(),
-    )
-    .await
-    {
+    match Project::load(folder.path(), &context(&folder), &Validators::default()).await {
         Ok(_) => Vec::new(),
         Err(errors) => errors.iter().map(ToString::to_string).collect(),
     }
 }
 
-/// The errors of the logical unit with one piece of its text replaced.
+/// The errors of the logical unit after one replacement in its text.
 async fn lu_errors(old: &str, new: &str) -> Vec<String> {
     assert!(LU.contains(old), "{old}");
     let text = LU.replacen(old, new, 1);
@@ -114,13 +110,9 @@ async fn lu_errors(old: &str, new: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_project_that_is_right_is_read_as_a_whole() {
     let folder = project(&[]);
-    let project = Project::load(
-        folder.path(),
-        &surroundings(&folder),
-        &Validators::default(),
-    )
-    .await
-    .unwrap();
+    let project = Project::load(folder.path(), &context(&folder), &Validators::default())
+        .await
+        .unwrap();
     let car = project.logical_unit("car").unwrap();
     assert_eq!((car.name.as_str(), car.root.as_str()), ("CAR", "car"));
     let names: Vec<_> = car.tables.iter().map(|table| table.name.as_str()).collect();
@@ -171,13 +163,9 @@ async fn a_project_that_is_right_is_read_as_a_whole() {
 #[tokio::test]
 async fn unknown_names_come_with_the_nearest() {
     let folder = project(&[]);
-    let project = Project::load(
-        folder.path(),
-        &surroundings(&folder),
-        &Validators::default(),
-    )
-    .await
-    .unwrap();
+    let project = Project::load(folder.path(), &context(&folder), &Validators::default())
+        .await
+        .unwrap();
     let check = |error: String, expected: &str| assert_eq!(error, expected);
     check(
         project.logical_unit("CARR").unwrap_err().to_string(),
@@ -354,13 +342,9 @@ async fn queries_are_prepared_where_their_interface_can_be_reached() {
     let folder = project(&[]);
     fs::remove_file(folder.path().join("data/garage.sqlite")).unwrap();
     assert!(
-        Project::load(
-            folder.path(),
-            &surroundings(&folder),
-            &Validators::default()
-        )
-        .await
-        .is_ok(),
+        Project::load(folder.path(), &context(&folder), &Validators::default())
+            .await
+            .is_ok(),
         "a source may be down"
     );
 }
@@ -447,7 +431,7 @@ async fn every_mistake_in_an_interface_has_its_line_and_field() {
 }
 
 #[tokio::test]
-async fn all_mistakes_are_told_at_once() {
+async fn all_errors_are_reported_at_once() {
     let errors = errors(&[
         ("project.yaml", "nam: x\n"),
         ("interfaces/bad-name.yaml", "type: csv\npath: /x.csv\n"),
@@ -509,10 +493,10 @@ fn loading_and_deploying_can_be_awaited_on_any_thread() {
     }
     let _ = of_deploy;
     let folder = project(&[]);
-    let surroundings = surroundings(&folder);
+    let context = context(&folder);
     is_send(&Project::load(
         folder.path(),
-        &surroundings,
+        &context,
         &Validators::default(),
     ));
 }
@@ -530,13 +514,9 @@ async fn functions_flows_and_parsers_are_kept_by_their_names() {
             "table: deltas\ncolumns: {id: INTEGER}\n",
         ),
     ]);
-    let project = Project::load(
-        folder.path(),
-        &surroundings(&folder),
-        &Validators::default(),
-    )
-    .await
-    .unwrap();
+    let project = Project::load(folder.path(), &context(&folder), &Validators::default())
+        .await
+        .unwrap();
     let unit = project.logical_unit("car").unwrap();
     let (name, file) = unit.flow("publish").unwrap();
     assert_eq!(
@@ -591,7 +571,7 @@ async fn mistakes_in_the_jobs_of_a_unit_have_their_line_and_field() {
         ),
         (
             1,
-            "jobs.b.type: `PROCES` is no type of job; did you mean `PROCESS`?",
+            "jobs.b.type: `PROCES` is not a job type; did you mean `PROCESS`?",
         ),
         (2, "jobs.c.args: must be a map, not a text"),
         (2, "jobs.c.exec_interval: "),
@@ -614,16 +594,12 @@ async fn mistakes_in_the_jobs_of_a_unit_have_their_line_and_field() {
 async fn a_folder_without_anything_of_a_project_is_none() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("notes.txt"), "not a project").unwrap();
-    let errors = Project::load(
-        folder.path(),
-        &surroundings(&folder),
-        &Validators::default(),
-    )
-    .await
-    .unwrap_err();
+    let errors = Project::load(folder.path(), &context(&folder), &Validators::default())
+        .await
+        .unwrap_err();
     assert_eq!(
         errors[0].to_string(),
-        ".:1: is no project: it has neither project.yaml nor interfaces/, logical_units/ or scripts/"
+        ".:1: is not a project: it has neither project.yaml nor interfaces/, logical_units/ or scripts/"
     );
 }
 
@@ -646,7 +622,7 @@ impl Validator for NoFunctions {
 async fn validators_add_to_what_is_wrong() {
     let folder = project(&[("logical_units/CAR/functions/count.js", "")]);
     let validators = Validators::new([Arc::new(NoFunctions) as Arc<dyn Validator>]);
-    let errors = Project::load(folder.path(), &surroundings(&folder), &validators)
+    let errors = Project::load(folder.path(), &context(&folder), &validators)
         .await
         .unwrap_err();
     let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();

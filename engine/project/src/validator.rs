@@ -1,5 +1,5 @@
-//! What looks at a project besides the engine when it is deployed: the parts of a node that run functions, flows and
-//! parsers know what is right in their files.
+//! Validators: the parts of a node that run functions, flows and parsers check the files of these before a project is
+//! deployed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use async_trait::async_trait;
 
 use super::{Findings, Project};
 
-/// Checks some files of a project.
+/// Checks files of a project that the engine does not read.
 #[async_trait]
 pub trait Validator: fmt::Debug + Send + Sync {
-    /// Adds what is wrong, each with its place.
+    /// Adds the errors, each with its location.
     async fn check(&self, project: &Project, findings: &Findings);
 }
 
-/// All of them. Cheap to clone.
+/// A list of validators. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Validators(Arc<[Arc<dyn Validator>]>);
 
 impl Validators {
-    /// These.
+    /// A list of these validators.
     pub fn new(validators: impl IntoIterator<Item = Arc<dyn Validator>>) -> Self {
         Self(validators.into_iter().collect())
     }

@@ -1,4 +1,4 @@
-//! YAML with line numbers: plain trees of text, because a project's fields know their types themselves.
+//! YAML with line numbers, as trees of text. The reader of a field converts the text to its type.
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde_json::{Number, Value};
@@ -6,23 +6,23 @@ use serde_json::{Number, Value};
 /// The deepest nesting of a project file.
 const DEPTH: usize = 32;
 
-/// A value and where it starts.
+/// A value and its location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// The line, from 1.
     pub line: usize,
-    /// What stands there.
+    /// The value.
     pub value: Yaml,
-    /// It stands without quotes: `5` may be a number, `"5"` is a text.
+    /// Whether a scalar has no quotes: `5` may be a number, `"5"` is a text.
     pub is_plain: bool,
 }
 
-/// What a value is.
+/// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Yaml {
-    /// Nothing, or the plain word `null`.
+    /// No value, or the plain word `null`.
     Null,
-    /// Any scalar: whoever reads it knows its type.
+    /// Any other scalar.
     Text(String),
     /// A sequence.
     List(Vec<Node>),
@@ -30,7 +30,7 @@ pub enum Yaml {
     Map(Vec<Entry>),
 }
 
-/// A key with its value.
+/// An entry of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The key.
@@ -42,7 +42,7 @@ pub struct Entry {
 }
 
 impl Yaml {
-    /// What it is, for messages.
+    /// The kind of the value, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -53,25 +53,25 @@ impl Yaml {
     }
 }
 
-/// What is wrong with a text as YAML, and where.
+/// Why a text is not valid YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct YamlError {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong.
+    /// The message.
     pub message: String,
 }
 
-/// The number or truth value that a scalar without quotes is; none where it is a text.
+/// The number or boolean that a plain scalar reads as; none if it is a text.
 pub fn plain(text: &str) -> Option<Value> {
     match text {
         "true" | "True" | "TRUE" => return Some(Value::Bool(true)),
         "false" | "False" | "FALSE" => return Some(Value::Bool(false)),
         _ => (),
     }
-    let looks_like_one = text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+    let has_form_of_number = text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
         && text.ends_with(|c: char| c.is_ascii_digit());
-    if !looks_like_one {
+    if !has_form_of_number {
         return None;
     }
     let number = match text.parse::<i64>() {
@@ -81,10 +81,10 @@ pub fn plain(text: &str) -> Option<Value> {
     (number.to_string() == text).then_some(Value::Number(number))
 }
 
-/// Reads the one document of a file; an empty file is an empty map.
+/// Parses a file with one document. An empty file is an empty map.
 ///
 /// # Errors
-/// It is not YAML, or uses what project files do not: aliases, several documents, keys that are no texts.
+/// The text is not YAML, or uses what project files do not support: aliases, several documents, keys other than texts.
 pub fn parse(text: &str) -> Result<Node, YamlError> {
     let mut events = Events {
         parser: Parser::new_from_str(text),

@@ -124,7 +124,7 @@ pub(super) fn put(
         ),
     )?;
     for row in rows {
-        let values = table.stored(row).into_iter().map(sql_value);
+        let values = table.to_stored_row(row).into_iter().map(sql_value);
         statement.execute(params_from_iter(values))?;
     }
     Ok(())

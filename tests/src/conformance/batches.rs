@@ -118,7 +118,7 @@ async fn a_submission_writes_its_hint(store: SharedStore) {
     let submit = submitted(store.as_ref()).await;
     let at = submit.due.due_at;
     let hints = store
-        .due(&DueHint::in_front_of(at), at, 100_000)
+        .due(&DueHint::first_at(at), at, 100_000)
         .await
         .expect("readable");
     assert!(hints.contains(&submit.due));
@@ -433,7 +433,7 @@ async fn a_request_writes_its_hint(store: SharedStore) {
     let due = pause.due.expect("the request has a hint");
     let at = due.due_at;
     let hints = store
-        .due(&DueHint::in_front_of(at), at, 100_000)
+        .due(&DueHint::first_at(at), at, 100_000)
         .await
         .expect("readable");
     assert!(hints.contains(&due));

@@ -8,10 +8,10 @@ use std::time::Duration;
 use uuid::Uuid;
 use weft_model::clock::{Clock, SystemClock, Timestamp};
 use weft_model::ids::Ids;
-use weft_model::schedule::Outcome;
+use weft_model::schedule::RunOutcome;
 use weft_model::{
     Batch, BatchId, BatchSpec, BatchStatistics, BatchStatus, ChunkContent, ChunkHead, ChunkState,
-    DueHint, EndMark, Ended, EntityRow, EntitySource, EntityStatus, Holder, Incarnation, Job,
+    DueHint, EndMark, EntityRow, EntitySource, EntityStatus, Holder, Incarnation, Job, JobEnd,
     JobKey, JobRun, JobStatus, NodeId, NodeShare, RetryPolicy, Token, TriggerState, job_type,
 };
 use weft_store::SelfFence;
@@ -533,11 +533,11 @@ pub(super) fn triggers() -> TriggerState {
     };
     let mut triggers = TriggerState {
         met: BTreeSet::from([("t".to_owned(), "c".to_owned())]),
-        told: BTreeMap::from([("c".to_owned(), vec![mark.clone()])]),
+        known_ends: BTreeMap::from([("c".to_owned(), vec![mark.clone()])]),
         fired_for: Some(Timestamp(6)),
-        untold: Vec::new(),
+        pending_notifications: Vec::new(),
     };
-    let outcome = Outcome::Failed;
-    triggers.owe(Ended { mark, outcome });
+    let outcome = RunOutcome::Failed;
+    triggers.add_pending(JobEnd { mark, outcome });
     triggers
 }

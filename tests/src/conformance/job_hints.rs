@@ -41,7 +41,7 @@ async fn due_hints_come_in_order(store: SharedStore) {
     }
     let found: Vec<_> = store
         .due(
-            &DueHint::in_front_of(Timestamp(base)),
+            &DueHint::first_at(Timestamp(base)),
             Timestamp(base + 7_200_000),
             100_000,
         )
@@ -59,7 +59,7 @@ async fn the_same_hint_twice_is_one_hint(store: SharedStore) {
     store.put_due(&hint).await.expect("writable");
     store.put_due(&hint).await.expect("writable");
     let found = store
-        .due(&DueHint::in_front_of(hint.due_at), hint.due_at, 1_000)
+        .due(&DueHint::first_at(hint.due_at), hint.due_at, 1_000)
         .await;
     let own = found.expect("readable");
     assert_eq!(own.iter().filter(|found| **found == hint).count(), 1);
@@ -73,7 +73,7 @@ async fn a_span_of_hints_has_both_its_ends(store: SharedStore) {
     }
     let found = store
         .due(
-            &DueHint::in_front_of(Timestamp(base + 1)),
+            &DueHint::first_at(Timestamp(base + 1)),
             Timestamp(base + 2),
             1_000,
         )
@@ -97,7 +97,7 @@ async fn due_hints_of_one_time_come_page_by_page(store: SharedStore) {
     }
     hints.sort();
     let mut found = Vec::new();
-    let mut after = DueHint::in_front_of(at);
+    let mut after = DueHint::first_at(at);
     loop {
         let page = store.due(&after, at, 2).await.expect("readable");
         let Some(last) = page.last() else { break };
@@ -115,11 +115,7 @@ async fn due_hints_are_limited_to_the_earliest(store: SharedStore) {
         store.put_due(hint).await.expect("writable");
     }
     let found = store
-        .due(
-            &DueHint::in_front_of(Timestamp(base)),
-            Timestamp(base + 2),
-            2,
-        )
+        .due(&DueHint::first_at(Timestamp(base)), Timestamp(base + 2), 2)
         .await
         .expect("readable");
     assert_eq!(found.len(), 2);

@@ -138,7 +138,7 @@ async fn a_claim_writes_its_hint(store: SharedStore) {
     apply(store.as_ref(), &claim).await;
     let at = claim.due.due_at;
     let hints = store
-        .due(&DueHint::in_front_of(at), at, 1_000)
+        .due(&DueHint::first_at(at), at, 1_000)
         .await
         .expect("readable");
     assert!(hints.contains(&claim.due));
@@ -278,7 +278,7 @@ async fn a_recurring_job_goes_to_its_next_run(store: SharedStore) {
     );
     assert!(!job.archived);
     let hints = store
-        .due(&DueHint::in_front_of(next_run), next_run, 1_000)
+        .due(&DueHint::first_at(next_run), next_run, 1_000)
         .await
         .expect("readable");
     assert!(hints.iter().any(|hint| hint.key == owned.key));

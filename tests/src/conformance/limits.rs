@@ -86,7 +86,7 @@ async fn a_job_may_have_any_text_as_its_name(store: SharedStore) {
         assert_eq!(job.key, submit.job.key);
         let at = submit.due.due_at;
         let hints = store
-            .due(&DueHint::in_front_of(at), at, 100_000)
+            .due(&DueHint::first_at(at), at, 100_000)
             .await
             .expect("readable");
         assert!(hints.contains(&submit.due), "no hint for {odd:?}");

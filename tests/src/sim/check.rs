@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weft_model::job_key_of;
+use weft_model::batch_job_key;
 use weft_model::{Batch, BatchId, BatchStatus, ChunkState, EntityRow, EntityStatus, JobStatus};
 
 use super::cluster::{Cluster, Submitted};
@@ -159,7 +159,7 @@ fn check_record(
 }
 
 fn check_job(batch: &Batch, tables: &Tables, violations: &mut Vec<String>) {
-    let key = job_key_of(batch);
+    let key = batch_job_key(batch);
     let Some(job) = tables.jobs.get(&key).map(|row| row.peek()) else {
         violations.push(format!("I12: batch {} has no job", batch.id));
         return;

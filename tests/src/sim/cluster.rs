@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use uuid::Uuid;
+use weft_model::batch_job_key;
 use weft_model::clock::Clock;
 use weft_model::ids::Ids;
-use weft_model::job_key_of;
 use weft_model::{Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, DueHint, NodeId};
 use weft_node::job::{JobKind, JobKinds};
 use weft_node::scheduler::submission_of;
@@ -221,7 +221,7 @@ impl Cluster {
         BatchSpec {
             asynchronous: true,
             allow_multiple: true,
-            ..BatchSpec::of(
+            ..BatchSpec::new(
                 "AUTODATA_DELTA",
                 self.scripts.add(script),
                 "simulate AUTODATA_DELTA.?",
@@ -290,7 +290,7 @@ impl Cluster {
                         .collect(),
                     due: Some(DueHint {
                         due_at: clock.now(),
-                        key: job_key_of(&row),
+                        key: batch_job_key(&row),
                     }),
                     token: ids.token(),
                 };

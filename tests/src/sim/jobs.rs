@@ -360,7 +360,7 @@ fn arguments_of(work: Work) -> String {
 /// Whether this row stays as it is: it has ended, or waits for another to end, and has no dependents left to notify.
 pub fn rests(job: &Job) -> bool {
     let awaits = job.status == JobStatus::Scheduled && job.next_run.is_none();
-    (job.status.is_ended() || awaits) && job.triggers.untold.is_empty()
+    (job.status.is_ended() || awaits) && job.triggers.pending_notifications.is_empty()
 }
 
 /// The rules that the jobs break once everything is quiet.
@@ -397,7 +397,7 @@ fn check_follower(job: &Job, follower: Option<&Job>, violations: &mut Vec<String
         violations.push(format!("I12: the follower of job {uid} is gone"));
         return;
     };
-    let told = follower.triggers.told.values().flatten().next();
+    let told = follower.triggers.known_ends.values().flatten().next();
     let (runs, ends) = (follower.runs, job.runs);
     if job.status == JobStatus::Processed && told.is_none_or(|told| told.run != ends) {
         violations.push(format!(

@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use weft_model::{BatchId, BatchSpec, EntitySource, Fence};
-use weft_project::command::{ChunkContext, CommandFactory, EntityCommand, Outcome, PreparedChunk};
+use weft_project::command::{
+    ChunkContext, CommandFactory, EntityCommand, EntityOutcome, PreparedChunk,
+};
 use weft_project::source::{IdPage, IdStream, SourceError};
 
 use super::control::Control;
@@ -224,7 +226,7 @@ impl ScriptChunk {
 
 #[async_trait]
 impl PreparedChunk for ScriptChunk {
-    async fn run(&mut self, id: &str) -> Outcome {
+    async fn run(&mut self, id: &str) -> EntityOutcome {
         let factory = &self.factory;
         factory.control.running().await;
         self.begin(id);
@@ -234,9 +236,9 @@ impl PreparedChunk for ScriptChunk {
         }
         factory.control.running().await;
         if self.script.fails_for(id) {
-            return Outcome::Failed("the script says so".to_owned());
+            return EntityOutcome::Failed("the script says so".to_owned());
         }
-        Outcome::Completed {
+        EntityOutcome::Completed {
             result: r#"{"Added":1}"#.to_owned(),
             instance: None,
         }

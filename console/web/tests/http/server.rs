@@ -170,7 +170,7 @@ impl Server {
         let store = self.shared_store();
         let clock: SharedClock = Arc::new(SystemClock);
         let data = self.folder.path().join("data");
-        let environment = Environment::of(BTreeMap::new());
+        let environment = Environment::from_map(BTreeMap::new());
         let catalogue = ProjectCatalogue::new(store.clone(), clock.clone(), &data, environment);
         Services {
             traces: Traces::new(&data, clock.clone()),

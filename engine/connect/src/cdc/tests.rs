@@ -19,7 +19,7 @@ use weft_model::{BatchId, BatchSpec, EntitySource, JobKey, NodeId};
 use weft_node::NodeConfig;
 use weft_node::job::Slot;
 use weft_project::ProjectCatalogue;
-use weft_project::command::{ChunkContext, CommandFactory, Outcome};
+use weft_project::command::{ChunkContext, CommandFactory, EntityOutcome};
 use weft_project::interface::Environment;
 use weft_sqlite::{Options, SqliteStore};
 use weft_store::SelfFence;
@@ -73,7 +73,7 @@ impl Bench {
         let store = folder.path().join("store");
         let store = SqliteStore::open(store, Options::new(Arc::clone(&clock))).unwrap();
         let store: SharedStore = Arc::new(store);
-        let environment = Environment::of(BTreeMap::new());
+        let environment = Environment::from_map(BTreeMap::new());
         let mut config =
             NodeConfig::with_defaults(NodeId("n1".to_owned()), folder.path().join("data"));
         config.file_roots = vec![folder.path().join("out")];
@@ -140,7 +140,7 @@ impl Bench {
     async fn sync(&self) {
         let spec = Arc::new(BatchSpec {
             allow_multiple: true,
-            ..BatchSpec::of(
+            ..BatchSpec::new(
                 "CAR",
                 EntitySource::List { ids: Vec::new() },
                 "sync_instance CAR.?",
@@ -159,8 +159,8 @@ impl Bench {
         let mut instances = Vec::new();
         for id in &ids {
             match prepared.run(id).await {
-                Outcome::Completed { instance, .. } => instances.extend(instance),
-                Outcome::Failed(reason) => panic!("{reason}"),
+                EntityOutcome::Completed { instance, .. } => instances.extend(instance),
+                EntityOutcome::Failed(reason) => panic!("{reason}"),
             }
         }
         self.store.save_instances("CAR", &instances).await.unwrap();

@@ -17,7 +17,7 @@ use weft_model::{Principal, Session};
 use weft_node::NodeConfig;
 use weft_node::flow::{FlowCall, FlowFailure, FlowName, FlowPart, Flows, Recovery};
 use weft_node::job::{CheckpointHolder, CheckpointStore, Slot};
-use weft_project::interface::{Environment, Surroundings};
+use weft_project::interface::{Environment, InterfaceContext};
 use weft_project::{Project, Validator, Validators};
 use weft_sqlite::{Options, SqliteStore};
 use weft_statement::LateStatements;
@@ -46,7 +46,7 @@ fn write(folder: &Path, path: &str, text: &str) {
 }
 
 fn environment() -> Environment {
-    Environment::of(BTreeMap::new())
+    Environment::from_map(BTreeMap::new())
 }
 
 /// Loads a project with these flows; fails with the reported errors.
@@ -64,7 +64,7 @@ async fn load(folder: &Path, flows: &[(&str, &str)]) -> Result<Project, Vec<Stri
         let path = format!("logical_units/CAR/flows/{name}.yaml");
         write(&project, &path, text);
     }
-    let surroundings = Surroundings {
+    let surroundings = InterfaceContext {
         clock: Arc::new(SystemClock),
         base: project.clone(),
         scratch: folder.join("scratch"),

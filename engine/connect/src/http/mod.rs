@@ -250,7 +250,7 @@ mod tests {
     fn a_host_is_called_only_where_the_node_allows_it() {
         let http = |hosts: &[&str]| {
             let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-            Http::new(&hosts, Environment::of([].into()))
+            Http::new(&hosts, Environment::from_map([].into()))
         };
         let url = Url::parse("http://b.example:81/").unwrap();
         let message = |hosts: &[&str]| http(hosts).check_host(&url).map_err(|check| check.message);

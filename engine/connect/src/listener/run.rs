@@ -364,7 +364,7 @@ impl ListenerRun<'_> {
             principal: Principal {
                 name: job.created_by.clone(),
             },
-            session: Session::of_job(job),
+            session: Session::for_job(job),
             run_id: key,
             recovery: Some(Recovery {
                 scope: format!("listened/{}/{}", flow_scope(name), self.scope),

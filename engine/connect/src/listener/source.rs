@@ -358,7 +358,7 @@ mod tests {
         let source = |url: &str| Source::Listing {
             http: Arc::new(Http::new(
                 &[],
-                weft_project::interface::Environment::of([].into()),
+                weft_project::interface::Environment::from_map([].into()),
             )),
             url: Url::parse(url).unwrap(),
             call: Map::new(),

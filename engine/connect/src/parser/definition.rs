@@ -128,7 +128,7 @@ pub(crate) fn find(logical_unit: &LogicalUnit, name: &str) -> Result<Definition,
 fn read(file: &ProjectFile, table: &ParsedTable, findings: &Findings) -> Option<Definition> {
     // The engine has reported what is not YAML.
     let node = yaml::parse(&file.text).ok()?;
-    let mut fields = Fields::of(&node, file.spot(), findings);
+    let mut fields = Fields::new(&node, file.spot(), findings);
     fields.text("description");
     // The engine reads these.
     for field in ["table", "columns", "key"] {
@@ -191,7 +191,7 @@ fn limits(fields: &mut Fields<'_>, findings: &Findings) -> InputLimits {
     let Some(node) = fields.node("limits") else {
         return default;
     };
-    let mut fields = Fields::of(node, spot, findings);
+    let mut fields = Fields::new(node, spot, findings);
     let limits = InputLimits {
         bytes: fields.number("bytes", 1, 1 << 50).unwrap_or(default.bytes),
         ratio: fields

@@ -112,7 +112,7 @@ impl Bench {
         let parts = Parts {
             projects: Arc::new(Folder(project)),
             config,
-            environment: Environment::of(variables),
+            environment: Environment::from_map(variables),
             call_back: Arc::clone(&calls) as Arc<dyn CallBack>,
             traces: Traces::default(),
             statements: LateStatements::default(),

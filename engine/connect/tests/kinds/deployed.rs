@@ -41,7 +41,7 @@ async fn scripts_run_as_they_were_deployed_last() {
         Options::new(Arc::clone(&clock)),
     );
     let store: SharedStore = Arc::new(store.unwrap());
-    let environment = Environment::of(BTreeMap::new());
+    let environment = Environment::from_map(BTreeMap::new());
     let config = NodeConfig::with_defaults(NodeId("n1".to_owned()), folder.path().join("data"));
     let catalogue = Arc::new(ProjectCatalogue::new(
         Arc::clone(&store),

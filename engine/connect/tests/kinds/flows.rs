@@ -66,7 +66,7 @@ impl Bench {
         config.file_roots = vec![folder.path().join("files")];
         fs::create_dir(folder.path().join("files")).unwrap();
         let secret = ("API_AUTH".to_owned(), "Bearer hunter2".to_owned());
-        let environment = Environment::of(BTreeMap::from([secret]));
+        let environment = Environment::from_map(BTreeMap::from([secret]));
         let catalogue = ProjectCatalogue::new(
             Arc::clone(&store),
             Arc::clone(&clock),

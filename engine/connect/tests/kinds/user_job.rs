@@ -46,7 +46,8 @@ impl Node {
             Options::new(Arc::clone(&clock)),
         );
         let store: SharedStore = Arc::new(store.unwrap());
-        let environment = Environment::of(BTreeMap::from([("PW".to_owned(), "hush".to_owned())]));
+        let environment =
+            Environment::from_map(BTreeMap::from([("PW".to_owned(), "hush".to_owned())]));
         let data = folder.path().join("data");
         let config = NodeConfig::with_defaults(NodeId("n1".to_owned()), data.clone());
         let catalogue = ProjectCatalogue::new(

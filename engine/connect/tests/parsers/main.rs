@@ -64,7 +64,7 @@ impl Bench {
         let store = folder.path().join("store");
         let store = SqliteStore::open(store, Options::new(Arc::clone(&clock))).unwrap();
         let store: SharedStore = Arc::new(store);
-        let environment = Environment::of(BTreeMap::new());
+        let environment = Environment::from_map(BTreeMap::new());
         let mut config =
             NodeConfig::with_defaults(NodeId("n1".to_owned()), folder.path().join("data"));
         config.file_roots = vec![folder.path().join("project/in")];

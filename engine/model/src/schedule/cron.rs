@@ -1,4 +1,4 @@
-//! A cron expression as a calendar of local times; which moments those are is a matter of [`super::local`].
+//! A cron expression as a calendar of local times. [`super::local`] converts local times to moments.
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 
@@ -7,12 +7,12 @@ use super::field::{Dialect, FIRST_YEAR, Field, Numbers, number};
 
 /// A cron expression.
 ///
-/// Five fields are a crontab's: minute, hour, day of month, month, day of week, with Sunday as 0 and 7. Six or seven
-/// are Quartz's: seconds in front, a year behind if there are seven, with Sunday as 1 and Saturday as 7. Both know
+/// Five fields follow crontab: minute, hour, day of month, month, day of week, with Sunday as 0 and 7. Six or seven
+/// fields follow Quartz: seconds first, an optional year last, with Sunday as 1 and Saturday as 7. Both support
 /// `L`, `L-n`, `LW`, `nW`, `nL` and `n#m`.
 ///
-/// Where both days are restricted, either will do. As in every crontab, a day field that begins with `*` does not
-/// count as restricted: `*/2` together with `MON` means those Mondays that have an odd date.
+/// If both day fields are restricted, a day has to match one of them. As in every crontab, a day field that begins with
+/// `*` does not count as restricted: `*/2` together with `MON` means the Mondays with an odd date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cron {
     pub(super) seconds: Numbers,
@@ -22,25 +22,25 @@ pub struct Cron {
     pub(super) months: Numbers,
     pub(super) weekdays: DaysOfWeek,
     pub(super) years: Numbers,
-    /// Minutes or hours are counted off (`*`, `0/5`) and not named.
+    /// Whether minutes or hours are counted (`*`, `0/5`) and not named.
     is_interval_like: bool,
 }
 
-/// The field day of month.
+/// The field `day of month`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DaysOfMonth {
-    /// `*`, `*/n` or `?`: does not widen what the days of the week allow.
+    /// `*`, `*/n` or `?`: days of the week are not matched as an alternative.
     pub(super) is_open: bool,
     /// From 1.
     pub(super) days: Numbers,
-    /// Days that differ from month to month.
+    /// Days whose date depends on the month.
     pub(super) moving: Vec<MovingDay>,
 }
 
-/// A day that differs from month to month.
+/// A day whose date depends on the month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MovingDay {
-    /// `L`, `L-n`: the last day or the nth before it.
+    /// `L`, `L-n`: the last day, or the nth day before it.
     Last { before: u32 },
     /// `LW`, `L-nW`: the same, moved to the nearest working day of the month.
     LastWorking { before: u32 },
@@ -48,39 +48,39 @@ pub(super) enum MovingDay {
     NearestWorking { day: u32 },
 }
 
-/// The field day of week.
+/// The field `day of week`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DaysOfWeek {
-    /// `*`, `*/n` or `?`: does not widen what the days of the month allow.
+    /// `*`, `*/n` or `?`: days of the month are not matched as an alternative.
     pub(super) is_open: bool,
     /// From 0, Sunday.
     pub(super) days: Numbers,
-    /// Days that are one of several weeks.
+    /// Weekdays of one week of the month.
     pub(super) chosen: Vec<ChosenWeekday>,
 }
 
 /// A weekday of one week of the month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChosenWeekday {
-    /// `n#m`: the mth of them.
+    /// `n#m`: the mth such weekday.
     Nth { weekday: u32, nth: u32 },
-    /// `nL`: the last of them.
+    /// `nL`: the last such weekday.
     Last { weekday: u32 },
 }
 
 impl Cron {
-    /// Reads five, six or seven fields.
+    /// Parses five, six or seven fields.
     pub(super) fn parse(fields: &[&str]) -> Result<Self, ScheduleError> {
         match fields {
-            [minute, hour, day, month, weekday] => Self::of(
+            [minute, hour, day, month, weekday] => Self::from_fields(
                 Dialect::Crontab,
                 ["0", minute, hour, day, month, weekday, "*"],
             ),
-            [second, minute, hour, day, month, weekday] => Self::of(
+            [second, minute, hour, day, month, weekday] => Self::from_fields(
                 Dialect::Quartz,
                 [second, minute, hour, day, month, weekday, "*"],
             ),
-            [second, minute, hour, day, month, weekday, year] => Self::of(
+            [second, minute, hour, day, month, weekday, year] => Self::from_fields(
                 Dialect::Quartz,
                 [second, minute, hour, day, month, weekday, year],
             ),
@@ -90,7 +90,7 @@ impl Cron {
         }
     }
 
-    fn of(dialect: Dialect, fields: [&str; 7]) -> Result<Self, ScheduleError> {
+    fn from_fields(dialect: Dialect, fields: [&str; 7]) -> Result<Self, ScheduleError> {
         let [second, minute, hour, day, month, weekday, year] = fields;
         if day == "?" && weekday == "?" {
             let why = "only one of the two day fields can be left open by `?`".to_owned();
@@ -110,19 +110,19 @@ impl Cron {
         })
     }
 
-    /// Whether it counts off time as it passes (`*/5`) instead of naming times of the day (`30 2`).
+    /// Whether it counts elapsed time (`*/5`) instead of naming times of the day (`30 2`).
     pub(super) fn is_interval_like(&self) -> bool {
         self.is_interval_like
     }
 
-    /// Whether any date there is belongs to it.
+    /// Whether it matches any date.
     pub(super) fn has_a_day(&self) -> bool {
         NaiveDate::from_ymd_opt(to_year(FIRST_YEAR), 1, 1)
             .and_then(|first| self.date_from(first))
             .is_some()
     }
 
-    /// The first local time of it that is not before `start`.
+    /// The first matching local time from `start` on.
     pub(super) fn local_from(&self, start: NaiveDateTime) -> Option<NaiveDateTime> {
         let today = start.date();
         if self.has_date(today)
@@ -311,7 +311,7 @@ impl ChosenWeekday {
     }
 }
 
-/// `?` says the same as `*`, in a day field only.
+/// `?` means the same as `*` and is allowed in day fields only.
 fn open(text: &str) -> &str {
     if text == "?" { "*" } else { text }
 }
@@ -320,7 +320,7 @@ fn is_open(text: &str) -> bool {
     text.starts_with(['*', '?'])
 }
 
-/// Days of the week counted from 0, Sunday, whatever the dialect counts.
+/// Days of the week counted from Sunday as 0, in either dialect.
 fn from_sunday(dialect: Dialect, weekday: u32) -> u32 {
     match dialect {
         Dialect::Crontab => weekday % 7,
@@ -328,7 +328,7 @@ fn from_sunday(dialect: Dialect, weekday: u32) -> u32 {
     }
 }
 
-/// The working day nearest to a day of the month of `month`, without leaving the month; `None` = it has no such day.
+/// The working day nearest to a day of `month`, within the month; none if the month has no such day.
 fn nearest_working(month: NaiveDate, day: u32) -> Option<u32> {
     let date = month.with_day(day)?;
     let is_last = day == u32::from(date.num_days_in_month());

@@ -1,4 +1,4 @@
-//! One field of a cron expression: which of its numbers are meant.
+//! One field of a cron expression, and the numbers that it matches.
 
 use super::ScheduleError;
 
@@ -12,7 +12,7 @@ const MONTHS: &[&str] = &[
 ];
 const WEEKDAYS: &[&str] = &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-/// Whose rules an expression follows.
+/// The dialect of a cron expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// Five fields, Sunday is 0 and 7.
@@ -21,20 +21,20 @@ pub(super) enum Dialect {
     Quartz,
 }
 
-/// What a field may hold.
+/// The rules of a field.
 pub(super) struct Field {
     name: &'static str,
     least: u32,
     most: u32,
-    /// Where `*` ends: a week of a crontab has two Sundays, of which `*` means one.
+    /// The last number of `*`. A crontab week has two numbers for Sunday, and `*` uses one.
     star_most: u32,
     /// Names of the numbers from `least` on.
     names: &'static [&'static str],
-    /// How many numbers make a round; `None` = a range may not run past the end.
+    /// The number of values after which a range wraps around; none = a range may not wrap.
     round: Option<u32>,
 }
 
-/// The numbers a field means, ascending, each once; never empty.
+/// The numbers that a field matches, ascending and unique; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Numbers(Vec<u32>);
 
@@ -81,14 +81,14 @@ impl Field {
         Self {
             star_most,
             names: WEEKDAYS,
-            // People write `FRI-SUN` in a crontab as well.
+            // `FRI-SUN` is common in crontabs, too.
             round: Some(7),
             ..Self::plain(dialect, "day of week", least, most)
         }
     }
 
     pub(super) fn year() -> Self {
-        // Years do not come round: `2030-2020` is a mistake in every dialect.
+        // Years do not wrap: `2030-2020` is a mistake in either dialect.
         Self::plain(Dialect::Crontab, "year", FIRST_YEAR, LAST_YEAR)
     }
 
@@ -150,7 +150,7 @@ impl Field {
         }
     }
 
-    /// What a field in error should have held.
+    /// The expected values, for errors.
     pub(super) fn expected(&self) -> String {
         let (least, most) = (self.least, self.most);
         match (self.names.first(), self.names.last()) {
@@ -175,7 +175,7 @@ impl Field {
     }
 
     fn step(&self, part: &str, text: &str) -> Result<usize, ScheduleError> {
-        // A larger step would silently mean the first number alone: `*/90` is not every 90 minutes.
+        // A larger step would silently match the first number only: `*/90` is not every 90 minutes.
         let most = self.star_most - self.least + 1;
         number(text)
             .filter(|step| (1..=most).contains(step))
@@ -205,7 +205,7 @@ impl Numbers {
         self.0.first().copied()
     }
 
-    /// Those not less than `least`.
+    /// The numbers from `least` on.
     pub(super) fn from(&self, least: u32) -> &[u32] {
         let start = self.0.partition_point(|number| *number < least);
         self.0.get(start..).unwrap_or_default()
@@ -266,7 +266,7 @@ mod tests {
         refuse(
             &Field::hour(Dialect::Crontab),
             "22-2",
-            "`22-2` is no hour of a cron expression: 22 is greater than 2",
+            "`22-2` is not a valid hour of a cron expression: 22 is greater than 2",
         );
     }
 
@@ -285,38 +285,38 @@ mod tests {
         refuse(
             &month,
             "04-16/3",
-            "`04-16/3` is no month of a cron expression: 16 is not between 1 and 12",
+            "`04-16/3` is not a valid month of a cron expression: 16 is not between 1 and 12",
         );
         refuse(
             &month,
             "soon",
-            "`soon` is no month of a cron expression: expected 1 to 12 or JAN to DEC",
+            "`soon` is not a valid month of a cron expression: expected 1 to 12 or JAN to DEC",
         );
         let minute = Field::minute(Dialect::Crontab);
         refuse(
             &minute,
             "*/90",
-            "`*/90` is no minute of a cron expression: a step is a number from 1 to 60",
+            "`*/90` is not a valid minute of a cron expression: a step is a number from 1 to 60",
         );
         refuse(
             &minute,
             "*/0",
-            "`*/0` is no minute of a cron expression: a step is a number from 1 to 60",
+            "`*/0` is not a valid minute of a cron expression: a step is a number from 1 to 60",
         );
         refuse(
             &minute,
             "5,,6",
-            "`` is no minute of a cron expression: expected 0 to 59",
+            "`` is not a valid minute of a cron expression: expected 0 to 59",
         );
         refuse(
             &minute,
             "?",
-            "`?` is no minute of a cron expression: expected 0 to 59",
+            "`?` is not a valid minute of a cron expression: expected 0 to 59",
         );
         refuse(
             &Field::year(),
             "2030-2020",
-            "`2030-2020` is no year of a cron expression: 2030 is greater than 2020",
+            "`2030-2020` is not a valid year of a cron expression: 2030 is greater than 2020",
         );
     }
 }

@@ -1,8 +1,8 @@
-//! Which moments the local times of a cron expression are, on days when the clocks change as well.
+//! Converts local times of a cron expression to moments, also on days when the clocks change.
 //!
-//! An expression that names times of the day runs once for each: a time the clocks skip is made up for when they
-//! have skipped it, a time they show twice counts when first shown. One that counts off time (`*/5 * * * *`) runs
-//! whenever a clock on the wall shows one of its times: not in what is skipped, and again in what is repeated.
+//! An expression that names times of the day runs once for each of them. A time that the clocks skip runs right after
+//! the gap, and a time that they show twice runs the first time. An expression that counts elapsed time (`*/5 * * * *`)
+//! runs whenever the clocks show one of its times: not in a skipped hour, and twice in a repeated one.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::{GapInfo, Tz};
@@ -12,7 +12,7 @@ use super::field::{FIRST_YEAR, LAST_YEAR};
 use crate::clock::Timestamp;
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
-/// No clock has ever been set by more.
+/// The largest clock change that any zone has had.
 const DAY: TimeDelta = TimeDelta::days(1);
 
 /// The first time of `cron` strictly after `moment`.
@@ -26,7 +26,7 @@ pub(super) fn next_after(cron: &Cron, zone: Tz, moment: Timestamp) -> Option<Tim
     Some(Timestamp(found?.timestamp_millis()))
 }
 
-/// The first moment at which the clocks of `zone` show `local` or, if they skip it, more.
+/// The first moment at which the clocks of `zone` show `local` or, if they skip it, a later time.
 pub(super) fn first_shown(zone: Tz, local: NaiveDateTime) -> Timestamp {
     Timestamp(first_shown_in(zone, local).timestamp_millis())
 }
@@ -37,8 +37,8 @@ pub(super) fn to_seconds_text(moment: Timestamp, zone: Tz) -> String {
     local.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// The moment without fractions, brought near to the years a cron expression knows: what lies further out has the
-/// same next time, and calendars end.
+/// The moment without fractions of a second, limited to just outside of the years of cron expressions. A moment beyond
+/// has the same next time, and chrono's calendar is finite.
 fn within_calendar(moment: Timestamp) -> Option<NaiveDateTime> {
     let edge = |year: u32, month, day| {
         let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
@@ -51,7 +51,7 @@ fn within_calendar(moment: Timestamp) -> Option<NaiveDateTime> {
     Some(DateTime::from_timestamp(seconds, 0)?.naive_utc())
 }
 
-/// Local times that grow are first shown at moments that grow, so the first one that fits is the answer.
+/// Later local times are first shown at later moments, so the first match is the answer.
 fn next_named(cron: &Cron, zone: Tz, moment: DateTime<Tz>) -> Option<DateTime<Tz>> {
     let mut local = cron.local_from(moment.naive_local() + SECOND)?;
     loop {
@@ -59,13 +59,13 @@ fn next_named(cron: &Cron, zone: Tz, moment: DateTime<Tz>) -> Option<DateTime<Tz
         if shown > moment {
             return Some(shown);
         }
-        // `moment` lies where the clocks repeat themselves: what they show was shown before.
+        // `moment` is in a repeated hour: the clocks showed this time before.
         local = cron.local_from(local + SECOND)?;
     }
 }
 
-/// The next time shown is one that is later than what the clocks show now, or one they will show again because they
-/// are set back before.
+/// The next time is later than what the clocks show at `moment`, or it is a time that they show again because they are
+/// set back before.
 fn next_elapsed(cron: &Cron, zone: Tz, moment: DateTime<Tz>) -> Option<DateTime<Tz>> {
     let later = next_shown(cron, zone, moment.naive_local() + SECOND, moment);
     let again = set_back_within_a_day(zone, moment)
@@ -73,7 +73,7 @@ fn next_elapsed(cron: &Cron, zone: Tz, moment: DateTime<Tz>) -> Option<DateTime<
     [later, again].into_iter().flatten().min()
 }
 
-/// The first local time from `start` that the clocks show after `moment`.
+/// The first matching local time from `start` on that the clocks show after `moment`.
 fn next_shown(
     cron: &Cron,
     zone: Tz,
@@ -99,16 +99,16 @@ fn first_shown_in(zone: Tz, local: NaiveDateTime) -> DateTime<Tz> {
     zone.from_local_datetime(&local)
         .earliest()
         .or_else(|| gap_end(zone, local))
-        // Every local time is shown or skipped; were one neither, UTC would be within a day of it.
+        // Every local time is shown or skipped. UTC is only a fallback for the type.
         .unwrap_or_else(|| zone.from_utc_datetime(&local))
 }
 
-/// The end of the gap in which the clocks skip `local`.
+/// The end of the gap that contains `local`.
 fn gap_end(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Tz>> {
     GapInfo::new(&local, &zone)?.end
 }
 
-/// When the clocks are set back next, if that is within a day of `moment`.
+/// The next moment at which the clocks are set back, if it is within a day of `moment`.
 fn set_back_within_a_day(zone: Tz, moment: DateTime<Tz>) -> Option<DateTime<Tz>> {
     let offset = |at: &DateTime<Tz>| at.offset().fix().local_minus_utc();
     let (mut before, mut after) = (moment, moment + DAY);

@@ -1,13 +1,13 @@
-//! When jobs run: the texts of EXEC_INTERVAL, read once, and the times that follow from them.
+//! When jobs run: EXEC_INTERVAL is parsed into a [`Schedule`], which gives the times of runs.
 //!
-//! Everything here is a pure function of a text, a zone and a moment. [`Schedule`] says which times there are,
-//! [`policy::JobPolicy`] how they are to be kept, and [`next`] decides by both.
+//! All of it is pure functions of a text, a zone and a moment. [`Schedule`] gives the times, [`policy::JobPolicy`] the
+//! rules for missed, failed and overlapping runs, and [`next`] decides by both.
 //!
-//! The cron expressions are read and matched here and not by a crate. `croner` (4.0.3) was tried first and does much
-//! of it well; but it has no `L-n`, reads Quartz's `L` as no weekday at all, refuses ranges past the end (`FRI-MON`),
-//! takes `30 2 30 2 *` for a schedule, and names no field in an error. Above all it keeps its rules for the change of
-//! clocks by the shape of a field, so that `15,45 2 * * *` runs four times in autumn and not at all in spring. What
-//! would have been left of it is the walk through the calendar, the smallest part.
+//! Cron expressions are parsed here and not by a crate. `croner` (4.0.3) was tried first. It has no `L-n`, reads
+//! Quartz's `L` as no weekday at all, refuses ranges past the end (`FRI-MON`), accepts `30 2 30 2 *` as a schedule, and
+//! names no field in an error. Above all, its rules for clock changes depend on the form of a field, so that
+//! `15,45 2 * * *` runs four times in autumn and not at all in spring. Only its walk through the calendar would have
+//! been left, which is the smallest part.
 
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ pub mod next;
 #[cfg(test)]
 mod oracle;
 pub mod policy;
+mod run;
 mod several;
 #[cfg(test)]
 mod tests;
@@ -32,16 +33,17 @@ mod words;
 mod zone;
 
 pub use cron::Cron;
-pub use next::{Due, First, RunEnd, due, first, following, keeps};
+pub use next::{DueDecision, decide_due_run, first_run, following_run, is_still_planned};
 pub use policy::JobPolicy;
-pub use several::Part;
-pub use trigger::{Condition, Outcome, Trigger, TriggerError};
-pub use zone::zone;
+pub use run::{FirstRun, ScheduledRun};
+pub use several::ScheduleEntry;
+pub use trigger::{Condition, RunOutcome, Trigger, TriggerError};
+pub use zone::find_zone;
 
-/// No interval is longer than a century; what asks for more is a mistake of units.
+/// The longest interval, a century. A longer one is a mistake of units.
 const MAX_INTERVAL_DAYS: u64 = 36_525;
 
-/// When a job runs, as its EXEC_INTERVAL says.
+/// A parsed EXEC_INTERVAL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     text: String,
@@ -49,88 +51,88 @@ pub struct Schedule {
     zone: Tz,
 }
 
-/// What kind of schedule it is.
+/// The kind of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Timing {
     /// One run, at once.
     Once,
-    /// One run, then.
+    /// One run at this time.
     At(Timestamp),
     /// Runs with this pause between the end of one and the start of the next.
     Every(Duration),
-    /// Runs at the times of a calendar.
+    /// Runs at calendar times.
     Cron(Box<Cron>),
-    /// Runs by each of these that is switched on: at the times of all, and one pause after the end of the last run.
-    Several(Vec<Part>),
+    /// Runs at the times of every enabled entry, and one pause after the end of the last run.
+    Several(Vec<ScheduleEntry>),
 }
 
-/// Why a text is no schedule.
+/// Why a text is not a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    /// None of the forms.
+    /// The text has none of the forms.
     #[error(
-        "`{text}` is no schedule: expected `yyyy-MM-dd HH:mm:ss`, `[D.]HH:MM:SS`, seconds, or a cron expression of five to seven fields"
+        "`{text}` is not a schedule: expected `yyyy-MM-dd HH:mm:ss`, `[D.]HH:MM:SS`, seconds, or a cron expression of five to seven fields"
     )]
     Form {
-        /// The text as written.
+        /// The text as the user wrote it.
         text: String,
     },
-    /// The form of a moment, but no calendar has it.
-    #[error("`{text}` is no moment of the calendar from 1970 to 9999")]
+    /// The text has the form of a moment that does not exist.
+    #[error("`{text}` is not a date and time from 1970 to 9999")]
     Moment {
-        /// The moment as written.
+        /// The moment as the user wrote it.
         text: String,
     },
-    /// An interval beyond every purpose.
+    /// The interval is longer than a century.
     #[error("the interval `{text}` is longer than {MAX_INTERVAL_DAYS} days")]
     TooLong {
-        /// The interval as written.
+        /// The interval as the user wrote it.
         text: String,
     },
-    /// A field of a cron expression holds what it cannot.
-    #[error("`{part}` is no {field} of a cron expression: {why}")]
+    /// A field of a cron expression is wrong.
+    #[error("`{part}` is not a valid {field} of a cron expression: {why}")]
     Field {
-        /// The part of the field.
+        /// The wrong part of the field.
         part: String,
-        /// Which field.
+        /// The name of the field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The reason, as a clause.
         why: String,
     },
-    /// A cron expression that is well formed and means no time at all.
+    /// The cron expression is well-formed and has no time.
     #[error("`{text}` never fires: {why}")]
     NeverFires {
-        /// The expression as written.
+        /// The expression as the user wrote it.
         text: String,
-        /// What does not exist.
+        /// The reason, as a clause.
         why: String,
     },
-    /// A schedule that cannot stand beside others, or be switched off.
+    /// A schedule cannot be combined with others, or be disabled.
     #[error("{0}")]
     Several(String),
-    /// No such time zone.
+    /// There is no such time zone.
     #[error(
         "unknown time zone `{name}`{}",
         .nearest.as_ref().map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default()
     )]
     Zone {
-        /// The name as written.
+        /// The name as the user wrote it.
         name: String,
-        /// A zone with nearly that name.
+        /// The zone with the most similar name.
         nearest: Option<&'static str>,
     },
 }
 
 impl Schedule {
-    /// Reads an EXEC_INTERVAL.
+    /// Parses an EXEC_INTERVAL.
     ///
     /// * nothing, `0` or `00:00:00`: once, at once;
-    /// * `yyyy-MM-dd HH:mm:ss`: once, then;
-    /// * `[D.]HH:MM:SS` or seconds: again and again, counted from the end of the last run;
+    /// * `yyyy-MM-dd HH:mm:ss`: once, at that time;
+    /// * `[D.]HH:MM:SS` or seconds: repeatedly, this long after the end of the last run;
     /// * five fields of a crontab, or six or seven of Quartz (see [`Cron`]).
     ///
-    /// `TZ=<zone> ` or `CRON_TZ=<zone> ` in front says in which zone the times are meant. Several schedules are
-    /// separated by `;`, and `OFF` behind one switches it off.
+    /// A prefix `TZ=<zone> ` or `CRON_TZ=<zone> ` sets the zone of the times. `;` separates several schedules, and a
+    /// final `OFF` disables one.
     pub fn parse(text: &str, default_zone: Tz) -> Result<Self, ScheduleError> {
         let text = text.trim();
         if let Some(parts) = several::parse(text, default_zone)? {
@@ -148,38 +150,40 @@ impl Schedule {
         })
     }
 
-    /// The text as written.
+    /// The text as the user wrote it.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What kind of schedule it is.
+    /// The kind of a schedule.
     pub fn timing(&self) -> &Timing {
         &self.timing
     }
 
-    /// The zone its times are meant in.
+    /// The zone of its times.
     pub fn zone(&self) -> Tz {
         self.zone
     }
 
-    /// Whether there may be a second run.
+    /// Whether it may have more than one run.
     pub fn is_recurring(&self) -> bool {
         match &self.timing {
             Timing::Once | Timing::At(_) => false,
             Timing::Every(_) | Timing::Cron(_) => true,
-            Timing::Several(parts) => parts.len() > 1 || parts.iter().any(Part::is_recurring),
+            Timing::Several(parts) => {
+                parts.len() > 1 || parts.iter().any(ScheduleEntry::is_recurring)
+            }
         }
     }
 
-    /// Whether all of it is switched off: it stands still until UPDATEJOB switches something on.
+    /// Whether every entry is disabled. Such a job waits until UPDATEJOB enables one.
     pub fn is_off(&self) -> bool {
         matches!(&self.timing, Timing::Several(parts) if parts.iter().all(|part| !part.enabled))
     }
 
-    /// The first time strictly after `moment`; `None` = never again.
+    /// The first time strictly after `moment`; `None` = never.
     ///
-    /// An interval has no times of its own: `moment` is read as the end of a run.
+    /// For an interval, `moment` is taken as the end of a run.
     pub fn next_after(&self, moment: Timestamp) -> Option<Timestamp> {
         let paused = self.pause().map(|pause| moment.plus(pause));
         [self.calendar_after(moment), paused]
@@ -188,7 +192,7 @@ impl Schedule {
             .min()
     }
 
-    /// The first time of a calendar, or the moment, strictly after this one.
+    /// The first calendar time strictly after `moment`.
     fn calendar_after(&self, moment: Timestamp) -> Option<Timestamp> {
         match &self.timing {
             Timing::Once | Timing::Every(_) => None,
@@ -200,7 +204,7 @@ impl Schedule {
         }
     }
 
-    /// The pause behind the end of a run, where there is an interval.
+    /// The pause after the end of a run, if it has an interval.
     pub fn pause(&self) -> Option<Duration> {
         match &self.timing {
             Timing::Once | Timing::At(_) | Timing::Cron(_) => None,
@@ -209,7 +213,7 @@ impl Schedule {
         }
     }
 
-    /// The schedule in words.
+    /// Describes the schedule for users.
     pub fn describe(&self) -> String {
         match &self.timing {
             Timing::Once => "once, at once".to_owned(),
@@ -226,14 +230,14 @@ impl Schedule {
             }
             Timing::Cron(cron) => format!("{} ({})", words::cron(cron), self.zone),
             Timing::Several(parts) => {
-                let words: Vec<String> = parts.iter().map(Part::describe).collect();
+                let words: Vec<String> = parts.iter().map(ScheduleEntry::describe).collect();
                 words.join("; ")
             }
         }
     }
 }
 
-/// Takes `TZ=<zone> ` off the front.
+/// Splits off a prefix `TZ=<zone> `.
 fn split_zone(text: &str, default_zone: Tz) -> Result<(Tz, &str), ScheduleError> {
     let Some(named) = text
         .strip_prefix("TZ=")
@@ -242,7 +246,7 @@ fn split_zone(text: &str, default_zone: Tz) -> Result<(Tz, &str), ScheduleError>
         return Ok((default_zone, text));
     };
     let (name, rest) = named.split_once(char::is_whitespace).unwrap_or((named, ""));
-    Ok((zone(name)?, rest.trim()))
+    Ok((find_zone(name)?, rest.trim()))
 }
 
 fn timing(text: &str, zone: Tz) -> Result<Timing, ScheduleError> {
@@ -260,8 +264,8 @@ fn timing(text: &str, zone: Tz) -> Result<Timing, ScheduleError> {
             }),
         };
     }
-    if looks_like_a_moment(text) {
-        let local = calendar_moment(text).ok_or_else(|| ScheduleError::Moment {
+    if has_form_of_moment(text) {
+        let local = parse_moment(text).ok_or_else(|| ScheduleError::Moment {
             text: text.to_owned(),
         })?;
         return Ok(Timing::At(local::first_shown(zone, local)));
@@ -277,6 +281,7 @@ fn timing(text: &str, zone: Tz) -> Result<Timing, ScheduleError> {
     Ok(Timing::Cron(Box::new(cron)))
 }
 
+/// Refuses a cron expression that has no time.
 fn refuse_never(text: &str, cron: &Cron, zone: Tz) -> Result<(), ScheduleError> {
     if local::next_after(cron, zone, Timestamp(i64::MIN)).is_some() {
         return Ok(());
@@ -292,7 +297,7 @@ fn refuse_never(text: &str, cron: &Cron, zone: Tz) -> Result<(), ScheduleError> 
     })
 }
 
-/// `[D.]HH:MM:SS` or a number; a number too large to count is the largest there is.
+/// Parses `[D.]HH:MM:SS` or a number. A number that is too large becomes the largest one.
 fn interval_seconds(text: &str) -> Option<u64> {
     if let Some(seconds) = number(text) {
         return Some(seconds);
@@ -317,8 +322,8 @@ fn number(text: &str) -> Option<u64> {
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// Two words, a date and a time: what is wrong then is a number, not the form.
-fn looks_like_a_moment(text: &str) -> bool {
+/// Whether the text has the form of a date and a time, even if its numbers are out of range.
+fn has_form_of_moment(text: &str) -> bool {
     let parts: Vec<_> = text.split_whitespace().collect();
     let are_numbers = |text: &str, between: char| {
         text.split(between).count() == 3 && text.split(between).all(|part| number(part).is_some())
@@ -326,9 +331,9 @@ fn looks_like_a_moment(text: &str) -> bool {
     matches!(parts.as_slice(), [date, time] if are_numbers(date, '-') && are_numbers(time, ':'))
 }
 
-fn calendar_moment(text: &str) -> Option<NaiveDateTime> {
+fn parse_moment(text: &str) -> Option<NaiveDateTime> {
     let moment = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").ok()?;
-    // Chrono reads second 60 as a leap second, which no clock here ever shows.
+    // Chrono accepts second 60 as a leap second, which POSIX time does not have.
     let is_leap_second = moment.nanosecond() >= 1_000_000_000;
     ((1970..=9999).contains(&moment.year()) && !is_leap_second).then_some(moment)
 }

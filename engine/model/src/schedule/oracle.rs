@@ -1,7 +1,7 @@
-//! A second, slow calculator of cron times that shares nothing with the first but the rules, and their comparison.
+//! A second, slow implementation of cron times that shares nothing with the first one but the rules, and a comparison.
 //!
-//! It asks of every number whether a field allows it, of every date whether the day fields do, and looks at the clock
-//! in every minute; there is nothing to be clever about, and so little to be wrong.
+//! It checks every number against its field, every date against the day fields, and every minute of the clock. It has
+//! no optimisation that could be wrong.
 
 use chrono::{
     DateTime, Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Weekday,
@@ -16,7 +16,7 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-/// The changes of clocks, and for want of them leap days, that are looked at closely.
+/// The days to compare closely: clock changes, or leap days for zones without clock changes.
 const SPECIAL_DAYS: [(Tz, &[&str]); 6] = [
     (
         Tz::Europe__Berlin,
@@ -60,7 +60,7 @@ const SPECIAL_DAYS: [(Tz, &[&str]); 6] = [
     (Tz::UTC, &["2024-02-29", "2028-02-29", "2032-02-29"]),
 ];
 
-/// An expression taken apart into seconds, minute, hour, day of month, month, day of week, year.
+/// An expression split into seconds, minute, hour, day of month, month, day of week and year.
 struct Slow<'a> {
     fields: [&'a str; 7],
     is_quartz: bool,
@@ -80,7 +80,7 @@ impl<'a> Slow<'a> {
         }
     }
 
-    /// The times after `moment`, at most `count`, within so many days.
+    /// The times after `moment`: at most `count`, within `days` days.
     fn times(&self, moment: DateTime<Tz>, days: u64, count: usize) -> Vec<DateTime<Tz>> {
         let mut times = Vec::new();
         let yesterday = moment.date_naive() - Days::new(1);
@@ -133,13 +133,13 @@ impl<'a> Slow<'a> {
         times
     }
 
-    /// Every minute from before the date begins to after it ends, and what the clock then shows.
+    /// Every minute from before the start of the date to after its end, with what the clock shows then.
     fn shown_around(&self, date: NaiveDate) -> Vec<(DateTime<Tz>, NaiveDateTime)> {
         let midnight = self
             .zone
             .from_utc_datetime(&date.and_hms_opt(0, 0, 0).unwrap());
         let ahead = midnight.naive_local() - midnight.naive_utc();
-        // Of a day that is skipped the clock shows no minute: it goes on to the next.
+        // The clock shows no minute of a skipped day.
         let (before, after) = if self.zone == Tz::Pacific__Apia {
             (26, 52)
         } else {
@@ -271,7 +271,7 @@ fn allows(field: &str, number: u32, least: u32, most: u32, names: &[&str]) -> bo
     })
 }
 
-/// Makes expressions; the same seed makes the same (splitmix64).
+/// Generates expressions (splitmix64). The same seed gives the same expressions.
 struct Chance(u64);
 
 impl Chance {
@@ -379,7 +379,7 @@ impl Chance {
         }
     }
 
-    /// An expression; on special days mostly one of every day, so that the time is what matters.
+    /// An expression. For special days mostly one that matches every day, so that the time matters.
     fn expression(&mut self, is_every_day: bool) -> String {
         let is_quartz = self.one_in(2);
         let days = match is_every_day {
@@ -409,7 +409,7 @@ impl Chance {
     }
 }
 
-/// Both calculators agree on the next few times; says how many were compared.
+/// Compares the next few times of both implementations, and returns their number.
 fn compare(text: &str, zone: Tz, moment: DateTime<Tz>, days: u64) -> usize {
     let expected = Slow::of(text, zone).times(moment, days, 4);
     let schedule = match Schedule::parse(text, zone) {
@@ -444,7 +444,7 @@ fn compare(text: &str, zone: Tz, moment: DateTime<Tz>, days: u64) -> usize {
     expected.len()
 }
 
-/// The minute at which the clocks change around that day, or its begin.
+/// The minute at which the clocks change near that day, or the start of the day.
 fn change_of(zone: Tz, day: &str) -> DateTime<Tz> {
     let date: NaiveDate = day.parse().unwrap();
     let start = zone.from_utc_datetime(&date.and_hms_opt(0, 0, 0).unwrap()) - TimeDelta::hours(30);

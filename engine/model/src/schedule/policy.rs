@@ -1,4 +1,4 @@
-//! How the times of a schedule are kept: what becomes of missed ones, of failed runs and of late ones.
+//! The policy of a job: rules for missed times, failed runs, overlapping runs and bounds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,83 +7,83 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::{ScheduleError, Trigger, zone};
+use super::{ScheduleError, Trigger, find_zone};
 use crate::clock::Timestamp;
 
-/// The most missed times that are ever made up: each costs a run.
+/// The most missed times that `ALL` may make up, each by a run of its own.
 pub const MAX_CAP: i64 = 1_000;
-/// How many missed times `ALL` makes up.
+/// The missed times that `ALL` without a number makes up.
 const DEFAULT_CAP: i64 = 100;
 
-/// What a person can say about a job besides when it runs; one JSON text in the store.
+/// The options of a job besides its schedule. Stored as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JobPolicy {
-    /// How often a run is tried in all; 1 = never again, -1 = always again.
+    /// The most tries of a run, including the first; -1 = no limit.
     pub max_attempts: i32,
-    /// The pause before the second try.
+    /// The pause before the first retry, in milliseconds.
     pub retry_delay_ms: i64,
-    /// What each further pause is multiplied by.
+    /// The factor from each pause to the next one.
     pub retry_factor: f64,
-    /// No pause is longer.
+    /// The longest pause, in milliseconds.
     pub retry_max_delay_ms: i64,
-    /// A run that takes longer is ended.
+    /// The time limit of a run, in milliseconds; none = no limit.
     pub timeout_ms: Option<i64>,
-    /// What becomes of times at which nobody could run it.
+    /// The rule for times at which no node could run the job.
     pub misfire: Misfire,
-    /// What becomes of a time that passes while the run before is still going on.
+    /// The rule for a time that comes while the previous run is active.
     pub overlap: Overlap,
-    /// No time before this counts.
+    /// Times before this one are ignored.
     pub start_at: Option<Timestamp>,
-    /// No time after this counts.
+    /// Times after this one are ignored.
     pub end_at: Option<Timestamp>,
-    /// After so many runs it is over.
+    /// The job ends after this many runs; none = no limit.
     pub max_runs: Option<i64>,
-    /// Each time of an interval or a calendar is put off by at most this.
+    /// The largest random delay of each time of an interval or a calendar, in milliseconds.
     pub jitter_ms: i64,
-    /// Whether a job that only a dead node may run moves to another.
+    /// Whether another node may run the job when all nodes of its affinity are dead.
     pub relocate: bool,
-    /// Nothing runs until it is resumed.
+    /// Whether no run starts until the job is resumed.
     pub paused: bool,
-    /// The zone of a schedule that names none itself; none = UTC.
+    /// The zone of a schedule without a zone of its own; none = UTC.
     pub time_zone: Option<String>,
-    /// What starts a run besides the schedule: the ends of other jobs.
+    /// The triggers, which start runs at the ends of other jobs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<Trigger>,
 }
 
-/// What becomes of times at which nobody could run the job.
+/// The rule for times at which no node could run the job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Misfire {
-    /// `ONCE`: however many were missed, one run makes up for them.
+    /// `ONCE`: one run makes up for all missed times.
     #[default]
     Once,
-    /// `SKIP`: what is missed is missed.
+    /// `SKIP`: missed times have no run.
     Skip,
-    /// `ALL` or `ALL:20`: each has its run, the last `cap` of them.
+    /// `ALL` or `ALL:20`: each of the last `cap` missed times has a run.
     All {
         /// From 1 to [`MAX_CAP`].
         cap: i64,
     },
 }
 
-/// What becomes of a time that passes while the run before is still going on.
+/// The rule for a time that comes while the previous run is active.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Overlap {
-    /// `SKIP`: nothing.
+    /// `SKIP`: the time has no run.
     #[default]
     Skip,
-    /// `QUEUE`: one run as soon as the run ends.
+    /// `QUEUE`: one run starts as soon as the active run ends.
     Queue,
-    /// `ALLOW`: a run beside it, as a job of its own.
+    /// `ALLOW`: a run starts in parallel, as a separate job.
     Allow,
 }
 
-/// A word of a policy that it does not know.
+/// An unknown word for a rule of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is no {what}: expected {expected}")]
+#[error("`{found}` is not {what}: expected {expected}")]
 pub struct PolicyError {
     found: String,
     what: &'static str,
@@ -113,7 +113,7 @@ impl Default for JobPolicy {
 }
 
 impl JobPolicy {
-    /// The pause after so many failed tries.
+    /// The pause after `failed_tries` tries.
     pub fn retry_delay(&self, failed_tries: i32) -> Duration {
         let first = self.retry_delay_ms.max(0);
         let most = self.retry_max_delay_ms.max(0);
@@ -124,20 +124,20 @@ impl JobPolicy {
         let delay_ms = if grown.is_nan() {
             first.min(most)
         } else {
-            // The cast saturates, so that a pause beyond counting becomes the longest.
+            // The cast saturates, so that an overflow becomes the longest pause.
             (grown.round() as i64).clamp(0, most)
         };
         Duration::from_millis(delay_ms.unsigned_abs())
     }
 
-    /// Whether there is another try after so many failed ones.
+    /// Whether a run may be retried after `failed_tries` tries.
     pub fn may_try_again(&self, failed_tries: i32) -> bool {
         self.max_attempts < 0 || failed_tries < self.max_attempts
     }
 
-    /// The zone of a schedule that names none itself.
+    /// The zone of a schedule without a zone of its own.
     pub fn zone(&self) -> Result<Tz, ScheduleError> {
-        self.time_zone.as_deref().map_or(Ok(Tz::UTC), zone)
+        self.time_zone.as_deref().map_or(Ok(Tz::UTC), find_zone)
     }
 }
 
@@ -147,7 +147,7 @@ impl FromStr for Misfire {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = || PolicyError {
             found: text.to_owned(),
-            what: "misfire rule",
+            what: "a misfire rule",
             expected: format!("ONCE, SKIP, ALL or ALL: and a number from 1 to {MAX_CAP}"),
         };
         let upper = text.trim().to_ascii_uppercase();
@@ -187,7 +187,7 @@ impl FromStr for Overlap {
             "ALLOW" => Ok(Self::Allow),
             _ => Err(PolicyError {
                 found: text.to_owned(),
-                what: "overlap rule",
+                what: "an overlap rule",
                 expected: "SKIP, QUEUE or ALLOW".to_owned(),
             }),
         }
@@ -204,8 +204,8 @@ impl fmt::Display for Overlap {
     }
 }
 
-/// A rule is stored as the word a person writes.
-macro_rules! as_word {
+/// A rule is stored as the word that users write.
+macro_rules! stored_as_word {
     ($($rule:ty),*) => {$(
         impl TryFrom<String> for $rule {
             type Error = PolicyError;
@@ -223,7 +223,7 @@ macro_rules! as_word {
     )*};
 }
 
-as_word!(Misfire, Overlap);
+stored_as_word!(Misfire, Overlap);
 
 #[cfg(test)]
 mod tests {
@@ -276,7 +276,7 @@ mod tests {
         }
         assert_eq!(
             "NEVER".parse::<Overlap>().unwrap_err().to_string(),
-            "`NEVER` is no overlap rule: expected SKIP, QUEUE or ALLOW"
+            "`NEVER` is not an overlap rule: expected SKIP, QUEUE or ALLOW"
         );
     }
 

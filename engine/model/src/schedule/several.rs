@@ -4,20 +4,19 @@ use chrono_tz::Tz;
 
 use super::{Schedule, ScheduleError, Timing};
 
-/// The most schedules of a job.
-const MANY: usize = 32;
+const MAX_SCHEDULES: usize = 32;
 const OFF: &str = "OFF";
 
-/// One of several schedules.
+/// An entry of a list of schedules.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// What it says; never several again.
+pub struct ScheduleEntry {
+    /// The schedule of the entry, which is not a list itself.
     pub schedule: Schedule,
-    /// False: it is kept and starts nothing.
+    /// Whether it starts runs. A disabled entry is kept.
     pub enabled: bool,
 }
 
-impl Part {
+impl ScheduleEntry {
     pub(super) fn is_recurring(&self) -> bool {
         self.schedule.is_recurring()
     }
@@ -31,58 +30,64 @@ impl Part {
     }
 }
 
-/// Those that start runs.
-pub(super) fn enabled(parts: &[Part]) -> impl Iterator<Item = &Schedule> {
-    parts
+/// The enabled schedules.
+pub(super) fn enabled(entries: &[ScheduleEntry]) -> impl Iterator<Item = &Schedule> {
+    entries
         .iter()
-        .filter(|part| part.enabled)
-        .map(|part| &part.schedule)
+        .filter(|entry| entry.enabled)
+        .map(|entry| &entry.schedule)
 }
 
-/// The parts of a text with several schedules, or with one that is switched off; none where it is a plain one.
-pub(super) fn parse(text: &str, default_zone: Tz) -> Result<Option<Vec<Part>>, ScheduleError> {
+/// Parses a list of schedules; none where the text is one enabled schedule.
+pub(super) fn parse(
+    text: &str,
+    default_zone: Tz,
+) -> Result<Option<Vec<ScheduleEntry>>, ScheduleError> {
     let texts: Vec<&str> = text
         .split(';')
         .map(str::trim)
-        .filter(|part| !part.is_empty())
+        .filter(|entry| !entry.is_empty())
         .collect();
-    let is_plain = !text.contains(';') && texts.iter().all(|text| switched_off(text).is_none());
+    let is_plain = !text.contains(';') && texts.iter().all(|text| strip_off(text).is_none());
     if is_plain || texts.is_empty() {
         return Ok(None);
     }
-    if texts.len() > MANY {
-        let message = format!("a job has at most {MANY} schedules");
+    if texts.len() > MAX_SCHEDULES {
+        let message = format!("a job has at most {MAX_SCHEDULES} schedules");
         return Err(ScheduleError::Several(message));
     }
-    let mut parts: Vec<Part> = Vec::new();
+    let mut entries: Vec<ScheduleEntry> = Vec::new();
     for text in texts {
-        let off = switched_off(text);
+        let off = strip_off(text);
         let schedule = Schedule::parse(off.unwrap_or(text), default_zone)?;
-        refuse(&schedule, &parts)?;
-        parts.push(Part {
+        refuse(&schedule, &entries)?;
+        entries.push(ScheduleEntry {
             schedule,
             enabled: off.is_none(),
         });
     }
-    let second = enabled(&parts).filter(|part| part.pause().is_some()).nth(1);
+    let second = enabled(&entries)
+        .filter(|entry| entry.pause().is_some())
+        .nth(1);
     if let Some(second) = second {
         return Err(ScheduleError::Several(format!(
             "`{}` is a second interval: only one can count from the end of the last run",
             second.text()
         )));
     }
-    Ok(Some(parts))
+    Ok(Some(entries))
 }
 
-/// What stands in front of OFF.
-fn switched_off(text: &str) -> Option<&str> {
+/// The text before a final OFF.
+fn strip_off(text: &str) -> Option<&str> {
     let start = text.len().checked_sub(OFF.len())?;
     let (rest, last) = text.split_at_checked(start)?;
     let is_word = rest.is_empty() || rest.ends_with(char::is_whitespace);
     (is_word && last.eq_ignore_ascii_case(OFF)).then_some(rest.trim_end())
 }
 
-fn refuse(schedule: &Schedule, parts: &[Part]) -> Result<(), ScheduleError> {
+/// Refuses an entry that cannot be combined with the ones before it.
+fn refuse(schedule: &Schedule, entries: &[ScheduleEntry]) -> Result<(), ScheduleError> {
     let text = schedule.text();
     let message = match schedule.timing() {
         Timing::Once if text.is_empty() => {
@@ -93,9 +98,9 @@ fn refuse(schedule: &Schedule, parts: &[Part]) -> Result<(), ScheduleError> {
         }
         Timing::Several(_) => format!("`{text}` is switched off twice"),
         Timing::Every(_) | Timing::At(_) | Timing::Cron(_)
-            if parts.iter().any(|part| part.schedule == *schedule) =>
+            if entries.iter().any(|entry| entry.schedule == *schedule) =>
         {
-            format!("`{text}` is there twice")
+            format!("`{text}` is listed twice")
         }
         Timing::Every(_) | Timing::At(_) | Timing::Cron(_) => return Ok(()),
     };

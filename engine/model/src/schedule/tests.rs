@@ -60,7 +60,7 @@ fn each_form_is_known() {
 fn what_is_no_schedule_is_refused_with_the_reason() {
     check_error(
         "soon",
-        "`soon` is no schedule: expected `yyyy-MM-dd HH:mm:ss`, `[D.]HH:MM:SS`, seconds, or a cron expression of five to seven fields",
+        "`soon` is not a schedule: expected `yyyy-MM-dd HH:mm:ss`, `[D.]HH:MM:SS`, seconds, or a cron expression of five to seven fields",
     );
     for text in [
         "25:00:00",
@@ -78,7 +78,7 @@ fn what_is_no_schedule_is_refused_with_the_reason() {
     }
     check_error(
         "2026-02-30 10:00:00",
-        "`2026-02-30 10:00:00` is no moment of the calendar from 1970 to 9999",
+        "`2026-02-30 10:00:00` is not a date and time from 1970 to 9999",
     );
     for text in [
         "2026-13-01 10:00:00",
@@ -97,7 +97,7 @@ fn what_is_no_schedule_is_refused_with_the_reason() {
     );
     check_error(
         "5 11 05 04-16/3 30",
-        "`04-16/3` is no month of a cron expression: 16 is not between 1 and 12",
+        "`04-16/3` is not a valid month of a cron expression: 16 is not between 1 and 12",
     );
     check_error(
         "TZ=Berlin 0 12 * * *",
@@ -110,35 +110,35 @@ fn days_that_cannot_be_are_refused() {
     for (text, expected) in [
         (
             "0 0 12 ? * 0",
-            "`0` is no day of week of a cron expression: 0 is not between 1 and 7",
+            "`0` is not a valid day of week of a cron expression: 0 is not between 1 and 7",
         ),
         (
             "0 0 12 ? * 8L",
-            "`8L` is no day of week of a cron expression: 8 is not between 1 and 7",
+            "`8L` is not a valid day of week of a cron expression: 8 is not between 1 and 7",
         ),
         (
             "0 0 12 ? * MON#6",
-            "`MON#6` is no day of week of a cron expression: expected 1 to 5 after `#`",
+            "`MON#6` is not a valid day of week of a cron expression: expected 1 to 5 after `#`",
         ),
         (
             "0 0 12 L-31 * ?",
-            "`L-31` is no day of month of a cron expression: expected `L-` and a number to 30",
+            "`L-31` is not a valid day of month of a cron expression: expected `L-` and a number to 30",
         ),
         (
             "0 0 12 W * ?",
-            "`W` is no day of month of a cron expression: expected 1 to 31",
+            "`W` is not a valid day of month of a cron expression: expected 1 to 31",
         ),
         (
             "0 0 12 ? * ?",
-            "`?` is no day of week of a cron expression: only one of the two day fields can be left open by `?`",
+            "`?` is not a valid day of week of a cron expression: only one of the two day fields can be left open by `?`",
         ),
         (
             "0 12 * * L",
-            "`L` is no day of week of a cron expression: expected 0 to 7 or SUN to SAT",
+            "`L` is not a valid day of week of a cron expression: expected 0 to 7 or SUN to SAT",
         ),
         (
             "0 12 1-5W * *",
-            "`1-5W` is no day of month of a cron expression: expected 1 to 31",
+            "`1-5W` is not a valid day of month of a cron expression: expected 1 to 31",
         ),
     ] {
         check_error(text, expected);
@@ -475,7 +475,7 @@ fn of_several_schedules_the_first_time_counts() {
 }
 
 #[test]
-fn several_schedules_are_told_in_words() {
+fn several_schedules_are_described_in_words() {
     let text = "0 6 * * *; 00:30:00 OFF; 2026-12-24 12:00:00;";
     let schedule = Schedule::parse(text, Tz::UTC).unwrap();
     assert_eq!(
@@ -492,7 +492,7 @@ fn several_schedules_are_told_in_words() {
 
 #[test]
 fn schedules_that_do_not_go_together_are_refused() {
-    check_error("0 6 * * *; 0 6 * * * OFF", "`0 6 * * *` is there twice");
+    check_error("0 6 * * *; 0 6 * * * OFF", "`0 6 * * *` is listed twice");
     check_error(
         "60; 0 6 * * *; 00:05:00",
         "`00:05:00` is a second interval: only one can count from the end of the last run",
@@ -508,7 +508,7 @@ fn schedules_that_do_not_go_together_are_refused() {
     check_error("60 OFF OFF", "`60 OFF` is switched off twice");
     check_error(
         "0 6 * * *; soon",
-        "`soon` is no schedule: expected `yyyy-MM-dd HH:mm:ss`, `[D.]HH:MM:SS`, seconds, or a cron expression of five to seven fields",
+        "`soon` is not a schedule: expected `yyyy-MM-dd HH:mm:ss`, `[D.]HH:MM:SS`, seconds, or a cron expression of five to seven fields",
     );
     check_error(&"0 6 * * *;".repeat(33), "a job has at most 32 schedules");
     let switched = Schedule::parse("60 OFF; 00:05:00", Tz::UTC).unwrap();

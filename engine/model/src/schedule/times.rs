@@ -1,17 +1,17 @@
-//! The times of one job: those of its schedule, within the bounds of its policy, each put off by its jitter.
+//! The times of a job: the times of its schedule within the bounds of its policy, each delayed by its jitter.
 //!
-//! The jitter of a time never reaches the time after it, so that times keep their order and none is lost or doubled.
+//! The jitter of a time ends before the next time, so that times keep their order and none is lost or doubled.
 
 use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Schedule;
-use super::next::{First, RunEnd};
 use super::policy::{JobPolicy, Misfire, Overlap};
+use super::run::{FirstRun, ScheduledRun};
 use crate::clock::Timestamp;
 
-/// The times of one job.
+/// The times of a job.
 pub(super) struct Times<'a> {
     schedule: &'a Schedule,
     policy: &'a JobPolicy,
@@ -19,7 +19,7 @@ pub(super) struct Times<'a> {
 }
 
 impl<'a> Times<'a> {
-    pub(super) fn of(schedule: &'a Schedule, policy: &'a JobPolicy, seed: u64) -> Self {
+    pub(super) fn new(schedule: &'a Schedule, policy: &'a JobPolicy, seed: u64) -> Self {
         Self {
             schedule,
             policy,
@@ -27,12 +27,12 @@ impl<'a> Times<'a> {
         }
     }
 
-    /// The run of a schedule that has no times of its own.
-    pub(super) fn begin(&self, start: Option<Timestamp>, most_jitter: Duration) -> First {
+    /// The first run of a schedule that starts at once.
+    pub(super) fn first_run(&self, start: Option<Timestamp>, max_jitter: Duration) -> FirstRun {
         match start {
-            None => First::Now,
-            Some(start) if self.is_within(start) => First::At(self.put_off(start, most_jitter)),
-            Some(_) => First::Never("its end lies before its start".to_owned()),
+            None => FirstRun::Now,
+            Some(start) if self.is_within(start) => FirstRun::At(self.delayed(start, max_jitter)),
+            Some(_) => FirstRun::Never("its end lies before its start".to_owned()),
         }
     }
 
@@ -40,16 +40,16 @@ impl<'a> Times<'a> {
         let next = ended.plus(pause);
         let next = self.policy.start_at.map_or(next, |start| next.max(start));
         self.is_within(next)
-            .then(|| self.put_off(next, self.most_jitter()))
+            .then(|| self.delayed(next, self.max_jitter()))
     }
 
-    pub(super) fn after_run(&self, run: &RunEnd) -> Option<Timestamp> {
-        // A node whose clock is behind may end a run before the time it was for.
+    pub(super) fn after_run(&self, run: &ScheduledRun) -> Option<Timestamp> {
+        // A node whose clock is behind may end a run before its scheduled time.
         let ended = run
             .planned
             .map_or(run.ended, |planned| run.ended.max(planned));
         let overlapped = match (self.policy.misfire, self.policy.overlap) {
-            // What passed during the run was run beside it.
+            // The times that passed during the run had parallel runs.
             (_, Overlap::Allow) => false,
 
             (Misfire::All { cap }, Overlap::Skip | Overlap::Queue) => {
@@ -69,8 +69,7 @@ impl<'a> Times<'a> {
         self.after(ended)
     }
 
-    /// The first time after `since`, or, if there are more than `cap` of them until `ended`, the first of the last
-    /// `cap`.
+    /// The first time after `since`. If there are more than `cap` times until `ended`, the first of the last `cap`.
     fn oldest_missed(&self, since: Timestamp, ended: Timestamp, cap: i64) -> Option<Timestamp> {
         let next = self.after(since)?;
         let mut last = next;
@@ -92,16 +91,16 @@ impl<'a> Times<'a> {
 
     /// The first time after `moment`.
     pub(super) fn after(&self, moment: Timestamp) -> Option<Timestamp> {
-        // A time that has passed may be put off to after `moment`.
-        self.occurrence_until(moment, earlier(moment, self.most_jitter()))
+        // The jitter may delay a time before `moment` to after it.
+        self.occurrence_until(moment, earlier(moment, self.max_jitter()))
             .map(|occurrence| self.jittered(occurrence))
             .filter(|time| *time > moment)
             .or_else(|| Some(self.jittered(self.occurrence_after(moment)?)))
     }
 
-    /// The last time not after `moment`, of those after `since`.
+    /// The last time in `(since, moment]`.
     fn until(&self, moment: Timestamp, since: Timestamp) -> Option<Timestamp> {
-        let since = earlier(since, self.most_jitter());
+        let since = earlier(since, self.max_jitter());
         let last = self.occurrence_until(moment, since)?;
         let time = self.jittered(last);
         if time <= moment {
@@ -111,7 +110,7 @@ impl<'a> Times<'a> {
         Some(self.jittered(last))
     }
 
-    /// The first time of the calendar after `moment`, within the bounds.
+    /// The first calendar time after `moment`, within the bounds and without jitter.
     fn occurrence_after(&self, moment: Timestamp) -> Option<Timestamp> {
         let start = self
             .policy
@@ -122,10 +121,10 @@ impl<'a> Times<'a> {
             .filter(|next| self.policy.end_at.is_none_or(|end| *next <= end))
     }
 
-    /// The last time of the calendar not after `moment`, of those after `since`.
+    /// The last calendar time in `(since, moment]`, without jitter.
     ///
-    /// A calendar can only be read forwards: look further and further back until there is one, then halve what
-    /// is left until there is no other behind it.
+    /// A calendar can only be searched forwards. The search doubles its distance before `moment` until it finds a time,
+    /// and then halves the interval until no other time follows.
     fn occurrence_until(&self, moment: Timestamp, since: Timestamp) -> Option<Timestamp> {
         let first_after = |start| self.occurrence_after(start).filter(|next| *next <= moment);
         let (mut low, mut high) = (moment, moment);
@@ -152,31 +151,31 @@ impl<'a> Times<'a> {
         }
     }
 
-    /// A time of the calendar put off, short of the next one.
+    /// A calendar time with its jitter, which ends before the next calendar time.
     fn jittered(&self, occurrence: Timestamp) -> Timestamp {
-        let most = self.most_jitter();
+        let most = self.max_jitter();
         if most.is_zero() {
             return occurrence;
         }
-        let room = self
+        let limit = self
             .schedule
             .calendar_after(occurrence)
             .map_or(most, |next| {
                 let gap_ms = next.millis_since(occurrence).saturating_sub(1);
                 Duration::from_millis(gap_ms.unsigned_abs()).min(most)
             });
-        self.put_off(occurrence, room)
+        self.delayed(occurrence, limit)
     }
 
-    /// The same offset for the same job and time on every node, and never past the end.
-    fn put_off(&self, time: Timestamp, most: Duration) -> Timestamp {
+    /// A time with a delay of at most `most`, which is the same on every node and never passes the end of the policy.
+    fn delayed(&self, time: Timestamp, most: Duration) -> Timestamp {
         let most_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
         let chance = xxh3_64_with_seed(&time.0.to_le_bytes(), self.seed);
-        let put_off = time.plus(Duration::from_millis(chance % most_ms.saturating_add(1)));
-        self.policy.end_at.map_or(put_off, |end| put_off.min(end))
+        let delayed = time.plus(Duration::from_millis(chance % most_ms.saturating_add(1)));
+        self.policy.end_at.map_or(delayed, |end| delayed.min(end))
     }
 
-    pub(super) fn most_jitter(&self) -> Duration {
+    pub(super) fn max_jitter(&self) -> Duration {
         Duration::from_millis(self.policy.jitter_ms.max(0).unsigned_abs())
     }
 
@@ -223,7 +222,7 @@ mod tests {
             ..JobPolicy::default()
         };
         let minutely = schedule("* * * * *");
-        let times = Times::of(&minutely, &policy, SEED);
+        let times = Times::new(&minutely, &policy, SEED);
         let mut time = times.after(at("06-01 12:00:00")).unwrap();
         for _ in 0..500 {
             let next = times.after(time).unwrap();
@@ -241,7 +240,7 @@ mod tests {
         let policy = JobPolicy::default();
         let check = |text: &str, expected: Option<&str>| {
             let schedule = schedule(text);
-            let times = Times::of(&schedule, &policy, SEED);
+            let times = Times::new(&schedule, &policy, SEED);
             let found = times.occurrence_until(at("06-01 12:00:30"), at("01-01 00:00:00"));
             assert_eq!(found, expected.map(at), "{text}");
         };

@@ -1,7 +1,7 @@
-//! What starts a job besides the clock: the ends of other jobs, as the option AFTER has them.
+//! Triggers: the option AFTER starts runs at the ends of other jobs.
 //!
-//! `PROCESS load.sh SUCCEEDED AND USER_JOB 'C.check' c1 ENDED +00:05:00; PROCESS load.sh FAILED OFF` are two triggers. Each
-//! starts a run of its own accord; one with several conditions waits for all of them.
+//! `PROCESS load.sh SUCCEEDED AND USER_JOB 'C.check' c1 ENDED +00:05:00; PROCESS load.sh FAILED OFF` are two triggers.
+//! Each starts runs independently. A trigger with several conditions waits for all of them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,77 +13,77 @@ use weft_lang::names::JOB_TYPE;
 use crate::{JobKey, job_type};
 
 /// The most triggers of a job, and the most conditions of a trigger.
-const MANY: usize = 32;
+const MAX_ITEMS: usize = 32;
 /// The longest delay: ten years.
 const LONGEST_DELAY_S: i64 = 3_650 * 86_400;
 const AND: &str = "AND";
 const OFF: &str = "OFF";
 
-/// Something that starts a run of a job.
+/// Starts a run of a job when its conditions are met.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Trigger {
-    /// All of these must have happened; at least one.
+    /// The conditions, at least one. All of them have to be met.
     pub conditions: Vec<Condition>,
-    /// How long after the last of them the run is due.
+    /// The delay of the run after the last condition is met, in seconds.
     pub delay_s: i64,
-    /// False: it is kept and starts nothing.
+    /// Whether it starts runs. A disabled trigger is kept.
     pub enabled: bool,
 }
 
-/// The end of a run of another job.
+/// A condition: the end of a run of another job.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Condition {
-    /// The type, as the column has it.
+    /// The stored job type.
     pub job_type: String,
-    /// The name.
+    /// The name of the job.
     pub name: String,
-    /// The uid; none = any job of the name.
+    /// The uid of the job; none = every job with the name.
     pub uid: Option<String>,
-    /// How the run has to end.
-    pub outcome: Outcome,
+    /// The required outcome of the run.
+    pub outcome: RunOutcome,
 }
 
-/// How a run has to end, its tries included.
+/// The outcome of a run after all its retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Outcome {
-    /// It did what it was to do.
+pub enum RunOutcome {
+    /// The run succeeded.
     Succeeded,
-    /// All its tries failed.
+    /// The run failed and had no retry left.
     Failed,
-    /// One of the two. A run that is stopped has not ended.
+    /// Either of the two. A stopped run does not count as ended.
     Ended,
 }
 
-/// What is wrong with a text of triggers.
+/// Why a text is not a list of triggers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TriggerError(String);
 
 impl Condition {
-    /// Whether the end of a run of this job is meant.
-    pub fn is_met_by(&self, key: &JobKey, outcome: Outcome) -> bool {
-        self.is_about(key) && (self.outcome == Outcome::Ended || self.outcome == outcome)
+    /// Whether the end of a run of this job meets the condition.
+    pub fn is_met_by(&self, key: &JobKey, outcome: RunOutcome) -> bool {
+        self.is_about(key) && (self.outcome == RunOutcome::Ended || self.outcome == outcome)
     }
 
-    /// Whether it waits for this job, however it ends.
+    /// Whether the condition is about this job, regardless of the outcome.
     pub fn is_about(&self, key: &JobKey) -> bool {
         self.job_type == key.job_type
             && self.name == key.name
             && self.uid.as_ref().is_none_or(|uid| *uid == key.uid)
     }
 
-    /// What it waits for, as the rest of a sentence: `PROCESS load.sh has succeeded`.
+    /// The condition as a clause: `PROCESS load.sh has succeeded`.
     pub fn in_words(&self) -> String {
         let outcome = match self.outcome {
-            Outcome::Succeeded => "succeeded",
-            Outcome::Failed => "failed",
-            Outcome::Ended => "ended",
+            RunOutcome::Succeeded => "succeeded",
+            RunOutcome::Failed => "failed",
+            RunOutcome::Ended => "ended",
         };
         format!("{} has {outcome}", self.job())
     }
 
-    /// The job it waits for: `PROCESS load.sh` or `PROCESS load.sh u1`.
+    /// The job of the condition: `PROCESS load.sh` or `PROCESS load.sh u1`.
     pub fn job(&self) -> String {
         match &self.uid {
             Some(uid) => format!("{} {} {uid}", self.job_type, self.name),
@@ -93,10 +93,10 @@ impl Condition {
 }
 
 impl Trigger {
-    /// Reads the triggers of a text; a text without any is none.
+    /// Parses a list of triggers, which may be empty.
     ///
     /// # Errors
-    /// A sentence that names the place and what is expected there.
+    /// A sentence that names the wrong part and what is expected there.
     pub fn parse_all(text: &str) -> Result<Vec<Self>, TriggerError> {
         let tokens = tokens(text)?;
         let mut triggers = Vec::new();
@@ -104,25 +104,25 @@ impl Trigger {
             if group.is_empty() {
                 continue;
             }
-            let trigger = Reader(group).trigger()?;
+            let trigger = Parser(group).trigger()?;
             if triggers.contains(&trigger) {
-                return refused(format!("`{trigger}` is there twice"));
+                return refused(format!("`{trigger}` is listed twice"));
             }
             triggers.push(trigger);
         }
-        if triggers.len() > MANY {
-            return refused(format!("a job has at most {MANY} triggers"));
+        if triggers.len() > MAX_ITEMS {
+            return refused(format!("a job has at most {MAX_ITEMS} triggers"));
         }
         Ok(triggers)
     }
 
-    /// The text of triggers, as [`parse_all`](Self::parse_all) reads it.
+    /// Writes triggers as [`parse_all`](Self::parse_all) parses them.
     pub fn write_all(triggers: &[Self]) -> String {
         let texts: Vec<String> = triggers.iter().map(ToString::to_string).collect();
         texts.join("; ")
     }
 
-    /// For people: `when PROCESS load.sh has succeeded, 00:05:00 later`.
+    /// Describes the trigger for users: `when PROCESS load.sh has succeeded, 00:05:00 later`.
     pub fn in_words(&self) -> String {
         let conditions: Vec<String> = self.conditions.iter().map(Condition::in_words).collect();
         let mut words = format!("when {}", conditions.join(" and "));
@@ -186,7 +186,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, TriggerError> {
     Ok(tokens)
 }
 
-/// A text in quotes, where a quote inside is doubled; and what stands behind it.
+/// Parses a quoted text, in which a doubled quote stands for one, and returns the rest behind it.
 fn quoted(text: &str, quote: char) -> Result<(String, &str), TriggerError> {
     let mut inside = String::new();
     let mut characters = text.char_indices().skip(1).peekable();
@@ -202,9 +202,9 @@ fn quoted(text: &str, quote: char) -> Result<(String, &str), TriggerError> {
     refused(format!("the quote in front of `{inside}` is not closed"))
 }
 
-struct Reader<'t>(&'t [Token]);
+struct Parser<'t>(&'t [Token]);
 
-impl<'t> Reader<'t> {
+impl<'t> Parser<'t> {
     fn next(&mut self) -> Option<&'t Token> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
@@ -226,10 +226,10 @@ impl<'t> Reader<'t> {
         }
         let distinct: BTreeSet<&Condition> = conditions.iter().collect();
         if distinct.len() < conditions.len() {
-            return refused("one of the conditions is there twice");
+            return refused("one of the conditions is listed twice");
         }
-        if conditions.len() > MANY {
-            return refused(format!("a trigger has at most {MANY} conditions"));
+        if conditions.len() > MAX_ITEMS {
+            return refused(format!("a trigger has at most {MAX_ITEMS} conditions"));
         }
         let delay_s = match self.0.first() {
             Some(Token::Word(text)) if text.starts_with('+') => {
@@ -260,7 +260,7 @@ impl<'t> Reader<'t> {
         };
         let Some(canonical) = JOB_TYPE.canonical(written.text()) else {
             return refused(format!(
-                "`{}` is no type of job; expected {FORM}",
+                "`{}` is not a job type; expected {FORM}",
                 written.text()
             ));
         };
@@ -295,11 +295,11 @@ impl<'t> Reader<'t> {
     }
 }
 
-fn outcome(token: &Token) -> Option<Outcome> {
+fn outcome(token: &Token) -> Option<RunOutcome> {
     let words = [
-        ("SUCCEEDED", Outcome::Succeeded),
-        ("FAILED", Outcome::Failed),
-        ("ENDED", Outcome::Ended),
+        ("SUCCEEDED", RunOutcome::Succeeded),
+        ("FAILED", RunOutcome::Failed),
+        ("ENDED", RunOutcome::Ended),
     ];
     let found = words.iter().find(|(word, _)| token.is(word));
     found.map(|(_, outcome)| *outcome)
@@ -309,7 +309,7 @@ fn outcome(token: &Token) -> Option<Outcome> {
 fn delay(text: &str) -> Result<i64, TriggerError> {
     let wrong = || {
         TriggerError(format!(
-            "`{text}` is no delay: write +HH:MM:SS or +D.HH:MM:SS"
+            "`{text}` is not a delay: write +HH:MM:SS or +D.HH:MM:SS"
         ))
     };
     let written = text.strip_prefix('+').ok_or_else(wrong)?;
@@ -344,7 +344,7 @@ fn duration(seconds: i64) -> String {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for RunOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Succeeded => "SUCCEEDED",
@@ -382,7 +382,7 @@ impl fmt::Display for Trigger {
     }
 }
 
-/// A name or a uid, in quotes where it would be read as something else without.
+/// A name or a uid, in quotes if it would be parsed as something else without them.
 struct Word<'t>(&'t str);
 
 impl fmt::Display for Word<'_> {
@@ -462,15 +462,15 @@ mod tests {
         check("PROCESS", "expected <type> <name>");
         check("PROCESS a.sh", "expected <type> <name>");
         check("PROCESS a.sh u", "needs SUCCEEDED, FAILED or ENDED");
-        check("PROCES a.sh ENDED", "`PROCES` is no type of job");
-        check("PROCESS a.sh ENDED +5", "`+5` is no delay");
-        check("PROCESS a.sh ENDED +24:00:00", "is no delay");
-        check("PROCESS a.sh ENDED +99999.00:00:00", "is no delay");
+        check("PROCES a.sh ENDED", "`PROCES` is not a job type");
+        check("PROCESS a.sh ENDED +5", "`+5` is not a delay");
+        check("PROCESS a.sh ENDED +24:00:00", "is not a delay");
+        check("PROCESS a.sh ENDED +99999.00:00:00", "is not a delay");
         check("PROCESS a.sh ENDED later", "`later` is not expected here");
         check("PROCESS 'a.sh ENDED", "is not closed");
         check("PROCESS '' ENDED", "is empty");
-        check("PROCESS a.sh ENDED AND PROCESS a.sh ENDED", "there twice");
-        check("PROCESS a.sh ENDED; PROCESS a.sh ENDED", "there twice");
+        check("PROCESS a.sh ENDED AND PROCESS a.sh ENDED", "listed twice");
+        check("PROCESS a.sh ENDED; PROCESS a.sh ENDED", "listed twice");
         check("'BATCH PROCESS' x ENDED", "BATCH_SCHEDULE");
     }
 
@@ -485,16 +485,16 @@ mod tests {
             let trigger: Trigger = text.parse().unwrap();
             trigger.conditions[0].is_met_by(&key(uid), outcome)
         };
-        assert!(is_met("PROCESS a.sh SUCCEEDED", "1", Outcome::Succeeded));
-        assert!(!is_met("PROCESS a.sh SUCCEEDED", "1", Outcome::Failed));
-        assert!(is_met("PROCESS a.sh 1 ENDED", "1", Outcome::Failed));
-        assert!(!is_met("PROCESS a.sh 1 ENDED", "2", Outcome::Failed));
-        assert!(!is_met("PROCESS b.sh ENDED", "1", Outcome::Failed));
-        assert!(!is_met("USER_JOB a.sh ENDED", "1", Outcome::Failed));
+        assert!(is_met("PROCESS a.sh SUCCEEDED", "1", RunOutcome::Succeeded));
+        assert!(!is_met("PROCESS a.sh SUCCEEDED", "1", RunOutcome::Failed));
+        assert!(is_met("PROCESS a.sh 1 ENDED", "1", RunOutcome::Failed));
+        assert!(!is_met("PROCESS a.sh 1 ENDED", "2", RunOutcome::Failed));
+        assert!(!is_met("PROCESS b.sh ENDED", "1", RunOutcome::Failed));
+        assert!(!is_met("USER_JOB a.sh ENDED", "1", RunOutcome::Failed));
     }
 
     #[test]
-    fn words_for_people() {
+    fn triggers_are_described_in_words() {
         let trigger: Trigger = "PROCESS a.sh ENDED AND PROCESS b.sh u FAILED +00:05:00 OFF"
             .parse()
             .unwrap();
@@ -509,7 +509,7 @@ mod tests {
         fn whatever_is_written_is_read_again(
             name in ".{1,12}", uid in proptest::option::of(".{0,8}"), delay_s in 0..LONGEST_DELAY_S, enabled: bool,
         ) {
-            let condition = Condition { job_type: "PROCESS".to_owned(), name, uid, outcome: Outcome::Failed };
+            let condition = Condition { job_type: "PROCESS".to_owned(), name, uid, outcome: RunOutcome::Failed };
             let trigger = Trigger { conditions: vec![condition], delay_s, enabled };
             prop_assert_eq!(trigger.to_string().parse::<Trigger>().unwrap(), trigger);
         }

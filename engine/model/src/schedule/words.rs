@@ -1,4 +1,4 @@
-//! Schedules in words, for people who do not read cron.
+//! Describes schedules in words, for users who do not read cron.
 
 use std::time::Duration;
 
@@ -29,18 +29,18 @@ const WEEKDAYS: &[&str] = &[
     "Saturday",
 ];
 
-/// More times of the day than this are told as a rule, not one by one.
+/// The most times of the day that are listed one by one. More are described by a rule.
 const MOST_CLOCK_TIMES: usize = 4;
-/// Fewer numbers at even distances than this are told one by one.
+/// The fewest numbers with equal distances that are described as a step. Fewer are listed one by one.
 const LEAST_EVERY: usize = 4;
 
-/// What the numbers of a field look like.
+/// The pattern of the numbers of a field.
 enum Shape {
     All,
     One(u32),
-    /// Without a hole.
+    /// Consecutive numbers.
     Run(u32, u32),
-    /// One in `step`; without a `last`, to the end.
+    /// Every `step`th number; without `last`, to the end.
     Every {
         first: u32,
         step: u32,
@@ -49,7 +49,7 @@ enum Shape {
     List,
 }
 
-/// `2 minutes 30 seconds`, or `hour` when it is one.
+/// `2 minutes 30 seconds`, or `hour` for one hour.
 pub(super) fn pause(pause: Duration) -> String {
     let seconds = pause.as_secs();
     let parts: Vec<_> = [
@@ -93,7 +93,7 @@ pub(super) fn cron(cron: &Cron) -> String {
     parts.join(", ")
 }
 
-/// What a cron expression that never fires asks for: `day 30 in February`.
+/// The day that a cron expression without any time asks for: `day 30 in February`.
 pub(super) fn missing_day(cron: &Cron) -> String {
     let days = days(cron).unwrap_or_else(|| "day".to_owned());
     let days = days.strip_prefix("on ").unwrap_or(&days);
@@ -353,7 +353,7 @@ mod tests {
     use crate::schedule::Schedule;
 
     #[test]
-    fn schedules_are_told_in_words() {
+    fn schedules_are_described_in_words() {
         let check = |text: &str, expected: &str| {
             let schedule = Schedule::parse(text, Tz::Europe__Berlin).unwrap();
             assert_eq!(schedule.describe(), expected, "{text}");

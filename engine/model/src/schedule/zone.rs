@@ -4,8 +4,8 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 
 use super::ScheduleError;
 
-/// The zone of that name, `Europe/Berlin`; upper and lower case do not matter.
-pub fn zone(name: &str) -> Result<Tz, ScheduleError> {
+/// Finds a zone by its name, for example `Europe/Berlin`, in any case.
+pub fn find_zone(name: &str) -> Result<Tz, ScheduleError> {
     TZ_VARIANTS
         .iter()
         .find(|zone| zone.name().eq_ignore_ascii_case(name))
@@ -16,7 +16,7 @@ pub fn zone(name: &str) -> Result<Tz, ScheduleError> {
         })
 }
 
-/// A person who writes `Berlin` means the zone that ends so; one who mistypes, the nearest.
+/// Suggests a zone for an unknown name: the zone of a city without its continent, or the most similar name.
 fn nearest(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
     let names = || TZ_VARIANTS.iter().map(|zone| zone.name());
@@ -43,15 +43,15 @@ mod tests {
 
     #[test]
     fn zones_are_found_whatever_the_case() {
-        assert_eq!(zone("Europe/Berlin"), Ok(Tz::Europe__Berlin));
-        assert_eq!(zone("europe/berlin"), Ok(Tz::Europe__Berlin));
-        assert_eq!(zone("utc"), Ok(Tz::UTC));
+        assert_eq!(find_zone("Europe/Berlin"), Ok(Tz::Europe__Berlin));
+        assert_eq!(find_zone("europe/berlin"), Ok(Tz::Europe__Berlin));
+        assert_eq!(find_zone("utc"), Ok(Tz::UTC));
     }
 
     #[test]
     fn an_unknown_zone_is_answered_with_the_nearest() {
         let check = |name: &str, expected: &str| {
-            assert_eq!(zone(name).unwrap_err().to_string(), expected);
+            assert_eq!(find_zone(name).unwrap_err().to_string(), expected);
         };
         check(
             "Berlin",

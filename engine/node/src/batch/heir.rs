@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use tokio::sync::mpsc;
 use tracing::debug;
-use weft_model::{Batch, BatchId, DueHint, NodeRow, job_key_of};
+use weft_model::{Batch, BatchId, DueHint, NodeRow, batch_job_key};
 use weft_store::Freshness;
 
 use crate::NodeSession;
@@ -25,7 +25,7 @@ pub async fn run(session: NodeSession, inherited: Vec<BatchId>, mut died: mpsc::
                     if let Some(batch) = batch {
                         session.context.wake.due(DueHint {
                             due_at: session.context.clock.now(),
-                            key: job_key_of(&batch),
+                            key: batch_job_key(&batch),
                         });
                     }
                 }

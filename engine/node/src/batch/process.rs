@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use serde_json::json;
 use tracing::warn;
-use weft_model::{Batch, BatchDesired, BatchStatus, Job, batch_of};
+use weft_model::{Batch, BatchDesired, BatchStatus, Job, coordinated_batch};
 use weft_store::{Freshness, StoreResult};
 
 use super::Runner;
@@ -39,7 +39,7 @@ impl Executor for BatchProcess {
     }
 
     async fn ignores_affinity(&self, job: &Job) -> StoreResult<bool> {
-        let batch = match batch_of(job) {
+        let batch = match coordinated_batch(job) {
             Some(id) => {
                 self.session
                     .context
@@ -54,7 +54,7 @@ impl Executor for BatchProcess {
 
     /// The row of this node names the batch before the claim, so that its death leads others to it.
     async fn prepare(&self, job: &Job) -> bool {
-        match batch_of(job) {
+        match coordinated_batch(job) {
             Some(batch) => {
                 self.session
                     .heartbeat
@@ -66,14 +66,14 @@ impl Executor for BatchProcess {
     }
 
     fn withdraw(&self, job: &Job) {
-        if let Some(batch) = batch_of(job) {
+        if let Some(batch) = coordinated_batch(job) {
             self.session.heartbeat.release(batch);
         }
     }
 
     async fn run(&self, claimed: Claimed) -> bool {
         let job = claimed.job;
-        let (key, batch) = (job.key.clone(), batch_of(&job));
+        let (key, batch) = (job.key.clone(), coordinated_batch(&job));
         let traces = &self.session.context.traces;
         traces.event(Operation::JobExecutor, "begun", &key, || json!({}));
         let ran = Runner::new(self.session.clone(), job, self.offers.clone())

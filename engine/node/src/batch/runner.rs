@@ -4,7 +4,7 @@ use std::future::ready;
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
-use weft_model::batch_of;
+use weft_model::coordinated_batch;
 use weft_model::{
     Batch, BatchDesired, BatchEvent, BatchStatus, DueHint, IllegalMove, Job, JobEvent, JobRun,
     JobStatus, NodeId, job_error,
@@ -79,7 +79,7 @@ impl Runner {
     }
 
     async fn own_and_run(&self) -> Result<(), OwnerError> {
-        let Some(id) = batch_of(&self.job) else {
+        let Some(id) = coordinated_batch(&self.job) else {
             return self
                 .end_job(
                     JobEvent::FailedFinally,

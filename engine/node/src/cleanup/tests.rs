@@ -174,7 +174,7 @@ impl Place {
         };
         let named = batch.clone();
         let token = self.ids.token();
-        let job = Job::waiting(weft_model::job_key_of(&batch), now);
+        let job = Job::waiting(weft_model::batch_job_key(&batch), now);
         self.apply(&SubmitBatch {
             due: DueHint {
                 due_at: now,
@@ -229,7 +229,7 @@ impl Place {
 fn spec() -> BatchSpec {
     BatchSpec {
         asynchronous: true,
-        ..BatchSpec::of("LU", EntitySource::Stored, "sync_instance LU.?")
+        ..BatchSpec::new("LU", EntitySource::Stored, "sync_instance LU.?")
     }
 }
 

@@ -2,12 +2,12 @@
 
 use weft_model::clock::Timestamp;
 use weft_model::hash;
-use weft_model::schedule::{Outcome, RunEnd as ScheduledRun, Schedule, following, keeps};
+use weft_model::schedule::{RunOutcome, Schedule, ScheduledRun, following_run, is_still_planned};
 use weft_model::{
     DueHint, Fence, Holder, IllegalMove, Job, JobDesired, JobEvent, JobRun, JobStatus, Token,
     job_error,
 };
-use weft_model::{EndMark, Ended, TriggerState};
+use weft_model::{EndMark, JobEnd, TriggerState};
 use weft_store::EndJob;
 
 use super::triggered::{NextRun, lives_on, triggered_run};
@@ -60,7 +60,7 @@ pub fn after(
                 error: None,
                 tries: 0,
                 runs: job.runs + 1,
-                triggers: job.triggers.begun_anew(),
+                triggers: job.triggers.for_restart(),
                 run: Some(record(
                     job,
                     holder,
@@ -95,26 +95,26 @@ pub fn after(
         },
         (_, TryEnd::Ended(RunEnd::Succeeded(output))) => {
             let end = succeeded(job, holder, output, now, plain)?;
-            owing(job, end, Outcome::Succeeded, is_followed)
+            owing(job, end, RunOutcome::Succeeded, is_followed)
         }
         (_, TryEnd::Ended(RunEnd::Failed(failure))) => {
             let end = failed(job, holder, failure, now, plain)?;
             // A try that is followed by another is no end.
             let is_end = end.runs > job.runs;
-            owing(job, end, Outcome::Failed, is_followed && is_end)
+            owing(job, end, RunOutcome::Failed, is_followed && is_end)
         }
     })
 }
 
 /// The end with what those who wait for it are to be told.
-fn owing(job: &Job, mut end: EndJob, outcome: Outcome, is_owed: bool) -> EndJob {
+fn owing(job: &Job, mut end: EndJob, outcome: RunOutcome, is_owed: bool) -> EndJob {
     if is_owed {
         let mark = EndMark {
             uid: job.key.uid.clone(),
             created: job.creation_time,
             run: job.runs + 1,
         };
-        end.triggers.owe(Ended { mark, outcome });
+        end.triggers.add_pending(JobEnd { mark, outcome });
     }
     end
 }
@@ -226,14 +226,15 @@ fn next_run(job: &Job, now: Timestamp) -> Option<Timestamp> {
         ended: now,
         runs: job.runs + 1,
     };
-    following(&schedule, &job.policy, &end, seed_of(job))
+    following_run(&schedule, &job.policy, &end, seed_of(job))
 }
 
 /// The scheduled time that is still to come while the job runs for another reason, where its schedule still has it.
 pub fn planned_for_later(job: &Job, now: Timestamp) -> Option<Timestamp> {
     let planned = job.planned_run.filter(|planned| *planned > now)?;
-    let stands = schedule_of(job)
-        .is_none_or(|schedule| keeps(&schedule, &job.policy, planned, now, seed_of(job)));
+    let stands = schedule_of(job).is_none_or(|schedule| {
+        is_still_planned(&schedule, &job.policy, planned, now, seed_of(job))
+    });
     stands.then_some(planned)
 }
 

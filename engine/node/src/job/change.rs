@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use weft_model::TriggerState;
 use weft_model::clock::Timestamp;
-use weft_model::schedule::{First, JobPolicy, RunEnd, Schedule, first, following};
+use weft_model::schedule::{FirstRun, JobPolicy, Schedule, ScheduledRun, first_run, following_run};
 use weft_model::{IllegalMove, Job, JobDesired, JobEvent, JobStatus, Token};
 use weft_store::{ChangeJob, JobDefinition, JobSeen, RequestJob, WriteJob};
 
@@ -73,7 +73,7 @@ pub fn started_again(found: &Job, wanted: &Job, is_by_hand: bool) -> Result<Step
             status: found.status.next(resumption(wanted))?,
             fence: found.fence,
             desired_seq: found.desired_seq,
-            triggers: found.triggers.begun_anew(),
+            triggers: found.triggers.for_restart(),
             ..wanted.clone()
         }));
     }
@@ -139,7 +139,7 @@ pub fn stopped(job: &Job, now: Timestamp) -> Result<Step, IllegalMove> {
             next_run: None,
             planned_run: None,
             notes: None,
-            triggers: job.triggers.begun_anew(),
+            triggers: job.triggers.for_restart(),
             ..job.clone()
         }),
     })
@@ -202,7 +202,7 @@ pub fn resumed(job: &Job, now: Timestamp) -> Result<Step, IllegalMove> {
         worker: None,
         owner_incarnation: None,
         notes: None,
-        triggers: job.triggers.begun_anew(),
+        triggers: job.triggers.for_restart(),
         ..job.clone()
     };
     Ok(match begun(again, now) {
@@ -332,13 +332,13 @@ fn rescheduled(changed: Job, beginning: Beginning, now: Timestamp) -> Result<Job
 fn after_last_run(job: &Job, now: Timestamp) -> Option<Timestamp> {
     let (started, ended) = (job.start_time?, job.end_time?);
     let schedule = schedule_of(job).filter(|schedule| schedule.pause().is_some())?;
-    let end = RunEnd {
+    let end = ScheduledRun {
         planned: None,
         started,
         ended,
         runs: job.runs,
     };
-    let next = following(&schedule, &job.policy, &end, seed_of(job))?;
+    let next = following_run(&schedule, &job.policy, &end, seed_of(job))?;
     (next > now).then_some(next)
 }
 
@@ -381,13 +381,13 @@ fn beginning(job: &Job, now: Timestamp) -> Result<Beginning, String> {
     if job.execution_interval.is_none() && !job.policy.after.is_empty() {
         return Ok(Beginning::Scheduled(None));
     }
-    match first(&schedule, &job.policy, now, seed_of(job)) {
+    match first_run(&schedule, &job.policy, now, seed_of(job)) {
         // What stands still begins with the end of its pause.
-        First::Now if job.policy.paused => Ok(Beginning::Scheduled(Some(now))),
-        First::Now => Ok(Beginning::AtOnce),
-        First::At(moment) => Ok(Beginning::Scheduled(Some(moment))),
-        First::Off => Ok(Beginning::Scheduled(None)),
-        First::Never(why) => Err(format!("no more execution scheduled: {why}")),
+        FirstRun::Now if job.policy.paused => Ok(Beginning::Scheduled(Some(now))),
+        FirstRun::Now => Ok(Beginning::AtOnce),
+        FirstRun::At(moment) => Ok(Beginning::Scheduled(Some(moment))),
+        FirstRun::Off => Ok(Beginning::Scheduled(None)),
+        FirstRun::Never(why) => Err(format!("no more execution scheduled: {why}")),
     }
 }
 

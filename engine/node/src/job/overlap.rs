@@ -6,7 +6,7 @@
 
 use weft_model::clock::Timestamp;
 use weft_model::schedule::policy::Overlap;
-use weft_model::schedule::{JobPolicy, RunEnd, Timing, following};
+use weft_model::schedule::{JobPolicy, ScheduledRun, Timing, following_run};
 use weft_model::{Job, JobKey, JobStatus};
 
 use crate::job::after::{planned_for_later, schedule_of, seed_of};
@@ -59,13 +59,13 @@ pub fn next_beside(job: &Job, covered: Timestamp) -> Option<Timestamp> {
     if job.policy.overlap != Overlap::Allow {
         return None;
     }
-    let end = RunEnd {
+    let end = ScheduledRun {
         planned: Some(covered),
         started: covered,
         ended: covered,
         runs: job.runs,
     };
-    following(&schedule_of(job)?, &job.policy, &end, seed_of(job))
+    following_run(&schedule_of(job)?, &job.policy, &end, seed_of(job))
 }
 
 /// The job that runs beside this one for a time that has come.

@@ -337,7 +337,7 @@ impl JobRunner {
                     return Ok(None);
                 }
             };
-            let is_followed = !operation.triggers.untold.is_empty();
+            let is_followed = !operation.triggers.pending_notifications.is_empty();
             if is_followed {
                 // Somebody looks at the row should this node die before it has told them.
                 let hint = DueHint {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use tracing::{debug, info, warn};
 use weft_model::{DueHint, Job, JobKey, JobStatus};
-use weft_model::{Ended, TriggerState};
+use weft_model::{JobEnd, TriggerState};
 use weft_store::{ChangeJob, Decided, Decision, Freshness, JobSeen, StoreError, StoreResult};
 
 use super::triggered::told;
@@ -48,12 +48,12 @@ async fn tell_all(session: &NodeSession, key: &JobKey) -> StoreResult<()> {
     let Some(row) = store.job(key, Freshness::Serial).await? else {
         return Ok(());
     };
-    if row.triggers.untold.is_empty() {
+    if row.triggers.pending_notifications.is_empty() {
         return Ok(());
     }
     let followers = store.followers(&key.job_type, &key.name, FOLLOWERS).await?;
     let telling = futures::stream::iter(followers).map(|follower| {
-        let untold = &row.triggers.untold;
+        let untold = &row.triggers.pending_notifications;
         async move {
             for ended in untold {
                 tell_one(session, &follower, key, ended).await?;
@@ -71,7 +71,7 @@ async fn tell_one(
     session: &NodeSession,
     follower: &JobKey,
     key: &JobKey,
-    ended: &Ended,
+    ended: &JobEnd,
 ) -> StoreResult<()> {
     let context = &session.context;
     let read = context.store.job(follower, Freshness::Serial);
@@ -137,7 +137,7 @@ async fn known(session: &NodeSession, row: Job) -> StoreResult<()> {
     let job = Job {
         fence: row.fence + 1,
         triggers: TriggerState {
-            untold: Vec::new(),
+            pending_notifications: Vec::new(),
             ..row.triggers.clone()
         },
         ..row

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use weft_model::clock::Timestamp;
 use weft_model::schedule::{Condition, JobPolicy};
-use weft_model::{Ended, IllegalMove, Job, JobDesired, JobEvent, JobKey, JobStatus, TriggerState};
+use weft_model::{IllegalMove, Job, JobDesired, JobEnd, JobEvent, JobKey, JobStatus, TriggerState};
 use weft_store::JobDefinition;
 
 use super::after::schedule_of;
@@ -25,7 +25,7 @@ const TOLD: usize = 64;
 pub fn told(
     follower: &Job,
     key: &JobKey,
-    ended: &Ended,
+    ended: &JobEnd,
     now: Timestamp,
 ) -> Result<Step, IllegalMove> {
     if follower.status.is_ended() {
@@ -42,12 +42,12 @@ pub fn told(
         .filter(|condition| condition.is_met_by(key, ended.outcome))
         .map(ToString::to_string)
         .filter(|condition| {
-            let mut told = state.told.get(condition).into_iter().flatten();
-            !told.any(|told| ended.mark.is_known_by(told))
+            let mut told = state.known_ends.get(condition).into_iter().flatten();
+            !told.any(|told| ended.mark.is_covered_by(told))
         })
         .collect();
     for condition in &about_it {
-        let told = state.told.entry(condition.clone()).or_default();
+        let told = state.known_ends.entry(condition.clone()).or_default();
         told.retain(|mark| mark.uid != ended.mark.uid);
         if told.len() == TOLD {
             told.remove(0);
@@ -243,7 +243,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use weft_model::EndMark;
-    use weft_model::schedule::{Outcome, Trigger};
+    use weft_model::schedule::{RunOutcome, Trigger};
 
     use super::*;
     use weft_model::{Incarnation, NodeId};
@@ -270,13 +270,13 @@ mod tests {
         }
     }
 
-    fn end(run: i64, outcome: Outcome) -> Ended {
+    fn end(run: i64, outcome: RunOutcome) -> JobEnd {
         let mark = EndMark {
             uid: "1".to_owned(),
             created: Timestamp(5),
             run,
         };
-        Ended { mark, outcome }
+        JobEnd { mark, outcome }
     }
 
     fn written(step: Step) -> Job {
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn an_end_starts_a_run_and_the_same_end_does_not_start_another() {
         let job = follower("PROCESS a.sh SUCCEEDED");
-        let fired = written(told(&job, &key("a.sh"), &end(1, Outcome::Succeeded), NOW).unwrap());
+        let fired = written(told(&job, &key("a.sh"), &end(1, RunOutcome::Succeeded), NOW).unwrap());
         assert_eq!(
             (fired.status, fired.next_run, fired.fence),
             (JobStatus::Waiting, None, 4)
@@ -298,14 +298,14 @@ mod tests {
             status: JobStatus::Scheduled,
             ..fired
         };
-        let again = told(&rested, &key("a.sh"), &end(1, Outcome::Succeeded), NOW).unwrap();
+        let again = told(&rested, &key("a.sh"), &end(1, RunOutcome::Succeeded), NOW).unwrap();
         assert!(matches!(again, Step::Leave(_)), "{again:?}");
-        let next = told(&rested, &key("a.sh"), &end(2, Outcome::Succeeded), NOW).unwrap();
+        let next = told(&rested, &key("a.sh"), &end(2, RunOutcome::Succeeded), NOW).unwrap();
         assert_eq!(written(next.clone()).status, JobStatus::Waiting);
         let before = told(
             &written(next),
             &key("a.sh"),
-            &end(1, Outcome::Succeeded),
+            &end(1, RunOutcome::Succeeded),
             NOW,
         )
         .unwrap();
@@ -315,7 +315,10 @@ mod tests {
     #[test]
     fn another_outcome_and_another_job_start_nothing() {
         let job = follower("PROCESS a.sh SUCCEEDED");
-        for (name, outcome) in [("a.sh", Outcome::Failed), ("b.sh", Outcome::Succeeded)] {
+        for (name, outcome) in [
+            ("a.sh", RunOutcome::Failed),
+            ("b.sh", RunOutcome::Succeeded),
+        ] {
             let step = told(&job, &key(name), &end(1, outcome), NOW).unwrap();
             assert!(matches!(step, Step::Leave(_)), "{name} {step:?}");
         }
@@ -324,12 +327,13 @@ mod tests {
     #[test]
     fn several_conditions_wait_for_each_other() {
         let job = follower("PROCESS a.sh SUCCEEDED AND PROCESS b.sh ENDED +00:01:00");
-        let half = written(told(&job, &key("b.sh"), &end(7, Outcome::Failed), NOW).unwrap());
+        let half = written(told(&job, &key("b.sh"), &end(7, RunOutcome::Failed), NOW).unwrap());
         assert_eq!(
             (half.status, half.triggers.met.len()),
             (JobStatus::Scheduled, 1)
         );
-        let whole = written(told(&half, &key("a.sh"), &end(1, Outcome::Succeeded), NOW).unwrap());
+        let whole =
+            written(told(&half, &key("a.sh"), &end(1, RunOutcome::Succeeded), NOW).unwrap());
         assert_eq!(
             (whole.status, whole.next_run),
             (JobStatus::Waiting, Some(Timestamp(NOW.0 + 60_000)))
@@ -340,23 +344,24 @@ mod tests {
             status: JobStatus::Scheduled,
             ..whole
         };
-        let half = written(told(&rested, &key("a.sh"), &end(2, Outcome::Succeeded), NOW).unwrap());
+        let half =
+            written(told(&rested, &key("a.sh"), &end(2, RunOutcome::Succeeded), NOW).unwrap());
         assert_eq!(half.status, JobStatus::Scheduled);
     }
 
     #[test]
     fn what_is_switched_off_or_paused_hears_and_does_nothing() {
         let off = follower("PROCESS a.sh ENDED OFF");
-        let step = told(&off, &key("a.sh"), &end(1, Outcome::Failed), NOW).unwrap();
+        let step = told(&off, &key("a.sh"), &end(1, RunOutcome::Failed), NOW).unwrap();
         assert_eq!(written(step).status, JobStatus::Scheduled);
         let mut paused = follower("PROCESS a.sh ENDED");
         paused.policy.paused = true;
-        let step = told(&paused, &key("a.sh"), &end(1, Outcome::Failed), NOW).unwrap();
+        let step = told(&paused, &key("a.sh"), &end(1, RunOutcome::Failed), NOW).unwrap();
         assert_eq!(written(step).status, JobStatus::Scheduled);
         let mut over = follower("PROCESS a.sh ENDED");
         over.policy.max_runs = Some(2);
         over.runs = 2;
-        let step = told(&over, &key("a.sh"), &end(1, Outcome::Failed), NOW).unwrap();
+        let step = told(&over, &key("a.sh"), &end(1, RunOutcome::Failed), NOW).unwrap();
         assert_eq!(written(step).status, JobStatus::Scheduled);
     }
 
@@ -372,7 +377,7 @@ mod tests {
             desired,
             definition,
             ..
-        } = told(&running, &key("b.sh"), &end(1, Outcome::Failed), NOW).unwrap()
+        } = told(&running, &key("b.sh"), &end(1, RunOutcome::Failed), NOW).unwrap()
         else {
             panic!("a node holds it");
         };
@@ -383,7 +388,7 @@ mod tests {
         };
         assert_eq!(later.triggers.fired_for, Some(Timestamp(NOW.0 + 60_000)));
         let Step::Wish { definition, .. } =
-            told(&later, &key("a.sh"), &end(1, Outcome::Failed), NOW).unwrap()
+            told(&later, &key("a.sh"), &end(1, RunOutcome::Failed), NOW).unwrap()
         else {
             panic!("a node holds it");
         };
@@ -398,7 +403,7 @@ mod tests {
             ..follower("PROCESS a.sh ENDED +00:01:00; PROCESS b.sh ENDED")
         };
         let fired = |job: &Job, name: &str| {
-            written(told(job, &key(name), &end(1, Outcome::Failed), NOW).unwrap()).next_run
+            written(told(job, &key(name), &end(1, RunOutcome::Failed), NOW).unwrap()).next_run
         };
         let soon = Some(Timestamp(NOW.0 + 5));
         assert_eq!(fired(&waiting(None), "a.sh"), None);
@@ -410,18 +415,18 @@ mod tests {
     fn what_the_job_does_not_wait_for_any_more_is_forgotten() {
         let mut job = follower("PROCESS a.sh ENDED");
         job.triggers.met = BTreeSet::from([("x".to_owned(), "y".to_owned())]);
-        let mark = end(1, Outcome::Failed).mark;
-        job.triggers.told = BTreeMap::from([("z".to_owned(), vec![mark])]);
-        let job = written(told(&job, &key("a.sh"), &end(1, Outcome::Failed), NOW).unwrap());
+        let mark = end(1, RunOutcome::Failed).mark;
+        job.triggers.known_ends = BTreeMap::from([("z".to_owned(), vec![mark])]);
+        let job = written(told(&job, &key("a.sh"), &end(1, RunOutcome::Failed), NOW).unwrap());
         assert!(job.triggers.met.is_empty());
-        assert_eq!(job.triggers.told.len(), 1);
+        assert_eq!(job.triggers.known_ends.len(), 1);
     }
 
     #[test]
     fn ends_of_several_jobs_of_a_name_are_each_known() {
         let mut job = follower("PROCESS a.sh ENDED");
         for uid in ["1", "2", "1", "2"] {
-            let mut ended = end(1, Outcome::Failed);
+            let mut ended = end(1, RunOutcome::Failed);
             ended.mark.uid = uid.to_owned();
             let rested = Job {
                 status: JobStatus::Scheduled,
@@ -443,7 +448,8 @@ mod tests {
             planned_run: minute(1),
             ..follower("PROCESS a.sh ENDED +00:05:00")
         };
-        let fired = written(told(&scheduled, &key("a.sh"), &end(1, Outcome::Failed), NOW).unwrap());
+        let fired =
+            written(told(&scheduled, &key("a.sh"), &end(1, RunOutcome::Failed), NOW).unwrap());
         assert_eq!(
             (fired.status, fired.next_run),
             (JobStatus::Scheduled, minute(1))

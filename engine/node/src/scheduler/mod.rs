@@ -24,7 +24,7 @@ pub use plan::{Obstacle, Plan, RowMove, Seen, plan};
 pub use slots::{Room, room};
 
 use weft_model::clock::Timestamp;
-use weft_model::{Batch, DueHint, Fence, JobKey, Token, job_of};
+use weft_model::{Batch, DueHint, Fence, JobKey, Token, batch_job};
 use weft_store::SubmitBatch;
 
 use self::poll_loop::PollLoop;
@@ -200,7 +200,7 @@ impl Drop for Finished {
 
 /// Submits a batch with its job, due at once.
 pub fn submission_of(batch: Batch, token: Token) -> SubmitBatch {
-    let job = job_of(&batch);
+    let job = batch_job(&batch);
     SubmitBatch {
         due: DueHint {
             due_at: batch.creation_time,

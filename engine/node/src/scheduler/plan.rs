@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weft_model::clock::Timestamp;
-use weft_model::schedule::{Due, due};
+use weft_model::schedule::{DueDecision, decide_due_run};
 use weft_model::{IllegalMove, Job, JobDesired, JobEvent, JobStatus, TriggerState};
 
 use super::executor::Slots;
@@ -150,7 +150,10 @@ const HELD_PAUSE: Duration = Duration::from_secs(5);
 /// Decides.
 pub fn plan(seen: &Seen<'_>) -> Plan {
     let job = seen.job;
-    if !job.triggers.untold.is_empty() && job.holder().is_none() && !is_due(job, seen.now) {
+    if !job.triggers.pending_notifications.is_empty()
+        && job.holder().is_none()
+        && !is_due(job, seen.now)
+    {
         return Plan::Tell;
     }
     if job.archived || job.status.is_ended() || seen.runs_here {
@@ -230,9 +233,9 @@ fn passed_over(job: &Job, now: Timestamp) -> Option<RowMove> {
     let planned = job
         .planned_run
         .filter(|_| job.status == JobStatus::Scheduled)?;
-    match due(&schedule_of(job)?, &job.policy, planned, now, seed_of(job)) {
-        Due::Run => None,
-        Due::PassTo(next) => Some(RowMove::PassTo(next)),
+    match decide_due_run(&schedule_of(job)?, &job.policy, planned, now, seed_of(job)) {
+        DueDecision::Run => None,
+        DueDecision::PassTo(next) => Some(RowMove::PassTo(next)),
     }
 }
 

@@ -133,7 +133,7 @@ impl PollLoop {
             Some(mark) => minus(mark, OVERLAP),
         };
         let to = now.plus(context.config.poll_interval + AHEAD);
-        let mut after = DueHint::in_front_of(from);
+        let mut after = DueHint::first_at(from);
         loop {
             let hints = context.store.due(&after, to, HINTS_PER_POLL).await?;
             let last = hints

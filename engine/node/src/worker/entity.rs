@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weft_model::{EntityRow, EntityStatus, Fence, Instance};
-use weft_project::command::{Outcome, PreparedChunk};
+use weft_project::command::{EntityOutcome, PreparedChunk};
 
 use super::active::ActiveBatch;
 use crate::NodeSession;
@@ -41,7 +41,7 @@ pub async fn handle(
     let outcome = loop {
         let outcome = run_once(batch, id, prepared).await;
         match outcome {
-            Outcome::Failed(_) if attempt < policy.max_attempts => {
+            EntityOutcome::Failed(_) if attempt < policy.max_attempts => {
                 let pause = session
                     .context
                     .ids
@@ -53,17 +53,17 @@ pub async fn handle(
                     trusted = session.self_fence.wait(pause) => if !trusted { return None },
                 }
             }
-            Outcome::Failed(_) | Outcome::Completed { .. } => break outcome,
+            EntityOutcome::Failed(_) | EntityOutcome::Completed { .. } => break outcome,
         }
     };
     let (status, result, error, instance) = match outcome {
-        Outcome::Completed { result, instance } => (
+        EntityOutcome::Completed { result, instance } => (
             EntityStatus::Completed,
             Some(cut(result, LONGEST_RESULT)),
             None,
             instance,
         ),
-        Outcome::Failed(error) => (
+        EntityOutcome::Failed(error) => (
             EntityStatus::Failed,
             None,
             Some(cut(error, LONGEST_ERROR)),
@@ -86,7 +86,11 @@ pub async fn handle(
     Some(Handled { row, instance })
 }
 
-async fn run_once(batch: &ActiveBatch, id: &str, prepared: &mut Box<dyn PreparedChunk>) -> Outcome {
+async fn run_once(
+    batch: &ActiveBatch,
+    id: &str,
+    prepared: &mut Box<dyn PreparedChunk>,
+) -> EntityOutcome {
     let Some(limit) = batch
         .spec
         .entity_timeout_ms
@@ -96,7 +100,7 @@ async fn run_once(batch: &ActiveBatch, id: &str, prepared: &mut Box<dyn Prepared
     };
     match tokio::time::timeout(Duration::from_millis(limit), prepared.run(id)).await {
         Ok(outcome) => outcome,
-        Err(_) => Outcome::Failed(format!("took longer than ENTITY_TIMEOUT_MS={limit}")),
+        Err(_) => EntityOutcome::Failed(format!("took longer than ENTITY_TIMEOUT_MS={limit}")),
     }
 }
 

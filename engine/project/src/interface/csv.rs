@@ -1,4 +1,4 @@
-//! Rows of a CSV file with a header, quoted or not.
+//! The rows of a CSV file with a header line.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, SeekFrom};
@@ -9,11 +9,11 @@ use csv::{ByteRecord, Position, Reader, ReaderBuilder};
 use rusqlite::types::ValueRef;
 use weft_model::ColumnType;
 
-use super::table::{LINE_BYTES, Place, RowReader, TableFile, label, typed};
+use super::row_reader::{Column, LINE_BYTES, RowLocation, RowReader, label, typed};
 
 const BUFFER: usize = 64 * 1024;
 
-/// The names of the columns.
+/// The column names in the header line.
 pub(super) fn header(path: &Path, delimiter: u8) -> Result<Vec<String>, String> {
     let label = label(path);
     let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -45,31 +45,29 @@ pub(super) fn header(path: &Path, delimiter: u8) -> Result<Vec<String>, String> 
     Ok(names)
 }
 
-/// Reads a file from its start, or single rows of it.
+/// Reads a file from its start, or single rows at a location.
 pub(super) struct Scan {
     reader: Reader<Bounded>,
-    /// For single rows. Kept, because making a reader costs more than reading a row.
+    /// Reads single rows. Kept, because making a reader costs more than reading a row.
     row: Reader<Cursor<Vec<u8>>>,
     delimiter: u8,
     kinds: Vec<ColumnType>,
     record: ByteRecord,
-    place: Place,
+    location: RowLocation,
     label: String,
 }
 
 impl Scan {
-    pub(super) fn open(table: &TableFile) -> Result<Self, String> {
-        let file = File::open(&table.path)
-            .map_err(|error| format!("{}: {error}", table.path.display()))?;
-        let delimiter = table.delimiter();
+    pub(super) fn open(path: &Path, delimiter: u8, columns: &[Column]) -> Result<Self, String> {
+        let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self {
             reader: reader(Bounded::new(file), delimiter, true, BUFFER),
             row: reader(Cursor::default(), delimiter, false, 1024),
             delimiter,
-            kinds: table.columns.iter().map(|column| column.kind).collect(),
+            kinds: columns.iter().map(|column| column.kind).collect(),
             record: ByteRecord::new(),
-            place: Place::default(),
-            label: table.label(),
+            location: RowLocation::default(),
+            label: label(path),
         })
     }
 
@@ -81,22 +79,22 @@ impl Scan {
         let (found, wanted) = (self.record.len(), self.kinds.len());
         if found != wanted {
             let message = format!("{found} fields where the header has {wanted}");
-            return Err(self.at(self.place.line, &message));
+            return Err(self.at(self.location.line, &message));
         }
         if self.record.as_slice().len() > LINE_BYTES {
-            return Err(self.at(self.place.line, TOO_LONG));
+            return Err(self.at(self.location.line, TOO_LONG));
         }
         Ok(())
     }
 
-    /// The csv crate takes the end of the file for the end of a quoted field.
+    /// Reports a quoted field that is not closed: the csv crate accepts the end of the file as its end.
     fn check_end(&self) -> Result<(), String> {
-        let mut last = vec![0; usize::try_from(self.place.length).unwrap_or(LINE_BYTES)];
+        let mut last = vec![0; usize::try_from(self.location.length).unwrap_or(LINE_BYTES)];
         let file = &self.reader.get_ref().file;
-        let read = file.read_exact_at(&mut last, self.place.offset);
-        read.map_err(|error| self.at(self.place.line, &error.to_string()))?;
+        let read = file.read_exact_at(&mut last, self.location.offset);
+        read.map_err(|error| self.at(self.location.line, &error.to_string()))?;
         if ends_inside_quotes(&last, self.delimiter) {
-            return Err(self.at(self.place.line, "a quoted field is not closed"));
+            return Err(self.at(self.location.line, "a quoted field is not closed"));
         }
         Ok(())
     }
@@ -111,7 +109,7 @@ impl RowReader for Scan {
         match self.reader.read_byte_record(&mut self.record) {
             Ok(true) => {
                 if let Some(start) = self.record.position() {
-                    self.place = Place {
+                    self.location = RowLocation {
                         offset: start.byte(),
                         length: self.reader.position().byte() - start.byte(),
                         line: start.line(),
@@ -124,29 +122,33 @@ impl RowReader for Scan {
         }
     }
 
-    fn go_to(&mut self, place: Place) -> Result<(), String> {
-        self.place = place;
+    fn seek(&mut self, location: RowLocation) -> Result<(), String> {
+        self.location = location;
         let row = self.row.get_mut().get_mut();
-        row.resize(usize::try_from(place.length).unwrap_or(0), 0);
-        let read = self.reader.get_ref().file.read_exact_at(row, place.offset);
-        read.map_err(|error| self.at(place.line, &error.to_string()))?;
+        row.resize(usize::try_from(location.length).unwrap_or(0), 0);
+        let read = self
+            .reader
+            .get_ref()
+            .file
+            .read_exact_at(row, location.offset);
+        read.map_err(|error| self.at(location.line, &error.to_string()))?;
         self.row
             .seek_raw(SeekFrom::Start(0), Position::new())
             .and_then(|()| self.row.read_byte_record(&mut self.record))
-            .map_err(|error| self.at(place.line, &reason(&error)))?;
+            .map_err(|error| self.at(location.line, &reason(&error)))?;
         self.check_record()
     }
 
     fn cell(&self, column: usize) -> Result<ValueRef<'_>, String> {
         let bytes = self.record.get(column).unwrap_or_default();
         if std::str::from_utf8(bytes).is_err() {
-            return Err(self.at(self.place.line, "not UTF-8"));
+            return Err(self.at(self.location.line, "not UTF-8"));
         }
         Ok(typed(bytes, self.kinds[column]))
     }
 
-    fn place(&self) -> Place {
-        self.place
+    fn location(&self) -> RowLocation {
+        self.location
     }
 }
 
@@ -154,7 +156,7 @@ fn reader<R: Read>(source: R, delimiter: u8, headers: bool, buffer: usize) -> Re
     ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(headers)
-        // The header decides how many fields there are, whichever row is read first.
+        // The number of fields is compared with the header line, not with the first row that is read.
         .flexible(true)
         .buffer_capacity(buffer.max(64))
         .from_reader(source)
@@ -167,7 +169,7 @@ fn reason(error: &csv::Error) -> String {
     }
 }
 
-/// A file that gives up when a row takes too long to end.
+/// A file that fails when a row is too long.
 struct Bounded {
     file: File,
     left: usize,
@@ -199,7 +201,7 @@ fn ends_inside_quotes(row: &[u8], delimiter: u8) -> bool {
         if inside {
             inside = byte != b'"';
         } else if byte == b'"' {
-            // Also true of the second of two quotes, which goes on with the field.
+            // This is also true for the second of two quotes, which continues the field.
             inside = field_starts;
         } else {
             field_starts = byte == delimiter || byte == b'\n' || byte == b'\r';

@@ -1,6 +1,6 @@
-//! What a source query may do: read, once, and only on the interface's own tables.
+//! Restricts queries on interfaces: one statement that only reads the interface's own tables.
 //!
-//! The query is SQL by design, so the place is guarded instead.
+//! Users write the SQL, so the connection is locked down.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use super::sql;
 const SQL_BYTES: usize = 64 * 1024;
 /// The longest value, which also bounds what `zeroblob` and `printf` can ask for.
 const VALUE_BYTES: i32 = 16 * 1024 * 1024;
-/// How long a query waits for a writer of the source.
+/// How long a query waits for a lock of the source.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Why a query came to nothing.
+/// Why a query failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The query is wrong or refused.
+    /// The query is wrong, or was refused.
     Query(String),
-    /// The source cannot be read now.
+    /// The source cannot be read at the moment.
     Unavailable(String),
 }
 
@@ -53,7 +53,7 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
-/// Makes a connection safe to give foreign SQL to. The last thing done to it.
+/// Makes a connection safe for untrusted SQL. It cannot be configured afterwards.
 pub(super) fn lock_down(connection: &mut Connection) -> Result<(), Failure> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "query_only", true)?;
@@ -77,7 +77,7 @@ pub(super) fn lock_down(connection: &mut Connection) -> Result<(), Failure> {
 fn authorize(context: AuthContext<'_>) -> Authorization {
     match context.action {
         AuthAction::Select | AuthAction::Recursive => Authorization::Allow,
-        // Pragmas have table-valued functions too.
+        // Pragmas are also available as table-valued functions.
         AuthAction::Read { table_name, .. } => {
             allow_unless(table_name.to_ascii_lowercase().starts_with("pragma_"))
         }
@@ -104,7 +104,7 @@ fn allow_unless(refused: bool) -> Authorization {
     }
 }
 
-/// Prepares a query that reads; anything else is refused before it runs.
+/// Prepares a query that only reads. Anything else is refused before it runs.
 pub(super) fn prepare<'c>(
     connection: &'c Connection,
     query: &str,

@@ -1,8 +1,8 @@
-//! Lookup indexes of files: from a column's value to the places of its rows.
+//! Lookup indexes of files: from a value of a column to the locations of its rows.
 //!
-//! Kept as a SQLite file under the scratch folder, named after the state of the file it was made from.
-//! A file that changed has another name, so an index is never wrong, only missing; then it is made by one
-//! reading of the file.
+//! An index is a SQLite file in the scratch folder. Its name has a hash of the stamp of the file that it was made from.
+//! A changed file has an index with another name, so that an index is never outdated, only missing. A missing index is
+//! made by one scan of the file.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -12,23 +12,24 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, params};
 use sha2::{Digest, Sha256};
 
-use super::table::{Place, TableFile, stamp};
+use super::row_reader::RowLocation;
+use super::table_file::{TableFile, stamp};
 
-/// Places that are fetched at a time.
+/// The number of locations to fetch at a time.
 pub(super) const PAGE: usize = 1_024;
 
-/// One at a time: a file that many threads need is read once.
+/// Held while an index is built, so that a file that many threads need is read once.
 static BUILDING: Mutex<()> = Mutex::new(());
 
-/// An open index of one state of a file.
+/// An open index of one version of a file.
 pub(super) struct Index {
     connection: Connection,
     stamp: String,
 }
 
 impl Index {
-    /// The index of the file as it is now, made if it is not there.
-    pub(super) fn of(table: &TableFile) -> Result<Self, String> {
+    /// Opens the index of the current version of a file, and builds it if it is missing.
+    pub(super) fn open(table: &TableFile) -> Result<Self, String> {
         let stamp = stamp(&table.path)?;
         let path = path_of(table, &stamp);
         if !path.exists() {
@@ -37,13 +38,13 @@ impl Index {
                 build(table, &path)?;
             }
         }
-        // Renamed into its place when complete and never written again: each lookup can do without locks.
+        // A complete index is renamed to its path and never written again, so that lookups need no locks.
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_URI;
         let connection = Connection::open_with_flags(immutable(&path), flags)
             .and_then(|connection| {
-                // One plan for every key; else each lookup plans anew, for what its key may promise.
+                // One plan for all keys. Without this, SQLite plans each lookup again for the value of its key.
                 connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
                 Ok(connection)
             })
@@ -51,24 +52,24 @@ impl Index {
         Ok(Self { connection, stamp })
     }
 
-    /// Whether it is the index of the file as it is now.
+    /// Whether it is the index of the current version of the file.
     pub(super) fn is_current(&self, table: &TableFile) -> bool {
         stamp(&table.path).is_ok_and(|stamp| stamp == self.stamp)
     }
 
-    /// The places of the rows with this key in their order, a page at a time, behind the offset `after`.
-    pub(super) fn places(
+    /// A page of the locations of the rows with this key, ordered by offset and after the offset `after`.
+    pub(super) fn locations(
         &self,
         column: usize,
         key: ValueRef<'_>,
         after: i64,
-    ) -> rusqlite::Result<Vec<Place>> {
+    ) -> rusqlite::Result<Vec<RowLocation>> {
         let sql = format!(
             "select at, length, line from lookup_{column} where key = ?1 and at > ?2 order by at limit {PAGE}"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(params![ToSqlOutput::Borrowed(key), after], |row| {
-            Ok(Place {
+            Ok(RowLocation {
                 offset: row.get::<_, i64>(0)?.unsigned_abs(),
                 length: row.get::<_, i64>(1)?.unsigned_abs(),
                 line: row.get::<_, i64>(2)?.unsigned_abs(),
@@ -78,7 +79,7 @@ impl Index {
     }
 }
 
-/// The name of a file that does not change, as SQLite takes it.
+/// The URI of a file that never changes.
 fn immutable(path: &Path) -> String {
     let path = path.to_string_lossy();
     let escaped = path
@@ -110,7 +111,7 @@ fn hash(parts: &[&str]) -> String {
 fn build(table: &TableFile, path: &Path) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| format!("index {}: {error}", path.display());
     std::fs::create_dir_all(&table.scratch).map_err(|error| failed(&error))?;
-    // Another process may be at it too; whoever renames last wins, with the same content.
+    // Another process may build the same index. The last rename wins, with the same content.
     let making = path.with_extension(format!("making-{}", std::process::id()));
     let _ = std::fs::remove_file(&making);
     let mut connection = Connection::open(&making).map_err(|error| failed(&error))?;
@@ -122,7 +123,7 @@ fn build(table: &TableFile, path: &Path) -> Result<(), String> {
 
 fn fill(connection: &mut Connection, table: &TableFile) -> Result<(), String> {
     let failed = |error: rusqlite::Error| format!("index of {}: {error}", table.label());
-    // Scratch: what a crash leaves half done was not renamed yet.
+    // An index that a crash leaves incomplete is never renamed, so it needs no journal.
     connection
         .execute_batch("pragma journal_mode = off; pragma synchronous = off;")
         .map_err(failed)?;
@@ -134,7 +135,7 @@ fn fill(connection: &mut Connection, table: &TableFile) -> Result<(), String> {
     }
     let mut reader = table.reader()?;
     while reader.next()? {
-        let place = reader.place();
+        let location = reader.location();
         for &column in &table.indexed {
             let key = reader.cell(column)?;
             if key == ValueRef::Null {
@@ -142,7 +143,7 @@ fn fill(connection: &mut Connection, table: &TableFile) -> Result<(), String> {
             }
             let sql = format!("insert into lookup_{column} values (?1, ?2, ?3, ?4)");
             let mut insert = transaction.prepare_cached(&sql).map_err(failed)?;
-            let [offset, length, line] = [place.offset, place.length, place.line]
+            let [offset, length, line] = [location.offset, location.length, location.line]
                 .map(|number| i64::try_from(number).unwrap_or(i64::MAX));
             insert
                 .execute(params![ToSqlOutput::Borrowed(key), offset, length, line])
@@ -156,7 +157,7 @@ fn fill(connection: &mut Connection, table: &TableFile) -> Result<(), String> {
     transaction.commit().map_err(failed)
 }
 
-/// Removes what earlier states of the same file left. Who has one open keeps it.
+/// Removes the indexes of earlier versions of the same file. Connections that have one open keep it.
 fn remove_older(path: &Path) {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return;
@@ -172,7 +173,7 @@ fn remove_older(path: &Path) {
         let found = entry.file_name();
         let found = found.to_string_lossy();
         if found.starts_with(&prefix) && found.ends_with(".sqlite") {
-            // Left behind, it wastes room and does no harm.
+            // A file that cannot be removed only wastes space.
             let _ = std::fs::remove_file(entry.path());
         }
     }

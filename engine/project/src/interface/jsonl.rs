@@ -1,4 +1,4 @@
-//! Rows of a file with a JSON object on each line.
+//! The rows of a file with a JSON object on each line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -10,12 +10,13 @@ use serde_json::{Map, Value as Json};
 use weft_model::ColumnType;
 use weft_model::Value;
 
-use super::table::{COLUMNS, Column, LINE_BYTES, Place, RowReader, TableFile, label, typed};
+use super::row_reader::{COLUMNS, Column, LINE_BYTES, RowLocation, RowReader, label, typed};
+use crate::sqlite_value::to_sqlite;
 
-/// Lines that are looked at for the names of columns.
+/// The number of lines to search for column names.
 const SAMPLE: usize = 1_000;
 
-/// The names of the columns: those that are stated, and those of the first lines.
+/// The names of the columns: the stated ones, and the keys of the first lines.
 pub(super) fn keys(path: &Path, stated: Vec<String>) -> Result<Vec<String>, String> {
     let mut names = stated;
     let mut lines = Lines::open(path)?;
@@ -41,7 +42,7 @@ pub(super) fn keys(path: &Path, stated: Vec<String>) -> Result<Vec<String>, Stri
     Ok(names)
 }
 
-/// Reads a file from its start, or single rows of it.
+/// Reads a file from its start, or single rows at a location.
 pub(super) struct Scan {
     lines: Lines,
     columns: Vec<Column>,
@@ -49,10 +50,10 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    pub(super) fn open(table: &TableFile) -> Result<Self, String> {
+    pub(super) fn open(path: &Path, columns: &[Column]) -> Result<Self, String> {
         Ok(Self {
-            lines: Lines::open(&table.path)?,
-            columns: table.columns.clone(),
+            lines: Lines::open(path)?,
+            columns: columns.to_vec(),
             cells: Vec::new(),
         })
     }
@@ -77,27 +78,24 @@ impl RowReader for Scan {
         Ok(found)
     }
 
-    fn go_to(&mut self, place: Place) -> Result<(), String> {
-        self.lines.go_to(place)?;
+    fn seek(&mut self, location: RowLocation) -> Result<(), String> {
+        self.lines.seek(location)?;
         self.take_cells()
     }
 
     fn cell(&self, column: usize) -> Result<ValueRef<'_>, String> {
         Ok(match &self.cells[column] {
-            Value::Null => ValueRef::Null,
-            Value::Integer(integer) => ValueRef::Integer(*integer),
-            Value::Real(real) => ValueRef::Real(*real),
             Value::Text(text) => typed(text.as_bytes(), kind_of_text(self.columns[column].kind)),
-            Value::Blob(bytes) => ValueRef::Blob(bytes),
+            value => to_sqlite(value),
         })
     }
 
-    fn place(&self) -> Place {
-        self.lines.place
+    fn location(&self) -> RowLocation {
+        self.lines.location
     }
 }
 
-/// A string of a column of type ANY stays a string, because JSON has numbers of its own.
+/// A string in a column of type ANY stays a string, because JSON has numbers of its own.
 fn kind_of_text(kind: ColumnType) -> ColumnType {
     match kind {
         ColumnType::Any => ColumnType::Text,
@@ -123,7 +121,7 @@ fn cell(json: Json, kind: ColumnType) -> Value {
 struct Lines {
     file: BufReader<File>,
     line: Vec<u8>,
-    place: Place,
+    location: RowLocation,
     end: u64,
     label: String,
 }
@@ -134,7 +132,7 @@ impl Lines {
         Ok(Self {
             file: BufReader::with_capacity(64 * 1024, file),
             line: Vec::new(),
-            place: Place::default(),
+            location: RowLocation::default(),
             end: 0,
             label: label(path),
         })
@@ -143,10 +141,10 @@ impl Lines {
     fn next(&mut self) -> Result<bool, String> {
         loop {
             self.line.clear();
-            self.place = Place {
+            self.location = RowLocation {
                 offset: self.end,
                 length: 0,
-                line: self.place.line + 1,
+                line: self.location.line + 1,
             };
             let limit = LINE_BYTES as u64 + 1;
             let read = (&mut self.file)
@@ -156,7 +154,7 @@ impl Lines {
             if read > LINE_BYTES {
                 return Err(self.error("longer than 1 MiB"));
             }
-            self.place.length = read as u64;
+            self.location.length = read as u64;
             self.end += read as u64;
             if read == 0 {
                 return Ok(false);
@@ -167,15 +165,15 @@ impl Lines {
         }
     }
 
-    fn go_to(&mut self, place: Place) -> Result<(), String> {
-        self.place = place;
+    fn seek(&mut self, location: RowLocation) -> Result<(), String> {
+        self.location = location;
         self.line.clear();
         self.line
-            .resize(usize::try_from(place.length).unwrap_or(0), 0);
+            .resize(usize::try_from(location.length).unwrap_or(0), 0);
         let read = self
             .file
             .get_ref()
-            .read_exact_at(&mut self.line, place.offset);
+            .read_exact_at(&mut self.line, location.offset);
         read.map_err(|error| self.error(&error.to_string()))
     }
 
@@ -193,6 +191,6 @@ impl Lines {
     }
 
     fn error(&self, message: &str) -> String {
-        format!("{}, line {}: {message}", self.label, self.place.line)
+        format!("{}, line {}: {message}", self.label, self.location.line)
     }
 }

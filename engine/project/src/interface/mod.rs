@@ -1,20 +1,23 @@
-//! The interfaces that need nothing but files and the store: SQLite databases, CSV, JSON lines, and the tables of parsers.
+//! Interfaces that need only files and the store: SQLite databases, CSV, JSON lines, and the tables of parsers.
 //!
-//! All of them answer the full SQL of SQLite. Files and stored tables are virtual tables that are read as a stream, so
-//! memory stays flat whatever their size. An interface works on threads of its own, named `weft-interface-<name>`.
+//! All of them answer the full SQL of SQLite. Files and stored tables are virtual tables that are read as streams, so
+//! that memory does not grow with their size. An interface works on its own threads, named `weft-interface-<name>`.
 
 mod csv;
+mod files;
 mod guard;
 mod index;
 mod jsonl;
+mod lookup;
 mod pager;
 mod parsed;
 mod pool;
 mod query;
 mod reference;
+mod row_reader;
 mod sql;
 mod sqlite;
-mod table;
+mod table_file;
 mod vtab;
 
 use std::collections::BTreeMap;
@@ -29,31 +32,33 @@ use weft_model::{ColumnType, ParsedTable};
 use weft_store::SharedStore;
 
 use crate::source::SharedInterface;
+use files::Files;
+use table_file::Format;
 
-/// What an interface is made of: its file `interfaces/<name>.yaml`.
+/// The definition of an interface, as in `interfaces/<name>.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceDefinition {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// What lies behind it.
+    /// The kind of source.
     pub kind: InterfaceKind,
-    /// A file, or a folder of files; relative to the project folder, with `${NAME}` references. Of parsed tables the name
-    /// of their logical unit.
+    /// A file or a folder of files, relative to the project folder and with `${NAME}` references. For parsed tables the
+    /// name of their logical unit.
     pub path: String,
-    /// What is said of the tables, by name; files that are not named are tables too.
+    /// Definitions of tables, by name. Other files of the folder are tables with default definitions.
     pub tables: BTreeMap<String, TableDefinition>,
-    /// Between the fields of a CSV file; none = `,`, and a tab in `.tsv` files.
+    /// The delimiter of CSV files; none = `,`, or a tab in `.tsv` files.
     pub delimiter: Option<u8>,
-    /// What its queries may use.
+    /// The limits of its queries.
     pub limits: Limits,
 }
 
-/// Which kind of interface.
+/// The kind of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InterfaceKind {
-    /// A SQLite file.
+    /// A SQLite database file.
     Sqlite,
-    /// CSV files with a header.
+    /// CSV files with a header line.
     Csv,
     /// Files with a JSON object on each line.
     Jsonl,
@@ -64,22 +69,22 @@ pub enum InterfaceKind {
 /// A table of a CSV or JSON lines interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableDefinition {
-    /// The file, where it is not the table's name with an extension.
+    /// The file, unless it is the name of the table with an extension.
     pub file: Option<String>,
-    /// Types of columns; the others are TEXT.
+    /// The types of columns. Other columns are TEXT.
     pub columns: BTreeMap<String, ColumnType>,
-    /// Columns for which equality and `in (…)` need not read the whole file.
+    /// Columns with a lookup index: `=` and `in (…)` do not read the whole file.
     pub index: Vec<String>,
 }
 
-/// What the queries of an interface may use.
+/// The limits of the queries of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Rows of one answer.
+    /// The most rows of one answer. Streams have no such limit.
     pub rows: usize,
-    /// Seconds of one answer; ids are streamed and have no such limit.
+    /// The most seconds of one answer. Streams have no such limit.
     pub seconds: u64,
-    /// Connections, and threads, that answer queries side by side.
+    /// The number of connections and threads that answer queries in parallel.
     pub connections: usize,
 }
 
@@ -93,60 +98,55 @@ impl Default for Limits {
     }
 }
 
-/// What interfaces need of the node that opens them.
+/// The parts of a node that interfaces use.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
-    /// Where time limits are measured.
+pub struct InterfaceContext {
+    /// The clock for time limits.
     pub clock: SharedClock,
-    /// Where relative paths start: the project folder.
+    /// The folder of relative paths: the project folder.
     pub base: PathBuf,
-    /// Where lookup indexes of files are kept; may be emptied at any time.
+    /// The folder of lookup indexes. It may be emptied at any time.
     pub scratch: PathBuf,
-    /// Where `${NAME}` takes its value from.
+    /// The values of `${NAME}` references.
     pub environment: Environment,
-    /// Where parsed tables are; none where a project is only checked.
+    /// The store with the parsed tables; none while a project is only checked.
     pub store: Option<SharedStore>,
 }
 
-/// Makes an interface of its definition. Nothing is opened yet, so the source may be down. `parsed` are the parsed tables
-/// of the logical unit that it names.
+/// Makes an interface from its definition. It does not open the source, which may be down. `parsed` are the tables of
+/// the logical unit that an interface of kind `Parsed` names.
 ///
 /// # Errors
-/// A sentence: a reference that cannot be resolved.
+/// A sentence about a reference that cannot be resolved.
 pub fn open(
     definition: &InterfaceDefinition,
-    surroundings: &Surroundings,
+    context: &InterfaceContext,
     parsed: &[ParsedTable],
 ) -> Result<SharedInterface, String> {
-    let path = surroundings.environment.expand(&definition.path)?;
-    let path = surroundings.base.join(Path::new(&path));
+    let path = context.environment.expand(&definition.path)?;
+    let path = context.base.join(Path::new(&path));
     let source: Arc<dyn pool::Source> = match definition.kind {
         InterfaceKind::Sqlite => Arc::new(sqlite::SqliteFile { path }),
         InterfaceKind::Csv => {
-            let format = table::Format::Csv {
+            let format = Format::Csv {
                 delimiter: definition.delimiter,
             };
-            Arc::new(table::Files::new(definition, path, format, surroundings))
+            Arc::new(Files::new(definition, path, format, context))
         }
         InterfaceKind::Parsed => Arc::new(parsed::ParsedTables {
             tables: parsed
                 .iter()
                 .map(|table| (table.name.clone(), Arc::new(table.clone())))
                 .collect(),
-            store: surroundings.store.clone(),
+            store: context.store.clone(),
         }),
-        InterfaceKind::Jsonl => Arc::new(table::Files::new(
-            definition,
-            path,
-            table::Format::Jsonl,
-            surroundings,
-        )),
+        InterfaceKind::Jsonl => Arc::new(Files::new(definition, path, Format::Jsonl, context)),
     };
     Ok(Arc::new(query::SqlInterface::new(
         &definition.name,
         source,
         definition.limits,
-        Arc::clone(&surroundings.clock),
+        Arc::clone(&context.clock),
     )))
 }
 

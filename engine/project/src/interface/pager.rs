@@ -1,4 +1,4 @@
-//! Ids on their way from a query to whoever takes them: pages that are full, or that waited long enough.
+//! Groups the ids of a query into pages, which are sent when they are full or have waited long enough.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,13 +7,13 @@ use tokio::sync::mpsc;
 
 use crate::source::{IdPage, SourceError};
 
-/// Ids in a page.
+/// The number of ids in a full page.
 pub(super) const PAGE: usize = 512;
-/// How long a page that is not full waits for more.
+/// How long a page that is not full waits for more ids.
 const LINGER: Duration = Duration::from_millis(50);
 
-/// Where a query puts its ids. A thread of its own cuts them into pages, because the query cannot look
-/// up while the source keeps it waiting.
+/// Collects the ids of a query. A separate thread sends them as pages, because the query itself cannot check the time
+/// while it waits for the source.
 #[derive(Clone, Debug)]
 pub(super) struct Pager(Arc<Shared>);
 
@@ -36,7 +36,7 @@ impl Pager {
         Self(Arc::default())
     }
 
-    /// Adds an id; waits while two pages lie there. False: nobody takes ids any more.
+    /// Adds an id, and waits while two full pages are pending. False if the receiver is gone.
     pub(super) fn push(&self, id: String) -> bool {
         let mut state = self.state();
         while state.ids.len() >= 2 * PAGE && !state.stopped {
@@ -56,7 +56,7 @@ impl Pager {
         true
     }
 
-    /// The query has ended, with this error if it failed.
+    /// Reports the end of the query, with its error if it failed.
     pub(super) fn end(&self, error: Option<SourceError>) {
         let mut state = self.state();
         state.ended = true;
@@ -64,7 +64,7 @@ impl Pager {
         self.0.changed.notify_all();
     }
 
-    /// Delivers pages until the query has ended or the receiver is gone. Blocks.
+    /// Sends pages until the query has ended or the receiver is gone. Blocks.
     pub(super) fn deliver(&self, pages: &mpsc::Sender<Result<IdPage, SourceError>>) {
         while let Some(ids) = self.next_page() {
             let page = IdPage {
@@ -78,7 +78,7 @@ impl Pager {
         }
         let error = self.state().error.take();
         if let Some(error) = error {
-            // A receiver that is gone needs no error.
+            // If the receiver is gone, the error is not needed.
             let _ = pages.blocking_send(Err(error));
         }
     }
@@ -115,7 +115,7 @@ impl Pager {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here is left half done by a panic.
+        // A panic cannot leave the state inconsistent.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_whose_receiver_is_gone_is_told() {
+    fn a_query_whose_receiver_is_gone_is_stopped() {
         let pager = Pager::new();
         drop(deliver(&pager));
         while pager.push("more".into()) {}

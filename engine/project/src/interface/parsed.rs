@@ -5,16 +5,15 @@
 )]
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_set};
 use std::ffi::{CStr, CString, c_int};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use rusqlite::fallible_iterator::FallibleIterator;
-use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
+use rusqlite::types::{Null, ToSqlOutput, Value as Sql};
 use rusqlite::vtab::{
-    Context, CreateVTab, Filters, IndexConstraintOp, IndexInfo, Module, VTab, VTabConnection,
-    VTabCursor, VTabKind, sqlite3_vtab, sqlite3_vtab_cursor,
+    Context, CreateVTab, Filters, IndexInfo, Module, VTab, VTabConnection, VTabCursor, VTabKind,
+    sqlite3_vtab, sqlite3_vtab_cursor,
 };
 use rusqlite::{Connection, Error, Result};
 use tokio::runtime::Handle;
@@ -24,24 +23,26 @@ use weft_model::Value;
 use weft_store::{SharedStore, StoreError, StoreResult};
 
 use super::guard::{self, Failure};
+use super::lookup::{self, Key};
 use super::pool::{Fingerprint, Source};
+use crate::sqlite_value::to_sqlite;
 
 const MODULE: &str = "weft_parsed";
-/// Rows fetched at once.
+/// Rows to fetch at once.
 const PAGE: usize = 1_000;
-/// Keys looked up at once.
+/// Keys to look up at once.
 const KEYS: usize = 500;
-/// Nobody counts the rows of such a table; more than anybody would rather read than look up.
+/// The assumed number of rows, which no store counts: so many that a lookup is always cheaper than reading them all.
 const ROWS: i64 = 1_000_000;
-/// The plan that looks rows up by their key; 0 reads them all.
+/// The plan that looks up one key. The next number looks up a set of keys; 0 reads all rows.
 const LOOKUP: c_int = 1;
 
 /// The parsed tables of one logical unit.
 #[derive(Debug)]
 pub(super) struct ParsedTables {
-    /// By name.
+    /// The tables by name.
     pub(super) tables: BTreeMap<String, Arc<ParsedTable>>,
-    /// None where a project is only checked.
+    /// None while a project is only checked.
     pub(super) store: Option<SharedStore>,
 }
 
@@ -52,7 +53,7 @@ impl Source for ParsedTables {
         "parsed"
     }
 
-    /// Which tables there are is a matter of the project, which this is a part of.
+    /// The tables only change with the project, which opens its interfaces anew.
     fn fingerprint(&self) -> std::result::Result<Fingerprint, Failure> {
         Ok(Fingerprint::default())
     }
@@ -76,7 +77,7 @@ struct StoredTable {
     base: sqlite3_vtab,
     table: Arc<ParsedTable>,
     store: Option<SharedStore>,
-    /// Where the key is one column.
+    /// The key column and its type; none where the key has several columns.
     key: Option<(c_int, ColumnType)>,
 }
 
@@ -119,12 +120,13 @@ unsafe impl<'vtab> VTab<'vtab> for StoredTable {
     }
 
     fn best_index(&self, info: &mut IndexInfo) -> Result<bool> {
-        let Some(constraint) = self.usable_lookup(info)? else {
+        let is_key = |column| self.key.is_some_and(|(key, _)| key == column);
+        let Some((constraint, _)) = lookup::equality(info, is_key)? else {
             info.set_estimated_cost(1_000.0 + ROWS as f64);
             info.set_estimated_rows(ROWS);
             return Ok(true);
         };
-        // All members of a set at once, where it is one.
+        // Asks SQLite to pass all members of a set at once.
         let is_set = info.set_in_constraint(constraint, true)?;
         info.constraint_usage(constraint).set_argv_index(1);
         info.set_idx_num(LOOKUP + c_int::from(is_set));
@@ -152,28 +154,10 @@ impl CreateVTab<'_> for StoredTable {
     const KIND: VTabKind = VTabKind::Default;
 }
 
-impl StoredTable {
-    fn usable_lookup(&self, info: &IndexInfo) -> Result<Option<usize>> {
-        let Some((key, _)) = self.key else {
-            return Ok(None);
-        };
-        for (number, constraint) in info.constraints().enumerate() {
-            if constraint.column() == key
-                && constraint.is_usable()
-                && constraint.operator() == IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_EQ
-                && info.collation(number)?.eq_ignore_ascii_case("BINARY")
-            {
-                return Ok(Some(number));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// What is still to be fetched.
+/// The rows that are not fetched yet.
 enum Pages {
     Scan { after: Option<String> },
-    Keys(std::vec::IntoIter<Value>),
+    Keys(btree_set::IntoIter<Key>),
     End,
 }
 
@@ -194,21 +178,14 @@ struct StoredCursor<'vtab> {
 unsafe impl VTabCursor for StoredCursor<'_> {
     fn filter(&mut self, plan: c_int, _: Option<&str>, arguments: &Filters<'_>) -> Result<()> {
         self.rows = Vec::new().into_iter();
-        let scan = Pages::Scan { after: None };
-        self.pages = match (plan, self.key) {
-            (LOOKUP, Some(kind)) => {
-                let argument: Sql = arguments.get(0)?;
-                keys(kind, [ValueRef::from(&argument)]).map_or(scan, Pages::Keys)
-            }
-            (0, _) | (_, None) => scan,
-            (_, Some(kind)) => {
-                let values = arguments
-                    .in_values(0)?
-                    .map(|value| Ok(Sql::try_from(value)?));
-                let values: Vec<Sql> = values.collect()?;
-                keys(kind, values.iter().map(ValueRef::from)).map_or(scan, Pages::Keys)
-            }
+        let keys = match (plan, self.key) {
+            (0, _) | (_, None) => None,
+            (LOOKUP, Some(kind)) => lookup::keys(&[arguments.get::<Sql>(0)?], kind),
+            (_, Some(kind)) => lookup::keys(&lookup::set_members(arguments)?, kind),
         };
+        self.pages = keys.map_or(Pages::Scan { after: None }, |keys| {
+            Pages::Keys(keys.into_iter())
+        });
         self.next()
     }
 
@@ -231,14 +208,10 @@ unsafe impl VTabCursor for StoredCursor<'_> {
         let value = usize::try_from(column)
             .ok()
             .and_then(|column| self.row.as_ref()?.get(column));
-        let cell = match value {
-            None | Some(Value::Null) => ValueRef::Null,
-            Some(Value::Integer(number)) => ValueRef::Integer(*number),
-            Some(Value::Real(number)) => ValueRef::Real(*number),
-            Some(Value::Text(text)) => ValueRef::Text(text.as_bytes()),
-            Some(Value::Blob(bytes)) => ValueRef::Blob(bytes),
-        };
-        context.set_result(ToSqlOutput::Borrowed(cell))
+        match value {
+            Some(value) => context.set_result(ToSqlOutput::Borrowed(to_sqlite(value))),
+            None => context.set_result(Null),
+        }
     }
 
     fn rowid(&self) -> Result<i64> {
@@ -249,7 +222,9 @@ unsafe impl VTabCursor for StoredCursor<'_> {
 impl StoredCursor<'_> {
     fn fetch(&mut self) -> Result<()> {
         let Some(store) = &self.store else {
-            return Err(unavailable("the store is not at hand here".to_owned()));
+            return Err(unavailable(
+                "parsed tables are not available where a project is only checked".to_owned(),
+            ));
         };
         let (rows, pages) = match std::mem::replace(&mut self.pages, Pages::End) {
             Pages::Scan { after } => {
@@ -261,9 +236,10 @@ impl StoredCursor<'_> {
                 (page.rows, pages)
             }
             Pages::Keys(mut keys) => {
-                let some: Vec<Value> = keys.by_ref().take(KEYS).collect();
+                let some = keys.by_ref().take(KEYS).map(Key::into_value);
+                let some: Vec<Value> = some.collect();
                 let rows = wait(store.parsed_rows_of(&self.table, &some))?;
-                let pages = match keys.as_slice().is_empty() {
+                let pages = match keys.len() == 0 {
                     true => Pages::End,
                     false => Pages::Keys(keys),
                 };
@@ -277,7 +253,7 @@ impl StoredCursor<'_> {
     }
 }
 
-/// Waits on this thread, which is the interface's own. Whoever asked entered the runtime for it.
+/// Waits on this thread, which belongs to the interface. The thread has entered the runtime of the caller.
 fn wait<T>(answer: impl Future<Output = StoreResult<T>>) -> Result<T> {
     let runtime = Handle::try_current().map_err(|error| unavailable(error.to_string()))?;
     runtime.block_on(answer).map_err(|error| match error {
@@ -288,33 +264,8 @@ fn wait<T>(answer: impl Future<Output = StoreResult<T>>) -> Result<T> {
     })
 }
 
-/// As SQLite tells that a file cannot be read now.
+/// The error that SQLite reports when a file cannot be read.
 fn unavailable(reason: String) -> Error {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
     Error::SqliteFailure(code, Some(reason))
-}
-
-/// The keys that equal these values, each once; none where only SQLite itself can compare.
-fn keys<'v>(
-    kind: ColumnType,
-    values: impl IntoIterator<Item = ValueRef<'v>>,
-) -> Option<std::vec::IntoIter<Value>> {
-    let mut keys = Vec::new();
-    for value in values {
-        let key = match (kind, value) {
-            (_, ValueRef::Null) => continue,
-            (ColumnType::Text, ValueRef::Text(text)) => {
-                Value::Text(std::str::from_utf8(text).ok()?.to_owned())
-            }
-            (ColumnType::Integer, ValueRef::Integer(number)) => Value::Integer(number),
-            (ColumnType::Integer, ValueRef::Text(text)) => {
-                Value::Integer(std::str::from_utf8(text).ok()?.trim().parse().ok()?)
-            }
-            _ => return None,
-        };
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
-    Some(keys.into_iter())
 }

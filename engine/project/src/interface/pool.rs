@@ -1,4 +1,4 @@
-//! Threads of an interface, each with a connection of its own.
+//! The threads of an interface, each with its own connection.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::guard::Failure;
 
-/// Tells whether what was opened is still what a path names.
+/// Identifies the files behind a path, so that a replaced file is noticed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fingerprint(pub(super) Vec<String>);
 
@@ -16,13 +16,13 @@ pub(super) struct Fingerprint(pub(super) Vec<String>);
 pub(super) trait Source: Send + Sync + fmt::Debug {
     /// `sqlite`, `csv` or `jsonl`.
     fn kind(&self) -> &'static str;
-    /// What a connection opened now would read.
+    /// The fingerprint of the files that a new connection would read.
     fn fingerprint(&self) -> Result<Fingerprint, Failure>;
-    /// A connection that may only read.
+    /// Opens a read-only connection.
     fn open(&self) -> Result<Connection, Failure>;
 }
 
-/// A connection that is opened when it is needed, and again when its files were replaced.
+/// A connection that is opened on demand, and again when its files were replaced.
 #[derive(Debug)]
 pub(super) struct Link {
     source: Arc<dyn Source>,
@@ -46,7 +46,7 @@ impl Link {
 
 type Job = Box<dyn FnOnce(&mut Link) + Send>;
 
-/// At most `size` threads that are started as they are needed and end with the pool.
+/// At most `size` threads, which are started on demand and end with the pool.
 #[derive(Debug)]
 pub(super) struct Pool(Arc<Shared>);
 
@@ -77,8 +77,8 @@ impl Pool {
         }))
     }
 
-    /// Hands a job to a thread that is free. Who hands it over waits for its answer, which bounds the queue.
-    /// A job that is dropped was not run.
+    /// Runs a job on a free thread. Callers wait for the answer of their job, which bounds the queue. A job that is
+    /// dropped was not run.
     pub(super) fn run(&self, job: impl FnOnce(&mut Link) + Send + 'static) {
         let mut queue = self.0.queue();
         queue.jobs.push_back(Box::new(job));
@@ -136,7 +136,7 @@ impl Shared {
     }
 }
 
-/// A thread that ends, also by a panic of its job, makes room for another.
+/// Counts a thread out when it ends, also by a panic of its job.
 struct Leaving<'a>(&'a Shared);
 
 impl Drop for Leaving<'_> {

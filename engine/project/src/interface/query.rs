@@ -1,11 +1,11 @@
-//! An interface whose queries SQLite runs, whatever lies behind its tables.
+//! An interface whose queries run in SQLite.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::types::ValueRef;
-use rusqlite::{CachedStatement, Connection, Rows as SqlRows, Statement};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, Row, Rows as SqlRows, Statement};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use weft_model::Value;
@@ -18,15 +18,16 @@ use super::{Limits, sql};
 use crate::source::{
     IdPage, IdStream, Interface, Parameters, RowLimits, RowStream, Rows, SourceError,
 };
+use crate::sqlite_value::{from_sqlite, to_sqlite};
 
-/// Pages that wait for whoever takes them.
+/// The number of pages that wait for the receiver.
 const PAGES_IN_FLIGHT: usize = 4;
-/// Rows of one page of a stream.
+/// The number of rows in a page of a stream.
 const ROWS_PER_PAGE: usize = 256;
-/// Virtual machine steps between two looks at whether anybody still waits.
-const STEPS_BETWEEN_LOOKS: i32 = 2_000;
+/// The number of steps of SQLite's virtual machine between two checks whether the query should stop.
+const STEPS_BETWEEN_CHECKS: i32 = 2_000;
 
-/// Fabric's words; people search for them.
+/// The message that Fabric reports for such a query.
 const ONE_COLUMN: &str = "The query must return one column only.";
 
 /// Implements `Interface` over a [`Source`].
@@ -66,8 +67,8 @@ impl SqlInterface {
         }
     }
 
-    /// Runs `work` on a thread of the pool; gives up when the caller does, or when time is up.
-    async fn on_pool<T: Send + 'static>(
+    /// Runs `work` on a thread of the pool, until the caller is dropped or the time limit is over.
+    async fn run_on_pool<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, SourceError> {
@@ -77,7 +78,7 @@ impl SqlInterface {
         let limit = Duration::from_secs(self.limits.seconds);
         let runtime = Handle::try_current().ok();
         self.pool.run(move |link| {
-            // Tables in the store are read by waiting for it.
+            // Parsed tables block on the store, which needs the runtime.
             let _inside = runtime.as_ref().map(Handle::enter);
             let until = clock.monotonic() + limit;
             let waiting = Arc::clone(&sender);
@@ -85,8 +86,11 @@ impl SqlInterface {
                 let clock = Arc::clone(&clock);
                 move || clock.monotonic() >= until
             };
-            let late = timed_out.clone();
-            let answer = with_stop(link, move || waiting.is_closed() || late(), work);
+            let stop = {
+                let timed_out = timed_out.clone();
+                move || waiting.is_closed() || timed_out()
+            };
+            let answer = with_stop(link, stop, work);
             let answer = match answer {
                 Err(Failure::Query(_)) if timed_out() => Err(Failure::Unavailable(format!(
                     "the query took longer than {} s",
@@ -95,7 +99,7 @@ impl SqlInterface {
                 other => other,
             };
             if let Some(sender) = Arc::into_inner(sender) {
-                // A caller that is gone needs no answer.
+                // If the caller was dropped, the answer is not needed.
                 let _ = sender.send(answer);
             }
         });
@@ -139,13 +143,13 @@ impl Interface for SqlInterface {
             rows: limits.rows.min(self.limits.rows),
             ..limits
         };
-        self.on_pool(move |connection| all_rows(connection, &sql, parameters, limits))
+        self.run_on_pool(move |connection| all_rows(connection, &sql, parameters, limits))
             .await
     }
 
     async fn check(&self, sql: &str) -> Result<Vec<String>, SourceError> {
         let sql = sql.to_owned();
-        self.on_pool(move |connection| {
+        self.run_on_pool(move |connection| {
             let statement = guard::prepare(connection, &sql)?;
             Ok(column_names(&statement))
         })
@@ -165,14 +169,14 @@ fn error(interface: &str, failure: Failure) -> SourceError {
     }
 }
 
-/// Lets `work` have the link's connection, interrupted as soon as `stop` says so.
+/// Runs `work` on the connection of the link, and interrupts it when `stop` returns true.
 fn with_stop<T>(
     link: &mut Link,
     stop: impl FnMut() -> bool + Send + 'static,
     work: impl FnOnce(&Connection) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let connection = link.connection()?;
-    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(stop))?;
+    connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(stop))?;
     let answer = work(connection);
     connection.progress_handler(0, None::<fn() -> bool>)?;
     answer
@@ -197,7 +201,7 @@ fn all_rows(
         }
         Parameters::Named(named) => {
             let statement = guard::prepare(connection, query)?;
-            let values = in_order(&statement, named)?;
+            let values = named_values(&statement, named)?;
             (statement, values)
         }
     };
@@ -215,8 +219,7 @@ fn all_rows(
                 limits.rows
             )));
         }
-        let values = (0..answer.columns.len()).map(|index| Ok(value(row.get_ref(index)?)));
-        let values = values.collect::<Result<Vec<_>, rusqlite::Error>>()?;
+        let values = row_values(row, answer.columns.len())?;
         bytes += values.iter().map(size_of_value).sum::<usize>();
         if bytes > limits.bytes {
             return Err(Failure::Query(format!(
@@ -227,6 +230,11 @@ fn all_rows(
         answer.rows.push(values);
     }
     Ok(answer)
+}
+
+fn row_values(row: &Row<'_>, width: usize) -> Result<Vec<Value>, Failure> {
+    let values = (0..width).map(|column| Ok(from_sqlite(row.get_ref(column)?)));
+    values.collect()
 }
 
 fn size_of_value(value: &Value) -> usize {
@@ -241,8 +249,11 @@ fn column_names(statement: &CachedStatement<'_>) -> Vec<String> {
     statement.column_names().map(str::to_owned).collect()
 }
 
-/// The values of named parameters in the order of their numbers.
-fn in_order(statement: &Statement<'_>, named: Vec<(String, Value)>) -> Result<Vec<Value>, Failure> {
+/// The values of named parameters, ordered by parameter number.
+fn named_values(
+    statement: &Statement<'_>,
+    named: Vec<(String, Value)>,
+) -> Result<Vec<Value>, Failure> {
     (1..=statement.parameter_count())
         .map(|number| {
             let name = statement.parameter_name(number).unwrap_or("?");
@@ -265,34 +276,17 @@ fn bind<'s>(statement: &'s mut Statement<'_>, values: &[Value]) -> Result<SqlRow
         )));
     }
     for (index, value) in values.iter().enumerate() {
-        let number = index + 1;
-        match value {
-            Value::Null => statement.raw_bind_parameter(number, rusqlite::types::Null)?,
-            Value::Integer(integer) => statement.raw_bind_parameter(number, integer)?,
-            Value::Real(real) => statement.raw_bind_parameter(number, real)?,
-            Value::Text(text) => statement.raw_bind_parameter(number, text)?,
-            Value::Blob(bytes) => statement.raw_bind_parameter(number, bytes)?,
-        }
+        statement.raw_bind_parameter(index + 1, ToSqlOutput::Borrowed(to_sqlite(value)))?;
     }
     Ok(statement.raw_query())
 }
 
-fn value(cell: ValueRef<'_>) -> Value {
-    match cell {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(integer) => Value::Integer(integer),
-        ValueRef::Real(real) => Value::Real(real),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
-        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
-    }
-}
-
-/// Where a query says that it is prepared, or why it is not.
+/// Reports that a query is prepared, or why it is not.
 type Ready = oneshot::Sender<Result<(), SourceError>>;
-/// Where its pages go to.
+/// Receives the pages of a query.
 type Pages<P> = mpsc::Sender<Result<P, SourceError>>;
 
-/// A query with a thread and a connection of its own.
+/// A query that streams its result from its own thread and connection.
 struct Query {
     name: Arc<str>,
     source: Arc<dyn Source>,
@@ -302,7 +296,7 @@ struct Query {
 }
 
 impl Query {
-    /// Starts the thread; answers once the query is prepared.
+    /// Starts the thread, and returns when the query is prepared.
     async fn start<P: Send + 'static>(
         self,
         run: fn(Self, Ready, Pages<P>),
@@ -322,9 +316,32 @@ impl Query {
     }
 
     fn rows(self, ready: Ready, pages: Pages<Rows>) {
+        self.run(ready, &pages, |_| Ok(()), send_rows);
+    }
+
+    fn ids(self, ready: Ready, pages: Pages<IdPage>) {
+        let check = |columns: &[String]| match columns {
+            [_] => Ok(()),
+            _ => Err(Failure::Query(ONE_COLUMN.to_owned())),
+        };
+        self.run(ready, &pages, check, |rows, _, pages| {
+            self.deliver(rows, pages.clone())
+        });
+    }
+
+    /// Prepares the query, reports that it is prepared, and sends its result. An error goes to `ready` before that
+    /// moment and to `pages` after it.
+    fn run<P: Send + 'static>(
+        &self,
+        ready: Ready,
+        pages: &Pages<P>,
+        check: impl FnOnce(&[String]) -> Result<(), Failure>,
+        send: impl FnOnce(SqlRows<'_>, Vec<String>, &Pages<P>) -> Result<(), Failure>,
+    ) {
         let _inside = self.runtime.as_ref().map(Handle::enter);
         let mut link = Link::new(Arc::clone(&self.source));
         let receiver_gone = {
+            // A weak sender would not notice that the receiver is gone after the last strong sender is dropped.
             let pages = pages.clone();
             move || pages.is_closed()
         };
@@ -332,31 +349,12 @@ impl Query {
         let outcome = with_stop(&mut link, receiver_gone, |connection| {
             let mut statement = guard::prepare(connection, &self.sql)?;
             let columns = column_names(&statement);
-            let mut rows = bind(&mut statement, &self.parameters)?;
+            check(&columns)?;
+            let rows = bind(&mut statement, &self.parameters)?;
             if let Some(ready) = ready.take() {
                 let _ = ready.send(Ok(()));
             }
-            let mut page = Vec::new();
-            loop {
-                let row = rows.next()?;
-                if let Some(row) = row {
-                    let values = (0..columns.len()).map(|at| Ok(value(row.get_ref(at)?)));
-                    page.push(values.collect::<Result<Vec<_>, rusqlite::Error>>()?);
-                }
-                let is_end = row.is_none();
-                if page.len() == ROWS_PER_PAGE || (is_end && !page.is_empty()) {
-                    let page = Rows {
-                        columns: columns.clone(),
-                        rows: std::mem::take(&mut page),
-                    };
-                    if pages.blocking_send(Ok(page)).is_err() {
-                        return Ok(());
-                    }
-                }
-                if is_end {
-                    return Ok(());
-                }
-            }
+            send(rows, columns, pages)
         });
         let Err(failure) = outcome else { return };
         let error = error(&self.name, failure);
@@ -364,35 +362,10 @@ impl Query {
             Some(ready) => {
                 let _ = ready.send(Err(error));
             }
-            // Nobody may be there any more to hear it.
+            // The receiver may be gone.
             None => {
                 let _ = pages.blocking_send(Err(error));
             }
-        }
-    }
-
-    fn ids(self, ready: Ready, pages: Pages<IdPage>) {
-        let _inside = self.runtime.as_ref().map(Handle::enter);
-        let mut link = Link::new(Arc::clone(&self.source));
-        let receiver_gone = {
-            // A weak sender would not see that the receiver is gone once the last strong one is dropped.
-            let pages = pages.clone();
-            move || pages.is_closed()
-        };
-        let mut ready = Some(ready);
-        let outcome = with_stop(&mut link, receiver_gone, |connection| {
-            let mut statement = guard::prepare(connection, &self.sql)?;
-            if statement.column_count() != 1 {
-                return Err(Failure::Query(ONE_COLUMN.to_owned()));
-            }
-            let rows = bind(&mut statement, &self.parameters)?;
-            if let Some(ready) = ready.take() {
-                let _ = ready.send(Ok(()));
-            }
-            self.deliver(rows, pages)
-        });
-        if let (Err(failure), Some(ready)) = (outcome, ready) {
-            let _ = ready.send(Err(error(&self.name, failure)));
         }
     }
 
@@ -422,9 +395,36 @@ impl Query {
         let outcome = read_ids(rows, &pager);
         ending.error = outcome.err().map(|failure| error(&self.name, failure));
         drop(ending);
-        // It ends when the last page is taken or the receiver is gone.
+        // The thread ends when the last page is received or the receiver is gone.
         let _ = delivery.join();
         Ok(())
+    }
+}
+
+fn send_rows(
+    mut rows: SqlRows<'_>,
+    columns: Vec<String>,
+    pages: &Pages<Rows>,
+) -> Result<(), Failure> {
+    let mut page = Vec::new();
+    loop {
+        let row = rows.next()?;
+        if let Some(row) = row {
+            page.push(row_values(row, columns.len())?);
+        }
+        let is_end = row.is_none();
+        if page.len() == ROWS_PER_PAGE || (is_end && !page.is_empty()) {
+            let page = Rows {
+                columns: columns.clone(),
+                rows: std::mem::take(&mut page),
+            };
+            if pages.blocking_send(Ok(page)).is_err() {
+                return Ok(());
+            }
+        }
+        if is_end {
+            return Ok(());
+        }
     }
 }
 
@@ -436,7 +436,7 @@ fn read_ids(mut rows: SqlRows<'_>, pager: &Pager) -> Result<(), Failure> {
             ValueRef::Null => {
                 return Err(Failure::Query(format!("row {count} has no id: it is NULL")));
             }
-            cell => value(cell).to_string(),
+            cell => from_sqlite(cell).to_string(),
         };
         if !pager.push(id) {
             break;
@@ -445,7 +445,7 @@ fn read_ids(mut rows: SqlRows<'_>, pager: &Pager) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ends the pager however the reader ends, so that a list cut short never looks complete.
+/// Ends the pager even if the reader panics, so that an incomplete list never looks complete.
 struct Ending<'a> {
     pager: &'a Pager,
     error: Option<SourceError>,

@@ -1,4 +1,4 @@
-//! `${NAME}` in paths, and secrets that are named instead of written down.
+//! References: `${NAME}` in paths, and secrets by name.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,18 +7,18 @@ use std::sync::Arc;
 
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// Where `${NAME}` and `env:NAME` take their values from. Cheap to clone.
+/// The values of `${NAME}` and `env:NAME`. Cheap to clone.
 #[derive(Clone)]
 pub struct Environment(Arc<Lookup>);
 
 impl Environment {
-    /// The variables of this process.
-    pub fn of_process() -> Self {
+    /// The environment variables of this process.
+    pub fn from_process() -> Self {
         Self(Arc::new(|name| std::env::var(name).ok()))
     }
 
-    /// These variables and no others.
-    pub fn of(variables: BTreeMap<String, String>) -> Self {
+    /// An environment with these variables only.
+    pub fn from_map(variables: BTreeMap<String, String>) -> Self {
         Self(Arc::new(move |name| variables.get(name).cloned()))
     }
 
@@ -27,10 +27,10 @@ impl Environment {
         (self.0)(name)
     }
 
-    /// `text` with every `${NAME}` and `${NAME:-default}` replaced; `$$` is a dollar sign.
+    /// Replaces every `${NAME}` and `${NAME:-default}` in `text`; `$$` stands for a dollar sign.
     ///
     /// # Errors
-    /// A sentence that names the variable that is not set, or what is not closed.
+    /// A sentence about a variable that is not set, or a reference that is not closed.
     pub fn expand(&self, text: &str) -> Result<String, String> {
         let mut expanded = String::with_capacity(text.len());
         let mut rest = text;
@@ -86,15 +86,15 @@ impl fmt::Debug for Environment {
 pub struct Secret(String);
 
 impl Secret {
-    /// Hides `text`.
+    /// A secret with this value.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Reads what `reference` names: `env:NAME` or `file:/path`.
+    /// Reads a secret from `env:NAME` or `file:/path`.
     ///
     /// # Errors
-    /// A sentence that names the reference, never the value.
+    /// A sentence that shows the reference, never the value.
     pub fn resolve(reference: &str, environment: &Environment) -> Result<Self, String> {
         match reference.split_once(':') {
             Some(("env", name)) => environment
@@ -108,7 +108,7 @@ impl Secret {
         }
     }
 
-    /// The value, for the one place that needs it.
+    /// The value. Only the code that sends it may call this.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -126,7 +126,7 @@ mod tests {
 
     fn environment() -> Environment {
         let pairs = [("HOME_DIR", "/srv"), ("EMPTY", "")];
-        Environment::of(
+        Environment::from_map(
             pairs
                 .map(|(name, value)| (name.into(), value.into()))
                 .into(),

@@ -1,8 +1,8 @@
-//! As much of SQL's surface as is needed to find parameters and statement ends; SQLite does the rest.
+//! A scanner for SQL that finds parameters and the ends of statements. SQLite does the rest.
 
 use weft_model::Value;
 
-/// A stretch of a statement.
+/// A piece of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Piece<'a> {
     /// Keywords, names, literals.
@@ -15,7 +15,7 @@ pub(crate) enum Piece<'a> {
     Semicolon,
 }
 
-/// Cuts a text into pieces. Never fails: what is not closed runs to the end.
+/// Splits a text into pieces. Never fails: a quote or comment that is not closed extends to the end.
 pub(crate) fn pieces(sql: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = sql;
@@ -43,7 +43,7 @@ pub(crate) fn pieces(sql: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// The names of the `:name` parameters, in order, each once.
+/// The names of the `:name` parameters, in order and without repetition.
 pub(crate) fn named_parameters(sql: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for piece in pieces(sql) {
@@ -57,7 +57,7 @@ pub(crate) fn named_parameters(sql: &str) -> Vec<String> {
     names
 }
 
-/// Whether more than white space follows the first statement.
+/// Whether more than white space and comments follows the first statement.
 pub(crate) fn has_second_statement(sql: &str) -> bool {
     pieces(sql)
         .into_iter()
@@ -65,18 +65,18 @@ pub(crate) fn has_second_statement(sql: &str) -> bool {
         .any(|piece| matches!(piece, Piece::Code(_) | Piece::Parameter(_)))
 }
 
-/// The statement with `:name` written out for as many values as are given, and the values padded to the
-/// number of places: few different statements, so that prepared ones are found again.
+/// Replaces `:name` by a list of numbered parameters for the values. The list is padded to a power of two, so that
+/// there are few different statements and prepared ones are reused.
 pub(crate) fn expand_set(sql: &str, name: &str, mut values: Vec<Value>) -> (String, Vec<Value>) {
-    // `in (null)` is true of nothing, which is what an empty set means.
+    // `in (null)` is never true, as for an empty set.
     let filler = values.last().cloned().unwrap_or(Value::Null);
     values.resize(values.len().max(1).next_power_of_two(), filler);
-    let places: Vec<String> = (1..=values.len()).map(|n| format!("?{n}")).collect();
-    let places = places.join(",");
+    let numbered: Vec<String> = (1..=values.len()).map(|n| format!("?{n}")).collect();
+    let numbered = numbered.join(",");
     let expanded = pieces(sql)
         .into_iter()
         .map(|piece| match piece {
-            Piece::Parameter(text) if text.strip_prefix(':') == Some(name) => places.as_str(),
+            Piece::Parameter(text) if text.strip_prefix(':') == Some(name) => numbered.as_str(),
             Piece::Code(text) | Piece::Quiet(text) | Piece::Parameter(text) => text,
             Piece::Semicolon => ";",
         })
@@ -85,7 +85,7 @@ pub(crate) fn expand_set(sql: &str, name: &str, mut values: Vec<Value>) -> (Stri
 }
 
 fn quoted(text: &str, quote: char) -> usize {
-    // A doubled quote reads as two literals side by side, which comes to the same.
+    // A doubled quote is scanned as two adjacent literals, with the same result.
     text[1..].find(quote).map_or(text.len(), |at| at + 2)
 }
 

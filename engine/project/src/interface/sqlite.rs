@@ -1,4 +1,4 @@
-//! A SQLite file as a source: read-only, and read anew by every query, so edits are seen at once.
+//! A SQLite file as a source. Every query reads the file itself, so that changes are visible at once.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ impl Source for SqliteFile {
         "sqlite"
     }
 
-    /// The file itself, not its content: a file that was put in its place is another one.
+    /// Identifies the file, not its content: only a replaced file has another fingerprint.
     fn fingerprint(&self) -> Result<Fingerprint, Failure> {
         let path = self.path.display();
         let metadata = std::fs::metadata(&self.path)
@@ -35,7 +35,7 @@ impl Source for SqliteFile {
     }
 
     fn open(&self) -> Result<Connection, Failure> {
-        // No URI flag: a name such as file:x?mode=rw stays a name.
+        // No URI flag, so that a name such as file:x?mode=rw is a plain name.
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(&self.path, flags);
         let mut connection = opened.map_err(|error| {

@@ -28,14 +28,14 @@ fn definition(kind: InterfaceKind, path: &Path) -> InterfaceDefinition {
 }
 
 fn open_definition(definition: &InterfaceDefinition, scratch: &Path) -> SharedInterface {
-    let surroundings = Surroundings {
+    let context = InterfaceContext {
         clock: Arc::new(SystemClock),
         base: scratch.to_path_buf(),
         scratch: scratch.join("scratch"),
-        environment: Environment::of(BTreeMap::new()),
+        environment: Environment::from_map(BTreeMap::new()),
         store: None,
     };
-    open(definition, &surroundings, &[]).unwrap()
+    open(definition, &context, &[]).unwrap()
 }
 
 fn of_file(folder: &TempDir, kind: InterfaceKind, name: &str, content: &str) -> SharedInterface {
@@ -155,7 +155,7 @@ async fn parameters_are_bound_by_position_by_name_and_as_a_set() {
 }
 
 #[tokio::test]
-async fn wrong_parameters_are_told() {
+async fn wrong_parameters_are_reported() {
     let folder = folder();
     let garage = garage(&folder);
     let check = async |sql: &str, parameters: Parameters, expected: &str| {
@@ -284,7 +284,7 @@ async fn a_query_for_ids_must_have_one_column_and_no_null() {
     .await;
 }
 
-/// Three ids at once, then work that never ends.
+/// Three ids at once, and then a query that never ends.
 const ENDLESS: &str = "with recursive n(x) as (select 1 union all select x + 1 from n) select x from n where x <= 3 or x < 0";
 
 #[tokio::test]
@@ -336,7 +336,7 @@ async fn a_query_that_takes_too_long_or_returns_too_much_is_ended() {
         refusal(&narrow, &endless).await,
         "interface source cannot be read: the query took longer than 1 s"
     );
-    // The connection is as good as before, also for a caller that left.
+    // The connection is still usable after a caller was dropped.
     let left = tokio::time::timeout(Duration::from_millis(50), rows(&narrow, &endless)).await;
     assert!(left.is_err());
     assert_eq!(lines(&narrow, "select 1").await, ["1"]);
@@ -359,7 +359,7 @@ async fn hostile_statements_are_refused_and_change_nothing() {
             "{statement}: {answered:?}"
         );
         assert!(all_ids(&garage, &statement).await.is_err(), "{statement}");
-        // What is too large shows only when it runs.
+        // A value that is too large is noticed only when the query runs.
         let runs = statement.contains("000000");
         assert!(
             runs || garage.check(&statement).await.is_err(),
@@ -709,7 +709,7 @@ async fn a_hundred_thousand_rows_stream() {
     assert_eq!(found.rows.len(), wanted);
 }
 
-/// However a set is answered, by lookups or by one reading of a small file, it has the same rows.
+/// A set has the same rows by lookups and by one scan of a small file.
 #[tokio::test]
 async fn a_set_of_keys_finds_each_row_once() {
     let folder = folder();
@@ -750,7 +750,7 @@ async fn a_set_of_keys_finds_each_row_once() {
             "of {rows}"
         );
         assert_eq!(find(sql, vec![Value::Null]).await, [] as [Vec<Value>; 0]);
-        // A text that is no number makes it read the whole file; it equals no id.
+        // A text that is not a number causes a scan of the whole file, and equals no id.
         let found = find(sql, vec![text("3"), text("three")]).await;
         assert_eq!(found, [[Value::Integer(3)]], "of {rows}");
         let words = vec![text("word 1"), text("word 2"), text("none")];
@@ -761,16 +761,16 @@ async fn a_set_of_keys_finds_each_row_once() {
 }
 
 #[test]
-fn a_reference_that_is_not_set_is_told() {
+fn a_reference_that_is_not_set_is_reported() {
     let folder = folder();
-    let surroundings = Surroundings {
+    let context = InterfaceContext {
         clock: Arc::new(SystemClock),
         base: folder.path().to_path_buf(),
         scratch: folder.path().to_path_buf(),
-        environment: Environment::of(BTreeMap::new()),
+        environment: Environment::from_map(BTreeMap::new()),
         store: None,
     };
     let stated = definition(InterfaceKind::Csv, Path::new("${NOWHERE}/x.csv"));
-    let error = open(&stated, &surroundings, &[]).unwrap_err();
+    let error = open(&stated, &context, &[]).unwrap_err();
     assert_eq!(error, "environment variable NOWHERE is not set");
 }

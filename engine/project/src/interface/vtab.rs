@@ -5,39 +5,40 @@
 )]
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, btree_set};
+use std::collections::{BTreeMap, btree_set};
 use std::ffi::{CStr, CString, c_int};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::fallible_iterator::FallibleIterator;
-use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
+use rusqlite::types::{ToSqlOutput, Value as Sql};
 use rusqlite::vtab::{
-    Context, CreateVTab, Filters, IndexConstraintOp, IndexInfo, Module, VTab, VTabConnection,
-    VTabCursor, VTabKind, sqlite3_vtab, sqlite3_vtab_cursor,
+    Context, CreateVTab, Filters, IndexInfo, Module, VTab, VTabConnection, VTabCursor, VTabKind,
+    sqlite3_vtab, sqlite3_vtab_cursor,
 };
 use rusqlite::{Connection, Error, Result};
 use weft_model::ColumnType;
 
 use super::guard::Failure;
 use super::index::{Index, PAGE};
-use super::table::{Place, RowReader, TableFile};
+use super::lookup::{self, Key};
+use super::row_reader::{RowLocation, RowReader};
+use super::table_file::{Format, TableFile};
 
 type Tables = BTreeMap<String, std::result::Result<Arc<TableFile>, String>>;
 
 const MODULE: &str = "weft_file";
 
-/// Looking up a key costs about as much as reading so many rows on.
+/// A lookup of one key costs about as much as reading this many rows in sequence.
 const ROWS_PER_LOOKUP: u64 = 8;
 
-/// How `best_index` tells `filter` what it chose.
+/// The plan that `best_index` chooses and `filter` carries out; SQLite passes it as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Plan {
-    /// The whole file.
+    /// Reads the whole file.
     Scan,
-    /// The rows whose column has this value.
+    /// Looks up the rows whose column has one value.
     Equal { column: c_int },
-    /// The rows whose column has one of these values, all of them given at once.
+    /// Looks up the rows whose column has a value of a set. SQLite passes the whole set at once.
     In { column: c_int },
 }
 
@@ -61,8 +62,8 @@ impl Plan {
     }
 }
 
-/// A connection whose tables are these files. A table that cannot be read is left out, and its reason is
-/// told by a query that needs it.
+/// A connection whose tables are these files. A file that is not a table is left out with a warning, unless it is the
+/// only one.
 pub(super) fn connection(tables: Tables) -> std::result::Result<Connection, Failure> {
     const FILES: Module<'_, FileTable> = Module::read_only_module();
     let connection = Connection::open_in_memory()?;
@@ -75,7 +76,7 @@ pub(super) fn connection(tables: Tables) -> std::result::Result<Connection, Fail
             connection.execute_batch(&format!("create virtual table \"{quoted}\" using {MODULE}"));
         match created {
             Err(error) if only => return Err(Failure::from(error)),
-            // One bad file does not take the others of its folder with it.
+            // One bad file does not make the other files of its folder unusable.
             Err(error) => tracing::warn!(table = %name, "Left out table {name}: {error}"),
             Ok(()) => {}
         }
@@ -120,9 +121,11 @@ unsafe impl<'vtab> VTab<'vtab> for FileTable {
     }
 
     fn best_index(&self, info: &mut IndexInfo) -> Result<bool> {
-        let lookup = self.usable_lookup(info)?;
         let rows = self.table.estimated_rows();
-        if let Some((constraint, column)) = lookup {
+        let is_indexed = |column: c_int| {
+            usize::try_from(column).is_ok_and(|column| self.table.indexed.contains(&column))
+        };
+        if let Some((constraint, column)) = lookup::equality(info, is_indexed)? {
             let plan = if info.set_in_constraint(constraint, true)? {
                 Plan::In { column }
             } else {
@@ -147,7 +150,7 @@ unsafe impl<'vtab> VTab<'vtab> for FileTable {
             index: Arc::clone(&self.index),
             reader: None,
             lookup: None,
-            place: Place::default(),
+            location: RowLocation::default(),
             eof: true,
             table_lives: PhantomData,
         })
@@ -158,30 +161,11 @@ impl CreateVTab<'_> for FileTable {
     const KIND: VTabKind = VTabKind::Default;
 }
 
-impl FileTable {
-    /// The first equality on a column with an index: (constraint, column).
-    fn usable_lookup(&self, info: &IndexInfo) -> Result<Option<(usize, c_int)>> {
-        for (number, constraint) in info.constraints().enumerate() {
-            let column = constraint.column();
-            let is_indexed =
-                usize::try_from(column).is_ok_and(|column| self.table.indexed.contains(&column));
-            if is_indexed
-                && constraint.is_usable()
-                && constraint.operator() == IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_EQ
-                && info.collation(number)?.eq_ignore_ascii_case("BINARY")
-            {
-                return Ok(Some((number, column)));
-            }
-        }
-        Ok(None)
-    }
-}
-
 fn schema(table: &TableFile) -> String {
     let columns = table.columns.iter().map(|column| {
         let kind = match column.kind {
-            // JSON says itself what a value is; a CSV cell that looks like a number is one.
-            ColumnType::Any if table.format == super::table::Format::Jsonl => String::new(),
+            // JSON values have types of their own; a CSV cell that looks like a number is one.
+            ColumnType::Any if table.format == Format::Jsonl => String::new(),
             ColumnType::Any => "NUMERIC".to_owned(),
             kind => kind.to_string(),
         };
@@ -193,31 +177,17 @@ fn schema(table: &TableFile) -> String {
     )
 }
 
-/// What an index is asked for.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
-    Integer(i64),
-    Text(String),
-}
-
-impl Key {
-    fn as_value(&self) -> ValueRef<'_> {
-        match self {
-            Self::Integer(integer) => ValueRef::Integer(*integer),
-            Self::Text(text) => ValueRef::Text(text.as_bytes()),
-        }
-    }
-}
-
-/// The rows of an index lookup that are still to come.
+/// The remaining rows of an index lookup.
 struct Lookup {
     column: usize,
-    /// The key whose places these are; none before the first.
+    /// The key of `locations`; none before the first key.
     key: Option<Key>,
-    /// The keys after it.
+    /// The keys that follow.
     keys: btree_set::IntoIter<Key>,
-    places: std::vec::IntoIter<Place>,
+    locations: std::vec::IntoIter<RowLocation>,
+    /// Whether all locations of `key` were fetched.
     complete: bool,
+    /// The offset of the last location of `key` that was read; -1 before the first.
     last: i64,
 }
 
@@ -228,7 +198,7 @@ struct FileCursor<'vtab> {
     index: Arc<Mutex<Option<Index>>>,
     reader: Option<Box<dyn RowReader>>,
     lookup: Option<Lookup>,
-    place: Place,
+    location: RowLocation,
     eof: bool,
     table_lives: PhantomData<&'vtab FileTable>,
 }
@@ -240,15 +210,9 @@ unsafe impl VTabCursor for FileCursor<'_> {
             Plan::Scan => None,
             Plan::Equal { column } => {
                 let argument: Sql = arguments.get(0)?;
-                self.lookup_of(column, [ValueRef::from(&argument)])?
+                self.lookup(column, &[argument])?
             }
-            Plan::In { column } => {
-                let values = arguments
-                    .in_values(0)?
-                    .map(|value| Ok(Sql::try_from(value)?));
-                let values: Vec<Sql> = values.collect()?;
-                self.lookup_of(column, values.iter().map(ValueRef::from))?
-            }
+            Plan::In { column } => self.lookup(column, &lookup::set_members(arguments)?)?,
         };
         if self.lookup.is_none() || self.reader.is_none() {
             self.reader = Some(self.table.reader().map_err(Error::ModuleError)?);
@@ -262,15 +226,15 @@ unsafe impl VTabCursor for FileCursor<'_> {
             return Ok(());
         };
         if let Some(lookup) = &mut self.lookup {
-            let place = next_place(lookup, &self.index)?;
-            self.eof = place.is_none();
-            if let Some(place) = place {
-                reader.go_to(place).map_err(Error::ModuleError)?;
+            let location = next_location(lookup, &self.index)?;
+            self.eof = location.is_none();
+            if let Some(location) = location {
+                reader.seek(location).map_err(Error::ModuleError)?;
             }
         } else {
             self.eof = !reader.next().map_err(Error::ModuleError)?;
         }
-        self.place = reader.place();
+        self.location = reader.location();
         Ok(())
     }
 
@@ -287,32 +251,24 @@ unsafe impl VTabCursor for FileCursor<'_> {
     }
 
     fn rowid(&self) -> Result<i64> {
-        Ok(i64::try_from(self.place.offset).unwrap_or(i64::MAX))
+        Ok(i64::try_from(self.location.offset).unwrap_or(i64::MAX))
     }
 }
 
 impl FileCursor<'_> {
-    /// None where the whole file has to be read, or where that is cheaper.
-    fn lookup_of<'v>(
-        &mut self,
-        column: c_int,
-        values: impl IntoIterator<Item = ValueRef<'v>>,
-    ) -> Result<Option<Lookup>> {
+    /// Plans a lookup; none where the whole file has to be read, or where that is cheaper.
+    fn lookup(&mut self, column: c_int, arguments: &[Sql]) -> Result<Option<Lookup>> {
         let Ok(column) = usize::try_from(column) else {
             return Ok(None);
         };
         let kind = self.table.columns[column].kind;
-        let mut keys = BTreeSet::new();
-        for value in values.into_iter().filter(|value| *value != ValueRef::Null) {
-            match key(value, kind) {
-                Some(key) => keys.insert(key),
-                None => return Ok(None),
-            };
-        }
+        let Some(keys) = lookup::keys(arguments, kind) else {
+            return Ok(None);
+        };
         if keys.len() > 1 && keys.len() as u64 * ROWS_PER_LOOKUP > self.table.estimated_rows() {
             return Ok(None);
         }
-        // Nothing equals NULL: without a key there is nothing to find, and no file to read for it.
+        // Without a key no row matches, and no index is needed.
         if !keys.is_empty() {
             self.use_index()?;
         }
@@ -320,29 +276,29 @@ impl FileCursor<'_> {
             column,
             key: None,
             keys: keys.into_iter(),
-            places: Vec::new().into_iter(),
+            locations: Vec::new().into_iter(),
             complete: true,
             last: -1,
         }))
     }
 
-    /// Makes sure that there is an index of the file as it is now.
+    /// Opens an index of the current version of the file, unless one is open.
     fn use_index(&mut self) -> Result<()> {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         if index
             .as_ref()
             .is_none_or(|index| !index.is_current(&self.table))
         {
-            *index = Some(Index::of(&self.table).map_err(Error::ModuleError)?);
-            // The reader has the file as it was.
+            *index = Some(Index::open(&self.table).map_err(Error::ModuleError)?);
+            // The reader still has the previous version of the file.
             self.reader = None;
         }
         Ok(())
     }
 }
 
-fn next_place(lookup: &mut Lookup, index: &Mutex<Option<Index>>) -> Result<Option<Place>> {
-    while lookup.places.as_slice().is_empty() {
+fn next_location(lookup: &mut Lookup, index: &Mutex<Option<Index>>) -> Result<Option<RowLocation>> {
+    while lookup.locations.as_slice().is_empty() {
         if lookup.complete {
             lookup.key = lookup.keys.next();
             lookup.complete = false;
@@ -352,30 +308,13 @@ fn next_place(lookup: &mut Lookup, index: &Mutex<Option<Index>>) -> Result<Optio
         let (Some(key), Some(index)) = (&lookup.key, index.as_ref()) else {
             return Ok(None);
         };
-        let places = index.places(lookup.column, key.as_value(), lookup.last)?;
-        lookup.complete = places.len() < PAGE;
-        lookup.places = places.into_iter();
+        let locations = index.locations(lookup.column, key.as_sqlite(), lookup.last)?;
+        lookup.complete = locations.len() < PAGE;
+        lookup.locations = locations.into_iter();
     }
-    let place = lookup.places.next();
-    if let Some(place) = place {
-        lookup.last = i64::try_from(place.offset).unwrap_or(i64::MAX);
+    let location = lookup.locations.next();
+    if let Some(location) = location {
+        lookup.last = i64::try_from(location.offset).unwrap_or(i64::MAX);
     }
-    Ok(place)
-}
-
-/// What to look up, where SQLite's comparison with `argument` comes to equality of stored values.
-/// Otherwise the whole file is read, and SQLite compares.
-fn key(argument: ValueRef<'_>, kind: ColumnType) -> Option<Key> {
-    match (kind, argument) {
-        (ColumnType::Text, ValueRef::Text(text)) => {
-            let text = std::str::from_utf8(text).ok()?;
-            Some(Key::Text(text.to_owned()))
-        }
-        (ColumnType::Integer, ValueRef::Integer(integer)) => Some(Key::Integer(integer)),
-        (ColumnType::Integer, ValueRef::Text(text)) => {
-            let text = std::str::from_utf8(text).ok()?;
-            text.trim().parse().ok().map(Key::Integer)
-        }
-        _ => None,
-    }
+    Ok(location)
 }

@@ -1,4 +1,4 @@
-//! `sync_instance LU.?`: reads an instance from its sources and says whether it changed.
+//! `sync_instance LU.?`: reads an instance from its sources and reports whether it changed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,14 +17,14 @@ use super::mode::SyncMode;
 use super::read;
 use super::row::{self, ContentHash, Row};
 use super::shape::Shape;
-use crate::command::{ChunkContext, EntityCommand, Outcome, PreparedChunk};
+use crate::command::{ChunkContext, EntityCommand, EntityOutcome, PreparedChunk};
 use crate::source::SharedInterface;
 use crate::{LogicalUnit, Project, SyncMethod, Table, TableLink};
 
-/// Stored images that are read at once for tables that are not read from their source this time.
-const IMAGES_AT_ONCE: usize = 16;
+/// The number of stored images that are read in parallel, for tables that need not be read from their sources.
+const PARALLEL_IMAGES: usize = 16;
 
-/// What came of syncing one instance.
+/// The result of the sync of one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     Added,
@@ -51,14 +51,14 @@ pub struct SyncCommand(Arc<Bound>);
 struct Bound {
     logical_unit: LogicalUnit,
     shape: Arc<Shape>,
-    /// By table.
+    /// By table, in the order of the logical unit.
     interfaces: Vec<Result<SharedInterface, String>>,
     /// The instance id, with `?` for the entity id.
     instance: Pattern,
     mode: SyncMode,
     store: SharedStore,
     clock: SharedClock,
-    /// Free builders: as many as there were workers at once.
+    /// Unused builders, at most one for each worker.
     builders: Mutex<Vec<Builder>>,
 }
 
@@ -83,7 +83,7 @@ impl SyncCommand {
             interfaces: tables
                 .map(|table| project.interface(&table.query.interface))
                 .collect(),
-            shape: Arc::new(Shape::of(logical_unit)),
+            shape: Arc::new(Shape::new(logical_unit)),
             logical_unit: logical_unit.clone(),
             instance,
             mode,
@@ -120,20 +120,20 @@ impl EntityCommand for SyncCommand {
     }
 }
 
-/// An instance as its sources, and the stored image where they were not asked, have it.
+/// An instance as read from its sources, or from its stored image for tables that need no new read.
 struct ReadInstance {
     head: Option<InstanceHead>,
-    /// The moment before the first source was asked, in microseconds.
+    /// The time before the first source was read, in microseconds since 1970.
     read_at: i64,
-    /// By table; absent where the mode forbids to read.
+    /// The rows by table; none if the mode is OFF.
     tables: Option<Vec<Vec<Row>>>,
-    /// Where images keep stamps: those of the stored image for tables that came from it.
+    /// The read times of the tables that come from the stored image.
     stored_stamps: Stamps,
 }
 
-/// What is kept of an instance for tables that need not be read from their source.
+/// The tables of a stored instance that need not be read from their sources, by name.
 #[derive(Default)]
-struct Kept {
+struct StoredTables {
     rows: BTreeMap<String, Vec<Row>>,
     stamps: Stamps,
 }
@@ -141,7 +141,7 @@ struct Kept {
 impl Bound {
     async fn read_ahead(&self, ids: &[String]) -> BTreeMap<String, Result<ReadInstance, String>> {
         let name = &self.logical_unit.name;
-        // Before the sources: whatever is stored was read before what is read now.
+        // Read before the sources, so that the stored version is older than the one that is read now.
         let mut heads = match self.store.instance_heads(name, ids).await {
             Ok(heads) => heads,
             Err(error) => {
@@ -181,14 +181,14 @@ impl Bound {
         together.collect()
     }
 
-    /// The rows of all tables for each id, and the stamps of tables that were not read.
+    /// The rows of all tables for each id, and the read times of tables from stored images.
     async fn read_sources(
         &self,
         ids: &[String],
         heads: &BTreeMap<String, InstanceHead>,
         now: i64,
     ) -> BTreeMap<String, Result<(Vec<Vec<Row>>, Stamps), String>> {
-        let mut kept = self.kept(ids, heads, now).await;
+        let mut kept = self.stored_tables(ids, heads, now).await;
         let mut failures: BTreeMap<String, String> = BTreeMap::new();
         // By table, then by id.
         let mut read: Vec<BTreeMap<String, Vec<Row>>> = Vec::new();
@@ -204,32 +204,10 @@ impl Bound {
                     None => open.push(id),
                 }
             }
-            match &table.link {
-                TableLink::Instance { .. } => {
-                    let values: Vec<Value> =
-                        open.iter().map(|id| Value::Text((*id).clone())).collect();
-                    let mut found = read::find(table, interface, &values).await;
-                    for id in open {
-                        match found.take(id) {
-                            Ok(found) => drop(rows.insert(id.clone(), found)),
-                            Err(reason) => drop(failures.insert(id.clone(), reason)),
-                        }
-                    }
-                }
-                TableLink::Parent { parent, .. } => {
-                    let parent = self.position(parent);
-                    let parents = open
-                        .iter()
-                        .filter_map(|id| Some(((*id).clone(), read.get(parent)?.get(*id)?.clone())))
-                        .collect();
-                    let parent = &self.logical_unit.tables[parent];
-                    for (id, found) in read::find_children(table, parent, interface, &parents).await
-                    {
-                        match found {
-                            Ok(found) => drop(rows.insert(id, found)),
-                            Err(reason) => drop(failures.insert(id, reason)),
-                        }
-                    }
+            for (id, found) in self.find_rows(table, interface, &open, &read).await {
+                match found {
+                    Ok(found) => drop(rows.insert(id, found)),
+                    Err(reason) => drop(failures.insert(id, reason)),
                 }
             }
             if table.name == self.logical_unit.root {
@@ -259,6 +237,34 @@ impl Bound {
         together.collect()
     }
 
+    /// Reads the rows of one table for some ids. `read` has the rows of the tables before it.
+    async fn find_rows(
+        &self,
+        table: &Table,
+        interface: &Result<SharedInterface, String>,
+        ids: &[&String],
+        read: &[BTreeMap<String, Vec<Row>>],
+    ) -> BTreeMap<String, Result<Vec<Row>, String>> {
+        match &table.link {
+            TableLink::Instance { .. } => {
+                let values: Vec<Value> = ids.iter().map(|id| Value::Text((*id).clone())).collect();
+                let mut found = read::find(table, interface, &values).await;
+                ids.iter()
+                    .map(|id| ((*id).clone(), found.take(id)))
+                    .collect()
+            }
+            TableLink::Parent { parent, .. } => {
+                let parent = self.position(parent);
+                let parents = ids
+                    .iter()
+                    .filter_map(|id| Some(((*id).clone(), read.get(parent)?.get(*id)?.clone())))
+                    .collect();
+                let parent = &self.logical_unit.tables[parent];
+                read::find_children(table, parent, interface, &parents).await
+            }
+        }
+    }
+
     fn position(&self, table: &str) -> usize {
         let tables = &self.logical_unit.tables;
         tables
@@ -267,17 +273,17 @@ impl Bound {
             .unwrap_or(0)
     }
 
-    /// What the stored images have of tables that need not be read yet.
-    async fn kept(
+    /// The tables of stored images that need not be read from their sources yet.
+    async fn stored_tables(
         &self,
         ids: &[String],
         heads: &BTreeMap<String, InstanceHead>,
         now: i64,
-    ) -> BTreeMap<String, Kept> {
+    ) -> BTreeMap<String, StoredTables> {
         if !self.shape.has_stamps || self.mode == SyncMode::Force {
             return BTreeMap::new();
         }
-        // An image of another shape is read anew as a whole.
+        // An instance with another schema is read completely.
         let same_shape = |id: &&String| {
             heads
                 .get(*id)
@@ -285,15 +291,21 @@ impl Bound {
         };
         let of_id = |id: &String| {
             let id = id.clone();
-            async move { (self.kept_of(&id, now).await.unwrap_or_default(), id) }.boxed()
+            async move {
+                (
+                    self.stored_tables_of(&id, now).await.unwrap_or_default(),
+                    id,
+                )
+            }
+            .boxed()
         };
         let images: Vec<_> = ids.iter().filter(same_shape).map(of_id).collect();
-        let kept = futures::stream::iter(images).buffered(IMAGES_AT_ONCE);
+        let kept = futures::stream::iter(images).buffered(PARALLEL_IMAGES);
         kept.map(|(kept, id)| (id, kept)).collect().await
     }
 
-    /// None where the stored image cannot be read: then the sources are.
-    async fn kept_of(&self, id: &str, now: i64) -> Option<Kept> {
+    /// The fresh tables of one stored image; none if it cannot be read, so that its sources are read.
+    async fn stored_tables_of(&self, id: &str, now: i64) -> Option<StoredTables> {
         let stored = self
             .store
             .instance(&self.logical_unit.name, id)
@@ -301,7 +313,7 @@ impl Bound {
             .ok()??;
         let image = image::open_image(&stored).ok()?;
         let mut stamps = image::stamps(&image).ok()?;
-        let mut kept = Kept::default();
+        let mut kept = StoredTables::default();
         for (table, select) in self.logical_unit.tables.iter().zip(&self.shape.select) {
             if let Some(read_at) = stamps.remove(&table.name)
                 && is_fresh(table, read_at, now)
@@ -320,13 +332,13 @@ impl Bound {
         read: ReadInstance,
         batch: BatchId,
         builder: &mut Option<Builder>,
-    ) -> Outcome {
+    ) -> EntityOutcome {
         match self.try_sync(id, read, batch, builder) {
-            Ok((change, instance)) => Outcome::Completed {
+            Ok((change, instance)) => EntityOutcome::Completed {
                 result: change.result(),
                 instance,
             },
-            Err(reason) => Outcome::Failed(reason),
+            Err(reason) => EntityOutcome::Failed(reason),
         }
     }
 
@@ -347,11 +359,11 @@ impl Bound {
             };
         };
         let mut content = ContentHash::new(&self.shape.hash);
-        let mut settled = Vec::with_capacity(tables.len());
+        let mut normalised = Vec::with_capacity(tables.len());
         for (rows, table) in tables.into_iter().zip(&self.logical_unit.tables) {
-            let rows = row::settle(table, rows)?;
+            let rows = row::normalise(table, rows)?;
             content.add_table(&rows);
-            settled.push(rows);
+            normalised.push(rows);
         }
         let content_hash = content.finish();
         let change = match &read.head {
@@ -360,15 +372,15 @@ impl Bound {
             Some(_) => Change::Updated,
         };
         let stamps = self.stamps(&read.stored_stamps, read.read_at);
-        // A table that was read again and found the same is not read with the next sync.
-        let has_news = change != Change::Unchanged || stamps != read.stored_stamps;
-        if !has_news {
+        // A new read time is stored even if no row changed, so that the next sync does not read the table again.
+        let must_save = change != Change::Unchanged || stamps != read.stored_stamps;
+        if !must_save {
             return Ok((change, None));
         }
         let image = self
-            .build(builder, &settled, &stamps)
+            .build(builder, &normalised, &stamps)
             .map_err(|error| format!("instance {name}.{id}: {error}"))?;
-        // Whatever is stored was read before this was, even if another node's clock is ahead of ours.
+        // The stored version is older than this one, even if the clock of the node that wrote it is ahead.
         let stored_version = read.head.map_or(i64::MIN, |head| head.sync_version);
         let instance = Instance {
             head: InstanceHead {
@@ -383,7 +395,7 @@ impl Bound {
         Ok((change, Some(instance)))
     }
 
-    /// When each table was read, for the tables that are not always read.
+    /// The read times of the tables that not every sync reads.
     fn stamps(&self, stored: &Stamps, read_at: i64) -> Stamps {
         let tables = self.logical_unit.tables.iter();
         tables
@@ -405,7 +417,7 @@ impl Bound {
             Some(ready) => ready,
             None => Builder::new(Arc::clone(&self.shape))?,
         };
-        // A builder that failed is not used again.
+        // A builder that failed is not reused.
         let image = ready.build(tables, stamps)?;
         *builder = Some(ready);
         Ok(image)
@@ -422,13 +434,13 @@ fn is_fresh(table: &Table, read_at: i64, now: i64) -> bool {
         SyncMethod::None => true,
         SyncMethod::Interval(interval) => {
             let micros = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX);
-            // A stamp of the future is of a clock that was wrong.
+            // A stamp in the future was written with a wrong clock.
             read_at <= now && now - read_at < micros
         }
     }
 }
 
-/// A chunk that was read ahead.
+/// A chunk whose data was read.
 struct Prepared {
     bound: Arc<Bound>,
     batch: BatchId,
@@ -438,11 +450,11 @@ struct Prepared {
 
 #[async_trait]
 impl PreparedChunk for Prepared {
-    async fn run(&mut self, id: &str) -> Outcome {
+    async fn run(&mut self, id: &str) -> EntityOutcome {
         let id = self.bound.instance.fill(id);
         let read = match self.read.remove(&id) {
             Some(read) => read,
-            // It was run before: another attempt reads again.
+            // A retry reads again.
             None => {
                 let mut again = self.bound.read_ahead(std::slice::from_ref(&id)).await;
                 again
@@ -452,7 +464,7 @@ impl PreparedChunk for Prepared {
         };
         match read {
             Ok(read) => self.bound.sync(&id, read, self.batch, &mut self.builder),
-            Err(reason) => Outcome::Failed(reason),
+            Err(reason) => EntityOutcome::Failed(reason),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a stored instance has: the rows of its tables, one after another.
+//! The rows of a stored instance.
 
 use std::ops::ControlFlow;
 
@@ -6,10 +6,11 @@ use rusqlite::{Connection, OptionalExtension};
 use weft_model::Instance;
 use weft_model::Value;
 
-use super::image::{ImageError, open_image, value};
+use super::image::{ImageError, open_image};
 use super::shape::quoted;
+use crate::sqlite_value::from_sqlite;
 
-/// A stored instance, opened to read from. Reading blocks.
+/// A stored instance, opened for reading. Reading blocks.
 #[derive(Debug)]
 pub struct Contents(Connection);
 
@@ -17,24 +18,24 @@ impl Contents {
     /// Opens an instance.
     ///
     /// # Errors
-    /// Its image is damaged.
+    /// The image is damaged.
     pub fn open(instance: &Instance) -> Result<Self, ImageError> {
         open_image(instance).map(Self)
     }
 
-    /// Shows `see` the rows of a table with the names of their columns, in the order of the key, until it has seen
-    /// enough. The instance has the columns that the table had when it was synced; a table that it has not has no rows.
+    /// Calls `visit` with the column names and cells of each row of a table, in key order, until it breaks. The columns
+    /// are the columns of the table at the last sync. A table that the instance lacks has no rows.
     ///
     /// # Errors
     /// The image is damaged.
     pub fn each_row(
         &self,
         table: &str,
-        mut see: impl FnMut(&[String], &[Value]) -> ControlFlow<()>,
+        mut visit: impl FnMut(&[String], &[Value]) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, ImageError> {
-        let there = "select 1 from sqlite_schema where type = 'table' and name = ?";
-        let there = self.0.query_row(there, [table], |_| Ok(())).optional()?;
-        if there.is_none() {
+        let exists = "select 1 from sqlite_schema where type = 'table' and name = ?";
+        let exists = self.0.query_row(exists, [table], |_| Ok(())).optional()?;
+        if exists.is_none() {
             return Ok(ControlFlow::Continue(()));
         }
         let sql = format!("select * from {}", quoted(table));
@@ -45,9 +46,9 @@ impl Contents {
         while let Some(row) = rows.next()? {
             cells.clear();
             for at in 0..columns.len() {
-                cells.push(value(row.get_ref(at)?));
+                cells.push(from_sqlite(row.get_ref(at)?));
             }
-            if see(&columns, &cells).is_break() {
+            if visit(&columns, &cells).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

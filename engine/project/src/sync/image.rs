@@ -1,51 +1,51 @@
-//! Micro-databases: the SQLite image of one instance, made, opened and written to a file.
+//! The SQLite image of an instance: building, opening and exporting it.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::types::{Null, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, MAIN_DB, params_from_iter};
 use weft_model::Instance;
-use weft_model::Value;
 
 use super::row::Row;
 use super::shape::{STAMPS, Shape};
+use crate::sqlite_value::{from_sqlite, to_sqlite};
 
-/// Most images are a few KiB, much of it the same in all of them: at this level they are a tenth larger than at
-/// the next one and take half the time.
+/// The zstd level of small images. Most images are a few KiB and very similar: at this level they are a tenth larger
+/// than at the next one and take half the time.
 const SMALL_IMAGE_LEVEL: i32 = -1;
-/// Images up to this size count as small. In larger ones texts weigh more, which the lowest levels leave as they are.
+/// Images up to this size count as small. Larger ones consist mostly of texts, which the lowest levels do not compress.
 const SMALL_IMAGE: usize = 16 * 1024;
-/// A low level costs less than the bytes that a higher one saves later.
+/// The zstd level of large images.
 const LARGE_IMAGE_LEVEL: i32 = 1;
-/// The largest image that is opened.
+/// The largest image that can be opened.
 const IMAGE_BYTES: u64 = 1 << 30;
 
-/// Why an image cannot be made or read.
+/// Why an image cannot be built or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// SQLite refused.
+    /// SQLite reported an error.
     #[error("the image cannot be read or made: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// It does not decompress, or cannot be written.
+    /// The image cannot be decompressed or written.
     #[error("the image cannot be read or written: {0}")]
     File(#[from] std::io::Error),
-    /// It is larger than an image may be.
+    /// The image is too large.
     #[error("the image is larger than 1 GiB")]
     TooLarge,
 }
 
-/// Makes images of one shape, one after another, in the same database in memory: most of what an image
-/// costs is making its tables.
+/// Builds images of one schema, one after another, in the same in-memory database. Most of the cost of an image is the
+/// creation of its tables.
 pub(super) struct Builder {
     shape: Arc<Shape>,
     connection: Connection,
     compressor: zstd::bulk::Compressor<'static>,
 }
 
-/// When each table was read from its source, in microseconds, by name.
+/// The read time of each table, in microseconds since 1970, by table name.
 pub(super) type Stamps = BTreeMap<String, i64>;
 
 impl Builder {
@@ -62,7 +62,7 @@ impl Builder {
         })
     }
 
-    /// The image of these rows, by table.
+    /// Builds an image of these rows, which are grouped by table.
     pub(super) fn build(
         &mut self,
         tables: &[Vec<Row>],
@@ -70,7 +70,7 @@ impl Builder {
     ) -> Result<Vec<u8>, ImageError> {
         self.run("begin")?;
         let outcome = self.fill(tables, stamps).and_then(|()| self.compressed());
-        // Back to empty tables: deleting the rows would leave free pages in the next image.
+        // Rolls back to empty tables. Deleting the rows would leave free pages in the next image.
         self.run("rollback")?;
         outcome
     }
@@ -82,7 +82,10 @@ impl Builder {
             }
             let mut insert = self.connection.prepare_cached(sql)?;
             for row in rows {
-                insert.execute(params_from_iter(row.iter().map(Cell)))?;
+                let cells = row
+                    .iter()
+                    .map(|value| ToSqlOutput::Borrowed(to_sqlite(value)));
+                insert.execute(params_from_iter(cells))?;
             }
         }
         if self.shape.has_stamps {
@@ -112,22 +115,7 @@ impl Builder {
     }
 }
 
-/// A value as SQLite takes it.
-struct Cell<'v>(&'v Value);
-
-impl ToSql for Cell<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self.0 {
-            Value::Null => ToSqlOutput::from(Null),
-            Value::Integer(integer) => ToSqlOutput::from(*integer),
-            Value::Real(real) => ToSqlOutput::from(*real),
-            Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
-            Value::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
-        })
-    }
-}
-
-/// The database of a stored instance, to read from.
+/// Opens the database of a stored instance for reading.
 ///
 /// # Errors
 /// The image is damaged.
@@ -140,7 +128,7 @@ pub fn open_image(instance: &Instance) -> Result<Connection, ImageError> {
     Ok(connection)
 }
 
-/// Writes a stored instance to a file that `sqlite3` opens. A file that is there is replaced as a whole.
+/// Writes a stored instance to a file that `sqlite3` can open. An existing file is replaced atomically.
 ///
 /// # Errors
 /// The image is damaged, or the file cannot be written.
@@ -155,7 +143,7 @@ pub fn export(instance: &Instance, path: &Path) -> Result<(), ImageError> {
     Ok(std::fs::rename(&part, path)?)
 }
 
-/// The SQLite file that a stored instance is.
+/// Decompresses the SQLite file of a stored instance.
 ///
 /// # Errors
 /// The image is damaged.
@@ -169,7 +157,7 @@ pub fn image_bytes(instance: &Instance) -> Result<Vec<u8>, ImageError> {
     Ok(bytes)
 }
 
-/// What an image says of when its tables were read.
+/// The read times in an image.
 pub(super) fn stamps(image: &Connection) -> Result<Stamps, ImageError> {
     let mut select = image.prepare(&format!("select name, read_at from {STAMPS}"))?;
     let stamps = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -181,17 +169,9 @@ pub(super) fn rows(image: &Connection, select: &str) -> Result<Vec<Row>, ImageEr
     let mut select = image.prepare(select)?;
     let width = select.column_count();
     let rows = select.query_map([], |row| {
-        (0..width).map(|at| Ok(value(row.get_ref(at)?))).collect()
+        (0..width)
+            .map(|at| Ok(from_sqlite(row.get_ref(at)?)))
+            .collect()
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-pub(super) fn value(cell: ValueRef<'_>) -> Value {
-    match cell {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(integer) => Value::Integer(integer),
-        ValueRef::Real(real) => Value::Real(real),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
-        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
-    }
 }

@@ -1,5 +1,5 @@
-//! Instances of logical units: read from their sources, compared with what is stored, kept as one SQLite
-//! image each.
+//! Micro-databases: instances of logical units are read from their sources, compared with the stored ones, and stored
+//! as one SQLite image each.
 
 mod command;
 mod contents;

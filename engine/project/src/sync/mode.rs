@@ -1,25 +1,25 @@
-//! `SET SYNC …` of the session that started a batch.
+//! The sync mode that `SET SYNC …` of a session selects.
 
 use std::collections::BTreeMap;
 
 /// Whether and when instances are read from their sources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SyncMode {
-    /// As the tables' sync methods say.
+    /// According to the sync methods of the tables.
     #[default]
     On,
     /// Never.
     Off,
-    /// Always, whatever the tables' sync methods say.
+    /// Always, regardless of the sync methods of the tables.
     Force,
 }
 
 impl SyncMode {
-    /// The mode that a session's values ask for.
+    /// The mode in the SET values of a session.
     ///
     /// # Errors
-    /// A sentence for a mode that there is not.
-    pub fn of_session(scope: &BTreeMap<String, String>) -> Result<Self, String> {
+    /// A sentence about an unknown mode.
+    pub fn from_session_scope(scope: &BTreeMap<String, String>) -> Result<Self, String> {
         let value = scope
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case("SYNC"));
@@ -42,11 +42,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_session_says_how_to_sync() {
+    fn the_session_selects_the_mode() {
         let check = |name: &str, value: &str, expected: Result<SyncMode, &str>| {
             let scope = BTreeMap::from([(name.to_owned(), value.to_owned())]);
             let expected = expected.map_err(str::to_owned);
-            assert_eq!(SyncMode::of_session(&scope), expected, "{name}={value}");
+            assert_eq!(
+                SyncMode::from_session_scope(&scope),
+                expected,
+                "{name}={value}"
+            );
         };
         check("OTHER", "OFF", Ok(SyncMode::On));
         check("SYNC", "on", Ok(SyncMode::On));

@@ -1,4 +1,4 @@
-//! Reads the rows that the instances of a chunk need, in as few queries as possible.
+//! Reads the rows of the instances of a chunk with as few queries as possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use super::row::Row;
 use crate::source::{Parameters, Rows, SharedInterface, SourceError};
 use crate::{QueryParameter, Table, TableLink};
 
-/// Values in one set query.
-const SET: usize = 500;
-/// Queries of a chunk and table that look for the values that make a set query fail.
-const SEARCHES: usize = 64;
-/// Single queries under way at once.
-const SIDE_BY_SIDE: usize = 4;
+/// The most values of one set query.
+const SET_SIZE: usize = 500;
+/// The most queries per chunk and table that search for the values with which a set query fails.
+const MAX_SEARCHES: usize = 64;
+/// The number of single-value queries that run in parallel.
+const PARALLEL_QUERIES: usize = 4;
 
-/// What a table's query found for each value that was asked for.
+/// The rows or the failure of each requested value.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct RowsByValue {
     rows: BTreeMap<String, Vec<Row>>,
     failures: BTreeMap<String, String>,
 }
 
-impl Found {
-    /// The rows of one value, which nobody else needs.
+impl RowsByValue {
+    /// Takes the rows of one value, for the only instance that has it.
     pub(super) fn take(&mut self, value: &str) -> Result<Vec<Row>, String> {
         match self.failures.get(value) {
             Some(failure) => Err(failure.clone()),
@@ -33,7 +33,7 @@ impl Found {
         }
     }
 
-    /// The rows of one value, which others may need too.
+    /// Copies the rows of one value, which other instances may have too.
     fn get(&self, value: &str) -> Result<Vec<Row>, String> {
         match self.failures.get(value) {
             Some(failure) => Err(failure.clone()),
@@ -49,13 +49,13 @@ impl Found {
     }
 }
 
-/// Asks a table's interface for the rows of `values`: ids, or values of the parent's column.
+/// Reads the rows of a table for `values`, which are ids or values of a column of the parent.
 pub(super) async fn find(
     table: &Table,
     interface: &Result<SharedInterface, String>,
     values: &[Value],
-) -> Found {
-    let mut found = Found::default();
+) -> RowsByValue {
+    let mut found = RowsByValue::default();
     let interface = match interface {
         Ok(interface) => interface,
         Err(reason) => {
@@ -74,10 +74,10 @@ async fn find_sets(
     table: &Table,
     interface: &SharedInterface,
     values: &[Value],
-    found: &mut Found,
+    found: &mut RowsByValue,
 ) {
     let mut searches = 0;
-    let mut sets: Vec<&[Value]> = values.chunks(SET).rev().collect();
+    let mut sets: Vec<&[Value]> = values.chunks(SET_SIZE).rev().collect();
     while let Some(set) = sets.pop() {
         let parameters = Parameters::Set {
             name: table.parameter.name().to_owned(),
@@ -85,12 +85,12 @@ async fn find_sets(
         };
         match interface.query(&table.query.sql, parameters).await {
             Ok(rows) => {
-                if let Err(reason) = share_out(table, rows, set, found) {
+                if let Err(reason) = assign_rows(table, rows, set, found) {
                     found.fail(table, set, &reason);
                 }
             }
-            // One bad row makes the whole query fail: halve the set until it stands alone.
-            Err(SourceError::Query { .. }) if set.len() > 1 && searches < SEARCHES => {
+            // One bad row makes the whole query fail: halve the set until its value is alone.
+            Err(SourceError::Query { .. }) if set.len() > 1 && searches < MAX_SEARCHES => {
                 searches += 1;
                 let (left, right) = set.split_at(set.len() / 2);
                 sets.extend([right, left]);
@@ -104,7 +104,7 @@ async fn find_each(
     table: &Table,
     interface: &SharedInterface,
     values: &[Value],
-    found: &mut Found,
+    found: &mut RowsByValue,
 ) {
     let query = |value: &Value| {
         let (interface, sql) = (Arc::clone(interface), table.query.sql.clone());
@@ -113,7 +113,7 @@ async fn find_each(
         async move { (value, interface.query(&sql, Parameters::Named(named)).await) }.boxed()
     };
     let queries: Vec<_> = values.iter().map(query).collect();
-    let mut answers = futures::stream::iter(queries).buffered(SIDE_BY_SIDE);
+    let mut answers = futures::stream::iter(queries).buffered(PARALLEL_QUERIES);
     while let Some((value, answer)) = answers.next().await {
         let rows = answer
             .map_err(|error| error.to_string())
@@ -128,15 +128,20 @@ async fn find_each(
     }
 }
 
-/// Gives each row to the value in its linking column.
-fn share_out(table: &Table, rows: Rows, set: &[Value], found: &mut Found) -> Result<(), String> {
+/// Assigns each row to the value in its linking column.
+fn assign_rows(
+    table: &Table,
+    rows: Rows,
+    set: &[Value],
+    found: &mut RowsByValue,
+) -> Result<(), String> {
     let positions = positions(table, &rows)?;
     let link = position(&rows, table.link.column())?;
     for value in set {
         found.rows.insert(value.to_string(), Vec::new());
     }
     for row in rows.rows {
-        // A query may find more than it was asked for; `17` finds a row of `017` where the column is a number.
+        // A query may return more rows than requested: `017` also matches a row with the number 17.
         if let Some(rows) = found.rows.get_mut(&row[link].to_string()) {
             rows.push(pick(row, &positions));
         }
@@ -159,14 +164,14 @@ fn pick(mut row: Vec<Value>, positions: &[usize]) -> Row {
     if in_order {
         return row;
     }
-    // A column is picked once: the names of a table's columns differ.
+    // Column names are unique, so that each cell is taken once.
     let cell = |&at: &usize| row.get_mut(at).map_or(Value::Null, std::mem::take);
     positions.iter().map(cell).collect()
 }
 
-/// Reads a table whose rows hang on a column of its parent, and gives each instance its own.
+/// Reads a table whose rows refer to a column of its parent, and assigns the rows to instances.
 ///
-/// `parents` are the parent's rows by instance. An instance whose parent failed is not among them.
+/// `parents` has the rows of the parent by instance, without the instances whose parent failed.
 pub(super) async fn find_children(
     table: &Table,
     parent: &Table,

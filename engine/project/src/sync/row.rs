@@ -1,4 +1,4 @@
-//! Rows of an instance: of the types that their table states, in key order, with a hash over all of them.
+//! The rows of an instance: converted to the types of their columns, in key order, with a hash of all of them.
 
 use std::cmp::Ordering;
 
@@ -11,11 +11,11 @@ use crate::{Table, TableColumn};
 /// The cells of a row, in the order of its table's columns.
 pub(super) type Row = Vec<Value>;
 
-/// The rows of one table as an instance keeps them.
+/// Converts and orders the rows of one table for an instance.
 ///
 /// # Errors
-/// A sentence that names table, column and class of value, never a value.
-pub(super) fn settle(table: &Table, mut rows: Vec<Row>) -> Result<Vec<Row>, String> {
+/// A sentence that names the table, the column and the type of a value, but never a value.
+pub(super) fn normalise(table: &Table, mut rows: Vec<Row>) -> Result<Vec<Row>, String> {
     let key: Vec<usize> = key_positions(table);
     for row in &mut rows {
         for (position, (cell, column)) in row.iter_mut().zip(&table.columns).enumerate() {
@@ -48,7 +48,7 @@ fn key_positions(table: &Table) -> Vec<usize> {
     table.key.iter().filter_map(position).collect()
 }
 
-/// What a STRICT table of SQLite would make of the value.
+/// Converts a value like a STRICT table of SQLite.
 fn typed(value: Value, column: &TableColumn, must_have_value: bool) -> Result<Value, String> {
     if value == Value::Null {
         return if must_have_value {
@@ -79,7 +79,7 @@ fn class(value: &Value) -> &'static str {
 }
 
 fn integer(value: Value) -> Option<Value> {
-    /// Beyond it not every whole number has a floating-point number of its own.
+    /// Beyond 2^53 not every whole number has an exact floating-point value.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let whole = |real: f64| {
         let fits = real.fract() == 0.0 && real.abs() <= EXACT;
@@ -115,14 +115,14 @@ fn text(value: Value) -> Option<Value> {
     match value {
         Value::Text(text) => Some(Value::Text(text)),
         Value::Integer(integer) => Some(Value::Text(integer.to_string())),
-        // With a point, as SQLite writes it.
+        // With a decimal point, as SQLite writes it.
         Value::Real(real) => Some(Value::Text(format!("{real:?}"))),
         Value::Null | Value::Blob(_) => None,
     }
 }
 
 fn number(text: &str) -> Option<f64> {
-    // Rust also reads `inf` and `nan`.
+    // Rust also parses `inf` and `nan`.
     let is_numeric = text
         .bytes()
         .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
@@ -163,7 +163,7 @@ fn compare_values(a: &Value, b: &Value) -> Ordering {
     }
 }
 
-/// A hash over all rows of an instance, which says whether it changed.
+/// A hash of all rows of an instance, to detect changes.
 pub(super) struct ContentHash(Xxh3);
 
 impl ContentHash {
@@ -173,7 +173,7 @@ impl ContentHash {
         Self(hash)
     }
 
-    /// Tables come in the order of the logical unit, rows in key order.
+    /// Adds the rows of a table in key order. Tables have to be added in the order of the logical unit.
     pub(super) fn add_table(&mut self, rows: &[Row]) {
         self.0.update(&(rows.len() as u64).to_le_bytes());
         for value in rows.iter().flatten() {

@@ -1,29 +1,29 @@
-//! The shape of a logical unit's micro-database: its tables as SQL, and a hash that tells shapes apart.
+//! The schema of the micro-databases of a logical unit: its tables as SQL, and a hash.
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{LogicalUnit, SyncMethod, Table};
 
-/// Says when each table was read from its source; only where some tables are not always read.
+/// The table with the read time of each table. Only for logical units with a table that is not read by every sync.
 pub(super) const STAMPS: &str = "_weft_sync";
 
-/// What images of a logical unit look like.
+/// The schema of the images of a logical unit.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
-    /// Makes the tables.
+    /// Creates the tables.
     pub(super) create: String,
-    /// Inserts a row, by table.
+    /// Inserts a row, for each table.
     pub(super) insert: Vec<String>,
-    /// Reads all rows in key order, by table.
+    /// Reads all rows in key order, for each table.
     pub(super) select: Vec<String>,
-    /// Tells this shape from others.
+    /// Identifies the schema.
     pub(super) hash: Vec<u8>,
-    /// Whether images say when their tables were read.
+    /// Whether images have the table [`STAMPS`].
     pub(super) has_stamps: bool,
 }
 
 impl Shape {
-    pub(super) fn of(logical_unit: &LogicalUnit) -> Self {
+    pub(super) fn new(logical_unit: &LogicalUnit) -> Self {
         let tables = &logical_unit.tables;
         let has_stamps = tables.iter().any(|table| table.sync != SyncMethod::Always);
         let mut create: String = tables.iter().map(create_table).collect();
@@ -63,8 +63,8 @@ fn create_table(table: &Table) -> String {
 }
 
 fn insert_row(table: &Table) -> String {
-    let places = vec!["?"; table.columns.len()].join(", ");
-    format!("insert into {} values ({places})", quoted(&table.name))
+    let parameters = vec!["?"; table.columns.len()].join(", ");
+    format!("insert into {} values ({parameters})", quoted(&table.name))
 }
 
 fn select_rows(table: &Table) -> String {

@@ -16,7 +16,7 @@ use weft_store::SelfFence;
 use weft_store::SharedStore;
 
 use super::*;
-use crate::command::{ChunkContext, CommandFactory, EntityCommand, Outcome};
+use crate::command::{ChunkContext, CommandFactory, EntityCommand, EntityOutcome};
 use crate::interface::Environment;
 use crate::{CatalogueError, ProjectCatalogue};
 
@@ -48,7 +48,7 @@ tables:
     columns: {id: INTEGER, name: TEXT}
 ";
 
-/// A clock that stands until it is moved.
+/// A clock that only moves when it is set.
 #[derive(Debug, Default)]
 struct StandingClock(AtomicI64);
 
@@ -79,7 +79,7 @@ impl Workshop {
         let path = folder.path().join("store.sqlite");
         let store: SharedStore =
             Arc::new(SqliteStore::open(path, Options::new(shared.clone())).unwrap());
-        let environment = Environment::of(BTreeMap::new());
+        let environment = Environment::from_map(BTreeMap::new());
         let data = folder.path().join("node");
         let catalogue = ProjectCatalogue::new(store.clone(), shared, data, environment);
         let workshop = Self {
@@ -149,7 +149,7 @@ impl Workshop {
                 .catalogue
                 .deployment()
                 .map(|deployment| deployment.hash),
-            ..BatchSpec::of("CAR", EntitySource::List { ids: Vec::new() }, command)
+            ..BatchSpec::new("CAR", EntitySource::List { ids: Vec::new() }, command)
         }
     }
 
@@ -168,7 +168,7 @@ impl Workshop {
         }
     }
 
-    /// Syncs these ids as one chunk and saves what comes of it.
+    /// Syncs these ids as one chunk and saves the outcome.
     async fn sync_as(&self, ids: &[&str], scope: &[(&str, &str)]) -> Vec<String> {
         let command = self.bind(scope).await;
         let ids: Vec<String> = ids.iter().map(|&id| id.to_owned()).collect();
@@ -176,8 +176,8 @@ impl Workshop {
         let mut results = Vec::new();
         for id in &ids {
             results.push(match chunk.run(id).await {
-                Outcome::Failed(reason) => reason,
-                Outcome::Completed { result, instance } => {
+                EntityOutcome::Failed(reason) => reason,
+                EntityOutcome::Completed { result, instance } => {
                     let instances: Vec<Instance> = instance.into_iter().collect();
                     self.store.save_instances("CAR", &instances).await.unwrap();
                     result
@@ -301,7 +301,7 @@ async fn a_source_that_is_down_fails_each_id_and_a_second_attempt_reads_again() 
         .prepare(&workshop.context(), &["a".into(), "b".into()])
         .await;
     for id in ["a", "b"] {
-        let Outcome::Failed(reason) = chunk.run(id).await else {
+        let EntityOutcome::Failed(reason) = chunk.run(id).await else {
             panic!("{id} cannot be read")
         };
         assert!(
@@ -310,7 +310,10 @@ async fn a_source_that_is_down_fails_each_id_and_a_second_attempt_reads_again() 
         );
     }
     std::fs::rename(&away, &source).unwrap();
-    assert!(matches!(chunk.run("a").await, Outcome::Completed { .. }));
+    assert!(matches!(
+        chunk.run("a").await,
+        EntityOutcome::Completed { .. }
+    ));
 }
 
 #[tokio::test]
@@ -468,7 +471,7 @@ async fn commands_are_bound_by_name() {
         .await
         .unwrap();
     let outcome = echo.prepare(&workshop.context(), &[]).await.run("x").await;
-    let done = Outcome::Completed {
+    let done = EntityOutcome::Completed {
         result: "{}".into(),
         instance: None,
     };
@@ -496,7 +499,7 @@ async fn a_batch_keeps_the_version_of_the_project_it_started_with() {
     // Another node, which has seen neither of them.
     let shared: SharedClock = workshop.clock.clone();
     let data = workshop.folder.path().join("other node");
-    let environment = Environment::of(BTreeMap::new());
+    let environment = Environment::from_map(BTreeMap::new());
     let other = ProjectCatalogue::new(workshop.store.clone(), shared, data, environment);
     assert!(other.bind(&spec).await.is_ok());
     let mut ids = other.ids(&spec, None).await.unwrap();

@@ -51,7 +51,7 @@ impl BatchSchedule {
         if !statement.is_available() {
             return Err(Refusal::not_available(statement.keyword()));
         }
-        let session = Session::of_job(job);
+        let session = Session::for_job(job);
         let context = Lowering {
             session: &session,
             services: statements.services(),

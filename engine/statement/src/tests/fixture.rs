@@ -11,9 +11,9 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use weft_model::batch_job_key;
 use weft_model::clock::{Clock, SharedClock, SystemClock, Timestamp};
 use weft_model::ids::Ids;
-use weft_model::job_key_of;
 use weft_model::{
     Batch, BatchId, BatchStatistics, BatchStatus, ChunkState, EntityRow, EntityStatus, Holder,
     Incarnation, Job, JobStatus, NodeId, NodeRow, NodeShare, NodeState, NodeStats,
@@ -141,7 +141,7 @@ impl Fixture {
         let store = SqliteStore::open(folder.path().join("weft.db"), options);
         let store: SharedStore = Arc::new(store.unwrap());
         let data = folder.path().join("data");
-        let environment = Environment::of(BTreeMap::new());
+        let environment = Environment::from_map(BTreeMap::new());
         let ids = Ids::seeded(7);
         let catalogue = ProjectCatalogue::new(store.clone(), clock.clone(), &data, environment);
         let traces = Traces::new(&data, clock.clone());
@@ -262,7 +262,7 @@ impl Fixture {
             incarnation: Incarnation(Uuid::from_u128(1)),
         };
         let batch = self.batch(id).await;
-        let key = job_key_of(&batch);
+        let key = batch_job_key(&batch);
         let job = self.store.job(&key, Freshness::Serial).await.unwrap();
         let job = job.expect("its job was submitted");
         let now = self.clock.now();
@@ -451,7 +451,7 @@ impl Owner<'_> {
         };
         let slowest = r#"{"slowestProcessed":[{"entityId":"1","processTimeMS":2,"status":"COMPLETED","result":"{}","nodeId":"n1"},{"entityId":"2","processTimeMS":5,"status":"FAILED","nodeId":"n1"}]}"#;
         let batch = self.fixture.batch(self.id).await;
-        let key = job_key_of(&batch);
+        let key = batch_job_key(&batch);
         let finish = FinishBatch {
             batch: MoveBatch {
                 guard: self.guard().await,

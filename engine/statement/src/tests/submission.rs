@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use weft_model::Session;
-use weft_model::job_key_of;
+use weft_model::batch_job_key;
 use weft_model::{BatchStatus, EntitySource, JobStatus};
 use weft_store::Freshness;
 
@@ -40,7 +40,7 @@ async fn the_line_leaves_a_waiting_batch_and_a_waiting_job() {
             instance_group: None,
         }
     );
-    let key = job_key_of(&batch);
+    let key = batch_job_key(&batch);
     let job = fixture.store.job(&key, Freshness::Serial).await.unwrap();
     let job = job.expect("its job is there as soon as the batch is");
     assert_eq!(job.key.job_type, "BATCH PROCESS");
@@ -48,7 +48,7 @@ async fn the_line_leaves_a_waiting_batch_and_a_waiting_job() {
     assert_eq!(job.key.uid, batch.id.to_string());
     assert_eq!(job.status, JobStatus::Waiting);
     assert_eq!((job.fence, job.archived), (0, false));
-    let first = weft_model::DueHint::in_front_of(batch.creation_time);
+    let first = weft_model::DueHint::first_at(batch.creation_time);
     let due = fixture.store.due(&first, batch.creation_time, 10);
     assert_eq!(due.await.unwrap()[0].key, key, "a node will read the row");
 }
@@ -130,7 +130,7 @@ async fn secrets_of_a_session_are_stored_nowhere() {
     let batch = fixture.only_batch().await.unwrap();
     let job = fixture
         .store
-        .job(&job_key_of(&batch), Freshness::Serial)
+        .job(&batch_job_key(&batch), Freshness::Serial)
         .await
         .unwrap();
     let stored = format!("{batch:?} {job:?}");

@@ -1,9 +1,9 @@
 //! AFTER: jobs that run when others end, in front of a running node.
 
 use serde_json::json;
-use weft_model::schedule::Outcome;
+use weft_model::schedule::RunOutcome;
 use weft_model::{DueHint, Job, JobKey, JobStatus};
-use weft_model::{EndMark, Ended};
+use weft_model::{EndMark, JobEnd};
 use weft_store::{JobSeen, WriteJob};
 
 use super::job_fixture::{Jobs, command};
@@ -102,10 +102,11 @@ async fn an_end_during_a_run_makes_one_more_run() {
     jobs.start("ok", "").await;
     jobs.until_status(&follower, JobStatus::InProcess).await;
     for _ in 0..3 {
-        let seen = jobs.job(&follower).await.triggers.told;
+        let seen = jobs.job(&follower).await.triggers.known_ends;
         let ok = jobs.start("ok", "").await;
         jobs.until_status(&ok, JobStatus::Processed).await;
-        jobs.until(&follower, |job| job.triggers.told != seen).await;
+        jobs.until(&follower, |job| job.triggers.known_ends != seen)
+            .await;
     }
     assert!(jobs.job(&follower).await.triggers.fired_for.is_some());
     jobs.start("met", "").await;
@@ -141,7 +142,7 @@ async fn a_schedule_and_triggers_go_together() {
     jobs.until_status(&ok, JobStatus::Processed).await;
     jobs.until(&follower, |job| {
         job.triggers
-            .told
+            .known_ends
             .values()
             .flatten()
             .any(|mark| mark.uid == ok.uid)
@@ -180,7 +181,7 @@ async fn circles_and_what_cannot_be_read_leave_no_row() {
     jobs.start("c", "UID='8' AFTER='PROCESS a SUCCEEDED'").await;
     refused(
         "STARTJOB PROCESS NAME='d' AFTER='PROCES a ENDED'",
-        "`PROCES` is no type of job",
+        "`PROCES` is not a job type",
     )
     .await;
     refused(
@@ -215,9 +216,9 @@ async fn what_a_dead_node_owed_is_told_by_another() {
         fence: row.fence + 1,
         ..row.clone()
     };
-    owing.triggers.owe(Ended {
+    owing.triggers.add_pending(JobEnd {
         mark,
-        outcome: Outcome::Succeeded,
+        outcome: RunOutcome::Succeeded,
     });
     let due = DueHint {
         due_at: services.clock.now(),
@@ -231,8 +232,10 @@ async fn what_a_dead_node_owed_is_told_by_another() {
     };
     services.store.write_job(&write).await.unwrap();
     jobs.until(&follower, had(1)).await;
-    let notified = jobs
-        .until(&archived, |job| job.triggers.untold.is_empty())
+    let told = jobs
+        .until(&archived, |job| {
+            job.triggers.pending_notifications.is_empty()
+        })
         .await;
     assert_eq!(
         (notified.status, notified.archived),

@@ -383,7 +383,7 @@ mod tests {
     }
 
     fn owned(status: BatchStatus) -> Batch {
-        let spec = BatchSpec::of("customer", EntitySource::List { ids: Vec::new() }, "ECHO");
+        let spec = BatchSpec::new("customer", EntitySource::List { ids: Vec::new() }, "ECHO");
         Batch {
             status,
             fence: 2,

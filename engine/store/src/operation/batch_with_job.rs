@@ -100,20 +100,20 @@ impl CompareAndSet for SubmitBatch {
 mod tests {
     use uuid::Uuid;
     use weft_model::clock::Timestamp;
-    use weft_model::{BatchSpec, EntitySource, job_key_of, job_of};
+    use weft_model::{BatchSpec, EntitySource, batch_job, batch_job_key};
 
     use super::super::{loses, moves_on};
     use super::*;
 
     #[test]
     fn a_submission_writes_rows_that_are_missing() {
-        let spec = BatchSpec::of("customer", EntitySource::List { ids: Vec::new() }, "ECHO");
+        let spec = BatchSpec::new("customer", EntitySource::List { ids: Vec::new() }, "ECHO");
         let batch = Batch::waiting(BatchId(Uuid::from_u128(1)), spec, Timestamp(1));
         let submit = |token| SubmitBatch {
-            job: job_of(&batch),
+            job: batch_job(&batch),
             due: DueHint {
                 due_at: Timestamp(1),
-                key: job_key_of(&batch),
+                key: batch_job_key(&batch),
             },
             batch: batch.clone(),
             token: Token(Uuid::from_u128(token)),

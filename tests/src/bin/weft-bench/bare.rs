@@ -14,7 +14,7 @@ use scylla::value::CqlTimestamp;
 use uuid::Uuid;
 use weft_model::clock::{SharedClock, SystemClock};
 use weft_model::{BatchId, Instance, NodeId};
-use weft_project::command::{ChunkContext, CommandFactory, Outcome};
+use weft_project::command::{ChunkContext, CommandFactory, EntityOutcome};
 use weft_store::SharedStore;
 
 use crate::Measured;
@@ -103,10 +103,10 @@ async fn sample(place: &Place, measured: &Measured) -> Result<Vec<Instance>> {
         let mut chunk = command.prepare(&context, ids).await;
         for id in ids {
             match chunk.run(id).await {
-                Outcome::Completed { instance, .. } => {
+                EntityOutcome::Completed { instance, .. } => {
                     instances.push(instance.context("a first sync has an instance")?);
                 }
-                Outcome::Failed(reason) => anyhow::bail!("{id}: {reason}"),
+                EntityOutcome::Failed(reason) => anyhow::bail!("{id}: {reason}"),
             }
         }
     }

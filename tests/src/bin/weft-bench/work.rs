@@ -14,7 +14,9 @@ use weft_model::ids::Ids;
 use weft_model::{Batch, BatchId, BatchSpec, BatchStatus, EntitySource};
 use weft_node::scheduler::submission_of;
 use weft_project::ProjectCatalogue;
-use weft_project::command::{ChunkContext, CommandFactory, EntityCommand, Outcome, PreparedChunk};
+use weft_project::command::{
+    ChunkContext, CommandFactory, EntityCommand, EntityOutcome, PreparedChunk,
+};
 use weft_project::interface::Environment;
 use weft_project::source::{IdPage, IdStream};
 use weft_store::SelfFence;
@@ -53,7 +55,7 @@ impl Work {
         BatchSpec {
             asynchronous: true,
             allow_multiple: true,
-            ..BatchSpec::of(
+            ..BatchSpec::new(
                 LOGICAL_UNIT.to_owned(),
                 EntitySource::Query {
                     interface: "idsFile".to_owned(),
@@ -91,7 +93,7 @@ pub async fn deployed(
     project: Option<&Path>,
 ) -> Result<Arc<ProjectCatalogue>> {
     let project = project.context("sync needs --project")?;
-    let environment = Environment::of_process();
+    let environment = Environment::from_process();
     let (store, clock) = (Arc::clone(store), Arc::clone(clock));
     let catalogue = ProjectCatalogue::new(store, Arc::clone(&clock), data, environment);
     let self_fence = SelfFence::for_duration(clock, Duration::from_secs(60));
@@ -181,12 +183,12 @@ impl EntityCommand for Noop {
 
 #[async_trait]
 impl PreparedChunk for Noop {
-    async fn run(&mut self, _: &str) -> Outcome {
+    async fn run(&mut self, _: &str) -> EntityOutcome {
         if let Some(first) = &self.first {
             let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert_with(Instant::now);
         }
-        Outcome::Completed {
+        EntityOutcome::Completed {
             result: NOOP_RESULT.to_owned(),
             instance: None,
         }

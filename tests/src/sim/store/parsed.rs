@@ -35,7 +35,7 @@ impl Tables {
     pub(super) fn put_parsed_rows(&mut self, table: &ParsedTable, rows: &[ParsedRow]) {
         let stored = self.parsed_table(table);
         for row in rows {
-            let row = table.stored(row);
+            let row = table.to_stored_row(row);
             stored.rows.insert(key_text(table, &row), row);
         }
     }

@@ -53,7 +53,7 @@ pub(super) async fn read_all(store: &dyn Store) -> StoreResult<Json> {
 
 /// The due hints within a day of the time of the fixture.
 pub(super) async fn due(store: &dyn Store) -> StoreResult<Vec<DueHint>> {
-    let from = DueHint::in_front_of(Timestamp(WRITTEN_AT.0 - DAY_MS));
+    let from = DueHint::first_at(Timestamp(WRITTEN_AT.0 - DAY_MS));
     store
         .due(&from, Timestamp(WRITTEN_AT.0 + DAY_MS), MANY)
         .await

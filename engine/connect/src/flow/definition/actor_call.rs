@@ -53,7 +53,7 @@ impl Reader<'_> {
             let message = format!("a flow has at most {ACTORS} actors");
             self.findings.add(spot, message);
         }
-        let mut fields = Fields::of(node, spot.clone(), self.findings);
+        let mut fields = Fields::new(node, spot.clone(), self.findings);
         fields.text("description");
         let name = fields.required("name");
         if let Some(name) = name {

@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
 
     /// Reads the whole file.
     pub(super) fn flow(mut self, node: &Node, spot: Spot) -> Option<FlowDefinition> {
-        let mut fields = Fields::of(node, spot, self.findings);
+        let mut fields = Fields::new(node, spot, self.findings);
         fields.text("description");
         let mut inputs = Vec::new();
         for (entry, spot) in fields.entries("inputs") {
@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
             self.findings
                 .add(&spot, format!("`{name}` is a setting of BROADWAY"));
         }
-        let mut fields = Fields::of(node, spot, self.findings);
+        let mut fields = Fields::new(node, spot, self.findings);
         fields.text("description");
         let kind = self.input_kind(&mut fields);
         let is_required = self.flag(&mut fields, "required");

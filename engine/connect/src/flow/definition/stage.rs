@@ -43,7 +43,7 @@ impl Reader<'_> {
     }
 
     fn stage(&mut self, node: &Node, spot: Spot, depth: usize) -> Option<Stage> {
-        let mut fields = Fields::of(node, spot.clone(), self.findings);
+        let mut fields = Fields::new(node, spot.clone(), self.findings);
         fields.text("description");
         let name = fields.required("name");
         if let Some(name) = name {
@@ -54,7 +54,7 @@ impl Reader<'_> {
             field: name.map_or(spot.field, |name| format!("stages.{name}")),
             ..spot
         };
-        let mut fields = Fields::of(node, spot.clone(), self.findings);
+        let mut fields = Fields::new(node, spot.clone(), self.findings);
         for known in ["description", "name"] {
             fields.node(known);
         }
@@ -133,7 +133,7 @@ impl Reader<'_> {
     }
 
     fn handler(&mut self, node: &Node, spot: Spot) -> ErrorHandler {
-        let mut fields = Fields::of(node, spot, self.findings);
+        let mut fields = Fields::new(node, spot, self.findings);
         let then_spot = fields.spot("then");
         let continues = match fields.text("then") {
             None | Some("fail") => false,
@@ -158,7 +158,7 @@ impl Reader<'_> {
     }
 
     fn loop_head(&mut self, node: &Node, spot: Spot) -> LoopHead {
-        let mut fields = Fields::of(node, spot.clone(), self.findings);
+        let mut fields = Fields::new(node, spot.clone(), self.findings);
         let over_spot = fields.spot("over");
         let over = fields
             .node("over")
@@ -203,7 +203,7 @@ impl Reader<'_> {
     }
 
     fn loop_query(&mut self, node: &Node, spot: Spot) -> Option<RowSource> {
-        let mut fields = Fields::of(node, spot, self.findings);
+        let mut fields = Fields::new(node, spot, self.findings);
         let interface = fields.required("interface").map(str::to_owned);
         let sql_spot = fields.spot("sql");
         let sql = fields

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tracing::info;
 use weft_lang::{CancelSpelling, Spanned, Text};
-use weft_model::{Batch, BatchDesired, BatchId, BatchStatus, DueHint, Session, job_key_of};
+use weft_model::{Batch, BatchDesired, BatchId, BatchStatus, DueHint, Session, batch_job_key};
 use weft_store::{Decided, Decision, Freshness, RequestBatch, SelfFence, decide_and_settle};
 
 use crate::commands::Execution;
@@ -127,7 +127,7 @@ fn decide_cancel(
         allowed: open_statuses(),
         due: Some(DueHint {
             due_at: services.clock.now(),
-            key: job_key_of(&batch),
+            key: batch_job_key(&batch),
         }),
         token: services.ids.token(),
     }))

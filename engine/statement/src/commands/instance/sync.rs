@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use weft_model::{BatchId, BatchSpec, EntitySource, Instance, Session};
-use weft_project::command::{ChunkContext, CommandFactory, Outcome};
+use weft_project::command::{ChunkContext, CommandFactory, EntityOutcome};
 
 use super::InstanceName;
 use crate::refusal::Refusal;
@@ -45,7 +45,7 @@ pub(super) async fn sync(
         outcome = run => outcome,
     };
     match outcome {
-        Outcome::Completed { result, instance } => {
+        EntityOutcome::Completed { result, instance } => {
             // The instance belongs to no batch.
             let saved: Vec<_> = instance
                 .into_iter()
@@ -59,7 +59,7 @@ pub(super) async fn sync(
             }
             Ok(counts(&result))
         }
-        Outcome::Failed(reason) => Err(Refusal::failed(reason)),
+        EntityOutcome::Failed(reason) => Err(Refusal::failed(reason)),
     }
 }
 
@@ -72,7 +72,7 @@ fn spec_of(services: &Services, session: &Session, logical_unit: &str) -> BatchS
             .catalogue
             .deployment()
             .map(|deployment| deployment.hash),
-        ..BatchSpec::of(
+        ..BatchSpec::new(
             logical_unit.to_owned(),
             EntitySource::List { ids: Vec::new() },
             format!("sync_instance {logical_unit}.?"),

@@ -62,7 +62,8 @@ fn check(name: &Spanned<String>, text: &str, context: Lowering<'_>) -> Result<()
     let refused = |message: String| Err(Refusal::usage(message).at(name.span));
     if upper == "SYNC" && !text.is_empty() {
         let scope = BTreeMap::from([(upper, text.to_owned())]);
-        SyncMode::of_session(&scope).map_err(|reason| Refusal::usage(reason).at(name.span))?;
+        SyncMode::from_session_scope(&scope)
+            .map_err(|reason| Refusal::usage(reason).at(name.span))?;
     } else if upper == NODE_AFFINITY {
         return refused(
             "SET NODE_AFFINITY is a statement of its own: it is about the node, not about the session"

@@ -1,11 +1,10 @@
-//! The state machines as tables for people: `docs/state-machines.md` is made from the same functions that
-//! the engine runs, and a test holds the two together.
+//! Writes `docs/state-machines.md` from the transition functions that the engine runs. A test compares the two.
 
 use std::fmt::Write;
 
 use super::{BatchEvent, BatchStatus, ChunkState, JobEvent, JobStatus};
 
-/// The page, as Markdown.
+/// The content of `docs/state-machines.md`.
 pub fn state_machines() -> String {
     let mut page = String::from(INTRODUCTION);
     let _ = writeln!(page, "\n## Jobs\n");
