@@ -2,9 +2,9 @@
 //! `node.id` (Fabric's affinity management of 2025).
 //!
 //! The rules are one row (`affinity_rules`, written by SET_GLOBAL), and say how many nodes of a data centre each group has.
-//! A job of type NODE_AFFINITY_COORDINATOR_JOB ([`Coordinator`]) looks at who lives and writes down who is in which group:
-//! one row for each data centre. Every node reads that row once a heartbeat and carries what its group says
-//! ([`OwnAffinity`]); its own row in `nodes` then says so to the others, as it does of its node.id.
+//! A job of type NODE_AFFINITY_COORDINATOR_JOB (weft-statement) reads which nodes are alive and writes which node is in which
+//! group: one row for each data centre. Every node reads that row once a heartbeat and carries what its group says
+//! ([`OwnAffinity`](crate::affinity::OwnAffinity)); its own row in `nodes` then shows it to the others, like its node.id.
 //!
 //! Who is in which group follows from the rules, the live nodes and the groups before ([`assignment`], pure). So a
 //! coordinator that is taken over, or two of them, come to the same, and a late write is put right by the next look.
