@@ -1,7 +1,7 @@
 //! The commands: each has a file with its entry in the table, its parser and its printer.
 //!
 //! A new command is a new file, a row in [`COMMANDS`], an arm in the printer below, and a variant of
-//! [`Command`](crate::ast::Command) with its name.
+//! [`Command`] with its name.
 
 mod batch;
 mod batch_cancel;
