@@ -53,7 +53,9 @@ pub fn all(cluster: &Cluster, scenario: &Scenario) -> Vec<String> {
 fn check_end(batch: &Batch, submitted: &Submitted, script: &Script, violations: &mut Vec<String>) {
     let id = batch.id;
     let status = batch.status;
-    let expected: &[BatchStatus] = match (script.fails, submitted.cancelled) {
+    // A batch that may not run beside another of its command is cancelled by its owner.
+    let may_be_cancelled = submitted.cancelled || !submitted.spec.allow_multiple;
+    let expected: &[BatchStatus] = match (script.fails, may_be_cancelled) {
         (false, false) => &[BatchStatus::Done],
         (false, true) => &[BatchStatus::Done, BatchStatus::Cancelled],
         (true, false) => &[BatchStatus::Failed],

@@ -17,7 +17,7 @@ use weft_store::SelfFence;
 use weft_store::{RequestBatch, Settled, Store, SubmitBatch, settle};
 
 use super::control::{Control, SimClock};
-use super::jobs::{self, PlannedJob, SimKind};
+use super::jobs::{self, JobRequest, PlannedJob, SimKind};
 use super::script::{Effects, Script, ScriptFactory, Scripts};
 use super::store::{CLIENT, SimHandle, SimStore};
 
@@ -42,6 +42,7 @@ pub struct Cluster {
     processes: u64,
     submitted: Arc<Mutex<BTreeMap<BatchId, Submitted>>>,
     batches: u128,
+    requests: u128,
 }
 
 #[derive(Debug)]
@@ -87,6 +88,7 @@ impl Cluster {
             processes: 0,
             submitted: Arc::default(),
             batches: 0,
+            requests: 0,
         }
     }
 
@@ -309,11 +311,12 @@ impl Cluster {
         client.start(format!("j{number}"), planned, self.jobs.clone());
     }
 
-    /// A client stops it.
-    pub fn stop_job(&mut self, number: usize) {
-        let (store, clock, ids) = self.client(number as u128 + 2_000_000);
+    /// A client requests something of it.
+    pub fn request_job(&mut self, number: usize, request: JobRequest) {
+        self.requests += 1;
+        let (store, clock, ids) = self.client(self.requests + 2_000_000);
         let client = jobs::Client { store, clock, ids };
-        client.stop(format!("j{number}"), self.jobs.clone());
+        client.request(format!("j{number}"), request, self.jobs.clone());
     }
 
     fn client(&self, number: u128) -> (Arc<SimHandle>, Arc<SimClock>, Ids) {

@@ -10,15 +10,16 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use weft_model::clock::Clock;
+use weft_model::clock::{Clock, Timestamp};
 use weft_model::ids::Ids;
 use weft_model::schedule::{JobPolicy, Trigger};
-use weft_model::{DueHint, Fence, Job, JobKey, JobStatus};
-use weft_node::job::change;
+use weft_model::{DueHint, Fence, IllegalMove, Job, JobKey, JobStatus};
+use weft_node::job::change::{self, Step, Update};
 use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_store::SelfFence;
 use weft_store::{
-    Decided, Decision, Freshness, Settled, Store, StoreResult, WriteJob, decide_and_settle, settle,
+    Decided, Decision, Freshness, JobDefinition, Settled, Store, StoreResult, WriteJob,
+    decide_and_settle, settle,
 };
 
 use super::control::{Control, SimClock};
@@ -46,10 +47,25 @@ pub struct PlannedJob {
     pub interval: &'static str,
     /// The nodes that may run it; none = all.
     pub affinity: Vec<String>,
-    /// How long after its start a client stops it.
-    pub stop_after: Option<u64>,
+    /// What clients request of it, each so long after its start.
+    pub requests: Vec<(u64, JobRequest)>,
     /// Another job waits for the ends of its runs.
     pub is_followed: bool,
+}
+
+/// A request of a client about a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobRequest {
+    /// STOPJOB.
+    Stop,
+    /// RESTARTJOB.
+    Restart,
+    /// RESUMEJOB.
+    Resume,
+    /// KILL.
+    Kill,
+    /// UPDATEJOB with another interval, where the job has a schedule.
+    Update,
 }
 
 /// The work of a run, as the arguments of its job.
@@ -70,7 +86,7 @@ impl PlannedJob {
             runs: 1,
             interval: "00:00:01",
             affinity: Vec::new(),
-            stop_after: None,
+            requests: Vec::new(),
             is_followed: false,
         }
     }
@@ -83,7 +99,12 @@ impl PlannedJob {
 
     /// Drawn at random.
     pub fn drawn(is_calm: bool, chance: &mut StdRng) -> Self {
-        let is_stopped = !is_calm && chance.random_bool(0.25);
+        let requests = match !is_calm && chance.random_bool(0.4) {
+            true => (0..chance.random_range(1..=3))
+                .map(|_| (chance.random_range(0..10_000), drawn_request(chance)))
+                .collect(),
+            false => Vec::new(),
+        };
         Self {
             at: chance.random_range(0..9_000),
             work: Work {
@@ -94,10 +115,21 @@ impl PlannedJob {
             interval: ["00:00:01", "00:00:01; 0/2 * * * * ?; 0 0 * * * OFF"]
                 [chance.random_range(0..2)],
             affinity: Vec::new(),
-            stop_after: is_stopped.then(|| chance.random_range(0..8_000)),
+            requests,
             is_followed: chance.random_bool(0.5),
         }
     }
+}
+
+fn drawn_request(chance: &mut StdRng) -> JobRequest {
+    [
+        JobRequest::Stop,
+        JobRequest::Stop,
+        JobRequest::Restart,
+        JobRequest::Resume,
+        JobRequest::Kill,
+        JobRequest::Update,
+    ][chance.random_range(0..6)]
 }
 
 /// A try was begun, or finished: the effect of a job on the outside world, where no fence protects.
@@ -138,8 +170,8 @@ pub struct Asked {
     pub planned: PlannedJob,
     /// The client knows that it is stored.
     pub started: bool,
-    /// The client requested its end.
-    pub stopped: bool,
+    /// What clients requested of it since.
+    pub requests: Vec<JobRequest>,
     /// The client knew that the follower is stored, before it asked for this one.
     pub is_followed: bool,
 }
@@ -237,7 +269,7 @@ impl Client {
         let asked = Asked {
             planned: planned.clone(),
             started: false,
-            stopped: false,
+            requests: Vec::new(),
             is_followed: false,
         };
         all.lock().insert(uid.clone(), asked);
@@ -300,27 +332,32 @@ impl Client {
         matches!(settled, Ok(Settled::Applied))
     }
 
-    /// Stops a job in the background.
-    pub fn stop(self, uid: String, all: AllAsked) {
+    /// Requests something of a job in the background.
+    pub fn request(self, uid: String, request: JobRequest, all: AllAsked) {
         if let Some(asked) = all.lock().get_mut(&uid) {
-            asked.stopped = true;
+            asked.requests.push(request);
         }
         tokio::spawn(async move {
             let self_fence = SelfFence::for_duration(self.clock.clone(), PATIENCE);
-            while !self.stop_once(&key_of(&uid), &self_fence).await && self_fence.wait(PAUSE).await
-            {
-            }
+            while !self.request_once(&key_of(&uid), request, &self_fence).await
+                && self_fence.wait(PAUSE).await
+            {}
         });
     }
 
     /// Answers whether nothing is left to do.
-    async fn stop_once(&self, key: &JobKey, self_fence: &SelfFence) -> bool {
+    async fn request_once(
+        &self,
+        key: &JobKey,
+        request: JobRequest,
+        self_fence: &SelfFence,
+    ) -> bool {
         let store = self.store.as_ref();
         let decide = |row: Option<Job>| {
             let (now, token) = (self.clock.now(), self.ids.token());
             let operation = row.and_then(|row| {
-                let step = change::stopped(&row, now);
-                step.expect("every stored status can be stopped")
+                let step = request.decide(&row, now);
+                step.expect("the table has every move that a command offers")
                     .operation(&row, now, token)
             });
             ready(StoreResult::Ok(
@@ -331,6 +368,28 @@ impl Client {
         match decide_and_settle(store, &self.ids, self_fence, read, decide).await {
             Ok(Decided::Applied { .. } | Decided::Stopped(()) | Decided::StillUnknown(_)) => true,
             Ok(Decided::MovedTooFast(_)) | Err(_) => false,
+        }
+    }
+}
+
+impl JobRequest {
+    fn decide(self, row: &Job, now: Timestamp) -> Result<Step, IllegalMove> {
+        match self {
+            Self::Stop => change::stopped(row, now),
+            Self::Restart => change::restarted(row),
+            Self::Resume => change::resumed(row, now),
+            Self::Kill => Ok(change::killed(row)),
+            Self::Update => {
+                let mut definition = JobDefinition::of(row);
+                let is_scheduled = definition.execution_interval.is_some();
+                definition.execution_interval = is_scheduled.then(|| "00:00:02".to_owned());
+                let update = Update {
+                    definition,
+                    reschedules: is_scheduled,
+                    runs_now: false,
+                };
+                change::updated(row, update, now)
+            }
         }
     }
 }
@@ -384,7 +443,9 @@ pub fn check(
         let follower = follower_of(uid);
         check_runs(&follower, &effects, tables, violations);
         let follower = tables.jobs.get(&follower).map(|row| row.peek());
-        if asked.is_followed {
+        // A restart counts as a run and is no end; what is resumed counts its runs anew.
+        let counts_anew = [JobRequest::Restart, JobRequest::Resume];
+        if asked.is_followed && !asked.requests.iter().any(|it| counts_anew.contains(it)) {
             check_follower(job, follower, violations);
         }
     }
@@ -448,9 +509,13 @@ fn check_runs(key: &JobKey, effects: &[Effect], tables: &Tables, violations: &mu
 
 fn check_end(job: &Job, asked: &Asked, violations: &mut Vec<String>) {
     let uid = &job.key.uid;
-    let fits = match (job.status, asked.stopped) {
-        (JobStatus::Processed, _) => job.runs == asked.planned.runs,
-        (JobStatus::Terminated, true) => true,
+    let requests = &asked.requests;
+    let fits = match job.status {
+        // A restart begins another run.
+        JobStatus::Processed => {
+            job.runs == asked.planned.runs || requests.contains(&JobRequest::Restart)
+        }
+        JobStatus::Terminated => requests.contains(&JobRequest::Stop),
         _ => false,
     };
     if job.status.is_ended() && !fits {

@@ -42,6 +42,8 @@ pub struct Planned {
     pub script: Script,
     /// GENERATE_ENTITIES_FIRST.
     pub generate_first: bool,
+    /// ALLOW_MULTIPLE=false: no other such batch works at the same time.
+    pub is_exclusive: bool,
     /// MAX_NODES.
     pub max_nodes: Option<i64>,
     /// MAX_WORKERS_PER_NODE.
@@ -205,6 +207,7 @@ fn planned(calm: bool, lost: Option<&String>, chance: &mut StdRng) -> Planned {
         at: chance.random_range(0..9_000),
         script: script(count, calm, chance),
         generate_first: chance.random_bool(0.2),
+        is_exclusive: !calm && chance.random_bool(0.3),
         max_nodes: chance.random_bool(0.15).then(|| chance.random_range(1..3)),
         max_workers: chance.random_bool(0.15).then(|| chance.random_range(1..3)),
         job_affinity: affinity,

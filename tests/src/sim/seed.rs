@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::check;
 use super::cluster::Cluster;
-use super::jobs::PlannedJob;
+use super::jobs::{JobRequest, PlannedJob};
 use super::panics;
 use super::scenario::{Event, Planned, Scenario};
 use super::store::{FaultPlan, PlantedBug};
@@ -132,7 +132,7 @@ enum Step<'a> {
     Submit(usize, &'a Planned),
     Cancel(usize),
     Start(usize, &'a PlannedJob),
-    Stop(usize),
+    Request(usize, JobRequest),
     Event(&'a Event),
 }
 
@@ -147,8 +147,8 @@ async fn play(cluster: &mut Cluster, scenario: &Scenario) {
     }
     for (number, planned) in scenario.jobs.iter().enumerate() {
         steps.push((planned.at, Step::Start(number, planned)));
-        if let Some(after) = planned.stop_after {
-            steps.push((planned.at + after, Step::Stop(number)));
+        for (after, request) in &planned.requests {
+            steps.push((planned.at + after, Step::Request(number, *request)));
         }
     }
     let events = scenario.events.iter();
@@ -161,6 +161,7 @@ async fn play(cluster: &mut Cluster, scenario: &Scenario) {
             Step::Submit(number, planned) => {
                 let mut spec = cluster.spec(planned.script.clone());
                 spec.generate_entities_first = planned.generate_first;
+                spec.allow_multiple = !planned.is_exclusive;
                 spec.max_nodes = planned.max_nodes;
                 spec.max_workers_per_node = planned.max_workers;
                 spec.job_affinity.clone_from(&planned.job_affinity);
@@ -172,7 +173,7 @@ async fn play(cluster: &mut Cluster, scenario: &Scenario) {
                 }
             }
             Step::Start(number, planned) => cluster.start_job(number, planned.clone()),
-            Step::Stop(number) => cluster.stop_job(number),
+            Step::Request(number, request) => cluster.request_job(number, request),
             Step::Event(event) => carry_out(cluster, event, scenario.lost.as_ref()),
         }
     }

@@ -1,6 +1,6 @@
 //! Checks every write that takes effect against rules of its own, whatever the operations say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weft_model::{
     Batch, BatchDesired, BatchEvent, BatchId, BatchStatus, ChunkState, EntityStatus, Holder, Job,
@@ -16,6 +16,8 @@ pub struct Watch {
     violations: Vec<String>,
     places: BTreeMap<(BatchId, String), i64>,
     takeovers: Vec<String>,
+    /// The batches at work that allow no other of their command; the simulation knows one command.
+    exclusive: BTreeSet<BatchId>,
 }
 
 impl Watch {
@@ -82,6 +84,15 @@ impl Watch {
         self.require(after.chunks >= before.chunks, || {
             format!("I4: the reservation of batch {id} went down")
         });
+        let is_at_work = !after.status.is_final() && after.status != BatchStatus::WaitingForJob;
+        match is_at_work && !after.spec.allow_multiple {
+            true => self.exclusive.insert(after.id),
+            false => self.exclusive.remove(&after.id),
+        };
+        let at_work = self.exclusive.len();
+        self.require(at_work <= 1, || {
+            format!("I13: batch {id} began beside another of its command that allows none")
+        });
     }
 
     /// A job row was written.
@@ -101,8 +112,11 @@ impl Watch {
         // A job that is notified of an end, or has notified its dependents, keeps its status.
         let stays = before.status == after.status && from.is_none() && to.is_none();
         let is_notified = stays && before.triggers != after.triggers;
+        let is_request = after.desired_seq > before.desired_seq && from == to;
+        // KILL and UPDATEJOB leave the status of a job that a node holds.
+        let keeps_status = is_request && before.status == after.status;
         self.require(
-            is_notified || job_moves(before.status, after.status),
+            is_notified || keeps_status || job_moves(before.status, after.status),
             || {
                 format!(
                     "I5: job {uid} went from {} to {}",
@@ -112,7 +126,6 @@ impl Watch {
         );
         // A claim or a reopening under the same fence could not be distinguished from the one before.
         let same_run = after.fence == before.fence && after.status.is_ended();
-        let is_request = after.desired_seq > before.desired_seq && from == to;
         self.require(after.fence > before.fence || same_run || is_request, || {
             format!("I4: job {uid} changed hands under fence {}", after.fence)
         });
