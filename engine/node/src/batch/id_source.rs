@@ -1,6 +1,9 @@
 //! The stream of ids of a batch, wherever they come from.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
+use tracing::debug;
 use weft_model::{BatchSpec, EntitySource};
 use weft_project::source::{IdPage, IdStream};
 
@@ -9,6 +12,8 @@ use crate::NodeSession;
 
 const PAGE: usize = 512;
 const PAGES_AHEAD: usize = 4;
+/// Between two tries to read a page while the store is away.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Opens the source of `owned` behind `after`, a position that the same source gave before.
 ///
@@ -21,7 +26,7 @@ pub async fn open(owned: &Owned, after: Option<String>) -> Result<IdStream, Owne
         EntitySource::Stored => Ok(stored(&owned.session, spec, after)),
         EntitySource::Query { .. } => {
             let factory = &owned.session.context.factory;
-            factory.ids(spec, after).await.map_err(OwnerError::Failed)
+            Ok(factory.ids(spec, after).await?)
         }
     }
 }
@@ -46,10 +51,11 @@ fn list(session: &NodeSession, ids: Vec<String>, after: Option<String>) -> IdStr
     receiver
 }
 
-/// The position is the last id.
+/// The position is the last id. While the store is away the reader waits for it, as the owner of the batch does.
 fn stored(session: &NodeSession, spec: &BatchSpec, after: Option<String>) -> IdStream {
     let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
     let store = session.context.store.clone();
+    let self_fence = session.self_fence.clone();
     let logical_unit = spec.logical_unit.clone();
     session.tasks.spawn(async move {
         let mut after = after;
@@ -59,6 +65,18 @@ fn stored(session: &NodeSession, spec: &BatchSpec, after: Option<String>) -> IdS
                 .await
             {
                 Ok(ids) => ids,
+                Err(error) if error.is_transient() => {
+                    debug!(error = %error, "The ids of {logical_unit} wait for the store: {error}");
+                    let may_act = tokio::select! {
+                        biased;
+                        () = sender.closed() => false,
+                        may_act = self_fence.wait(RETRY_PAUSE) => may_act,
+                    };
+                    match may_act {
+                        true => continue,
+                        false => return,
+                    }
+                }
                 Err(error) => {
                     let error = weft_project::source::SourceError::Unavailable {
                         interface: "fabric".to_owned(),

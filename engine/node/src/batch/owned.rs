@@ -11,6 +11,8 @@ use weft_store::{
     StoreError,
 };
 
+use weft_project::command::CommandError;
+
 use crate::NodeSession;
 
 /// Why an owner stops.
@@ -34,6 +36,15 @@ pub enum OwnerError {
     /// A stored status has no such move: the rows are left alone.
     #[error(transparent)]
     Illegal(#[from] IllegalMove),
+}
+
+impl From<CommandError> for OwnerError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Refused(reason) => Self::Failed(reason),
+            CommandError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// The owner's hold on a batch.

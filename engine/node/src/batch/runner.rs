@@ -211,10 +211,7 @@ impl Runner {
             BatchStatus::New => {
                 // A command that cannot be bound fails the batch here, before any node picks up a chunk.
                 let factory = &self.session.context.factory;
-                factory
-                    .bind(&owned.row.spec)
-                    .await
-                    .map_err(OwnerError::Failed)?;
+                factory.bind(&owned.row.spec).await?;
                 let now = owned.now();
                 owned.move_to(BatchSet::generating(now)).await?;
             }

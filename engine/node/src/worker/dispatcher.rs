@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use weft_model::{Batch, BatchId, BatchStatus, ChunkHead, ChunkState, NodeId};
-use weft_project::command::EntityCommand;
+use weft_project::command::{CommandError, EntityCommand};
 use weft_store::{Freshness, StoreResult};
 
 use super::BatchStats;
@@ -330,8 +330,8 @@ impl Dispatching {
             .await
         {
             Ok(Some(row)) if admits_work(&row) => {
-                if let Err(reason) = self.begin(row).await {
-                    warn!(batch.id = %batch, "This node cannot work on batch {batch}: {reason}");
+                if let Err(error) = self.begin(row).await {
+                    warn!(batch.id = %batch, "This node cannot work on batch {batch}: {error}");
                 }
             }
             Ok(_) => (),
@@ -339,14 +339,13 @@ impl Dispatching {
         }
     }
 
-    async fn begin(&mut self, row: Batch) -> Result<(), String> {
+    async fn begin(&mut self, row: Batch) -> Result<(), CommandError> {
         let context = &self.session.context;
         let command: Arc<dyn EntityCommand> = context.factory.bind(&row.spec).await?;
         let before = context
             .store
             .node_stats(row.id)
-            .await
-            .map_err(|error| error.to_string())?
+            .await?
             .into_iter()
             .find(|stats| stats.node == self.session.me.node);
         let stats = BatchStats::new(
