@@ -11,6 +11,8 @@ mod owned;
 mod process;
 mod progress;
 mod runner;
+#[cfg(test)]
+mod tests;
 
 pub use command_gate::{CommandGate, pass_command_gate};
 pub use known_ids::KnownIds;

@@ -10,6 +10,8 @@ mod poll_loop;
 mod ready;
 mod slots;
 mod starts;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod traced;
 
