@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ini::{Ini, ParseOption};
 
-use super::load::Entry;
+use super::entry::Entry;
 use super::problem::{Origin, Problem};
 
 /// The entries of a config.ini and what cannot be read in it.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::entry::Entry;
 use super::keys::{self, Draft, KEYS, Key, UNUSED_KEYS};
 use super::problem::{Origin, Problem, Problems};
 use super::{ini_file, node_id};
@@ -74,15 +75,6 @@ pub struct Loaded {
     pub effective: Vec<Effective>,
     /// What a person should read, but what stops nothing: unknown keys, keys without effect.
     pub warnings: Vec<Problem>,
-}
-
-/// A key and a value as some source wrote them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub section: String,
-    pub key: String,
-    pub value: String,
-    pub origin: Origin,
 }
 
 /// Reads all sources, lays them one over the other and checks every value, also those that are overlaid.

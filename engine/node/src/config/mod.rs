@@ -3,6 +3,7 @@
 //! Later wins: defaults < config.ini < node.id < environment (`WEFT_SECTION__KEY`) < flags. Everything that is
 //! wrong is reported at once, and every effective value knows where it comes from.
 
+mod entry;
 mod file;
 mod ini_file;
 mod keys;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::load::Entry;
+use super::entry::Entry;
 use super::problem::{Origin, Problem};
 
 /// The entries of a node.id and the lines that cannot be read.
