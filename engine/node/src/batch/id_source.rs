@@ -1,4 +1,4 @@
-//! The stream of ids of a batch, wherever they come from.
+//! Opens the stream of ids of a batch: from a list, the store, or an interface.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ const PAGES_AHEAD: usize = 4;
 /// Between two tries to read a page while the store is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Opens the source of `owned` behind `after`, a position that the same source gave before.
+/// Opens the source of `owned` after the position `after`, which the same source gave before.
 ///
 /// # Errors
-/// [`OwnerError::Failed`] with what a person should read.
+/// [`OwnerError::Failed`] if the source cannot be opened, [`OwnerError::Store`] if the store failed.
 pub async fn open(owned: &Owned, after: Option<String>) -> Result<IdStream, OwnerError> {
     let spec = &owned.row.spec;
     match &spec.source {
@@ -31,13 +31,13 @@ pub async fn open(owned: &Owned, after: Option<String>) -> Result<IdStream, Owne
     }
 }
 
-/// The position is how many ids of the list are behind.
+/// The position is the number of ids that were sent.
 fn list(session: &NodeSession, ids: Vec<String>, after: Option<String>) -> IdStream {
     let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
-    let behind: usize = after.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let sent: usize = after.and_then(|text| text.parse().ok()).unwrap_or(0);
     session.tasks.spawn(async move {
-        let mut position = behind;
-        for page in ids.get(behind..).unwrap_or_default().chunks(PAGE) {
+        let mut position = sent;
+        for page in ids.get(sent..).unwrap_or_default().chunks(PAGE) {
             position += page.len();
             let page = IdPage {
                 ids: page.to_vec(),

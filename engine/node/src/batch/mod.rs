@@ -1,4 +1,4 @@
-//! The way of one batch, from the claimed job to the end state.
+//! Runs one batch, from the claimed job to its final state.
 
 mod chunk_size;
 mod close;
