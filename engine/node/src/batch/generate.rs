@@ -229,7 +229,7 @@ impl Generation<'_> {
             && number == 0
             && !self.owned.row.spec.generate_entities_first
             && self.offers.has_free_worker()
-            && self.offers.works_on(&self.owned.row);
+            && self.offers.can_work_on(&self.owned.row);
         let born = is_claimed_here.then(|| self.offers.announce(self.owned.row.id, number));
         let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
         let open = OpenChunk {
@@ -259,7 +259,7 @@ impl Generation<'_> {
                 ids: Arc::new(open.ids),
                 born,
             };
-            self.offers.leave(offer).await;
+            self.offers.send(offer).await;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Handles entities: finds open chunks of running batches, claims them, runs the command for each id, and
-//! records the results in fenced flushes.
+//! Handles entities: finds open chunks of running batches, claims them, runs the command for each id, and records the
+//! results in fenced flushes.
 
 mod active;
 mod choose;
