@@ -230,7 +230,7 @@ impl Generation<'_> {
             && !self.owned.row.spec.generate_entities_first
             && self.offers.has_free_worker()
             && self.offers.can_work_on(&self.owned.row);
-        let born = is_claimed_here.then(|| self.offers.announce(self.owned.row.id, number));
+        let announcement = is_claimed_here.then(|| self.offers.announce(self.owned.row.id, number));
         let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
         let open = OpenChunk {
             batch: self.owned.row.id,
@@ -257,7 +257,7 @@ impl Generation<'_> {
                 batch: self.owned.row.id,
                 number,
                 ids: Arc::new(open.ids),
-                born,
+                announcement,
             };
             self.offers.send(offer).await;
         }

@@ -282,9 +282,8 @@ impl Runner {
             .await
     }
 
-    /// The figures when every chunk has its last record. Nodes write times beside the records, just after their
-    /// last chunk: who lives gets a moment to do it. What a dead node did not write is missing, and only from
-    /// the slowest and the percentiles.
+    /// The figures when every chunk is done. Nodes write the times of entities just after their last chunk, so live nodes get a
+    /// moment to do it. The times of dead nodes may be missing from the slowest and the percentiles.
     async fn last_figures(
         &self,
         owned: &Owned,

@@ -191,6 +191,11 @@ pub fn plan(seen: &Seen<'_>) -> Plan {
     if let Some(planned) = started_run_time(job).filter(|planned| *planned > seen.now) {
         return Plan::NotBefore(planned);
     }
+    plan_claim(seen)
+}
+
+/// The plan for a job that is due: a claim, unless a node has to wait for a slot or for other nodes.
+fn plan_claim(seen: &Seen<'_>) -> Plan {
     let Some(slots) = seen.slots else {
         return Plan::Defer(Obstacle::UnknownKind);
     };

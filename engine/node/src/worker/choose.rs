@@ -116,10 +116,10 @@ pub fn choose(
     if !participants.contains(me) {
         return None;
     }
-    let mine = |number: i64| assigned_to(batch, number, participants) == Some(me);
+    let is_mine = |number: i64| assigned_to(batch, number, participants) == Some(me);
     candidates
         .iter()
-        .find(|(number, _)| mine(**number))
+        .find(|(number, _)| is_mine(**number))
         .or_else(|| {
             candidates
                 .iter()

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use tracing::{debug, warn};
-use weft_model::{ChunkContent, ChunkHead, ChunkState};
+use weft_model::{ChunkContent, ChunkHead, ChunkState, Fence};
 use weft_project::command::ChunkContext;
-use weft_store::{ChangeChunk, ClaimChunk, Freshness, Settled, StoreError};
+use weft_store::{ChangeChunk, ClaimChunk, Freshness, Settled, StoreError, StoreResult};
 
 use super::active::{ActiveBatch, admits_work};
 use super::choose::Candidate;
@@ -55,22 +55,9 @@ async fn work(
     candidate: &Candidate,
     slot: u64,
 ) -> Result<ChunkEnd, StoreError> {
-    let fence = if candidate.is_claimed_here {
-        candidate.fence
-    } else {
-        let claim = ClaimChunk {
-            batch: batch.id,
-            number,
-            seen_fence: candidate.fence,
-            holder: session.me.clone(),
-            crashes: candidate.crashes,
-            token: session.context.ids.token(),
-        };
-        match session.settle(&claim).await? {
-            Settled::Applied => candidate.fence + 1,
-            Settled::Lost(_) => return Ok(ChunkEnd::Lost),
-            Settled::StillUnknown => return Ok(ChunkEnd::Dropped),
-        }
+    let fence = match claim(session, batch, number, candidate).await? {
+        Ok(fence) => fence,
+        Err(end) => return Ok(end),
     };
     // Claim, then check: the batch owner's scan sees this claim, or this read sees the owner's mark.
     let row = session
@@ -121,6 +108,31 @@ async fn work(
             Ok(ChunkEnd::Lost)
         }
     }
+}
+
+/// Claims the chunk. Returns its fence, or how the work ends without a claim.
+async fn claim(
+    session: &NodeSession,
+    batch: &ActiveBatch,
+    number: i64,
+    candidate: &Candidate,
+) -> StoreResult<Result<Fence, ChunkEnd>> {
+    if candidate.is_claimed_here {
+        return Ok(Ok(candidate.fence));
+    }
+    let claim = ClaimChunk {
+        batch: batch.id,
+        number,
+        seen_fence: candidate.fence,
+        holder: session.me.clone(),
+        crashes: candidate.crashes,
+        token: session.context.ids.token(),
+    };
+    Ok(match session.settle(&claim).await? {
+        Settled::Applied => Ok(candidate.fence + 1),
+        Settled::Lost(_) => Err(ChunkEnd::Lost),
+        Settled::StillUnknown => Err(ChunkEnd::Dropped),
+    })
 }
 
 /// The ids and state of the chunk, if this worker still owns it.

@@ -39,7 +39,7 @@ pub struct Offer {
     /// Its ids.
     pub ids: Arc<Vec<String>>,
     /// Set if it was created claimed by this node session.
-    pub born: Option<Born>,
+    pub announcement: Option<Announcement>,
 }
 
 type ChunkKey = (BatchId, i64);
@@ -47,12 +47,12 @@ type ChunkKey = (BatchId, i64);
 /// The announcement of a chunk that is created claimed by this node session. Until its offer arrives, the dispatcher does not
 /// treat the chunk as one whose claim was lost.
 #[derive(Debug)]
-pub struct Born {
+pub struct Announcement {
     place: ChunkKey,
     announced: Arc<Mutex<BTreeSet<ChunkKey>>>,
 }
 
-impl Drop for Born {
+impl Drop for Announcement {
     fn drop(&mut self) {
         lock(&self.announced).remove(&self.place);
     }
@@ -70,10 +70,10 @@ pub struct Offers {
 
 impl Offers {
     /// Announces an offer, before the chunk can be found in the store.
-    pub fn announce(&self, batch: BatchId, number: i64) -> Born {
+    pub fn announce(&self, batch: BatchId, number: i64) -> Announcement {
         let place = (batch, number);
         lock(&self.announced).insert(place);
-        Born {
+        Announcement {
             place,
             announced: Arc::clone(&self.announced),
         }
@@ -81,7 +81,7 @@ impl Offers {
 
     /// Sends an offer. A chunk that was created claimed waits for room, because other nodes would not find it soon.
     pub async fn send(&self, offer: Offer) {
-        if offer.born.is_some() {
+        if offer.announcement.is_some() {
             // The receiver ends with this node session. Then the next session takes the chunk.
             let _ = self.sender.send(offer).await;
         } else {
@@ -489,7 +489,7 @@ impl DispatchLoop {
             .values()
             .filter(|candidate| candidate.ids.is_some())
             .count();
-        let ids = (kept < MAX_KEPT || offer.born.is_some()).then_some(offer.ids);
+        let ids = (kept < MAX_KEPT || offer.announcement.is_some()).then_some(offer.ids);
         known.candidates.insert(
             offer.number,
             Candidate {
@@ -498,7 +498,7 @@ impl DispatchLoop {
                 is_untouched: true,
                 since: now,
                 ids,
-                is_claimed_here: offer.born.is_some(),
+                is_claimed_here: offer.announcement.is_some(),
                 is_owned_here: false,
                 is_inherited: false,
             },

@@ -36,26 +36,7 @@ pub async fn handle(
     let started_at = clock.now();
     let started = clock.monotonic();
     batch.stats.start_entity(slot, id, started_at);
-    let policy = batch.spec.retry;
-    let mut attempt = 1;
-    let outcome = loop {
-        let outcome = run_once(batch, id, prepared).await;
-        match outcome {
-            EntityOutcome::Failed(_) if attempt < policy.max_attempts => {
-                let pause = session
-                    .context
-                    .ids
-                    .jitter(backoff(policy.delay_ms, attempt));
-                attempt += 1;
-                tokio::select! {
-                    biased;
-                    () = batch.stop.cancelled() => return None,
-                    may_act = session.self_fence.wait(pause) => if !may_act { return None },
-                }
-            }
-            EntityOutcome::Failed(_) | EntityOutcome::Completed { .. } => break outcome,
-        }
-    };
+    let (outcome, attempt) = run_with_retries(session, batch, id, prepared).await?;
     let (status, result, error, instance) = match outcome {
         EntityOutcome::Completed { result, instance } => (
             EntityStatus::Completed,
@@ -84,6 +65,37 @@ pub async fn handle(
         fence,
     };
     Some(HandledEntity { row, instance })
+}
+
+/// The last outcome and its attempt. None if the batch was stopped between two attempts.
+async fn run_with_retries(
+    session: &NodeSession,
+    batch: &ActiveBatch,
+    id: &str,
+    prepared: &mut Box<dyn PreparedChunk>,
+) -> Option<(EntityOutcome, i32)> {
+    let policy = batch.spec.retry;
+    let mut attempt = 1;
+    loop {
+        let outcome = run_once(batch, id, prepared).await;
+        match outcome {
+            EntityOutcome::Failed(_) if attempt < policy.max_attempts => {
+                let pause = session
+                    .context
+                    .ids
+                    .jitter(backoff(policy.delay_ms, attempt));
+                attempt += 1;
+                tokio::select! {
+                    biased;
+                    () = batch.stop.cancelled() => return None,
+                    may_act = session.self_fence.wait(pause) => if !may_act { return None },
+                }
+            }
+            EntityOutcome::Failed(_) | EntityOutcome::Completed { .. } => {
+                return Some((outcome, attempt));
+            }
+        }
+    }
 }
 
 async fn run_once(

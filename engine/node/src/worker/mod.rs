@@ -9,5 +9,5 @@ mod entity;
 mod recorder;
 mod stats;
 
-pub use dispatcher::{Born, Dispatcher, Offer, Offers};
+pub use dispatcher::{Announcement, Dispatcher, Offer, Offers};
 pub use stats::{BatchStats, keep_slowest, merge_histograms, percentiles_us};
