@@ -33,15 +33,7 @@ impl PollLoop {
         let now = session.context.clock.now();
         let claim = claim_operation(&session, &job);
         let covered = overlap::covered(&job, now);
-        let (slot, give_up_after) = match offer {
-            SlotOffer::Exceptional(name) if !is_recurring(&job) => {
-                (Some(name), Some(draw_give_up_after(&session)))
-            }
-            // A recurring job stays on its node (Fabric R97).
-            SlotOffer::Exceptional(name) => (Some(name), None),
-            SlotOffer::Free(name) => (name, None),
-            SlotOffer::Full => (None, None),
-        };
+        let (slot, give_up_after) = accept_offer(&session, &job, offer);
         let slots = executor.slots();
         let running_job = RunningJob {
             fence: job.fence + 1,
@@ -128,6 +120,23 @@ impl PollLoop {
             .tasks
             .clone()
             .spawn(async move { tell(&session, &key).await });
+    }
+}
+
+/// The logical id whose slot the job takes, and when to hand the job over to other nodes.
+fn accept_offer(
+    session: &NodeSession,
+    job: &Job,
+    offer: SlotOffer,
+) -> (Option<String>, Option<Duration>) {
+    match offer {
+        SlotOffer::Exceptional(name) if !is_recurring(job) => {
+            (Some(name), Some(draw_give_up_after(session)))
+        }
+        // A recurring job stays on its node (Fabric R97).
+        SlotOffer::Exceptional(name) => (Some(name), None),
+        SlotOffer::Free(name) => (name, None),
+        SlotOffer::Full => (None, None),
     }
 }
 

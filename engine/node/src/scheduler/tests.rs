@@ -43,7 +43,7 @@ fn job(bench: &Bench, uid: &str) -> Job {
     Job::waiting(key, bench.session.context.clock.now())
 }
 
-/// Writes a job with a due hint, so that the scheduler looks at it.
+/// Writes a job with a due hint, so that the scheduler checks it.
 async fn write(bench: &Bench, job: Job) {
     let context = &bench.session.context;
     let write = WriteJob {

@@ -72,9 +72,7 @@ async fn work(
     let Some(ChunkContent { head, ids, handled }) = content else {
         return Ok(ChunkEnd::Lost);
     };
-    let handled: BTreeSet<String> = handled.into_iter().collect();
-    let open: Vec<String> = ids.into_iter().filter(|id| !handled.contains(id)).collect();
-
+    let open = open_ids(ids, handled);
     let context = ChunkContext {
         batch: batch.id,
         spec: batch.spec.clone(),
@@ -133,6 +131,11 @@ async fn claim(
         Settled::Lost(_) => Err(ChunkEnd::Lost),
         Settled::StillUnknown => Err(ChunkEnd::Dropped),
     })
+}
+
+fn open_ids(ids: Vec<String>, handled: Vec<String>) -> Vec<String> {
+    let handled: BTreeSet<String> = handled.into_iter().collect();
+    ids.into_iter().filter(|id| !handled.contains(id)).collect()
 }
 
 /// The ids and state of the chunk, if this worker still owns it.

@@ -6,8 +6,10 @@ mod choose;
 mod chunk_run;
 mod dispatcher;
 mod entity;
+mod offers;
 mod recorder;
 mod stats;
 
-pub use dispatcher::{Announcement, Dispatcher, Offer, Offers};
+pub use dispatcher::Dispatcher;
+pub use offers::{Announcement, Offer, Offers};
 pub use stats::{BatchStats, keep_slowest, merge_histograms, percentiles_us};
