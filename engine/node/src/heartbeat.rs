@@ -168,7 +168,7 @@ impl Beater {
             ));
         };
         answer?;
-        self_fence.extend(started + config.dead_after() - config.trust_margin());
+        self_fence.extend(started + config.dead_after() - config.self_fence_margin());
         self.shared.written.store(wanted, Ordering::Release);
         self.shared.has_written.notify_waiters();
         Ok(())

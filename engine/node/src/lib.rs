@@ -17,6 +17,8 @@ pub mod reconcile;
 mod running;
 pub mod scheduler;
 pub mod tasks;
+#[cfg(test)]
+mod testing;
 pub mod trace;
 mod wake;
 pub mod worker;

@@ -1,7 +1,7 @@
-//! The periodic pass over what lies across two partitions: a batch that shall go on, and its job.
+//! Repairs batches whose job is missing or has ended, in a periodic pass.
 //!
-//! Hints come first and truth second, so a crash between the two leaves a batch whose job is missing or has
-//! ended. This pass opens it again.
+//! A batch and its job are in two partitions, so a crash between the two writes can leave an unfinished batch without a job
+//! that runs it. This pass opens the job again.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use weft_store::{Freshness, JobSeen, ListBatches, StoreResult, WriteJob};
 
 use crate::NodeSession;
 
-/// Batches are looked at as far back as they are kept.
+/// How far back to check batches: as long as they are kept.
 const HORIZON: Duration = Duration::from_secs(8 * 24 * 3600);
-/// A submission under way is left alone.
+/// Younger batches are left alone, because their submission may not be complete.
 const MIN_AGE: Duration = Duration::from_secs(120);
 const PAGE: usize = 200;
 
 /// Reconciles until the node fences itself.
 pub async fn run(session: NodeSession) {
     loop {
-        // Jitter keeps the nodes apart; whoever is second finds nothing to do.
+        // Jitter keeps the nodes apart: the second node finds nothing to do.
         let interval = session.context.config.reconcile_interval;
         if !session
             .self_fence
@@ -33,7 +33,7 @@ pub async fn run(session: NodeSession) {
             return;
         }
         if let Err(error) = pass(&session).await {
-            debug!(error = %error, "The reconciling pass stopped: {error}");
+            debug!(error = %error, "The reconciliation pass stopped: {error}");
         }
     }
 }
@@ -41,7 +41,7 @@ pub async fn run(session: NodeSession) {
 /// One pass over all batches that have not ended.
 ///
 /// # Errors
-/// What the store said.
+/// The error of the store.
 pub async fn pass(session: &NodeSession) -> StoreResult<()> {
     let now = session.context.clock.now();
     let back = |duration: Duration| {

@@ -23,7 +23,7 @@ use weft_store::{
 use super::bundle::{Bundle, BundleError};
 use super::echo::EchoCommand;
 use super::{Project, ProjectError, Validators};
-use crate::command::{CommandFactory, EntityCommand};
+use crate::command::{CommandError, CommandFactory, EntityCommand};
 use crate::interface::{Environment, InterfaceContext};
 use crate::source::IdStream;
 use crate::sync::{SyncCommand, SyncMode};
@@ -310,12 +310,15 @@ impl ProjectCatalogue {
     }
 
     /// The project of a batch.
-    async fn batch_project(&self, spec: &BatchSpec) -> Result<Arc<Project>, String> {
+    async fn batch_project(&self, spec: &BatchSpec) -> Result<Arc<Project>, CommandError> {
         let project = match &spec.project {
             Some(hash) => self.project(hash).await,
             None => self.current(),
         };
-        project.map_err(|error| error.to_string())
+        project.map_err(|error| match error {
+            CatalogueError::Store(error) => CommandError::Store(error),
+            other => CommandError::Refused(other.to_string()),
+        })
     }
 }
 
@@ -345,7 +348,7 @@ impl fmt::Debug for ProjectCatalogue {
 
 #[async_trait]
 impl CommandFactory for ProjectCatalogue {
-    async fn bind(&self, spec: &BatchSpec) -> Result<Arc<dyn EntityCommand>, String> {
+    async fn bind(&self, spec: &BatchSpec) -> Result<Arc<dyn EntityCommand>, CommandError> {
         let template = EntityTemplate::parse(&spec.fabric_command)
             .map_err(|error| format!("FABRIC_COMMAND \"{}\": {error}", spec.fabric_command))?;
         match template {
@@ -362,14 +365,14 @@ impl CommandFactory for ProjectCatalogue {
             }
             EntityTemplate::Broadway { .. }
             | EntityTemplate::CdcRepublish { .. }
-            | EntityTemplate::Get { .. } => Err(format!(
+            | EntityTemplate::Get { .. } => Err(CommandError::Refused(format!(
                 "{} is not supported as FABRIC_COMMAND yet",
                 template.keyword()
-            )),
+            ))),
         }
     }
 
-    async fn ids(&self, spec: &BatchSpec, after: Option<String>) -> Result<IdStream, String> {
+    async fn ids(&self, spec: &BatchSpec, after: Option<String>) -> Result<IdStream, CommandError> {
         match &spec.source {
             EntitySource::Query {
                 interface,
@@ -381,11 +384,11 @@ impl CommandFactory for ProjectCatalogue {
                 let interface = project.interface(interface)?;
                 let parameters = parameters.iter().cloned().map(Value::Text).collect();
                 let ids = interface.ids(sql, parameters, after).await;
-                ids.map_err(|error| error.to_string())
+                ids.map_err(|error| CommandError::Refused(error.to_string()))
             }
-            EntitySource::List { .. } | EntitySource::Stored => {
-                Err("these ids do not come from an interface".to_owned())
-            }
+            EntitySource::List { .. } | EntitySource::Stored => Err(CommandError::Refused(
+                "these ids do not come from an interface".to_owned(),
+            )),
         }
     }
 }

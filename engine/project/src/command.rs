@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use weft_model::{BatchId, BatchSpec, Fence, Instance, NodeId};
+use weft_store::StoreError;
+
+use crate::source::IdStream;
 
 /// The chunk that a command handles.
 #[derive(Clone, Debug)]
@@ -55,23 +58,36 @@ pub trait PreparedChunk: Send {
     async fn run(&mut self, id: &str) -> EntityOutcome;
 }
 
+/// Why a command cannot be bound, or the ids of a batch cannot be streamed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The batch cannot run: a sentence for its column `error`.
+    #[error("{0}")]
+    Refused(String),
+    /// The store failed, which says nothing about the batch.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<String> for CommandError {
+    fn from(reason: String) -> Self {
+        Self::Refused(reason)
+    }
+}
+
 /// Makes runnable commands of FABRIC_COMMAND texts. The engine knows projects and languages only by this trait.
 #[async_trait]
 pub trait CommandFactory: Send + Sync + fmt::Debug {
     /// Binds the command of `spec` to the project version of the batch.
     ///
     /// # Errors
-    /// A sentence for the column `error` of the batch.
-    async fn bind(&self, spec: &BatchSpec) -> Result<Arc<dyn EntityCommand>, String>;
+    /// The batch cannot run, or the store failed.
+    async fn bind(&self, spec: &BatchSpec) -> Result<Arc<dyn EntityCommand>, CommandError>;
 
     /// Streams the ids of the source of `spec` after the position `after`. Only for sources that are interfaces of the
     /// project; the engine reads lists and stored instances itself.
     ///
     /// # Errors
-    /// A sentence for the column `error` of the batch.
-    async fn ids(
-        &self,
-        spec: &BatchSpec,
-        after: Option<String>,
-    ) -> Result<crate::source::IdStream, String>;
+    /// The batch cannot run, or the store failed.
+    async fn ids(&self, spec: &BatchSpec, after: Option<String>) -> Result<IdStream, CommandError>;
 }

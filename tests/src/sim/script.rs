@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use weft_model::{BatchId, BatchSpec, EntitySource, Fence};
 use weft_project::command::{
-    ChunkContext, CommandFactory, EntityCommand, EntityOutcome, PreparedChunk,
+    ChunkContext, CommandError, CommandFactory, EntityCommand, EntityOutcome, PreparedChunk,
 };
 use weft_project::source::{IdPage, IdStream, SourceError};
 
@@ -141,16 +141,16 @@ pub struct ScriptFactory {
 
 #[async_trait]
 impl CommandFactory for ScriptFactory {
-    async fn bind(&self, spec: &BatchSpec) -> Result<Arc<dyn EntityCommand>, String> {
-        let script = self.scripts.of(spec).ok_or("no such script")?;
+    async fn bind(&self, spec: &BatchSpec) -> Result<Arc<dyn EntityCommand>, CommandError> {
+        let script = self.scripts.of(spec).ok_or_else(no_script)?;
         Ok(Arc::new(ScriptCommand {
             script,
             factory: self.clone(),
         }))
     }
 
-    async fn ids(&self, spec: &BatchSpec, after: Option<String>) -> Result<IdStream, String> {
-        let script = self.scripts.of(spec).ok_or("no such script")?;
+    async fn ids(&self, spec: &BatchSpec, after: Option<String>) -> Result<IdStream, CommandError> {
+        let script = self.scripts.of(spec).ok_or_else(no_script)?;
         let (sender, receiver) = mpsc::channel(4);
         let control = Arc::clone(&self.control);
         let from: usize = after.and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -176,6 +176,10 @@ impl CommandFactory for ScriptFactory {
         });
         Ok(receiver)
     }
+}
+
+fn no_script() -> CommandError {
+    CommandError::Refused("no such script".to_owned())
 }
 
 #[derive(Debug)]

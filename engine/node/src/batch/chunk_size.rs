@@ -1,4 +1,4 @@
-//! How many ids a chunk gets.
+//! The number of ids in a chunk.
 //!
 //! Sizes ramp up so that a short batch spreads over nodes and workers and 100 million ids need few chunks;
 //! each size is used for several chunks, so that nodes that take turns get equal shares. A worker handles a
@@ -8,16 +8,16 @@ use std::time::Duration;
 
 const FIRST: usize = 2;
 const CHUNKS_PER_SIZE: i64 = 4;
-const UNTIL_TIME_IS_KNOWN: usize = 256;
+const WHILE_TIME_IS_UNKNOWN: usize = 256;
 const LONGEST_WORK: Duration = Duration::from_secs(2);
 
-/// The size of chunk `number`, given the mean time of an entity seen on this node, if one was.
+/// The size of chunk `number`, given the mean time of an entity on this node, if it is known.
 pub fn size_of(number: i64, entity_time: Option<Duration>, largest: usize) -> usize {
     let doublings = u32::try_from(number / CHUNKS_PER_SIZE)
         .unwrap_or(u32::MAX)
         .min(16);
     let ramp = FIRST << doublings;
-    let by_time = entity_time.map_or(UNTIL_TIME_IS_KNOWN, |time| {
+    let by_time = entity_time.map_or(WHILE_TIME_IS_UNKNOWN, |time| {
         let entities = LONGEST_WORK.as_micros() / time.as_micros().max(1);
         usize::try_from(entities).unwrap_or(usize::MAX)
     });
@@ -29,12 +29,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_ramp_up_and_stay_within_two_seconds_of_a_workers_work() {
+    fn sizes_ramp_up_and_stay_within_two_seconds_of_one_worker() {
         let millis = |millis| Some(Duration::from_millis(millis));
         assert_eq!(size_of(0, None, 1_000), 2);
         assert_eq!(size_of(3, None, 1_000), 2);
         assert_eq!(size_of(4, None, 1_000), 4);
-        assert_eq!(size_of(40, None, 1_000), 256, "no time is known");
+        assert_eq!(
+            size_of(40, None, 1_000),
+            256,
+            "the time of an entity is not known"
+        );
         assert_eq!(size_of(40, Some(Duration::from_micros(3)), 1_000), 1_000);
         assert_eq!(size_of(40, millis(20), 1_000), 100);
         assert_eq!(

@@ -1,7 +1,7 @@
-//! Ending a batch before its work is done: mark, then scan.
+//! Ends a batch before its work is done: mark, then scan.
 //!
-//! With the wish settled in the row, a worker's claim is either seen by this scan, or the worker's own look
-//! at the row after its claim sees the wish.
+//! The request is settled in the row first. So this scan sees a worker's claim, or the worker reads the row after its claim
+//! and sees the request.
 
 use std::time::Duration;
 
@@ -12,26 +12,27 @@ use super::generate::seal;
 use super::owned::{Owned, OwnerError};
 
 const PAGE: i64 = 128;
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often to check whether the workers have handed back their chunks.
+const CHECK_EVERY: Duration = Duration::from_millis(100);
 
-/// Takes every open chunk out of work: workers get a grace period to flush and hand back, then the rest is
-/// fenced. Afterwards nothing can be recorded for the batch.
+/// Closes every open chunk. Workers get a grace period to flush and hand back their chunks, then the rest is fenced.
+/// Afterwards nothing can be recorded for the batch.
 ///
 /// # Errors
 /// See [`OwnerError`].
 pub async fn close_chunks(owned: &mut Owned) -> Result<(), OwnerError> {
-    if !owned.list_is_complete() {
+    if !owned.has_complete_list() {
         seal(owned).await?;
     }
     let context = owned.session.context.clone();
-    let began = context.clock.monotonic();
+    let started_at = context.clock.monotonic();
     loop {
-        let held = held_by_the_living(owned).await?;
-        let waited = context.clock.monotonic().saturating_sub(began);
-        if !held || waited >= context.config.cancel_grace {
+        let is_owned = has_chunk_of_live_node(owned).await?;
+        let waited = context.clock.monotonic().saturating_sub(started_at);
+        if !is_owned || waited >= context.config.cancel_grace {
             break;
         }
-        if !owned.session.self_fence.wait(LOOK_EVERY).await {
+        if !owned.session.self_fence.wait(CHECK_EVERY).await {
             return Err(OwnerError::Replaced(owned.row.id));
         }
     }
@@ -39,15 +40,13 @@ pub async fn close_chunks(owned: &mut Owned) -> Result<(), OwnerError> {
     Ok(())
 }
 
-async fn held_by_the_living(owned: &Owned) -> Result<bool, OwnerError> {
+async fn has_chunk_of_live_node(owned: &Owned) -> Result<bool, OwnerError> {
     let mut from = 0;
     while from < owned.row.chunks {
         for head in page(owned, from).await? {
-            let living = head
-                .holder
-                .as_ref()
-                .is_some_and(|holder| !owned.session.membership.is_dead(holder));
-            if head.state == ChunkState::InProgress && living {
+            let owner = head.holder.as_ref();
+            let is_live = owner.is_some_and(|owner| !owned.session.membership.is_dead(owner));
+            if head.state == ChunkState::InProgress && is_live {
                 return Ok(true);
             }
         }
@@ -56,7 +55,7 @@ async fn held_by_the_living(owned: &Owned) -> Result<bool, OwnerError> {
     Ok(false)
 }
 
-/// One pass over all chunks; answers how many were found open, so that the caller looks until none is.
+/// One pass over all chunks. Returns how many were open; the caller repeats it until there are none.
 async fn close_open(owned: &Owned) -> Result<usize, OwnerError> {
     let mut open = 0;
     let mut from = 0;
@@ -75,7 +74,7 @@ async fn close_open(owned: &Owned) -> Result<usize, OwnerError> {
                 token: owned.session.context.ids.token(),
             };
             match owned.session.settle(&change).await? {
-                // Lost: it moved meanwhile; the next pass sees where to.
+                // Lost: the chunk moved in between; the next pass sees its state.
                 Settled::Applied | Settled::Lost(_) => (),
                 Settled::StillUnknown => return Err(OwnerError::Replaced(owned.row.id)),
             }

@@ -1,4 +1,4 @@
-//! ALLOW_MULTIPLE=false: the same command runs once at a time.
+//! ALLOW_MULTIPLE=false: a command runs in one batch at a time.
 
 use weft_model::ids::Ids;
 use weft_model::{Batch, BatchId, command_key};
@@ -20,10 +20,10 @@ pub enum CommandGate {
     MovedTooFast,
 }
 
-/// Makes the row of the command name `batch`, where it names no batch or one that is gone or has ended.
+/// Makes the row of the command name `batch`, unless it names another batch that exists and has not ended.
 ///
 /// # Errors
-/// What the store said.
+/// The error of the store.
 pub async fn pass_command_gate(
     store: &dyn Store,
     ids: &Ids,

@@ -1,7 +1,7 @@
 //! GENERATE_IID: ids stream from the source into chunks.
 //!
-//! Numbers are reserved in the batch row before they are filled, so that a takeover knows where a late
-//! chunk could still appear, and seals those places.
+//! Numbers are reserved in the batch row before they are filled. So the node that takes the batch over knows where a late
+//! chunk could still appear, and seals those numbers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,23 +19,23 @@ use super::owned::{Owned, OwnerError};
 use super::progress::Progress;
 use crate::worker::{Offer, Offers};
 
-/// Numbers reserved at once; what a takeover has to seal at most.
+/// How many numbers to reserve at once. A takeover seals at most this many.
 const RESERVED_AT_ONCE: i64 = 64;
 /// A chunk is closed this long after its first id, so that a slow stream does not stall.
 const LONGEST_FILL: Duration = Duration::from_millis(200);
-/// The row is looked at for wishes this often, and the chunks are summed up.
+/// How often to read the row for requests and to sum up the chunks.
 const CHECK_EVERY: Duration = Duration::from_millis(500);
 
-/// The complete list.
+/// The complete list of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct List {
+pub struct IdList {
     /// Ids in chunks.
     pub total: i64,
-    /// Ids dropped because they had come before.
+    /// Ids that were dropped as duplicates.
     pub duplicates: i64,
 }
 
-/// One making of the list.
+/// The generation of one list of ids.
 #[derive(Debug)]
 pub struct Generation<'a> {
     owned: &'a mut Owned,
@@ -51,15 +51,15 @@ pub struct Generation<'a> {
     checked_at: Duration,
 }
 
-/// Makes the list, or goes on where an earlier owner stopped.
+/// Generates the list, or resumes where an earlier owner stopped.
 ///
 /// # Errors
-/// See [`OwnerError`]; `Failed` where the source fails.
+/// See [`OwnerError`]; `Failed` if the source fails.
 pub async fn generate(
     owned: &mut Owned,
     progress: &mut Progress,
     offers: &Offers,
-) -> Result<List, OwnerError> {
+) -> Result<IdList, OwnerError> {
     let scratch = owned
         .session
         .context
@@ -87,8 +87,8 @@ pub async fn generate(
 }
 
 impl Generation<'_> {
-    /// What an earlier owner left: seals the places where a late chunk of his could appear, learns the ids
-    /// of the chunks that are there, and answers where to read on.
+    /// Takes over from an earlier owner: seals the numbers at which its late chunks could appear, reads the ids of the chunks
+    /// that exist, and returns the position from which to read on.
     async fn take_over(&mut self) -> Result<Option<String>, OwnerError> {
         let chunks = self.owned.row.chunks;
         self.next_number = chunks;
@@ -99,21 +99,21 @@ impl Generation<'_> {
         seal(self.owned).await?;
         let store = Arc::clone(&self.owned.session.context.store);
         let mut position = None;
-        let mut unbroken = true;
+        let mut has_no_gap = true;
         for number in 0..chunks {
-            self.look_around().await?;
+            self.check_batch().await?;
             let content = store.chunk(self.owned.row.id, number).await?;
             let content = content.filter(|content| content.head.state != ChunkState::Void);
             let Some(content) = content else {
-                // What the source gave behind this place may never have arrived.
-                unbroken = false;
+                // Ids that the source gave after this gap may not have been stored.
+                has_no_gap = false;
                 continue;
             };
-            if unbroken {
+            if has_no_gap {
                 position.clone_from(&content.head.source_position);
             }
             for id in &content.ids {
-                self.total += i64::from(self.remember(id)?);
+                self.total += i64::from(self.add_known(id)?);
             }
         }
         debug!(
@@ -123,9 +123,9 @@ impl Generation<'_> {
         Ok(position)
     }
 
-    async fn run(mut self, mut source: IdStream) -> Result<List, OwnerError> {
+    async fn run(mut self, mut source: IdStream) -> Result<IdList, OwnerError> {
         loop {
-            let wait = self.patience();
+            let wait = self.longest_wait();
             let next = tokio::select! {
                 biased;
                 () = self.owned.session.self_fence.fenced() => {
@@ -135,18 +135,18 @@ impl Generation<'_> {
                 () = tokio::time::sleep(wait) => None,
             };
             match next {
-                Some(Some(Ok(page))) => self.take(page).await?,
+                Some(Some(Ok(page))) => self.add_page(page).await?,
                 Some(Some(Err(error))) => return Err(OwnerError::Failed(error.to_string())),
                 Some(None) => break,
                 None => (),
             }
-            if self.is_ripe() {
+            if self.is_overdue() {
                 self.close_chunk().await?;
             }
-            self.look_around().await?;
+            self.check_batch().await?;
         }
         self.close_chunk().await?;
-        Ok(List {
+        Ok(IdList {
             total: self.total,
             duplicates: self.duplicates,
         })
@@ -156,23 +156,24 @@ impl Generation<'_> {
         self.owned.session.context.clock.monotonic()
     }
 
-    fn patience(&self) -> Duration {
+    fn longest_wait(&self) -> Duration {
         let until_check = CHECK_EVERY.saturating_sub(self.now().saturating_sub(self.checked_at));
         if self.filling.is_empty() {
             return until_check;
         }
-        let until_ripe = LONGEST_FILL.saturating_sub(self.now().saturating_sub(self.filling_since));
-        until_check.min(until_ripe)
+        let until_overdue =
+            LONGEST_FILL.saturating_sub(self.now().saturating_sub(self.filling_since));
+        until_check.min(until_overdue)
     }
 
-    fn is_ripe(&self) -> bool {
+    fn is_overdue(&self) -> bool {
         !self.filling.is_empty() && self.now().saturating_sub(self.filling_since) >= LONGEST_FILL
     }
 
-    async fn take(&mut self, page: IdPage) -> Result<(), OwnerError> {
+    async fn add_page(&mut self, page: IdPage) -> Result<(), OwnerError> {
         let last = page.ids.len().saturating_sub(1);
         for (index, id) in page.ids.into_iter().enumerate() {
-            if !self.remember(&id)? {
+            if !self.add_known(&id)? {
                 self.duplicates += 1;
                 continue;
             }
@@ -180,21 +181,21 @@ impl Generation<'_> {
                 self.filling_since = self.now();
             }
             self.filling.push(id);
-            if self.filling.len() >= self.target() {
-                // Within a page the source has no position of its own: a chunk that ends here carries the
-                // one of the page before, and a takeover skips what it knows.
+            if self.filling.len() >= self.target_size() {
+                // The source has no positions within a page. A chunk that ends within a page has the position of the page
+                // before, and a takeover skips the ids that it knows.
                 if index == last {
                     self.position.clone_from(&page.position);
                 }
                 self.close_chunk().await?;
-                self.look_around().await?;
+                self.check_batch().await?;
             }
         }
         self.position = page.position;
         Ok(())
     }
 
-    fn remember(&mut self, id: &str) -> Result<bool, OwnerError> {
+    fn add_known(&mut self, id: &str) -> Result<bool, OwnerError> {
         self.known.insert(id).map_err(|error| {
             OwnerError::Failed(format!(
                 "the scratch file of known ids cannot be used: {error}"
@@ -202,7 +203,7 @@ impl Generation<'_> {
         })
     }
 
-    fn target(&self) -> usize {
+    fn target_size(&self) -> usize {
         let config = &self.owned.session.context.config;
         size_of(
             self.next_number,
@@ -211,7 +212,7 @@ impl Generation<'_> {
         )
     }
 
-    /// Writes what was gathered into the next number.
+    /// Writes the gathered ids as the next chunk.
     async fn close_chunk(&mut self) -> Result<(), OwnerError> {
         if self.filling.is_empty() {
             return Ok(());
@@ -223,30 +224,30 @@ impl Generation<'_> {
         let session = self.owned.session.clone();
         let number = self.next_number;
         let ids = std::mem::take(&mut self.filling);
-        // The first chunk is born claimed by its generator, so that work begins with one write less.
-        let born_mine = self.total == 0
+        // The first chunk is created claimed by this node, so that work starts one write earlier.
+        let is_claimed_here = self.total == 0
             && number == 0
             && !self.owned.row.spec.generate_entities_first
             && self.offers.has_free_worker()
-            && self.offers.works_on(&self.owned.row);
-        let born = born_mine.then(|| self.offers.announce(self.owned.row.id, number));
+            && self.offers.can_work_on(&self.owned.row);
+        let announcement = is_claimed_here.then(|| self.offers.announce(self.owned.row.id, number));
         let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
         let open = OpenChunk {
             batch: self.owned.row.id,
             number,
-            state: if born_mine {
+            state: if is_claimed_here {
                 ChunkState::InProgress
             } else {
                 ChunkState::New
             },
-            holder: born_mine.then(|| session.me.clone()),
+            holder: is_claimed_here.then(|| session.me.clone()),
             ids,
             source_position: self.position.clone(),
             token: session.context.ids.token(),
         };
         match session.settle(&open).await? {
             Settled::Applied => (),
-            Settled::Lost(found) => self.opened_before(found)?,
+            Settled::Lost(found) => self.accept_earlier_attempt(found)?,
             Settled::StillUnknown => return Err(OwnerError::Replaced(self.owned.row.id)),
         }
         self.total += count;
@@ -256,16 +257,16 @@ impl Generation<'_> {
                 batch: self.owned.row.id,
                 number,
                 ids: Arc::new(open.ids),
-                born,
+                announcement,
             };
-            self.offers.leave(offer).await;
+            self.offers.send(offer).await;
         }
         Ok(())
     }
 
-    /// A number that I reserved was not empty: sealed means that I was replaced; anything else is my own
-    /// earlier attempt, which a worker may hold by now.
-    fn opened_before(&self, found: Option<ChunkHead>) -> Result<(), OwnerError> {
+    /// A number that this owner reserved was not empty. If it is sealed, another owner has replaced this one. Otherwise the
+    /// chunk is from its own earlier attempt, and a worker may own it by now.
+    fn accept_earlier_attempt(&self, found: Option<ChunkHead>) -> Result<(), OwnerError> {
         match found.map(|head| head.state) {
             Some(ChunkState::Void) | None => Err(OwnerError::Replaced(self.owned.row.id)),
             Some(
@@ -274,8 +275,8 @@ impl Generation<'_> {
         }
     }
 
-    /// Every so often: has somebody wished something, and how far are the chunks?
-    async fn look_around(&mut self) -> Result<(), OwnerError> {
+    /// Checks the batch for requests and sums up its chunks, every [`CHECK_EVERY`].
+    async fn check_batch(&mut self) -> Result<(), OwnerError> {
         if self.now().saturating_sub(self.checked_at) < CHECK_EVERY {
             return Ok(());
         }
@@ -286,15 +287,15 @@ impl Generation<'_> {
     }
 }
 
-/// Makes sure that no reserved and empty number can be filled any more.
+/// Seals the reserved numbers that are empty, so that they cannot be filled any more.
 ///
 /// # Errors
-/// What the store said.
+/// See [`OwnerError`].
 pub async fn seal(owned: &mut Owned) -> Result<(), OwnerError> {
     let session = owned.session.clone();
     let chunks = owned.row.chunks;
-    // Numbers are filled in order with one opening under way, so only the last reservation can have holes
-    // that are still open; reading all of them costs no more than reading the heads once.
+    // Numbers are filled in order, one at a time, so only the last reservation can have empty numbers that may still be
+    // filled. Reading all of them costs no more than reading the heads once.
     let mut number = 0;
     while number < chunks {
         let to = (number + RESERVED_AT_ONCE).min(chunks);
@@ -318,7 +319,7 @@ pub async fn seal(owned: &mut Owned) -> Result<(), OwnerError> {
                 token: session.context.ids.token(),
             };
             match session.settle(&void).await? {
-                // Lost: the old chunk arrived after all, and counts.
+                // Lost: the late chunk has arrived, and counts.
                 Settled::Applied | Settled::Lost(_) => (),
                 Settled::StillUnknown => return Err(OwnerError::Replaced(owned.row.id)),
             }

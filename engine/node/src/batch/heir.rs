@@ -1,5 +1,5 @@
-//! Batches whose owner is gone: a dead node, or an earlier session of this one. Their jobs become due here at once,
-//! without waiting for the hints that their owners left.
+//! Inherits batches whose owner is gone: a dead node, or an earlier session of this one. Their jobs become due here at
+//! once, without waiting for the hints that their owners wrote.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use weft_store::Freshness;
 
 use crate::NodeSession;
 
-/// Leads the scheduler to `inherited`, which an earlier session of this node coordinated, and to the batches of nodes
-/// that die, until the node fences itself.
+/// Makes the jobs of batches due until the node fences itself: of `inherited`, which an earlier session of this node
+/// coordinated, and of the batches of nodes that die.
 pub async fn run(session: NodeSession, inherited: Vec<BatchId>, mut died: mpsc::Receiver<NodeRow>) {
     let mut inherited: BTreeSet<BatchId> = inherited.into_iter().collect();
     let mut unread = inherited.clone();
@@ -30,7 +30,7 @@ pub async fn run(session: NodeSession, inherited: Vec<BatchId>, mut died: mpsc::
                     }
                 }
                 Err(error) => {
-                    debug!(error = %error, "Could not look at batch {id}: {error}");
+                    debug!(error = %error, "Could not read batch {id}: {error}");
                     unread.insert(id);
                 }
             }
@@ -45,8 +45,8 @@ pub async fn run(session: NodeSession, inherited: Vec<BatchId>, mut died: mpsc::
     }
 }
 
-/// Whether it is settled who owns an inherited batch. Until then the row of this node goes on naming it, for its next
-/// death; what this session has claimed is released by its runner.
+/// Whether the owner of an inherited batch is settled. Until then the row of this node names the batch, in case this session
+/// dies too. A batch that this session has claimed is released by its runner.
 fn release_unless_mine(session: &NodeSession, id: BatchId, batch: Option<&Batch>) -> bool {
     let open = batch.filter(|batch| !batch.status.is_final());
     match open.and_then(Batch::holder) {

@@ -1,6 +1,9 @@
-//! The stream of ids of a batch, wherever they come from.
+//! Opens the stream of ids of a batch: from a list, the store, or an interface.
+
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tracing::debug;
 use weft_model::{BatchSpec, EntitySource};
 use weft_project::source::{IdPage, IdStream};
 
@@ -9,11 +12,13 @@ use crate::NodeSession;
 
 const PAGE: usize = 512;
 const PAGES_AHEAD: usize = 4;
+/// Between two tries to read a page while the store is away.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Opens the source of `owned` behind `after`, a position that the same source gave before.
+/// Opens the source of `owned` after the position `after`, which the same source gave before.
 ///
 /// # Errors
-/// [`OwnerError::Failed`] with what a person should read.
+/// [`OwnerError::Failed`] if the source cannot be opened, [`OwnerError::Store`] if the store failed.
 pub async fn open(owned: &Owned, after: Option<String>) -> Result<IdStream, OwnerError> {
     let spec = &owned.row.spec;
     match &spec.source {
@@ -21,18 +26,18 @@ pub async fn open(owned: &Owned, after: Option<String>) -> Result<IdStream, Owne
         EntitySource::Stored => Ok(stored(&owned.session, spec, after)),
         EntitySource::Query { .. } => {
             let factory = &owned.session.context.factory;
-            factory.ids(spec, after).await.map_err(OwnerError::Failed)
+            Ok(factory.ids(spec, after).await?)
         }
     }
 }
 
-/// The position is how many ids of the list are behind.
+/// The position is the number of ids that were sent.
 fn list(session: &NodeSession, ids: Vec<String>, after: Option<String>) -> IdStream {
     let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
-    let behind: usize = after.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let sent: usize = after.and_then(|text| text.parse().ok()).unwrap_or(0);
     session.tasks.spawn(async move {
-        let mut position = behind;
-        for page in ids.get(behind..).unwrap_or_default().chunks(PAGE) {
+        let mut position = sent;
+        for page in ids.get(sent..).unwrap_or_default().chunks(PAGE) {
             position += page.len();
             let page = IdPage {
                 ids: page.to_vec(),
@@ -46,10 +51,11 @@ fn list(session: &NodeSession, ids: Vec<String>, after: Option<String>) -> IdStr
     receiver
 }
 
-/// The position is the last id.
+/// The position is the last id. While the store is away the reader waits for it, as the owner of the batch does.
 fn stored(session: &NodeSession, spec: &BatchSpec, after: Option<String>) -> IdStream {
     let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
     let store = session.context.store.clone();
+    let self_fence = session.self_fence.clone();
     let logical_unit = spec.logical_unit.clone();
     session.tasks.spawn(async move {
         let mut after = after;
@@ -59,6 +65,18 @@ fn stored(session: &NodeSession, spec: &BatchSpec, after: Option<String>) -> IdS
                 .await
             {
                 Ok(ids) => ids,
+                Err(error) if error.is_transient() => {
+                    debug!(error = %error, "The ids of {logical_unit} wait for the store: {error}");
+                    let may_act = tokio::select! {
+                        biased;
+                        () = sender.closed() => false,
+                        may_act = self_fence.wait(RETRY_PAUSE) => may_act,
+                    };
+                    match may_act {
+                        true => continue,
+                        false => return,
+                    }
+                }
                 Err(error) => {
                     let error = weft_project::source::SourceError::Unavailable {
                         interface: "fabric".to_owned(),

@@ -1,5 +1,5 @@
-//! Which ids a batch has already: 128-bit hashes, a bounded number of them in memory, the rest in a
-//! scratch file of fixed buckets.
+//! The ids that a batch already has, as 128-bit hashes: a limited number of them in memory, the rest in a scratch file of
+//! fixed buckets.
 //!
 //! New hashes gather in memory and go to the file many at a time, in the order of its buckets. A filter says of
 //! most ids that they are not in the file, so a list without duplicates is hardly ever read back.
@@ -9,12 +9,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// In memory at most so many hashes: 2 MiB, and as much for the filter once there is a file.
+/// The most hashes in memory: 2 MiB, and as much for the filter once there is a file.
 const IN_MEMORY: usize = 2 * 1024 * 1024 / 16;
 /// A bucket of the file: a page of 256 hashes, filled from the front. Zero is a free place.
 const BUCKET_BYTES: usize = 4096;
 const PER_BUCKET: usize = BUCKET_BYTES / 16;
-/// The file grows when it holds so many hashes per bucket on average.
+/// The file grows when it has this many hashes per bucket on average.
 const FULL_AT: u64 = (PER_BUCKET as u64) * 7 / 10;
 /// Enough for 180,000 ids before the first growth. Growing writes the file once more in order, which costs less
 /// than many writes to pages that hold little.
@@ -24,7 +24,7 @@ const FIRST_BUCKETS: u64 = 1024;
 #[derive(Debug)]
 pub struct KnownIds {
     scratch: PathBuf,
-    /// All hashes, and those that came after the last spilling once there is a file.
+    /// All hashes; once there is a file, those since the last spill.
     memory: Vec<u128>,
     in_memory: usize,
     limit: usize,
@@ -32,7 +32,7 @@ pub struct KnownIds {
     spilled: Option<Spilled>,
 }
 
-/// The hashes that found no room in memory.
+/// The hashes that did not fit in memory.
 #[derive(Debug)]
 struct Spilled {
     filter: Filter,
@@ -56,14 +56,14 @@ impl KnownIds {
         }
     }
 
-    /// Adds an id; answers whether it is new.
+    /// Adds an id. Returns whether it is new.
     ///
     /// # Errors
     /// The scratch file cannot be read or written.
     pub fn insert(&mut self, id: &str) -> io::Result<bool> {
         // Zero marks a free place.
         let hash = weft_model::hash::wide(id).max(1);
-        // Room first: what is spilled now must be asked for in the file.
+        // Make room first: hashes that are spilled now must be looked up in the file.
         if self.in_memory * 4 >= self.memory.len() * 3 {
             self.make_room()?;
         }
@@ -73,12 +73,12 @@ impl KnownIds {
         {
             return Ok(false);
         }
-        let new = place(&mut self.memory, hash);
+        let new = insert_hash(&mut self.memory, hash);
         self.in_memory += usize::from(new);
         Ok(new)
     }
 
-    /// A larger table, or an empty one and what it had in the file.
+    /// Grows the table, or spills it to the file.
     fn make_room(&mut self) -> io::Result<()> {
         if self.spilled.is_none() && self.memory.len() < self.limit {
             self.grow();
@@ -87,7 +87,7 @@ impl KnownIds {
         let spilled = match &mut self.spilled {
             Some(spilled) => spilled,
             none => none.insert(Spilled {
-                filter: Filter::of_bytes(self.limit * 16),
+                filter: Filter::with_bytes(self.limit * 16),
                 file: Buckets::create(&self.scratch, self.first_buckets)?,
             }),
         };
@@ -107,7 +107,7 @@ impl KnownIds {
         let size = (self.memory.len() * 2).clamp(1024.min(self.limit), self.limit);
         let old = std::mem::replace(&mut self.memory, vec![0; size]);
         for hash in old.into_iter().filter(|hash| *hash != 0) {
-            place(&mut self.memory, hash);
+            insert_hash(&mut self.memory, hash);
         }
     }
 }
@@ -115,14 +115,14 @@ impl KnownIds {
 impl Drop for KnownIds {
     fn drop(&mut self) {
         if self.spilled.take().is_some() {
-            // Left behind it would only take room: it is rebuilt from the chunks after a takeover.
+            // The file is of no use after this: a takeover rebuilds it from the chunks.
             let _ = std::fs::remove_file(&self.scratch);
         }
     }
 }
 
-/// Linear probing; the table always has a free place.
-fn place(table: &mut [u128], hash: u128) -> bool {
+/// Inserts a hash by linear probing, and returns whether it is new. The table always has a free place.
+fn insert_hash(table: &mut [u128], hash: u128) -> bool {
     // Any part of the hash will do.
     let mut at = hash as usize % table.len();
     loop {
@@ -137,12 +137,12 @@ fn place(table: &mut [u128], hash: u128) -> bool {
     }
 }
 
-/// Two bits for each hash: where one of them is missing, the hash was never added.
+/// Two bits for each hash. If one of them is missing, the hash was never added.
 #[derive(Debug)]
 struct Filter(Vec<u64>);
 
 impl Filter {
-    fn of_bytes(bytes: usize) -> Self {
+    fn with_bytes(bytes: usize) -> Self {
         Self(vec![0; (bytes / 8).max(1)])
     }
 
@@ -185,7 +185,7 @@ struct Page {
 }
 
 impl Page {
-    /// Takes a hash if there is room.
+    /// Adds a hash if the page has room. Returns whether it did.
     fn add(&mut self, hash: u128) -> bool {
         let Some(place) = self.bytes[self.used * 16..].first_chunk_mut() else {
             return false;

@@ -1,4 +1,4 @@
-//! The way of one batch, from the claimed job to the end state.
+//! Runs one batch, from the claimed job to its final state.
 
 mod chunk_size;
 mod close;
@@ -11,6 +11,8 @@ mod owned;
 mod process;
 mod progress;
 mod runner;
+#[cfg(test)]
+mod tests;
 
 pub use command_gate::{CommandGate, pass_command_gate};
 pub use known_ids::KnownIds;

@@ -1,7 +1,7 @@
-//! A batch that this incarnation owns: the row as last known, and the moves that its owner makes.
+//! A batch that this node session owns: the row as last known, and the moves that its owner makes.
 //!
-//! Every compare-and-set carries owner, incarnation, fence, status and the last request seen. After one that is refused,
-//! the owner reads the row again and decides anew; nothing is true because we remember it.
+//! Every compare-and-set has the owner, incarnation, fence, status and the last request seen. After a refused one the owner
+//! reads the row again and decides again: only the row says what is true.
 
 use tracing::info;
 use weft_model::clock::Timestamp;
@@ -11,19 +11,21 @@ use weft_store::{
     StoreError,
 };
 
+use weft_project::command::CommandError;
+
 use crate::NodeSession;
 
 /// Why an owner stops.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnerError {
     /// Another node owns the batch, or the node has fenced itself: act on nothing more.
-    #[error("batch {0} is owned by another session now, or nobody can say")]
+    #[error("batch {0} is owned by another session now, or its owner is not known")]
     Replaced(BatchId),
-    /// The row changed under a move: somebody wished something. Plan again.
-    #[error("batch {0} was asked for something else")]
+    /// The row changed before a move, e.g. by a request. Plan again.
+    #[error("batch {0} has changed, or has a new request")]
     Changed(BatchId),
-    /// The node is leaving: give the job back.
-    #[error("batch {0} is given back, the node is leaving")]
+    /// The node is leaving: release the job.
+    #[error("batch {0} is released, the node is leaving")]
     Leaving(BatchId),
     /// The batch itself cannot go on; the text goes into its column `error`.
     #[error("{0}")]
@@ -36,20 +38,29 @@ pub enum OwnerError {
     Illegal(#[from] IllegalMove),
 }
 
-/// The owner's hold on a batch.
+impl From<CommandError> for OwnerError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Refused(reason) => Self::Failed(reason),
+            CommandError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// A batch that this node session owns.
 #[derive(Debug)]
 pub struct Owned {
-    /// The life that owns it.
+    /// The node session that owns it.
     pub session: NodeSession,
     /// The row as last known.
     pub row: Batch,
 }
 
 impl Owned {
-    /// Reads the row at SERIAL; it must still be mine.
+    /// Reads the row at SERIAL.
     ///
     /// # Errors
-    /// [`OwnerError::Replaced`] where it is not.
+    /// [`OwnerError::Replaced`] if this session no longer owns it.
     pub async fn reread(&mut self) -> Result<(), OwnerError> {
         let row = self
             .session
@@ -59,7 +70,8 @@ impl Owned {
             .await?;
         match row {
             Some(row) if row.fence == self.row.fence => {
-                // My own fence and an ended status mean that my move applied, whatever the owner column says.
+                // The fence of this session with a final status means that its own move applied, whatever the owner column
+                // says.
                 if !row.status.is_final() && row.holder().as_ref() != Some(&self.session.me) {
                     return Err(OwnerError::Replaced(self.row.id));
                 }
@@ -81,10 +93,10 @@ impl Owned {
         }
     }
 
-    /// Moves the batch, and the row known with it.
+    /// Moves the batch, in the store and in the known row.
     ///
     /// # Errors
-    /// [`OwnerError::Changed`] where the row was found changed, [`OwnerError::Replaced`] where it is not mine.
+    /// [`OwnerError::Changed`] if the row has changed, [`OwnerError::Replaced`] if the outcome is unknown.
     pub async fn move_to(&mut self, to: BatchSet) -> Result<(), OwnerError> {
         let change = MoveBatch {
             guard: self.guard(),
@@ -97,7 +109,7 @@ impl Owned {
         Ok(())
     }
 
-    /// Makes the row known the one after an applied move.
+    /// Updates the known row after a move was applied.
     pub fn apply_move(&mut self, change: &MoveBatch) {
         let (id, status) = (self.row.id, change.to.status);
         if self.row.status != status {
@@ -146,7 +158,7 @@ impl Owned {
         Ok(())
     }
 
-    /// Whether somebody wished something since the row was last read, or took the batch. One plain read.
+    /// Checks with one plain read that the batch has no new request and no new owner.
     ///
     /// # Errors
     /// [`OwnerError::Changed`], [`OwnerError::Replaced`] or [`OwnerError::Leaving`].
@@ -165,7 +177,7 @@ impl Owned {
             .await
         {
             Ok(row) => row,
-            // Away for a moment: what I hold I hold until trust runs out.
+            // During an outage of the store the session owns the batch until its self-fence.
             Err(error) if error.is_transient() => return Ok(()),
             Err(error) => return Err(error.into()),
         };
@@ -184,7 +196,7 @@ impl Owned {
     }
 
     /// Whether the list of ids is complete.
-    pub fn list_is_complete(&self) -> bool {
+    pub fn has_complete_list(&self) -> bool {
         self.row.total_entities.is_some()
     }
 

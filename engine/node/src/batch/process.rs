@@ -52,7 +52,7 @@ impl Executor for BatchProcess {
         Ok(any_node_may_end(batch.as_ref()))
     }
 
-    /// The row of this node names the batch before the claim, so that its death leads others to it.
+    /// The row of this node names the batch before the claim, so that other nodes find the batch if this node dies.
     async fn prepare(&self, job: &Job) -> bool {
         match coordinated_batch(job) {
             Some(batch) => {
@@ -79,11 +79,11 @@ impl Executor for BatchProcess {
         let ran = Runner::new(self.session.clone(), job, self.offers.clone())
             .run()
             .await;
-        // What became of the batch, BATCH_INFO says.
+        // BATCH_INFO shows the outcome of the batch.
         let fields = || json!({"end": if ran.is_ok() { "left" } else { "broken off" }});
         traces.event(Operation::JobExecutor, "ended", &key, fields);
         if let Err(error) = ran {
-            warn!(error = %error, "A batch could not be run to its end here: {error}");
+            warn!(error = %error, "A batch could not be completed here: {error}");
         }
         if let Some(batch) = batch {
             self.session.heartbeat.release(batch);
@@ -92,7 +92,8 @@ impl Executor for BatchProcess {
     }
 }
 
-/// Any node may carry out a cancel or a pause, and end the job of an ended batch, whatever the affinity.
+/// Whether any node may run the job, whatever its affinity: to carry out a cancel or a pause, or to end the job of a batch
+/// that has ended.
 fn any_node_may_end(batch: Option<&Batch>) -> bool {
     batch.is_none_or(|batch| match batch.desired {
         BatchDesired::Cancel | BatchDesired::Remove => true,

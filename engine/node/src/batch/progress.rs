@@ -1,4 +1,4 @@
-//! How far the chunks of a batch are, as its owner sums them up: each chunk once, when it is done.
+//! The progress of a batch, as its owner sums up the chunks: each one once, when it is done.
 
 use std::collections::BTreeMap;
 
@@ -7,57 +7,57 @@ use weft_model::{BatchStatistics, ChunkHead, ChunkState, NodeId, NodeShare, Slow
 use super::owned::{Owned, OwnerError};
 use crate::worker::{merge_histograms, percentiles_us};
 
-/// Heads read at once.
+/// The number of heads in one read.
 const PAGE: i64 = 128;
-/// Heads read to find out whether there is anything to pass: the owner looks after every chunk, and each head is
-/// a read of its own on Cassandra.
+/// The number of heads in the first read: the owner reads after every chunk, and on Cassandra each head is a read of its
+/// own.
 const FIRST_PAGE: i64 = 4;
 
-/// What is saved of a batch's entities while it runs and at its end.
+/// The statistics of a batch that are saved while it runs and at its end.
 #[derive(Clone, Debug)]
 pub struct Figures {
     /// `extra_stats` (as in Fabric).
     pub extra_stats: String,
     /// Sums by node, exact, and percentiles.
     pub statistics: BatchStatistics,
-    /// Nodes whose chunks say more than they wrote of times so far: the slowest and the percentiles miss some.
+    /// Nodes whose own statistics lack entities that their chunks have. The slowest and the percentiles lack them too.
     pub behind: Vec<NodeId>,
 }
 
 /// The sum over the chunks that are done, from number 0 on.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Every chunk below this is done or was never filled.
+    /// Every chunk below this number is done or was never filled.
     done_below: i64,
-    /// What the chunks below `done_below` say.
+    /// The sums of the chunks below `done_below`.
     shares: BTreeMap<NodeId, NodeShare>,
-    /// What the chunks above it say so far.
+    /// The sums so far of the chunks from it on.
     partial: BTreeMap<NodeId, NodeShare>,
 }
 
 impl Progress {
-    /// Reads on as far as chunks are done. Answers whether every chunk is; only a complete list can be.
+    /// Reads the next chunks that are done. Returns whether all are, which needs a complete list.
     ///
     /// # Errors
-    /// What the store said.
+    /// The error of the store.
     pub async fn advance(&mut self, owned: &Owned) -> Result<bool, OwnerError> {
-        let complete = owned.list_is_complete();
+        let complete = owned.has_complete_list();
         self.read_on(owned, FIRST_PAGE, complete, is_done).await
     }
 
-    /// As [`Progress::advance`], and reads what the chunks behind the first open one say so far.
+    /// Like [`Progress::advance`], but also sums up the chunks after the first open one.
     ///
     /// # Errors
-    /// What the store said.
+    /// The error of the store.
     pub async fn survey(&mut self, owned: &Owned) -> Result<bool, OwnerError> {
-        let complete = owned.list_is_complete();
+        let complete = owned.has_complete_list();
         self.read_on(owned, PAGE, complete, is_done).await
     }
 
-    /// Sums up all chunks as they stand, when nobody works on them any more.
+    /// Sums up all chunks, after work on them has stopped.
     ///
     /// # Errors
-    /// What the store said.
+    /// The error of the store.
     pub async fn finish(&mut self, owned: &Owned) -> Result<(), OwnerError> {
         self.read_on(owned, PAGE, true, |_| true).await.map(drop)
     }
@@ -89,7 +89,7 @@ impl Progress {
         }
     }
 
-    /// Passes what is done of `[done_below, to)`; answers whether that is all of it.
+    /// Passes the chunks of `[done_below, to)` that are done. Returns whether all of them are.
     fn pass(
         &mut self,
         heads: Vec<ChunkHead>,
@@ -112,7 +112,7 @@ impl Progress {
                     add(sum, &head.shares);
                     done
                 }
-                // Reserved and never filled.
+                // A reserved number that was never filled.
                 None => complete,
             };
             passing &= done;
@@ -123,10 +123,10 @@ impl Progress {
         passing
     }
 
-    /// The figures so far, with what the nodes wrote of times.
+    /// The figures so far, with the times that the nodes wrote.
     ///
     /// # Errors
-    /// What the store said.
+    /// The error of the store.
     pub async fn figures(&self, owned: &Owned) -> Result<Figures, OwnerError> {
         let context = &owned.session.context;
         let stats = context.store.node_stats(owned.row.id).await?;

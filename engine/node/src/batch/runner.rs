@@ -1,4 +1,4 @@
-//! Walks one batch through its stages as the owner of its job.
+//! Takes one batch through its stages as the owner of its job.
 
 use std::future::ready;
 use std::time::Duration;
@@ -22,14 +22,14 @@ use super::progress::{Figures, Progress};
 use crate::NodeSession;
 use crate::worker::Offers;
 
-/// How often the owner looks at the chunks when nothing wakes it.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// A batch wakes its owner with every chunk; wishes are looked for no more often than this.
-const CHECK_EVERY: Duration = Duration::from_millis(50);
-/// A job that cannot be run is tried again this long after.
+/// How often the owner checks the chunks when nothing wakes it.
+const CHUNK_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// Every chunk wakes the owner; it checks for requests no more often than this.
+const REQUEST_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// The pause before a job that cannot run is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
-/// And so often (as in Fabric).
-const MOST_TRIES: i32 = 10;
+/// The most tries (as in Fabric).
+const MAX_TRIES: i32 = 10;
 
 /// Runs one claimed BATCH PROCESS job.
 #[derive(Debug)]
@@ -49,29 +49,29 @@ impl Runner {
         }
     }
 
-    /// Runs the batch until it has ended, is somebody else's, or must be given back.
+    /// Runs the batch until it has ended, has another owner, or must be released.
     ///
     /// # Errors
-    /// What the store refused in a way that trying again cannot help.
+    /// An error of the store that a retry cannot help.
     pub async fn run(self) -> Result<(), OwnerError> {
         let outcome = self.own_and_run().await;
         match outcome {
             Ok(()) => Ok(()),
             Err(OwnerError::Replaced(batch)) => {
-                debug!(batch.id = %batch, "Batch {batch} is not mine any more");
+                debug!(batch.id = %batch, "Batch {batch} has another owner");
                 Ok(())
             }
-            Err(OwnerError::Leaving(_)) => self.give_back(self.job.fence + 1, None, None).await,
+            Err(OwnerError::Leaving(_)) => self.release(self.job.fence + 1, None, None).await,
             Err(OwnerError::Store(error)) if error.is_transient() => {
-                warn!(error = %error, "Gave a batch back because of the store: {error}");
-                self.give_back(self.job.fence + 1, Some(error.to_string()), None)
+                warn!(error = %error, "Released a batch because of the store: {error}");
+                self.release(self.job.fence + 1, Some(error.to_string()), None)
                     .await
             }
             Err(error) => {
-                // Something is wrong with this batch here: try again later, perhaps elsewhere.
+                // The batch cannot run here: try again later, perhaps on another node.
                 let text = error.to_string();
                 let later = self.session.context.clock.now().plus(RETRY_PAUSE);
-                self.give_back(self.job.fence + 1, Some(text), Some(later))
+                self.release(self.job.fence + 1, Some(text), Some(later))
                     .await?;
                 Err(error)
             }
@@ -115,8 +115,8 @@ impl Runner {
                 self.end_job(event_of(batch.status), batch.error.as_deref())
                     .await
             }
-            // The job row was made for an older state of the batch: its fence goes above.
-            Decided::Stopped(Some(batch)) => self.give_back(batch.fence + 1, None, None).await,
+            // The job row is from an older state of the batch: raise its fence above the one of the batch.
+            Decided::Stopped(Some(batch)) => self.release(batch.fence + 1, None, None).await,
             Decided::StillUnknown(_) => Err(OwnerError::Replaced(id)),
             Decided::MovedTooFast(_) => Err(OwnerError::Changed(id)),
         }
@@ -133,13 +133,13 @@ impl Runner {
             session: self.session.clone(),
             row: claim.apply(before),
         };
-        // Only this read says what was reserved and requested before the claim.
+        // Only this read has everything that was reserved and requested before the claim.
         owned.reread().await?;
-        self.walk(owned).await
+        self.run_stages(owned).await
     }
 
-    /// Stage after stage until the end; a refused move reads the row and plans again.
-    async fn walk(&self, mut owned: Owned) -> Result<(), OwnerError> {
+    /// Runs stage after stage until the end. After a refused move it reads the row and plans again.
+    async fn run_stages(&self, mut owned: Owned) -> Result<(), OwnerError> {
         let mut progress = Progress::default();
         loop {
             if owned.row.status.is_final() {
@@ -165,8 +165,8 @@ impl Runner {
         }
     }
 
-    /// Holds the batch while the store is away, as long as this node session is trusted: whoever would get it now could
-    /// not go on either. Nothing is remembered over the gap but what the row says.
+    /// Keeps the batch during an outage of the store, until the self-fence: another node could not continue it either. After
+    /// the outage the row is read again.
     async fn wait_for_store(
         &self,
         owned: &mut Owned,
@@ -178,7 +178,7 @@ impl Runner {
             if self.session.draining.is_cancelled() {
                 return Err(OwnerError::Leaving(id));
             }
-            if !self.session.self_fence.wait(LOOK_EVERY).await {
+            if !self.session.self_fence.wait(CHUNK_CHECK_INTERVAL).await {
                 return Err(OwnerError::Replaced(id));
             }
             error = match owned.reread().await {
@@ -193,7 +193,7 @@ impl Runner {
     async fn stage(&self, owned: &mut Owned, progress: &mut Progress) -> Result<Stage, OwnerError> {
         match owned.row.desired {
             BatchDesired::Cancel => return self.carry_out_cancel(owned, progress).await,
-            // Only what has ended is removed, and it is found to have ended below.
+            // A batch that is to be removed has a final status, which the caller finds.
             BatchDesired::Run | BatchDesired::Remove => (),
             BatchDesired::Pause => {
                 return Err(OwnerError::Failed(
@@ -211,16 +211,13 @@ impl Runner {
             BatchStatus::New => {
                 // A command that cannot be bound fails the batch here, before any node picks up a chunk.
                 let factory = &self.session.context.factory;
-                factory
-                    .bind(&owned.row.spec)
-                    .await
-                    .map_err(OwnerError::Failed)?;
+                factory.bind(&owned.row.spec).await?;
                 let now = owned.now();
                 owned.move_to(BatchSet::generating(now)).await?;
             }
             BatchStatus::GenerateIid => {
                 let list = match (owned.row.total_entities, owned.row.duplicates) {
-                    (Some(total), duplicates) => super::generate::List { total, duplicates },
+                    (Some(total), duplicates) => super::generate::IdList { total, duplicates },
                     (None, _) => generate(owned, progress, &self.offers).await?,
                 };
                 owned
@@ -240,7 +237,7 @@ impl Runner {
         Ok(Stage::Next)
     }
 
-    /// IN_PROGRESS: waits for the chunks, saves statistics, listens for wishes.
+    /// IN_PROGRESS: waits for the chunks, saves statistics, checks for requests.
     async fn watch(&self, owned: &mut Owned, progress: &mut Progress) -> Result<Stage, OwnerError> {
         let context = &self.session.context;
         let mut saved_at = context.clock.monotonic();
@@ -251,8 +248,9 @@ impl Runner {
                 break;
             }
             let now = context.clock.monotonic();
-            let until_check =
-                checked_at.map_or(Duration::ZERO, |at| (at + CHECK_EVERY).saturating_sub(now));
+            let until_check = checked_at.map_or(Duration::ZERO, |at| {
+                (at + REQUEST_CHECK_INTERVAL).saturating_sub(now)
+            });
             if until_check.is_zero() {
                 owned.check().await?;
                 checked_at = Some(now);
@@ -265,9 +263,9 @@ impl Runner {
                     .await?;
                 saved_at = now;
             }
-            // Whoever woke us may have wished something that was not looked for.
+            // The wake-up may be for a request that was not checked for.
             let pause = if until_check.is_zero() {
-                LOOK_EVERY
+                CHUNK_CHECK_INTERVAL
             } else {
                 until_check
             };
@@ -284,16 +282,15 @@ impl Runner {
             .await
     }
 
-    /// The figures when every chunk has its last record. Nodes write times beside the records, just after their
-    /// last chunk: who lives gets a moment to do it. What a dead node did not write is missing, and only from
-    /// the slowest and the percentiles.
+    /// The figures when every chunk is done. Nodes write the times of entities just after their last chunk, so live nodes get a
+    /// moment to do it. The times of dead nodes may be missing from the slowest and the percentiles.
     async fn last_figures(
         &self,
         owned: &Owned,
         progress: &Progress,
     ) -> Result<Figures, OwnerError> {
         let context = &self.session.context;
-        let until = context.clock.monotonic() + context.config.poll_interval + LOOK_EVERY;
+        let until = context.clock.monotonic() + context.config.poll_interval + CHUNK_CHECK_INTERVAL;
         loop {
             let woken = context.wake.batches_woken();
             let figures = progress.figures(owned).await?;
@@ -307,7 +304,7 @@ impl Runner {
                 biased;
                 () = self.session.self_fence.fenced() => return Err(OwnerError::Replaced(owned.row.id)),
                 () = woken => (),
-                () = tokio::time::sleep(CHECK_EVERY) => (),
+                () = tokio::time::sleep(REQUEST_CHECK_INTERVAL) => (),
             }
         }
     }
@@ -333,7 +330,7 @@ impl Runner {
         }
     }
 
-    /// The owner wants the end itself: the wish and the reason first, then as for a cancel.
+    /// Fails the batch: writes the request to end and the reason first. Then it ends as after a cancel.
     async fn mark_failed(&self, owned: &mut Owned, reason: String) -> Result<Stage, OwnerError> {
         owned.row.status.next(BatchEvent::BatchFailed)?;
         warn!(batch.id = %owned.row.id, "Batch {} fails: {reason}", owned.row.id);
@@ -342,7 +339,7 @@ impl Runner {
         Ok(Stage::Next)
     }
 
-    /// A cancel, or a failure that was marked: the reason in the row tells the two apart.
+    /// Carries out a cancel or a marked failure. Only a failure has a reason in the row.
     async fn carry_out_cancel(
         &self,
         owned: &mut Owned,
@@ -370,8 +367,8 @@ impl Runner {
             .await
     }
 
-    /// ALLOW_MULTIPLE=false: the command's row must name this batch. Missing or naming an ended one, it is
-    /// swapped to this one; naming another live one, this batch ends.
+    /// Whether the batch may run. With ALLOW_MULTIPLE=false the row of the command must name this batch: a row that is
+    /// missing or names an ended batch is made to, and if it names another live batch, this one ends.
     async fn passes_gate(&self, owned: &Owned) -> Result<bool, OwnerError> {
         if owned.row.spec.allow_multiple {
             return Ok(true);
@@ -430,7 +427,7 @@ impl Runner {
         }
     }
 
-    /// Ends the job alone: its batch has ended, or never was. A request that came meanwhile is taken into account.
+    /// Ends only the job: its batch has ended, or does not exist. A request that came in between is taken into account.
     async fn end_job(&self, event: JobEvent, error: Option<&str>) -> Result<(), OwnerError> {
         let end = self.ending(event, error)?;
         let read = ready(Ok(Some(self.job.clone())));
@@ -486,8 +483,8 @@ impl Runner {
         })
     }
 
-    /// The job goes back to WAITING under a higher fence, at once or later.
-    async fn give_back(
+    /// Returns the job to WAITING under a higher fence, due at once or at `later`.
+    async fn release(
         &self,
         to_fence: i64,
         error: Option<String>,
@@ -495,7 +492,7 @@ impl Runner {
     ) -> Result<(), OwnerError> {
         let failed = later.is_some();
         let tries = self.job.tries + i32::from(failed);
-        if tries >= MOST_TRIES {
+        if tries >= MAX_TRIES {
             return self
                 .end_job(JobEvent::FailedFinally, error.as_deref())
                 .await;
@@ -526,7 +523,7 @@ enum Stage {
     Ended,
 }
 
-/// How a batch's end reads as the end of its job.
+/// The end of the job of a batch with this final status.
 fn event_of(status: BatchStatus) -> JobEvent {
     match status {
         BatchStatus::Failed => JobEvent::FailedFinally,

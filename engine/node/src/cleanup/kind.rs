@@ -1,4 +1,4 @@
-//! CLEANUP: the clean-up as a job, with ages of its own.
+//! The job kind CLEANUP: a clean-up with its own ages.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use super::{Ages, Removed, Sweep, SweepError, unbounded};
 use crate::job::arguments::{self, check_names};
 use crate::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 
-/// Between two pages: a person waits for it, so it goes faster than the pass of the node.
+/// The pause between two pages. It is shorter than in the pass of a node, because a user waits for the job.
 const PAUSE: Duration = Duration::from_millis(50);
 const HOUR_SECONDS: u64 = 3_600;
 /// A hundred years.
-const MOST_HOURS: u64 = 876_000;
+const MAX_HOURS: u64 = 876_000;
 const EXAMPLE: &str = r#"ARGS='{"jobs_older_than_hours":720,"batches_older_than_days":7}'"#;
 
-/// An argument and how many hours its number counts.
+/// The arguments, and the hours in one unit of each.
 const ARGUMENTS: [(&str, u64); 3] = [
     ("jobs_older_than_hours", 1),
     ("batches_older_than_days", 24),
     ("history_older_than_hours", 1),
 ];
 
-/// The kind CLEANUP. Its name is free; its output says how much was removed.
+/// The job kind CLEANUP. The name of the job is free; its output has the counts of what was removed.
 #[derive(Debug)]
 pub struct Cleanup {
     store: SharedStore,
@@ -36,7 +36,7 @@ pub struct Cleanup {
 }
 
 impl Cleanup {
-    /// Cleans up this store.
+    /// A kind that cleans up this store.
     pub fn new(store: SharedStore, clock: SharedClock, ids: Ids) -> Self {
         Self { store, clock, ids }
     }
@@ -49,7 +49,7 @@ fn refused(message: impl Into<String>, hint: impl Into<String>) -> Check {
     }
 }
 
-fn ages_of(job: &Job) -> Result<Ages, Check> {
+fn read_ages(job: &Job) -> Result<Ages, Check> {
     let arguments = arguments::of(job)?;
     let known = ARGUMENTS.map(|(name, _)| name);
     check_names("CLEANUP has no argument", &arguments, &known)?;
@@ -60,11 +60,11 @@ fn ages_of(job: &Job) -> Result<Ages, Check> {
         };
         let number = match value {
             Value::Number(number) => number.as_u64(),
-            // Arguments of old forms are texts.
+            // Old clients send numbers as texts.
             Value::String(text) => text.trim().parse().ok(),
             _ => None,
         };
-        let most = MOST_HOURS / hours;
+        let most = MAX_HOURS / hours;
         let number = number
             .filter(|number| (1..=most).contains(number))
             .ok_or_else(|| {
@@ -91,7 +91,7 @@ fn ages_of(job: &Job) -> Result<Ages, Check> {
 
 fn output(removed: Removed) -> RunOutput {
     RunOutput {
-        // Only maps with other keys than texts cannot be written.
+        // Serialization fails only for maps whose keys are not texts.
         text: serde_json::to_string(&removed).ok(),
         exit_code: None,
     }
@@ -104,11 +104,11 @@ impl JobKind for Cleanup {
     }
 
     async fn check(&self, job: &Job) -> Result<(), Check> {
-        ages_of(job).map(drop)
+        read_ages(job).map(drop)
     }
 
     async fn run(&self, run: Run) -> RunEnd {
-        let ages = match ages_of(&run.job) {
+        let ages = match read_ages(&run.job) {
             Ok(ages) => ages,
             Err(check) => {
                 return RunEnd::Failed(RunFailure::new("Arguments", check.message).never_again());

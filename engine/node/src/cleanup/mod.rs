@@ -1,10 +1,10 @@
-//! Clean-up: archived jobs, their history, and batches that ended long ago go after a time.
+//! The clean-up: removes archived jobs, their history, and batches, some time after their end.
 //!
-//! A job goes by one compare-and-set on all that was seen of it, so a RESUMEJOB in between wins. A batch has more than one
-//! partition: its row is marked first, so that nobody takes it up again, then its chunks go, and the row goes last. Whoever
-//! finds a marked row goes on with it, so there is nothing else to do after a crash.
+//! A job is removed by one compare-and-set on everything that was read of it, so a RESUMEJOB in between wins. A batch has more
+//! than one partition: its row is marked first, so that no node resumes it, then its chunks are removed, and the row last. A
+//! pass that finds a marked row continues with it, so a crash needs no other repair.
 //!
-//! One node of the cluster does it, slowly, once in some hours; the kind of job CLEANUP does it when somebody wants it.
+//! One node of the cluster cleans up, slowly, every few hours. The job kind CLEANUP does it on request.
 
 mod kind;
 #[cfg(test)]
@@ -29,14 +29,14 @@ use weft_store::{
 
 use crate::NodeSession;
 
-/// Rows that are looked at between two pauses.
+/// The number of rows to check between two pauses.
 const PAGE: usize = 200;
-/// Chunks that are removed between two pauses.
+/// The number of chunks to remove between two pauses.
 const CHUNKS: i64 = 16;
-/// The first pass of a node session, so that a node that is started every day cleans up as well.
+/// The latest start of the first pass of a node session, so that a node that restarts every day cleans up too.
 const FIRST_PASS: Duration = Duration::from_secs(600);
 
-/// How old what is removed must be; none = none of it is removed.
+/// The ages from which to remove; none: keep all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ages {
     /// Since the end of an archived job.
@@ -58,14 +58,14 @@ pub struct Removed {
     pub batches: usize,
 }
 
-/// Why a pass did not come to its end.
+/// Why a pass ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It was told to stop, or the node's trust ended.
-    #[error("it was told to stop")]
+    /// A stop was requested, or the node has fenced itself.
+    #[error("a stop was requested")]
     Stopped,
 }
 
@@ -87,7 +87,7 @@ pub async fn run(session: NodeSession) {
             return;
         }
         pause = config.cleanup_interval;
-        // One node is enough. Two that judge differently who lives do no harm, the second finds nothing.
+        // One node is enough. If two nodes disagree about which nodes are live, the second finds nothing to remove.
         let nodes = session.live_nodes();
         if nodes
             .first()
@@ -107,7 +107,7 @@ pub async fn run(session: NodeSession) {
         };
         match sweep.all(&ages).await {
             Ok(()) => (),
-            Err(error) => debug!(error = %error, "The clean-up stopped half way: {error}"),
+            Err(error) => debug!(error = %error, "The clean-up ended early: {error}"),
         }
         let removed = sweep.removed;
         if removed != Removed::default() {
@@ -129,7 +129,7 @@ pub(super) struct Sweep {
     pub(super) ids: Ids,
     /// How long it may act.
     pub(super) self_fence: SelfFence,
-    /// Cancelled when it shall end.
+    /// Cancelled when the pass must end.
     pub(super) stop: CancellationToken,
     /// Between two pages.
     pub(super) pause: Duration,
@@ -138,10 +138,10 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    /// Removes what is older.
+    /// Removes everything of these ages.
     ///
     /// # Errors
-    /// It did not come to its end; what it removed is removed.
+    /// The pass ended early. What it has removed stays removed.
     pub(super) async fn all(&mut self, ages: &Ages) -> Result<(), SweepError> {
         if let Some(age) = ages.batches {
             self.batches(self.clock.now().minus(age)).await?;
@@ -207,7 +207,7 @@ impl Sweep {
         }
     }
 
-    /// The directory may be behind: the row says what the batch is.
+    /// Removes one batch if it is old. The row decides, because the directory may be out of date.
     async fn batch(
         &mut self,
         listing: &BatchListing,
@@ -215,7 +215,7 @@ impl Sweep {
     ) -> Result<(), SweepError> {
         let row = self.store.batch(listing.id, Freshness::Serial).await?;
         let Some(batch) = row else {
-            // Somebody removed the row and died: only its line is left.
+            // A pass removed the row and died: only the line in the directory is left.
             return self.delete(&orphan(listing)).await.map(drop);
         };
         let is_old =
@@ -223,10 +223,10 @@ impl Sweep {
         if !is_old {
             return Ok(());
         }
-        let Some(marked) = self.marked(batch).await? else {
+        let Some(marked) = self.mark(batch).await? else {
             return Ok(());
         };
-        // From the end, so that what is left after a crash still begins with number 0.
+        // From the end, so that the chunks that are left after a crash still begin with number 0.
         let mut to = marked.chunks;
         while to > 0 {
             let from = (to - CHUNKS).max(0);
@@ -237,7 +237,7 @@ impl Sweep {
             }
         }
         if !marked.spec.allow_multiple {
-            // Lost, another batch runs the same command now.
+            // Lost: another batch runs the same command now.
             self.settle(&ReleaseCommand {
                 command_key: command_key(&marked),
                 batch: marked.id,
@@ -257,8 +257,8 @@ impl Sweep {
         Ok(())
     }
 
-    /// The row with the wish to remove it; none where somebody wished something else meanwhile.
-    async fn marked(&mut self, batch: Batch) -> Result<Option<Batch>, SweepError> {
+    /// The row with the request to remove it. None if another request came in between.
+    async fn mark(&mut self, batch: Batch) -> Result<Option<Batch>, SweepError> {
         if batch.desired == BatchDesired::Remove {
             return Ok(Some(batch));
         }
@@ -278,7 +278,7 @@ impl Sweep {
         self.settle(delete).await
     }
 
-    /// Whether it took effect.
+    /// Settles an operation. Returns whether it was applied.
     async fn settle<C: Conditional>(&self, operation: &C) -> Result<bool, SweepError> {
         match settle(self.store.as_ref(), &self.ids, &self.self_fence, operation).await? {
             Settled::Applied => Ok(true),
@@ -291,7 +291,7 @@ impl Sweep {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(SweepError::Stopped),
-            trusted = self.self_fence.wait(self.pause) => match trusted {
+            may_act = self.self_fence.wait(self.pause) => match may_act {
                 true => Ok(()),
                 false => Err(SweepError::Stopped),
             },
@@ -309,7 +309,7 @@ fn orphan(listing: &BatchListing) -> DeleteBatch {
     }
 }
 
-/// For a pass that a person asked for: it may act as long as nobody stops it.
+/// The self-fence of a pass on request: it may act until it is stopped.
 fn unbounded(clock: SharedClock) -> SelfFence {
     SelfFence::until(clock, Duration::MAX, CancellationToken::new())
 }

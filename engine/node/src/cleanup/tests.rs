@@ -18,11 +18,11 @@ const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 const START: i64 = 1_790_000_000_000;
 
-/// A clock that is moved by hand.
+/// A clock that the test moves.
 #[derive(Debug)]
-struct HandClock(AtomicI64);
+struct ManualClock(AtomicI64);
 
-impl Clock for HandClock {
+impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::Relaxed))
     }
@@ -32,17 +32,17 @@ impl Clock for HandClock {
     }
 }
 
-struct Place {
+struct Bench {
     _folder: TempDir,
-    clock: Arc<HandClock>,
+    clock: Arc<ManualClock>,
     store: SharedStore,
     ids: Ids,
 }
 
-impl Place {
+impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(HandClock(AtomicI64::new(START)));
+        let clock = Arc::new(ManualClock(AtomicI64::new(START)));
         let options = Options::new(clock.clone() as SharedClock);
         let store = SqliteStore::open(folder.path().join("weft.db"), options).unwrap();
         Self {
@@ -131,12 +131,12 @@ impl Place {
             token: self.ids.token(),
         })
         .await;
-        let held = self.job(&key).await.unwrap();
+        let claimed = self.job(&key).await.unwrap();
         let run = JobRun {
             key: key.clone(),
             started: now,
             ended: now,
-            fence: held.fence,
+            fence: claimed.fence,
             node: holder.node.clone(),
             status: JobStatus::Processed,
             attempt: 1,
@@ -147,7 +147,7 @@ impl Place {
         };
         self.apply(&EndJob {
             run: Some(run),
-            ..EndJob::of(&held, holder, to, now, self.ids.token())
+            ..EndJob::of(&claimed, holder, to, now, self.ids.token())
         })
         .await;
         self.job(&key).await.unwrap()
@@ -161,7 +161,7 @@ impl Place {
         self.store.job_runs(key, 100).await.unwrap().len()
     }
 
-    /// A batch of two chunks that is in this state since now.
+    /// A batch with two chunks that has this status from now on.
     async fn batch(&self, status: BatchStatus) -> BatchId {
         let now = self.clock.now();
         let id = BatchId(self.ids.uuid());
@@ -238,47 +238,47 @@ fn days(days: u64) -> Option<Duration> {
 }
 
 #[tokio::test]
-async fn archived_jobs_go_with_their_history_when_they_are_old() {
-    let place = Place::new();
-    let old = place.ended("old").await;
-    place.wait(DAY);
-    let young = place.ended("young").await;
-    place.wait(29 * DAY + HOUR);
+async fn old_archived_jobs_are_removed_with_their_history() {
+    let bench = Bench::new();
+    let old = bench.ended("old").await;
+    bench.wait(DAY);
+    let young = bench.ended("young").await;
+    bench.wait(29 * DAY + HOUR);
     let ages = Ages {
         jobs: days(30),
         ..Ages::default()
     };
-    let removed = place.swept(&ages).await;
+    let removed = bench.swept(&ages).await;
     assert_eq!(removed.jobs, 1);
-    assert_eq!(place.job(&old.key).await, None);
-    assert_eq!(place.runs(&old.key).await, 0);
-    assert_eq!(place.job(&young.key).await, Some(young.clone()));
-    assert_eq!(place.runs(&young.key).await, 1);
-    assert_eq!(place.swept(&ages).await, Removed::default());
+    assert_eq!(bench.job(&old.key).await, None);
+    assert_eq!(bench.runs(&old.key).await, 0);
+    assert_eq!(bench.job(&young.key).await, Some(young.clone()));
+    assert_eq!(bench.runs(&young.key).await, 1);
+    assert_eq!(bench.swept(&ages).await, Removed::default());
 }
 
 #[tokio::test]
-async fn a_job_that_goes_on_stays_and_loses_its_old_history() {
-    let place = Place::new();
-    let ended = place.ended("r").await;
+async fn a_recurring_job_stays_and_loses_its_old_history() {
+    let bench = Bench::new();
+    let ended = bench.ended("r").await;
     let waiting = Job {
         status: JobStatus::Waiting,
         archived: false,
         fence: ended.fence + 1,
         ..ended.clone()
     };
-    place
+    bench
         .apply(&WriteJob {
             job: waiting.clone(),
             seen: Some(JobSeen::of(&ended)),
             due: None,
-            token: place.ids.token(),
+            token: bench.ids.token(),
         })
         .await;
-    place.wait(40 * DAY);
-    let again = place.run_once(&waiting, JobStatus::Scheduled).await;
-    assert_eq!(place.runs(&ended.key).await, 2);
-    let removed = place
+    bench.wait(40 * DAY);
+    let again = bench.run_once(&waiting, JobStatus::Scheduled).await;
+    assert_eq!(bench.runs(&ended.key).await, 2);
+    let removed = bench
         .swept(&Ages {
             jobs: days(30),
             history: days(30),
@@ -286,14 +286,14 @@ async fn a_job_that_goes_on_stays_and_loses_its_old_history() {
         })
         .await;
     assert_eq!((removed.jobs, removed.runs), (0, 1));
-    assert_eq!(place.job(&again.key).await, Some(again.clone()));
-    assert_eq!(place.runs(&again.key).await, 1);
+    assert_eq!(bench.job(&again.key).await, Some(again.clone()));
+    assert_eq!(bench.runs(&again.key).await, 1);
 }
 
 #[tokio::test]
-async fn a_job_that_was_resumed_meanwhile_stays() {
-    let place = Place::new();
-    let ended = place.ended("r").await;
+async fn a_job_that_was_resumed_in_between_stays() {
+    let bench = Bench::new();
+    let ended = bench.ended("r").await;
     let delete = DeleteJob::of(&ended).unwrap();
     let resumed = Job {
         status: JobStatus::Waiting,
@@ -302,33 +302,33 @@ async fn a_job_that_was_resumed_meanwhile_stays() {
         fence: ended.fence + 1,
         ..ended.clone()
     };
-    place
+    bench
         .apply(&WriteJob {
             job: resumed,
             seen: Some(JobSeen::of(&ended)),
             due: None,
-            token: place.ids.token(),
+            token: bench.ids.token(),
         })
         .await;
     assert!(matches!(
-        place.settle(&delete).await,
+        bench.settle(&delete).await,
         Settled::Lost(Some(_))
     ));
-    let job = place.job(&ended.key).await.unwrap();
+    let job = bench.job(&ended.key).await.unwrap();
     assert_eq!(job.status, JobStatus::Waiting);
     assert_eq!(DeleteJob::of(&job), None);
 }
 
 #[tokio::test]
-async fn ended_batches_go_whole_and_others_stay() {
-    let place = Place::new();
-    let done = place.batch(BatchStatus::Done).await;
-    let cancelled = place.batch(BatchStatus::Cancelled).await;
-    let paused = place.batch(BatchStatus::Paused).await;
-    place.wait(3 * DAY);
-    let young = place.batch(BatchStatus::Done).await;
-    place.wait(4 * DAY + HOUR);
-    let removed = place
+async fn old_batches_are_removed_completely_and_others_stay() {
+    let bench = Bench::new();
+    let done = bench.batch(BatchStatus::Done).await;
+    let cancelled = bench.batch(BatchStatus::Cancelled).await;
+    let paused = bench.batch(BatchStatus::Paused).await;
+    bench.wait(3 * DAY);
+    let young = bench.batch(BatchStatus::Done).await;
+    bench.wait(4 * DAY + HOUR);
+    let removed = bench
         .swept(&Ages {
             batches: days(7),
             ..Ages::default()
@@ -336,28 +336,28 @@ async fn ended_batches_go_whole_and_others_stay() {
         .await;
     assert_eq!(removed.batches, 2);
     for gone in [done, cancelled] {
-        assert!(!place.has_batch(gone).await);
-        assert_eq!(place.chunks(gone).await, 0);
-        assert!(!place.names_a_command(gone).await);
+        assert!(!bench.has_batch(gone).await);
+        assert_eq!(bench.chunks(gone).await, 0);
+        assert!(!bench.names_a_command(gone).await);
     }
     for stays in [paused, young] {
-        assert!(place.has_batch(stays).await);
-        assert!(place.names_a_command(stays).await);
-        assert_eq!(place.chunks(stays).await, 2);
+        assert!(bench.has_batch(stays).await);
+        assert!(bench.names_a_command(stays).await);
+        assert_eq!(bench.chunks(stays).await, 2);
     }
 }
 
 #[tokio::test]
-async fn a_removal_that_stopped_half_way_goes_on() {
-    let place = Place::new();
-    let id = place.batch(BatchStatus::Done).await;
-    place.wait(8 * DAY);
-    let row = place.store.batch(id, Freshness::Serial).await.unwrap();
-    let marked = place.sweep().marked(row.unwrap()).await.unwrap().unwrap();
-    place.store.forget_chunks(id, 1, 3).await.unwrap();
-    assert_eq!(place.chunks(id).await, 1);
-    // Nobody can wish anything else of it now: the wish stands in the row.
-    let row = place.store.batch(id, Freshness::Serial).await.unwrap();
+async fn an_interrupted_removal_is_continued() {
+    let bench = Bench::new();
+    let id = bench.batch(BatchStatus::Done).await;
+    bench.wait(8 * DAY);
+    let row = bench.store.batch(id, Freshness::Serial).await.unwrap();
+    let marked = bench.sweep().mark(row.unwrap()).await.unwrap().unwrap();
+    bench.store.forget_chunks(id, 1, 3).await.unwrap();
+    assert_eq!(bench.chunks(id).await, 1);
+    // No other request is possible now: the row has the request to remove it.
+    let row = bench.store.batch(id, Freshness::Serial).await.unwrap();
     let row = row.unwrap();
     assert_eq!(row.desired, BatchDesired::Remove);
     assert_eq!(row.desired_seq, marked.desired_seq);
@@ -365,28 +365,28 @@ async fn a_removal_that_stopped_half_way_goes_on() {
         batches: days(7),
         ..Ages::default()
     };
-    assert_eq!(place.swept(&ages).await.batches, 1);
-    assert!(!place.has_batch(id).await);
-    assert_eq!(place.chunks(id).await, 0);
+    assert_eq!(bench.swept(&ages).await.batches, 1);
+    assert!(!bench.has_batch(id).await);
+    assert_eq!(bench.chunks(id).await, 0);
 }
 
 #[tokio::test]
-async fn a_sweep_that_is_told_to_stop_says_so() {
-    let place = Place::new();
+async fn a_sweep_reports_that_it_was_stopped() {
+    let bench = Bench::new();
     for number in 0..=PAGE {
-        place.ended(&format!("{number:04}")).await;
+        bench.ended(&format!("{number:04}")).await;
     }
-    place.wait(31 * DAY);
-    let mut sweep = place.sweep();
+    bench.wait(31 * DAY);
+    let mut sweep = bench.sweep();
     sweep.stop.cancel();
     let ages = Ages {
         jobs: days(30),
         ..Ages::default()
     };
     let error = sweep.all(&ages).await.unwrap_err();
-    assert_eq!(error.to_string(), "it was told to stop");
+    assert_eq!(error.to_string(), "a stop was requested");
     assert_eq!(sweep.removed.jobs, PAGE);
-    assert_eq!(place.swept(&ages).await.jobs, 1);
+    assert_eq!(bench.swept(&ages).await.jobs, 1);
 }
 
 fn job_with(arguments: &str) -> Job {
@@ -402,12 +402,12 @@ fn job_with(arguments: &str) -> Job {
 }
 
 #[tokio::test]
-async fn the_job_removes_what_its_arguments_say_and_counts_it() {
-    let place = Place::new();
-    place.ended("old").await;
-    let batch = place.batch(BatchStatus::Done).await;
-    place.wait(10 * DAY);
-    let kind = Cleanup::new(place.store.clone(), place.clock.clone(), place.ids.clone());
+async fn the_job_removes_by_its_arguments_and_counts() {
+    let bench = Bench::new();
+    bench.ended("old").await;
+    let batch = bench.batch(BatchStatus::Done).await;
+    bench.wait(10 * DAY);
+    let kind = Cleanup::new(bench.store.clone(), bench.clock.clone(), bench.ids.clone());
     let run = |arguments: &str| {
         let run = Run {
             job: job_with(arguments),
@@ -421,7 +421,7 @@ async fn the_job_removes_what_its_arguments_say_and_counts_it() {
     };
     let counts = r#"{"jobs":1,"runs":0,"batches":0}"#;
     assert_eq!(output.text.as_deref(), Some(counts));
-    assert!(place.has_batch(batch).await);
+    assert!(bench.has_batch(batch).await);
     let RunEnd::Succeeded(output) = run(r#"{"batches_older_than_days":"9"}"#).await else {
         panic!("it failed");
     };
@@ -430,9 +430,9 @@ async fn the_job_removes_what_its_arguments_say_and_counts_it() {
 }
 
 #[tokio::test]
-async fn arguments_that_mean_nothing_are_refused_by_name() {
-    let place = Place::new();
-    let kind = Cleanup::new(place.store.clone(), place.clock.clone(), place.ids.clone());
+async fn invalid_arguments_are_refused_by_name() {
+    let bench = Bench::new();
+    let kind = Cleanup::new(bench.store.clone(), bench.clock.clone(), bench.ids.clone());
     let refusal = |arguments: &'static str| {
         let kind = &kind;
         async move { kind.check(&job_with(arguments)).await.unwrap_err() }

@@ -1,4 +1,4 @@
-//! Reading configuration files, and making a node.id where there is none.
+//! Reads configuration files, and creates node.id if it is missing.
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,10 +13,10 @@ use super::node_id;
 /// The name of the identity file in a data folder.
 pub const NODE_ID_FILE: &str = "node.id";
 
-/// The text of a file; none where there is no such file.
+/// The text of a file, if the file exists.
 ///
 /// # Errors
-/// It is there and cannot be read.
+/// The file exists and cannot be read.
 pub fn read_optional(path: &Path) -> io::Result<Option<SourceText>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(SourceText {
@@ -28,7 +28,7 @@ pub fn read_optional(path: &Path) -> io::Result<Option<SourceText>> {
     }
 }
 
-/// The node.id of a data folder: the one that is there, or a new one with a new uuid.
+/// The node.id of a data folder. If it is missing, it is created with a new uuid.
 ///
 /// # Errors
 /// The folder cannot be written.
@@ -38,19 +38,19 @@ pub fn make_node_id(data: &Path, ids: &Ids) -> io::Result<SourceText> {
         return Ok(found);
     }
     fs::create_dir_all(data)?;
-    // Written aside and then linked into place: a crash leaves no half file, and of two starts one wins.
+    // Write a temporary file and link it: a crash leaves no partial file, and one of two concurrent starts wins.
     let uuid = ids.uuid();
-    let aside = data.join(format!(".{NODE_ID_FILE}.{uuid}"));
-    let text = node_id::fresh(&uuid.to_string());
+    let temporary = data.join(format!(".{NODE_ID_FILE}.{uuid}"));
+    let text = node_id::new_text(&uuid.to_string());
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(&aside)?;
+        .open(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    let linked = fs::hard_link(&aside, &path);
-    fs::remove_file(&aside)?;
+    let linked = fs::hard_link(&temporary, &path);
+    fs::remove_file(&temporary)?;
     match linked {
         Ok(()) => Ok(SourceText { path, text }),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -1,14 +1,14 @@
-//! The file `config.ini`: sections of `KEY=value`, and which line each stands in.
+//! The file `config.ini`: sections of `KEY=value`, each with its line number.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use ini::{Ini, ParseOption};
 
-use super::load::Entry;
+use super::entry::Entry;
 use super::problem::{Origin, Problem};
 
-/// The entries of a config.ini and what cannot be read in it.
+/// The entries of a config.ini, and the problems in it.
 pub(super) fn parse(path: &Path, text: &str) -> (Vec<Entry>, Vec<Problem>) {
     let at = |line| Origin::File {
         path: path.to_owned(),
@@ -65,7 +65,7 @@ pub(super) fn parse(path: &Path, text: &str) -> (Vec<Entry>, Vec<Problem>) {
     (entries, problems)
 }
 
-/// The lines of each key, since the parser keeps only values.
+/// The line numbers of each key, because the parser keeps only values.
 fn lines_of(text: &str) -> BTreeMap<(String, String), Vec<usize>> {
     let mut lines: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     let mut section = String::new();

@@ -1,4 +1,4 @@
-//! The table of keys: those that do something, and those of Fabric that are known and do nothing yet.
+//! The table of configuration keys: those in use, and those of Fabric that have no effect.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use weft_model::NodeId;
 use super::value::{Kind, Value};
 use crate::NodeConfig;
 
-/// What the keys fill.
+/// The configuration while the keys fill it.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     pub node: NodeConfig,
@@ -26,18 +26,18 @@ impl Draft {
     }
 }
 
-/// A key that does something.
+/// A key that has an effect.
 #[derive(Debug)]
 pub struct Key {
-    /// Its section in config.ini; `node` for those of node.id.
+    /// Its section in config.ini; `node` for keys of node.id.
     pub section: &'static str,
     /// Its name, as in the documentation.
     pub name: &'static str,
-    /// What it takes.
+    /// The kind of its values.
     pub kind: Kind,
-    /// Its value where nobody writes one; empty for none.
+    /// Its default value; empty for none.
     pub default: &'static str,
-    /// What it is for.
+    /// Its purpose.
     pub help: &'static str,
     pub(super) set: fn(&mut Draft, Value),
 }
@@ -49,7 +49,7 @@ pub struct UnusedKey {
     pub section: &'static str,
     /// Its name.
     pub name: &'static str,
-    /// Why it does nothing, or what does it instead.
+    /// Why it has no effect, or what replaces it.
     pub reason: &'static str,
 }
 
@@ -74,7 +74,7 @@ pub(super) fn label(section: &str, name: &str) -> String {
     format!("[{section}] {name}")
 }
 
-/// The key of this section and name; both in any case.
+/// The key with this section and name, in upper or lower case.
 pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| {
         key.section.eq_ignore_ascii_case(section) && key.name.eq_ignore_ascii_case(name)
@@ -88,7 +88,7 @@ pub(super) fn find_unused(section: &str, name: &str) -> Option<&'static UnusedKe
     })
 }
 
-/// Generates a setter for the shape that a kind reads as; any other shape cannot come.
+/// A setter for the variant of `Value` that the kind of a key reads as. Other variants cannot occur.
 macro_rules! set {
     ($shape:ident, |$draft:ident, $value:ident| $body:expr) => {
         |$draft: &mut Draft, value: Value| {
@@ -120,12 +120,12 @@ macro_rules! key {
     };
 }
 
-/// Every key that does something.
+/// Every key that has an effect.
 #[rustfmt::skip]
 pub static KEYS: &[Key] = &[
     key!("node", "uuid", Kind::Name, "", "the stable name of the node",
         set!(Text, |draft, text| draft.node.guid = NodeId(text))),
-    key!("node", "logical_id", Kind::LogicalIds, "", "names that an affinity may use, with slots; ANY:0 takes only what names the node",
+    key!("node", "logical_id", Kind::LogicalIds, "", "names that an affinity may use, with slots; with ANY:0 the node takes only jobs whose affinity names it",
         set!(List, |draft, list| draft.node.logical_ids = list)),
     key!("node", "cluster_id", Kind::ClusterId, "", "appended to the names of keyspaces",
         set!(Text, |draft, text| draft.cluster_id = Some(text))),
@@ -133,40 +133,40 @@ pub static KEYS: &[Key] = &[
         set!(Text, |draft, text| draft.node.effective_ip = text)),
     key!("node", "dc_name", Kind::Name, "LOCAL_DC", "the data centre",
         set!(Text, |draft, text| draft.node.dc = text)),
-    key!("node", "ips", Kind::Addresses, "", "all addresses that count as this node; effective_ip where absent",
+    key!("node", "ips", Kind::Addresses, "", "all addresses that count as this node; by default effective_ip",
         set!(List, |draft, list| { draft.node.ips = list; draft.ips_given = true; })),
 
     key!("fabric_cluster", "FABRIC_HEARTBEAT_INTERVAL_MS", Kind::Millis(100, 600_000), "5000", "time between heartbeats",
         set!(Duration, |draft, time| draft.node.heartbeat_interval = time)),
     key!("fabric_cluster", "FABRIC_HEARTBEAT_MISS", Kind::Number(3, 1_000), "12", "missed heartbeats before a node counts as dead",
         set!(Number, |draft, number| draft.node.heartbeat_miss = u32::try_from(number).unwrap_or(u32::MAX))),
-    key!("fabric_cluster", "POLL_INTERVAL_MS", Kind::Millis(20, 60_000), "1000", "how often a node looks at due hints, nodes and batches",
+    key!("fabric_cluster", "POLL_INTERVAL_MS", Kind::Millis(20, 60_000), "1000", "how often a node reads due hints, nodes and batches",
         set!(Duration, |draft, time| draft.node.poll_interval = time)),
-    key!("fabric_cluster", "DRAIN_GRACE_SEC", Kind::Seconds(0, 3_600), "25", "how long a draining node finishes what it has",
+    key!("fabric_cluster", "DRAIN_GRACE_SEC", Kind::Seconds(0, 3_600), "25", "how long a draining node may finish its work",
         set!(Duration, |draft, time| draft.node.drain_grace = time)),
-    key!("fabric_cluster", "RECONCILE_INTERVAL_SEC", Kind::Seconds(1, 86_400), "300", "time between repairs of hints and forgotten batches",
+    key!("fabric_cluster", "RECONCILE_INTERVAL_SEC", Kind::Seconds(1, 86_400), "300", "time between repairs of batches whose job is missing",
         set!(Duration, |draft, time| draft.node.reconcile_interval = time)),
-    key!("fabric_cluster", "CLEANUP_INTERVAL_SEC", Kind::Seconds(60, 604_800), "21600", "time between two looks for archived jobs and ended batches to remove; one node of the cluster does it",
+    key!("fabric_cluster", "CLEANUP_INTERVAL_SEC", Kind::Seconds(60, 604_800), "21600", "time between clean-ups of archived jobs and ended batches, by one node of the cluster",
         set!(Duration, |draft, time| draft.node.cleanup_interval = time)),
 
-    key!("jobs", "K2JOBS_POOL_SIZE", Kind::Number(0, 100_000), "25", "jobs that the node runs at once, batches aside; 0 runs none",
+    key!("jobs", "K2JOBS_POOL_SIZE", Kind::Number(0, 100_000), "25", "jobs that the node runs at once, without batches; 0 runs none",
         set!(Number, |draft, number| draft.node.job_pool_size = count(number))),
-    key!("jobs", "K2JOB_ARCHIVING_TIME_HOUR", Kind::Number(1, 876_000), "720", "archived jobs are removed so many hours after their end, and runs so many hours after their start; on Cassandra runs live 720 hours at most",
+    key!("jobs", "K2JOB_ARCHIVING_TIME_HOUR", Kind::Number(1, 876_000), "720", "hours until archived jobs are removed after their end, and runs after their start; Cassandra keeps runs for at most 720 hours",
         set!(Number, |draft, number| draft.node.job_archiving_time = minutes(number.saturating_mul(60)))),
     key!("jobs", "CLAIM_EXCEPTIONAL_INTERVAL_SEC", Kind::Seconds(0, 86_400), "60", "wait before a job is claimed above the recommended size of its affinity",
         set!(Duration, |draft, time| draft.node.claim_exceptional_interval = time)),
-    key!("jobs", "MIN_GIVE_UP_EXCEPTIONAL_MINUTES", Kind::Number(1, 14_400), "1", "a job above the recommended size is given up after so long at least",
+    key!("jobs", "MIN_GIVE_UP_EXCEPTIONAL_MINUTES", Kind::Number(1, 14_400), "1", "the shortest time until a job above the recommended size is handed over",
         set!(Number, |draft, number| draft.node.min_give_up = minutes(number))),
-    key!("jobs", "MAX_GIVE_UP_EXCEPTIONAL_MINUTES", Kind::Number(2, 14_400), "1440", "and after so long at most; the time is drawn by lot",
+    key!("jobs", "MAX_GIVE_UP_EXCEPTIONAL_MINUTES", Kind::Number(2, 14_400), "1440", "the longest time until a job above the recommended size is handed over; the time is random",
         set!(Number, |draft, number| draft.node.max_give_up = minutes(number))),
-    key!("jobs", "HTTP_ALLOWED_HOSTS", Kind::Hosts, "", "hosts that jobs of type HTTP may call, each with :PORT where only that one is meant; none where empty",
+    key!("jobs", "HTTP_ALLOWED_HOSTS", Kind::Hosts, "", "hosts that jobs of type HTTP may call, with :PORT to allow only that port; empty allows none",
         set!(List, |draft, list| draft.node.http_allowed_hosts = list)),
-    key!("jobs", "FILE_ROOTS", Kind::Folders, "", "folders under which jobs may read and write files; none where empty",
+    key!("jobs", "FILE_ROOTS", Kind::Folders, "", "folders under which jobs may read and write files; empty allows none",
         set!(List, |draft, list| draft.node.file_roots = list.into_iter().map(PathBuf::from).collect())),
 
-    key!("fabric", "RECOVERY_TTL_SEC", Kind::Seconds(1, 31_622_400), "86400", "how long a flow may be gone on with where it stopped",
+    key!("fabric", "RECOVERY_TTL_SEC", Kind::Seconds(1, 31_622_400), "86400", "how long a flow may be resumed where it stopped",
         set!(Duration, |draft, time| draft.node.recovery_time_to_live = time)),
-    key!("fabric", "RECOVERY_MAX_RETRIES", Kind::Number(1, 1_000_000), "10", "tries of a flow that go on where one stopped",
+    key!("fabric", "RECOVERY_MAX_RETRIES", Kind::Number(1, 1_000_000), "10", "tries of a flow that resume where it stopped",
         set!(Number, |draft, number| draft.node.recovery_max_tries = number)),
 
     key!("batch_process", "MAX_WORKERS_PER_NODE", Kind::Number(0, 1_024), "8", "workers for all batches on the node; 0 excludes it",
@@ -175,19 +175,19 @@ pub static KEYS: &[Key] = &[
         set!(Number, |draft, number| draft.node.max_running_batches = count(number))),
     key!("batch_process", "MAX_CHUNK_SIZE", Kind::Number(1, 1_000), "1000", "ids in one chunk at most",
         set!(Number, |draft, number| draft.node.max_chunk_size = count(number))),
-    key!("batch_process", "SLOWEST_PROCESSED_STATS_COUNT", Kind::Number(0, 1_000), "10", "slowest entities that are remembered",
+    key!("batch_process", "SLOWEST_PROCESSED_STATS_COUNT", Kind::Number(0, 1_000), "10", "slowest entities that are kept",
         set!(Number, |draft, number| draft.node.slowest_count = count(number))),
     key!("batch_process", "MAX_UNIQUE_AGGREGATION_KEYS", Kind::Number(0, 1_000), "20", "keys of results that are summed up",
         set!(Number, |draft, number| draft.node.max_aggregation_keys = count(number))),
-    key!("batch_process", "BATCH_PACE_CALC_TIME_WINDOW_MS", Kind::Millis(1_000, 600_000), "10000", "window of the pace, and time between saves of extra_stats",
+    key!("batch_process", "BATCH_PACE_CALC_TIME_WINDOW_MS", Kind::Millis(1_000, 600_000), "10000", "time window of the pace, and time between saves of extra_stats",
         set!(Duration, |draft, time| draft.node.pace_window = time)),
     key!("batch_process", "BATCH_MIN_TIME_MS", Kind::Millis(0, 3_600_000), "0", "shortest duration of a batch",
         set!(Duration, |draft, time| draft.node.batch_min_time = time)),
     key!("batch_process", "BATCH_DETAIL_MAX_ROWS_SIZE", Kind::Number(1, 1_000_000), "10000", "rows that BATCH_DETAILS shows without LIMIT",
         set!(Number, |draft, number| draft.node.batch_detail_max_rows = count(number))),
-    key!("batch_process", "BATCH_KEPT_DAYS", Kind::Number(1, 29), "7", "batches are removed so many days after their end, with all that is known of their entities",
+    key!("batch_process", "BATCH_KEPT_DAYS", Kind::Number(1, 29), "7", "days until batches are removed after their end, with everything about their entities",
         set!(Number, |draft, number| draft.node.batch_kept = minutes(number.saturating_mul(24 * 60)))),
-    key!("batch_process", "CANCEL_GRACE_SEC", Kind::Seconds(0, 3_600), "10", "how long running entities may finish after a cancel",
+    key!("batch_process", "CANCEL_GRACE_SEC", Kind::Seconds(0, 3_600), "10", "how long running entities may continue after a cancel",
         set!(Duration, |draft, time| draft.node.cancel_grace = time)),
 ];
 
@@ -199,9 +199,9 @@ macro_rules! unused {
 
 const CHUNKS: &str = "work is shared out in chunks, see MAX_CHUNK_SIZE";
 const LOADER: &str = "results are written by the flusher, in groups of its own size";
-const NOT_YET: &str = "not there yet";
+const NOT_YET: &str = "not available yet";
 
-/// Keys of Fabric that are known and have no effect, so that nobody wonders.
+/// Keys of Fabric that have no effect. A file may still have them.
 pub static UNUSED_KEYS: &[UnusedKey] = unused! {
     "batch_process":
         "MAX_BATCH_SIZE_PROCESSING" => CHUNKS,
@@ -224,8 +224,8 @@ pub static UNUSED_KEYS: &[UnusedKey] = unused! {
         "CONSISTENCY_LEVEL" => "always LOCAL_QUORUM",
         "SERIAL_CONSISTENCY_LEVEL" => "`serial=` in the address of --store",
         "OPTIMISTIC_LOCKING" => "ownership is always by compare-and-set",
-        "DISTRIBUTE_COMMANDS_TIMEOUT_MINUTES" => "nodes read what is wished, nothing is distributed",
-        "DISTRIBUTE_LOCAL_DC_ONLY" => "nodes read what is wished, nothing is distributed",
+        "DISTRIBUTE_COMMANDS_TIMEOUT_MINUTES" => "nodes read requests from the store, no command is distributed",
+        "DISTRIBUTE_LOCAL_DC_ONLY" => "nodes read requests from the store, no command is distributed",
         "CDC_CONSUMER_JOB_AFFINITY" => NOT_YET,
         "CDC_PUBLISHER_JOB_AFFINITY" => NOT_YET,
         "SYNC_PROTECTION" => NOT_YET,

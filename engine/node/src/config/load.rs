@@ -1,15 +1,16 @@
-//! Putting the sources one over the other, and collecting everything that is wrong on the way.
+//! Merges the sources of the configuration, and collects all problems.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::entry::Entry;
 use super::keys::{self, Draft, KEYS, Key, UNUSED_KEYS};
 use super::problem::{Origin, Problem, Problems};
 use super::{ini_file, node_id};
 use crate::NodeConfig;
 
-/// How like a known name an unknown one must be for "did you mean".
-const LIKENESS: f64 = 0.8;
+/// The similarity from which a known name is suggested for an unknown one.
+const MIN_SIMILARITY: f64 = 0.8;
 
 /// The text of a file and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,18 +34,18 @@ pub struct Flag {
     pub value: String,
 }
 
-/// Everything that configures a node, lowest first.
+/// The sources of the configuration of a node, the weakest first.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// The data folder.
     pub data: PathBuf,
-    /// What was found out about this machine, as section, key and value.
+    /// What was detected about this machine, as section, key and value.
     pub detected: Vec<(String, String, String)>,
-    /// config.ini, where there is one.
+    /// config.ini, if it exists.
     pub config_ini: Option<SourceText>,
-    /// node.id, where there is one.
+    /// node.id, if it exists.
     pub node_id: Option<SourceText>,
-    /// The environment; only names of the form `WEFT_SECTION__KEY` count.
+    /// The environment. Only names of the form `WEFT_SECTION__KEY` count.
     pub environment: Vec<(String, String)>,
     /// Flags.
     pub flags: Vec<Flag>,
@@ -66,36 +67,27 @@ pub struct Effective {
 /// A configuration without errors.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// What the node runs with.
+    /// The configuration of the node.
     pub node: NodeConfig,
     /// `cluster_id` of node.id.
     pub cluster_id: Option<String>,
     /// Every key with its value and origin.
     pub effective: Vec<Effective>,
-    /// What a person should read, but what stops nothing: unknown keys, keys without effect.
+    /// Problems that do not stop the node: unknown keys, and keys without effect.
     pub warnings: Vec<Problem>,
 }
 
-/// A key and a value as some source wrote them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub section: String,
-    pub key: String,
-    pub value: String,
-    pub origin: Origin,
-}
-
-/// Reads all sources, lays them one over the other and checks every value, also those that are overlaid.
+/// Reads all sources, merges them and checks every value, also values that a stronger source replaces.
 ///
 /// # Errors
-/// Everything that is wrong, at once.
+/// All problems at once.
 pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     let (entries, mut errors) = gather(sources);
     let mut warnings = Vec::new();
     let mut chosen: BTreeMap<(&str, &str), Entry> = BTreeMap::new();
     for entry in entries {
         let Some(key) = keys::find(&entry.section, &entry.key) else {
-            // Files and environments are shared with others; a flag is meant for this program.
+            // Files and environments may be shared with other programs; a flag is meant for this one.
             let is_flag = matches!(entry.origin, Origin::Flag(_));
             let problems = if is_flag { &mut errors } else { &mut warnings };
             problems.push(without_effect(entry));
@@ -220,7 +212,7 @@ fn missing_uuid(sources: &Sources) -> Problem {
     }
 }
 
-/// A key that is not used: known from Fabric, at home in another section, or unknown.
+/// The problem of a key that is not used: a key of Fabric, a key of another section, or an unknown key.
 fn without_effect(entry: Entry) -> Problem {
     let (message, hint) = explain(&entry.section, &entry.key);
     Problem {
@@ -256,13 +248,13 @@ fn explain(section: &str, name: &str) -> (String, Option<String>) {
 }
 
 fn nearest(section: &str, name: &str) -> Option<&'static Key> {
-    let likeness = |key: &Key| {
+    let similarity = |key: &Key| {
         let same_section = f64::from(u8::from(key.section.eq_ignore_ascii_case(section)));
         let name = strsim::jaro_winkler(&key.name.to_ascii_uppercase(), &name.to_ascii_uppercase());
-        // The section only breaks ties: a key is known by its name.
+        // The section only breaks ties.
         (name, name + same_section * 0.01)
     };
     KEYS.iter()
-        .filter(|key| likeness(key).0 >= LIKENESS)
-        .max_by(|one, other| likeness(one).1.total_cmp(&likeness(other).1))
+        .filter(|key| similarity(key).0 >= MIN_SIMILARITY)
+        .max_by(|one, other| similarity(one).1.total_cmp(&similarity(other).1))
 }

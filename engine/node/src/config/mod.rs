@@ -1,8 +1,9 @@
-//! Configuration: `config.ini` and `node.id` with Fabric's names, the environment and flags, one over the other.
+//! Configuration: `config.ini` and `node.id` with Fabric's names, the environment and flags.
 //!
-//! Later wins: defaults < config.ini < node.id < environment (`WEFT_SECTION__KEY`) < flags. Everything that is
-//! wrong is reported at once, and every effective value knows where it comes from.
+//! A later source replaces values of an earlier one: defaults < config.ini < node.id < environment (`WEFT_SECTION__KEY`) <
+//! flags. All problems are reported at once, and every effective value has its origin.
 
+mod entry;
 mod file;
 mod ini_file;
 mod keys;

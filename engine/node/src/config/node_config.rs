@@ -1,32 +1,32 @@
-//! What a node is told about itself: `node.id` and `config.ini`, with Fabric's names.
+//! The configuration of a node: `node.id` and `config.ini`, with Fabric's names.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use weft_model::NodeId;
 
-/// Everything a node reads once at its start. `config` (the loader) fills it; tests build it directly.
+/// The configuration that a node reads once, when it starts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeConfig {
     /// `uuid` in node.id.
     pub guid: NodeId,
     /// `dc_name` in node.id.
     pub dc: String,
-    /// `effective_ip` in node.id; what an IP in an affinity is compared with.
+    /// `effective_ip` in node.id; an IP in an affinity is compared with it.
     pub effective_ip: String,
     /// All addresses of the machine that count as this node.
     pub ips: Vec<String>,
     /// `logical_id` in node.id, each as written (`Name:2-4`).
     pub logical_ids: Vec<String>,
-    /// Where projects, scratch files, traces and the local token lie.
+    /// The folder of projects, scratch files, traces and the local token.
     pub data: PathBuf,
     /// FABRIC_HEARTBEAT_INTERVAL_MS, default 5 s.
     pub heartbeat_interval: Duration,
     /// FABRIC_HEARTBEAT_MISS, default 12.
     pub heartbeat_miss: u32,
-    /// POLL_INTERVAL_MS (ours), default 1 s: how often a node looks at due hints, nodes and batches.
+    /// POLL_INTERVAL_MS (ours), default 1 s: how often a node reads due hints, nodes and batches.
     pub poll_interval: Duration,
-    /// K2JOBS_POOL_SIZE, default 25: jobs that run at once, batches aside.
+    /// K2JOBS_POOL_SIZE, default 25: jobs that run at once, without batches.
     pub job_pool_size: usize,
     /// CLAIM_EXCEPTIONAL_INTERVAL_SEC, default 60 s.
     pub claim_exceptional_interval: Duration,
@@ -38,9 +38,9 @@ pub struct NodeConfig {
     pub http_allowed_hosts: Vec<String>,
     /// FILE_ROOTS (ours), default none: folders under which jobs may read and write files.
     pub file_roots: Vec<PathBuf>,
-    /// RECOVERY_TTL_SEC, default a day: points that a flow goes on from are good for so long.
+    /// RECOVERY_TTL_SEC, default a day: how long a flow may be resumed from its checkpoints.
     pub recovery_time_to_live: Duration,
-    /// RECOVERY_MAX_RETRIES, default 10: tries of a flow from the same points.
+    /// RECOVERY_MAX_RETRIES, default 10: tries of a flow from the same checkpoints.
     pub recovery_max_tries: u64,
     /// MAX_RUNNING_BATCHES (ours), default 100.
     pub max_running_batches: usize,
@@ -66,9 +66,9 @@ pub struct NodeConfig {
     pub reconcile_interval: Duration,
     /// CLEANUP_INTERVAL_SEC (ours), default 6 h.
     pub cleanup_interval: Duration,
-    /// K2JOB_ARCHIVING_TIME_HOUR, default 720: archived jobs, and history, are kept so long.
+    /// K2JOB_ARCHIVING_TIME_HOUR, default 720: how long archived jobs and history are kept.
     pub job_archiving_time: Duration,
-    /// BATCH_KEPT_DAYS (ours), default 7: batches are kept so long after their end.
+    /// BATCH_KEPT_DAYS (ours), default 7: how long batches are kept after their end.
     pub batch_kept: Duration,
 }
 
@@ -110,13 +110,13 @@ impl NodeConfig {
         }
     }
 
-    /// How long a silent node counts as alive: `T_dead`.
+    /// How long a node without heartbeats counts as alive: `T_dead`.
     pub fn dead_after(&self) -> Duration {
         self.heartbeat_interval * self.heartbeat_miss
     }
 
-    /// How much earlier than `T_dead` a node stops trusting itself: 20 %, at least one heartbeat interval.
-    pub fn trust_margin(&self) -> Duration {
+    /// How much earlier than `T_dead` a node fences itself: 20 %, at least one heartbeat interval.
+    pub fn self_fence_margin(&self) -> Duration {
         (self.dead_after() / 5).max(self.heartbeat_interval)
     }
 }

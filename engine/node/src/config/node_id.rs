@@ -1,11 +1,11 @@
-//! The file `node.id`: lines of `key: value` that say who a node is.
+//! The file `node.id`: lines of `key: value` that identify a node.
 
 use std::path::Path;
 
-use super::load::Entry;
+use super::entry::Entry;
 use super::problem::{Origin, Problem};
 
-/// The entries of a node.id and the lines that cannot be read.
+/// The entries of a node.id, and the lines that cannot be read.
 pub(super) fn parse(path: &Path, text: &str) -> (Vec<Entry>, Vec<Problem>) {
     let mut entries = Vec::new();
     let mut problems = Vec::new();
@@ -45,7 +45,7 @@ fn unquoted(text: &str) -> &str {
 }
 
 /// The text of a new node.id.
-pub(super) fn fresh(uuid: &str) -> String {
+pub(super) fn new_text(uuid: &str) -> String {
     format!(
         "# Who this node is. Kept from start to start; never copy it to another node.\n\
          uuid: {uuid}\n\

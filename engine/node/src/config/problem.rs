@@ -1,4 +1,4 @@
-//! What is wrong with a setting, where it was written, and what is allowed.
+//! A problem of a setting: where it was written, what is wrong, and what is allowed.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,15 +6,15 @@ use std::path::PathBuf;
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody wrote it.
+    /// The default value of the key.
     Default,
-    /// Found out about this machine.
+    /// Detected about this machine.
     Detected,
     /// A line of a file.
     File {
         /// The file.
         path: PathBuf,
-        /// Its line, from 1; 0 where the whole file is meant.
+        /// Its line, from 1; 0 for the whole file.
         line: usize,
     },
     /// An environment variable.
@@ -36,14 +36,14 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that is wrong with the configuration.
+/// One problem of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where it was written.
     pub origin: Origin,
-    /// The key as `[section] KEY`; empty where a whole line is meant.
+    /// The key as `[section] KEY`; empty for a whole line.
     pub key: String,
-    /// What is wrong with it, with what was found.
+    /// What is wrong, with the value that was found.
     pub message: String,
     /// What is allowed, or what to do.
     pub hint: Option<String>,
@@ -63,7 +63,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong, in the order of the sources.
+/// All problems, in the order of the sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 

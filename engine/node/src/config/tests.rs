@@ -27,7 +27,7 @@ fn check_warning(ini: &str, expected: &str) {
 }
 
 #[test]
-fn defaults_are_those_of_the_node() {
+fn the_defaults_of_keys_and_node_agree() {
     let loaded = load(&sources("", "uuid: n1")).expect("fine");
     let expected =
         crate::NodeConfig::with_defaults(weft_model::NodeId("n1".to_owned()), "data".into());
@@ -80,7 +80,7 @@ fn later_sources_win_and_are_named() {
 }
 
 #[test]
-fn everything_wrong_is_reported_at_once() {
+fn all_problems_are_reported_at_once() {
     check_errors(
         "[batch_process]\nMAX_RUNNING_BATCHES=many\n[fabric_cluster]\nFABRIC_HEARTBEAT_MISS=1\n",
         "uuid: n1\ncluster_id: my-cluster\nnonsense\n",
@@ -92,7 +92,7 @@ fn everything_wrong_is_reported_at_once() {
 }
 
 #[test]
-fn an_overlaid_value_is_checked_too() {
+fn a_replaced_value_is_checked_too() {
     check_errors(
         "[node]\neffective_ip=999.1.1.1\n",
         "uuid: n1\neffective_ip: 10.0.0.1\n",
@@ -135,7 +135,7 @@ fn keys_without_effect_are_named() {
 }
 
 #[test]
-fn the_table_is_sound() {
+fn the_key_table_is_consistent() {
     for key in KEYS {
         assert!(
             key.default.is_empty() || key.kind.read(key.default).is_some(),

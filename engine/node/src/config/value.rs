@@ -1,8 +1,8 @@
-//! The kinds of values, what each allows, and how a text is read as one.
+//! The kinds of configuration values: what each allows, and how it reads a text.
 
 use std::time::Duration;
 
-/// What a key takes.
+/// The kind of the values of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A whole number from the first to the second.
@@ -13,21 +13,21 @@ pub enum Kind {
     Seconds(u64, u64),
     /// The stable name of a node.
     Name,
-    /// Letters and digits, at most 20: it becomes a part of keyspace names.
+    /// Letters and digits, at most 20: it becomes part of keyspace names.
     ClusterId,
     /// An IP address or a host name.
     Address,
     /// Addresses, separated by commas.
     Addresses,
-    /// Addresses, separated by commas, each with its port where only that one is meant (`api.example.com:8443`).
+    /// Addresses, separated by commas, with a port to allow only that port (`api.example.com:8443`).
     Hosts,
     /// Folders by their absolute paths, separated by commas.
     Folders,
-    /// Logical ids, separated by commas, each with its slots where it has some (`blue:2-4`).
+    /// Logical ids, separated by commas, each with its slots if it has any (`blue:2-4`).
     LogicalIds,
 }
 
-/// A value that was read and found allowed.
+/// A valid value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     Number(u64),
@@ -59,7 +59,7 @@ impl Kind {
         }
     }
 
-    /// Reads `text` as this kind; none where it is not allowed.
+    /// Reads `text` as this kind; none if it is not allowed.
     pub(super) fn read(self, text: &str) -> Option<Value> {
         match self {
             Self::Number(min, max) => whole(text, min, max).map(Value::Number),
@@ -118,7 +118,7 @@ fn is_address(text: &str) -> bool {
 }
 
 fn is_host_name(text: &str) -> bool {
-    // Four numbers with dots that are no IP address are a slip, not a host name.
+    // Numbers with dots that are not an IP address are a typing error, not a host name.
     let all_numbers = text.chars().all(|c| c.is_ascii_digit() || c == '.');
     !all_numbers
         && text.len() <= 253
@@ -136,7 +136,7 @@ fn is_host(text: &str) -> bool {
     if is_address(text) {
         return true;
     }
-    // An IPv6 address with a port stands in brackets.
+    // An IPv6 address with a port is in brackets.
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !text.ends_with(']') => (host, Some(port)),
         Some(_) | None => (text, None),
@@ -150,7 +150,7 @@ fn is_host(text: &str) -> bool {
     address && port.is_none_or(|port| whole(port, 1, 65_535).is_some())
 }
 
-/// Absolute, without steps upwards, and not everything there is.
+/// An absolute path without `..` that is not the root.
 fn is_folder(text: &str) -> bool {
     let path = std::path::Path::new(text);
     let is_plain = |part| {
@@ -160,7 +160,7 @@ fn is_folder(text: &str) -> bool {
     path.is_absolute() && path.components().count() > 1 && path.components().all(is_plain)
 }
 
-/// A logical id as node.id has it: `Name`, `Name:4`, `Name:2-4`, `Name:2 4` or `Name:2:4`.
+/// Whether this is a logical id as in node.id: `Name`, `Name:4`, `Name:2-4`, `Name:2 4` or `Name:2:4`.
 pub fn is_logical_id(text: &str) -> bool {
     let Some((name, sizes)) = text.split_once(':') else {
         return is_id_name(text);
@@ -170,14 +170,14 @@ pub fn is_logical_id(text: &str) -> bool {
         .map(|part| part.parse::<u32>().ok());
     let are_sizes = match (numbers.next().flatten(), numbers.next(), numbers.next()) {
         (Some(_), None, None) => true,
-        // Recommended, and at most.
+        // The recommended and the maximum size.
         (Some(first), Some(Some(last)), None) => first <= last,
         _ => false,
     };
     is_id_name(name) && are_sizes
 }
 
-/// With a `-` in front it would look like one that is taken away.
+/// A leading `-` would mark a logical id that is removed.
 fn is_id_name(text: &str) -> bool {
     is_name(text.trim()) && !text.trim().starts_with('-')
 }
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kind_reads_what_it_allows_and_nothing_else() {
+    fn a_kind_reads_the_values_that_it_allows() {
         let allowed = [
             (Kind::Number(0, 8), "0", Value::Number(0)),
             (Kind::Number(0, 8), "8", Value::Number(8)),
@@ -239,6 +239,10 @@ mod tests {
         for (kind, text, expected) in allowed {
             assert_eq!(kind.read(text), Some(expected), "{kind:?} {text}");
         }
+    }
+
+    #[test]
+    fn a_kind_refuses_other_values() {
         let refused = [
             (Kind::Number(0, 8), "9"),
             (Kind::Number(0, 8), "-1"),

@@ -1,4 +1,4 @@
-//! What the scheduler knows of the jobs that it claims: how many fit, where they may run, and how one is run.
+//! How the scheduler runs the jobs of a type: which slots they take, where they may run, and how one is run.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -17,11 +17,11 @@ use crate::job::Slot;
 /// Which slots the jobs of an executor take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slots {
-    /// Slots of the pool of this node; a job waits in memory until one is free.
+    /// Slots of the pool of this node. A job waits in memory until one is free.
     Pool,
-    /// None.
+    /// No slots.
     Unlimited,
-    /// Slots of their own, so many; a job waits in its due hints until one is free.
+    /// This many slots of their own. A job waits in its due hints until one is free.
     Limit(usize),
 }
 
@@ -32,9 +32,9 @@ pub struct Claimed {
     pub job: Job,
     /// The slot that the run takes.
     pub slot: Slot,
-    /// When to give the job up to others, where it took a slot above the recommended size.
+    /// When to hand the job over to other nodes, if its slot is above the recommended size.
     pub give_up_after: Option<Duration>,
-    /// Up to when the times of the job are covered by this run.
+    /// Scheduled times up to this one are covered by this run.
     pub covered: Timestamp,
 }
 
@@ -44,7 +44,7 @@ pub trait Executor: Debug + Send + Sync {
     /// Which slots its jobs take.
     fn slots(&self) -> Slots;
 
-    /// Whether the node that ran a job last goes first (Fabric R73).
+    /// Whether the node that ran a job last is preferred (Fabric R73).
     fn prefers_last_node(&self) -> bool {
         true
     }
@@ -52,24 +52,24 @@ pub trait Executor: Debug + Send + Sync {
     /// Whether any node may run this job now, whatever its affinity.
     ///
     /// # Errors
-    /// What the store said.
+    /// The error of the store.
     async fn ignores_affinity(&self, _job: &Job) -> StoreResult<bool> {
         Ok(false)
     }
 
-    /// Whatever must stand in the store before the claim; false = do not claim it now.
+    /// Writes what must be in the store before the claim. False: do not claim the job now.
     async fn prepare(&self, _job: &Job) -> bool {
         true
     }
 
-    /// Takes back what was prepared: the claim was lost or failed.
+    /// Undoes [`prepare`](Self::prepare) after the claim was lost or failed.
     fn withdraw(&self, _job: &Job) {}
 
-    /// Runs it and writes its end. Answers whether other jobs wait for that end.
+    /// Runs the job and writes its end. Returns whether other jobs wait for that end.
     async fn run(&self, claimed: Claimed) -> bool;
 }
 
-/// What a node session can run, by type of job.
+/// The executors of a node session, by job type.
 #[derive(Clone, Debug)]
 pub struct Executors {
     session: NodeSession,
@@ -77,7 +77,7 @@ pub struct Executors {
 }
 
 impl Executors {
-    /// The kinds of job that the node knows.
+    /// Executors of the job kinds that the node knows.
     pub fn of_kinds(session: &NodeSession) -> Self {
         Self {
             session: session.clone(),
@@ -85,7 +85,7 @@ impl Executors {
         }
     }
 
-    /// The same with an executor for one more type.
+    /// Adds the executor of one more type.
     #[must_use]
     pub fn with(mut self, job_type: &'static str, executor: Arc<dyn Executor>) -> Self {
         self.own.insert(job_type, executor);
@@ -98,7 +98,7 @@ impl Executors {
         executor.is_some_and(|executor| executor.slots() == Slots::Pool)
     }
 
-    /// What runs jobs of this type; none where the node does not know it.
+    /// The executor of this type, if the node knows the type.
     pub fn get(&self, job_type: &str) -> Option<Arc<dyn Executor>> {
         if let Some(executor) = self.own.get(job_type) {
             return Some(Arc::clone(executor));

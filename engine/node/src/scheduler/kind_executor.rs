@@ -1,4 +1,4 @@
-//! Runs jobs of the kinds that a node is given: each by a [`JobRunner`], which watches it and writes its end.
+//! Runs the jobs of a job kind, each with a [`JobRunner`], which watches the job and writes its end.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Finds due jobs by their hints, claims them, and starts what runs them.
+//! Finds due jobs by their hints, claims them, and starts their executors.
 //!
-//! A hint says when somebody must look; the row says what is true. Whoever cannot act leaves the next hint
-//! before passing this one, so a job is never forgotten.
+//! A due hint says when a node must check a job; the row says what is true. A node that cannot act writes the next hint
+//! before it passes this one, so a job is never forgotten.
 
 mod executor;
 mod kind_executor;
@@ -10,6 +10,8 @@ mod poll_loop;
 mod ready;
 mod slots;
 mod starts;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod traced;
 
@@ -21,7 +23,7 @@ use tokio::sync::Notify;
 
 pub use executor::{Claimed, Executor, Executors, Slots};
 pub use plan::{Obstacle, Plan, RowMove, Seen, plan};
-pub use slots::{Room, room};
+pub use slots::{SlotOffer, offer_slot};
 
 use weft_model::clock::Timestamp;
 use weft_model::{Batch, DueHint, Fence, JobKey, Token, batch_job};
@@ -40,27 +42,27 @@ pub struct Scheduler {
 /// The jobs that this node session runs.
 #[derive(Debug, Default)]
 pub struct Running {
-    jobs: Mutex<BTreeMap<JobKey, Held>>,
-    /// Somebody waits until nothing runs.
+    jobs: Mutex<BTreeMap<JobKey, RunningJob>>,
+    /// Notified when a job has ended.
     changed: Notify,
-    /// The loop waits for a slot.
+    /// Notified when a slot is free; the poll loop waits for it.
     slot_freed: Notify,
 }
 
 #[derive(Clone, Debug)]
-struct Held {
+struct RunningJob {
     fence: Fence,
     hinted_at: Duration,
-    /// It counts against the pool.
+    /// Whether it counts against the pool.
     takes_slot: bool,
-    /// How often its slot is lent now; while it is, it does not count.
+    /// How many times its slot is lent. While it is lent, the job does not count against the pool.
     lent: usize,
-    /// The logical id whose slot it takes, if one limits it.
+    /// The logical id whose slot it takes, if a logical id limits it.
     slot: Option<String>,
 }
 
 impl Scheduler {
-    /// Starts looking for due jobs, which these executors run.
+    /// Starts the poll loop, which runs due jobs with these executors.
     pub fn start(session: &NodeSession, executors: Executors) -> Self {
         let running = Arc::new(Running::default());
         let poll_loop = PollLoop::new(session.clone(), executors, Arc::clone(&running));
@@ -83,26 +85,26 @@ impl Scheduler {
 }
 
 impl Running {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<JobKey, Held>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<JobKey, RunningJob>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The job counts as running until what is returned is dropped.
-    fn enter(self: &Arc<Self>, key: &JobKey, held: Held) -> Finished {
-        let fence = held.fence;
-        self.lock().insert(key.clone(), held);
-        Finished(Entry {
+    /// The job counts as running until the returned guard is dropped.
+    fn enter(self: &Arc<Self>, key: &JobKey, job: RunningJob) -> RunningGuard {
+        let fence = job.fence;
+        self.lock().insert(key.clone(), job);
+        RunningGuard(Entry {
             running: Arc::clone(self),
             key: key.clone(),
             fence,
         })
     }
 
-    /// It runs here under this fence, or is being claimed from it.
-    fn runs(&self, key: &JobKey, fence: Fence) -> bool {
+    /// Whether the job runs here under this fence, or is being claimed from it.
+    fn is_running(&self, key: &JobKey, fence: Fence) -> bool {
         let jobs = self.lock();
         jobs.get(key)
-            .is_some_and(|held| held.fence == fence || held.fence == fence + 1)
+            .is_some_and(|job| job.fence == fence || job.fence == fence + 1)
     }
 
     fn count_of(&self, job_type: &str) -> usize {
@@ -111,31 +113,34 @@ impl Running {
     }
 
     fn job_count(&self) -> usize {
-        self.lock().values().filter(|held| held.counts()).count()
+        self.lock()
+            .values()
+            .filter(|job| job.counts_against_pool())
+            .count()
     }
 
-    /// The slots of the pool that jobs take.
+    /// The pool slots in use, each with the logical id that it counts for.
     fn job_slots(&self) -> Vec<Option<String>> {
         let jobs = self.lock();
-        let jobs = jobs.values().filter(|held| held.counts());
-        jobs.map(|held| held.slot.clone()).collect()
+        let jobs = jobs.values().filter(|job| job.counts_against_pool());
+        jobs.map(|job| job.slot.clone()).collect()
     }
 
     fn hinted_before(&self, moment: Duration) -> Vec<JobKey> {
         let jobs = self.lock();
-        let stale = jobs.iter().filter(|(_, held)| held.hinted_at <= moment);
+        let stale = jobs.iter().filter(|(_, job)| job.hinted_at <= moment);
         stale.map(|(key, _)| key.clone()).collect()
     }
 
-    fn hinted(&self, key: &JobKey, now: Duration) {
-        if let Some(held) = self.lock().get_mut(key) {
-            held.hinted_at = now;
+    fn set_hinted_at(&self, key: &JobKey, now: Duration) {
+        if let Some(job) = self.lock().get_mut(key) {
+            job.hinted_at = now;
         }
     }
 }
 
-impl Held {
-    fn counts(&self) -> bool {
+impl RunningJob {
+    fn counts_against_pool(&self) -> bool {
         self.takes_slot && self.lent == 0
     }
 }
@@ -149,39 +154,39 @@ struct Entry {
 }
 
 impl Entry {
-    fn change(&self, change: impl FnOnce(&mut Held)) {
+    fn change(&self, change: impl FnOnce(&mut RunningJob)) {
         let mut running = self.running.lock();
-        if let Some(held) = running
+        if let Some(job) = running
             .get_mut(&self.key)
-            .filter(|held| held.fence == self.fence)
+            .filter(|job| job.fence == self.fence)
         {
-            change(held);
+            change(job);
         }
     }
 }
 
 impl Lender for Entry {
     fn lend(&self) {
-        self.change(|held| held.lent += 1);
+        self.change(|job| job.lent += 1);
         self.running.slot_freed.notify_one();
     }
 
     fn take_back(&self) {
-        self.change(|held| held.lent = held.lent.saturating_sub(1));
+        self.change(|job| job.lent = job.lent.saturating_sub(1));
     }
 }
 
-/// Takes a job out of the running ones, also when its task is aborted.
-struct Finished(Entry);
+/// Removes a job from the running ones when it is dropped, also when its task is aborted.
+struct RunningGuard(Entry);
 
-impl Finished {
+impl RunningGuard {
     /// The slot that the job takes.
     fn slot(&self) -> Slot {
         Slot::new(Arc::new(self.0.clone()))
     }
 }
 
-impl Drop for Finished {
+impl Drop for RunningGuard {
     fn drop(&mut self) {
         let Entry {
             running,
@@ -189,7 +194,7 @@ impl Drop for Finished {
             fence,
         } = &self.0;
         let mut jobs = running.lock();
-        if jobs.get(key).is_some_and(|held| held.fence == *fence) {
+        if jobs.get(key).is_some_and(|job| job.fence == *fence) {
             jobs.remove(key);
         }
         drop(jobs);
@@ -198,7 +203,7 @@ impl Drop for Finished {
     }
 }
 
-/// Submits a batch with its job, due at once.
+/// The submission of a batch with its job, due at once.
 pub fn submission_of(batch: Batch, token: Token) -> SubmitBatch {
     let job = batch_job(&batch);
     SubmitBatch {
@@ -212,7 +217,7 @@ pub fn submission_of(batch: Batch, token: Token) -> SubmitBatch {
     }
 }
 
-/// Rendezvous hashing: the live node of highest weight goes first.
+/// Rendezvous hashing: the live node with the highest weight is preferred.
 fn weight(node: &str, key: &JobKey) -> u64 {
     weft_model::hash::stable(&[node, &key.job_type, &key.name, &key.uid])
 }

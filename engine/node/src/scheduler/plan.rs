@@ -1,4 +1,4 @@
-//! What a node does about a job it looks at: a pure function over what it has seen.
+//! Decides what a node does about a job: a pure function over what the node has seen.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use weft_model::schedule::{DueDecision, decide_due_run};
 use weft_model::{IllegalMove, Job, JobDesired, JobEvent, JobStatus, TriggerState};
 
 use super::executor::Slots;
-use super::slots::Room;
+use super::slots::SlotOffer;
 use crate::job::after::{schedule_of, seed_of};
 use crate::job::triggered::{NextRun, lives_on};
 
@@ -16,23 +16,23 @@ use crate::job::triggered::{NextRun, lives_on};
 pub struct Seen<'a> {
     /// The row.
     pub job: &'a Job,
-    /// The slots that jobs of its type take here; none where this node does not know the type.
+    /// The slots that jobs of its type take here, if this node knows the type.
     pub slots: Option<Slots>,
-    /// Any node may run it now, whatever its affinity.
+    /// Whether any node may run it now, whatever its affinity.
     pub ignores_affinity: bool,
-    /// This node matches the job's affinity.
-    pub matches: bool,
-    /// What room this node has for one more of the kind.
-    pub room: Room,
+    /// Whether this node matches the job's affinity.
+    pub matches_affinity: bool,
+    /// The slot that this node has for one more job of the type.
+    pub slot: SlotOffer,
     /// How long to hesitate before taking a slot above the recommended size.
     pub exceptional_pause: Duration,
-    /// This life runs the job right now.
-    pub runs_here: bool,
-    /// The job is held by this very session.
-    pub held_by_me: bool,
-    /// The life that holds it is over.
-    pub holder_is_dead: bool,
-    /// This node's place among the live nodes that may take it; 0 goes first.
+    /// Whether this node session is running the job.
+    pub is_running_here: bool,
+    /// Whether this node session owns the job.
+    pub is_owned_here: bool,
+    /// Whether the node session that owns the job is over.
+    pub owner_is_dead: bool,
+    /// This node's place among the live nodes that may claim the job; 0 is first.
     pub rank: u32,
     /// How long this node has known that the job is due, on its own clock.
     pub waited: Duration,
@@ -43,32 +43,32 @@ pub struct Seen<'a> {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Nothing: it has ended, is held by a live node, or its next hint stands already.
+    /// Do nothing: the job has ended, runs here, or already has its next hint.
     Pass,
-    /// Take it, with this slot.
-    Claim(Room),
-    /// Nobody need look before this moment.
+    /// Claim it, with this slot.
+    Claim(SlotOffer),
+    /// No node has to check it before this time.
     NotBefore(Timestamp),
-    /// Cannot be taken here now: leave a hint for later, so that whoever can will look.
+    /// It cannot run here now: write a hint for later, so that a node that can run it checks it.
     Defer(Obstacle),
-    /// It could run here and no slot is free: wait for one.
-    AwaitRoom,
-    /// Look again here after this pause.
+    /// It can run here, but no slot is free: wait for one.
+    AwaitSlot,
+    /// Check it again here after this pause.
     Again(Duration),
-    /// Nobody runs it: the row is moved without a run.
+    /// Move the row without a run: no node runs the job.
     Move(RowMove),
-    /// Others wait for its last end, and whoever ended it has perhaps not told them.
-    Tell,
+    /// Notify the jobs that wait for its last end. The node that ended it may have died before it could.
+    Notify,
 }
 
-/// A move of a row that nobody holds any more.
+/// A move of a row that no live node owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowMove {
-    /// A stop whose owner died is carried out.
+    /// Carries out a stop whose owner died.
     Terminate,
-    /// A restart whose owner died is carried out.
+    /// Carries out a restart whose owner died.
     StartOver,
-    /// A time that was missed is passed over; none = there is no later one.
+    /// Passes over a missed time, to the next one if there is a later one.
     PassTo(Option<Timestamp>),
 }
 
@@ -131,39 +131,40 @@ impl RowMove {
     }
 }
 
-/// Why a job cannot be taken here now.
+/// Why a job cannot be claimed here now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// Its affinity names other nodes.
     Affinity,
     /// No slot is free.
-    NoRoom,
-    /// This version does not know the kind; a newer node may.
+    NoSlot,
+    /// This node does not know the job type; a newer node may.
     UnknownKind,
 }
 
-/// How long each place in the order waits for the one before it.
+/// How long each node in the order waits for the one before it.
 pub const RANK_PAUSE: Duration = Duration::from_millis(300);
 
-const HELD_PAUSE: Duration = Duration::from_secs(5);
+/// How often to check a job that a live node owns.
+const OWNED_PAUSE: Duration = Duration::from_secs(5);
 
-/// Decides.
+/// Decides what to do about a job.
 pub fn plan(seen: &Seen<'_>) -> Plan {
     let job = seen.job;
     if !job.triggers.pending_notifications.is_empty()
         && job.holder().is_none()
         && !is_due(job, seen.now)
     {
-        return Plan::Tell;
+        return Plan::Notify;
     }
-    if job.archived || job.status.is_ended() || seen.runs_here {
+    if job.archived || job.status.is_ended() || seen.is_running_here {
         return Plan::Pass;
     }
     match job.status {
         JobStatus::InProcess | JobStatus::Stopping | JobStatus::Restart => {
-            // Held by this node session without its knowledge: an answer that never arrived. It is claimed again.
-            if !seen.held_by_me && !seen.holder_is_dead {
-                return Plan::Again(HELD_PAUSE);
+            // This session may own it without knowing, if the answer to its claim was lost. Then it claims again.
+            if !seen.is_owned_here && !seen.owner_is_dead {
+                return Plan::Again(OWNED_PAUSE);
             }
             if job.status != JobStatus::InProcess {
                 return Plan::Move(match job.desired {
@@ -181,36 +182,41 @@ pub fn plan(seen: &Seen<'_>) -> Plan {
             if let Some(next_run) = job.next_run.filter(|next_run| *next_run > seen.now) {
                 return Plan::NotBefore(next_run);
             }
-            if let Some(passed) = passed_over(job, seen.now) {
+            if let Some(passed) = pass_over(job, seen.now) {
                 return Plan::Move(passed);
             }
         }
         JobStatus::Processed | JobStatus::Terminated | JobStatus::Failed => return Plan::Pass,
     }
-    if let Some(planned) = begun_for(job).filter(|planned| *planned > seen.now) {
+    if let Some(planned) = started_run_time(job).filter(|planned| *planned > seen.now) {
         return Plan::NotBefore(planned);
     }
+    plan_claim(seen)
+}
+
+/// The plan for a job that is due: a claim, unless a node has to wait for a slot or for other nodes.
+fn plan_claim(seen: &Seen<'_>) -> Plan {
     let Some(slots) = seen.slots else {
         return Plan::Defer(Obstacle::UnknownKind);
     };
-    if !seen.matches && !seen.ignores_affinity {
+    if !seen.matches_affinity && !seen.ignores_affinity {
         return Plan::Defer(Obstacle::Affinity);
     }
-    let pause = match (&seen.room, slots) {
-        (Room::Full, Slots::Limit(_)) => return Plan::Defer(Obstacle::NoRoom),
-        (Room::Full, Slots::Pool | Slots::Unlimited) => return Plan::AwaitRoom,
-        (Room::Exceptional(_), _) => seen.exceptional_pause,
-        (Room::Free(_), _) => Duration::ZERO,
+    let pause = match (&seen.slot, slots) {
+        (SlotOffer::Full, Slots::Limit(_)) => return Plan::Defer(Obstacle::NoSlot),
+        (SlotOffer::Full, Slots::Pool | Slots::Unlimited) => return Plan::AwaitSlot,
+        (SlotOffer::Exceptional(_), _) => seen.exceptional_pause,
+        (SlotOffer::Free(_), _) => Duration::ZERO,
     };
-    // Normally one node tries: each place in the order gives the one before it time.
+    // Each node gives the one before it time, so that normally one node claims.
     let turn = pause + RANK_PAUSE * seen.rank;
     if seen.waited < turn {
         return Plan::Again(turn - seen.waited);
     }
-    Plan::Claim(seen.room.clone())
+    Plan::Claim(seen.slot.clone())
 }
 
-/// A run is due: it goes first, and its end tells what is owed with what it owes itself.
+/// Whether a run is due. It goes first: its end sends the pending notifications together with its own.
 fn is_due(job: &Job, now: Timestamp) -> bool {
     match job.status {
         JobStatus::Waiting => job.next_run.is_none_or(|next_run| next_run <= now),
@@ -221,15 +227,15 @@ fn is_due(job: &Job, now: Timestamp) -> bool {
     }
 }
 
-/// The time of the run that another node has begun, whose clock may be ahead. Gone on with before that time, it would look
-/// like a run by hand, which leaves the time to a run of its own.
-fn begun_for(job: &Job) -> Option<Timestamp> {
+/// The scheduled time of a run that another node has started. That node's clock may be ahead. If the run were resumed before
+/// this time, it would count as a manual run, and the scheduled time would get another run.
+fn started_run_time(job: &Job) -> Option<Timestamp> {
     job.planned_run
         .filter(|planned| job.start_time.is_some_and(|start| *planned <= start))
 }
 
-/// A scheduled time that was missed by more than its policy allows is not run.
-fn passed_over(job: &Job, now: Timestamp) -> Option<RowMove> {
+/// The move that passes over a scheduled time, if it was missed by more than its policy allows.
+fn pass_over(job: &Job, now: Timestamp) -> Option<RowMove> {
     let planned = job
         .planned_run
         .filter(|_| job.status == JobStatus::Scheduled)?;
@@ -270,12 +276,12 @@ mod tests {
             job,
             slots: Some(Slots::Pool),
             ignores_affinity: false,
-            matches: true,
-            room: Room::Free(None),
+            matches_affinity: true,
+            slot: SlotOffer::Free(None),
             exceptional_pause: Duration::from_secs(60),
-            runs_here: false,
-            held_by_me: false,
-            holder_is_dead: false,
+            is_running_here: false,
+            is_owned_here: false,
+            owner_is_dead: false,
             rank: 0,
             waited: Duration::ZERO,
             now: NOW,
@@ -285,7 +291,7 @@ mod tests {
     #[test]
     fn a_waiting_job_is_claimed_in_turn() {
         let job = job(JobStatus::Waiting);
-        assert_eq!(plan(&seen(&job)), Plan::Claim(Room::Free(None)));
+        assert_eq!(plan(&seen(&job)), Plan::Claim(SlotOffer::Free(None)));
         let second = Seen {
             rank: 1,
             ..seen(&job)
@@ -295,7 +301,7 @@ mod tests {
             waited: RANK_PAUSE,
             ..second
         };
-        assert_eq!(plan(&patient), Plan::Claim(Room::Free(None)));
+        assert_eq!(plan(&patient), Plan::Claim(SlotOffer::Free(None)));
     }
 
     #[test]
@@ -305,46 +311,46 @@ mod tests {
             job.next_run = Some(Timestamp(NOW.0 + 1));
             assert_eq!(plan(&seen(&job)), Plan::NotBefore(Timestamp(NOW.0 + 1)));
             job.next_run = Some(NOW);
-            assert_eq!(plan(&seen(&job)), Plan::Claim(Room::Free(None)));
+            assert_eq!(plan(&seen(&job)), Plan::Claim(SlotOffer::Free(None)));
         }
     }
 
     #[test]
-    fn a_run_that_a_node_ahead_has_begun_is_gone_on_with_at_its_time() {
+    fn a_run_started_by_a_node_with_a_fast_clock_resumes_at_its_time() {
         let ahead = Timestamp(NOW.0 + 3_000);
         let mut job = job(JobStatus::InProcess);
         job.planned_run = Some(ahead);
         job.start_time = Some(ahead);
         let dead = Seen {
-            holder_is_dead: true,
+            owner_is_dead: true,
             ..seen(&job)
         };
         assert_eq!(plan(&dead), Plan::NotBefore(ahead));
         let at_its_time = Seen { now: ahead, ..dead };
-        assert_eq!(plan(&at_its_time), Plan::Claim(Room::Free(None)));
+        assert_eq!(plan(&at_its_time), Plan::Claim(SlotOffer::Free(None)));
         // Handed back.
         job.status = JobStatus::Waiting;
         assert_eq!(plan(&seen(&job)), Plan::NotBefore(ahead));
-        // By hand, before the time of the schedule.
+        // Started manually, before the scheduled time.
         job.start_time = Some(NOW);
-        assert_eq!(plan(&seen(&job)), Plan::Claim(Room::Free(None)));
+        assert_eq!(plan(&seen(&job)), Plan::Claim(SlotOffer::Free(None)));
     }
 
     #[test]
-    fn a_paused_schedule_stands_still_and_a_start_by_hand_does_not() {
+    fn a_paused_schedule_does_not_run_but_a_manual_start_does() {
         let mut scheduled = job(JobStatus::Scheduled);
         scheduled.policy.paused = true;
         assert_eq!(plan(&seen(&scheduled)), Plan::Pass);
         let mut waiting = job(JobStatus::Waiting);
         waiting.policy.paused = true;
-        assert_eq!(plan(&seen(&waiting)), Plan::Claim(Room::Free(None)));
+        assert_eq!(plan(&seen(&waiting)), Plan::Claim(SlotOffer::Free(None)));
     }
 
     #[test]
-    fn what_cannot_run_here_is_left_to_others() {
+    fn a_job_that_cannot_run_here_is_deferred() {
         let job = job(JobStatus::Waiting);
         let elsewhere = Seen {
-            matches: false,
+            matches_affinity: false,
             ..seen(&job)
         };
         assert_eq!(plan(&elsewhere), Plan::Defer(Obstacle::Affinity));
@@ -354,28 +360,28 @@ mod tests {
         };
         assert_eq!(plan(&unknown), Plan::Defer(Obstacle::UnknownKind));
         let full = Seen {
-            room: Room::Full,
+            slot: SlotOffer::Full,
             ..seen(&job)
         };
-        assert_eq!(plan(&full), Plan::AwaitRoom);
+        assert_eq!(plan(&full), Plan::AwaitSlot);
         let with_limit = Seen {
             slots: Some(Slots::Limit(1)),
             ..full
         };
-        assert_eq!(plan(&with_limit), Plan::Defer(Obstacle::NoRoom));
+        assert_eq!(plan(&with_limit), Plan::Defer(Obstacle::NoSlot));
         let anywhere = Seen {
-            matches: false,
+            matches_affinity: false,
             ignores_affinity: true,
             ..seen(&job)
         };
-        assert_eq!(plan(&anywhere), Plan::Claim(Room::Free(None)));
+        assert_eq!(plan(&anywhere), Plan::Claim(SlotOffer::Free(None)));
     }
 
     #[test]
-    fn above_the_recommended_size_a_node_hesitates() {
+    fn a_slot_above_the_recommended_size_is_taken_after_a_pause() {
         let job = job(JobStatus::Waiting);
         let above = Seen {
-            room: Room::Exceptional("blue".to_owned()),
+            slot: SlotOffer::Exceptional("blue".to_owned()),
             ..seen(&job)
         };
         assert_eq!(plan(&above), Plan::Again(Duration::from_secs(60)));
@@ -383,21 +389,21 @@ mod tests {
             waited: Duration::from_secs(60),
             ..above
         };
-        let blue = Room::Exceptional("blue".to_owned());
+        let blue = SlotOffer::Exceptional("blue".to_owned());
         assert_eq!(plan(&later), Plan::Claim(blue));
     }
 
     #[test]
-    fn what_a_live_node_holds_is_left_to_it_and_what_a_dead_one_held_goes_on() {
+    fn jobs_of_live_nodes_are_left_alone_and_jobs_of_dead_nodes_go_on() {
         let running = job(JobStatus::InProcess);
-        assert_eq!(plan(&seen(&running)), Plan::Again(HELD_PAUSE));
+        assert_eq!(plan(&seen(&running)), Plan::Again(OWNED_PAUSE));
         let dead = |job| {
             plan(&Seen {
-                holder_is_dead: true,
+                owner_is_dead: true,
                 ..seen(job)
             })
         };
-        assert_eq!(dead(&running), Plan::Claim(Room::Free(None)));
+        assert_eq!(dead(&running), Plan::Claim(SlotOffer::Free(None)));
         let mut stopping = job(JobStatus::Stopping);
         stopping.desired = JobDesired::Stop;
         assert_eq!(dead(&stopping), Plan::Move(RowMove::Terminate));
@@ -407,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_is_left_alone() {
+    fn ended_jobs_are_left_alone() {
         for status in [
             JobStatus::Processed,
             JobStatus::Terminated,

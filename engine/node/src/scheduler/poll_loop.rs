@@ -1,4 +1,4 @@
-//! The loop: which jobs are due, which of them this node takes, and how they get there.
+//! The poll loop: finds due jobs, decides what this node does about each, and does it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,36 +13,36 @@ use weft_store::{Freshness, StoreError, StoreResult};
 use super::executor::{Executor, Executors, Slots};
 use super::plan::{Obstacle, Plan, Seen, plan};
 use super::ready::{Ready, Waiting};
-use super::slots::{Room, room};
-use super::timers::{Look, Timers};
+use super::slots::{SlotOffer, offer_slot};
+use super::timers::{Timer, Timers};
 use super::{Running, minus, traced, weight};
 use crate::NodeSession;
 use crate::affinity::Identity;
 
-/// A poll reads from its mark minus this, for hints that were written late.
+/// A poll reads from its mark minus this, to find hints that were written late.
 const OVERLAP: Duration = Duration::from_secs(2);
-/// Every so often a poll reads further back.
-const LONG_LOOK_EVERY: Duration = Duration::from_secs(30);
-const LONG_LOOK: Duration = Duration::from_secs(120);
-/// A poll reads so far ahead of the next one, so that what is due in between is started by its timer.
+/// How often a poll reads further back, and how far.
+const LONG_LOOKBACK_EVERY: Duration = Duration::from_secs(30);
+const LONG_LOOKBACK: Duration = Duration::from_secs(120);
+/// A poll reads this far beyond the next one, so that timers start the jobs that become due in between.
 const AHEAD: Duration = Duration::from_millis(500);
 /// A node that starts reads back to this long before the newest earlier heartbeat.
-const START_LOOK: Duration = Duration::from_secs(15 * 60);
-/// What waits for a slot is hinted anew this long after its last hint: well before a look back would miss it.
-const HINT_READY_EVERY: Duration = Duration::from_secs(10 * 60);
-/// A hint without a row is looked at again for this long: the row may be on its way.
+const START_LOOKBACK: Duration = Duration::from_secs(15 * 60);
+/// A job that waits for a slot gets a new hint this long after its last one: well within [`START_LOOKBACK`].
+const READY_HINT_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// How long to check again for the row of a hint: it is written after the hint.
 const ORPHAN_PATIENCE: Duration = Duration::from_secs(60);
 const ORPHAN_PAUSE: Duration = Duration::from_secs(2);
-/// Clocks count in milliseconds; without a pause a moment that is almost there would be asked for again and again.
+/// The clock has millisecond resolution; without this pause the loop would spin just before a due time.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const HINTS_PER_POLL: usize = 1_000;
 const FIRST_DEFERRAL: Duration = Duration::from_secs(60);
 const LONGEST_DEFERRAL: Duration = Duration::from_secs(600);
-/// Rows read at once.
+/// The number of rows to read concurrently.
 const READS_AT_ONCE: usize = 32;
-/// Of those that wait for a slot, so many are looked through when one comes free.
+/// How many waiting jobs to examine when a slot frees up.
 const READY_SCANNED: usize = 1_000;
-/// So many wait for a slot in memory; further ones wait in hints.
+/// How many jobs may wait for a slot in memory. Further ones wait in hints.
 const READY_AT_MOST: usize = 50_000;
 
 /// The loop of a node session.
@@ -51,8 +51,8 @@ pub(super) struct PollLoop {
     executors: Executors,
     pub(super) running: Arc<Running>,
     mark: Option<Timestamp>,
-    looked_long_at: Duration,
-    /// Hints that were seen, with when.
+    looked_back_at: Duration,
+    /// Hints that were seen, and when.
     passed: BTreeMap<DueHint, Timestamp>,
     timers: Timers,
     ready: Ready,
@@ -66,7 +66,7 @@ impl PollLoop {
             executors,
             running,
             mark: None,
-            looked_long_at: Duration::ZERO,
+            looked_back_at: Duration::ZERO,
             passed: BTreeMap::new(),
             timers: Timers::default(),
             ready: Ready::default(),
@@ -83,7 +83,7 @@ impl PollLoop {
                 poll_at = now + context.config.poll_interval;
                 self.poll().await
             } else {
-                self.look_at_what_is_due().await
+                self.check_due_jobs().await
             };
             if let Err(error) = done {
                 debug!(error = %error, "Could not look for due jobs: {error}");
@@ -102,33 +102,33 @@ impl PollLoop {
 
     fn pause(&self, poll_at: Duration) -> Duration {
         let now = self.session.context.clock.monotonic();
-        // A node that leaves lets its timers pass; the hints stay for others.
+        // A node that is leaving ignores its timers; the hints stay for other nodes.
         let next = self.timers.next().filter(|_| self.session.takes_work());
         let next = next.map_or(poll_at, |next| next.min(poll_at));
         next.saturating_sub(now).max(SHORTEST_PAUSE)
     }
 
-    /// Reads hints of a span that ends a little ahead of the next poll.
+    /// Reads hints up to a little beyond the next poll.
     async fn poll(&mut self) -> StoreResult<()> {
-        self.keep_hints_ahead().await?;
+        self.renew_running_hints().await?;
         if !self.session.takes_work() {
             return Ok(());
         }
         let context = Arc::clone(&self.session.context);
         if context.wake.take_carries_others() {
-            // What was passed over may be for this node now. Its hints are never further apart than a start looks back.
-            self.mark = self.mark.map(|mark| minus(mark, START_LOOK));
+            // Deferred jobs may match this node now. Their hints are never further apart than START_LOOKBACK.
+            self.mark = self.mark.map(|mark| minus(mark, START_LOOKBACK));
             self.passed.clear();
             self.deferrals.clear();
-            self.look_again_at_ready_ones();
+            self.recheck_ready_jobs();
         }
         let now = context.clock.now();
         let monotonic = context.clock.monotonic();
         let from = match self.mark {
-            None => self.start_of_look(now).await?,
-            Some(mark) if monotonic.saturating_sub(self.looked_long_at) >= LONG_LOOK_EVERY => {
-                self.looked_long_at = monotonic;
-                minus(mark, LONG_LOOK)
+            None => self.first_poll_from(now).await?,
+            Some(mark) if monotonic.saturating_sub(self.looked_back_at) >= LONG_LOOKBACK_EVERY => {
+                self.looked_back_at = monotonic;
+                minus(mark, LONG_LOOKBACK)
             }
             Some(mark) => minus(mark, OVERLAP),
         };
@@ -146,35 +146,35 @@ impl PollLoop {
                     self.passed.insert(hint, now);
                 }
             }
-            self.look_at_what_is_due().await?;
+            self.check_due_jobs().await?;
             let Some(last) = last else { break };
             after = last;
         }
         self.mark = Some(now);
-        let horizon = minus(now, LONG_LOOK * 2);
+        let horizon = minus(now, LONG_LOOKBACK * 2);
         self.passed
             .retain(|hint, seen_at| hint.due_at >= horizon || *seen_at >= horizon);
-        self.hint_ready_ones().await
+        self.renew_ready_hints().await
     }
 
-    /// A hint becomes a look at its moment; it is due since then, by this process's own clock.
+    /// Sets a timer for the time of a hint, on the monotonic clock.
     fn note(&mut self, hint: &DueHint, now: Timestamp, monotonic: Duration) {
         traced::noted(&self.session, hint);
         let apart = Duration::from_millis(hint.due_at.millis_since(now).unsigned_abs());
-        let look = if hint.due_at > now {
+        let timer = if hint.due_at > now {
             let at = monotonic + apart;
-            Look { at, since: at }
+            Timer { at, since: at }
         } else {
             let since = monotonic.saturating_sub(apart);
-            Look {
+            Timer {
                 at: monotonic,
                 since,
             }
         };
-        self.timers.set_if_earlier(hint.key.clone(), look);
+        self.timers.set_if_earlier(hint.key.clone(), timer);
     }
 
-    async fn start_of_look(&self, now: Timestamp) -> StoreResult<Timestamp> {
+    async fn first_poll_from(&self, now: Timestamp) -> StoreResult<Timestamp> {
         let rows = self.session.context.store.nodes().await?;
         let newest = rows
             .iter()
@@ -184,35 +184,34 @@ impl PollLoop {
             .map(|row| row.heartbeat_at)
             .max();
         let earlier = self.session.earlier_heartbeat.max(newest).unwrap_or(now);
-        Ok(minus(earlier.min(now), START_LOOK))
+        Ok(minus(earlier.min(now), START_LOOKBACK))
     }
 
-    /// What this process was told, whose timer has come, or for which a slot has come free.
-    async fn look_at_what_is_due(&mut self) -> StoreResult<()> {
+    /// Checks the jobs whose hints this process wrote, whose timer is due, or for which a slot is free.
+    async fn check_due_jobs(&mut self) -> StoreResult<()> {
         let context = Arc::clone(&self.session.context);
         let (now, monotonic) = (context.clock.now(), context.clock.monotonic());
         let horizon = now.plus(context.config.poll_interval + AHEAD);
         for hint in context.wake.take_due() {
             if hint.due_at > horizon {
-                // A poll will read it in time. Were it noted now, an earlier timer could swallow it.
+                // A poll reads it in time. An earlier timer of the job would hide it if it were noted now.
                 continue;
             }
             self.note(&hint, now, monotonic);
-            // A poll that reads it need not look again.
+            // A poll that reads it does not have to note it again.
             self.passed.insert(hint, now);
         }
         if !self.session.takes_work() {
             return Ok(());
         }
-        // Those that have waited go first.
-        let first = self.free_slots();
-        let waited = self.take_ready(first);
-        self.look_at(waited).await?;
+        // Waiting jobs go first.
+        let waited = self.take_ready(self.free_slots());
+        self.check_jobs(waited).await?;
         let due = self.timers.take_due(monotonic);
-        for (key, look) in &due {
-            traced::due(&self.session, key, monotonic.saturating_sub(look.since));
+        for (key, timer) in &due {
+            traced::due(&self.session, key, monotonic.saturating_sub(timer.since));
         }
-        self.look_at(due).await
+        self.check_jobs(due).await
     }
 
     fn free_slots(&self) -> usize {
@@ -220,49 +219,48 @@ impl PollLoop {
         size.saturating_sub(self.running.job_count())
     }
 
-    fn take_ready(&mut self, count: usize) -> Vec<(JobKey, Look)> {
+    fn take_ready(&mut self, count: usize) -> Vec<(JobKey, Timer)> {
         if count == 0 || self.ready.is_empty() {
             return Vec::new();
         }
         let at = self.session.context.clock.monotonic();
         let (running, session) = (Arc::clone(&self.running), self.session.clone());
         let may_run = |waiting: &Waiting| {
-            waiting
-                .affinity
-                .as_ref()
-                .is_none_or(|affinity| room_here(&session, &running, affinity) != Room::Full)
+            waiting.affinity.as_ref().is_none_or(|affinity| {
+                offer_slot_here(&session, &running, affinity) != SlotOffer::Full
+            })
         };
         let taken = self.ready.take(count, READY_SCANNED, may_run);
         taken
             .into_iter()
             .map(|(key, waiting)| {
                 let since = waiting.since;
-                (key, Look { at, since })
+                (key, Timer { at, since })
             })
             .collect()
     }
 
-    /// What waits for a slot of a logical id that this node does not carry any more is left to others.
-    fn look_again_at_ready_ones(&mut self) {
+    /// Checks again the waiting jobs whose affinity this node no longer matches.
+    fn recheck_ready_jobs(&mut self) {
         let own = self.session.logical_ids();
         let identity = self.session.identity(&own);
-        let is_strange = |waiting: &Waiting| {
+        let is_foreign = |waiting: &Waiting| {
             let affinity = waiting.affinity.as_ref();
             affinity.is_some_and(|affinity| !identity.matches(affinity))
         };
-        let strange = self.ready.take(usize::MAX, usize::MAX, is_strange);
+        let foreign = self.ready.take(usize::MAX, usize::MAX, is_foreign);
         let at = self.session.context.clock.monotonic();
-        for (key, waiting) in strange {
+        for (key, waiting) in foreign {
             let since = waiting.since;
-            self.timers.set_if_earlier(key, Look { at, since });
+            self.timers.set_if_earlier(key, Timer { at, since });
         }
     }
 
-    /// Those whose hint would be missed by a node that starts after all have died.
-    async fn hint_ready_ones(&mut self) -> StoreResult<()> {
+    /// Writes new hints for waiting jobs. A node that starts after all others have died would miss the old ones.
+    async fn renew_ready_hints(&mut self) -> StoreResult<()> {
         let context = Arc::clone(&self.session.context);
         let now = context.clock.monotonic();
-        let Some(before) = now.checked_sub(HINT_READY_EVERY) else {
+        let Some(before) = now.checked_sub(READY_HINT_INTERVAL) else {
             return Ok(());
         };
         for key in self.ready.stale(before, HINTS_PER_POLL) {
@@ -272,51 +270,51 @@ impl PollLoop {
                 key: key.clone(),
             };
             context.store.put_due(&hint).await?;
-            // It comes back with the hint, if nobody has run it until then.
+            // It is checked again at the time of the hint, unless it has run by then.
             self.ready.remove(&key);
             let since = now;
             let at = now + FIRST_DEFERRAL;
-            self.timers.set_if_earlier(key, Look { at, since });
+            self.timers.set_if_earlier(key, Timer { at, since });
         }
         Ok(())
     }
 
-    /// Reads rows and acts on them, one after the other. Those that could not be looked at come again: perhaps nothing
-    /// else would lead to them.
-    async fn look_at(&mut self, looks: Vec<(JobKey, Look)>) -> StoreResult<()> {
-        let mut looks = looks.into_iter().peekable();
+    /// Reads rows and acts on them, one after the other. Jobs whose check failed are checked again, because nothing else may
+    /// lead to them.
+    async fn check_jobs(&mut self, timers: Vec<(JobKey, Timer)>) -> StoreResult<()> {
+        let mut timers = timers.into_iter().peekable();
         let mut failed: Option<StoreError> = None;
-        while looks.peek().is_some() {
+        while timers.peek().is_some() {
             let mut group = Vec::new();
-            for (key, look) in looks.by_ref().take(READS_AT_ONCE) {
+            for (key, timer) in timers.by_ref().take(READS_AT_ONCE) {
                 if self.executors.takes_pool_slot(&key.job_type) && self.free_slots() <= group.len()
                 {
-                    if let Err(error) = self.await_room(key.clone(), look, None).await {
-                        self.come_back(key, look);
+                    if let Err(error) = self.await_slot(key.clone(), timer, None).await {
+                        self.retry_later(key, timer);
                         failed = Some(error);
                     }
                 } else {
-                    group.push((key, look));
+                    group.push((key, timer));
                 }
             }
             let store = Arc::clone(&self.session.context.store);
             let rows = futures::stream::iter(group)
-                .map(|(key, look)| {
+                .map(|(key, timer)| {
                     let store = Arc::clone(&store);
                     async move {
                         let row = store.job(&key, Freshness::Committed).await;
-                        (key, look, row)
+                        (key, timer, row)
                     }
                 })
                 .buffered(READS_AT_ONCE);
             let rows: Vec<_> = rows.collect().await;
-            for (key, look, row) in rows {
+            for (key, timer, row) in rows {
                 let acted = match row {
-                    Ok(row) => self.act(&key, look, row).await,
+                    Ok(row) => self.act(&key, timer, row).await,
                     Err(error) => Err(error),
                 };
                 if let Err(error) = acted {
-                    self.come_back(key, look);
+                    self.retry_later(key, timer);
                     failed = Some(error);
                 }
             }
@@ -324,43 +322,43 @@ impl PollLoop {
         failed.map_or(Ok(()), Err)
     }
 
-    fn come_back(&mut self, key: JobKey, look: Look) {
+    fn retry_later(&mut self, key: JobKey, timer: Timer) {
         let pause = self.session.context.config.poll_interval;
         let at = self.session.context.clock.monotonic() + pause;
-        let since = look.since;
-        self.timers.set_if_earlier(key, Look { at, since });
+        let since = timer.since;
+        self.timers.set_if_earlier(key, Timer { at, since });
     }
 
-    /// It waits in memory for a slot to come free; where too many do, or none ever will, a hint keeps it for later.
-    async fn await_room(
+    /// Lets a job wait in memory for a free slot. If too many wait, or the pool has no slots, it waits in a hint.
+    async fn await_slot(
         &mut self,
         key: JobKey,
-        look: Look,
+        timer: Timer,
         affinity: Option<Vec<String>>,
     ) -> StoreResult<()> {
         traced::no_slot(&self.session, &self.running, &key);
         let has_pool = self.session.context.config.job_pool_size > 0;
         if !has_pool || self.ready.len() >= READY_AT_MOST {
-            return self.defer(&key, Obstacle::NoRoom).await;
+            return self.defer(&key, Obstacle::NoSlot).await;
         }
         let waiting = Waiting {
-            since: look.since,
+            since: timer.since,
             affinity,
         };
         self.ready.put(key, waiting);
         Ok(())
     }
 
-    async fn act(&mut self, key: &JobKey, look: Look, row: Option<Job>) -> StoreResult<()> {
+    async fn act(&mut self, key: &JobKey, timer: Timer, row: Option<Job>) -> StoreResult<()> {
         let context = Arc::clone(&self.session.context);
         let monotonic = context.clock.monotonic();
-        let since = look.since;
+        let since = timer.since;
         let waited = monotonic.saturating_sub(since);
         let Some(job) = row else {
             traced::no_row(&self.session, key, waited < ORPHAN_PATIENCE);
             if waited < ORPHAN_PATIENCE {
                 let at = monotonic + ORPHAN_PAUSE;
-                self.timers.set_if_earlier(key.clone(), Look { at, since });
+                self.timers.set_if_earlier(key.clone(), Timer { at, since });
             }
             return Ok(());
         };
@@ -370,29 +368,29 @@ impl PollLoop {
             Plan::Pass => {
                 self.deferrals.remove(key);
             }
-            Plan::Claim(room) => {
+            Plan::Claim(slot) => {
                 if let Some(executor) = executor {
-                    self.claim_in_background(job, room, executor);
+                    self.claim_in_background(job, slot, executor);
                 }
             }
-            Plan::NotBefore(moment) => self.not_before(key, moment).await?,
+            Plan::NotBefore(moment) => self.wait_until(key, moment).await?,
             Plan::Defer(obstacle) => {
                 self.defer(key, obstacle).await?;
-                if obstacle == Obstacle::NoRoom {
-                    // The durable hint is for others and for later; room may come here any moment.
-                    self.come_back(key.clone(), look);
+                if obstacle == Obstacle::NoSlot {
+                    // The durable hint is for other nodes and for later; a slot may free up here at any time.
+                    self.retry_later(key.clone(), timer);
                 }
             }
-            Plan::AwaitRoom => {
-                self.await_room(key.clone(), look, Some(job.affinity))
+            Plan::AwaitSlot => {
+                self.await_slot(key.clone(), timer, Some(job.affinity))
                     .await?;
             }
             Plan::Again(pause) => {
                 let at = monotonic + pause;
-                self.timers.set_if_earlier(key.clone(), Look { at, since });
+                self.timers.set_if_earlier(key.clone(), Timer { at, since });
             }
             Plan::Move(change) => self.move_in_background(&job, change),
-            Plan::Tell => self.tell_in_background(job.key),
+            Plan::Notify => self.notify_in_background(job.key),
         }
         Ok(())
     }
@@ -405,50 +403,48 @@ impl PollLoop {
     ) -> StoreResult<Plan> {
         let session = &self.session;
         let config = &session.context.config;
-        let holder = job.holder();
+        let owner = job.holder();
         let live = session.live_nodes();
         let matches_any = || {
             live.iter()
                 .any(|row| Identity::from(row).matches(&job.affinity))
         };
-        // Its nodes are gone and it may go elsewhere.
+        // No live node matches its affinity, and it may run elsewhere.
         let relocates = job.policy.relocate && !matches_any();
         let affinity: &[String] = if relocates { &[] } else { &job.affinity };
+        let own_precedence = precedence(&session.me.node.0, job, executor);
         let rank = live
             .iter()
             .filter(|row| row.guid != session.me.node)
             .filter(|row| Identity::from(*row).matches(affinity))
-            .filter(|row| {
-                precedence(&row.guid.0, job, executor)
-                    > precedence(&session.me.node.0, job, executor)
-            })
+            .filter(|row| precedence(&row.guid.0, job, executor) > own_precedence)
             .count();
-        let matches = session.identity(&session.logical_ids()).matches(affinity);
+        let matches_affinity = session.identity(&session.logical_ids()).matches(affinity);
         let slots = executor.map(Executor::slots);
-        let room = match slots {
-            None | Some(Slots::Unlimited) => Room::Free(None),
+        let slot = match slots {
+            None | Some(Slots::Unlimited) => SlotOffer::Free(None),
             Some(Slots::Limit(most)) if self.running.count_of(&job.key.job_type) < most => {
-                Room::Free(None)
+                SlotOffer::Free(None)
             }
-            Some(Slots::Limit(_)) => Room::Full,
-            Some(Slots::Pool) => room_here(session, &self.running, affinity),
+            Some(Slots::Limit(_)) => SlotOffer::Full,
+            Some(Slots::Pool) => offer_slot_here(session, &self.running, affinity),
         };
         let ignores_affinity = match executor {
-            Some(executor) if !matches => executor.ignores_affinity(job).await?,
+            Some(executor) if !matches_affinity => executor.ignores_affinity(job).await?,
             Some(_) | None => false,
         };
         let seen = Seen {
             job,
             slots,
             ignores_affinity,
-            matches,
-            room,
+            matches_affinity,
+            slot,
             exceptional_pause: config.claim_exceptional_interval,
-            runs_here: self.running.runs(&job.key, job.fence),
-            held_by_me: holder.as_ref() == Some(&session.me),
-            holder_is_dead: holder
+            is_running_here: self.running.is_running(&job.key, job.fence),
+            is_owned_here: owner.as_ref() == Some(&session.me),
+            owner_is_dead: owner
                 .as_ref()
-                .is_none_or(|holder| session.membership.may_take_from(holder)),
+                .is_none_or(|owner| session.membership.may_take_from(owner)),
             rank: u32::try_from(rank).unwrap_or(u32::MAX),
             waited,
             now: session.context.clock.now(),
@@ -458,8 +454,8 @@ impl PollLoop {
         Ok(plan)
     }
 
-    /// Its row says when; a moment that comes soon gets a timer here.
-    async fn not_before(&mut self, key: &JobKey, moment: Timestamp) -> StoreResult<()> {
+    /// Writes the hint for a later time, and sets a timer if that time is soon.
+    async fn wait_until(&mut self, key: &JobKey, moment: Timestamp) -> StoreResult<()> {
         let context = Arc::clone(&self.session.context);
         let hint = DueHint {
             due_at: moment,
@@ -477,7 +473,7 @@ impl PollLoop {
         Ok(())
     }
 
-    /// The next hint first, then this one is passed.
+    /// Writes a hint for later. It is written before the present one is passed.
     async fn defer(&mut self, key: &JobKey, obstacle: Obstacle) -> StoreResult<()> {
         let context = Arc::clone(&self.session.context);
         let pause = self
@@ -494,20 +490,20 @@ impl PollLoop {
         debug!(
             job.uid = key.uid,
             ?obstacle,
-            "Passed over job {} {}",
+            "Deferred job {} {}",
             key.job_type,
             key.name
         );
         if self.deferrals.len() >= READY_AT_MOST {
-            // Their pauses begin anew, which costs a hint or two.
+            // The pauses start over, which costs a few hints.
             self.deferrals.clear();
         }
         self.deferrals.insert(key.clone(), pause);
         Ok(())
     }
 
-    /// The owner of a running job keeps its hint ahead of the time at which it would count as dead.
-    async fn keep_hints_ahead(&self) -> StoreResult<()> {
+    /// Keeps the hint of each running job ahead of the time at which this node would count as dead.
+    async fn renew_running_hints(&self) -> StoreResult<()> {
         let context = &self.session.context;
         let monotonic = context.clock.monotonic();
         let every = context.config.dead_after() / 2;
@@ -518,15 +514,15 @@ impl PollLoop {
                 key: key.clone(),
             };
             context.store.put_due(&hint).await?;
-            self.running.hinted(&key, monotonic);
+            self.running.set_hinted_at(&key, monotonic);
         }
         Ok(())
     }
 }
 
-fn room_here(session: &NodeSession, running: &Running, affinity: &[String]) -> Room {
+fn offer_slot_here(session: &NodeSession, running: &Running, affinity: &[String]) -> SlotOffer {
     let slots = running.job_slots();
-    room(
+    offer_slot(
         &session.identity(&session.logical_ids()),
         affinity,
         slots.iter().map(|slot| slot.as_deref()),
@@ -534,15 +530,15 @@ fn room_here(session: &NodeSession, running: &Running, affinity: &[String]) -> R
     )
 }
 
-/// Rendezvous hashing: the live node of highest weight goes first; before it, the node that ran the job last, which may
-/// have come back (Fabric R73).
+/// Rendezvous hashing: the live node with the highest weight is preferred. The node that ran the job last goes before it,
+/// because it may have restarted (Fabric R73).
 fn precedence(node: &str, job: &Job, executor: Option<&dyn Executor>) -> (bool, u64) {
     let ran_it = job.worker.as_ref().is_some_and(|worker| worker.0 == node);
     let prefers_it = executor.is_some_and(Executor::prefers_last_node);
     (ran_it && prefers_it, weight(node, &job.key))
 }
 
-/// Rounded up to the minute, so that all nodes write the same row.
+/// The next full minute, so that all nodes write the same row.
 fn next_minute(moment: Timestamp) -> Timestamp {
     const MINUTE_MS: i64 = 60_000;
     Timestamp((moment.0 / MINUTE_MS + 1) * MINUTE_MS)

@@ -1,20 +1,20 @@
-//! Jobs that are due and wait for a slot of this node, longest first.
+//! Due jobs that wait for a slot of this node, the longest waiting first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use weft_model::JobKey;
 
-/// One that waits.
+/// A job that waits.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
-    /// Since when it has been due; its hint is as old as that.
+    /// When it became due, which is also the age of its hint.
     pub since: Duration,
-    /// Its affinity, once its row was read.
+    /// Its affinity, if its row has been read.
     pub affinity: Option<Vec<String>>,
 }
 
-/// They are in memory only: each is hinted anew before a look back would miss it.
+/// Kept in memory only: each job gets a new hint before its old one is too old for a node that starts.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     order: BTreeSet<(Duration, JobKey)>,
@@ -22,7 +22,7 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    /// Adds one, or learns more of it.
+    /// Adds a job, or updates what is known about it. The time since which it is due stays.
     pub fn put(&mut self, key: JobKey, waiting: Waiting) {
         let before = self.remove(&key);
         let since = before.map_or(waiting.since, |before| before.since);
@@ -31,14 +31,14 @@ impl Ready {
         self.waiting.insert(key, waiting);
     }
 
-    /// Takes one out.
+    /// Removes a job.
     pub fn remove(&mut self, key: &JobKey) -> Option<Waiting> {
         let waiting = self.waiting.remove(key)?;
         self.order.remove(&(waiting.since, key.clone()));
         Some(waiting)
     }
 
-    /// Takes at most `count` out for which there may be room, of the first `scanned`.
+    /// Removes at most `count` jobs for which `may_run` holds, of the first `scanned`.
     pub fn take(
         &mut self,
         count: usize,
@@ -59,7 +59,7 @@ impl Ready {
             .collect()
     }
 
-    /// Those whose hint is older than this, at most `count`.
+    /// At most `count` jobs whose hint is older than this.
     pub fn stale(&self, hinted_before: Duration, count: usize) -> Vec<JobKey> {
         self.order
             .iter()
@@ -69,12 +69,10 @@ impl Ready {
             .collect()
     }
 
-    /// How many wait.
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Nobody waits.
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
     }

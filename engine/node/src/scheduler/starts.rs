@@ -1,5 +1,5 @@
-//! What the poll loop starts beside itself: claims with their runs, moves of rows that no node runs, notifications. A
-//! store that does not answer one of them holds up no other job.
+//! The background tasks of the poll loop: claims with their runs, moves of rows that no node runs, and notifications. A
+//! store that does not answer one of them delays no other job.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,34 +11,31 @@ use weft_store::{ClaimJob, JobSeen, Settled, StoreResult};
 use super::executor::{Claimed, Executor, Slots};
 use super::plan::RowMove;
 use super::poll_loop::PollLoop;
-use super::slots::Room;
-use super::{Held, traced};
+use super::slots::SlotOffer;
+use super::{RunningJob, traced};
 use crate::NodeSession;
 use crate::job::after::schedule_of;
 use crate::job::{overlap, tell};
 
 impl PollLoop {
-    /// The job takes its slot at once, so that the next look counts it, and is claimed and run beside the loop.
-    pub(super) fn claim_in_background(&self, job: Job, room: Room, executor: Arc<dyn Executor>) {
+    /// Claims and runs a job in the background. It takes its slot at once, so that the next check counts it.
+    pub(super) fn claim_in_background(
+        &self,
+        job: Job,
+        offer: SlotOffer,
+        executor: Arc<dyn Executor>,
+    ) {
         let session = self.session.clone();
         if let Err(illegal) = job.status.next(JobEvent::Claimed) {
             warn!(job.uid = job.key.uid, "Left a job alone: {illegal}");
             return;
         }
         let now = session.context.clock.now();
-        let claim = claim_of(&session, &job);
+        let claim = claim_operation(&session, &job);
         let covered = overlap::covered(&job, now);
-        let (slot, give_up_after) = match room {
-            Room::Exceptional(name) if !is_recurring(&job) => {
-                (Some(name), Some(give_up_after(&session)))
-            }
-            // Recurring jobs are left where they are (Fabric R97).
-            Room::Exceptional(name) => (Some(name), None),
-            Room::Free(name) => (name, None),
-            Room::Full => (None, None),
-        };
+        let (slot, give_up_after) = accept_offer(&session, &job, offer);
         let slots = executor.slots();
-        let held = Held {
+        let running_job = RunningJob {
             fence: job.fence + 1,
             hinted_at: session.context.clock.monotonic(),
             takes_slot: slots == Slots::Pool,
@@ -46,22 +43,27 @@ impl PollLoop {
             slot,
         };
         if slots == Slots::Pool {
-            traced::slot_taken(&session, &self.running, &job.key, held.slot.as_deref());
+            traced::slot_taken(
+                &session,
+                &self.running,
+                &job.key,
+                running_job.slot.as_deref(),
+            );
         }
-        let done = self.running.enter(&job.key, held);
+        let guard = self.running.enter(&job.key, running_job);
         let claimed = Claimed {
             job,
-            slot: done.slot(),
+            slot: guard.slot(),
             give_up_after,
             covered,
         };
         session.tasks.clone().spawn(async move {
             let key = claim.key.clone();
             let ran = claim_and_run(&session, executor.as_ref(), &claim, claimed).await;
-            drop(done);
+            drop(guard);
             match slots {
                 Slots::Pool => traced::slot_free(&session, &key),
-                // What waits for one of these slots waits in hints.
+                // Jobs that wait for one of these slots wait in hints.
                 Slots::Limit(_) => session.context.wake.jobs(),
                 Slots::Unlimited => (),
             }
@@ -70,13 +72,13 @@ impl PollLoop {
                 Ok(false) => (),
                 Err(error) => {
                     debug!(error = %error, "Could not claim a job: {error}");
-                    look_again(&session, key);
+                    recheck_soon(&session, key);
                 }
             }
         });
     }
 
-    /// Moves a row that no node runs. Where another node was faster, its hint leads here again.
+    /// Moves a row that no node runs. If another node was faster, its hint leads here again.
     pub(super) fn move_in_background(&self, job: &Job, change: RowMove) {
         let session = self.session.clone();
         let moved = match change.apply(job, session.context.clock.now()) {
@@ -87,14 +89,14 @@ impl PollLoop {
             }
         };
         let seen = JobSeen::of(job);
-        let held = Held {
+        let running_job = RunningJob {
             fence: job.fence,
             hinted_at: session.context.clock.monotonic(),
             takes_slot: false,
             lent: 0,
             slot: None,
         };
-        let done = self.running.enter(&job.key, held);
+        let guard = self.running.enter(&job.key, running_job);
         session.tasks.clone().spawn(async move {
             let key = moved.key.clone();
             traced::moved(&session, &moved);
@@ -103,16 +105,16 @@ impl PollLoop {
                 "'{}.{}.{}' is now {} without a run", key.job_type, key.name, key.uid, moved.status
             );
             let written = session.write_job(moved, Some(seen)).await;
-            drop(done);
+            drop(guard);
             if let Err(error) = written {
                 debug!(error = %error, "Could not move a job: {error}");
-                look_again(&session, key);
+                recheck_soon(&session, key);
             }
         });
     }
 
     /// Notifies the jobs that wait for the last end of this one.
-    pub(super) fn tell_in_background(&self, key: JobKey) {
+    pub(super) fn notify_in_background(&self, key: JobKey) {
         let session = self.session.clone();
         session
             .tasks
@@ -121,7 +123,24 @@ impl PollLoop {
     }
 }
 
-/// Answers whether others wait for the end of the run.
+/// The logical id whose slot the job takes, and when to hand the job over to other nodes.
+fn accept_offer(
+    session: &NodeSession,
+    job: &Job,
+    offer: SlotOffer,
+) -> (Option<String>, Option<Duration>) {
+    match offer {
+        SlotOffer::Exceptional(name) if !is_recurring(job) => {
+            (Some(name), Some(draw_give_up_after(session)))
+        }
+        // A recurring job stays on its node (Fabric R97).
+        SlotOffer::Exceptional(name) => (Some(name), None),
+        SlotOffer::Free(name) => (name, None),
+        SlotOffer::Full => (None, None),
+    }
+}
+
+/// Returns whether other jobs wait for the end of the run.
 async fn claim_and_run(
     session: &NodeSession,
     executor: &dyn Executor,
@@ -171,7 +190,7 @@ async fn settle_claim(session: &NodeSession, claim: &ClaimJob) -> StoreResult<bo
     }
 }
 
-fn claim_of(session: &NodeSession, job: &Job) -> ClaimJob {
+fn claim_operation(session: &NodeSession, job: &Job) -> ClaimJob {
     let context = &session.context;
     let now = context.clock.now();
     ClaimJob {
@@ -188,8 +207,8 @@ fn claim_of(session: &NodeSession, job: &Job) -> ClaimJob {
     }
 }
 
-/// The hint of this job is passed here, and nothing else may lead to it.
-fn look_again(session: &NodeSession, key: JobKey) {
+/// Checks the job again soon: its hint has been passed here, and nothing else may lead to it.
+fn recheck_soon(session: &NodeSession, key: JobKey) {
     let context = &session.context;
     let due_at = context.clock.now().plus(context.config.poll_interval);
     context.wake.due(DueHint { due_at, key });
@@ -199,8 +218,8 @@ fn is_recurring(job: &Job) -> bool {
     schedule_of(job).is_some_and(|schedule| schedule.is_recurring())
 }
 
-/// By lot between the bounds, so that not all nodes give up at once (Fabric R96).
-fn give_up_after(session: &NodeSession) -> Duration {
+/// A random time between the bounds, so that not all nodes give up at once (Fabric R96).
+fn draw_give_up_after(session: &NodeSession) -> Duration {
     let config = &session.context.config;
     let span = config.max_give_up.saturating_sub(config.min_give_up);
     config.min_give_up + session.context.ids.jitter(span)

@@ -1,62 +1,66 @@
-//! Which jobs are looked at again, and when: in the order of time, by this process's own clock.
+//! When to check which job again, in the order of time on the monotonic clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use weft_model::JobKey;
 
-/// When to look at a job, and since when this node has known that it is due.
+/// When to check a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Look {
-    /// When to look.
+pub(super) struct Timer {
+    /// When to check.
     pub at: Duration,
-    /// Since when it has been due here.
+    /// Since when this node has known the job to be due.
     pub since: Duration,
 }
 
-/// At most one look for each job.
+/// At most one timer for each job.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     by_time: BTreeSet<(Duration, JobKey)>,
-    looks: BTreeMap<JobKey, Look>,
+    by_key: BTreeMap<JobKey, Timer>,
 }
 
 impl Timers {
-    /// Sets the look at a job, whatever was set before.
-    pub fn set(&mut self, key: JobKey, look: Look) {
+    /// Sets the timer of a job and replaces an earlier one.
+    pub fn set(&mut self, key: JobKey, timer: Timer) {
         self.remove(&key);
-        self.by_time.insert((look.at, key.clone()));
-        self.looks.insert(key, look);
+        self.by_time.insert((timer.at, key.clone()));
+        self.by_key.insert(key, timer);
     }
 
-    /// Sets the look unless an earlier one is set.
-    pub fn set_if_earlier(&mut self, key: JobKey, look: Look) {
-        if self.looks.get(&key).is_none_or(|found| found.at > look.at) {
-            self.set(key, look);
+    /// Sets the timer unless the job has one for an earlier time.
+    pub fn set_if_earlier(&mut self, key: JobKey, timer: Timer) {
+        if self
+            .by_key
+            .get(&key)
+            .is_none_or(|found| found.at > timer.at)
+        {
+            self.set(key, timer);
         }
     }
 
-    /// Takes the look at a job out.
-    pub fn remove(&mut self, key: &JobKey) -> Option<Look> {
-        let look = self.looks.remove(key)?;
-        self.by_time.remove(&(look.at, key.clone()));
-        Some(look)
+    /// Removes the timer of a job.
+    pub fn remove(&mut self, key: &JobKey) -> Option<Timer> {
+        let timer = self.by_key.remove(key)?;
+        self.by_time.remove(&(timer.at, key.clone()));
+        Some(timer)
     }
 
-    /// Takes those out whose time has come, earliest first.
-    pub fn take_due(&mut self, now: Duration) -> Vec<(JobKey, Look)> {
+    /// Removes the timers that are due, the earliest first.
+    pub fn take_due(&mut self, now: Duration) -> Vec<(JobKey, Timer)> {
         let mut due = Vec::new();
         while let Some((at, _)) = self.by_time.first()
             && *at <= now
             && let Some((_, key)) = self.by_time.pop_first()
-            && let Some(look) = self.looks.remove(&key)
+            && let Some(timer) = self.by_key.remove(&key)
         {
-            due.push((key, look));
+            due.push((key, timer));
         }
         due
     }
 
-    /// When the next one is due.
+    /// When the next timer is due.
     pub fn next(&self) -> Option<Duration> {
         self.by_time.first().map(|(at, _)| *at)
     }
@@ -74,22 +78,22 @@ mod tests {
         }
     }
 
-    fn look(at: u64) -> Look {
-        Look {
+    fn timer(at: u64) -> Timer {
+        Timer {
             at: Duration::from_secs(at),
             since: Duration::ZERO,
         }
     }
 
-    fn uids(due: Vec<(JobKey, Look)>) -> Vec<String> {
+    fn uids(due: Vec<(JobKey, Timer)>) -> Vec<String> {
         due.into_iter().map(|(key, _)| key.uid).collect()
     }
 
     #[test]
-    fn looks_come_in_the_order_of_time_and_once() {
+    fn timers_come_once_and_in_the_order_of_time() {
         let mut timers = Timers::default();
         for (uid, at) in [("c", 3), ("a", 1), ("b", 2)] {
-            timers.set(key(uid), look(at));
+            timers.set(key(uid), timer(at));
         }
         assert_eq!(timers.next(), Some(Duration::from_secs(1)));
         assert_eq!(uids(timers.take_due(Duration::from_secs(2))), ["a", "b"]);
@@ -98,15 +102,15 @@ mod tests {
     }
 
     #[test]
-    fn a_job_has_one_look() {
+    fn a_job_has_one_timer() {
         let mut timers = Timers::default();
-        timers.set(key("a"), look(5));
-        timers.set_if_earlier(key("a"), look(7));
+        timers.set(key("a"), timer(5));
+        timers.set_if_earlier(key("a"), timer(7));
         assert_eq!(timers.next(), Some(Duration::from_secs(5)));
-        timers.set_if_earlier(key("a"), look(4));
-        timers.set(key("a"), look(6));
+        timers.set_if_earlier(key("a"), timer(4));
+        timers.set(key("a"), timer(6));
         assert_eq!(timers.next(), Some(Duration::from_secs(6)));
-        assert_eq!(timers.remove(&key("a")), Some(look(6)));
+        assert_eq!(timers.remove(&key("a")), Some(timer(6)));
         assert_eq!(timers.next(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What a trace says of the scheduler: each function is one of its events.
+//! The trace events of the scheduler, one function each.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use weft_store::{ClaimJob, Settled, StoreResult};
 
 use super::Running;
 use super::plan::{Obstacle, Plan, RowMove, Seen};
-use super::slots::Room;
+use super::slots::SlotOffer;
 use crate::NodeSession;
 use crate::trace::Operation::{
     JobsPoolExecutorGet, JobsPoolExecutorSubmit, JobsReconcile, JobsScheduler,
 };
 
-/// Somebody will look at this moment.
+/// A due hint was found; the job is checked at its time.
 pub(super) fn noted(session: &NodeSession, hint: &DueHint) {
     let fields = || json!({"due_at": hint.due_at.to_rfc3339()});
     let traces = &session.context.traces;
     traces.event(JobsScheduler, "noted", &hint.key, fields);
 }
 
-/// The moment has come.
+/// The timer of a job is due.
 pub(super) fn due(session: &NodeSession, key: &JobKey, late: Duration) {
     let fields = || json!({"late_ms": millis(late)});
     session
@@ -31,21 +31,21 @@ pub(super) fn due(session: &NodeSession, key: &JobKey, late: Duration) {
         .event(JobsScheduler, "due", key, fields);
 }
 
-/// The row says when it is due, which is later.
+/// The row says that the job is due later.
 pub(super) fn next_time(session: &NodeSession, key: &JobKey, moment: Timestamp) {
     let fields = || json!({"next_run": moment.to_rfc3339()});
     let traces = &session.context.traces;
     traces.event(JobsScheduler, "next time", key, fields);
 }
 
-/// It cannot be taken here; the hint is for others and for later.
+/// The job cannot run here; the hint is for other nodes and for later.
 pub(super) fn deferred(session: &NodeSession, hint: &DueHint) {
     let fields = || json!({"due_at": hint.due_at.to_rfc3339()});
     let traces = &session.context.traces;
     traces.event(JobsScheduler, "deferred", &hint.key, fields);
 }
 
-/// A row that nobody holds becomes this, without a run.
+/// A row that no live node owns is moved without a run.
 pub(super) fn moved(session: &NodeSession, job: &Job) {
     let fields = || {
         let next_run = job.next_run.map(Timestamp::to_rfc3339);
@@ -55,7 +55,7 @@ pub(super) fn moved(session: &NodeSession, job: &Job) {
     traces.event(JobsScheduler, "moved", &job.key, fields);
 }
 
-/// What the store answered to a claim.
+/// The answer of the store to a claim.
 pub(super) fn claimed<F>(
     session: &NodeSession,
     claim: &ClaimJob,
@@ -75,7 +75,7 @@ pub(super) fn claimed<F>(
     traces.event(JobsScheduler, "claim", &claim.key, fields);
 }
 
-/// A job takes a slot of the pool, and perhaps one of a logical id.
+/// A job takes a slot of the pool, and of a logical id if one limits it.
 pub(super) fn slot_taken(
     session: &NodeSession,
     running: &Running,
@@ -90,7 +90,7 @@ pub(super) fn slot_taken(
     traces.event(JobsPoolExecutorGet, "taken", key, fields);
 }
 
-/// A job waits for one.
+/// A job waits for a slot.
 pub(super) fn no_slot(session: &NodeSession, running: &Running, key: &JobKey) {
     let fields = || {
         let size = session.context.config.job_pool_size;
@@ -100,27 +100,27 @@ pub(super) fn no_slot(session: &NodeSession, running: &Running, key: &JobKey) {
     traces.event(JobsPoolExecutorGet, "not free", key, fields);
 }
 
-/// A job gave its slot back.
+/// A job released its slot.
 pub(super) fn slot_free(session: &NodeSession, key: &JobKey) {
     let traces = &session.context.traces;
     traces.event(JobsPoolExecutorGet, "free again", key, || json!({}));
 }
 
-/// A claimed job goes to what runs it.
+/// A claimed job goes to its executor.
 pub(super) fn handed_over(session: &NodeSession, job: &Job) {
     let fields = || json!({"try": job.tries + 1, "fence": job.fence});
     let traces = &session.context.traces;
     traces.event(JobsPoolExecutorSubmit, "handed over", &job.key, fields);
 }
 
-/// There is no row where a hint led.
+/// A hint leads to a job that has no row.
 pub(super) fn no_row(session: &NodeSession, key: &JobKey, looks_again: bool) {
     let fields = || json!({"looks_again": looks_again});
     let traces = &session.context.traces;
     traces.event(JobsReconcile, "no row", key, fields);
 }
 
-/// What looking at a row decided.
+/// The decision about a row.
 pub(super) fn decided(session: &NodeSession, seen: &Seen<'_>, plan: &Plan) {
     let fields = || decision(seen, plan);
     let traces = &session.context.traces;
@@ -129,7 +129,7 @@ pub(super) fn decided(session: &NodeSession, seen: &Seen<'_>, plan: &Plan) {
 
 fn decision(seen: &Seen<'_>, plan: &Plan) -> Value {
     let job = seen.job;
-    let mut told = json!({
+    let mut fields = json!({
         "plan": name(plan),
         "why": why(seen, plan),
         "status": job.status.to_string(),
@@ -137,20 +137,20 @@ fn decision(seen: &Seen<'_>, plan: &Plan) -> Value {
         "waited_ms": millis(seen.waited),
     });
     match plan {
-        Plan::NotBefore(moment) => told["not_before"] = json!(moment.to_rfc3339()),
-        Plan::Move(RowMove::PassTo(Some(next))) => told["next_run"] = json!(next.to_rfc3339()),
+        Plan::NotBefore(moment) => fields["not_before"] = json!(moment.to_rfc3339()),
+        Plan::Move(RowMove::PassTo(Some(next))) => fields["next_run"] = json!(next.to_rfc3339()),
         Plan::Again(pause) => {
-            told["rank"] = json!(seen.rank);
-            told["again_in_ms"] = json!(millis(*pause));
+            fields["rank"] = json!(seen.rank);
+            fields["again_in_ms"] = json!(millis(*pause));
         }
         Plan::Claim(_)
         | Plan::Pass
         | Plan::Defer(_)
-        | Plan::AwaitRoom
+        | Plan::AwaitSlot
         | Plan::Move(_)
-        | Plan::Tell => (),
+        | Plan::Notify => (),
     }
-    told
+    fields
 }
 
 fn name(plan: &Plan) -> &'static str {
@@ -159,44 +159,44 @@ fn name(plan: &Plan) -> &'static str {
         Plan::Claim(_) => "claim",
         Plan::NotBefore(_) => "not before",
         Plan::Defer(_) => "defer",
-        Plan::AwaitRoom => "await a slot",
+        Plan::AwaitSlot => "await a slot",
         Plan::Again(_) => "look again",
         Plan::Move(RowMove::Terminate) => "terminate",
         Plan::Move(RowMove::StartOver) => "start over",
         Plan::Move(RowMove::PassTo(_)) => "pass over",
-        Plan::Tell => "tell",
+        Plan::Notify => "tell",
     }
 }
 
 /// The rule of [`plan`](super::plan::plan) that decided, in words.
 fn why(seen: &Seen<'_>, plan: &Plan) -> &'static str {
     let job = seen.job;
-    let is_held = matches!(
+    let is_owned = matches!(
         job.status,
         JobStatus::InProcess | JobStatus::Stopping | JobStatus::Restart
     );
     match plan {
         Plan::Pass if job.archived || job.status.is_ended() => "it has ended",
-        Plan::Pass if seen.runs_here => "it runs here",
+        Plan::Pass if seen.is_running_here => "it runs here",
         Plan::Pass if job.policy.paused => "its schedule is paused",
         Plan::Pass => "it waits for the end of another job",
-        Plan::Claim(_) if is_held => "the session that held it is over",
-        Plan::Claim(Room::Exceptional(_)) => "it is due, above the recommended size",
+        Plan::Claim(_) if is_owned => "the session that owned it is over",
+        Plan::Claim(SlotOffer::Exceptional(_)) => "it is due, above the recommended size",
         Plan::Claim(_) => "it is due and there is room",
         Plan::NotBefore(_) => "its time has not come",
         Plan::Defer(Obstacle::Affinity) => "its affinity names other nodes",
-        Plan::Defer(Obstacle::NoRoom) => "as many of its type run here as may",
+        Plan::Defer(Obstacle::NoSlot) => "the limit of its type is reached here",
         Plan::Defer(Obstacle::UnknownKind) => "this node does not know its type",
-        Plan::AwaitRoom => "no slot is free",
-        Plan::Again(_) if is_held && !seen.held_by_me && !seen.holder_is_dead => {
-            "a live node holds it"
+        Plan::AwaitSlot => "no slot is free",
+        Plan::Again(_) if is_owned && !seen.is_owned_here && !seen.owner_is_dead => {
+            "a live node owns it"
         }
         Plan::Again(_) if seen.rank > 0 => "other nodes go first",
         Plan::Again(_) => "another node may have a slot below its recommended size",
-        Plan::Move(RowMove::Terminate) => "it was told to stop, and its owner is gone",
-        Plan::Move(RowMove::StartOver) => "it was told to start over, and its owner is gone",
+        Plan::Move(RowMove::Terminate) => "a stop was requested, and its owner is gone",
+        Plan::Move(RowMove::StartOver) => "a restart was requested, and its owner is gone",
         Plan::Move(RowMove::PassTo(_)) => "its time was missed by more than its policy allows",
-        Plan::Tell => "others wait for its last end and were perhaps not told",
+        Plan::Notify => "other jobs wait for its last end and may not have been notified",
     }
 }
 

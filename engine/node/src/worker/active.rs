@@ -1,4 +1,4 @@
-//! A batch that this node works on, as its workers see it.
+//! A batch that this node works on, as its workers know it.
 
 use std::sync::Arc;
 
@@ -13,19 +13,19 @@ use super::BatchStats;
 pub struct ActiveBatch {
     /// The batch.
     pub id: BatchId,
-    /// What it was asked to do.
+    /// The parameters of the batch.
     pub spec: Arc<BatchSpec>,
-    /// Correlates runs.
+    /// Identifies the run of the batch.
     pub execution_id: String,
     /// Its command.
     pub command: Arc<dyn EntityCommand>,
-    /// This node's figures.
+    /// The statistics of this node.
     pub stats: Arc<BatchStats>,
-    /// Cancelled when workers shall flush and hand back.
+    /// Cancelled when the workers must flush and release their chunks.
     pub stop: CancellationToken,
 }
 
-/// Workers may handle entities of a batch in this state.
+/// Whether workers may handle entities of the batch in its present state.
 pub fn admits_work(batch: &Batch) -> bool {
     batch.desired == BatchDesired::Run
         && batch.status.admits_work()

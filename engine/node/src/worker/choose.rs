@@ -1,8 +1,8 @@
-//! Which chunk a node takes next: a pure function over what it has seen.
+//! Chooses the chunk that a node takes next: pure functions over what the node has seen.
 //!
-//! Chunks are dealt out in turn over the live nodes that may work on the batch, so that nodes rarely race
-//! for one partition and a short batch is spread too. A chunk dealt to another node is left to it for a
-//! while; after that anybody takes it.
+//! Chunks are assigned in turn to the live nodes that may work on the batch, so that nodes rarely race for one partition, and
+//! even a short batch uses all of them. A chunk that is assigned to another node is left to it for a while; then any node may
+//! take it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use weft_model::{BatchId, BatchSpec, ChunkHead, Fence, NodeId, NodeRow};
 
 use crate::affinity::Identity;
 
-/// A chunk that could be taken.
+/// A chunk that this node could take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// The fence that was seen.
+    /// The fence that was read.
     pub fence: Fence,
     /// The `c_crashes` to claim with.
     pub crashes: i32,
-    /// Nothing was ever flushed to it, so all its ids are open.
-    pub untouched: bool,
-    /// When this node first saw it open, on its own clock.
+    /// Whether nothing was ever flushed to it, so that all its ids are open.
+    pub is_untouched: bool,
+    /// When this node first saw it open, on the monotonic clock.
     pub since: Duration,
-    /// Its ids, where this node has just generated them.
+    /// Its ids, if this node has just generated them.
     pub ids: Option<Arc<Vec<String>>>,
-    /// It is born claimed by this node session: no claim is needed.
-    pub born_mine: bool,
-    /// This life holds it without knowing: the answer to a claim never came.
-    pub held: bool,
-    /// An earlier session of this node held it: it goes on before anything else is begun.
-    pub inherited: bool,
+    /// Whether it was created claimed by this node session, so that no claim is needed.
+    pub is_claimed_here: bool,
+    /// Whether this node session owns it without knowing, because the answer to a claim was lost.
+    pub is_owned_here: bool,
+    /// Whether an earlier session of this node owned it. It goes before other chunks.
+    pub is_inherited: bool,
 }
 
 impl Candidate {
@@ -39,17 +39,17 @@ impl Candidate {
         Self {
             fence: head.fence,
             crashes: head.crashes,
-            untouched: head.seq == 0,
+            is_untouched: head.seq == 0,
             since,
             ids: None,
-            born_mine: false,
-            held: false,
-            inherited: false,
+            is_claimed_here: false,
+            is_owned_here: false,
+            is_inherited: false,
         }
     }
 
-    /// A chunk whose holder's life is over.
-    pub fn left_by_the_dead(head: &ChunkHead, since: Duration) -> Self {
+    /// A chunk whose owner is dead.
+    pub fn of_dead_owner(head: &ChunkHead, since: Duration) -> Self {
         Self {
             crashes: head.crashes + 1,
             ..Self::found(head, since)
@@ -57,8 +57,8 @@ impl Candidate {
     }
 }
 
-/// The nodes among which the chunks of a batch are dealt: live, named by its affinity, and the first
-/// MAX_NODES of them by rendezvous on the bid, so that all nodes agree. Sorted by guid.
+/// The nodes to which the chunks of a batch are assigned: the live ones that match its affinity, of which the first MAX_NODES
+/// by rendezvous hashing of the bid, so that all nodes agree. Sorted by guid.
 pub fn participants(batch: BatchId, spec: &BatchSpec, live: &[NodeRow]) -> Vec<NodeId> {
     let bid = batch.to_string();
     let mut nodes: Vec<NodeId> = live
@@ -76,8 +76,8 @@ pub fn participants(batch: BatchId, spec: &BatchSpec, live: &[NodeRow]) -> Vec<N
     nodes
 }
 
-/// The node that a chunk is dealt to.
-pub fn dealt_to(batch: BatchId, number: i64, participants: &[NodeId]) -> Option<&NodeId> {
+/// The node that a chunk is assigned to.
+pub fn assigned_to(batch: BatchId, number: i64, participants: &[NodeId]) -> Option<&NodeId> {
     if participants.is_empty() {
         return None;
     }
@@ -90,20 +90,21 @@ pub fn dealt_to(batch: BatchId, number: i64, participants: &[NodeId]) -> Option<
     participants.get(usize::try_from(turn).unwrap_or(0))
 }
 
-/// The number that cannot wait, if there is one: this node has it, or had it in an earlier session.
+/// The number that goes first, if there is one: a chunk that this node owns, or owned in an earlier session.
 ///
-/// What this node session holds nobody else will take, so it is not left lying even where the node `participates`
-/// no more.
+/// No other node takes a chunk of this node session, so it is chosen even if the node no longer `participates`.
 pub fn choose_own(candidates: &BTreeMap<i64, Candidate>, participates: bool) -> Option<i64> {
     candidates
         .iter()
         .find(|(_, candidate)| {
-            candidate.born_mine || candidate.held || (candidate.inherited && participates)
+            candidate.is_claimed_here
+                || candidate.is_owned_here
+                || (candidate.is_inherited && participates)
         })
         .map(|(number, _)| *number)
 }
 
-/// The number to take next, if there is one that may be taken now.
+/// The number to take next, if one may be taken now.
 pub fn choose(
     batch: BatchId,
     candidates: &BTreeMap<i64, Candidate>,
@@ -115,10 +116,10 @@ pub fn choose(
     if !participants.contains(me) {
         return None;
     }
-    let mine = |number: i64| dealt_to(batch, number, participants) == Some(me);
+    let is_mine = |number: i64| assigned_to(batch, number, participants) == Some(me);
     candidates
         .iter()
-        .find(|(number, _)| mine(**number))
+        .find(|(number, _)| is_mine(**number))
         .or_else(|| {
             candidates
                 .iter()
@@ -137,12 +138,12 @@ mod tests {
         Candidate {
             fence: 1,
             crashes: 0,
-            untouched: true,
+            is_untouched: true,
             since: Duration::from_millis(since_ms),
             ids: None,
-            born_mine: false,
-            held: false,
-            inherited: false,
+            is_claimed_here: false,
+            is_owned_here: false,
+            is_inherited: false,
         }
     }
 
@@ -154,20 +155,20 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_dealt_in_turn() {
+    fn chunks_are_assigned_in_turn() {
         let batch = BatchId(Uuid::nil());
         let nodes = nodes(&["a", "b"]);
-        let dealt: Vec<&str> = (0..4)
-            .filter_map(|number| dealt_to(batch, number, &nodes))
+        let assigned: Vec<&str> = (0..4)
+            .filter_map(|number| assigned_to(batch, number, &nodes))
             .map(|n| n.0.as_str())
             .collect();
-        assert_eq!(dealt, ["a", "b", "a", "b"]);
+        assert_eq!(assigned, ["a", "b", "a", "b"]);
     }
 
     #[test]
-    fn what_an_earlier_life_held_goes_first() {
+    fn a_chunk_of_an_earlier_session_goes_first() {
         let inherited = Candidate {
-            inherited: true,
+            is_inherited: true,
             ..candidate(0)
         };
         let candidates = BTreeMap::from([(1, candidate(0)), (2, inherited)]);
@@ -177,9 +178,9 @@ mod tests {
     }
 
     #[test]
-    fn what_this_life_holds_is_never_left_lying() {
+    fn a_chunk_that_this_session_owns_is_always_chosen() {
         let held = Candidate {
-            held: true,
+            is_owned_here: true,
             ..candidate(0)
         };
         let candidates = BTreeMap::from([(3, held)]);
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_dealt_to_another_is_left_to_it_for_a_while() {
+    fn a_chunk_assigned_to_another_node_is_left_to_it_for_a_while() {
         let batch = BatchId(Uuid::nil());
         let both = nodes(&["a", "b"]);
         let me = NodeId("a".to_owned());
@@ -204,14 +205,14 @@ mod tests {
         };
         let candidates =
             BTreeMap::from([(1, candidate(0)), (3, candidate(1_000)), (4, candidate(0))]);
-        assert_eq!(pick(&candidates, 0, &both), Some(4), "mine, though behind");
+        assert_eq!(pick(&candidates, 0, &both), Some(4), "its own goes first");
         let others = BTreeMap::from([(1, candidate(0)), (3, candidate(1_000))]);
         assert_eq!(pick(&others, 1_499, &both), None);
         assert_eq!(pick(&others, 1_500, &both), Some(1));
         assert_eq!(
             pick(&others, 0, &nodes(&["a"])),
             Some(1),
-            "alone everything is mine"
+            "a single node takes every chunk"
         );
         assert_eq!(
             pick(&others, 9_000, &nodes(&["b"])),

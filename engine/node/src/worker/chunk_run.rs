@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use tracing::{debug, warn};
-use weft_model::{ChunkContent, ChunkHead, ChunkState};
+use weft_model::{ChunkContent, ChunkHead, ChunkState, Fence};
 use weft_project::command::ChunkContext;
-use weft_store::{ChangeChunk, ClaimChunk, Freshness, Settled, StoreError};
+use weft_store::{ChangeChunk, ClaimChunk, Freshness, Settled, StoreError, StoreResult};
 
 use super::active::{ActiveBatch, admits_work};
 use super::choose::Candidate;
@@ -13,26 +13,26 @@ use super::entity;
 use super::recorder::{Flushed, Recorder};
 use crate::NodeSession;
 
-/// How a worker came off a chunk.
+/// How the work on a chunk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum ChunkEnd {
     /// Every id has its record.
     Done,
-    /// Stopped half way and given back.
-    HandedBack,
-    /// Somebody else has it.
+    /// The work was stopped and the chunk released.
+    Released,
+    /// Another worker owns it.
     Lost,
-    /// Nothing can be said of it; the next look will tell.
+    /// The outcome is not known; the next check finds its state.
     Dropped,
 }
 
-/// Works on one chunk to its end.
+/// Works on one chunk until it is done, released or lost.
 pub async fn run(
     session: NodeSession,
     batch: ActiveBatch,
     number: i64,
     candidate: Candidate,
-) -> Ended {
+) -> ChunkEnd {
     let slot = batch.stats.enter();
     let ended = match work(&session, &batch, number, &candidate, slot).await {
         Ok(ended) => ended,
@@ -41,7 +41,7 @@ pub async fn run(
                 batch.id = %batch.id, chunk = number, error = %error,
                 "Dropped chunk {number} of batch {}: {error}", batch.id
             );
-            Ended::Dropped
+            ChunkEnd::Dropped
         }
     };
     batch.stats.leave(slot);
@@ -54,40 +54,25 @@ async fn work(
     number: i64,
     candidate: &Candidate,
     slot: u64,
-) -> Result<Ended, StoreError> {
-    let fence = if candidate.born_mine {
-        candidate.fence
-    } else {
-        let claim = ClaimChunk {
-            batch: batch.id,
-            number,
-            seen_fence: candidate.fence,
-            holder: session.me.clone(),
-            crashes: candidate.crashes,
-            token: session.context.ids.token(),
-        };
-        match session.settle(&claim).await? {
-            Settled::Applied => candidate.fence + 1,
-            Settled::Lost(_) => return Ok(Ended::Lost),
-            Settled::StillUnknown => return Ok(Ended::Dropped),
-        }
+) -> Result<ChunkEnd, StoreError> {
+    let fence = match claim(session, batch, number, candidate).await? {
+        Ok(fence) => fence,
+        Err(end) => return Ok(end),
     };
-    // Claim, then check: either the owner's scan sees this claim, or this read sees the owner's mark.
+    // Claim, then check: the batch owner's scan sees this claim, or this read sees the owner's mark.
     let row = session
         .context
         .store
         .batch(batch.id, Freshness::Committed)
         .await?;
     if !row.as_ref().is_some_and(admits_work) || !session.takes_work() {
-        return hand_back(session, batch, number, fence).await;
+        return release(session, batch, number, fence).await;
     }
     let content = content(session, batch, number, fence, candidate).await?;
     let Some(ChunkContent { head, ids, handled }) = content else {
-        return Ok(Ended::Lost);
+        return Ok(ChunkEnd::Lost);
     };
-    let handled: BTreeSet<String> = handled.into_iter().collect();
-    let open: Vec<String> = ids.into_iter().filter(|id| !handled.contains(id)).collect();
-
+    let open = open_ids(ids, handled);
     let context = ChunkContext {
         batch: batch.id,
         spec: batch.spec.clone(),
@@ -105,25 +90,55 @@ async fn work(
         let Some(handled) = handled else {
             return stop(session, batch, number, fence, recorder).await;
         };
-        recorder.take(handled);
+        recorder.add(handled);
         let is_last = index + 1 == open.len();
         if !is_last
             && recorder.is_due(session.context.clock.monotonic())
             && recorder.flush(session, false).await? == Flushed::Fenced
         {
-            return Ok(Ended::Lost);
+            return Ok(ChunkEnd::Lost);
         }
     }
     match recorder.flush(session, true).await? {
-        Flushed::Recorded => Ok(Ended::Done),
+        Flushed::Recorded => Ok(ChunkEnd::Done),
         Flushed::Fenced => {
             debug!(batch.id = %batch.id, chunk = number, "The last flush of chunk {number} was fenced");
-            Ok(Ended::Lost)
+            Ok(ChunkEnd::Lost)
         }
     }
 }
 
-/// The chunk's ids and state as this holder has it; none where it is held by somebody else by now.
+/// Claims the chunk. Returns its fence, or how the work ends without a claim.
+async fn claim(
+    session: &NodeSession,
+    batch: &ActiveBatch,
+    number: i64,
+    candidate: &Candidate,
+) -> StoreResult<Result<Fence, ChunkEnd>> {
+    if candidate.is_claimed_here {
+        return Ok(Ok(candidate.fence));
+    }
+    let claim = ClaimChunk {
+        batch: batch.id,
+        number,
+        seen_fence: candidate.fence,
+        holder: session.me.clone(),
+        crashes: candidate.crashes,
+        token: session.context.ids.token(),
+    };
+    Ok(match session.settle(&claim).await? {
+        Settled::Applied => Ok(candidate.fence + 1),
+        Settled::Lost(_) => Err(ChunkEnd::Lost),
+        Settled::StillUnknown => Err(ChunkEnd::Dropped),
+    })
+}
+
+fn open_ids(ids: Vec<String>, handled: Vec<String>) -> Vec<String> {
+    let handled: BTreeSet<String> = handled.into_iter().collect();
+    ids.into_iter().filter(|id| !handled.contains(id)).collect()
+}
+
+/// The ids and state of the chunk, if this worker still owns it.
 async fn content(
     session: &NodeSession,
     batch: &ActiveBatch,
@@ -131,7 +146,7 @@ async fn content(
     fence: i64,
     candidate: &Candidate,
 ) -> Result<Option<ChunkContent>, StoreError> {
-    if let (Some(ids), true) = (&candidate.ids, candidate.untouched) {
+    if let (Some(ids), true) = (&candidate.ids, candidate.is_untouched) {
         let total = i64::try_from(ids.len()).unwrap_or(i64::MAX);
         let head = ChunkHead {
             batch: batch.id,
@@ -158,29 +173,29 @@ async fn content(
     Ok(content.filter(|content| content.head.fence == fence))
 }
 
-/// Records what is finished, then gives the rest back.
+/// Records the handled entities, then releases the chunk.
 async fn stop(
     session: &NodeSession,
     batch: &ActiveBatch,
     number: i64,
     fence: i64,
     mut recorder: Recorder,
-) -> Result<Ended, StoreError> {
+) -> Result<ChunkEnd, StoreError> {
     if !session.self_fence.may_act() {
-        return Ok(Ended::Dropped);
+        return Ok(ChunkEnd::Dropped);
     }
     if !recorder.is_empty() && recorder.flush(session, false).await? == Flushed::Fenced {
-        return Ok(Ended::Lost);
+        return Ok(ChunkEnd::Lost);
     }
-    hand_back(session, batch, number, fence).await
+    release(session, batch, number, fence).await
 }
 
-async fn hand_back(
+async fn release(
     session: &NodeSession,
     batch: &ActiveBatch,
     number: i64,
     fence: i64,
-) -> Result<Ended, StoreError> {
+) -> Result<ChunkEnd, StoreError> {
     let change = ChangeChunk {
         batch: batch.id,
         number,
@@ -192,9 +207,9 @@ async fn hand_back(
     match session.settle(&change).await? {
         Settled::Applied => {
             session.context.wake.batches();
-            Ok(Ended::HandedBack)
+            Ok(ChunkEnd::Released)
         }
-        Settled::Lost(_) => Ok(Ended::Lost),
-        Settled::StillUnknown => Ok(Ended::Dropped),
+        Settled::Lost(_) => Ok(ChunkEnd::Lost),
+        Settled::StillUnknown => Ok(ChunkEnd::Dropped),
     }
 }

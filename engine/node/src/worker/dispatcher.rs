@@ -1,110 +1,34 @@
-//! Gives chunks to workers: keeps the batches that run, the chunks of each that are open, and the free
-//! worker slots of this node.
+//! Gives chunks to workers: knows the running batches, their open chunks, and the free worker slots of this node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use weft_model::{Batch, BatchId, BatchStatus, ChunkHead, ChunkState, NodeId};
-use weft_project::command::EntityCommand;
+use weft_project::command::{CommandError, EntityCommand};
 use weft_store::{Freshness, StoreResult};
 
 use super::BatchStats;
 use super::active::{ActiveBatch, admits_work};
 use super::choose::{Candidate, choose, choose_own, participants};
-use super::chunk_run::{self, Ended};
-use crate::{Membership, NodeSession};
+use super::chunk_run::{self, ChunkEnd};
+use super::offers::{ChunkKey, Offer, Offers, lock};
+use crate::NodeSession;
 
-/// Heads read at once.
+/// The number of heads in one read.
 const PAGE: i64 = 128;
-/// A chunk dealt to another node is left to it for this many poll intervals and a half.
+/// How many poll intervals a chunk that is assigned to another node is left to it.
 const PATIENCE_POLLS: f64 = 1.5;
-/// Chunks whose ids are kept from their generation.
-const MOST_KEPT: usize = 32;
-/// Heads read beyond the last chunk found, while the list is still being made.
+/// How many candidates keep their ids from the generation.
+const MAX_KEPT: usize = 32;
+/// The number of heads read beyond the last chunk found, while the list is being generated.
 const PEEK: i64 = 16;
-/// Out of candidates, a batch is looked at again after this, and twice as long each time nothing is found.
-const QUICK_LOOK: Duration = Duration::from_millis(50);
-
-/// A chunk that this node has just generated: no need to find and read it.
-#[derive(Debug)]
-pub struct Offer {
-    /// The batch.
-    pub batch: BatchId,
-    /// The number.
-    pub number: i64,
-    /// Its ids.
-    pub ids: Arc<Vec<String>>,
-    /// It is born claimed by this node session.
-    pub born: Option<Born>,
-}
-
-type Place = (BatchId, i64);
-
-/// A chunk that is being born claimed by this node session: until its offer arrives it is not lost, only on its way.
-#[derive(Debug)]
-pub struct Born {
-    place: Place,
-    on_the_way: Arc<Mutex<BTreeSet<Place>>>,
-}
-
-impl Drop for Born {
-    fn drop(&mut self) {
-        lock(&self.on_the_way).remove(&self.place);
-    }
-}
-
-/// Where the generator leaves offers. Bounded: what finds no room is found in the store later.
-#[derive(Clone, Debug)]
-pub struct Offers {
-    sender: mpsc::Sender<Offer>,
-    free: Arc<AtomicUsize>,
-    entity_times: Arc<Mutex<BTreeMap<BatchId, Duration>>>,
-    on_the_way: Arc<Mutex<BTreeSet<Place>>>,
-    membership: Arc<Membership>,
-}
-
-impl Offers {
-    /// Says, before the chunk can be found in the store, that its offer will come.
-    pub fn announce(&self, batch: BatchId, number: i64) -> Born {
-        let place = (batch, number);
-        lock(&self.on_the_way).insert(place);
-        Born {
-            place,
-            on_the_way: Arc::clone(&self.on_the_way),
-        }
-    }
-
-    /// Leaves an offer. A chunk born claimed waits for room, for nobody else would find it soon.
-    pub async fn leave(&self, offer: Offer) {
-        if offer.born.is_some() {
-            // The receiver ends with this node session; then the chunk is free for the next one.
-            let _ = self.sender.send(offer).await;
-        } else {
-            let _ = self.sender.try_send(offer);
-        }
-    }
-
-    /// The mean time of an entity of the batch on this node, once one was handled.
-    pub fn entity_time(&self, batch: BatchId) -> Option<Duration> {
-        lock(&self.entity_times).get(&batch).copied()
-    }
-
-    /// This node may handle entities of the batch.
-    pub fn works_on(&self, batch: &Batch) -> bool {
-        participants(batch.id, &batch.spec, &self.membership.live())
-            .contains(&self.membership.me().node)
-    }
-
-    /// A worker is free now.
-    pub fn has_free_worker(&self) -> bool {
-        self.free.load(Ordering::Acquire) > 0
-    }
-}
+/// A batch without candidates is checked again after this pause, which doubles each time nothing is found.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The dispatcher as the rest of a node session sees it.
 #[derive(Clone, Debug)]
@@ -115,7 +39,7 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Starts giving out chunks.
+    /// Starts the dispatcher of a node session.
     pub fn start(session: &NodeSession) -> Self {
         let slots = session.context.config.max_workers_per_node;
         let (sender, offered) = mpsc::channel(64);
@@ -124,26 +48,26 @@ impl Dispatcher {
             sender,
             free: Arc::clone(&free),
             entity_times: Arc::default(),
-            on_the_way: Arc::default(),
+            announced: Arc::default(),
             membership: Arc::clone(&session.membership),
         };
         let freed = Arc::new(Notify::new());
         if slots > 0 {
             let (finished, ended) = mpsc::channel(slots.max(1) * 2);
-            let dispatching = Dispatching {
+            let dispatch_loop = DispatchLoop {
                 session: session.clone(),
                 free,
                 freed: Arc::clone(&freed),
                 finished,
                 entity_times: Arc::clone(&offers.entity_times),
-                on_the_way: Arc::clone(&offers.on_the_way),
+                announced: Arc::clone(&offers.announced),
                 batches: BTreeMap::new(),
-                looked_at: Duration::ZERO,
+                checked_at: Duration::ZERO,
                 turn: None,
             };
             session
                 .tasks
-                .spawn_vital(&session.self_fence, dispatching.run(offered, ended));
+                .spawn_vital(&session.self_fence, dispatch_loop.run(offered, ended));
         }
         Self {
             offers,
@@ -152,12 +76,12 @@ impl Dispatcher {
         }
     }
 
-    /// Where generators leave offers.
+    /// The queue for offers of generators.
     pub fn offers(&self) -> Offers {
         self.offers.clone()
     }
 
-    /// Resolves when no worker works.
+    /// Resolves when all workers are free.
     pub async fn idle(&self) {
         loop {
             let freed = self.freed.notified();
@@ -169,49 +93,53 @@ impl Dispatcher {
     }
 }
 
-/// What the dispatcher knows of one batch.
+/// What the dispatcher knows about one batch.
 #[derive(Debug)]
-struct Known {
+struct KnownBatch {
     active: ActiveBatch,
     row: Batch,
     participants: Vec<NodeId>,
     candidates: BTreeMap<i64, Candidate>,
     running: BTreeSet<i64>,
-    /// Numbers below `frontier` that may still need somebody.
+    /// Numbers below `frontier` whose chunks may not be done.
     pending: BTreeSet<i64>,
     frontier: i64,
-    looked_at: Duration,
-    look_pause: Duration,
+    checked_at: Duration,
+    check_pause: Duration,
     wrote_stats_at: Duration,
-    /// This node's last worker on the batch has come off its chunk: figures are written without delay, for the
-    /// owner may be waiting for them.
-    came_to_rest: bool,
-    gone: bool,
+    /// The last worker of this node on the batch has ended. Then the statistics are written at once, because the owner of
+    /// the batch may wait for them.
+    has_come_to_rest: bool,
+    is_gone: bool,
 }
 
-struct Finish {
+struct FinishedChunk {
     batch: BatchId,
     number: i64,
-    ended: Ended,
+    ended: ChunkEnd,
 }
 
-struct Dispatching {
+struct DispatchLoop {
     session: NodeSession,
     free: Arc<AtomicUsize>,
     freed: Arc<Notify>,
-    finished: mpsc::Sender<Finish>,
+    finished: mpsc::Sender<FinishedChunk>,
     entity_times: Arc<Mutex<BTreeMap<BatchId, Duration>>>,
-    on_the_way: Arc<Mutex<BTreeSet<Place>>>,
-    batches: BTreeMap<BatchId, Known>,
-    looked_at: Duration,
+    announced: Arc<Mutex<BTreeSet<ChunkKey>>>,
+    batches: BTreeMap<BatchId, KnownBatch>,
+    checked_at: Duration,
     turn: Option<BatchId>,
 }
 
-impl Dispatching {
-    async fn run(mut self, mut offered: mpsc::Receiver<Offer>, mut ended: mpsc::Receiver<Finish>) {
+impl DispatchLoop {
+    async fn run(
+        mut self,
+        mut offered: mpsc::Receiver<Offer>,
+        mut ended: mpsc::Receiver<FinishedChunk>,
+    ) {
         let context = Arc::clone(&self.session.context);
         loop {
-            self.look().await;
+            self.check_batches().await;
             self.dispatch();
             self.write_last_stats().await;
             let pause = self.pause();
@@ -219,18 +147,18 @@ impl Dispatching {
                 biased;
                 () = self.session.self_fence.fenced() => break,
                 Some(finish) = ended.recv() => {
-                    self.finish(finish);
+                    self.finish_chunk(finish);
                     while let Ok(finish) = ended.try_recv() {
-                        self.finish(finish);
+                        self.finish_chunk(finish);
                     }
                 }
                 Some(offer) = offered.recv() => {
-                    self.take(offer).await;
+                    self.accept(offer).await;
                     while let Ok(offer) = offered.try_recv() {
-                        self.take(offer).await;
+                        self.accept(offer).await;
                     }
                 }
-                () = context.wake.chunks_woken() => self.looked_at = Duration::ZERO,
+                () = context.wake.chunks_woken() => self.checked_at = Duration::ZERO,
                 () = tokio::time::sleep(pause) => (),
             }
         }
@@ -250,13 +178,13 @@ impl Dispatching {
                 .batches
                 .values()
                 .any(|known| known.candidates.is_empty() && known.has_more());
-        let until_poll = poll.saturating_sub(self.now().saturating_sub(self.looked_at));
+        let until_poll = poll.saturating_sub(self.now().saturating_sub(self.checked_at));
         let waiting = self
             .batches
             .values()
             .any(|known| !known.candidates.is_empty());
         let pause = if hungry || waiting {
-            QUICK_LOOK
+            SHORTEST_PAUSE
         } else {
             until_poll
         };
@@ -267,21 +195,21 @@ impl Dispatching {
         self.free.load(Ordering::Acquire)
     }
 
-    /// Looks at what runs: all batches every poll interval, hungry ones sooner.
-    async fn look(&mut self) {
+    /// Checks all batches every poll interval, and those without candidates sooner.
+    async fn check_batches(&mut self) {
         let now = self.now();
         let poll = self.session.context.config.poll_interval;
-        if now.saturating_sub(self.looked_at) >= poll || self.looked_at == Duration::ZERO {
-            self.looked_at = now;
-            self.meet_batches().await;
+        if now.saturating_sub(self.checked_at) >= poll || self.checked_at == Duration::ZERO {
+            self.checked_at = now;
+            self.find_batches().await;
             let known: Vec<BatchId> = self.batches.keys().copied().collect();
             for batch in known {
-                if let Err(error) = self.look_at(batch).await {
-                    debug!(batch.id = %batch, error = %error, "Could not look at batch {batch}: {error}");
+                if let Err(error) = self.check_batch(batch).await {
+                    debug!(batch.id = %batch, error = %error, "Could not check batch {batch}: {error}");
                 }
             }
             self.batches
-                .retain(|_, known| !known.gone || !known.running.is_empty());
+                .retain(|_, known| !known.is_gone || !known.running.is_empty());
             self.forget_entity_times();
             self.write_stats().await;
         } else if self.free_slots() > 0 {
@@ -289,7 +217,7 @@ impl Dispatching {
                 .batches
                 .iter()
                 .filter(|(_, known)| known.candidates.is_empty() && known.has_more())
-                .filter(|(_, known)| now.saturating_sub(known.looked_at) >= known.look_pause)
+                .filter(|(_, known)| now.saturating_sub(known.checked_at) >= known.check_pause)
                 .map(|(batch, _)| *batch)
                 .collect();
             for batch in hungry {
@@ -304,8 +232,8 @@ impl Dispatching {
         lock(&self.entity_times).retain(|batch, _| self.batches.contains_key(batch));
     }
 
-    /// Batches are met in the rows of the nodes that own them, the dead ones included.
-    async fn meet_batches(&mut self) {
+    /// Finds batches in the rows of the nodes that own them, dead nodes included.
+    async fn find_batches(&mut self) {
         if !self.session.takes_work() {
             return;
         }
@@ -316,12 +244,12 @@ impl Dispatching {
         }
         for batch in running {
             if !self.batches.contains_key(&batch) {
-                self.meet(batch).await;
+                self.open_batch(batch).await;
             }
         }
     }
 
-    async fn meet(&mut self, batch: BatchId) {
+    async fn open_batch(&mut self, batch: BatchId) {
         match self
             .session
             .context
@@ -330,8 +258,8 @@ impl Dispatching {
             .await
         {
             Ok(Some(row)) if admits_work(&row) => {
-                if let Err(reason) = self.begin(row).await {
-                    warn!(batch.id = %batch, "This node cannot work on batch {batch}: {reason}");
+                if let Err(error) = self.start_batch(row).await {
+                    warn!(batch.id = %batch, "This node cannot work on batch {batch}: {error}");
                 }
             }
             Ok(_) => (),
@@ -339,14 +267,13 @@ impl Dispatching {
         }
     }
 
-    async fn begin(&mut self, row: Batch) -> Result<(), String> {
+    async fn start_batch(&mut self, row: Batch) -> Result<(), CommandError> {
         let context = &self.session.context;
         let command: Arc<dyn EntityCommand> = context.factory.bind(&row.spec).await?;
         let before = context
             .store
             .node_stats(row.id)
-            .await
-            .map_err(|error| error.to_string())?
+            .await?
             .into_iter()
             .find(|stats| stats.node == self.session.me.node);
         let stats = BatchStats::new(
@@ -365,7 +292,7 @@ impl Dispatching {
             stats: Arc::new(stats),
             stop: CancellationToken::new(),
         };
-        let known = Known {
+        let known = KnownBatch {
             active,
             participants: participants(row.id, &row.spec, &self.session.live_nodes()),
             row,
@@ -373,17 +300,17 @@ impl Dispatching {
             running: BTreeSet::new(),
             pending: BTreeSet::new(),
             frontier: 0,
-            looked_at: Duration::ZERO,
-            look_pause: QUICK_LOOK,
+            checked_at: Duration::ZERO,
+            check_pause: SHORTEST_PAUSE,
             wrote_stats_at: Duration::ZERO,
-            came_to_rest: false,
-            gone: false,
+            has_come_to_rest: false,
+            is_gone: false,
         };
         self.batches.insert(known.active.id, known);
         Ok(())
     }
 
-    async fn look_at(&mut self, batch: BatchId) -> StoreResult<()> {
+    async fn check_batch(&mut self, batch: BatchId) -> StoreResult<()> {
         let row = self
             .session
             .context
@@ -400,9 +327,9 @@ impl Dispatching {
                 known.row = row;
             }
             _ => {
-                // Paused, cancelled, ended: workers flush and hand back, and a later start is met anew.
+                // Paused, cancelled or ended: the workers flush and release their chunks. A later start is found again.
                 known.active.stop.cancel();
-                known.gone = true;
+                known.is_gone = true;
                 known.candidates.clear();
                 return Ok(());
             }
@@ -410,18 +337,18 @@ impl Dispatching {
         self.find_chunks(batch).await
     }
 
-    /// Reads the heads of chunks that may be open until there is enough to do.
+    /// Reads heads of chunks that may be open until there are enough candidates.
     async fn find_chunks(&mut self, batch: BatchId) -> StoreResult<()> {
         let now = self.now();
         let enough = self.free_slots() * 2 + 2;
         let Some(known) = self.batches.get_mut(&batch) else {
             return Ok(());
         };
-        known.looked_at = now;
-        // Read before the heads: a list that was complete then has no chunk that these reads could miss.
+        known.checked_at = now;
+        // Read before the heads: if the list was complete then, these reads miss no chunk.
         let complete = known.row.status == BatchStatus::InProgress;
         let store = Arc::clone(&self.session.context.store);
-        // Pending numbers first, in runs of neighbours.
+        // Pending numbers first, in ranges of consecutive ones.
         let pending: Vec<i64> = known
             .pending
             .iter()
@@ -429,18 +356,11 @@ impl Dispatching {
             .filter(|number| !known.running.contains(number))
             .take(usize::try_from(PAGE).unwrap_or(usize::MAX))
             .collect();
-        for run in runs_of(&pending) {
+        for run in ranges_of(&pending) {
             let heads = store.chunk_heads(batch, run.0, run.1 + 1).await?;
-            known.see(
-                &self.session,
-                &self.on_the_way,
-                run.0,
-                run.1 + 1,
-                heads,
-                now,
-            );
+            known.update(&self.session, &self.announced, run.0, run.1 + 1, heads, now);
         }
-        // Then further, while there is more and too little to do.
+        // Then further ones, until there are enough candidates.
         while known.candidates.len() < enough && known.frontier < known.row.chunks {
             let page = if complete { PAGE } else { PEEK };
             let (from, to) = (
@@ -449,67 +369,67 @@ impl Dispatching {
             );
             let heads = store.chunk_heads(batch, from, to).await?;
             let filled = heads.last().map_or(from, |last| last.number + 1);
-            // Reserved numbers that are still empty are looked at again, unless they will stay empty.
+            // Reserved numbers that are empty are read again, unless the list is complete.
             known.frontier = if complete { to } else { filled };
-            known.see(&self.session, &self.on_the_way, from, filled, heads, now);
+            known.update(&self.session, &self.announced, from, filled, heads, now);
             if known.frontier < to {
                 break;
             }
         }
-        known.look_pause = if known.candidates.is_empty() {
-            (known.look_pause * 2).min(self.session.context.config.poll_interval)
+        known.check_pause = if known.candidates.is_empty() {
+            (known.check_pause * 2).min(self.session.context.config.poll_interval)
         } else {
-            QUICK_LOOK
+            SHORTEST_PAUSE
         };
         Ok(())
     }
 
-    async fn take(&mut self, offer: Offer) {
+    async fn accept(&mut self, offer: Offer) {
         if !self.batches.contains_key(&offer.batch) {
-            self.meet(offer.batch).await;
+            self.open_batch(offer.batch).await;
         }
         let now = self.now();
         let Some(known) = self
             .batches
             .get_mut(&offer.batch)
-            .filter(|known| !known.gone)
+            .filter(|known| !known.is_gone)
         else {
             return;
         };
         let passed = offer.number < known.frontier && !known.pending.contains(&offer.number);
         if passed || known.running.contains(&offer.number) {
-            // Found in the store before its offer came, and taken.
+            // It was found in the store before its offer came, and started.
             return;
         }
         known.pending.insert(offer.number);
         if offer.number == known.frontier {
-            // Numbers below it that were not looked at must still be.
+            // Only then have all numbers below it been read.
             known.frontier += 1;
         }
         known.row.chunks = known.row.chunks.max(offer.number + 1);
-        // Bounded: chunks further back are read from the store when their turn comes.
+        // Limited: other chunks are read from the store when their turn comes.
         let kept = known
             .candidates
             .values()
             .filter(|candidate| candidate.ids.is_some())
             .count();
-        let ids = (kept < MOST_KEPT || offer.born.is_some()).then_some(offer.ids);
+        let ids = (kept < MAX_KEPT || offer.announcement.is_some()).then_some(offer.ids);
         known.candidates.insert(
             offer.number,
             Candidate {
                 fence: 1,
                 crashes: 0,
-                untouched: true,
+                is_untouched: true,
                 since: now,
                 ids,
-                born_mine: offer.born.is_some(),
-                held: false,
-                inherited: false,
+                is_claimed_here: offer.announcement.is_some(),
+                is_owned_here: false,
+                is_inherited: false,
             },
         );
     }
 
-    /// Gives chunks to free workers, one batch after the other so that none starves.
+    /// Gives chunks to free workers, one batch after the other, so that no batch starves.
     fn dispatch(&mut self) {
         if !self.session.takes_work() {
             return;
@@ -537,7 +457,7 @@ impl Dispatching {
                 .collect();
             let open = |batch: &BatchId| {
                 let known = self.batches.get(batch)?;
-                (!known.gone && !known.is_full()).then_some(known)
+                (!known.is_gone && !known.is_full()).then_some(known)
             };
             let own = |batch: &BatchId| {
                 let known = open(batch)?;
@@ -564,11 +484,11 @@ impl Dispatching {
                 return;
             };
             self.turn = Some(batch);
-            self.start(batch, number);
+            self.start_worker(batch, number);
         }
     }
 
-    fn start(&mut self, batch: BatchId, number: i64) {
+    fn start_worker(&mut self, batch: BatchId, number: i64) {
         let Some(known) = self.batches.get_mut(&batch) else {
             return;
         };
@@ -579,7 +499,7 @@ impl Dispatching {
         self.free.fetch_sub(1, Ordering::AcqRel);
         let active = known.active.clone();
         let session = self.session.clone();
-        let slot = Slot {
+        let slot = WorkerSlot {
             free: Arc::clone(&self.free),
             freed: Arc::clone(&self.freed),
         };
@@ -587,12 +507,12 @@ impl Dispatching {
         self.session.tasks.spawn(async move {
             let ended = chunk_run::run(session.clone(), active, number, candidate).await;
             drop(slot);
-            if ended == Ended::Done {
+            if ended == ChunkEnd::Done {
                 session.context.wake.batches();
             }
-            // The dispatcher ends before its workers only together with this node session.
+            // The dispatcher ends before its workers only when the node session ends.
             let _ = finished
-                .send(Finish {
+                .send(FinishedChunk {
                     batch,
                     number,
                     ended,
@@ -601,14 +521,14 @@ impl Dispatching {
         });
     }
 
-    fn finish(&mut self, finish: Finish) {
+    fn finish_chunk(&mut self, finish: FinishedChunk) {
         let Some(known) = self.batches.get_mut(&finish.batch) else {
             return;
         };
         known.running.remove(&finish.number);
-        known.look_pause = QUICK_LOOK;
-        known.came_to_rest = known.running.is_empty();
-        if finish.ended == Ended::Done {
+        known.check_pause = SHORTEST_PAUSE;
+        known.has_come_to_rest = known.running.is_empty();
+        if finish.ended == ChunkEnd::Done {
             known.pending.remove(&finish.number);
         }
         if let Some(time) = known.active.stats.mean_time() {
@@ -626,10 +546,10 @@ impl Dispatching {
         }
     }
 
-    /// Where no worker got a next chunk, this node may have done its last of the batch.
+    /// Writes the statistics of batches on which no worker of this node works any more: this node may have done its part.
     async fn write_last_stats(&mut self) {
         for known in self.batches.values_mut() {
-            if std::mem::take(&mut known.came_to_rest) && known.running.is_empty() {
+            if std::mem::take(&mut known.has_come_to_rest) && known.running.is_empty() {
                 known.write_stats(&self.session).await;
                 self.session.context.wake.batches();
             }
@@ -637,8 +557,8 @@ impl Dispatching {
     }
 }
 
-impl Known {
-    /// The only writer of this node's figures: one row at a time, so that no older one comes last.
+impl KnownBatch {
+    /// The only writer of this node's statistics: one row at a time, so that an older row never replaces a newer one.
     async fn write_stats(&mut self, session: &NodeSession) {
         let context = &session.context;
         let now = context.clock.monotonic();
@@ -647,13 +567,13 @@ impl Known {
         };
         self.wrote_stats_at = now;
         if let Err(error) = context.store.put_node_stats(&row).await {
-            self.active.stats.not_written();
-            debug!(error = %error, "Could not write figures: {error}");
+            self.active.stats.mark_dirty();
+            debug!(error = %error, "Could not write statistics: {error}");
         }
     }
 
     fn has_more(&self) -> bool {
-        !self.gone && (!self.pending.is_empty() || self.frontier < self.row.chunks)
+        !self.is_gone && (!self.pending.is_empty() || self.frontier < self.row.chunks)
     }
 
     fn is_full(&self) -> bool {
@@ -665,11 +585,11 @@ impl Known {
         limit.is_some_and(|limit| self.running.len() >= limit)
     }
 
-    /// Takes in the heads of `[from, to)` as just read.
-    fn see(
+    /// Updates pending numbers and candidates from the heads of `[from, to)`.
+    fn update(
         &mut self,
         session: &NodeSession,
-        on_the_way: &Mutex<BTreeSet<Place>>,
+        announced: &Mutex<BTreeSet<ChunkKey>>,
         from: i64,
         to: i64,
         heads: Vec<ChunkHead>,
@@ -678,13 +598,13 @@ impl Known {
         let mut found: BTreeMap<i64, ChunkHead> =
             heads.into_iter().map(|head| (head.number, head)).collect();
         for number in from..to {
-            let awaited = lock(on_the_way).contains(&(self.active.id, number));
-            if awaited || self.running.contains(&number) {
+            let is_announced = lock(announced).contains(&(self.active.id, number));
+            if is_announced || self.running.contains(&number) {
                 self.pending.insert(number);
                 continue;
             }
             let Some(head) = found.remove(&number) else {
-                // A gap below the last chunk found: perhaps an opening under way.
+                // A gap below the last chunk found: its chunk may be being written.
                 self.pending.insert(number);
                 continue;
             };
@@ -701,16 +621,17 @@ impl Known {
                     self.pending.insert(number);
                     let holder = head.holder.as_ref();
                     if holder == Some(&session.me) {
-                        // Held by this node session without its knowledge: an answer that was lost. Claimed again.
+                        // This session owns it without knowing, because the answer to its claim was lost. It claims again.
                         let held = Candidate {
-                            held: true,
+                            is_owned_here: true,
                             ..Candidate::found(&head, now)
                         };
                         self.offer(number, held);
                     } else if holder.is_none_or(|holder| session.membership.may_take_from(holder)) {
                         let left = Candidate {
-                            inherited: holder.is_some_and(|holder| holder.node == session.me.node),
-                            ..Candidate::left_by_the_dead(&head, now)
+                            is_inherited: holder
+                                .is_some_and(|holder| holder.node == session.me.node),
+                            ..Candidate::of_dead_owner(&head, now)
                         };
                         self.offer(number, left);
                     } else {
@@ -721,7 +642,7 @@ impl Known {
         }
     }
 
-    /// A candidate known already keeps its age and its ids.
+    /// Adds a candidate. A known one keeps its age and its ids.
     fn offer(&mut self, number: i64, candidate: Candidate) {
         match self.candidates.get_mut(&number) {
             Some(known) if known.fence == candidate.fence => {
@@ -734,25 +655,21 @@ impl Known {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Gives a worker's slot back, also when its task is aborted.
-struct Slot {
+/// Releases the slot of a worker when it is dropped, also when its task is aborted.
+struct WorkerSlot {
     free: Arc<AtomicUsize>,
     freed: Arc<Notify>,
 }
 
-impl Drop for Slot {
+impl Drop for WorkerSlot {
     fn drop(&mut self) {
         self.free.fetch_add(1, Ordering::AcqRel);
         self.freed.notify_waiters();
     }
 }
 
-/// Runs of neighbouring numbers, as (first, last).
-fn runs_of(numbers: &[i64]) -> Vec<(i64, i64)> {
+/// Ranges of consecutive numbers, as (first, last).
+fn ranges_of(numbers: &[i64]) -> Vec<(i64, i64)> {
     let mut runs: Vec<(i64, i64)> = Vec::new();
     for number in numbers {
         match runs.last_mut() {
@@ -768,8 +685,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_are_read_together() {
-        assert_eq!(runs_of(&[]), []);
-        assert_eq!(runs_of(&[1, 2, 3, 7, 9, 10]), [(1, 3), (7, 7), (9, 10)]);
+    fn consecutive_numbers_are_read_together() {
+        assert_eq!(ranges_of(&[]), []);
+        assert_eq!(ranges_of(&[1, 2, 3, 7, 9, 10]), [(1, 3), (7, 7), (9, 10)]);
     }
 }

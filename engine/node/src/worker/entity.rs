@@ -1,4 +1,4 @@
-//! Runs the command for one entity, as often as the batch allows, and says what came of it.
+//! Runs the command for one entity, with as many retries as the batch allows.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ const LONGEST_RESULT: usize = 64 * 1024;
 const LONGEST_ERROR: usize = 4 * 1024;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// One handled entity with what it saves.
+/// The outcome of one entity.
 #[derive(Debug)]
-pub struct Handled {
+pub struct HandledEntity {
     /// The record.
     pub row: EntityRow,
     /// The instance to save with it.
     pub instance: Option<Instance>,
 }
 
-/// Handles one entity. None where the batch was stopped between attempts: the entity stays open.
+/// Handles one entity. None if the batch was stopped between two attempts: the entity stays open.
 pub async fn handle(
     session: &NodeSession,
     batch: &ActiveBatch,
@@ -31,31 +31,12 @@ pub async fn handle(
     slot: u64,
     id: &str,
     prepared: &mut Box<dyn PreparedChunk>,
-) -> Option<Handled> {
+) -> Option<HandledEntity> {
     let clock = &session.context.clock;
     let started_at = clock.now();
     let started = clock.monotonic();
-    batch.stats.handles(slot, id, started_at);
-    let policy = batch.spec.retry;
-    let mut attempt = 1;
-    let outcome = loop {
-        let outcome = run_once(batch, id, prepared).await;
-        match outcome {
-            EntityOutcome::Failed(_) if attempt < policy.max_attempts => {
-                let pause = session
-                    .context
-                    .ids
-                    .jitter(backoff(policy.delay_ms, attempt));
-                attempt += 1;
-                tokio::select! {
-                    biased;
-                    () = batch.stop.cancelled() => return None,
-                    trusted = session.self_fence.wait(pause) => if !trusted { return None },
-                }
-            }
-            EntityOutcome::Failed(_) | EntityOutcome::Completed { .. } => break outcome,
-        }
-    };
+    batch.stats.start_entity(slot, id, started_at);
+    let (outcome, attempt) = run_with_retries(session, batch, id, prepared).await?;
     let (status, result, error, instance) = match outcome {
         EntityOutcome::Completed { result, instance } => (
             EntityStatus::Completed,
@@ -83,7 +64,38 @@ pub async fn handle(
         attempt,
         fence,
     };
-    Some(Handled { row, instance })
+    Some(HandledEntity { row, instance })
+}
+
+/// The last outcome and its attempt. None if the batch was stopped between two attempts.
+async fn run_with_retries(
+    session: &NodeSession,
+    batch: &ActiveBatch,
+    id: &str,
+    prepared: &mut Box<dyn PreparedChunk>,
+) -> Option<(EntityOutcome, i32)> {
+    let policy = batch.spec.retry;
+    let mut attempt = 1;
+    loop {
+        let outcome = run_once(batch, id, prepared).await;
+        match outcome {
+            EntityOutcome::Failed(_) if attempt < policy.max_attempts => {
+                let pause = session
+                    .context
+                    .ids
+                    .jitter(backoff(policy.delay_ms, attempt));
+                attempt += 1;
+                tokio::select! {
+                    biased;
+                    () = batch.stop.cancelled() => return None,
+                    may_act = session.self_fence.wait(pause) => if !may_act { return None },
+                }
+            }
+            EntityOutcome::Failed(_) | EntityOutcome::Completed { .. } => {
+                return Some((outcome, attempt));
+            }
+        }
+    }
 }
 
 async fn run_once(

@@ -1,13 +1,15 @@
-//! Handles entities: finds open chunks of running batches, claims them, runs the command for each id, and
-//! records the results in fenced flushes.
+//! Handles entities: finds open chunks of running batches, claims them, runs the command for each id, and records the
+//! results in fenced flushes.
 
 mod active;
 mod choose;
 mod chunk_run;
 mod dispatcher;
 mod entity;
+mod offers;
 mod recorder;
 mod stats;
 
-pub use dispatcher::{Born, Dispatcher, Offer, Offers};
+pub use dispatcher::Dispatcher;
+pub use offers::{Announcement, Offer, Offers};
 pub use stats::{BatchStats, keep_slowest, merge_histograms, percentiles_us};

@@ -7,20 +7,20 @@ use weft_model::{ChunkHead, EntityRow, Fence, Instance, NodeId, NodeShare};
 use weft_store::{FlushChunk, Settled, StoreError};
 
 use super::active::ActiveBatch;
-use super::entity::Handled;
+use super::entity::HandledEntity;
 use super::stats::Tally;
 use crate::NodeSession;
 
-/// A flush holds at most so many rows.
-const MOST_ROWS: usize = 1_000;
-/// And about so many bytes of ids, results and errors.
-const MOST_ROW_BYTES: usize = 256 * 1024;
-/// And about so many bytes of instances, which are saved beside the rows.
-const MOST_INSTANCE_BYTES: usize = 4 * 1024 * 1024;
-/// Results wait no longer than this.
+/// The most rows in a flush.
+const MAX_ROWS: usize = 1_000;
+/// A flush is due at about this many bytes of ids, results and errors.
+const MAX_ROW_BYTES: usize = 256 * 1024;
+/// A flush is due at about this many bytes of instances, which are saved with the rows.
+const MAX_INSTANCE_BYTES: usize = 4 * 1024 * 1024;
+/// The longest time that results wait for a flush.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Records for one holder of one chunk.
+/// Records the results of one worker on one chunk.
 #[derive(Debug)]
 pub struct Recorder {
     batch: ActiveBatch,
@@ -38,17 +38,17 @@ pub struct Recorder {
     tally: Tally,
 }
 
-/// What became of a flush.
+/// The outcome of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flushed {
-    /// The records stand.
+    /// The results are recorded.
     Recorded,
-    /// Somebody else has the chunk, or the node has fenced itself: drop everything.
+    /// Another worker owns the chunk, or the node has fenced itself: drop everything.
     Fenced,
 }
 
 impl Recorder {
-    /// Goes on from the chunk's state as this holder took it.
+    /// Continues from the state in which this worker claimed the chunk.
     pub fn new(session: &NodeSession, batch: ActiveBatch, head: &ChunkHead) -> Self {
         let config = &session.context.config;
         Self {
@@ -68,9 +68,9 @@ impl Recorder {
         }
     }
 
-    /// Takes a handled entity.
-    pub fn take(&mut self, handled: Handled) {
-        let Handled { row, instance } = handled;
+    /// Adds a handled entity.
+    pub fn add(&mut self, handled: HandledEntity) {
+        let HandledEntity { row, instance } = handled;
         self.row_bytes += row.id.len()
             + row.result.as_ref().map_or(0, String::len)
             + row.error.as_ref().map_or(0, String::len);
@@ -82,23 +82,23 @@ impl Recorder {
         }
     }
 
-    /// It is time to flush.
+    /// Whether it is time to flush.
     pub fn is_due(&self, now: Duration) -> bool {
-        self.rows.len() >= MOST_ROWS
-            || self.row_bytes >= MOST_ROW_BYTES
-            || self.instance_bytes >= MOST_INSTANCE_BYTES
+        self.rows.len() >= MAX_ROWS
+            || self.row_bytes >= MAX_ROW_BYTES
+            || self.instance_bytes >= MAX_INSTANCE_BYTES
             || (!self.rows.is_empty() && now.saturating_sub(self.flushed_at) >= LONGEST_WAIT)
     }
 
-    /// Nothing waits.
+    /// Whether no result waits.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Records what waits; `done` says that every id of the chunk has its row then.
+    /// Records the waiting results. `done`: afterwards every id of the chunk has its row.
     ///
     /// # Errors
-    /// What the store refused before anything could take effect.
+    /// The store refused the flush before it could take effect.
     pub async fn flush(
         &mut self,
         session: &NodeSession,

@@ -1,4 +1,4 @@
-//! What a node counts of a batch while it works on it.
+//! The statistics of a node about a batch that it works on.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -42,7 +42,7 @@ pub fn percentiles_us(histogram: &Histogram<u64>) -> BTreeMap<String, i64> {
     percentiles
 }
 
-/// Adds up the histograms of nodes; one that cannot be read is left out.
+/// Adds up the histograms of nodes, without those that cannot be read.
 pub fn merge_histograms<'a>(texts: impl IntoIterator<Item = &'a str>) -> Histogram<u64> {
     let mut sum = new_histogram();
     for text in texts {
@@ -50,14 +50,14 @@ pub fn merge_histograms<'a>(texts: impl IntoIterator<Item = &'a str>) -> Histogr
             continue;
         };
         if let Ok(part) = Deserializer::new().deserialize::<u64, _>(&mut bytes.as_slice()) {
-            // Bounds are the same in every version that writes these.
+            // Every version writes histograms with these bounds.
             let _ = sum.add(part);
         }
     }
     sum
 }
 
-/// What a chunk's worker counts by itself, merged at each flush.
+/// The counts of one worker, merged into those of the node at each flush.
 #[derive(Debug)]
 pub struct Tally {
     /// Counts since the last merge.
@@ -69,7 +69,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Nothing counted.
+    /// A tally without entities.
     pub fn new(slowest_count: usize, max_keys: usize) -> Self {
         Self {
             share: NodeShare::default(),
@@ -140,7 +140,7 @@ pub fn keep_slowest(
     }
 }
 
-/// Sums the numbers in results by key. Results repeat, so what one means is remembered.
+/// Sums the numbers in results by key. Results repeat, so parsed ones are cached.
 #[derive(Debug)]
 struct Aggregation {
     max_keys: usize,
@@ -190,7 +190,7 @@ fn numbers_of(result: &str) -> Vec<(String, i64)> {
         .collect()
 }
 
-/// A node's figures of one batch. Shared by the workers on it.
+/// The statistics of a node about one batch. Shared by its workers.
 #[derive(Debug)]
 pub struct BatchStats {
     batch: BatchId,
@@ -213,7 +213,7 @@ struct Inner {
 }
 
 impl BatchStats {
-    /// Goes on from what this node wrote of the batch before, if it did.
+    /// Continues from the row that this node wrote about the batch before, if any.
     pub fn new(
         batch: BatchId,
         node: NodeId,
@@ -245,15 +245,15 @@ impl BatchStats {
         }
     }
 
-    /// A worker begins; the answer names its place among the entities in process.
+    /// A worker starts. Returns its key among the entities in process.
     pub fn enter(&self) -> u64 {
         let mut inner = self.lock();
         inner.next_slot += 1;
         inner.next_slot
     }
 
-    /// The worker handles this entity now.
-    pub fn handles(&self, slot: u64, entity: &str, since: Timestamp) {
+    /// The worker starts to handle this entity.
+    pub fn start_entity(&self, slot: u64, entity: &str, since: Timestamp) {
         let mut inner = self.lock();
         match inner.in_process.get_mut(&slot) {
             Some(place) => {
@@ -272,14 +272,14 @@ impl BatchStats {
         }
     }
 
-    /// The worker is done with its chunk.
+    /// The worker has ended its work on the chunk.
     pub fn leave(&self, slot: u64) {
         let mut inner = self.lock();
         inner.in_process.remove(&slot);
         inner.dirty = true;
     }
 
-    /// Takes over what a worker has counted since its last flush.
+    /// Adds what a worker has counted since its last flush, and clears its tally.
     pub fn merge(&self, tally: &mut Tally, now: Duration) {
         let mut inner = self.lock();
         inner.share.merge(&tally.share);
@@ -294,7 +294,7 @@ impl BatchStats {
         tally.histogram.reset();
     }
 
-    /// The mean time of an entity; none while none was handled.
+    /// The mean time of an entity, if any was handled.
     pub fn mean_time(&self) -> Option<Duration> {
         let inner = self.lock();
         (!inner.histogram.is_empty())
@@ -323,7 +323,7 @@ impl BatchStats {
         count.saturating_mul(1_000_000) / millis
     }
 
-    /// The row to write; none where nothing changed since the last one.
+    /// The row to write, if anything changed since the last one.
     pub fn row(&self, now: Timestamp, monotonic: Duration) -> Option<NodeStats> {
         let pace_milli = self.pace_milli(monotonic);
         let mut inner = self.lock();
@@ -349,8 +349,8 @@ impl BatchStats {
         })
     }
 
-    /// The row of the last [`BatchStats::row`] may not have been written: the next one is made in any case.
-    pub fn not_written(&self) {
+    /// The last row may not have been written, so [`BatchStats::row`] returns the next one in any case.
+    pub fn mark_dirty(&self) {
         self.lock().dirty = true;
     }
 
@@ -445,7 +445,7 @@ mod tests {
         stats.merge(&mut tally, Duration::from_secs(1));
         let written = stats
             .row(Timestamp(0), Duration::from_secs(1))
-            .expect("it changed");
+            .expect("it has changed");
         let merged = merge_histograms(written.histogram.as_deref());
         let percentiles = percentiles_us(&merged);
         assert!(
@@ -458,7 +458,7 @@ mod tests {
         );
         let again = || stats.row(Timestamp(0), Duration::from_secs(1));
         assert!(again().is_none(), "nothing new");
-        stats.not_written();
+        stats.mark_dirty();
         assert!(again().is_some());
     }
 }

@@ -15,7 +15,7 @@ use weft_model::{Batch, BatchId, BatchSpec, BatchStatus, EntitySource};
 use weft_node::scheduler::submission_of;
 use weft_project::ProjectCatalogue;
 use weft_project::command::{
-    ChunkContext, CommandFactory, EntityCommand, EntityOutcome, PreparedChunk,
+    ChunkContext, CommandError, CommandFactory, EntityCommand, EntityOutcome, PreparedChunk,
 };
 use weft_project::interface::Environment;
 use weft_project::source::{IdPage, IdStream};
@@ -139,12 +139,12 @@ impl NoopFactory {
 
 #[async_trait]
 impl CommandFactory for NoopFactory {
-    async fn bind(&self, _: &BatchSpec) -> Result<Arc<dyn EntityCommand>, String> {
+    async fn bind(&self, _: &BatchSpec) -> Result<Arc<dyn EntityCommand>, CommandError> {
         let first = self.notes_first.then(|| Arc::clone(&self.first));
         Ok(Arc::new(Noop { first }))
     }
 
-    async fn ids(&self, _: &BatchSpec, _: Option<String>) -> Result<IdStream, String> {
+    async fn ids(&self, _: &BatchSpec, _: Option<String>) -> Result<IdStream, CommandError> {
         let (sender, stream) = mpsc::channel(4);
         let count = self.ids;
         tokio::spawn(async move {

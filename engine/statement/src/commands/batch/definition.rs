@@ -49,7 +49,7 @@ pub(crate) async fn lower(
         .catalogue
         .bind(&spec)
         .await
-        .map_err(|reason| Refusal::failed(reason).at(command.fabric_command.span))?;
+        .map_err(|error| Refusal::failed(error.to_string()).at(command.fabric_command.span))?;
     Ok(SubmitRequest {
         is_sync_instance: is_sync(command),
         command: statement.source.clone(),

@@ -26,7 +26,7 @@ pub(super) async fn sync(
         .catalogue
         .bind(&spec)
         .await
-        .map_err(Refusal::failed)?;
+        .map_err(|error| Refusal::failed(error.to_string()))?;
     let context = ChunkContext {
         batch: BatchId(services.ids.uuid()),
         spec,

@@ -1,0 +1,151 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use weft_model::{
+    Batch, BatchId, BatchSpec, BatchStatus, EntitySource, Instance, InstanceHead, batch_job_key,
+};
+use weft_store::{ClaimJob, Freshness, Settled};
+
+use super::{Runner, heir};
+use crate::scheduler::submission_of;
+use crate::testing::{Bench, Fault, soon};
+use crate::worker::Dispatcher;
+
+fn spec(source: EntitySource, command: &str) -> BatchSpec {
+    BatchSpec {
+        asynchronous: true,
+        allow_multiple: true,
+        ..BatchSpec::new("LU", source, command)
+    }
+}
+
+async fn submit(bench: &Bench, spec: BatchSpec) -> Batch {
+    let context = &bench.session.context;
+    let batch = Batch::waiting(BatchId(context.ids.uuid()), spec, context.clock.now());
+    let submit = submission_of(batch.clone(), context.ids.token());
+    let settled = bench.session.settle(&submit).await.unwrap();
+    assert!(matches!(settled, Settled::Applied));
+    batch
+}
+
+/// Claims the job of the batch and runs it in the background.
+async fn run(bench: &Bench, batch: &Batch) {
+    let session = bench.session.clone();
+    let context = &session.context;
+    let key = batch_job_key(batch);
+    let job = context.store.job(&key, Freshness::Serial).await;
+    let job = job.unwrap().unwrap();
+    let now = context.clock.now();
+    let claim = ClaimJob {
+        key: key.clone(),
+        seen_status: job.status,
+        seen_fence: job.fence,
+        holder: session.me.clone(),
+        now,
+        due: weft_model::DueHint { due_at: now, key },
+        token: context.ids.token(),
+    };
+    session.settle(&claim).await.unwrap();
+    let offers = Dispatcher::start(&session).offers();
+    let runner = Runner::new(session.clone(), claim.apply(job), offers);
+    session.tasks.spawn(async move { runner.run().await });
+}
+
+/// The row once it has ended.
+async fn ended(bench: &Bench, batch: &Batch) -> Batch {
+    let context = &bench.session.context;
+    let ended = async {
+        loop {
+            let woken = context.wake.batches_woken();
+            let row = context.store.batch(batch.id, Freshness::Serial).await;
+            let row = row.unwrap().unwrap();
+            if row.status.is_final() {
+                return row;
+            }
+            tokio::select! {
+                () = woken => (),
+                () = tokio::time::sleep(Duration::from_millis(50)) => (),
+            }
+        }
+    };
+    soon("the end of the batch", ended).await
+}
+
+#[tokio::test]
+async fn a_batch_waits_while_the_store_cannot_give_its_project() {
+    let bench = Bench::new();
+    let ids = vec!["a".to_owned()];
+    let batch = submit(
+        &bench,
+        BatchSpec {
+            project: Some("0123".to_owned()),
+            ..spec(EntitySource::List { ids }, "sync_instance LU.?")
+        },
+    )
+    .await;
+    bench.store.set("bundle", "", Fault::Unavailable);
+    run(&bench, &batch).await;
+    bench.store.called("bundle", 2).await;
+    bench.store.set("bundle", "", None);
+    let ended = ended(&bench, &batch).await;
+    // What the store says once it is back.
+    let error = "the store has no project 0123";
+    assert_eq!(ended.error.as_deref(), Some(error));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_waits_while_the_store_cannot_give_its_stored_ids() {
+    let bench = Bench::new();
+    let context = Arc::clone(&bench.session.context);
+    let (store, units) = (&context.store, ["LU".to_owned()]);
+    store.ensure_logical_units(&units).await.unwrap();
+    let instance = Instance {
+        head: InstanceHead {
+            id: "a".to_owned(),
+            sync_version: 1,
+            content_hash: Vec::new(),
+            schema_hash: Vec::new(),
+        },
+        image: Vec::new(),
+        batch: None,
+    };
+    store.save_instances("LU", &[instance]).await.unwrap();
+    let batch = submit(&bench, spec(EntitySource::Stored, "echo ?")).await;
+    bench.store.set("instance_ids", "", Fault::Unavailable);
+    run(&bench, &batch).await;
+    bench.store.called("instance_ids", 2).await;
+    bench.store.set("instance_ids", "", None);
+    let ended = ended(&bench, &batch).await;
+    assert_eq!((ended.status, ended.error), (BatchStatus::Done, None));
+    assert_eq!(ended.total_entities, Some(1));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_inherited_batch_becomes_due_although_its_row_cannot_be_read_at_first() {
+    let bench = Bench::new();
+    let ids = vec!["a".to_owned()];
+    let batch = submit(&bench, spec(EntitySource::List { ids }, "echo ?")).await;
+    let (session, wake) = (bench.session.clone(), &bench.session.context.wake);
+    bench.store.set("batch", "", Fault::Unavailable);
+    let (_deaths, died) = mpsc::channel(1);
+    session
+        .tasks
+        .spawn(heir::run(session.clone(), vec![batch.id], died));
+    bench.store.called("batch", 2).await;
+    assert_eq!(wake.take_due(), []);
+    bench.store.set("batch", "", None);
+    let due = async {
+        loop {
+            if let Some(due) = wake.take_due().pop() {
+                return due;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let due = soon("the due hint of the job", due).await;
+    assert_eq!(due.key, batch_job_key(&batch));
+    bench.end().await;
+}
