@@ -241,7 +241,7 @@ impl RunFailure {
 
 /// What the definition of a job is checked for when it is started or changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
+pub struct DefinitionError {
     /// What is wrong.
     pub message: String,
     /// What to do about it.
@@ -273,7 +273,7 @@ pub trait JobKind: Debug + Send + Sync {
     ///
     /// # Errors
     /// What is wrong with it; then no row is written.
-    async fn check(&self, job: &Job) -> Result<(), Check>;
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError>;
 
     /// What a run of this job, on whatever node, is at now, in a few words; none where nothing is written down of it.
     async fn doing(&self, _job: &Job) -> Option<String> {

@@ -15,7 +15,7 @@ use weft_model::ids::Ids;
 use weft_model::schedule::{JobPolicy, Trigger};
 use weft_model::{DueHint, Fence, Job, JobKey, JobStatus};
 use weft_node::job::change;
-use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_node::job::{DefinitionError, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_store::SelfFence;
 use weft_store::{
     Decided, Decision, Freshness, Settled, Store, StoreResult, WriteJob, decide_and_settle, settle,
@@ -180,7 +180,7 @@ impl JobKind for SimKind {
         JOB_TYPE
     }
 
-    async fn check(&self, _job: &Job) -> Result<(), Check> {
+    async fn check(&self, _job: &Job) -> Result<(), DefinitionError> {
         Ok(())
     }
 
@@ -285,7 +285,7 @@ impl Client {
 
     async fn begin(&self, defined: Job) -> bool {
         let now = self.clock.now();
-        let job = change::begun(defined, now).expect("it can begin");
+        let job = change::begin(defined, now).expect("it can begin");
         let write = WriteJob {
             due: Some(DueHint {
                 due_at: now,
@@ -319,7 +319,7 @@ impl Client {
         let decide = |row: Option<Job>| {
             let (now, token) = (self.clock.now(), self.ids.token());
             let operation = row.and_then(|row| {
-                let step = change::stopped(&row, now);
+                let step = change::stop(&row, now);
                 step.expect("every stored status can be stopped")
                     .operation(&row, now, token)
             });

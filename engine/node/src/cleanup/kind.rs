@@ -11,7 +11,7 @@ use weft_store::SharedStore;
 
 use super::{Ages, Removed, Sweep, SweepError, unbounded};
 use crate::job::arguments::{self, check_names};
-use crate::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use crate::job::{DefinitionError, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 
 /// Between two pages: a person waits for it, so it goes faster than the pass of the node.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -42,15 +42,15 @@ impl Cleanup {
     }
 }
 
-fn refused(message: impl Into<String>, hint: impl Into<String>) -> Check {
-    Check {
+fn refused(message: impl Into<String>, hint: impl Into<String>) -> DefinitionError {
+    DefinitionError {
         message: message.into(),
         hint: Some(hint.into()),
     }
 }
 
-fn ages_of(job: &Job) -> Result<Ages, Check> {
-    let arguments = arguments::of(job)?;
+fn ages_of(job: &Job) -> Result<Ages, DefinitionError> {
+    let arguments = arguments::read(job)?;
     let known = ARGUMENTS.map(|(name, _)| name);
     check_names("CLEANUP has no argument", &arguments, &known)?;
     let mut ages = Ages::default();
@@ -103,7 +103,7 @@ impl JobKind for Cleanup {
         job_type::CLEANUP
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         ages_of(job).map(drop)
     }
 

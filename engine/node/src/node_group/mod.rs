@@ -89,7 +89,7 @@ pub async fn run(session: NodeSession) {
         match recall(&context).await {
             Ok(true) => {
                 session.heartbeat.beat_now();
-                context.wake.carries_others();
+                context.wake.affinity_changed();
             }
             Ok(false) => (),
             Err(error) => debug!(error = %error, "Cannot see the node groups: {error}"),

@@ -93,7 +93,7 @@ impl PollLoop {
                 biased;
                 () = self.session.self_fence.fenced() => return,
                 () = context.wake.jobs_woken() => poll_at = Duration::ZERO,
-                () = context.wake.due_told() => (),
+                () = context.wake.due_woken() => (),
                 () = self.running.slot_freed.notified(), if !self.ready.is_empty() => (),
                 () = tokio::time::sleep(pause) => (),
             }
@@ -115,7 +115,7 @@ impl PollLoop {
             return Ok(());
         }
         let context = Arc::clone(&self.session.context);
-        if context.wake.take_carries_others() {
+        if context.wake.take_affinity_changed() {
             // What was passed over may be for this node now. Its hints are never further apart than a start looks back.
             self.mark = self.mark.map(|mark| minus(mark, START_LOOK));
             self.passed.clear();

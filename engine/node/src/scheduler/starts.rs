@@ -14,8 +14,8 @@ use super::poll_loop::PollLoop;
 use super::slots::Room;
 use super::{Held, traced};
 use crate::NodeSession;
-use crate::job::after::schedule_of;
-use crate::job::{overlap, tell};
+use crate::job::schedule::schedule_of;
+use crate::job::{notify_followers, overlap};
 
 impl PollLoop {
     /// The job takes its slot at once, so that the next look counts it, and is claimed and run beside the loop.
@@ -27,7 +27,7 @@ impl PollLoop {
         }
         let now = session.context.clock.now();
         let claim = claim_of(&session, &job);
-        let covered = overlap::covered(&job, now);
+        let covered = overlap::covered_until(&job, now);
         let (slot, give_up_after) = match room {
             Room::Exceptional(name) if !is_recurring(&job) => {
                 (Some(name), Some(give_up_after(&session)))
@@ -66,7 +66,7 @@ impl PollLoop {
                 Slots::Unlimited => (),
             }
             match ran {
-                Ok(true) => tell(&session, &key).await,
+                Ok(true) => notify_followers(&session, &key).await,
                 Ok(false) => (),
                 Err(error) => {
                     debug!(error = %error, "Could not claim a job: {error}");
@@ -117,7 +117,7 @@ impl PollLoop {
         session
             .tasks
             .clone()
-            .spawn(async move { tell(&session, &key).await });
+            .spawn(async move { notify_followers(&session, &key).await });
     }
 }
 

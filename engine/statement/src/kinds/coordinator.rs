@@ -10,7 +10,7 @@ use weft_model::clock::SharedClock;
 use weft_model::ids::Ids;
 use weft_model::{Incarnation, Job, NodeId, NodeRow, NodeState, Setting, job_type};
 use weft_node::NodeConfig;
-use weft_node::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_node::job::{DefinitionError, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_node::node_group::assignment::{Assignment, assign};
 use weft_node::node_group::rules::AffinityRules;
 use weft_node::node_group::{RULES, groups_of, stored_groups};
@@ -171,9 +171,9 @@ impl JobKind for Coordinator {
         true
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         if job.execution_interval.is_some() {
-            return Err(Check {
+            return Err(DefinitionError {
                 message: format!(
                     "{} runs until it is stopped, so it has no schedule",
                     job.key.job_type

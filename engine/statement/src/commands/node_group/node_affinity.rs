@@ -75,7 +75,7 @@ pub(crate) async fn run(
     let affinity = &node.context().affinity;
     if affinity.give(&stored) {
         node.beat_now();
-        services.wake.carries_others();
+        services.wake.affinity_changed();
     }
     let row = vec![
         json!(services.config.guid),
