@@ -7,7 +7,7 @@ pub(crate) use weft_node::job::arguments::{check_names, read};
 
 /// The arguments by position; their names are `0`, `1` and so on.
 pub(crate) fn positional(job: &Job) -> Result<Vec<String>, DefinitionError> {
-    let arguments = of(job)?;
+    let arguments = read(job)?;
     let mut numbered = Vec::with_capacity(arguments.len());
     for (key, value) in &arguments {
         let position = position(key).ok_or_else(|| {

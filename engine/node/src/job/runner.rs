@@ -19,7 +19,7 @@ use super::try_end::{TryEnd, decide_end};
 use super::watch::{Event, NEVER, ParallelWrite, RowRead, StopReason, Task, Watch};
 use crate::NodeSession;
 use crate::kind::{JobKind, Run, RunEnd, RunFailure, Slot};
-use crate::trace::Operation;
+use crate::trace::TracedOperation;
 
 /// The part of the drain grace that is kept for stopping runs that do not end by themselves.
 const LEAVING_RESERVE: Duration = Duration::from_secs(8);
@@ -392,7 +392,7 @@ impl JobRunner {
 
     fn trace(&self, event: &'static str, fields: impl FnOnce() -> Value) {
         let traces = &self.session.context.traces;
-        traces.event(Operation::JobExecutor, event, &self.job.key, fields);
+        traces.event(TracedOperation::JobExecutor, event, &self.job.key, fields);
     }
 
     /// Traces how the run ended, without the message of a failure, which may contain anything. JOBHISTORY has it.
@@ -416,7 +416,7 @@ impl JobRunner {
             })
         });
         let traces = &self.session.context.traces;
-        traces.event(Operation::JobsScheduler, "computed", &self.job.key, || {
+        traces.event(TracedOperation::JobsScheduler, "computed", &self.job.key, || {
             let text = |moment: Option<Timestamp>| moment.map(Timestamp::to_rfc3339);
             json!({"next_run": text(written.next_run), "planned_run": text(written.planned_run)})
         });
