@@ -92,7 +92,7 @@ impl JobKind for BroadwayJob {
             recovery: Some(Recovery {
                 // All runs of a job share it; each discards the checkpoints of another run.
                 scope: format!("job/{}/{}/{}", key.job_type, key.name, key.uid),
-                holder: CheckpointHolder::of(&run.job),
+                holder: CheckpointHolder::of_run(&run.job),
                 max_tries: None,
                 time_to_live: None,
                 keeps_end: true,

@@ -127,7 +127,7 @@ impl CdcRepublish {
         let scope = format!("job/{}/{}/{}", key.job_type, key.name, key.uid);
         let checkpoints = self
             .checkpoints
-            .take(&scope, &CheckpointHolder::of(job))
+            .take(&scope, &CheckpointHolder::of_run(job))
             .await?;
         let saved = checkpoints.all().await?;
         let saved = saved.into_iter().find(|saved| saved.item == ITEM);

@@ -101,7 +101,7 @@ impl Listener {
         let scope = scope_of(job);
         let checkpoints = self
             .checkpoints
-            .take(&scope, &CheckpointHolder::of(job))
+            .take(&scope, &CheckpointHolder::of_run(job))
             .await?;
         let first = checkpoints.items(None, 1).await?;
         let source = Source::new(
@@ -164,8 +164,8 @@ impl JobKind for Listener {
         self.check_flow(job, &definition).await
     }
 
-    async fn doing(&self, job: &Job) -> Option<String> {
-        let first = self.checkpoints.look(&scope_of(job), None, 1).await.ok()?;
+    async fn describe_progress(&self, job: &Job) -> Option<String> {
+        let first = self.checkpoints.peek(&scope_of(job), None, 1).await.ok()?;
         let Counts { handled, given_up } = checkpoint::read_counts(&first);
         Some(format!(
             "{handled} files handled so far, {given_up} given up"

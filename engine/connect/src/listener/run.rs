@@ -368,7 +368,7 @@ impl ListenerRun<'_> {
             run_id: key,
             recovery: Some(Recovery {
                 scope: format!("listened/{}/{}", flow_scope(name), self.scope),
-                holder: CheckpointHolder::of(job),
+                holder: CheckpointHolder::of_run(job),
                 max_tries: None,
                 time_to_live: None,
                 keeps_end: true,

@@ -107,7 +107,7 @@ impl Parser {
         let scope = format!("PARSER {label}");
         let checkpoints = self
             .checkpoints
-            .take(&scope, &CheckpointHolder::of(job))
+            .take(&scope, &CheckpointHolder::of_run(job))
             .await?;
         let key = run.idempotency_key();
         let rejects = RejectFile::new(&self.data, &label, &format!("{key}-{}", run.attempt()));

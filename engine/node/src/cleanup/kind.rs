@@ -111,7 +111,7 @@ impl JobKind for Cleanup {
         let ages = match ages_of(&run.job) {
             Ok(ages) => ages,
             Err(check) => {
-                return RunEnd::Failed(RunFailure::new("Arguments", check.message).never_again());
+                return RunEnd::Failed(RunFailure::new("Arguments", check.message).without_retry());
             }
         };
         let mut sweep = Sweep {

@@ -96,11 +96,11 @@ impl JobRunner {
         let task = AssertUnwindSafe(kind.run(run)).catch_unwind();
         let mut task: Task<'_> = Box::pin(task.map(|end| end.unwrap_or_else(|_| panicked())));
         let Some(end) = self.watch(&mut task, &stop).await else {
-            let fields = || json!({"why": "this node does not own it any more"});
+            let fields = || json!({"why": "this node no longer owns it"});
             self.trace("dropped", fields);
             debug!(
                 job.uid = self.job.key.uid,
-                "Dropped a run that this node does not own any more"
+                "Dropped a run that this node no longer owns"
             );
             return Ok(None);
         };
@@ -246,11 +246,11 @@ impl JobRunner {
                     // Its own message may matter, e.g. that the batch it waited for continues.
                     failure.message = format!("{}; {}", failure.message, own.message);
                 }
-                failure.output = end.output();
+                failure.output = end.into_output();
                 TryEnd::Ended(RunEnd::Failed(failure))
             }
             (Some(StopReason::Kill), end) => TryEnd::Ended(RunEnd::Failed(RunFailure {
-                output: end.output(),
+                output: end.into_output(),
                 ..killed()
             })),
             (Some(StopReason::Request) | None, end) => TryEnd::Ended(end),

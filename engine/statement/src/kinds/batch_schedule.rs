@@ -153,7 +153,7 @@ fn end_of(batch: &Batch) -> Option<RunEnd> {
     let failed = |why: String| {
         let mut failure = RunFailure::new("BatchFailed", why);
         failure.output.text = Some(batch.id.to_string());
-        Some(RunEnd::Failed(failure.never_again()))
+        Some(RunEnd::Failed(failure.without_retry()))
     };
     match batch.status {
         BatchStatus::Done => Some(end_of_done(batch)),

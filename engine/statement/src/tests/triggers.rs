@@ -232,7 +232,7 @@ async fn what_a_dead_node_owed_is_told_by_another() {
     };
     services.store.write_job(&write).await.unwrap();
     jobs.until(&follower, had(1)).await;
-    let told = jobs
+    let notified = jobs
         .until(&archived, |job| {
             job.triggers.pending_notifications.is_empty()
         })
