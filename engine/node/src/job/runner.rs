@@ -143,7 +143,7 @@ impl JobRunner {
                     continue;
                 }
                 Event::RowRead(row) => {
-                    let desired = self.note_row(row);
+                    let desired = self.note_row(*row);
                     if watch.parallel_write.is_none() {
                         // The schedule may have changed, or a pause has ended.
                         watch.parallel_at = self.parallel_due_at();

@@ -53,38 +53,8 @@ pub fn decide_end(
         (desired, _) => desired,
     };
     Ok(match (requested, end) {
-        (JobDesired::Stop, _) => {
-            let (output, error) = output_of(end, now, holder);
-            EndJob {
-                output: output.text.clone(),
-                error: None,
-                tries: 0,
-                runs: job.runs + 1,
-                triggers: job.triggers.for_restart(),
-                run: Some(record(
-                    job,
-                    holder,
-                    JobStatus::Terminated,
-                    &output,
-                    error,
-                    now,
-                )),
-                ..plain(JobEvent::Stopped, job.fence)?
-            }
-        }
-        (JobDesired::Restart, _) => {
-            let (output, error) = output_of(end, now, holder);
-            EndJob {
-                desired: JobDesired::Run,
-                forget_worker: true,
-                tries: 0,
-                // The job starts over as another run, with its own idempotency key.
-                runs: job.runs + 1,
-                due: Some(due(job, now)),
-                run: Some(record(job, holder, JobStatus::Restart, &output, error, now)),
-                ..plain(JobEvent::RestartReady, job.fence + 1)?
-            }
-        }
+        (JobDesired::Stop, _) => end_stopped(job, holder, end, now, plain)?,
+        (JobDesired::Restart, _) => end_restarted(job, holder, end, now, plain)?,
         (JobDesired::Run | JobDesired::Kill, TryEnd::HandedBack | TryEnd::GivenUp) => EndJob {
             // The kill was meant for this try only.
             desired: JobDesired::Run,
@@ -120,6 +90,47 @@ fn notify_later(job: &Job, mut end: EndJob, outcome: RunOutcome) -> EndJob {
     };
     end.triggers.add_pending(JobEnd { mark, outcome });
     end
+}
+
+fn end_stopped(
+    job: &Job,
+    holder: &Holder,
+    end: &TryEnd,
+    now: Timestamp,
+    plain: impl Fn(JobEvent, Fence) -> Result<EndJob, IllegalMove>,
+) -> Result<EndJob, IllegalMove> {
+    let (output, error) = output_of(end, now, holder);
+    let status = JobStatus::Terminated;
+    Ok(EndJob {
+        output: output.text.clone(),
+        error: None,
+        tries: 0,
+        runs: job.runs + 1,
+        triggers: job.triggers.for_restart(),
+        run: Some(record(job, holder, status, &output, error, now)),
+        ..plain(JobEvent::Stopped, job.fence)?
+    })
+}
+
+fn end_restarted(
+    job: &Job,
+    holder: &Holder,
+    end: &TryEnd,
+    now: Timestamp,
+    plain: impl Fn(JobEvent, Fence) -> Result<EndJob, IllegalMove>,
+) -> Result<EndJob, IllegalMove> {
+    let (output, error) = output_of(end, now, holder);
+    let status = JobStatus::Restart;
+    Ok(EndJob {
+        desired: JobDesired::Run,
+        forget_worker: true,
+        tries: 0,
+        // The job starts over as another run, with its own idempotency key.
+        runs: job.runs + 1,
+        due: Some(due(job, now)),
+        run: Some(record(job, holder, status, &output, error, now)),
+        ..plain(JobEvent::RestartReady, job.fence + 1)?
+    })
 }
 
 fn end_succeeded(

@@ -53,7 +53,7 @@ pub(super) enum Event {
     /// It is time to read the row of the job.
     ReadDue,
     /// The row of the job as just read.
-    RowRead(StoreResult<Option<Job>>),
+    RowRead(Box<StoreResult<Option<Job>>>),
 }
 
 /// The deadlines of a run, and the store calls that are under way beside it: a store that hangs holds up neither the run nor
@@ -127,7 +127,7 @@ impl Watch {
             row = result_of(&mut self.row_read), if self.row_read.is_some() => {
                 self.row_read = None;
                 self.read_at = Instant::now() + session.context.config.poll_interval;
-                Event::RowRead(row)
+                Event::RowRead(Box::new(row))
             }
             () = at_or_when(self.read_at, requested), if self.row_read.is_none() => Event::ReadDue,
         }
