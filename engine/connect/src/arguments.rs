@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 use weft_model::Job;
-use weft_node::job::Check;
-pub(crate) use weft_node::job::arguments::{check_names, of};
+use weft_node::job::DefinitionError;
+pub(crate) use weft_node::job::arguments::{check_names, read};
 
 /// The arguments by position; their names are `0`, `1` and so on.
-pub(crate) fn positional(job: &Job) -> Result<Vec<String>, Check> {
-    let arguments = of(job)?;
+pub(crate) fn positional(job: &Job) -> Result<Vec<String>, DefinitionError> {
+    let arguments = read(job)?;
     let mut numbered = Vec::with_capacity(arguments.len());
     for (key, value) in &arguments {
         let position = position(key).ok_or_else(|| {
@@ -36,7 +36,7 @@ fn position(key: &str) -> Option<usize> {
 }
 
 /// True or false; false if the argument is omitted.
-pub(crate) fn flag(arguments: &Map<String, Value>, name: &str) -> Result<bool, Check> {
+pub(crate) fn flag(arguments: &Map<String, Value>, name: &str) -> Result<bool, DefinitionError> {
     match arguments.get(name) {
         None => Ok(false),
         Some(Value::Bool(value)) => Ok(*value),
@@ -47,22 +47,22 @@ pub(crate) fn flag(arguments: &Map<String, Value>, name: &str) -> Result<bool, C
 }
 
 /// An error about an argument that must be something else.
-pub(crate) fn wrong(argument: &str, expected: &str) -> Check {
-    Check {
+pub(crate) fn wrong(argument: &str, expected: &str) -> DefinitionError {
+    DefinitionError {
         message: format!("the argument `{argument}` must be {expected}"),
         hint: None,
     }
 }
 
 /// An error with a hint.
-pub(crate) fn refused(message: impl Into<String>, hint: impl Into<String>) -> Check {
-    Check {
+pub(crate) fn refused(message: impl Into<String>, hint: impl Into<String>) -> DefinitionError {
+    DefinitionError {
         message: message.into(),
         hint: Some(hint.into()),
     }
 }
 
-fn text(key: &str, value: &Value) -> Result<String, Check> {
+fn text(key: &str, value: &Value) -> Result<String, DefinitionError> {
     let refuse = |what: &str| {
         Err(refused(
             format!("the argument `{key}` {what}"),

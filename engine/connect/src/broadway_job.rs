@@ -7,7 +7,9 @@ use serde_json::Value;
 use weft_model::Job;
 use weft_model::{Principal, Session};
 use weft_node::flow::{FlowCall, FlowEnd, FlowName, Flows, Recovery};
-use weft_node::job::{Check, CheckpointHolder, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_node::job::{
+    CheckpointHolder, DefinitionError, JobKind, Run, RunEnd, RunFailure, RunOutput,
+};
 
 use crate::arguments::{self, refused};
 
@@ -28,7 +30,7 @@ impl BroadwayJob {
 }
 
 /// The flow that a job names as `LU.flow`.
-pub(crate) fn flow_of(job: &Job) -> Result<FlowName, Check> {
+pub(crate) fn flow_of(job: &Job) -> Result<FlowName, DefinitionError> {
     let name = job.key.name.split_once('.');
     let name = name.filter(|(unit, flow)| !unit.is_empty() && !flow.is_empty());
     let (unit, flow) = name.ok_or_else(|| {
@@ -57,23 +59,24 @@ impl JobKind for BroadwayJob {
         TYPE
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         let name = flow_of(job)?;
-        let inputs = arguments::of(job)?;
+        let inputs = arguments::read(job)?;
         let checked = self.flows.check(&name, &inputs).await;
-        checked.map(drop).map_err(|refusal| Check {
+        checked.map(drop).map_err(|refusal| DefinitionError {
             message: refusal.message,
             hint: refusal.hint,
         })
     }
 
     async fn run(&self, run: Run) -> RunEnd {
-        let refused = |error: Check| RunEnd::Failed(RunFailure::new("Arguments", error.message));
+        let refused =
+            |error: DefinitionError| RunEnd::Failed(RunFailure::new("Arguments", error.message));
         let name = match flow_of(&run.job) {
             Ok(name) => name,
             Err(error) => return refused(error),
         };
-        let inputs = match arguments::of(&run.job) {
+        let inputs = match arguments::read(&run.job) {
             Ok(inputs) => inputs,
             Err(error) => return refused(error),
         };
@@ -89,7 +92,7 @@ impl JobKind for BroadwayJob {
             recovery: Some(Recovery {
                 // All runs of a job share it; each discards the checkpoints of another run.
                 scope: format!("job/{}/{}/{}", key.job_type, key.name, key.uid),
-                holder: CheckpointHolder::of(&run.job),
+                holder: CheckpointHolder::of_run(&run.job),
                 max_tries: None,
                 time_to_live: None,
                 keeps_end: true,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use weft_node::job::Check;
+use weft_node::job::DefinitionError;
 use weft_project::{CatalogueError, Project, ProjectCatalogue};
 
 /// Finds the project that is deployed now.
@@ -43,14 +43,14 @@ fn if_deployed<T>(found: Result<T, CatalogueError>) -> Result<Option<T>, String>
 }
 
 /// Fails if no project is deployed.
-pub(crate) fn must_be_deployed<T>(found: Result<Option<T>, String>) -> Result<T, Check> {
+pub(crate) fn must_be_deployed<T>(found: Result<Option<T>, String>) -> Result<T, DefinitionError> {
     match found {
         Ok(Some(found)) => Ok(found),
-        Ok(None) => Err(Check {
+        Ok(None) => Err(DefinitionError {
             message: "no project is deployed".to_owned(),
             hint: Some("DEPLOY '<folder>' deploys one".to_owned()),
         }),
-        Err(message) => Err(Check {
+        Err(message) => Err(DefinitionError {
             message,
             hint: None,
         }),

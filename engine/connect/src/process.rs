@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use weft_model::Job;
-use weft_node::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_node::job::{DefinitionError, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_project::interface::Environment;
 
 use crate::arguments;
@@ -62,13 +62,13 @@ impl Process {
         }
     }
 
-    async fn script(&self, job: &Job) -> Result<Script, Check> {
+    async fn script(&self, job: &Job) -> Result<Script, DefinitionError> {
         let folder = must_be_deployed(self.projects.folder().await)?;
         Script::find(&folder, &job.key.name)
     }
 
     async fn start(&self, run: &Run) -> Result<Running, RunFailure> {
-        let refused = |error: Check| RunFailure::new("Script", error.message);
+        let refused = |error: DefinitionError| RunFailure::new("Script", error.message);
         let script = self.script(&run.job).await.map_err(refused)?;
         let arguments = arguments::positional(&run.job).map_err(refused)?;
         let cannot_start = |error: io::Error| {
@@ -132,7 +132,7 @@ impl JobKind for Process {
         "PROCESS"
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         arguments::positional(job)?;
         self.script(job).await.map(drop)
     }

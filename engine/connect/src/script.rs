@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Access, access};
 use weft_lang::names::nearest;
-use weft_node::job::Check;
+use weft_node::job::DefinitionError;
 
 const FOLDER: &str = "scripts";
 /// The most scripts that are read for suggestions.
@@ -31,11 +31,11 @@ impl Script {
     ///
     /// # Errors
     /// The name or the file is unusable.
-    pub(crate) fn find(project: &Path, name: &str) -> Result<Self, Check> {
+    pub(crate) fn find(project: &Path, name: &str) -> Result<Self, DefinitionError> {
         let inside = path_in_folder(name)?;
         let label = format!("{FOLDER}/{}", inside.display());
         // The operator controls the path to the data folder; the path inside the project is checked part by part.
-        let mut path = fs::canonicalize(project).map_err(|error| Check {
+        let mut path = fs::canonicalize(project).map_err(|error| DefinitionError {
             message: format!("the deployed project cannot be read: {error}"),
             hint: None,
         })?;
@@ -59,7 +59,7 @@ impl Script {
 }
 
 /// Parses the name of a script into a path below `scripts/`.
-fn path_in_folder(name: &str) -> Result<PathBuf, Check> {
+fn path_in_folder(name: &str) -> Result<PathBuf, DefinitionError> {
     let hint = || Some("name a file in the folder scripts/ of the deployed project".to_owned());
     let path = Path::new(name);
     if path.is_absolute() {
@@ -81,7 +81,7 @@ fn path_in_folder(name: &str) -> Result<PathBuf, Check> {
 }
 
 /// Checks one part of the path to a script. A user who can replace it could run any program as this node.
-fn check_part(path: &Path, label: &str, project: &Path) -> Result<Metadata, Check> {
+fn check_part(path: &Path, label: &str, project: &Path) -> Result<Metadata, DefinitionError> {
     let metadata = fs::symlink_metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => unknown(project, label),
         _ => refused(format!("{label} cannot be read: {error}"), None),
@@ -101,7 +101,7 @@ fn check_part(path: &Path, label: &str, project: &Path) -> Result<Metadata, Chec
     Ok(metadata)
 }
 
-fn unknown(project: &Path, label: &str) -> Check {
+fn unknown(project: &Path, label: &str) -> DefinitionError {
     let mut known = Vec::new();
     list(&project.join(FOLDER), FOLDER, &mut known);
     known.sort();
@@ -140,8 +140,8 @@ fn list(folder: &Path, label: &str, found: &mut Vec<String>) {
     }
 }
 
-fn refused(message: String, hint: Option<String>) -> Check {
-    Check { message, hint }
+fn refused(message: String, hint: Option<String>) -> DefinitionError {
+    DefinitionError { message, hint }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use weft_lang::names::nearest;
 use weft_model::Job;
 use weft_model::{Principal, Session};
-use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_node::job::{DefinitionError, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_project::interface::Environment;
 use weft_project::{Project, UnknownProjectName};
 use weft_statement::{LateStatements, is_secret};
@@ -52,8 +52,8 @@ impl UserJob {
         }
     }
 
-    async fn read(&self, job: &Job) -> Result<FunctionCall, Check> {
-        let arguments = arguments::of(job)?;
+    async fn read(&self, job: &Job) -> Result<FunctionCall, DefinitionError> {
+        let arguments = arguments::read(job)?;
         let Some((unit, name)) = job.key.name.split_once('.') else {
             let message = format!("`{}` does not name a function", job.key.name);
             return Err(refused(message, "write NAME='<logical unit>.<function>'"));
@@ -69,7 +69,7 @@ impl UserJob {
         })?;
         let function = Function::read(&file.path, name, file.text.as_bytes()).await;
         // It was checked at deployment, perhaps by another version.
-        let function = function.map_err(|finding| Check {
+        let function = function.map_err(|finding| DefinitionError {
             message: format!("{}:{}: {}", file.path, finding.line, finding.message),
             hint: None,
         })?;
@@ -92,7 +92,7 @@ impl JobKind for UserJob {
         "USER_JOB"
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         self.read(job).await.map(drop)
     }
 
@@ -130,7 +130,7 @@ impl JobKind for UserJob {
 }
 
 /// The error about an unknown name, with the nearest known name or all of them.
-fn unknown(error: &UnknownProjectName, within: String, known: &[&str]) -> Check {
+fn unknown(error: &UnknownProjectName, within: String, known: &[&str]) -> DefinitionError {
     const SHOWN: usize = 5;
     let hint = match (&error.nearest, known) {
         (Some(near), _) => Some(format!("did you mean `{near}`?")),
@@ -142,13 +142,16 @@ fn unknown(error: &UnknownProjectName, within: String, known: &[&str]) -> Check 
             Some(format!("there are {shown}{more}"))
         }
     };
-    Check {
+    DefinitionError {
         message: format!("there is no {} `{}`{within}", error.what, error.name),
         hint,
     }
 }
 
-fn check_arguments(function: &Function, arguments: &Map<String, Value>) -> Result<(), Check> {
+fn check_arguments(
+    function: &Function,
+    arguments: &Map<String, Value>,
+) -> Result<(), DefinitionError> {
     let parameters = || function.parameters().iter().map(String::as_str);
     let Some(unknown) = arguments
         .keys()
@@ -170,13 +173,13 @@ fn check_arguments(function: &Function, arguments: &Map<String, Value>) -> Resul
 fn resolve_secrets(
     environment: &Environment,
     arguments: Map<String, Value>,
-) -> Result<Map<String, Value>, Check> {
+) -> Result<Map<String, Value>, DefinitionError> {
     let resolved = arguments.into_iter().map(|(name, value)| {
         let variable = value.as_str().and_then(|text| text.strip_prefix("env:"));
         let Some(variable) = variable.filter(|_| is_secret(&name)) else {
             return Ok((name, value));
         };
-        let unusable = |what: &str| Check {
+        let unusable = |what: &str| DefinitionError {
             message: format!("the argument `{name}` names {variable}, which {what}"),
             hint: None,
         };

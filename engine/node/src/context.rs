@@ -1,4 +1,4 @@
-//! What all lives and parts of a node share.
+//! What all sessions and parts of a node share.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,32 +12,32 @@ use crate::affinity::OwnAffinity;
 use crate::kind::JobKinds;
 use crate::trace::Traces;
 
-/// Process-wide parts, handed down from the binary.
+/// What all sessions and parts of a node share. The binary creates it.
 #[derive(Debug)]
 pub struct Context {
-    /// Where everything durable is.
+    /// The store.
     pub store: SharedStore,
-    /// Where time comes from.
+    /// The source of time.
     pub clock: SharedClock,
-    /// Where chance comes from.
+    /// The source of ids and randomness.
     pub ids: Ids,
-    /// What the node was told about itself.
+    /// The configuration of the node.
     pub config: NodeConfig,
-    /// Turns commands of batches into something that runs.
+    /// Makes batch commands executable.
     pub factory: Arc<dyn CommandFactory>,
-    /// The kinds of job that this node can run, batches aside.
+    /// The kinds of job that this node can run, except batches.
     pub kinds: JobKinds,
-    /// Wake-ups between the parts.
+    /// Wake-ups between the parts of the node.
     pub wake: Wake,
-    /// The logical ids that this node carries now.
+    /// The current logical ids of this node.
     pub affinity: OwnAffinity,
-    /// What the node writes down of itself while somebody wants to know.
+    /// The traces of this node.
     pub traces: Traces,
     http_address: Mutex<Option<String>>,
 }
 
 impl Context {
-    /// Puts the parts together.
+    /// Creates a context without traces.
     pub fn new(
         store: SharedStore,
         clock: SharedClock,
@@ -61,13 +61,13 @@ impl Context {
         }
     }
 
-    /// The same with traces that statements can begin; without them nothing is ever traced.
+    /// Adds traces that statements can begin; without them nothing is ever traced.
     #[must_use]
     pub fn with_traces(self, traces: Traces) -> Self {
         Self { traces, ..self }
     }
 
-    /// Where the node's HTTP API listens, once it does.
+    /// The address of the HTTP API of this node, once it listens.
     pub fn http_address(&self) -> Option<String> {
         self.http_address
             .lock()
@@ -75,7 +75,7 @@ impl Context {
             .clone()
     }
 
-    /// The HTTP API listens now; the next heartbeat says so.
+    /// Publishes the address of the HTTP API with the next heartbeat.
     pub fn set_http_address(&self, address: String) {
         *self
             .http_address

@@ -1,4 +1,4 @@
-//! Flows: what is asked of one and what it answers. What runs them lives in another package.
+//! The interface of flows: calls and answers. Another crate implements it.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use weft_model::{Principal, Session};
 
 use crate::job::{CheckpointHolder, FailureKind, Slot};
 
-/// Names that the command BROADWAY keeps for itself; no input of a flow is called so, in any case.
+/// Argument names that the command BROADWAY reserves, in any case; no input of a flow may have one.
 pub const SETTINGS: [&str; 5] = [
     "RESULT_STRUCTURE",
     "recoveryId",
@@ -20,7 +20,7 @@ pub const SETTINGS: [&str; 5] = [
     "profilerTelemetry",
 ];
 
-/// A flow of a logical unit, each by its name as deployed.
+/// The name of a flow, as deployed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowName {
     /// The logical unit.
@@ -35,61 +35,61 @@ impl fmt::Display for FlowName {
     }
 }
 
-/// A flow that shall run.
+/// A call of a flow.
 #[derive(Clone, Debug)]
 pub struct FlowCall {
-    /// Which; in any case.
+    /// The flow, in any case.
     pub name: FlowName,
     /// Its external inputs, by name.
     pub inputs: Map<String, Value>,
-    /// In whose name its statements run.
+    /// The principal of its statements.
     pub principal: Principal,
-    /// What its statements find set; what they set themselves ends with them.
+    /// The initial session of its statements; their changes end with the call.
     pub session: Session,
-    /// The same for every try at one run and different for every run.
+    /// The same for all tries of one run, and different for each run.
     pub run_id: Uuid,
-    /// Where finished stages are written down; none = a run that breaks off starts over.
+    /// Where finished stages are recorded; `None`: a broken run starts over.
     pub recovery: Option<Recovery>,
-    /// Cancelled when it shall end: at the latest between two stages.
+    /// Cancelled when the flow must end, at the latest between two stages.
     pub stop: CancellationToken,
-    /// The slot that it takes, lent while it only waits.
+    /// Its slot, lent while it only waits.
     pub slot: Slot,
 }
 
-/// How a flow goes on where an earlier try stopped.
+/// How a flow continues where an earlier try stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
-    /// The tries that share what they have finished have the same; so may other runs, one after the other.
+    /// Tries with the same scope share their finished stages. Later runs may use it again.
     pub scope: String,
-    /// Who this try is; a later one takes over.
+    /// Identifies this try; a later try takes the scope over.
     pub holder: CheckpointHolder,
-    /// Tries that go on where one stopped; the next starts over. None = as the node is configured.
+    /// How many tries continue an earlier one before one starts over. `None`: as the node is configured.
     pub max_tries: Option<u64>,
-    /// How long it may be gone on with; later tries start over. None = as the node is configured.
+    /// How long tries may continue an earlier one; later ones start over. `None`: as the node is configured.
     pub time_to_live: Option<Duration>,
-    /// A try after the end answers what was answered, and runs nothing.
+    /// A try after the end returns the recorded answer and runs nothing.
     pub keeps_end: bool,
 }
 
-/// What a flow answered.
+/// The answer of a flow.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FlowEnd {
     /// Its external outputs, in the order of its file.
     pub outputs: Map<String, Value>,
 }
 
-/// Why a flow was not run to its end.
+/// Why a flow did not finish.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FlowFailure {
     /// The kind of failure.
     pub kind: FailureKind,
-    /// What a person reads.
+    /// The message for users.
     pub message: String,
 }
 
 impl FlowFailure {
-    /// A failure of this kind.
+    /// Creates a failure; exception types convert to a kind.
     pub fn new(kind: impl Into<FailureKind>, message: impl Into<String>) -> Self {
         Self {
             kind: kind.into(),
@@ -103,23 +103,23 @@ impl FlowFailure {
     }
 }
 
-/// What of a call cannot be.
+/// The part of a call that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FlowPart {
     /// The logical unit.
     LogicalUnit,
     /// The flow.
     Flow,
-    /// An input, by the name that was given.
+    /// An input, by its name in the call.
     Input(String),
-    /// The call as a whole, e.g. an input that is missing.
+    /// The call as a whole, e.g. a missing input.
     Call,
 }
 
 /// A call that cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowRefusal {
-    /// What it is about.
+    /// The part that is wrong.
     pub part: FlowPart,
     /// What is wrong.
     pub message: String,
@@ -130,26 +130,26 @@ pub struct FlowRefusal {
 /// Runs the flows of the deployed project.
 #[async_trait]
 pub trait Flows: fmt::Debug + Send + Sync {
-    /// Whether a flow can be called so; its names as deployed.
+    /// Checks a call; answers the name as deployed.
     ///
     /// # Errors
-    /// What is wrong with the call: an unknown name, an input that is missing or of another type.
+    /// An unknown name, or an input that is missing or has another type.
     async fn check(
         &self,
         name: &FlowName,
         inputs: &Map<String, Value>,
     ) -> Result<FlowName, FlowRefusal>;
 
-    /// The names of its external inputs, as its file has them.
+    /// The names of its external inputs, as in its file.
     ///
     /// # Errors
     /// There is no such flow.
     async fn inputs(&self, name: &FlowName) -> Result<Vec<String>, FlowRefusal>;
 
-    /// Runs it to its end. Dropping the future ends it where it stands.
+    /// Runs the flow to its end. Dropping the future ends it at its current stage.
     ///
     /// # Errors
-    /// It cannot be called so, a stage failed, or a stop was requested.
+    /// The call is wrong, a stage failed, or a stop was requested.
     async fn run(&self, call: FlowCall) -> Result<FlowEnd, FlowFailure>;
 }
 

@@ -1,6 +1,6 @@
-//! The one task that writes a node's own row: its heartbeat, and which batches it owns.
+//! The only task that writes the row of its own node: the heartbeat, and the batches that the node owns.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use weft_store::StoreResult;
 
 use super::{Context, Membership};
 
-/// Asks the heartbeat task for things. Cheap to clone.
+/// Sends requests to the heartbeat task. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
     shared: Arc<Shared>,
@@ -21,34 +21,36 @@ pub struct Heartbeat {
 
 #[derive(Debug)]
 struct Shared {
-    coordinates: Mutex<BTreeSet<BatchId>>,
+    /// The batches that the row names, each with the number of its claims. A claim may begin before the run of the claim
+    /// before it has released the batch.
+    coordinates: Mutex<BTreeMap<BatchId, usize>>,
     draining: std::sync::atomic::AtomicBool,
-    wanted: AtomicU64,
-    beat_now: Notify,
-    /// The last of `wanted` that a heartbeat has written. Its waiters wake in order: a watch channel would wake several
-    /// in random order, and a simulated run would not repeat.
+    requested: AtomicU64,
+    write_soon: Notify,
+    /// The last `requested` that a heartbeat has written. Its waiters wake in order; a watch channel would wake them in random
+    /// order, and a simulated run would not repeat.
     written: AtomicU64,
     has_written: Notify,
 }
 
-/// The task's own side.
+/// Writes the row of the node.
 #[derive(Debug)]
-pub struct Beater {
+pub struct HeartbeatWriter {
     context: Arc<Context>,
     row: NodeRow,
     shared: Arc<Shared>,
 }
 
 impl Heartbeat {
-    /// The batch is mine: the row says so before I claim it, so that the others find it should I die.
-    /// Answers false where the node fenced itself first.
+    /// Adds a batch to the row of the node and waits until the row is written. Called before the batch is claimed, so that
+    /// other nodes find it if this one dies. Answers false if the node fenced itself first.
     pub async fn coordinate(&self, batch: BatchId, self_fence: &SelfFence) -> bool {
-        self.lock().insert(batch);
-        let wanted = self.shared.wanted.fetch_add(1, Ordering::AcqRel) + 1;
-        self.shared.beat_now.notify_one();
+        *self.lock().entry(batch).or_default() += 1;
+        let requested = self.shared.requested.fetch_add(1, Ordering::AcqRel) + 1;
+        self.shared.write_soon.notify_one();
         loop {
             let has_written = self.shared.has_written.notified();
-            if self.shared.written.load(Ordering::Acquire) >= wanted {
+            if self.shared.written.load(Ordering::Acquire) >= requested {
                 return true;
             }
             tokio::select! {
@@ -59,28 +61,34 @@ impl Heartbeat {
         }
     }
 
-    /// The batch is no longer mine; the next heartbeat says so.
+    /// Releases a batch once for each [`coordinate`](Self::coordinate). Once no claim of it is left, the next heartbeat
+    /// removes it from the row.
     pub fn release(&self, batch: BatchId) {
-        self.lock().remove(&batch);
+        let mut coordinates = self.lock();
+        match coordinates.get_mut(&batch) {
+            Some(claims) if *claims > 1 => *claims -= 1,
+            Some(_) => drop(coordinates.remove(&batch)),
+            None => (),
+        }
     }
 
-    /// The batches that are mine.
+    /// The batches in the row.
     pub fn coordinates(&self) -> Vec<BatchId> {
-        self.lock().iter().copied().collect()
+        self.lock().keys().copied().collect()
     }
 
-    /// The row changes, and shall say so soon.
-    pub fn beat_now(&self) {
-        self.shared.beat_now.notify_one();
+    /// Writes the row now, because something in it has changed.
+    pub fn write_soon(&self) {
+        self.shared.write_soon.notify_one();
     }
 
-    /// From the next heartbeat on the row says DRAINING.
+    /// Sets the state in the row to DRAINING.
     pub fn drain(&self) {
         self.shared.draining.store(true, Ordering::Release);
-        self.shared.beat_now.notify_one();
+        self.shared.write_soon.notify_one();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<BatchId>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<BatchId, usize>> {
         self.shared
             .coordinates
             .lock()
@@ -88,9 +96,9 @@ impl Heartbeat {
     }
 }
 
-impl Beater {
-    /// A beater for the node session `me`, whose row goes on from the one of the node session before: what that one owned
-    /// stays named until this one has looked at it.
+impl HeartbeatWriter {
+    /// Creates the writer for the node session `me`. Its row continues `before`, the row of the previous session: the batches
+    /// of that session stay in it until this one has checked them.
     pub fn new(context: Arc<Context>, me: &Holder, before: Option<&NodeRow>) -> (Self, Heartbeat) {
         let config = &context.config;
         let row = NodeRow {
@@ -110,12 +118,12 @@ impl Beater {
         let shared = Arc::new(Shared {
             coordinates: Mutex::new(
                 before
-                    .map(|row| row.coordinates.iter().copied().collect())
+                    .map(|row| row.coordinates.iter().map(|batch| (*batch, 1)).collect())
                     .unwrap_or_default(),
             ),
             draining: std::sync::atomic::AtomicBool::new(false),
-            wanted: AtomicU64::new(0),
-            beat_now: Notify::new(),
+            requested: AtomicU64::new(0),
+            write_soon: Notify::new(),
             written: AtomicU64::new(0),
             has_written: Notify::new(),
         });
@@ -132,20 +140,20 @@ impl Beater {
         )
     }
 
-    /// The row as it was last tried.
+    /// The row of the last attempt.
     pub fn row(&self) -> &NodeRow {
         &self.row
     }
 
-    /// One heartbeat; on success trust reaches further.
+    /// Writes one heartbeat, and extends the self-fence on success.
     ///
     /// # Errors
-    /// What the store said, or that it said nothing within one interval.
-    pub async fn beat(&mut self, self_fence: &SelfFence) -> StoreResult<()> {
+    /// The error of the store, or no answer within one interval.
+    pub async fn write(&mut self, self_fence: &SelfFence) -> StoreResult<()> {
         let config = &self.context.config;
-        // Trust counts from when the write was asked for: it may have taken effect at once.
+        // The self-fence counts from the start of the write, which may have taken effect at once.
         let started = self.context.clock.monotonic();
-        let wanted = self.shared.wanted.load(Ordering::Acquire);
+        let requested = self.shared.requested.load(Ordering::Acquire);
         self.row.hb_seq += 1;
         self.row.heartbeat_at = self.context.clock.now();
         self.row.http_address = self.context.http_address();
@@ -155,7 +163,7 @@ impl Beater {
             .coordinates
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .iter()
+            .keys()
             .copied()
             .collect();
         if self.shared.draining.load(Ordering::Acquire) {
@@ -169,12 +177,12 @@ impl Beater {
         };
         answer?;
         self_fence.extend(started + config.dead_after() - config.self_fence_margin());
-        self.shared.written.store(wanted, Ordering::Release);
+        self.shared.written.store(requested, Ordering::Release);
         self.shared.has_written.notify_waiters();
         Ok(())
     }
 
-    /// Beats until the node fences itself or the node session closes.
+    /// Writes heartbeats until the node fences itself or the node session closes.
     pub async fn run(
         mut self,
         self_fence: SelfFence,
@@ -182,9 +190,9 @@ impl Beater {
         membership: Arc<Membership>,
     ) -> Self {
         let interval = self.context.config.heartbeat_interval;
-        let mut silent = false;
+        let mut is_failing = false;
         loop {
-            let pause = if silent {
+            let pause = if is_failing {
                 interval.min(std::time::Duration::from_secs(1))
             } else {
                 interval
@@ -193,29 +201,29 @@ impl Beater {
                 biased;
                 () = self_fence.fenced() => return self,
                 () = closing.cancelled() => return self,
-                () = self.shared.beat_now.notified() => (),
+                () = self.shared.write_soon.notified() => (),
                 () = tokio::time::sleep(pause) => (),
             }
             if !self_fence.may_act() {
                 return self;
             }
-            match self.beat(&self_fence).await {
-                Ok(()) => silent = false,
+            match self.write(&self_fence).await {
+                Ok(()) => is_failing = false,
                 Err(error) => {
                     membership.freeze();
-                    if !silent {
+                    if !is_failing {
                         warn!(error = %error, "Heartbeat failed: {error}");
                     }
-                    silent = true;
+                    is_failing = true;
                 }
             }
         }
     }
 
-    /// The last row of a node session that ends cleanly.
+    /// Writes the last row of a node session that ends cleanly.
     ///
     /// # Errors
-    /// What the store said.
+    /// The error of the store.
     pub async fn leave(mut self) -> StoreResult<()> {
         self.row.hb_seq += 1;
         self.row.heartbeat_at = self.context.clock.now();

@@ -1,4 +1,4 @@
-//! What a kind of job does.
+//! Kinds of jobs, and the runs of them.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weft_model::Job;
 
-/// Output that is kept of a run, in bytes; longer output is cut and marked.
+/// The most bytes of output that are kept of a run. Longer output is cut and marked.
 pub const OUTPUT_BYTES: usize = 64 * 1024;
 
 /// One try at a run of a job.
@@ -17,38 +17,38 @@ pub const OUTPUT_BYTES: usize = 64 * 1024;
 pub struct Run {
     /// The row as it was claimed; its fence is the fencing token of this try.
     pub job: Job,
-    /// Cancelled when the run shall end: a person stopped or restarts it, it took too long, or the node leaves. What
-    /// has not ended 5 s later is dropped.
+    /// Cancelled when the run must end: a user stops, restarts or kills it, it took too long, or the node leaves. Except for
+    /// a stop or restart, a run that has not ended 5 s later is dropped.
     pub stop: CancellationToken,
-    /// The slot of the pool that it takes.
+    /// Its slot in the pool.
     pub slot: Slot,
 }
 
-/// The slot of a run. While a run only waits for other work it lends the slot, so that a pool of one is enough for a
-/// job that waits for another. Cheap to clone.
+/// The slot of a run. A run that only waits for other work lends its slot, so that a pool of one is enough for a job that
+/// waits for another. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Slot(Option<Arc<dyn Lender>>);
 
 /// Counts the slots of a node.
 pub trait Lender: Debug + Send + Sync {
-    /// The slot is free for others until as many are taken back.
+    /// Frees the slot for another run until it is taken back.
     fn lend(&self);
-    /// The slot is needed again; for a while there may be more runs than slots.
+    /// Takes the slot back; for a while there may be more runs than slots.
     fn take_back(&self);
 }
 
-/// The slot is lent until this is dropped.
+/// Lends the slot until this is dropped.
 #[derive(Debug)]
 #[must_use = "the slot is taken back when this is dropped"]
 pub struct Lent(Slot);
 
 impl Slot {
-    /// A slot that is counted here.
+    /// A slot that `lender` counts.
     pub fn new(lender: Arc<dyn Lender>) -> Self {
         Self(Some(lender))
     }
 
-    /// Lends it for as long as the answer is kept; may be lent several times at once.
+    /// Lends the slot until the answer is dropped. It can be lent several times at once.
     pub fn lend(&self) -> Lent {
         if let Some(lender) = &self.0 {
             lender.lend();
@@ -66,18 +66,18 @@ impl Drop for Lent {
 }
 
 impl Run {
-    /// Which try it is, from 1.
+    /// The number of this try, from 1.
     pub fn attempt(&self) -> i32 {
         self.job.tries + 1
     }
 
-    /// The same for every try at one run and different for every run: what is done under it twice may be recognised.
+    /// The same for all tries of one run, and different for each run. Receivers can recognise repeated work by it.
     pub fn idempotency_key(&self) -> Uuid {
         run_key(&self.job)
     }
 }
 
-/// The idempotency key of the run that a job is at, or comes to next.
+/// The idempotency key of the current run of a job, or of its next one.
 pub fn run_key(job: &Job) -> Uuid {
     let parts = [
         job.key.job_type.as_str(),
@@ -92,9 +92,9 @@ pub fn run_key(job: &Job) -> Uuid {
 /// How a try ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunEnd {
-    /// It did what it was to do.
+    /// It did its work.
     Succeeded(RunOutput),
-    /// It did not, or was stopped.
+    /// It failed, or was stopped.
     Failed(RunFailure),
 }
 
@@ -108,8 +108,8 @@ impl From<Result<RunOutput, RunFailure>> for RunEnd {
 }
 
 impl RunEnd {
-    /// What it left behind, however it ended.
-    pub fn output(self) -> RunOutput {
+    /// The output of the run, whether it succeeded or failed.
+    pub fn into_output(self) -> RunOutput {
         match self {
             Self::Succeeded(output) => output,
             Self::Failed(failure) => failure.output,
@@ -117,12 +117,12 @@ impl RunEnd {
     }
 }
 
-/// What a run leaves behind.
+/// The output of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunOutput {
-    /// What it returned or wrote; the head of it is kept.
+    /// What it returned or wrote; the first [`OUTPUT_BYTES`] are kept.
     pub text: Option<String>,
-    /// What the process ended with, where it was one.
+    /// The exit code, if the run was a process.
     pub exit_code: Option<i32>,
 }
 
@@ -141,7 +141,7 @@ impl RunOutput {
 pub enum FailureKind {
     /// A stop was requested.
     Stopped,
-    /// Its checkpoints cannot be read or written any more, e.g. because a later try has taken them over.
+    /// Its checkpoints can no longer be read or written, e.g. because a later try has taken them over.
     Recovery,
     /// Anything else. Scripts and functions choose the exception type, so it may be any text.
     Raised {
@@ -183,11 +183,11 @@ impl From<&str> for FailureKind {
 pub struct RunFailure {
     /// The kind of failure.
     pub kind: FailureKind,
-    /// What a person reads.
+    /// The message for users.
     pub message: String,
-    /// What it left behind all the same.
+    /// The output until the failure.
     pub output: RunOutput,
-    /// Whether it is tried again.
+    /// Whether the run is tried again.
     pub retry: Retry,
 }
 
@@ -197,7 +197,7 @@ pub enum Retry {
     /// As the job's policy says.
     #[default]
     AsPolicy,
-    /// Never: another try would fail in the same way.
+    /// Never: another try would fail the same way.
     Never,
     /// Always, whatever the policy says.
     Always,
@@ -219,7 +219,7 @@ impl RunFailure {
         Self::new(FailureKind::Stopped, "it was stopped")
     }
 
-    /// The same, with the output of the run.
+    /// Adds the output of the run.
     #[must_use]
     pub fn with_output(mut self, output: RunOutput) -> Self {
         self.output = output;
@@ -231,17 +231,17 @@ impl RunFailure {
         self.kind.exception_type()
     }
 
-    /// The same, never tried again.
+    /// Excludes another try.
     #[must_use]
-    pub fn never_again(mut self) -> Self {
+    pub fn without_retry(mut self) -> Self {
         self.retry = Retry::Never;
         self
     }
 }
 
-/// What the definition of a job is checked for when it is started or changed.
+/// Why a job cannot be run as it is defined. Found when the job is started or changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
+pub struct DefinitionError {
     /// What is wrong.
     pub message: String,
     /// What to do about it.
@@ -251,56 +251,56 @@ pub struct Check {
 /// A kind of job, e.g. PROCESS.
 #[async_trait]
 pub trait JobKind: Debug + Send + Sync {
-    /// As the column `type` has it.
+    /// The type, as in the column `type`.
     fn job_type(&self) -> &'static str;
 
-    /// Its runs take a slot of the pool; not so for what only waits for others.
+    /// Whether its runs take a slot of the pool. Jobs that only wait for others do not.
     fn takes_slot(&self) -> bool {
         true
     }
 
-    /// Its runs end only when they are stopped: a node that leaves does not wait for them.
+    /// Whether its runs end only when they are stopped. A node that leaves does not wait for them.
     fn runs_until_stopped(&self) -> bool {
         false
     }
 
-    /// Its runs use the logical unit that its name begins with, as it is deployed: a deployment starts them over.
+    /// Whether its runs use the deployed logical unit that its name begins with. A deployment restarts them.
     fn uses_project(&self) -> bool {
         false
     }
 
-    /// Whether a job of this kind can be run as it is defined: its name, its arguments.
+    /// Checks the name and the arguments of a job of this kind.
     ///
     /// # Errors
-    /// What is wrong with it; then no row is written.
-    async fn check(&self, job: &Job) -> Result<(), Check>;
+    /// The job cannot be run as it is defined; no row is written.
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError>;
 
-    /// What a run of this job, on whatever node, is at now, in a few words; none where nothing is written down of it.
-    async fn doing(&self, _job: &Job) -> Option<String> {
+    /// The progress of a run of this job on any node, in a few words; `None` if it records none.
+    async fn describe_progress(&self, _job: &Job) -> Option<String> {
         None
     }
 
-    /// Runs it. Dropping the future must end whatever it started.
+    /// Runs one try. Dropping the future must end everything that it started.
     async fn run(&self, run: Run) -> RunEnd;
 }
 
-/// The kinds of job that this node can run, BATCH PROCESS aside.
+/// The kinds of job that this node can run, except BATCH PROCESS.
 #[derive(Clone, Debug, Default)]
 pub struct JobKinds(BTreeMap<&'static str, Arc<dyn JobKind>>);
 
 impl JobKinds {
-    /// These kinds.
+    /// Collects kinds by their type.
     pub fn new(kinds: impl IntoIterator<Item = Arc<dyn JobKind>>) -> Self {
         let kinds = kinds.into_iter().map(|kind| (kind.job_type(), kind));
         Self(kinds.collect())
     }
 
-    /// The kind of this name.
+    /// Finds the kind of this type.
     pub fn get(&self, job_type: &str) -> Option<&Arc<dyn JobKind>> {
         self.0.get(job_type)
     }
 
-    /// Their names, in order.
+    /// The types, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.0.keys().copied()
     }

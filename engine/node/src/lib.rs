@@ -1,4 +1,4 @@
-//! A node at work: it joins the cluster, owns jobs and batches, works on chunks, and cleans up.
+//! A node: it joins the cluster, owns jobs and batches, processes chunks, and cleans up.
 
 pub mod affinity;
 pub mod batch;

@@ -1,7 +1,7 @@
 //! Which nodes are alive, as this node sees it.
 //!
-//! A node is dead when its heartbeat has not moved for `T_dead` on *my* monotonic clock. Wall clocks are
-//! never compared. While I cannot reach the store myself nobody grows older: an outage is not a death.
+//! A node is dead when its heartbeat has not advanced for `T_dead` on the monotonic clock of this node. Wall clocks are never
+//! compared. While this node cannot reach the store, no other node ages: an outage is not a death.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use weft_model::{Holder, Incarnation, NodeId, NodeRow, NodeState};
 
-/// What this node has seen of the others. Shared by the parts of a node session.
+/// What this node has seen of the other nodes. Shared by the parts of a node session.
 #[derive(Debug)]
 pub struct Membership {
     me: Holder,
@@ -20,10 +20,10 @@ pub struct Membership {
 #[derive(Debug, Default)]
 struct Inner {
     seen: BTreeMap<NodeId, Seen>,
-    /// Lives that were followed by another one, and since when.
-    past: BTreeMap<Holder, Duration>,
-    /// Holders found in rows whose life no node row has shown yet, and since when.
-    strangers: BTreeMap<Holder, Duration>,
+    /// Node sessions that were replaced by a later one, and since when.
+    replaced: BTreeMap<Holder, Duration>,
+    /// Node sessions that own rows but are in no node row yet, and since when.
+    unknown: BTreeMap<Holder, Duration>,
     frozen: bool,
     now: Duration,
 }
@@ -31,20 +31,20 @@ struct Inner {
 #[derive(Debug)]
 struct Seen {
     row: NodeRow,
-    moved_at: Duration,
+    advanced_at: Duration,
 }
 
-/// A node as the others judge it.
+/// A node as this one sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
-    /// What it says of itself.
+    /// Its row.
     pub row: NodeRow,
-    /// Whether its heartbeat moves.
+    /// Whether its heartbeat advances.
     pub alive: bool,
 }
 
 impl Membership {
-    /// Nothing seen yet.
+    /// Creates a membership without other nodes.
     pub fn new(me: Holder, dead_after: Duration) -> Self {
         Self {
             me,
@@ -53,28 +53,28 @@ impl Membership {
         }
     }
 
-    /// The life that observes.
+    /// The node session that observes.
     pub fn me(&self) -> &Holder {
         &self.me
     }
 
-    /// The nodes as just read. Answers the nodes that died since the last observation.
+    /// Records the node rows as just read. Answers the nodes that died since the last observation.
     pub fn observe(&self, rows: Vec<NodeRow>, now: Duration) -> Vec<NodeRow> {
         let mut inner = self.lock();
         let before = inner.dead_nodes(self.dead_after);
         if inner.frozen {
-            // The store was away for me, perhaps for them: everybody gets a full T_dead again.
+            // The store was unavailable to this node, and perhaps to the others: each gets a full T_dead again.
             inner.frozen = false;
             for seen in inner.seen.values_mut() {
-                seen.moved_at = now;
+                seen.advanced_at = now;
             }
-            for since in inner.strangers.values_mut() {
+            for since in inner.unknown.values_mut() {
                 *since = now;
             }
         }
         inner.now = now;
         for row in rows {
-            inner.see(row, now);
+            inner.record(row, now);
         }
         let after = inner.dead_nodes(self.dead_after);
         after
@@ -83,35 +83,35 @@ impl Membership {
             .collect()
     }
 
-    /// The store did not answer me: suspicion stands still until it does.
+    /// The store did not answer: no node ages until it does.
     pub fn freeze(&self) {
         self.lock().frozen = true;
     }
 
-    /// The life of `holder` is over, so that what it holds may be taken.
+    /// Whether the node session `holder` has ended, so that its rows may be taken over.
     pub fn is_dead(&self, holder: &Holder) -> bool {
         if holder.node == self.me.node {
             return holder.incarnation != self.me.incarnation;
         }
         let mut inner = self.lock();
-        if inner.past.contains_key(holder) {
+        if inner.replaced.contains_key(holder) {
             return true;
         }
         match inner.seen.get(&holder.node) {
             Some(seen) if seen.row.incarnation == holder.incarnation => {
-                inner.is_over(seen, self.dead_after)
+                inner.has_ended(seen, self.dead_after)
             }
-            // A life that no row has shown: perhaps newer than my last look, so it gets its time.
+            // No row has shown this session. It may be newer than the last read, so it gets a full T_dead.
             _ => {
                 let now = inner.now;
-                let since = *inner.strangers.entry(holder.clone()).or_insert(now);
+                let since = *inner.unknown.entry(holder.clone()).or_insert(now);
                 !inner.frozen && now.saturating_sub(since) >= self.dead_after
             }
         }
     }
 
-    /// What `holder` holds may be taken by this node: its life is over, and where its node lives on, that
-    /// one had its time to go on with what was its own.
+    /// Whether this node may take over the rows of `holder`: that node session has ended, and a later session of the same
+    /// node, if there is one, has had T_dead to resume them.
     pub fn may_take_from(&self, holder: &Holder) -> bool {
         if !self.is_dead(holder) {
             return false;
@@ -120,17 +120,17 @@ impl Membership {
             return true;
         }
         let inner = self.lock();
-        let Some(since) = inner.past.get(holder) else {
+        let Some(since) = inner.replaced.get(holder) else {
             return true;
         };
-        let lives_on = inner
+        let has_later_session = inner
             .seen
             .get(&holder.node)
-            .is_some_and(|seen| !inner.is_over(seen, self.dead_after));
-        !lives_on || inner.now.saturating_sub(*since) >= self.dead_after
+            .is_some_and(|seen| !inner.has_ended(seen, self.dead_after));
+        !has_later_session || inner.now.saturating_sub(*since) >= self.dead_after
     }
 
-    /// Nodes that take work now, by guid.
+    /// The nodes that take work now, by guid.
     pub fn live(&self) -> Vec<NodeRow> {
         self.members()
             .into_iter()
@@ -139,7 +139,7 @@ impl Membership {
             .collect()
     }
 
-    /// All nodes but those that left cleanly, by guid.
+    /// All nodes except those that left cleanly, by guid.
     pub fn members(&self) -> Vec<Member> {
         let inner = self.lock();
         inner
@@ -148,7 +148,7 @@ impl Membership {
             .filter(|seen| seen.row.state != NodeState::Left)
             .map(|seen| Member {
                 row: seen.row.clone(),
-                alive: seen.row.guid == self.me.node || !inner.is_over(seen, self.dead_after),
+                alive: seen.row.guid == self.me.node || !inner.has_ended(seen, self.dead_after),
             })
             .collect()
     }
@@ -159,51 +159,52 @@ impl Membership {
 }
 
 impl Inner {
-    fn see(&mut self, row: NodeRow, now: Duration) {
-        if self.past.contains_key(&holder_of(&row)) {
-            // A read that was behind: a node session that was followed by another one never comes back.
+    fn record(&mut self, row: NodeRow, now: Duration) {
+        if self.replaced.contains_key(&holder_of(&row)) {
+            // A stale read: a replaced node session never comes back.
             return;
         }
-        let moved_at = match self.seen.get(&row.guid) {
+        let advanced_at = match self.seen.get(&row.guid) {
             Some(seen)
                 if seen.row.incarnation == row.incarnation && seen.row.hb_seq == row.hb_seq =>
             {
-                seen.moved_at
+                seen.advanced_at
             }
             Some(seen) if seen.row.incarnation != row.incarnation => {
                 let before = Holder {
                     node: row.guid.clone(),
                     incarnation: seen.row.incarnation,
                 };
-                self.past.entry(before).or_insert(now);
+                self.replaced.entry(before).or_insert(now);
                 now
             }
             _ => now,
         };
-        self.strangers.remove(&Holder {
+        self.unknown.remove(&Holder {
             node: row.guid.clone(),
             incarnation: row.incarnation,
         });
-        self.seen.insert(row.guid.clone(), Seen { row, moved_at });
+        self.seen
+            .insert(row.guid.clone(), Seen { row, advanced_at });
     }
 
-    fn is_over(&self, seen: &Seen, dead_after: Duration) -> bool {
+    fn has_ended(&self, seen: &Seen, dead_after: Duration) -> bool {
         if seen.row.state == NodeState::Left {
             return true;
         }
-        !self.frozen && self.now.saturating_sub(seen.moved_at) >= dead_after
+        !self.frozen && self.now.saturating_sub(seen.advanced_at) >= dead_after
     }
 
     fn dead_nodes(&self, dead_after: Duration) -> BTreeSet<NodeId> {
         self.seen
             .iter()
-            .filter(|(_, seen)| self.is_over(seen, dead_after))
+            .filter(|(_, seen)| self.has_ended(seen, dead_after))
             .map(|(node, _)| node.clone())
             .collect()
     }
 }
 
-/// The life a node row shows.
+/// The node session in a node row.
 pub fn holder_of(row: &NodeRow) -> Holder {
     Holder {
         node: row.guid.clone(),
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heartbeat_that_stands_still_is_a_death_after_t_dead() {
+    fn a_heartbeat_that_does_not_advance_is_a_death_after_t_dead() {
         let members = membership();
         let other = row("other", 2, 7);
         members.observe(vec![other.clone()], Duration::from_secs(0));
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_of_my_own_makes_nobody_older() {
+    fn own_outage_does_not_age_peers() {
         let members = membership();
         let other = row("other", 2, 7);
         members.observe(vec![other.clone()], Duration::from_secs(0));
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_life_is_over_at_once() {
+    fn an_earlier_session_has_ended_at_once() {
         let members = membership();
         let earlier = row("other", 2, 7);
         members.observe(vec![earlier.clone()], Duration::from_secs(0));
@@ -294,13 +295,13 @@ mod tests {
         assert!(members.is_dead(&holder_of(&earlier)));
         assert!(
             members.is_dead(&holder_of(&row("me", 99, 0))),
-            "also my own earlier session"
+            "also the earlier session of this node"
         );
         assert!(!members.is_dead(&holder_of(&row("me", 1, 0))));
     }
 
     #[test]
-    fn a_node_that_lives_on_goes_on_with_its_own() {
+    fn a_later_session_may_resume_the_rows_of_its_node_first() {
         let members = membership();
         let (earlier, later) = (row("other", 2, 7), row("other", 3, 8));
         members.observe(vec![earlier.clone()], Duration::from_secs(0));
@@ -311,12 +312,12 @@ mod tests {
         members.observe(vec![later], Duration::from_secs(61));
         assert!(
             members.may_take_from(&holder_of(&earlier)),
-            "it had its time"
+            "the later session had its time"
         );
     }
 
     #[test]
-    fn a_read_that_is_behind_ends_no_life() {
+    fn a_stale_read_ends_no_session() {
         let members = membership();
         let (earlier, later) = (row("other", 2, 7), row("other", 3, 8));
         members.observe(vec![earlier.clone()], Duration::from_secs(0));
@@ -327,19 +328,19 @@ mod tests {
     }
 
     #[test]
-    fn a_life_that_no_row_shows_gets_its_time() {
+    fn a_session_in_no_row_gets_a_full_t_dead() {
         let members = membership();
         members.observe(Vec::new(), Duration::from_secs(5));
-        let stranger = holder_of(&row("new", 4, 1));
-        assert!(!members.is_dead(&stranger));
+        let unknown = holder_of(&row("new", 4, 1));
+        assert!(!members.is_dead(&unknown));
         members.observe(Vec::new(), Duration::from_secs(64));
-        assert!(!members.is_dead(&stranger));
+        assert!(!members.is_dead(&unknown));
         members.observe(Vec::new(), Duration::from_secs(65));
-        assert!(members.is_dead(&stranger));
+        assert!(members.is_dead(&unknown));
     }
 
     #[test]
-    fn a_node_that_left_is_over_and_not_listed() {
+    fn a_node_that_left_has_ended_and_is_not_listed() {
         let members = membership();
         let left = NodeRow {
             state: NodeState::Left,

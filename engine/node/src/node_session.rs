@@ -1,4 +1,4 @@
-//! One life of a node: from its first heartbeat to its self-fence or clean end.
+//! A node session: the time of a node from its first heartbeat to its self-fence or clean end.
 
 use std::sync::Arc;
 
@@ -14,24 +14,24 @@ use weft_store::{
 use super::{Context, Heartbeat, Membership};
 use crate::tasks::Tasks;
 
-/// What everything that a node session does shares. Cheap to clone.
+/// What the parts of a node session share. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct NodeSession {
-    /// Process-wide parts.
+    /// What all sessions of the process share.
     pub context: Arc<Context>,
-    /// This life.
+    /// The identity of this session.
     pub me: Holder,
     /// How long it may act.
     pub self_fence: SelfFence,
-    /// What it started.
+    /// Its tasks.
     pub tasks: Tasks,
-    /// Whom it sees.
+    /// The other nodes.
     pub membership: Arc<Membership>,
-    /// Its own row.
+    /// Writes the row of this node.
     pub heartbeat: Heartbeat,
-    /// The last heartbeat of this node's life before, if there was one.
+    /// The last heartbeat of the previous session of this node, if there was one.
     pub earlier_heartbeat: Option<Timestamp>,
-    /// Cancelled when the node shall leave: start nothing, hand back what is unfinished.
+    /// Cancelled when the node is to leave: it starts nothing and hands back unfinished work.
     pub draining: CancellationToken,
 }
 
@@ -71,7 +71,7 @@ impl NodeSession {
         decide_and_settle(store.as_ref(), ids, &self.self_fence, read, decide).await
     }
 
-    /// Writes a row that nobody holds, and tells this node's scheduler when it is due.
+    /// Writes a row that no node runs, and passes its due hint to the scheduler of this node.
     ///
     /// # Errors
     /// See [`settle`].
@@ -94,12 +94,12 @@ impl NodeSession {
         self.membership.live()
     }
 
-    /// The logical ids that this node carries now.
+    /// The current logical ids of this node.
     pub fn logical_ids(&self) -> Arc<[String]> {
         self.context.affinity.all()
     }
 
-    /// How this node, with these logical ids of its own, is compared with affinities.
+    /// The identity of this node, with these logical ids, for comparison with affinities.
     pub fn identity<'a>(&'a self, logical_ids: &'a [String]) -> super::affinity::Identity<'a> {
         let config = &self.context.config;
         super::affinity::Identity {
@@ -111,7 +111,7 @@ impl NodeSession {
         }
     }
 
-    /// Work may be started: trusted and not leaving.
+    /// Whether work may be started: the node has not fenced itself and does not leave.
     pub fn takes_work(&self) -> bool {
         !self.draining.is_cancelled() && self.self_fence.may_act()
     }

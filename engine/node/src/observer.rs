@@ -1,4 +1,4 @@
-//! Looks at the other nodes every poll interval.
+//! Reads the rows of all nodes every poll interval.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub async fn run(session: NodeSession, deaths: mpsc::Sender<NodeRow>) {
                     .flat_map(|row| row.coordinates.iter().copied())
                     .collect();
                 if !now.is_subset(&coordinated) {
-                    // A batch has an owner: the dispatcher need not wait for its own next look.
+                    // A batch has a new owner: the dispatcher need not wait for its next poll.
                     session.context.wake.chunks();
                 }
                 coordinated = now;
@@ -40,7 +40,7 @@ pub async fn run(session: NodeSession, deaths: mpsc::Sender<NodeRow>) {
             }
             Err(error) => {
                 membership.freeze();
-                debug!(error = %error, "Cannot see the other nodes: {error}");
+                debug!(error = %error, "Cannot read the other nodes: {error}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The one place that spawns: a node knows what it started, and ends it.
+//! The only place that spawns tasks, so that a node session can end all that it started.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::task::TaskTracker;
 use weft_store::SelfFence;
 
-/// The tasks of one node session of a node. Cheap to clone.
+/// The tasks of a node session. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
@@ -16,10 +16,10 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Starts a task that belongs to this node session.
+    /// Starts a task of this node session.
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the one place that spawns"
+        reason = "this is the only place that spawns tasks"
     )]
     pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where
@@ -33,12 +33,12 @@ impl Tasks {
         handle
     }
 
-    /// Starts a task without which the node session cannot go on: should it panic, the node fences itself.
+    /// Starts a task that the node session depends on: if it panics, the node fences itself.
     pub fn spawn_vital<F>(&self, self_fence: &SelfFence, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let guard = EndOnPanic(self_fence.clone());
+        let guard = FenceOnPanic(self_fence.clone());
         self.spawn(async move {
             let guard = guard;
             task.await;
@@ -46,7 +46,7 @@ impl Tasks {
         });
     }
 
-    /// Waits for all tasks; those that still run after `grace` are aborted at their next await.
+    /// Waits for all tasks. A task that still runs after `grace` is aborted at its next await.
     pub async fn end(&self, grace: Duration) {
         self.tracker.close();
         if tokio::time::timeout(grace, self.tracker.wait())
@@ -58,15 +58,15 @@ impl Tasks {
             for handle in handles {
                 handle.abort();
             }
-            // A task that never awaits cannot be aborted; its fences are what stops it.
+            // A task that never awaits cannot be aborted; the fences in the rows stop its writes.
             let _ = tokio::time::timeout(grace, self.tracker.wait()).await;
         }
     }
 }
 
-struct EndOnPanic(SelfFence);
+struct FenceOnPanic(SelfFence);
 
-impl Drop for EndOnPanic {
+impl Drop for FenceOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.fence();

@@ -18,7 +18,7 @@ use weft_project::interface::Environment;
 use weft_sqlite::{Options, SqliteStore};
 use weft_store::*;
 
-use crate::heartbeat::Beater;
+use crate::heartbeat::HeartbeatWriter;
 use crate::kind::JobKinds;
 use crate::tasks::Tasks;
 use crate::{Context, Membership, NodeConfig, NodeSession, Wake};
@@ -142,7 +142,7 @@ impl Bench {
             JobKinds::new([]),
             Wake::default(),
         ));
-        let (beater, heartbeat) = Beater::new(Arc::clone(&context), &me, None);
+        let (beater, heartbeat) = HeartbeatWriter::new(Arc::clone(&context), &me, None);
         membership.observe(vec![beater.row().clone()], clock.monotonic());
         let session = NodeSession {
             context,

@@ -1,4 +1,4 @@
-//! Wake-ups inside one process. They only shorten the wait: whoever waits also looks by itself.
+//! Wake-ups inside one process. They only shorten a wait: each waiting part also polls by itself.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,83 +11,83 @@ use weft_model::DueHint;
 pub struct Wake {
     jobs: Arc<Notify>,
     due: Arc<Mutex<Vec<DueHint>>>,
-    due_told: Arc<Notify>,
-    wishes: Arc<Notify>,
-    carries_others: Arc<AtomicBool>,
+    due_woken: Arc<Notify>,
+    requests: Arc<Notify>,
+    affinity_changed: Arc<AtomicBool>,
     chunks: Arc<Notify>,
     batches: Arc<Notify>,
 }
 
 impl Wake {
-    /// A job became due: the scheduler should look.
+    /// A job became due: wakes the scheduler.
     pub fn jobs(&self) {
         self.jobs.notify_one();
     }
 
-    /// Resolves after [`Wake::jobs`]. It counts from the call, so take it before you look.
+    /// Resolves after [`Wake::jobs`]. Wake-ups count from this call on, so call it before you read.
     pub fn jobs_woken(&self) -> impl Future<Output = ()> + '_ {
         self.jobs.notified()
     }
 
-    /// This node carries other logical ids: the scheduler should look again at what it passed over.
-    pub fn carries_others(&self) {
-        self.carries_others.store(true, Ordering::Release);
+    /// The logical ids of this node changed: the scheduler reconsiders the jobs that it passed over.
+    pub fn affinity_changed(&self) {
+        self.affinity_changed.store(true, Ordering::Release);
         self.jobs();
     }
 
-    /// Whether [`Wake::carries_others`] was called since the last call.
-    pub fn take_carries_others(&self) -> bool {
-        self.carries_others.swap(false, Ordering::AcqRel)
+    /// Whether [`Wake::affinity_changed`] was called since the last call.
+    pub fn take_affinity_changed(&self) -> bool {
+        self.affinity_changed.swap(false, Ordering::AcqRel)
     }
 
-    /// A hint was written by this node: its scheduler need not read it.
+    /// Passes a hint that this node wrote to its scheduler, which then need not read it.
     pub fn due(&self, hint: DueHint) {
         self.lock().push(hint);
-        self.due_told.notify_one();
+        self.due_woken.notify_one();
     }
 
-    /// What [`Wake::due`] was told since the last call.
+    /// The hints passed to [`Wake::due`] since the last call.
     pub fn take_due(&self) -> Vec<DueHint> {
         std::mem::take(&mut *self.lock())
     }
 
-    /// Somebody wished something about a running job: runners of this process should look.
-    pub fn wishes(&self) {
-        self.wishes.notify_waiters();
+    /// A request for a running job was written: wakes the runners of this process.
+    pub fn requests(&self) {
+        self.requests.notify_waiters();
     }
 
-    /// Resolves after [`Wake::wishes`]. It counts from the call, so take it before you look.
-    pub fn wished(&self) -> impl Future<Output = ()> + '_ {
-        self.wishes.notified()
+    /// Resolves after [`Wake::requests`]. Wake-ups count from this call on, so call it before you read.
+    pub fn requests_woken(&self) -> impl Future<Output = ()> + '_ {
+        self.requests.notified()
     }
 
     /// Resolves after [`Wake::due`].
-    pub fn due_told(&self) -> impl Future<Output = ()> + '_ {
-        self.due_told.notified()
+    pub fn due_woken(&self) -> impl Future<Output = ()> + '_ {
+        self.due_woken.notified()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<DueHint>> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A chunk was opened or handed back: workers should look.
+    /// A chunk was opened or handed back: wakes the workers.
     pub fn chunks(&self) {
         self.chunks.notify_waiters();
         self.chunks.notify_one();
     }
 
-    /// Resolves after [`Wake::chunks`]. It counts from the call, so take it before you look.
+    /// Resolves after [`Wake::chunks`]. Wake-ups count from this call on, so call it before you read.
     pub fn chunks_woken(&self) -> impl Future<Output = ()> + '_ {
         self.chunks.notified()
     }
 
-    /// A batch moved or was asked for something: owners and waiting statements should look.
+    /// A batch changed, or a request for it was written: wakes owners and waiting statements.
     pub fn batches(&self) {
         self.batches.notify_waiters();
         self.batches.notify_one();
     }
 
-    /// Resolves after [`Wake::batches`]. It counts from the call, so take it before you look.
+    /// Resolves after [`Wake::batches`]. Wake-ups count from this call on, so call it before you read.
     pub fn batches_woken(&self) -> impl Future<Output = ()> + '_ {
         self.batches.notified()
     }

@@ -99,7 +99,7 @@ impl Statements {
         let statement = Statement::parse(text)?;
         let request = Request::lower(&statement, Lowering { session, services }).await?;
         let permit = self.authorize(principal, request)?;
-        let _heard = services.traces.hear(session.trace_session);
+        let _guard = services.traces.keep_session(session.trace_session);
         let execution = Execution {
             services,
             session,

@@ -14,8 +14,9 @@ use weft_model::clock::{Clock, Timestamp};
 use weft_model::ids::Ids;
 use weft_model::schedule::{JobPolicy, Trigger};
 use weft_model::{DueHint, Fence, IllegalMove, Job, JobKey, JobStatus};
-use weft_node::job::change::{self, Step, Update};
-use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_node::job::Step;
+use weft_node::job::change::{self, Update};
+use weft_node::job::{DefinitionError, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_store::SelfFence;
 use weft_store::{
     Decided, Decision, Freshness, JobDefinition, Settled, Store, StoreResult, WriteJob,
@@ -212,7 +213,7 @@ impl JobKind for SimKind {
         JOB_TYPE
     }
 
-    async fn check(&self, _job: &Job) -> Result<(), Check> {
+    async fn check(&self, _job: &Job) -> Result<(), DefinitionError> {
         Ok(())
     }
 
@@ -317,7 +318,7 @@ impl Client {
 
     async fn begin(&self, defined: Job) -> bool {
         let now = self.clock.now();
-        let job = change::begun(defined, now).expect("it can begin");
+        let job = change::begin(defined, now).expect("it can begin");
         let write = WriteJob {
             due: Some(DueHint {
                 due_at: now,
@@ -375,10 +376,10 @@ impl Client {
 impl JobRequest {
     fn decide(self, row: &Job, now: Timestamp) -> Result<Step, IllegalMove> {
         match self {
-            Self::Stop => change::stopped(row, now),
-            Self::Restart => change::restarted(row),
-            Self::Resume => change::resumed(row, now),
-            Self::Kill => Ok(change::killed(row)),
+            Self::Stop => change::stop(row, now),
+            Self::Restart => change::restart(row),
+            Self::Resume => change::resume(row, now),
+            Self::Kill => Ok(change::kill(row)),
             Self::Update => {
                 let mut definition = JobDefinition::of(row);
                 let is_scheduled = definition.execution_interval.is_some();
@@ -388,7 +389,7 @@ impl JobRequest {
                     reschedules: is_scheduled,
                     runs_now: false,
                 };
-                change::updated(row, update, now)
+                change::update(row, update, now)
             }
         }
     }

@@ -18,7 +18,7 @@ use weft_model::clock::{SharedClock, SystemClock, Timestamp};
 use weft_model::ids::Ids;
 use weft_model::{Incarnation, Job, NodeId, NodeRow, NodeState};
 use weft_node::flow::NoFlows;
-use weft_node::job::{Check, JobKind, JobKinds, Run, RunEnd, RunOutput};
+use weft_node::job::{DefinitionError, JobKind, JobKinds, Run, RunEnd, RunOutput};
 use weft_node::trace::Traces;
 use weft_node::{Node, NodeConfig, NodeHandle, Wake};
 use weft_project::ProjectCatalogue;
@@ -60,9 +60,9 @@ impl JobKind for Writer {
         "PROCESS"
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         match job.key.name.as_str() {
-            "refused.sh" => Err(Check {
+            "refused.sh" => Err(DefinitionError {
                 message: "there is no scripts/refused.sh".to_owned(),
                 hint: None,
             }),

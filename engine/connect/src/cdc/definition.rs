@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 use weft_lang::names::nearest;
-use weft_node::job::Check;
+use weft_node::job::DefinitionError;
 use weft_project::LogicalUnit;
 
 use crate::arguments::{check_names, flag, refused};
@@ -57,7 +57,7 @@ pub(super) enum SinkDefinition {
 pub(super) fn read(
     unit: &LogicalUnit,
     arguments: &Map<String, Value>,
-) -> Result<(Selection, SinkDefinition), Check> {
+) -> Result<(Selection, SinkDefinition), DefinitionError> {
     check_names("CDC_REPUBLISH has no argument", arguments, &ARGUMENTS)?;
     let instances = arguments
         .get("instances")
@@ -74,7 +74,10 @@ pub(super) fn read(
     Ok((selection, sink(arguments.get("sink"))?))
 }
 
-fn tables_of(unit: &LogicalUnit, wanted: Option<Vec<String>>) -> Result<Vec<String>, Check> {
+fn tables_of(
+    unit: &LogicalUnit,
+    wanted: Option<Vec<String>>,
+) -> Result<Vec<String>, DefinitionError> {
     let all = || unit.tables.iter().map(|table| table.name.as_str());
     let Some(wanted) = wanted else {
         return Ok(all().map(str::to_owned).collect());
@@ -97,7 +100,7 @@ fn tables_of(unit: &LogicalUnit, wanted: Option<Vec<String>>) -> Result<Vec<Stri
     Ok(chosen.map(str::to_owned).collect())
 }
 
-fn sink(sink: Option<&Value>) -> Result<SinkDefinition, Check> {
+fn sink(sink: Option<&Value>) -> Result<SinkDefinition, DefinitionError> {
     let Some(sink) = sink else {
         let message = "CDC_REPUBLISH needs `sink`: the file or the url that receives the rows";
         return Err(refused(message, EXAMPLE));
@@ -126,7 +129,7 @@ fn sink(sink: Option<&Value>) -> Result<SinkDefinition, Check> {
     }
 }
 
-fn file_sink(path: &str, sink: &Map<String, Value>) -> Result<SinkDefinition, Check> {
+fn file_sink(path: &str, sink: &Map<String, Value>) -> Result<SinkDefinition, DefinitionError> {
     let mut for_url = URL_MEMBERS.into_iter();
     if let Some(member) = for_url.find(|member| sink.contains_key(*member)) {
         let message = format!("`{member}` is for a `url`, and the sink is a file");
@@ -141,7 +144,7 @@ fn file_sink(path: &str, sink: &Map<String, Value>) -> Result<SinkDefinition, Ch
     Ok(SinkDefinition::File(path.to_owned()))
 }
 
-fn url_sink(url: &Value, sink: &Map<String, Value>) -> Result<SinkDefinition, Check> {
+fn url_sink(url: &Value, sink: &Map<String, Value>) -> Result<SinkDefinition, DefinitionError> {
     let mut call = Map::new();
     call.insert("url".to_owned(), url.clone());
     call.insert("method".to_owned(), Value::from("POST"));
@@ -161,7 +164,7 @@ fn url_sink(url: &Value, sink: &Map<String, Value>) -> Result<SinkDefinition, Ch
 }
 
 /// Reads a list of names, or a text with commas. Names that occur again are dropped.
-fn names(argument: &str, value: &Value) -> Result<Vec<String>, Check> {
+fn names(argument: &str, value: &Value) -> Result<Vec<String>, DefinitionError> {
     let found: Option<Vec<String>> = match value {
         Value::String(text) => Some(text.split(',').map(|id| id.trim().to_owned()).collect()),
         Value::Number(number) => Some(vec![number.to_string()]),
@@ -189,7 +192,7 @@ fn name(value: &Value) -> Option<String> {
     }
 }
 
-fn must_be(argument: &str, expected: &str) -> Check {
+fn must_be(argument: &str, expected: &str) -> DefinitionError {
     let message = format!("the argument `{argument}` must be {expected}");
     refused(message, EXAMPLE)
 }

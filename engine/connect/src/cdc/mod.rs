@@ -29,7 +29,7 @@ use tracing::info;
 use uuid::Uuid;
 use weft_model::Job;
 use weft_node::job::{
-    Check, CheckpointHolder, CheckpointStore, JobKind, Run, RunEnd, RunFailure, RunOutput,
+    CheckpointHolder, CheckpointStore, DefinitionError, JobKind, Run, RunEnd, RunFailure, RunOutput,
 };
 use weft_store::{SharedStore, StoreError, StoreResult};
 
@@ -98,14 +98,14 @@ impl CdcRepublish {
     }
 
     /// Reads the arguments of a job.
-    async fn read(&self, job: &Job) -> Result<(Selection, SinkTarget), Check> {
+    async fn read(&self, job: &Job) -> Result<(Selection, SinkTarget), DefinitionError> {
         let project = must_be_deployed(self.projects.project().await)?;
         let unit = project.logical_unit(&job.key.name);
         let unit = unit.map_err(|error| {
             let hint = "NAME is the logical unit whose instances are published";
             arguments::refused(error.to_string(), hint)
         })?;
-        let (selection, sink) = definition::read(unit, &arguments::of(job)?)?;
+        let (selection, sink) = definition::read(unit, &arguments::read(job)?)?;
         let target = match sink {
             SinkDefinition::File(path) => SinkTarget::File(path),
             SinkDefinition::Url { call, batch } => SinkTarget::Http {
@@ -127,7 +127,7 @@ impl CdcRepublish {
         let scope = format!("job/{}/{}/{}", key.job_type, key.name, key.uid);
         let checkpoints = self
             .checkpoints
-            .take(&scope, &CheckpointHolder::of(job))
+            .take(&scope, &CheckpointHolder::of_run(job))
             .await?;
         let saved = checkpoints.all().await?;
         let saved = saved.into_iter().find(|saved| saved.item == ITEM);
@@ -322,7 +322,7 @@ impl JobKind for CdcRepublish {
         "CDC_REPUBLISH"
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         match self.read(job).await? {
             (_, SinkTarget::Http { .. }) => Ok(()),
             (_, SinkTarget::File(path)) => {

@@ -383,7 +383,7 @@ async fn a_file_is_the_same_wherever_its_runs_were_interrupted() {
             }
             assert!(!bench.out(&name).exists() || bench.state(&uid).await.unwrap().is_complete);
         }
-        let output = ended.unwrap().output().text.unwrap();
+        let output = ended.unwrap().into_output().text.unwrap();
         let output: Json = serde_json::from_str(&output).unwrap();
         for count in ["instances", "rows", "bytes"] {
             assert_eq!(output[count], whole_output[count], "{count}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::header::{self, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use serde_json::{Map, Value};
-use weft_node::job::{Check, RunFailure};
+use weft_node::job::{DefinitionError, RunFailure};
 use weft_statement::is_secret;
 
 use super::IDEMPOTENCY_KEY;
@@ -78,7 +78,7 @@ impl Call {
     ///
     /// # Errors
     /// An argument is unknown or wrong.
-    pub(super) fn read(arguments: &Map<String, Value>) -> Result<Self, Check> {
+    pub(super) fn read(arguments: &Map<String, Value>) -> Result<Self, DefinitionError> {
         check_names("HTTP has no argument", arguments, &ARGUMENTS)?;
         let headers = match arguments.get("headers") {
             None => Vec::new(),
@@ -188,7 +188,7 @@ impl ExpectedStatuses {
     }
 }
 
-fn read_url(value: Option<&Value>) -> Result<Url, Check> {
+fn read_url(value: Option<&Value>) -> Result<Url, DefinitionError> {
     let example = "an address such as http://api.example.com/cars";
     let Some(text) = value.and_then(Value::as_str) else {
         return Err(wrong("url", example));
@@ -219,7 +219,7 @@ fn read_url(value: Option<&Value>) -> Result<Url, Check> {
     Ok(url)
 }
 
-fn read_method(value: Option<&Value>) -> Result<Method, Check> {
+fn read_method(value: Option<&Value>) -> Result<Method, DefinitionError> {
     const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
     let Some(value) = value else {
         return Ok(Method::GET);
@@ -230,7 +230,7 @@ fn read_method(value: Option<&Value>) -> Result<Method, Check> {
     method.ok_or_else(|| wrong("method", &format!("one of {}", METHODS.join(", "))))
 }
 
-fn read_header(name: &str, value: &Value) -> Result<(HeaderName, HeaderSource), Check> {
+fn read_header(name: &str, value: &Value) -> Result<(HeaderName, HeaderSource), DefinitionError> {
     let value = match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
@@ -274,7 +274,7 @@ fn read_header(name: &str, value: &Value) -> Result<(HeaderName, HeaderSource), 
     Ok((parsed, HeaderSource::Literal(literal)))
 }
 
-fn check_variable(header: &str, variable: &str) -> Result<(), Check> {
+fn check_variable(header: &str, variable: &str) -> Result<(), DefinitionError> {
     let is_name = !variable.is_empty()
         && variable
             .chars()
@@ -302,7 +302,7 @@ fn read_body(value: &Value) -> Option<Body> {
     }
 }
 
-fn read_expected(value: Option<&Value>) -> Result<ExpectedStatuses, Check> {
+fn read_expected(value: Option<&Value>) -> Result<ExpectedStatuses, DefinitionError> {
     let members = match value {
         None => return Ok(ExpectedStatuses(vec![Statuses::Class(2)])),
         Some(Value::Array(members)) => members.iter().collect(),
@@ -338,7 +338,7 @@ fn read_statuses(value: &Value) -> Option<Statuses> {
     }
 }
 
-fn read_timeout(value: Option<&Value>) -> Result<Duration, Check> {
+fn read_timeout(value: Option<&Value>) -> Result<Duration, DefinitionError> {
     let millis = match value {
         None => Some(DEFAULT_TIMEOUT_MS),
         Some(Value::String(text)) => text.parse().ok(),
@@ -369,7 +369,7 @@ mod tests {
 
     use super::*;
 
-    fn read(arguments: Value) -> Result<Call, Check> {
+    fn read(arguments: Value) -> Result<Call, DefinitionError> {
         Call::read(arguments.as_object().unwrap())
     }
 

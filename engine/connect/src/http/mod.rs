@@ -9,7 +9,7 @@ use reqwest::{Client, Response, Url};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 use weft_model::Job;
-use weft_node::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_node::job::{DefinitionError, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_project::interface::{Environment, Secret};
 
 use crate::arguments::{self, refused};
@@ -35,18 +35,18 @@ impl Http {
         }
     }
 
-    fn call(&self, job: &Job) -> Result<Call, Check> {
-        self.read(&arguments::of(job)?)
+    fn call(&self, job: &Job) -> Result<Call, DefinitionError> {
+        self.read(&arguments::read(job)?)
     }
 
     /// Reads the arguments of a call and checks that its host is allowed.
-    pub(crate) fn read(&self, arguments: &Map<String, Value>) -> Result<Call, Check> {
+    pub(crate) fn read(&self, arguments: &Map<String, Value>) -> Result<Call, DefinitionError> {
         let call = Call::read(arguments)?;
         self.check_host(&call.url)?;
         Ok(call)
     }
 
-    fn check_host(&self, url: &Url) -> Result<(), Check> {
+    fn check_host(&self, url: &Url) -> Result<(), DefinitionError> {
         if self.allowed.allows(url) {
             return Ok(());
         }
@@ -202,7 +202,7 @@ impl JobKind for Http {
         "HTTP"
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         self.call(job).map(drop)
     }
 

@@ -6,7 +6,7 @@ use glob::Pattern;
 use reqwest::Url;
 use serde_json::{Map, Value};
 use weft_model::Job;
-use weft_node::job::Check;
+use weft_node::job::DefinitionError;
 
 use crate::arguments::{self, flag, refused, wrong};
 
@@ -73,8 +73,8 @@ impl Definition {
     ///
     /// # Errors
     /// An argument is unknown or wrong.
-    pub(super) fn read(job: &Job) -> Result<Self, Check> {
-        let given = arguments::of(job)?;
+    pub(super) fn read(job: &Job) -> Result<Self, DefinitionError> {
+        let given = arguments::read(job)?;
         arguments::check_names("INTERFACE_LISTENER has no argument", &given, &ARGUMENTS)?;
         let runs_again = job.execution_interval.is_some() || !job.policy.after.is_empty();
         let once = flag(&given, "once")?;
@@ -93,7 +93,7 @@ impl Definition {
     }
 }
 
-fn location(given: &Map<String, Value>) -> Result<Location, Check> {
+fn location(given: &Map<String, Value>) -> Result<Location, DefinitionError> {
     const HINT: &str = r#"write ARGS='{"path":"/folder"}' or ARGS='{"url":"http://host/listing"}'"#;
     match (given.get("path"), given.get("url")) {
         (Some(_), Some(_)) => Err(refused("`path` and `url` are both given", HINT)),
@@ -125,7 +125,7 @@ fn location(given: &Map<String, Value>) -> Result<Location, Check> {
     }
 }
 
-fn pattern(given: &Map<String, Value>) -> Result<Pattern, Check> {
+fn pattern(given: &Map<String, Value>) -> Result<Pattern, DefinitionError> {
     let written = match given.get("pattern") {
         None => "*",
         Some(Value::String(text)) if !text.is_empty() && !text.contains('/') => text,
@@ -142,7 +142,7 @@ fn pattern(given: &Map<String, Value>) -> Result<Pattern, Check> {
     })
 }
 
-fn poll_interval(given: &Map<String, Value>) -> Result<Duration, Check> {
+fn poll_interval(given: &Map<String, Value>) -> Result<Duration, DefinitionError> {
     let seconds = match given.get("poll_seconds") {
         None => return Ok(DEFAULT_POLL),
         Some(Value::String(text)) => text.parse().ok(),
@@ -155,7 +155,7 @@ fn poll_interval(given: &Map<String, Value>) -> Result<Duration, Check> {
     })
 }
 
-fn changed(given: &Map<String, Value>) -> Result<bool, Check> {
+fn changed(given: &Map<String, Value>) -> Result<bool, DefinitionError> {
     match given.get("changed").map(Value::as_str) {
         None | Some(Some("ignore")) => Ok(false),
         Some(Some("handle")) => Ok(true),
@@ -163,7 +163,7 @@ fn changed(given: &Map<String, Value>) -> Result<bool, Check> {
     }
 }
 
-fn inputs(given: &Map<String, Value>) -> Result<Map<String, Value>, Check> {
+fn inputs(given: &Map<String, Value>) -> Result<Map<String, Value>, DefinitionError> {
     let inputs = match given.get("inputs") {
         None => return Ok(Map::new()),
         Some(Value::Object(inputs)) => inputs,

@@ -22,7 +22,7 @@ use weft_model::Job;
 use weft_model::schedule::policy::Overlap;
 use weft_node::flow::{FlowRefusal, Flows};
 use weft_node::job::{
-    Check, CheckpointHolder, CheckpointStore, JobKind, Run, RunEnd, RunFailure, RunOutput,
+    CheckpointHolder, CheckpointStore, DefinitionError, JobKind, Run, RunEnd, RunFailure, RunOutput,
 };
 use weft_node::trace::Traces;
 
@@ -54,7 +54,7 @@ impl Listener {
         }
     }
 
-    fn check_location(&self, location: &Location) -> Result<(), Check> {
+    fn check_location(&self, location: &Location) -> Result<(), DefinitionError> {
         match location {
             Location::Folder(path) => self.roots.check_folder(path).map_err(|message| {
                 refused(
@@ -66,9 +66,9 @@ impl Listener {
         }
     }
 
-    async fn check_flow(&self, job: &Job, definition: &Definition) -> Result<(), Check> {
+    async fn check_flow(&self, job: &Job, definition: &Definition) -> Result<(), DefinitionError> {
         let name = flow_of(job)?;
-        let to_check = |refusal: FlowRefusal| Check {
+        let to_check = |refusal: FlowRefusal| DefinitionError {
             message: refusal.message,
             hint: refusal.hint,
         };
@@ -94,14 +94,14 @@ impl Listener {
 
     async fn listen(&self, run: &Run) -> Result<RunOutput, RunFailure> {
         let job = &run.job;
-        let refused = |error: Check| RunFailure::new("Arguments", error.message);
+        let refused = |error: DefinitionError| RunFailure::new("Arguments", error.message);
         let definition = Definition::read(job).map_err(refused)?;
         self.check_location(&definition.location).map_err(refused)?;
         let flow = flow_of(job).map_err(refused)?;
         let scope = scope_of(job);
         let checkpoints = self
             .checkpoints
-            .take(&scope, &CheckpointHolder::of(job))
+            .take(&scope, &CheckpointHolder::of_run(job))
             .await?;
         let first = checkpoints.items(None, 1).await?;
         let source = Source::new(
@@ -146,7 +146,7 @@ impl JobKind for Listener {
         "INTERFACE_LISTENER"
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         let definition = Definition::read(job)?;
         self.check_location(&definition.location)?;
         if Uuid::parse_str(&job.key.uid).is_ok() {
@@ -164,8 +164,8 @@ impl JobKind for Listener {
         self.check_flow(job, &definition).await
     }
 
-    async fn doing(&self, job: &Job) -> Option<String> {
-        let first = self.checkpoints.look(&scope_of(job), None, 1).await.ok()?;
+    async fn describe_progress(&self, job: &Job) -> Option<String> {
+        let first = self.checkpoints.peek(&scope_of(job), None, 1).await.ok()?;
         let Counts { handled, given_up } = checkpoint::read_counts(&first);
         Some(format!(
             "{handled} files handled so far, {given_up} given up"

@@ -13,7 +13,7 @@ use weft_node::flow::{FlowCall, FlowFailure, FlowName, FlowRefusal, Flows, Recov
 use weft_node::job::{
     CheckpointHolder, CheckpointStore, Checkpoints, FailureKind, Retry, Run, RunFailure,
 };
-use weft_node::trace::{Operation, Traces};
+use weft_node::trace::{TracedOperation, Traces};
 
 use super::ListedFile;
 use super::checkpoint::{self, Counts, FileCheckpoint, FileState, Outcome};
@@ -181,7 +181,7 @@ impl ListenerRun<'_> {
         let fields = || json!({"failed_looks": self.scans.failed});
         let key = &self.run.job.key;
         self.traces
-            .event(Operation::FolderPoller, "failed", key, fields);
+            .event(TracedOperation::FolderPoller, "failed", key, fields);
         let failure = RunFailure::new("Listener", reason);
         if self.definition.mode != Mode::Listening {
             return Err(failure);
@@ -219,7 +219,7 @@ impl ListenerRun<'_> {
         };
         let key = &self.run.job.key;
         self.traces
-            .event(Operation::FolderPoller, "looked", key, fields);
+            .event(TracedOperation::FolderPoller, "looked", key, fields);
     }
 
     /// Takes over the result of a scan, and reads the checkpoints of new and changed files.
@@ -368,7 +368,7 @@ impl ListenerRun<'_> {
             run_id: key,
             recovery: Some(Recovery {
                 scope: format!("listened/{}/{}", flow_scope(name), self.scope),
-                holder: CheckpointHolder::of(job),
+                holder: CheckpointHolder::of_run(job),
                 max_tries: None,
                 time_to_live: None,
                 keeps_end: true,

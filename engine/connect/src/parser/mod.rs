@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use tracing::info;
 use weft_model::Job;
 use weft_node::job::{
-    Check, CheckpointHolder, CheckpointStore, JobKind, Run, RunEnd, RunFailure, RunOutput,
+    CheckpointHolder, CheckpointStore, DefinitionError, JobKind, Run, RunEnd, RunFailure, RunOutput,
 };
 use weft_project::interface::Environment;
 use weft_project::{Project, UnknownProjectName};
@@ -59,8 +59,8 @@ impl Parser {
     }
 
     /// Finds the parser of a job; also returns the project and the full name of the parser.
-    async fn find(&self, job: &Job) -> Result<(Arc<Project>, String, Definition), Check> {
-        let refused = |message: String| Check {
+    async fn find(&self, job: &Job) -> Result<(Arc<Project>, String, Definition), DefinitionError> {
+        let refused = |message: String| DefinitionError {
             message,
             hint: None,
         };
@@ -78,7 +78,7 @@ impl Parser {
     }
 
     /// Expands and checks the pattern of a parser on this node.
-    fn pattern(&self, pattern: &str) -> Result<String, Check> {
+    fn pattern(&self, pattern: &str) -> Result<String, DefinitionError> {
         let checked = self.environment.expand(pattern).and_then(|pattern| {
             self.roots.check_pattern(&pattern)?;
             Ok(pattern)
@@ -107,7 +107,7 @@ impl Parser {
         let scope = format!("PARSER {label}");
         let checkpoints = self
             .checkpoints
-            .take(&scope, &CheckpointHolder::of(job))
+            .take(&scope, &CheckpointHolder::of_run(job))
             .await?;
         let key = run.idempotency_key();
         let rejects = RejectFile::new(&self.data, &label, &format!("{key}-{}", run.attempt()));
@@ -169,9 +169,9 @@ impl JobKind for Parser {
         "PARSER"
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         let (_, _, definition) = self.find(job).await?;
-        if let Some(name) = arguments::of(job)?.keys().next() {
+        if let Some(name) = arguments::read(job)?.keys().next() {
             return Err(arguments::refused(
                 format!("a parser has no argument `{name}`"),
                 "its file in the project says what it reads",

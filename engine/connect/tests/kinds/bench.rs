@@ -19,7 +19,7 @@ use weft_model::ids::Ids;
 use weft_model::{Job, JobKey, NodeId};
 use weft_node::NodeConfig;
 use weft_node::job::{
-    Check, CheckpointStore, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput, Slot,
+    CheckpointStore, DefinitionError, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput, Slot,
 };
 use weft_node::trace::Traces;
 use weft_project::Project;
@@ -149,7 +149,7 @@ impl Bench {
         Arc::clone(self.kinds.get(job_type).unwrap())
     }
 
-    pub async fn check(&self, job: &Job) -> Result<(), Check> {
+    pub async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         self.kind(&job.key.job_type).check(job).await
     }
 

@@ -1,20 +1,20 @@
-//! Which nodes an affinity names.
+//! Affinities: which nodes may run a job or a batch.
 
 mod own;
 
 use weft_model::NodeRow;
 
-pub use own::{OwnAffinity, merged};
+pub use own::{OwnAffinity, merge_ids};
 
 /// The value that names every node.
 pub const ANY: &str = "ANY";
 
-/// The name of a logical id as node.id has it, in front of its sizes.
+/// The name in a logical id of node.id, without its sizes.
 pub fn name_of(written: &str) -> &str {
     written.split(':').next().unwrap_or(written).trim()
 }
 
-/// What of a node an affinity is compared with.
+/// The properties of a node that an affinity is compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity<'a> {
     /// The node's guid.
@@ -42,8 +42,8 @@ impl<'a> From<&'a NodeRow> for Identity<'a> {
 }
 
 impl Identity<'_> {
-    /// One of `members` names this node: guid, IP, DC, or a logical id that has slots. An empty list and
-    /// `ANY` name every node, but for one whose node.id says `ANY:0`.
+    /// Whether one of `members` names this node: guid, IP, DC, or a logical id that has slots. An empty list and `ANY` name
+    /// every node, except one whose node.id says `ANY:0`.
     pub fn matches(&self, members: &[String]) -> bool {
         if members.is_empty()
             || members
@@ -60,7 +60,7 @@ impl Identity<'_> {
             || self.slots_of(member).is_some_and(|slots| slots > 0)
     }
 
-    /// This node is one of `members` by an address, its guid or its data centre: no logical id limits it.
+    /// Whether one of `members` is an address, the guid or the data centre of this node, so that no logical id limits it.
     pub fn is_named_physically(&self, members: &[String]) -> bool {
         members.iter().any(|member| {
             member == self.guid
@@ -70,12 +70,12 @@ impl Identity<'_> {
         })
     }
 
-    /// The slots that this node has at most for a logical id; none where it does not carry it.
+    /// The most slots of this node for a logical id; `None` if it does not have it.
     pub fn slots_of(&self, name: &str) -> Option<usize> {
         self.sizes_of(name).map(|sizes| sizes.maximum)
     }
 
-    /// The slots that this node has for a logical id; none where it does not carry it.
+    /// The slots of this node for a logical id; `None` if it does not have it.
     pub fn sizes_of(&self, name: &str) -> Option<Sizes> {
         self.logical_ids.iter().find_map(|written| {
             if !name_of(written).eq_ignore_ascii_case(name) {
@@ -97,12 +97,12 @@ impl Identity<'_> {
     }
 }
 
-/// How many jobs a node runs for one logical id (as in Fabric); `usize::MAX` where no number is given.
+/// How many jobs a node runs for one logical id (as in Fabric); `usize::MAX` if no number is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// So many without hesitation.
+    /// The number that a node claims at once.
     pub recommended: usize,
-    /// So many at most: those above are claimed late and given up by and by.
+    /// The upper limit. Jobs above the recommended number are claimed late and given up after a while.
     pub maximum: usize,
 }
 

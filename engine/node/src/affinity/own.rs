@@ -1,4 +1,4 @@
-//! The logical ids of this node, from where they come.
+//! The logical ids of this node, by source.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -6,8 +6,8 @@ use weft_model::Setting;
 
 use super::name_of;
 
-/// What this node carries. Where two sources name the same id, the first counts: what SET NODE_AFFINITY gave it, its
-/// node.id, its group.
+/// The logical ids of this node. If two sources have the same id, the first counts: SET NODE_AFFINITY, node.id, the node
+/// group.
 #[derive(Debug)]
 pub struct OwnAffinity(RwLock<Sources>);
 
@@ -21,7 +21,7 @@ struct Sources {
 }
 
 impl OwnAffinity {
-    /// What node.id says.
+    /// Starts with the logical ids of node.id.
     pub fn new(configured: &[String]) -> Self {
         let mut sources = Sources {
             given: Vec::new(),
@@ -34,33 +34,33 @@ impl OwnAffinity {
         Self(RwLock::new(sources))
     }
 
-    /// All of it, each as in node.id (`Name:2-4`).
+    /// All logical ids, each as in node.id (`Name:2-4`).
     pub fn all(&self) -> Arc<[String]> {
         let sources = self.0.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&sources.all)
     }
 
-    /// What SET NODE_AFFINITY gave it.
+    /// The logical ids from SET NODE_AFFINITY.
     pub fn given(&self) -> Vec<String> {
         let sources = self.0.read().unwrap_or_else(PoisonError::into_inner);
         sources.given.clone()
     }
 
-    /// SET NODE_AFFINITY gave it these, with commas between them, and nothing else; answers whether that is new. What was
-    /// given before does not come back: two that set it may come here in either order.
-    pub fn give(&self, given: &Setting) -> bool {
+    /// Replaces the logical ids from SET NODE_AFFINITY by this comma-separated list; answers whether they have changed. An
+    /// older setting is ignored, because two changes may arrive in either order.
+    pub fn set_given(&self, given: &Setting) -> bool {
         let mut sources = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if given.seq <= sources.given_seq {
             return false;
         }
         sources.given_seq = given.seq;
-        let before = std::mem::replace(&mut sources.given, list(&given.value));
+        let before = std::mem::replace(&mut sources.given, parse_list(&given.value));
         sources.merge();
         before != sources.given
     }
 
-    /// It is in a group with these; answers whether that is new.
-    pub(crate) fn join(&self, group: Option<Vec<String>>) -> bool {
+    /// Replaces the logical ids from the node group; answers whether they have changed.
+    pub(crate) fn set_group(&self, group: Option<Vec<String>>) -> bool {
         let group = group.unwrap_or_default();
         let mut sources = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let is_new = sources.group != group;
@@ -73,12 +73,12 @@ impl OwnAffinity {
 impl Sources {
     fn merge(&mut self) {
         let written = [&self.given, &self.configured, &self.group];
-        self.all = merged(written.into_iter().flatten()).into();
+        self.all = merge_ids(written.into_iter().flatten()).into();
     }
 }
 
-/// The first of each name, whatever its sizes.
-pub fn merged<'a>(written: impl Iterator<Item = &'a String>) -> Vec<String> {
+/// Keeps the first logical id of each name, whatever its sizes.
+pub fn merge_ids<'a>(written: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for id in written {
         let is_known = all
@@ -91,8 +91,8 @@ pub fn merged<'a>(written: impl Iterator<Item = &'a String>) -> Vec<String> {
     all
 }
 
-/// Logical ids with commas between them.
-fn list(text: &str) -> Vec<String> {
+/// Reads comma-separated logical ids.
+fn parse_list(text: &str) -> Vec<String> {
     text.split(',')
         .map(|id| id.trim().to_owned())
         .filter(|id| !id.is_empty())
@@ -105,11 +105,11 @@ mod tests {
     use weft_model::clock::Timestamp;
 
     #[test]
-    fn the_nearest_source_counts() {
-        let own = OwnAffinity::new(&list("blue:2, red"));
-        assert!(own.join(Some(list("Blue:5,group_a"))));
-        assert!(!own.join(Some(list("Blue:5,group_a"))));
-        assert_eq!(*own.all(), *list("blue:2,red,group_a"));
+    fn the_first_source_of_a_name_counts() {
+        let own = OwnAffinity::new(&parse_list("blue:2, red"));
+        assert!(own.set_group(Some(parse_list("Blue:5,group_a"))));
+        assert!(!own.set_group(Some(parse_list("Blue:5,group_a"))));
+        assert_eq!(*own.all(), *parse_list("blue:2,red,group_a"));
         let given = |seq, value: &str| Setting {
             name: "node_affinity:n1".to_owned(),
             seq,
@@ -117,11 +117,11 @@ mod tests {
             changed_at: Timestamp(0),
             changed_by: "admin".to_owned(),
         };
-        assert!(own.give(&given(2, "BLUE:1-4,ANY:0")));
-        assert!(!own.give(&given(1, "late")));
-        assert_eq!(*own.all(), *list("BLUE:1-4,ANY:0,red,group_a"));
-        assert!(own.join(None));
-        assert!(own.give(&given(3, "")));
-        assert_eq!(*own.all(), *list("blue:2,red"));
+        assert!(own.set_given(&given(2, "BLUE:1-4,ANY:0")));
+        assert!(!own.set_given(&given(1, "late")));
+        assert_eq!(*own.all(), *parse_list("BLUE:1-4,ANY:0,red,group_a"));
+        assert!(own.set_group(None));
+        assert!(own.set_given(&given(3, "")));
+        assert_eq!(*own.all(), *parse_list("blue:2,red"));
     }
 }

@@ -19,8 +19,9 @@ pub async fn run(session: NodeSession, inherited: Vec<BatchId>, mut died: mpsc::
         for id in std::mem::take(&mut unread) {
             match session.context.store.batch(id, Freshness::Committed).await {
                 Ok(batch) => {
-                    if inherited.remove(&id) && !release_unless_mine(&session, id, batch.as_ref()) {
-                        inherited.insert(id);
+                    if inherited.contains(&id) && has_new_owner(&session, batch.as_ref()) {
+                        inherited.remove(&id);
+                        session.heartbeat.release(id);
                     }
                     if let Some(batch) = batch {
                         session.context.wake.due(DueHint {
@@ -45,16 +46,12 @@ pub async fn run(session: NodeSession, inherited: Vec<BatchId>, mut died: mpsc::
     }
 }
 
-/// Whether the owner of an inherited batch is settled. Until then the row of this node names the batch, in case this session
-/// dies too. A batch that this session has claimed is released by its runner.
-fn release_unless_mine(session: &NodeSession, id: BatchId, batch: Option<&Batch>) -> bool {
+/// Whether an earlier session of this node no longer owns an inherited batch. Until then the row of this node names the
+/// batch, in case this session dies too.
+fn has_new_owner(session: &NodeSession, batch: Option<&Batch>) -> bool {
     let open = batch.filter(|batch| !batch.status.is_final());
     match open.and_then(Batch::holder) {
-        Some(holder) if holder == session.me => true,
-        Some(holder) if holder.node == session.me.node => false,
-        Some(_) | None => {
-            session.heartbeat.release(id);
-            true
-        }
+        Some(holder) => holder == session.me || holder.node != session.me.node,
+        None => true,
     }
 }

@@ -10,7 +10,7 @@ use weft_store::{Freshness, StoreResult};
 use super::Runner;
 use crate::NodeSession;
 use crate::scheduler::{Claimed, Executor, Slots};
-use crate::trace::Operation;
+use crate::trace::TracedOperation;
 use crate::worker::Offers;
 
 /// Runs the jobs of batches.
@@ -75,13 +75,13 @@ impl Executor for BatchProcess {
         let job = claimed.job;
         let (key, batch) = (job.key.clone(), coordinated_batch(&job));
         let traces = &self.session.context.traces;
-        traces.event(Operation::JobExecutor, "begun", &key, || json!({}));
+        traces.event(TracedOperation::JobExecutor, "begun", &key, || json!({}));
         let ran = Runner::new(self.session.clone(), job, self.offers.clone())
             .run()
             .await;
         // BATCH_INFO shows the outcome of the batch.
         let fields = || json!({"end": if ran.is_ok() { "left" } else { "broken off" }});
-        traces.event(Operation::JobExecutor, "ended", &key, fields);
+        traces.event(TracedOperation::JobExecutor, "ended", &key, fields);
         if let Err(error) = ran {
             warn!(error = %error, "A batch could not be completed here: {error}");
         }

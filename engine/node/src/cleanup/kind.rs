@@ -11,7 +11,7 @@ use weft_store::SharedStore;
 
 use super::{Ages, Removed, Sweep, SweepError, unbounded};
 use crate::job::arguments::{self, check_names};
-use crate::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use crate::job::{DefinitionError, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 
 /// The pause between two pages. It is shorter than in the pass of a node, because a user waits for the job.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -42,15 +42,15 @@ impl Cleanup {
     }
 }
 
-fn refused(message: impl Into<String>, hint: impl Into<String>) -> Check {
-    Check {
+fn refused(message: impl Into<String>, hint: impl Into<String>) -> DefinitionError {
+    DefinitionError {
         message: message.into(),
         hint: Some(hint.into()),
     }
 }
 
-fn read_ages(job: &Job) -> Result<Ages, Check> {
-    let arguments = arguments::of(job)?;
+fn read_ages(job: &Job) -> Result<Ages, DefinitionError> {
+    let arguments = arguments::read(job)?;
     let known = ARGUMENTS.map(|(name, _)| name);
     check_names("CLEANUP has no argument", &arguments, &known)?;
     let mut ages = Ages::default();
@@ -103,7 +103,7 @@ impl JobKind for Cleanup {
         job_type::CLEANUP
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         read_ages(job).map(drop)
     }
 
@@ -111,7 +111,7 @@ impl JobKind for Cleanup {
         let ages = match read_ages(&run.job) {
             Ok(ages) => ages,
             Err(check) => {
-                return RunEnd::Failed(RunFailure::new("Arguments", check.message).never_again());
+                return RunEnd::Failed(RunFailure::new("Arguments", check.message).without_retry());
             }
         };
         let mut sweep = Sweep {

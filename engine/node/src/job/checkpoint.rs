@@ -1,8 +1,7 @@
-//! What a run writes down durably, so that the next one can go on where it stopped.
+//! Durable checkpoints of a run, so that the next run can continue where it stopped.
 //!
-//! A run takes its scope and holds it until another run takes it. A run that was replaced while it slept can neither
-//! write nor take the scope back: every write carries the fence it was taken under, and whoever takes it looks at who
-//! has it.
+//! A run takes its scope and owns it until another run takes it. A run that was replaced while it was suspended can neither
+//! write nor take the scope back: every write carries the fence of the take, and a take checks the current owner.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -20,38 +19,38 @@ use weft_store::{
 
 use crate::kind::RunFailure;
 
-/// How long one write may take. Longer than a store is usually away; a fence, not time, keeps two runs apart.
+/// How long one write may take, longer than a usual outage of the store. Two runs are kept apart by the fence, not by time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Why checkpoints cannot be written.
+/// Why checkpoints cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// This run records nothing more.
+    /// Another run owns the scope; this run can no longer write.
     #[error("another run has taken over the checkpoints of {scope}: {holder}")]
     TakenOver {
         /// The scope.
         scope: String,
-        /// Who has it now.
+        /// The current owner.
         holder: String,
     },
-    /// Whether the last write took effect is not known; a run that takes the scope again finds out.
+    /// The outcome of the last write is unknown until a run takes the scope again.
     #[error("the store did not say whether the checkpoints of {scope} were written")]
     Unsettled {
         /// The scope.
         scope: String,
     },
-    /// The store refused, and nothing was written.
+    /// The store refused; nothing was written.
     #[error("the checkpoints of {scope} cannot be written or read")]
     Store {
         /// The scope.
         scope: String,
-        /// What it said.
+        /// The error of the store.
         #[source]
         source: StoreError,
     },
 }
 
-/// How a run ends that cannot write down what it did.
+/// The failure of a run that cannot write its checkpoints.
 impl From<CheckpointError> for RunFailure {
     fn from(error: CheckpointError) -> Self {
         match &error {
@@ -64,12 +63,12 @@ impl From<CheckpointError> for RunFailure {
     }
 }
 
-/// Who takes a scope, as the column `s_holder` has it.
+/// The run that owns a scope, as in the column `s_holder`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckpointHolder {
     /// Type, name and uid of the job.
     pub job: String,
-    /// When the job was started.
+    /// When the job was created.
     pub created: Timestamp,
     /// The fence of the run's claim.
     pub fence: Fence,
@@ -78,8 +77,8 @@ pub struct CheckpointHolder {
 }
 
 impl CheckpointHolder {
-    /// The run of a job as it was claimed.
-    pub fn of(job: &Job) -> Self {
+    /// The claimed run of a job.
+    pub fn of_run(job: &Job) -> Self {
         let key = &job.key;
         Self {
             job: [&key.job_type, " ", &key.name, " ", &key.uid].concat(),
@@ -93,19 +92,19 @@ impl CheckpointHolder {
         }
     }
 
-    /// `other` is a later run of the same job. Fences grow with every claim, and begin anew only where a job was removed
-    /// and started again, which makes its start later.
+    /// Whether `other` is a later run of the same job. Fences grow with every claim. They restart only when a job was removed
+    /// and started again; then its creation time is later.
     fn is_replaced_by(&self, other: &Self) -> bool {
         let (mine, theirs) = ((self.fence, self.created), (other.fence, other.created));
         self.job == other.job && theirs != mine && theirs.0 >= mine.0 && theirs.1 >= mine.1
     }
 
-    fn text(&self) -> String {
+    fn to_json(&self) -> String {
         serde_json::to_string(self).expect("texts and numbers are valid JSON")
     }
 }
 
-/// Where runs get their checkpoints from. Cheap to clone.
+/// Gives runs their checkpoints. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct CheckpointStore {
     store: SharedStore,
@@ -119,10 +118,10 @@ impl CheckpointStore {
         Self { store, ids, clock }
     }
 
-    /// `holder` takes the scope: from now on nobody who took it before can write, and everything they wrote is readable.
+    /// Takes the scope for `holder`. From now on earlier owners cannot write, and everything that they wrote is readable.
     ///
     /// # Errors
-    /// [`CheckpointError::TakenOver`] where a later run of the same job has it.
+    /// [`CheckpointError::TakenOver`] if a later run of the same job owns it.
     pub async fn take(
         &self,
         scope: &str,
@@ -139,7 +138,7 @@ impl CheckpointStore {
                 Some(head) => Decision::Stop(head),
                 None => Decision::Settle(TakeCheckpoints {
                     scope: scope.to_owned(),
-                    holder: holder.text(),
+                    holder: holder.to_json(),
                     seen,
                     token: self.ids.token(),
                 }),
@@ -154,13 +153,13 @@ impl CheckpointStore {
             Decided::Applied {
                 operation: take, ..
             } => Ok(Checkpoints {
-                place: self.clone(),
+                store: self.clone(),
                 scope: scope.to_owned(),
                 fence: take.fence(),
                 seq: 0,
-                is_sure: true,
+                is_settled: true,
             }),
-            // A run that loses so often is not the one that is meant to have the scope.
+            // A run that loses this often is not the current owner of the scope.
             Decided::Stopped(head) | Decided::MovedTooFast(Some(head)) => {
                 Err(taken_over(scope, &head))
             }
@@ -168,16 +167,16 @@ impl CheckpointStore {
         }
     }
 
-    /// The moment that a write would be dated with now.
+    /// The time of a write that happens now.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// What stands in a scope behind `after`, for whoever does not hold it: a write under way may be missed.
+    /// Items of a scope after `after`, without owning it: a concurrent write may be missed.
     ///
     /// # Errors
-    /// What the store says.
-    pub async fn look(
+    /// The error of the store.
+    pub async fn peek(
         &self,
         scope: &str,
         after: Option<&str>,
@@ -199,17 +198,17 @@ impl CheckpointStore {
     }
 }
 
-/// A scope that this run has taken.
+/// A scope that this run owns.
 ///
-/// After an error of [`CheckpointError::TakenOver`] or [`CheckpointError::Unsettled`], and where a write was dropped half
-/// way, it writes nothing more: the run ends, or takes the scope again.
+/// After [`CheckpointError::TakenOver`] or [`CheckpointError::Unsettled`], and after a write was dropped half way, it writes
+/// nothing more: the run ends, or takes the scope again.
 #[derive(Debug)]
 pub struct Checkpoints {
-    place: CheckpointStore,
+    store: CheckpointStore,
     scope: String,
     fence: Fence,
     seq: i64,
-    is_sure: bool,
+    is_settled: bool,
 }
 
 impl Checkpoints {
@@ -218,8 +217,8 @@ impl Checkpoints {
         &self.scope
     }
 
-    /// Items strictly behind `after`, in the order of their bytes, at most `limit`: everything that was written before the
-    /// scope was taken, and what this run wrote since.
+    /// At most `limit` items strictly after `after`, in byte order: those written before the scope was taken, and those that
+    /// this run has written since.
     ///
     /// # Errors
     /// [`CheckpointError::Store`].
@@ -228,13 +227,13 @@ impl Checkpoints {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Checkpoint>, CheckpointError> {
-        self.place
-            .look(&self.scope, after, limit)
+        self.store
+            .peek(&self.scope, after, limit)
             .await
             .map_err(|source| refused(&self.scope, source))
     }
 
-    /// All items, for scopes that are known to be small.
+    /// All items; for scopes that are known to be small.
     ///
     /// # Errors
     /// [`CheckpointError::Store`].
@@ -252,7 +251,7 @@ impl Checkpoints {
         }
     }
 
-    /// Writes and removes items, all or none. At most 1,000 items and 256 KiB at once; each item in one of the two.
+    /// Writes and removes items, all or none. At most 1,000 items and 256 KiB at once; an item is in one of the two lists.
     ///
     /// # Errors
     /// See [`CheckpointError`].
@@ -267,8 +266,8 @@ impl Checkpoints {
             seq: self.seq,
             puts,
             removes,
-            now: self.place.clock.now(),
-            token: self.place.ids.token(),
+            now: self.store.clock.now(),
+            token: self.store.ids.token(),
         };
         self.write(&save).await
     }
@@ -281,7 +280,7 @@ impl Checkpoints {
         self.save(vec![(item.to_owned(), value)], Vec::new()).await
     }
 
-    /// Removes all items at once; the scope stays taken.
+    /// Removes all items at once; the run still owns the scope.
     ///
     /// # Errors
     /// See [`CheckpointError`].
@@ -290,7 +289,7 @@ impl Checkpoints {
             scope: self.scope.clone(),
             fence: self.fence,
             seq: self.seq,
-            token: self.place.ids.token(),
+            token: self.store.ids.token(),
         };
         self.write(&forget).await
     }
@@ -299,20 +298,20 @@ impl Checkpoints {
     where
         C: Conditional<Found = Option<CheckpointHead>>,
     {
-        // Dropped while it is under way, it is as uncertain as a write without an answer.
-        if !std::mem::replace(&mut self.is_sure, false) {
+        // A write that is dropped half way is as uncertain as one without an answer.
+        if !std::mem::replace(&mut self.is_settled, false) {
             return Err(unsettled(&self.scope));
         }
-        match self.place.settle(&self.scope, operation).await {
+        match self.store.settle(&self.scope, operation).await {
             Ok(Settled::Applied) => {
                 self.seq += 1;
-                self.is_sure = true;
+                self.is_settled = true;
                 Ok(())
             }
             Ok(Settled::Lost(Some(head))) => Err(taken_over(&self.scope, &head)),
             Ok(Settled::Lost(None) | Settled::StillUnknown) => Err(unsettled(&self.scope)),
             Err(error) => {
-                self.is_sure = true;
+                self.is_settled = true;
                 Err(error)
             }
         }
@@ -357,8 +356,8 @@ mod tests {
     }
 
     struct Fixture {
-        place: CheckpointStore,
-        /// The outcome of so many commits from now on is not known.
+        checkpoints: CheckpointStore,
+        /// How many of the next commits have an unknown outcome.
         faults: Arc<AtomicUsize>,
         _folder: tempfile::TempDir,
     }
@@ -380,7 +379,7 @@ mod tests {
         }));
         let store = SqliteStore::open(folder.path().join("weft.db"), options).expect("a store");
         Fixture {
-            place: CheckpointStore::new(Arc::new(store), Ids::seeded(1), clock),
+            checkpoints: CheckpointStore::new(Arc::new(store), Ids::seeded(1), clock),
             faults,
             _folder: folder,
         }
@@ -391,16 +390,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_later_run_goes_on_and_the_earlier_one_records_nothing_more() {
+    async fn a_later_run_continues_and_the_earlier_one_writes_nothing_more() {
         let fixture = fixture();
         let mut first = fixture
-            .place
+            .checkpoints
             .take("s", &holder("j", 1, 1))
             .await
             .expect("free");
         first.put("a", "1".to_owned()).await.expect("held");
         let mut second = fixture
-            .place
+            .checkpoints
             .take("s", &holder("j", 1, 2))
             .await
             .expect("later");
@@ -418,28 +417,46 @@ mod tests {
     #[tokio::test]
     async fn a_run_that_was_replaced_cannot_take_the_scope_back() {
         let fixture = fixture();
-        let mut heir = fixture
-            .place
+        let mut owner = fixture
+            .checkpoints
             .take("s", &holder("j", 1, 2))
             .await
             .expect("free");
-        let sleeper = fixture.place.take("s", &holder("j", 1, 1)).await;
-        let error = sleeper.expect_err("an earlier run of the job").to_string();
+        let earlier = fixture.checkpoints.take("s", &holder("j", 1, 1)).await;
+        let error = earlier.expect_err("an earlier run of the job").to_string();
         assert!(error.contains("another run has taken over"), "{error}");
-        heir.put("a", "1".to_owned()).await.expect("not displaced");
-        // Removed and started again: fences begin anew.
-        assert!(fixture.place.take("s", &holder("j", 9, 1)).await.is_ok());
+        owner.put("a", "1".to_owned()).await.expect("not displaced");
+        // The job was removed and started again: fences restart.
+        assert!(
+            fixture
+                .checkpoints
+                .take("s", &holder("j", 9, 1))
+                .await
+                .is_ok()
+        );
         // The run itself may open it again, and another job may share it.
-        assert!(fixture.place.take("s", &holder("j", 9, 1)).await.is_ok());
-        assert!(fixture.place.take("s", &holder("k", 1, 1)).await.is_ok());
+        assert!(
+            fixture
+                .checkpoints
+                .take("s", &holder("j", 9, 1))
+                .await
+                .is_ok()
+        );
+        assert!(
+            fixture
+                .checkpoints
+                .take("s", &holder("k", 1, 1))
+                .await
+                .is_ok()
+        );
     }
 
     #[tokio::test]
-    async fn answers_that_are_lost_are_settled() {
+    async fn lost_answers_are_settled() {
         let fixture = fixture();
         fixture.faults.store(3, Ordering::SeqCst);
         let mut held = fixture
-            .place
+            .checkpoints
             .take("s", &holder("j", 1, 1))
             .await
             .expect("settled");
@@ -456,10 +473,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_refused_for_its_size_leaves_the_scope_held() {
+    async fn a_write_refused_for_its_size_keeps_the_scope() {
         let fixture = fixture();
         let mut held = fixture
-            .place
+            .checkpoints
             .take("s", &holder("j", 1, 1))
             .await
             .expect("free");
@@ -473,7 +490,7 @@ mod tests {
     async fn a_write_dropped_half_way_ends_the_handle() {
         let fixture = fixture();
         let mut held = fixture
-            .place
+            .checkpoints
             .take("s", &holder("j", 1, 1))
             .await
             .expect("free");
@@ -486,7 +503,7 @@ mod tests {
             "{error}"
         );
         let mut again = fixture
-            .place
+            .checkpoints
             .take("s", &holder("j", 1, 1))
             .await
             .expect("again");

@@ -1,21 +1,26 @@
-//! Jobs that are not batches: what a kind of job is, and how one of its runs begins and ends.
+//! Jobs other than batches: what a kind of job is, and how one of its runs begins and ends.
 //!
-//! The scheduler claims a job and hands it to a [`JobRunner`], which runs its [`JobKind`], keeps an eye on what people
-//! wish meanwhile, and writes the end. What the row becomes is decided by [`after`], which knows no store.
+//! The scheduler claims a job and hands it to a [`JobRunner`]. The runner runs its [`JobKind`], watches for requests
+//! meanwhile, and writes the end. [`try_end`] decides what the row becomes and knows no store.
 
-pub mod after;
 pub mod arguments;
 pub mod change;
 mod checkpoint;
+pub mod next_run;
+mod notifications;
 pub mod overlap;
 mod runner;
-mod telling;
-pub mod triggered;
+pub mod schedule;
+mod step;
+pub mod triggers;
+pub mod try_end;
+mod watch;
 
 pub use crate::kind::{
-    Check, FailureKind, JobKind, JobKinds, Lender, Lent, OUTPUT_BYTES, Retry, Run, RunEnd,
-    RunFailure, RunOutput, Slot, run_key,
+    DefinitionError, FailureKind, JobKind, JobKinds, Lender, Lent, OUTPUT_BYTES, Retry, Run,
+    RunEnd, RunFailure, RunOutput, Slot, run_key,
 };
 pub use checkpoint::{CheckpointError, CheckpointHolder, CheckpointStore, Checkpoints};
+pub use notifications::notify_followers;
 pub use runner::{EndedRun, JobRunner};
-pub use telling::tell;
+pub use step::Step;

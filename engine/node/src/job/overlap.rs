@@ -1,7 +1,7 @@
-//! OVERLAP=ALLOW: a time that comes while a run goes on gets a run beside it, which is a job of its own.
+//! OVERLAP=ALLOW: a scheduled time that comes during a run gets a parallel run, which is a job of its own.
 //!
-//! The row of a job is owned by one run at a time, so the other run has a row too: the same type and name, and the uid of
-//! the job with the time behind it. Whoever runs the job writes that row; a node that takes a run over writes it again, and
+//! Only one run owns the row of a job, so the parallel run has its own row: the same type and name, and the uid of the job
+//! followed by the time. The node that runs the job writes that row. A node that takes over the run writes it again and
 //! finds it there.
 
 use weft_model::clock::Timestamp;
@@ -9,16 +9,16 @@ use weft_model::schedule::policy::Overlap;
 use weft_model::schedule::{JobPolicy, ScheduledRun, Timing, following_run};
 use weft_model::{Job, JobKey, JobStatus};
 
-use crate::job::after::{planned_for_later, schedule_of, seed_of};
+use super::schedule::{planned_for_later, schedule_of, seed_of};
 
-/// What is wrong with a job that shall overlap itself, if something is.
+/// Why this job cannot have OVERLAP=ALLOW; `None` if it can, or does not ask for it.
 pub fn refusal(job: &Job) -> Option<&'static str> {
     if job.policy.overlap != Overlap::Allow {
         return None;
     }
     let schedule = schedule_of(job)?;
     if job.policy.max_runs.is_some() {
-        // Runs beside others are jobs of their own, and nobody counts them all.
+        // Parallel runs are separate jobs, so no counter covers them all.
         return Some("OVERLAP=ALLOW does not go with MAX_RUNS");
     }
     match schedule.timing() {
@@ -33,29 +33,29 @@ pub fn refusal(job: &Job) -> Option<&'static str> {
     }
 }
 
-/// Up to when the times of a job that is about to be claimed are covered by its runs. A run that goes on where another
-/// broke off, or failed, covers what came since that one began.
-pub fn covered(job: &Job, now: Timestamp) -> Timestamp {
-    let goes_on = job.status == JobStatus::InProcess || job.tries > 0;
-    let began = job.start_time.filter(|_| goes_on).unwrap_or(now);
+/// The time up to which the runs of a job that is about to be claimed cover its schedule. A run that continues a broken or
+/// failed one covers the times since that one began.
+pub fn covered_until(job: &Job, now: Timestamp) -> Timestamp {
+    let continues = job.status == JobStatus::InProcess || job.tries > 0;
+    let began = job.start_time.filter(|_| continues).unwrap_or(now);
     match job.planned_run {
         Some(planned) if planned <= now => planned.max(began),
         _ => began,
     }
 }
 
-/// The first time behind those that comes while the run of this row goes on.
-pub fn first_beside(job: &Job, covered: Timestamp) -> Option<Timestamp> {
+/// The first scheduled time after `covered` that comes during the run of this row.
+pub fn first_parallel(job: &Job, covered: Timestamp) -> Option<Timestamp> {
     match planned_for_later(job, covered) {
-        // A run by hand leaves the scheduled time to come.
+        // A manual run leaves the scheduled time in place.
         Some(planned) if job.policy.overlap == Overlap::Allow => Some(planned),
         Some(_) => None,
-        None => next_beside(job, covered),
+        None => next_parallel(job, covered),
     }
 }
 
-/// The one behind it.
-pub fn next_beside(job: &Job, covered: Timestamp) -> Option<Timestamp> {
+/// The scheduled time after that one.
+pub fn next_parallel(job: &Job, covered: Timestamp) -> Option<Timestamp> {
     if job.policy.overlap != Overlap::Allow {
         return None;
     }
@@ -68,8 +68,8 @@ pub fn next_beside(job: &Job, covered: Timestamp) -> Option<Timestamp> {
     following_run(&schedule_of(job)?, &job.policy, &end, seed_of(job))
 }
 
-/// The job that runs beside this one for a time that has come.
-pub fn beside(job: &Job, planned: Timestamp, now: Timestamp) -> Job {
+/// The job that runs in parallel to this one for the scheduled time `planned`.
+pub fn parallel_job(job: &Job, planned: Timestamp, now: Timestamp) -> Job {
     let key = JobKey {
         uid: format!("{}@{}", job.key.uid, planned.to_rfc3339()),
         ..job.key.clone()
@@ -118,13 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn each_time_that_comes_gets_a_job_of_its_own() {
+    fn each_scheduled_time_gets_a_job_of_its_own() {
         let job = hourly(Overlap::Allow);
         assert_eq!(refusal(&job), None);
-        let first = first_beside(&job, Timestamp(HOUR_MS + 5)).unwrap();
+        let first = first_parallel(&job, Timestamp(HOUR_MS + 5)).unwrap();
         assert_eq!(first, Timestamp(2 * HOUR_MS));
-        assert_eq!(next_beside(&job, first), Some(Timestamp(3 * HOUR_MS)));
-        let other = beside(&job, first, Timestamp(2 * HOUR_MS + 1));
+        assert_eq!(next_parallel(&job, first), Some(Timestamp(3 * HOUR_MS)));
+        let other = parallel_job(&job, first, Timestamp(2 * HOUR_MS + 1));
         assert_eq!(other.key.uid, "u@1970-01-01T02:00:00.000Z");
         assert_eq!((other.status, other.next_run), (JobStatus::Waiting, None));
         assert_eq!(other.arguments, job.arguments);
@@ -133,45 +133,45 @@ mod tests {
     }
 
     #[test]
-    fn others_never_overlap() {
+    fn other_policies_never_overlap() {
         for overlap in [Overlap::Skip, Overlap::Queue] {
             let job = hourly(overlap);
             assert_eq!(
-                (refusal(&job), first_beside(&job, Timestamp(HOUR_MS))),
+                (refusal(&job), first_parallel(&job, Timestamp(HOUR_MS))),
                 (None, None)
             );
         }
-        let by_hand = Job {
+        let manual = Job {
             planned_run: Some(Timestamp(9 * HOUR_MS)),
             ..hourly(Overlap::Allow)
         };
         assert_eq!(
-            first_beside(&by_hand, Timestamp(HOUR_MS + 5)),
+            first_parallel(&manual, Timestamp(HOUR_MS + 5)),
             Some(Timestamp(9 * HOUR_MS))
         );
     }
 
     #[test]
-    fn who_takes_a_run_over_covers_what_came_since_it_began() {
+    fn a_taken_over_run_covers_the_times_since_it_began() {
         let late = Timestamp(3 * HOUR_MS + 7);
         let mut job = hourly(Overlap::Allow);
-        let from = covered(&job, late);
-        assert_eq!(first_beside(&job, from), Some(Timestamp(2 * HOUR_MS)));
+        let from = covered_until(&job, late);
+        assert_eq!(first_parallel(&job, from), Some(Timestamp(2 * HOUR_MS)));
         job.status = JobStatus::Scheduled;
-        let from = covered(&job, late);
+        let from = covered_until(&job, late);
         assert_eq!(
-            first_beside(&job, from),
+            first_parallel(&job, from),
             Some(Timestamp(4 * HOUR_MS)),
             "one run makes up for what was missed"
         );
         job.status = JobStatus::Waiting;
         job.tries = 1;
-        let from = covered(&job, late);
-        assert_eq!(first_beside(&job, from), Some(Timestamp(2 * HOUR_MS)));
+        let from = covered_until(&job, late);
+        assert_eq!(first_parallel(&job, from), Some(Timestamp(2 * HOUR_MS)));
     }
 
     #[test]
-    fn what_cannot_overlap_is_refused() {
+    fn schedules_that_cannot_overlap_are_refused() {
         let mut job = hourly(Overlap::Allow);
         job.policy.max_runs = Some(3);
         assert!(refusal(&job).is_some());

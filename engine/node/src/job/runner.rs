@@ -1,13 +1,12 @@
 //! Runs one claimed job to the end of its try.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use weft_model::clock::Timestamp;
@@ -15,22 +14,19 @@ use weft_model::schedule::policy::Overlap;
 use weft_model::{DueHint, Job, JobDesired, JobStatus};
 use weft_store::{EndJob, Freshness, Settled, StoreResult};
 
-use super::after::{TryEnd, after};
 use super::overlap;
+use super::try_end::{TryEnd, decide_end};
+use super::watch::{Event, NEVER, ParallelWrite, RowRead, StopReason, Task, Watch};
 use crate::NodeSession;
 use crate::kind::{JobKind, Run, RunEnd, RunFailure, Slot};
-use crate::trace::Operation;
+use crate::trace::TracedOperation;
 
-/// What does not end by itself this long after it was told to is dropped.
-const STOP_GRACE: Duration = Duration::from_secs(5);
-/// A node that leaves keeps this much of its grace for stopping what does not end by itself.
+/// The part of the drain grace that is kept for stopping runs that do not end by themselves.
 const LEAVING_RESERVE: Duration = Duration::from_secs(8);
-/// Those that wait for the end of a job are told by somebody else after so long.
-const TOLD_WITHIN: Duration = Duration::from_secs(30);
-/// What could not be written is tried again after so long.
+/// When another node notifies the followers of a job, if this one has not.
+const NOTIFY_WITHIN: Duration = Duration::from_secs(30);
+/// The pause before a failed write is tried again.
 const SHORT_PAUSE: Duration = Duration::from_millis(200);
-/// Far enough away to be never.
-const NEVER: Duration = Duration::from_secs(86_400 * 365);
 
 /// Runs one job that this node session has claimed.
 #[derive(Debug)]
@@ -40,36 +36,22 @@ pub struct JobRunner {
     kind: Arc<dyn JobKind>,
     slot: Slot,
     give_up_after: Option<Duration>,
-    /// The next time for which a run beside this one is due.
-    beside: Option<Timestamp>,
+    /// The next scheduled time that gets a parallel run.
+    parallel: Option<Timestamp>,
 }
 
 /// A run whose end is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedRun {
-    /// When the job is due again, where it is.
+    /// When the job is due again; `None` if it is not.
     pub due: Option<DueHint>,
-    /// Others are to be told of it.
+    /// Other jobs are to be notified of it.
     pub is_followed: bool,
 }
 
-/// Why a run was told to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum StopReason {
-    /// A person wants it to stop or to start over.
-    Wish,
-    /// A person wants the task gone; the job follows the path of a failure (Fabric R84).
-    Kill,
-    /// It took longer than it may.
-    Timeout,
-    /// The node leaves.
-    Leaving,
-    /// It runs above the recommended size of its affinity and had its time: another node may have it.
-    GivenUp,
-}
-
 impl JobRunner {
-    /// A runner of a job that this node session has claimed, and gives up after a while where it took exceptional room.
+    /// Creates a runner for a job that this node session has claimed. `give_up_after` is set if the job runs above the
+    /// recommended size of its affinity.
     pub fn new(
         session: NodeSession,
         job: Job,
@@ -79,7 +61,7 @@ impl JobRunner {
     ) -> Self {
         Self {
             session,
-            beside: None,
+            parallel: None,
             job,
             kind,
             slot,
@@ -87,19 +69,19 @@ impl JobRunner {
         }
     }
 
-    /// The same; times that come behind this one get runs beside it, where the job allows that.
+    /// Starts parallel runs for the scheduled times after `covered`, if the job allows that.
     #[must_use]
-    pub fn with_runs_beside_from(self, covered: Timestamp) -> Self {
+    pub fn with_parallel_runs(self, covered: Timestamp) -> Self {
         Self {
-            beside: overlap::first_beside(&self.job, covered),
+            parallel: overlap::first_parallel(&self.job, covered),
             ..self
         }
     }
 
-    /// Runs one try and writes its end; none where the job has become somebody else's.
+    /// Runs one try and writes its end; `None` if another node owns the job by now.
     ///
     /// # Errors
-    /// What the store refused in a way that trying again cannot help.
+    /// A store error that is not transient.
     pub async fn run(mut self) -> StoreResult<Option<EndedRun>> {
         let job = &self.job;
         let fields = || json!({"try": job.tries + 1, "fence": job.fence});
@@ -114,143 +96,124 @@ impl JobRunner {
         let task = AssertUnwindSafe(kind.run(run)).catch_unwind();
         let mut task: Task<'_> = Box::pin(task.map(|end| end.unwrap_or_else(|_| panicked())));
         let Some(end) = self.watch(&mut task, &stop).await else {
-            let fields = || json!({"why": "it is not this node's any more"});
+            let fields = || json!({"why": "this node no longer owns it"});
             self.trace("dropped", fields);
             debug!(
                 job.uid = self.job.key.uid,
-                "Dropped a run that is not mine any more"
+                "Dropped a run that this node no longer owns"
             );
             return Ok(None);
         };
-        // Whatever it started ends with it, before anybody may start it again.
+        // Ends whatever the run has started, before another node may start the job again.
         drop(task);
         self.write_end(&end).await
     }
 
-    /// Waits for the end of the task and for reasons to end it; none where this node session may not act any more.
+    /// Waits for the end of the run and for reasons to stop it; `None` if this node session may no longer act on the job.
     async fn watch(&mut self, task: &mut Task<'_>, stop: &CancellationToken) -> Option<TryEnd> {
-        let began = Instant::now();
-        let mut timeout = began + limit_of(&self.job);
-        let mut drop_at = began + NEVER;
-        let mut reason = None;
-        let mut leave_at: Option<Instant> = None;
-        let mut look_at = began;
-        let mut look: Option<Look> = None;
-        let mut give_up_at = began + self.give_up_after.unwrap_or(NEVER).min(NEVER);
-        let mut making: Option<Making> = None;
-        let mut beside_at = self.until_beside();
+        let mut watch = Watch::new(&self.job, self.give_up_after, self.parallel_due_at());
         loop {
-            let context = Arc::clone(&self.session.context);
-            let wished = context.wake.wished();
-            let why = tokio::select! {
-                biased;
-                () = self.session.self_fence.fenced() => return None,
-                end = task.as_mut() => return Some(self.judge(end, reason)),
-                () = sleep_until(drop_at) => return Some(self.dropped(reason)),
-                () = sleep_until(timeout) => {
-                    timeout = began + NEVER;
-                    StopReason::Timeout
-                }
-                () = self.session.draining.cancelled(), if leave_at.is_none() => {
-                    let grace = match self.kind.runs_until_stopped() {
-                        true => Duration::ZERO,
-                        false => context.config.drain_grace,
-                    };
-                    leave_at = Some(Instant::now() + grace.saturating_sub(LEAVING_RESERVE));
+            let reason = match watch.next_event(&self.session, task).await {
+                Event::Fenced => return None,
+                Event::Ended(end) => return Some(self.judge(end, watch.reason)),
+                Event::GraceOver => return Some(self.drop_run(watch.reason)),
+                Event::Deadline(reason) => reason,
+                Event::Draining => {
+                    watch.leave_after(self.leave_grace());
                     continue;
                 }
-                () = sleep_until(leave_at.unwrap_or(began + NEVER)) => {
-                    leave_at = Some(began + NEVER);
-                    StopReason::Leaving
-                }
-                () = sleep_until(give_up_at) => {
-                    give_up_at = began + NEVER;
-                    StopReason::GivenUp
-                }
-                () = sleep_until(beside_at), if making.is_none() => {
-                    beside_at = began + NEVER;
-                    let make = |planned| make_beside(self.session.clone(), self.job.clone(), planned);
-                    making = self.next_beside().map(|planned| Box::pin(make(planned)) as Making);
+                Event::ParallelDue => {
+                    watch.parallel_write = self.next_parallel().map(|planned| {
+                        let (session, job) = (self.session.clone(), self.job.clone());
+                        Box::pin(write_parallel(session, job, planned)) as ParallelWrite
+                    });
                     continue;
                 }
-                made = settled(&mut making), if making.is_some() => {
-                    making = None;
-                    beside_at = if matches!(made, Ok(true)) {
-                        self.pass_beside();
-                        self.until_beside()
-                    } else {
-                        // What could not be written is tried again soon.
-                        Instant::now() + SHORT_PAUSE
-                    };
+                Event::ParallelWritten(Ok(true)) => {
+                    self.advance_parallel();
+                    watch.parallel_at = self.parallel_due_at();
                     continue;
                 }
-                row = settled(&mut look), if look.is_some() => {
-                    look = None;
-                    look_at = Instant::now() + context.config.poll_interval;
-                    let wish = self.wish_of(row);
-                    if making.is_none() {
-                        // The times may be others now, or a pause is over.
-                        beside_at = self.until_beside();
+                Event::ParallelWritten(Ok(false) | Err(_)) => {
+                    watch.parallel_at = Instant::now() + SHORT_PAUSE;
+                    continue;
+                }
+                Event::ReadDue => {
+                    watch.row_read = Some(self.read_row());
+                    continue;
+                }
+                Event::RowRead(row) => {
+                    let desired = self.note_row(*row);
+                    if watch.parallel_write.is_none() {
+                        // The schedule may have changed, or a pause has ended.
+                        watch.parallel_at = self.parallel_due_at();
                     }
-                    match wish {
-                        None => return None,
-                        Some(JobDesired::Run) => continue,
-                        Some(JobDesired::Kill) => StopReason::Kill,
-                        Some(JobDesired::Stop | JobDesired::Restart) => StopReason::Wish,
+                    match desired? {
+                        JobDesired::Run => continue,
+                        JobDesired::Kill => StopReason::Kill,
+                        JobDesired::Stop | JobDesired::Restart => StopReason::Request,
                     }
-                }
-                () = at_or_when(look_at, wished), if look.is_none() => {
-                    let key = self.job.key.clone();
-                    let context = Arc::clone(&context);
-                    // Beside the run: a store that hangs holds up neither the run nor the end of trust.
-                    look = Some(Box::pin(async move {
-                        context.store.job(&key, Freshness::Committed).await
-                    }));
-                    continue;
                 }
             };
-            if reason == Some(why) {
-                continue;
+            if watch.stop(reason) {
+                self.report_stop(reason);
+                stop.cancel();
             }
-            info!(
-                job.name = self.job.key.name,
-                job.uid = self.job.key.uid,
-                reason = ?why,
-                "Stopping job {} {}",
-                self.job.key.job_type,
-                self.job.key.name
-            );
-            self.trace("told to stop", || json!({"reason": format!("{why:?}")}));
-            stop.cancel();
-            // Whoever only asks for a stop waits until the run sees it (as in Fabric); KILL does not wait.
-            if why != StopReason::Wish {
-                drop_at = drop_at.min(Instant::now() + STOP_GRACE);
-            }
-            reason = Some(why);
         }
     }
 
-    /// What people wish by this row; none where the job is not this node session's any more.
-    fn wish_of(&mut self, row: StoreResult<Option<Job>>) -> Option<JobDesired> {
+    /// How long a run may go on by itself while the node leaves.
+    fn leave_grace(&self) -> Duration {
+        match self.kind.runs_until_stopped() {
+            true => Duration::ZERO,
+            false => {
+                let grace = self.session.context.config.drain_grace;
+                grace.saturating_sub(LEAVING_RESERVE)
+            }
+        }
+    }
+
+    fn read_row(&self) -> RowRead {
+        let key = self.job.key.clone();
+        let context = Arc::clone(&self.session.context);
+        Box::pin(async move { context.store.job(&key, Freshness::Committed).await })
+    }
+
+    fn report_stop(&self, reason: StopReason) {
+        info!(
+            job.name = self.job.key.name,
+            job.uid = self.job.key.uid,
+            reason = ?reason,
+            "Stopping job {} {}",
+            self.job.key.job_type,
+            self.job.key.name
+        );
+        self.trace("told to stop", || json!({"reason": format!("{reason:?}")}));
+    }
+
+    /// The requested state of the job; `None` if this node session no longer owns it.
+    fn note_row(&mut self, row: StoreResult<Option<Job>>) -> Option<JobDesired> {
         match row {
-            // A read may be behind the claim.
-            Ok(Some(row)) if row.fence == self.job.fence => {
-                if row.desired_seq > self.job.desired_seq {
-                    self.learn(row);
-                }
+            Ok(Some(row)) if self.is_newer_request(&row) => {
+                self.note_request(row);
                 Some(self.job.desired)
             }
             Ok(Some(row)) if row.fence > self.job.fence => None,
             Ok(_) => Some(self.job.desired),
             Err(error) => {
-                debug!(error = %error, "Could not look for wishes: {error}");
+                debug!(error = %error, "Could not read the requests: {error}");
                 Some(self.job.desired)
             }
         }
     }
 
-    /// Takes over what others may write while a node holds the job.
-    fn learn(&mut self, row: Job) {
+    /// Whether the row has a request that this runner has not seen. A read may be older than the claim.
+    fn is_newer_request(&self, row: &Job) -> bool {
+        row.fence == self.job.fence && row.desired_seq > self.job.desired_seq
+    }
+
+    /// Copies what commands may change while a node runs the job.
+    fn note_request(&mut self, row: Job) {
         self.job.status = row.status;
         self.job.desired = row.desired;
         self.job.desired_seq = row.desired_seq;
@@ -264,40 +227,43 @@ impl JobRunner {
         self.job.triggers = row.triggers;
         if is_rescheduled {
             let now = self.session.context.clock.now();
-            // What came before this was known has its run; from now on it is as the job is defined now.
-            let came = self.beside.filter(|planned| *planned <= now && !was_paused);
-            self.beside = came.or_else(|| overlap::first_beside(&self.job, now));
+            // A time that has passed keeps its run; later times follow the new definition.
+            let due = self
+                .parallel
+                .filter(|planned| *planned <= now && !was_paused);
+            self.parallel = due.or_else(|| overlap::first_parallel(&self.job, now));
         }
     }
 
     fn judge(&self, end: RunEnd, reason: Option<StopReason>) -> TryEnd {
         match (reason, end) {
-            // What was told to stop has not done all it was to do, whatever it says: a script may clean up and exit 0.
+            // A stopped run has not finished its work, whatever it answers: a script may clean up and exit 0.
             (Some(StopReason::Leaving), _) => TryEnd::HandedBack,
             (Some(StopReason::GivenUp), _) => TryEnd::GivenUp,
             (Some(StopReason::Timeout), end) => {
                 let mut failure = self.too_long();
-                if let RunEnd::Failed(told) = &end {
-                    // What it says itself may matter, e.g. that the batch it waited for goes on.
-                    failure.message = format!("{}; {}", failure.message, told.message);
+                if let RunEnd::Failed(own) = &end {
+                    // Its own message may matter, e.g. that the batch it waited for continues.
+                    failure.message = format!("{}; {}", failure.message, own.message);
                 }
-                failure.output = end.output();
+                failure.output = end.into_output();
                 TryEnd::Ended(RunEnd::Failed(failure))
             }
             (Some(StopReason::Kill), end) => TryEnd::Ended(RunEnd::Failed(RunFailure {
-                output: end.output(),
+                output: end.into_output(),
                 ..killed()
             })),
-            (Some(StopReason::Wish) | None, end) => TryEnd::Ended(end),
+            (Some(StopReason::Request) | None, end) => TryEnd::Ended(end),
         }
     }
 
-    fn dropped(&self, reason: Option<StopReason>) -> TryEnd {
+    /// How a run ends that did not react to a stop.
+    fn drop_run(&self, reason: Option<StopReason>) -> TryEnd {
         match reason {
             Some(StopReason::Leaving) => TryEnd::HandedBack,
             Some(StopReason::GivenUp) => TryEnd::GivenUp,
             Some(StopReason::Timeout) => TryEnd::Ended(RunEnd::Failed(self.too_long())),
-            Some(StopReason::Kill | StopReason::Wish) | None => {
+            Some(StopReason::Kill | StopReason::Request) | None => {
                 TryEnd::Ended(RunEnd::Failed(killed()))
             }
         }
@@ -312,22 +278,18 @@ impl JobRunner {
         let context = Arc::clone(&self.session.context);
         let key = self.job.key.clone();
         let first = || context.store.followers(&key.job_type, &key.name, 1);
-        let Some(followers) = self.patiently(first).await? else {
+        let Some(followers) = self.retry(first).await? else {
             return Ok(None);
         };
         loop {
             let now = context.clock.now();
-            // What came during the run has its row before the job goes on behind it.
-            while let Some(planned) = self.next_beside().filter(|planned| *planned <= now) {
-                let make = || make_beside(self.session.clone(), self.job.clone(), planned);
-                if self.patiently(make).await? != Some(true) {
-                    return Ok(None);
-                }
-                self.pass_beside();
+            if !self.write_due_parallels(now).await? {
+                return Ok(None);
             }
             let token = context.ids.token();
             let is_followed = !followers.is_empty();
-            let operation = match after(&self.job, &self.session.me, end, is_followed, now, token) {
+            let decided = decide_end(&self.job, &self.session.me, end, is_followed, now, token);
+            let operation = match decided {
                 Ok(operation) => operation,
                 Err(illegal) => {
                     error!(
@@ -339,36 +301,31 @@ impl JobRunner {
             };
             let is_followed = !operation.triggers.pending_notifications.is_empty();
             if is_followed {
-                // Somebody looks at the row should this node die before it has told them.
+                // Leads another node to the row if this one dies before it has notified the followers.
                 let hint = DueHint {
-                    due_at: now.plus(TOLD_WITHIN),
+                    due_at: now.plus(NOTIFY_WITHIN),
                     key: key.clone(),
                 };
-                let put = || context.store.put_due(&hint);
-                if self.patiently(put).await?.is_none() {
+                if self.retry(|| context.store.put_due(&hint)).await?.is_none() {
                     return Ok(None);
                 }
             }
             match self.session.settle(&operation).await? {
                 Settled::Applied => {
                     self.trace_end(&operation, end);
-                    self.tell(&operation.to, end);
+                    self.report_end(&operation.to, end);
                     let due = operation.due;
                     return Ok(Some(EndedRun { due, is_followed }));
                 }
                 Settled::StillUnknown => return Ok(None),
-                Settled::Lost(Some(row))
-                    if row.fence == self.job.fence && row.desired_seq > self.job.desired_seq =>
-                {
-                    // Somebody wished something meanwhile: the end is decided anew.
-                    self.learn(row);
-                }
+                // A request came meanwhile: decide the end again.
+                Settled::Lost(Some(row)) if self.is_newer_request(&row) => self.note_request(row),
                 Settled::Lost(_) => {
                     warn!(
-                        job.uid = self.job.key.uid,
-                        "The end of job {} {} was refused: it is somebody else's by now",
-                        self.job.key.job_type,
-                        self.job.key.name
+                        job.uid = key.uid,
+                        "The end of job {} {} was refused: another node owns it by now",
+                        key.job_type,
+                        key.name
                     );
                     return Ok(None);
                 }
@@ -376,37 +333,50 @@ impl JobRunner {
         }
     }
 
-    /// The next time for which a run beside this one is due, unless somebody wants the job to stand still.
-    fn next_beside(&self) -> Option<Timestamp> {
-        let goes_on = self.job.desired == JobDesired::Run && !self.job.policy.paused;
-        self.beside
-            .filter(|_| goes_on && self.job.policy.overlap == Overlap::Allow)
+    /// Writes the parallel runs that came due during the run, before the job continues after them; answers whether all of
+    /// them have their row.
+    async fn write_due_parallels(&mut self, now: Timestamp) -> StoreResult<bool> {
+        while let Some(planned) = self.next_parallel().filter(|planned| *planned <= now) {
+            let write = || write_parallel(self.session.clone(), self.job.clone(), planned);
+            if self.retry(write).await? != Some(true) {
+                return Ok(false);
+            }
+            self.advance_parallel();
+        }
+        Ok(true)
     }
 
-    /// The run beside this one has its row: the next is for the time behind it.
-    fn pass_beside(&mut self) {
-        let next = |planned| overlap::next_beside(&self.job, planned);
-        self.beside = self.beside.and_then(next);
+    /// The next scheduled time that gets a parallel run, unless the job is to stop or pause.
+    fn next_parallel(&self) -> Option<Timestamp> {
+        let continues = self.job.desired == JobDesired::Run && !self.job.policy.paused;
+        self.parallel
+            .filter(|_| continues && self.job.policy.overlap == Overlap::Allow)
     }
 
-    /// When a run beside this one is due, by the clock of this process.
-    fn until_beside(&self) -> Instant {
+    /// The parallel run has its row: the next one is for the time after it.
+    fn advance_parallel(&mut self) {
+        let next = |planned| overlap::next_parallel(&self.job, planned);
+        self.parallel = self.parallel.and_then(next);
+    }
+
+    /// When the next parallel run is due, by the clock of this process.
+    fn parallel_due_at(&self) -> Instant {
         let now = self.session.context.clock.now();
-        let pause = self.next_beside().map(|planned| {
+        let pause = self.next_parallel().map(|planned| {
             let millis = planned.millis_since(now).max(0);
             Duration::from_millis(millis.unsigned_abs())
         });
         Instant::now() + pause.unwrap_or(NEVER).min(NEVER)
     }
 
-    /// Asks again while the store is away and this node session is trusted; none once it is not.
-    async fn patiently<T, F>(&self, ask: impl Fn() -> F) -> StoreResult<Option<T>>
+    /// Repeats a store call while the store is unavailable; `None` once this node has fenced itself.
+    async fn retry<T, F>(&self, call: impl Fn() -> F) -> StoreResult<Option<T>>
     where
         F: Future<Output = StoreResult<T>>,
     {
         let context = &self.session.context;
         loop {
-            match ask().await {
+            match call().await {
                 Ok(answer) => return Ok(Some(answer)),
                 Err(error) if error.is_transient() => {
                     debug!(error = %error, "The end of a run waits for the store: {error}");
@@ -422,16 +392,16 @@ impl JobRunner {
 
     fn trace(&self, event: &'static str, fields: impl FnOnce() -> Value) {
         let traces = &self.session.context.traces;
-        traces.event(Operation::JobExecutor, event, &self.job.key, fields);
+        traces.event(TracedOperation::JobExecutor, event, &self.job.key, fields);
     }
 
-    /// How it ended, without the words of the failure: what a run says may be anything. JOBHISTORY has them.
+    /// Traces how the run ended, without the message of a failure, which may contain anything. JOBHISTORY has it.
     fn trace_end(&self, written: &EndJob, end: &TryEnd) {
         self.trace("ended", || {
             let (end, error) = match end {
                 TryEnd::Ended(RunEnd::Succeeded(_)) => ("succeeded", None),
                 TryEnd::Ended(RunEnd::Failed(failure)) => {
-                    ("failed", Some(kind_of_error(failure.exception_type())))
+                    ("failed", Some(traced_type(failure.exception_type())))
                 }
                 TryEnd::HandedBack => ("handed back", None),
                 TryEnd::GivenUp => ("given up", None),
@@ -446,13 +416,13 @@ impl JobRunner {
             })
         });
         let traces = &self.session.context.traces;
-        traces.event(Operation::JobsScheduler, "computed", &self.job.key, || {
+        traces.event(TracedOperation::JobsScheduler, "computed", &self.job.key, || {
             let text = |moment: Option<Timestamp>| moment.map(Timestamp::to_rfc3339);
             json!({"next_run": text(written.next_run), "planned_run": text(written.planned_run)})
         });
     }
 
-    fn tell(&self, to: &JobStatus, end: &TryEnd) {
+    fn report_end(&self, to: &JobStatus, end: &TryEnd) {
         let key = &self.job.key;
         match end {
             TryEnd::Ended(RunEnd::Failed(failure)) => warn!(
@@ -476,8 +446,8 @@ impl JobRunner {
     }
 }
 
-/// A function names its errors itself, and may put anything there.
-fn kind_of_error(exception_type: &str) -> &str {
+/// Functions choose the exception types of their errors, so only a plain name is traced.
+fn traced_type(exception_type: &str) -> &str {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
     match exception_type.len() <= 100 && exception_type.chars().all(is_name) {
         true => exception_type,
@@ -485,43 +455,14 @@ fn kind_of_error(exception_type: &str) -> &str {
     }
 }
 
-type Look = Pin<Box<dyn Future<Output = StoreResult<Option<Job>>> + Send>>;
-type Making = Pin<Box<dyn Future<Output = StoreResult<bool>> + Send>>;
-
-/// What comes of something that is under way beside the run.
-async fn settled<T>(under_way: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
-    match under_way {
-        Some(under_way) => under_way.await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Writes the job that runs beside this one for a time that has come (OVERLAP=ALLOW); answers whether it stands.
-async fn make_beside(session: NodeSession, job: Job, planned: Timestamp) -> StoreResult<bool> {
-    let beside = overlap::beside(&job, planned, session.context.clock.now());
-    Ok(match session.write_job(beside, None).await? {
-        // Lost: somebody who ran the job before has written it.
+/// Writes the job of a parallel run (OVERLAP=ALLOW); answers whether it has its row.
+async fn write_parallel(session: NodeSession, job: Job, planned: Timestamp) -> StoreResult<bool> {
+    let parallel = overlap::parallel_job(&job, planned, session.context.clock.now());
+    Ok(match session.write_job(parallel, None).await? {
+        // Lost: an earlier owner of the job has written it.
         Settled::Applied | Settled::Lost(_) => true,
         Settled::StillUnknown => false,
     })
-}
-
-/// At this moment, or earlier when something happens.
-async fn at_or_when(moment: Instant, happens: impl Future<Output = ()>) {
-    tokio::select! {
-        biased;
-        () = happens => (),
-        () = sleep_until(moment) => (),
-    }
-}
-
-type Task<'a> = Pin<Box<dyn Future<Output = RunEnd> + Send + 'a>>;
-
-fn limit_of(job: &Job) -> Duration {
-    match job.policy.timeout_ms {
-        Some(limit) => Duration::from_millis(u64::try_from(limit).unwrap_or(0)).min(NEVER),
-        None => NEVER,
-    }
 }
 
 fn killed() -> RunFailure {

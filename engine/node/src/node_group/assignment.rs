@@ -1,4 +1,4 @@
-//! Which nodes are in which group: a pure function of the rules, who lives, and the groups before.
+//! Assigns nodes to groups: a pure function of the rules, the live nodes, and the previous groups.
 
 use serde::{Deserialize, Serialize};
 use weft_model::{NodeId, NodeRow, Setting};
@@ -6,12 +6,12 @@ use weft_model::{NodeId, NodeRow, Setting};
 use super::IGNORE;
 use super::rules::{AffinityRules, GroupRule};
 use crate::affinity::Identity;
-use crate::affinity::merged;
+use crate::affinity::merge_ids;
 
-/// The groups of one data centre, as the row has them.
+/// The groups of one data centre, as stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
-    /// The `seq` of the rules that it follows; 0 where there were none.
+    /// The `seq` of the rules that it follows; 0 without rules.
     pub rules_seq: i64,
     /// In the order of the rules, the default group last.
     pub groups: Vec<Group>,
@@ -22,27 +22,27 @@ pub struct Assignment {
 pub struct Group {
     /// Its name.
     pub name: String,
-    /// What its nodes carry, as in node.id.
+    /// The logical ids of its nodes, as in node.id.
     pub logical_ids: Vec<String>,
     /// Its nodes.
     pub nodes: Vec<NodeId>,
 }
 
 impl Group {
-    /// What a node of it carries: what the rules say, and its name.
-    pub fn carried(&self) -> Vec<String> {
-        merged(self.logical_ids.iter().chain([&self.name]))
+    /// The logical ids of a node in this group: those of the rules, and the name of the group.
+    pub fn node_ids(&self) -> Vec<String> {
+        merge_ids(self.logical_ids.iter().chain([&self.name]))
     }
 }
 
 impl Assignment {
-    /// As a row has it; one that cannot be read (a newer program wrote it) has no groups.
-    pub fn of(setting: &Setting) -> Self {
+    /// Reads a stored assignment. One that a newer version wrote reads as no groups.
+    pub fn from_setting(setting: &Setting) -> Self {
         serde_json::from_str(&setting.value).unwrap_or_default()
     }
 
     /// The group of a node.
-    pub fn of_node(&self, node: &NodeId) -> Option<&Group> {
+    pub fn group_of(&self, node: &NodeId) -> Option<&Group> {
         self.groups.iter().find(|group| group.nodes.contains(node))
     }
 
@@ -53,8 +53,8 @@ impl Assignment {
     }
 }
 
-/// Puts the live nodes of a data centre into groups. A node stays where it is while its group has a place for it; groups
-/// that lack nodes take what is free, in the order of the rules and of the guids.
+/// Assigns the live nodes of a data centre to groups. A node stays in its group while that has a place for it. Groups that
+/// lack nodes take the free ones, in the order of the rules and of the guids.
 pub fn assign(
     rules: &AffinityRules,
     rules_seq: i64,
@@ -156,18 +156,18 @@ mod tests {
         );
         let first = assign("n1 n2 n3 n4", &none);
         assert_eq!(shown(&first), "blue n1 n2; green n3; default_group n4");
-        // The one that died is replaced; when it comes back its place is taken.
+        // A dead node is replaced; when it comes back its place is taken.
         let without = assign("n2 n3 n4", &first);
         assert_eq!(shown(&without), "blue n2 n4; green n3; default_group ");
         let back = assign("n1 n2 n3 n4", &without);
         assert_eq!(shown(&back), "blue n2 n4; green n3; default_group n1");
         assert_eq!(assign("n1 n2 n3 n4", &back), back);
-        let group = back.of_node(&NodeId("n4".to_owned())).unwrap();
-        assert_eq!(group.carried(), ["heavy:2-4", "blue"]);
+        let group = back.group_of(&NodeId("n4".to_owned())).unwrap();
+        assert_eq!(group.node_ids(), ["heavy:2-4", "blue"]);
     }
 
     #[test]
-    fn changed_rules_move_as_few_nodes_as_they_can() {
+    fn changed_rules_move_as_few_nodes_as_possible() {
         let rules = AffinityRules::parse(RULES).unwrap();
         let live = nodes("n1 n2 n3 n4");
         let before = assign(&rules, 1, "DC1", &live, &Assignment::default());
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn who_ignores_the_rules_is_in_no_group() {
+    fn a_node_that_ignores_the_rules_is_in_no_group() {
         let rules = AffinityRules::parse(RULES).unwrap();
         let live = [node("n1", &["ignore_affinity_rules"]), node("n2", &[])];
         let groups = assign(&rules, 1, "DC1", &live, &Assignment::default());

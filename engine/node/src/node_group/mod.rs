@@ -1,13 +1,13 @@
-//! Node groups: which logical ids the nodes of a data centre carry by rules of the cluster, besides those of their own
+//! Node groups: logical ids that the nodes of a data centre have by rules of the cluster, besides those of their own
 //! `node.id` (Fabric's affinity management of 2025).
 //!
 //! The rules are one row (`affinity_rules`, written by SET_GLOBAL), and say how many nodes of a data centre each group has.
-//! A job of type NODE_AFFINITY_COORDINATOR_JOB (weft-statement) reads which nodes are alive and writes which node is in which
-//! group: one row for each data centre. Every node reads that row once a heartbeat and carries what its group says
-//! ([`OwnAffinity`](crate::affinity::OwnAffinity)); its own row in `nodes` then shows it to the others, like its node.id.
+//! A job of type NODE_AFFINITY_COORDINATOR_JOB assigns the live nodes to groups and writes one row for each data centre.
+//! Every node reads that row once per heartbeat and takes the logical ids of its group
+//! ([`OwnAffinity`](crate::affinity::OwnAffinity)). Its own row in `nodes` then shows them to the other nodes.
 //!
-//! Who is in which group follows from the rules, the live nodes and the groups before ([`assignment`], pure). So a
-//! coordinator that is taken over, or two of them, come to the same, and a late write is put right by the next look.
+//! The groups follow from the rules, the live nodes and the previous groups ([`assignment`], pure). So two coordinators, or
+//! one that was taken over, get the same result, and the next pass corrects a late write.
 
 pub mod assignment;
 pub mod rules;
@@ -24,53 +24,60 @@ use weft_store::{Freshness, Store, StoreResult};
 
 use crate::{Context, NodeConfig, NodeSession};
 
-/// The setting with the rules; its value is their JSON as typed.
+/// The setting with the rules; its value is their JSON as the user wrote it.
 pub const RULES: &str = "affinity_rules";
 /// A node with this logical id belongs to no group.
 pub const IGNORE: &str = "IGNORE_AFFINITY_RULES";
-/// What SET NODE_AFFINITY forgets everything by.
+/// The value of SET NODE_AFFINITY that removes all its logical ids.
 pub const RESET: &str = "@Reset@";
 
-/// The setting with the groups of a data centre, whose name may be written in any case.
-pub fn groups_of(dc: &str) -> String {
+/// The setting with the groups of a data centre, whose name may be in any case.
+pub fn groups_setting(dc: &str) -> String {
     format!("node_groups:{}", dc.to_ascii_lowercase())
 }
 
-/// The setting with what SET NODE_AFFINITY gave a node.
-pub fn given_to(node: &NodeId) -> String {
+/// The setting with the logical ids that SET NODE_AFFINITY gave a node.
+pub fn given_setting(node: &NodeId) -> String {
     format!("node_affinity:{node}")
 }
 
-/// The groups of a data centre as they stand; none where nobody has made any.
+/// Reads the groups of a data centre and the setting that has them. A row of a newer version reads as no groups.
 ///
 /// # Errors
-/// What the store said. A row of a newer program reads as no groups.
-pub async fn stored_groups(
+/// The error of the store.
+pub async fn read_groups(
     store: &dyn Store,
     dc: &str,
 ) -> StoreResult<(Option<Setting>, Assignment)> {
-    let setting = store.setting(&groups_of(dc), Freshness::Committed).await?;
-    let groups = setting.as_ref().map(Assignment::of).unwrap_or_default();
+    let setting = store
+        .setting(&groups_setting(dc), Freshness::Committed)
+        .await?;
+    let groups = setting
+        .as_ref()
+        .map(Assignment::from_setting)
+        .unwrap_or_default();
     Ok((setting, groups))
 }
 
-/// What this node carries as the store has it now; answers whether that is new. It is read before the node takes any work,
-/// and once a heartbeat.
+/// Reads the logical ids of this node from the store; answers whether they have changed. Called before the node takes any
+/// work, and once per heartbeat.
 ///
 /// # Errors
-/// What the store said.
-pub async fn recall(context: &Context) -> StoreResult<bool> {
+/// The error of the store.
+pub async fn refresh(context: &Context) -> StoreResult<bool> {
     let NodeConfig { guid, dc, .. } = &context.config;
     let store = context.store.as_ref();
-    // SET NODE_AFFINITY tells this node itself; this is for one whose answer was lost.
-    let given = store.setting(&given_to(guid), Freshness::Committed).await?;
-    let is_given = given.is_some_and(|given| context.affinity.give(&given));
-    let (_, groups) = stored_groups(store, dc).await?;
-    let group = groups.of_node(guid);
-    let is_moved = context.affinity.join(group.map(Group::carried));
+    // SET NODE_AFFINITY also changes this node directly; this covers a change whose answer was lost.
+    let given = store
+        .setting(&given_setting(guid), Freshness::Committed)
+        .await?;
+    let is_given = given.is_some_and(|given| context.affinity.set_given(&given));
+    let (_, groups) = read_groups(store, dc).await?;
+    let group = groups.group_of(guid);
+    let is_moved = context.affinity.set_group(group.map(Group::node_ids));
     if is_given || is_moved {
         info!(
-            "This node carries {:?} now, by node group {}",
+            "The logical ids of this node are {:?}, with node group {}",
             context.affinity.all(),
             group.map_or("none", |group| group.name.as_str())
         );
@@ -78,7 +85,7 @@ pub async fn recall(context: &Context) -> StoreResult<bool> {
     Ok(is_given || is_moved)
 }
 
-/// Looks for what the node carries once a heartbeat, until the node session ends.
+/// Refreshes the logical ids of the node once per heartbeat, until the node fences itself.
 pub async fn run(session: NodeSession) {
     let context = Arc::clone(&session.context);
     while session
@@ -86,13 +93,13 @@ pub async fn run(session: NodeSession) {
         .wait(context.config.heartbeat_interval)
         .await
     {
-        match recall(&context).await {
+        match refresh(&context).await {
             Ok(true) => {
-                session.heartbeat.beat_now();
-                context.wake.carries_others();
+                session.heartbeat.write_soon();
+                context.wake.affinity_changed();
             }
             Ok(false) => (),
-            Err(error) => debug!(error = %error, "Cannot see the node groups: {error}"),
+            Err(error) => debug!(error = %error, "Cannot read the node groups: {error}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The rules of the cluster, as SET_GLOBAL AFFINITY_RULES has them.
+//! The affinity rules of the cluster, as SET_GLOBAL AFFINITY_RULES writes them.
 
 use serde_json::{Map, Value};
 use weft_lang::names;
@@ -7,29 +7,29 @@ use super::IGNORE;
 use crate::affinity::ANY;
 use crate::config::is_name;
 
-/// No cluster has more rules than fit in here.
+/// The most bytes of the rules.
 const MAX_BYTES: usize = 64 * 1024;
-/// The group of all nodes that no other group takes.
+/// The group of all nodes in no other group.
 pub const DEFAULT_GROUP: &str = "default_group";
 const EXAMPLE: &str = r#"write {"DC1":{"blue":{"count":2,"affinities":[{"affinity":"heavy","recommended":2,"max":4}]}},"default_group":{"affinities":[{"affinity":"light"}]}}"#;
 
-/// Which groups the data centres have, in the order in which they get their nodes.
+/// The groups of the data centres, in the order in which they get their nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AffinityRules {
-    /// By data centre.
+    /// The groups by data centre.
     pub data_centres: Vec<(String, Vec<GroupRule>)>,
-    /// What nodes carry that are in no other group; of every data centre.
+    /// The group of the remaining nodes, in every data centre.
     pub default_group: Option<GroupRule>,
 }
 
 /// One group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupRule {
-    /// Its name, which is a logical id of its nodes too.
+    /// Its name, which is also a logical id of its nodes.
     pub name: String,
-    /// How many nodes it has; the default group takes all that are left.
+    /// How many nodes it has; the default group takes all remaining nodes.
     pub count: usize,
-    /// What its nodes carry.
+    /// The logical ids of its nodes.
     pub affinities: Vec<AffinityRule>,
 }
 
@@ -38,30 +38,30 @@ pub struct GroupRule {
 pub struct AffinityRule {
     /// The logical id.
     pub affinity: String,
-    /// Jobs that a node runs for it without hesitation; none = as many as it may.
+    /// How many jobs of it a node claims at once; `None` = as many as `max`.
     pub recommended: Option<u32>,
-    /// Jobs that it runs for it at most; none = as many as recommended, or any number.
+    /// How many jobs of it a node runs at most; `None` = as many as `recommended`, or any number.
     pub max: Option<u32>,
 }
 
-/// What is wrong with rules, and where: `DC1.blue.count: …`.
+/// An error in the rules and its place: `DC1.blue.count: …`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct RulesError {
-    /// The place and what is wrong there.
+    /// The place and the error.
     pub message: String,
-    /// What to write instead.
+    /// An example of correct rules.
     pub hint: String,
 }
 
-type Read<T> = Result<T, RulesError>;
+type ReadResult<T> = Result<T, RulesError>;
 
 impl AffinityRules {
     /// Reads rules from JSON; an empty text has none.
     ///
     /// # Errors
-    /// The place that is wrong.
-    pub fn parse(text: &str) -> Read<Self> {
+    /// The first error and its place.
+    pub fn parse(text: &str) -> ReadResult<Self> {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
@@ -76,11 +76,11 @@ impl AffinityRules {
                 rules.default_group = Some(group(name, name, value, true)?);
                 continue;
             }
-            named(name, name)?;
+            check_name(name, name)?;
             let mut groups: Vec<GroupRule> = Vec::new();
             for (group_name, value) in object(name, value)? {
                 let place = format!("{name}.{group_name}");
-                named(&place, group_name)?;
+                check_name(&place, group_name)?;
                 if group_name.eq_ignore_ascii_case(ANY) {
                     return wrong(
                         &place,
@@ -114,15 +114,18 @@ impl AffinityRules {
 }
 
 impl GroupRule {
-    /// What its nodes carry, as in node.id; the name of the group stands behind.
+    /// The logical ids of its nodes, as in node.id, without the name of the group.
     pub fn logical_ids(&self) -> Vec<String> {
-        self.affinities.iter().map(AffinityRule::written).collect()
+        self.affinities
+            .iter()
+            .map(AffinityRule::to_logical_id)
+            .collect()
     }
 }
 
 impl AffinityRule {
-    /// As in node.id: `Name:2-4`.
-    fn written(&self) -> String {
+    /// The logical id as in node.id: `Name:2-4`.
+    fn to_logical_id(&self) -> String {
         let name = &self.affinity;
         match (self.recommended, self.max) {
             (None, None) => name.clone(),
@@ -133,13 +136,13 @@ impl AffinityRule {
     }
 }
 
-fn group(place: &str, name: &str, value: &Value, is_default: bool) -> Read<GroupRule> {
+fn group(place: &str, name: &str, value: &Value, is_default: bool) -> ReadResult<GroupRule> {
     let fields = object(place, value)?;
     let known: &[&str] = match is_default {
         true => &["affinities"],
         false => &["count", "affinities"],
     };
-    only(place, fields, known)?;
+    check_fields(place, fields, known)?;
     let count = match fields.get("count") {
         None if is_default => usize::MAX,
         count => match count.and_then(Value::as_u64) {
@@ -168,13 +171,13 @@ fn group(place: &str, name: &str, value: &Value, is_default: bool) -> Read<Group
     })
 }
 
-fn affinity(place: &str, value: &Value) -> Read<AffinityRule> {
+fn affinity(place: &str, value: &Value) -> ReadResult<AffinityRule> {
     let fields = object(place, value)?;
-    only(place, fields, &["affinity", "recommended", "max"])?;
+    check_fields(place, fields, &["affinity", "recommended", "max"])?;
     let Some(name) = fields.get("affinity").and_then(Value::as_str) else {
         return wrong(&format!("{place}.affinity"), "is the name of a logical id");
     };
-    named(&format!("{place}.affinity"), name)?;
+    check_name(&format!("{place}.affinity"), name)?;
     let size = |field: &str| match fields.get(field) {
         None => Ok(None),
         Some(value) => match value.as_u64().and_then(|size| u32::try_from(size).ok()) {
@@ -198,14 +201,14 @@ fn affinity(place: &str, value: &Value) -> Read<AffinityRule> {
     Ok(rule)
 }
 
-fn object<'a>(place: &str, value: &'a Value) -> Read<&'a Map<String, Value>> {
+fn object<'a>(place: &str, value: &'a Value) -> ReadResult<&'a Map<String, Value>> {
     match value {
         Value::Object(fields) => Ok(fields),
-        _ => wrong(place, "is no JSON object"),
+        _ => wrong(place, "is not a JSON object"),
     }
 }
 
-fn only(place: &str, fields: &Map<String, Value>, known: &[&str]) -> Read<()> {
+fn check_fields(place: &str, fields: &Map<String, Value>, known: &[&str]) -> ReadResult<()> {
     let unknown = fields.keys().find(|field| !known.contains(&field.as_str()));
     let Some(field) = unknown else {
         return Ok(());
@@ -215,8 +218,8 @@ fn only(place: &str, fields: &Map<String, Value>, known: &[&str]) -> Read<()> {
     Err(RulesError { message, hint })
 }
 
-/// What can be a logical id or a data centre.
-fn named(place: &str, name: &str) -> Read<()> {
+/// Checks the name of a logical id, a group or a data centre.
+fn check_name(place: &str, name: &str) -> ReadResult<()> {
     if name.eq_ignore_ascii_case(IGNORE) {
         return wrong(
             place,
@@ -227,12 +230,12 @@ fn named(place: &str, name: &str) -> Read<()> {
         true => Ok(()),
         false => wrong(
             place,
-            format!("`{name}` is no name: letters, digits, `-`, `_` and `.`, up to 64"),
+            format!("`{name}` is not a name: letters, digits, `-`, `_` and `.`, up to 64"),
         ),
     }
 }
 
-fn wrong<T>(place: &str, what: impl std::fmt::Display) -> Read<T> {
+fn wrong<T>(place: &str, what: impl std::fmt::Display) -> ReadResult<T> {
     Err(RulesError {
         message: format!("{place}: {what}"),
         hint: EXAMPLE.to_owned(),
@@ -264,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_place() {
+    fn an_error_names_its_place() {
         let check = |text: &str, expected: &str| {
             let error = AffinityRules::parse(text).unwrap_err();
             assert_eq!(error.message, expected, "{text}");
@@ -274,15 +277,15 @@ mod tests {
             parsed.starts_with("affinity rules: cannot be read as JSON: EOF"),
             "{parsed}"
         );
-        check("[]", "affinity rules: is no JSON object");
-        check(r#"{"DC1":5}"#, "DC1: is no JSON object");
+        check("[]", "affinity rules: is not a JSON object");
+        check(r#"{"DC1":5}"#, "DC1: is not a JSON object");
         check(
             r#"{"D C":{}}"#,
-            "D C: `D C` is no name: letters, digits, `-`, `_` and `.`, up to 64",
+            "D C: `D C` is not a name: letters, digits, `-`, `_` and `.`, up to 64",
         );
         check(
             r#"{"DC1":{"10.0.0.1":{}}}"#,
-            "DC1.10.0.0.1: `10.0.0.1` is no name: letters, digits, `-`, `_` and `.`, up to 64",
+            "DC1.10.0.0.1: `10.0.0.1` is not a name: letters, digits, `-`, `_` and `.`, up to 64",
         );
         check(
             r#"{"DC1":{"a":{"affinities":[]}}}"#,

@@ -40,7 +40,7 @@ impl Executor for KindExecutor {
             claimed.slot,
             claimed.give_up_after,
         )
-        .with_runs_beside_from(claimed.covered);
+        .with_parallel_runs(claimed.covered);
         match runner.run().await {
             Ok(Some(ended)) => {
                 if let Some(due) = ended.due {

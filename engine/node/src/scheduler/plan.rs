@@ -8,8 +8,8 @@ use weft_model::{IllegalMove, Job, JobDesired, JobEvent, JobStatus, TriggerState
 
 use super::executor::Slots;
 use super::slots::SlotOffer;
-use crate::job::after::{schedule_of, seed_of};
-use crate::job::triggered::{NextRun, lives_on};
+use crate::job::next_run::{NextRun, can_start_later};
+use crate::job::schedule::{schedule_of, seed_of};
 
 /// Everything the decision depends on.
 #[derive(Clone, Debug)]
@@ -103,9 +103,9 @@ impl RowMove {
             Self::PassTo(next)
                 if next.is_some()
                     || job.triggers.fired_for.is_some()
-                    || lives_on(&job, job.runs, now) =>
+                    || can_start_later(&job, job.runs, now) =>
             {
-                let next = NextRun::of(next, job.triggers.fired_for);
+                let next = NextRun::earliest(next, job.triggers.fired_for);
                 Job {
                     status: job.status.next(next.event())?,
                     next_run: next.next_run,

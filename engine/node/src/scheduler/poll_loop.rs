@@ -93,7 +93,7 @@ impl PollLoop {
                 biased;
                 () = self.session.self_fence.fenced() => return,
                 () = context.wake.jobs_woken() => poll_at = Duration::ZERO,
-                () = context.wake.due_told() => (),
+                () = context.wake.due_woken() => (),
                 () = self.running.slot_freed.notified(), if !self.ready.is_empty() => (),
                 () = tokio::time::sleep(pause) => (),
             }
@@ -115,7 +115,7 @@ impl PollLoop {
             return Ok(());
         }
         let context = Arc::clone(&self.session.context);
-        if context.wake.take_carries_others() {
+        if context.wake.take_affinity_changed() {
             // Deferred jobs may match this node now. Their hints are never further apart than START_LOOKBACK.
             self.mark = self.mark.map(|mark| minus(mark, START_LOOKBACK));
             self.passed.clear();

@@ -14,8 +14,8 @@ use super::poll_loop::PollLoop;
 use super::slots::SlotOffer;
 use super::{RunningJob, traced};
 use crate::NodeSession;
-use crate::job::after::schedule_of;
-use crate::job::{overlap, tell};
+use crate::job::schedule::schedule_of;
+use crate::job::{notify_followers, overlap};
 
 impl PollLoop {
     /// Claims and runs a job in the background. It takes its slot at once, so that the next check counts it.
@@ -32,7 +32,7 @@ impl PollLoop {
         }
         let now = session.context.clock.now();
         let claim = claim_operation(&session, &job);
-        let covered = overlap::covered(&job, now);
+        let covered = overlap::covered_until(&job, now);
         let (slot, give_up_after) = accept_offer(&session, &job, offer);
         let slots = executor.slots();
         let running_job = RunningJob {
@@ -68,7 +68,7 @@ impl PollLoop {
                 Slots::Unlimited => (),
             }
             match ran {
-                Ok(true) => tell(&session, &key).await,
+                Ok(true) => notify_followers(&session, &key).await,
                 Ok(false) => (),
                 Err(error) => {
                     debug!(error = %error, "Could not claim a job: {error}");
@@ -119,7 +119,7 @@ impl PollLoop {
         session
             .tasks
             .clone()
-            .spawn(async move { tell(&session, &key).await });
+            .spawn(async move { notify_followers(&session, &key).await });
     }
 }
 

@@ -11,7 +11,7 @@ use super::Running;
 use super::plan::{Obstacle, Plan, RowMove, Seen};
 use super::slots::SlotOffer;
 use crate::NodeSession;
-use crate::trace::Operation::{
+use crate::trace::TracedOperation::{
     JobsPoolExecutorGet, JobsPoolExecutorSubmit, JobsReconcile, JobsScheduler,
 };
 

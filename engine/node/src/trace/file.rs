@@ -1,4 +1,4 @@
-//! The file of a trace: one JSON object a line, of bounded size, for the node's own user alone.
+//! The file of a trace: one JSON object per line, of bounded size, readable only by the user of the node.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Operation, Trace};
+use super::{Trace, TracedOperation};
 
 const ENDING: &str = ".jsonl";
-/// What is kept free for the line that says that the file is full.
+/// Bytes reserved for the line that says that the file is full.
 const LAST_LINE: u64 = 256;
-/// The first line is never longer: a statement is not.
+/// The most bytes of the first line; no statement is longer.
 const FIRST_LINE: u64 = 128 * 1024;
-/// The last lines of a trace are read from so far in front of its end.
+/// How many bytes at the end of a file are searched for its last lines.
 const TAIL_BYTES: u64 = 1024 * 1024;
 
-/// A file that is being written.
+/// A file that is open for writing.
 #[derive(Debug)]
 pub(super) struct TraceFile {
     file: BufWriter<File>,
@@ -26,14 +26,14 @@ pub(super) struct TraceFile {
 }
 
 impl TraceFile {
-    /// A new file, of so many bytes at most. The folder is made where it is missing.
+    /// Creates a file of at most `most` bytes, and its folder if it is missing.
     pub(super) fn create(path: &Path, most: u64) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(folder)?;
-            // It may have been there before, for everybody.
+            // It may have existed before, with wider permissions.
             fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
         }
         let file = OpenOptions::new()
@@ -71,13 +71,13 @@ impl TraceFile {
     }
 }
 
-/// Where the lines of a trace lie.
-pub(super) fn path_of(folder: &Path, number: u64, operation: Operation) -> PathBuf {
+/// The path of the file of a trace.
+pub(super) fn path_of(folder: &Path, number: u64, operation: TracedOperation) -> PathBuf {
     folder.join(format!("{number}_{operation}{ENDING}"))
 }
 
-/// The files that an earlier process left in a folder, as traces that are off; none where there is no folder.
-pub(super) fn earlier(folder: &Path) -> io::Result<Vec<Trace>> {
+/// Finds the traces that earlier processes left in a folder; they are off. A missing folder has none.
+pub(super) fn find_earlier(folder: &Path) -> io::Result<Vec<Trace>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -92,20 +92,20 @@ pub(super) fn earlier(folder: &Path) -> io::Result<Vec<Trace>> {
         let Some((number, operation)) = parts else {
             continue;
         };
-        if let (Ok(number), Some(operation)) = (number.parse(), Operation::named(operation))
+        if let (Ok(number), Some(operation)) = (number.parse(), TracedOperation::find(operation))
             && entry.file_type()?.is_file()
         {
             let path = entry.path();
-            // One that cannot be read does not stand in the way of others; it can still be removed.
-            let (header, lines) = head(&path).unwrap_or_default();
-            traces.push(Trace::earlier(number, operation, path, &header, lines));
+            // An unreadable file does not hide the others, and can still be removed.
+            let (header, lines) = read_head(&path).unwrap_or_default();
+            traces.push(Trace::from_file(number, operation, path, &header, lines));
         }
     }
     Ok(traces)
 }
 
-/// The first line of a file, and how many there are.
-fn head(path: &Path) -> io::Result<(Value, u64)> {
+/// Reads the first line of a file and counts its lines.
+fn read_head(path: &Path) -> io::Result<(Value, u64)> {
     let mut reader = BufReader::new(File::open(path)?);
     let mut line = Vec::new();
     let mut first = reader.by_ref().take(FIRST_LINE);
@@ -124,8 +124,8 @@ fn head(path: &Path) -> io::Result<(Value, u64)> {
     Ok((serde_json::from_slice(&line).unwrap_or_default(), lines))
 }
 
-/// The last lines of a file. A line that a crash cut off is left out.
-pub(super) fn tail(path: &Path, count: usize) -> io::Result<Vec<Value>> {
+/// Reads the last lines of a file. A line that a crash cut off is left out.
+pub(super) fn read_tail(path: &Path, count: usize) -> io::Result<Vec<Value>> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let from = length.saturating_sub(TAIL_BYTES);
@@ -133,7 +133,7 @@ pub(super) fn tail(path: &Path, count: usize) -> io::Result<Vec<Value>> {
     let mut bytes = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    // Where the reading does not begin with the file, the first line is perhaps a part of one.
+    // The first line may be incomplete if the read starts inside the file.
     let lines: Vec<&str> = text.lines().skip(usize::from(from > 0)).collect();
     let last = &lines[lines.len().saturating_sub(count)..];
     let parsed = last.iter().map(|line| serde_json::from_str(line));

@@ -1,4 +1,4 @@
-//! Which events a trace is about: the parameters of TRACE.
+//! Which events a trace writes: the parameters of TRACE.
 
 use std::fmt;
 use std::iter::Peekable;
@@ -8,10 +8,10 @@ use weft_lang::names::nearest;
 use weft_model::JobKey;
 use weft_model::{canonical_job_name, canonical_job_type};
 
-/// The parameters that there are.
+/// The names of the parameters.
 const KEYS: [&str; 3] = ["type", "name", "uid"];
 
-/// The jobs whose events are written; without any parameter, all.
+/// The jobs whose events are written; all jobs if it is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     job_type: Option<String>,
@@ -19,7 +19,7 @@ pub struct Filter {
     uid: Option<String>,
 }
 
-/// Parameters that mean nothing.
+/// Parameters that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FilterError {
@@ -33,7 +33,7 @@ impl Filter {
     /// Reads `key=value` pairs with commas or blanks between them; values may be in quotes.
     ///
     /// # Errors
-    /// A key that is not known or stands there twice, a key without a value, a quote that is never closed.
+    /// An unknown or repeated key, a key without a value, or an unclosed quote.
     pub fn read(text: &str) -> Result<Self, FilterError> {
         let mut filter = Self::default();
         let mut rest = text.chars().peekable();
@@ -47,9 +47,9 @@ impl Filter {
             });
             skip(&mut rest, char::is_whitespace);
             if key.is_empty() {
-                return Err(error(format!("`{first}` is not expected there")));
+                return Err(error(format!("`{first}` is not expected here")));
             }
-            let place = match key.to_ascii_lowercase().as_str() {
+            let parameter = match key.to_ascii_lowercase().as_str() {
                 "type" => &mut filter.job_type,
                 "name" => &mut filter.name,
                 "uid" => &mut filter.uid,
@@ -59,12 +59,12 @@ impl Filter {
                 return Err(error(format!("`{key}` has no value")));
             }
             skip(&mut rest, char::is_whitespace);
-            let value = value(&mut rest, &key)?;
+            let value = read_value(&mut rest, &key)?;
             if value.is_empty() {
                 return Err(error(format!("`{key}` has no value")));
             }
-            if place.replace(value).is_some() {
-                return Err(error(format!("`{key}` stands there twice")));
+            if parameter.replace(value).is_some() {
+                return Err(error(format!("`{key}` is given twice")));
             }
         }
         filter.job_type = filter.job_type.as_deref().map(canonical_job_type);
@@ -85,7 +85,7 @@ impl Filter {
     }
 }
 
-/// As it may be written again.
+/// Writes the parameters so that they can be read again.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut blank = "";
@@ -99,8 +99,8 @@ impl fmt::Display for Filter {
     }
 }
 
-/// In quotes, in which the quote itself is written twice, or up to the next separator.
-fn value(rest: &mut Peekable<Chars<'_>>, key: &str) -> Result<String, FilterError> {
+/// Reads a value: in quotes, in which the quote itself is doubled, or up to the next separator.
+fn read_value(rest: &mut Peekable<Chars<'_>>, key: &str) -> Result<String, FilterError> {
     let Some(quote) = rest.next_if(|c| matches!(c, '\'' | '"')) else {
         return Ok(take(rest, |c| !c.is_whitespace() && c != ','));
     };
@@ -111,7 +111,7 @@ fn value(rest: &mut Peekable<Chars<'_>>, key: &str) -> Result<String, FilterErro
         }
         value.push(c);
     }
-    Err(error(format!("the quote behind `{key}=` is never closed")))
+    Err(error(format!("the quote after `{key}=` is never closed")))
 }
 
 fn skip(rest: &mut Peekable<Chars<'_>>, skipped: impl Fn(char) -> bool) {
@@ -123,7 +123,7 @@ fn take(rest: &mut Peekable<Chars<'_>>, taken: impl Fn(char) -> bool) -> String 
 }
 
 fn unknown(key: &str) -> FilterError {
-    let refused = error(format!("`{key}` is no parameter of a trace"));
+    let refused = error(format!("`{key}` is not a parameter of a trace"));
     match nearest(key, KEYS) {
         Some(meant) => FilterError {
             hint: format!("did you mean `{meant}`?"),
@@ -175,24 +175,24 @@ mod tests {
     }
 
     #[test]
-    fn what_means_nothing_is_refused() {
+    fn unreadable_parameters_are_refused() {
         const ALL: &str = "the parameters are `type=<type> name=<name> uid=<uid>`, any of them";
         check(
             "nmae='x'",
-            "`nmae` is no parameter of a trace / did you mean `name`?",
+            "`nmae` is not a parameter of a trace / did you mean `name`?",
         );
         check(
             "level=debug",
-            &format!("`level` is no parameter of a trace / {ALL}"),
+            &format!("`level` is not a parameter of a trace / {ALL}"),
         );
-        check("'x'", &format!("`'` is not expected there / {ALL}"));
+        check("'x'", &format!("`'` is not expected here / {ALL}"));
         check("name", &format!("`name` has no value / {ALL}"));
         check("name=, uid=1", &format!("`name` has no value / {ALL}"));
         check("name=''", &format!("`name` has no value / {ALL}"));
-        check("uid=1 uid=2", &format!("`uid` stands there twice / {ALL}"));
+        check("uid=1 uid=2", &format!("`uid` is given twice / {ALL}"));
         check(
             "uid='1",
-            &format!("the quote behind `uid=` is never closed / {ALL}"),
+            &format!("the quote after `uid=` is never closed / {ALL}"),
         );
     }
 

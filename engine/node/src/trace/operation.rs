@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// Something that a node does over and over, and that a trace can write down.
+/// Repeated work of a node that can be traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
+pub enum TracedOperation {
     /// Runs of jobs begin and end.
     JobExecutor,
-    /// Rows are looked at and something is decided.
+    /// Rows are read and decided on.
     JobsReconcile,
     /// Hints come due, times are computed, jobs are claimed.
     JobsScheduler,
@@ -19,8 +19,8 @@ pub enum Operation {
     FolderPoller,
 }
 
-impl Operation {
-    /// All of them, in the order they are shown.
+impl TracedOperation {
+    /// All operations, in the order of their display.
     pub const ALL: [Self; 6] = [
         Self::JobExecutor,
         Self::JobsReconcile,
@@ -30,16 +30,16 @@ impl Operation {
         Self::FolderPoller,
     ];
 
-    /// What all of them are about.
+    /// The category of all operations.
     pub const CATEGORY: &'static str = "jobs";
 
-    /// The operation of this name, whatever its case.
-    pub fn named(name: &str) -> Option<Self> {
+    /// Finds the operation of this name, in any case.
+    pub fn find(name: &str) -> Option<Self> {
         let is_it = |operation: &Self| operation.name().eq_ignore_ascii_case(name);
         Self::ALL.into_iter().find(is_it)
     }
 
-    /// Its name, as Fabric has it.
+    /// The name, as in Fabric.
     pub fn name(self) -> &'static str {
         match self {
             Self::JobExecutor => "jobExecutor",
@@ -51,7 +51,7 @@ impl Operation {
         }
     }
 
-    /// How much it says: `info` once or twice per run, `debug` more often.
+    /// How many events it has: `info` for one or two per run, `debug` for more.
     pub fn level(self) -> &'static str {
         match self {
             Self::JobExecutor => "info",
@@ -63,7 +63,7 @@ impl Operation {
         }
     }
 
-    /// What its events are, in one sentence.
+    /// What its events report, in one sentence.
     pub fn meaning(self) -> &'static str {
         match self {
             Self::JobExecutor => "a run begins, and ends: how, and what became of the job",
@@ -79,13 +79,13 @@ impl Operation {
         }
     }
 
-    /// Its place in a set of operations.
+    /// Its bit in a set of operations.
     pub(super) fn bit(self) -> u32 {
         1 << self as u32
     }
 }
 
-impl fmt::Display for Operation {
+impl fmt::Display for TracedOperation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -99,10 +99,10 @@ mod tests {
     #[test]
     fn each_operation_has_a_name_of_its_own_that_the_language_offers() {
         let mut bits = 0;
-        for operation in Operation::ALL {
+        for operation in TracedOperation::ALL {
             let name = operation.name();
             assert_eq!(
-                Operation::named(&name.to_uppercase()),
+                TracedOperation::find(&name.to_uppercase()),
                 Some(operation),
                 "{name}"
             );
@@ -110,6 +110,6 @@ mod tests {
             assert_eq!(bits & operation.bit(), 0, "{name}");
             bits |= operation.bit();
         }
-        assert_eq!(Operation::named("sftpReader"), None);
+        assert_eq!(TracedOperation::find("sftpReader"), None);
     }
 }

@@ -1,9 +1,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use serde_json::json;
 use tempfile::TempDir;
-use weft_model::clock::Clock;
+use weft_model::clock::{Clock, Timestamp};
 
+use super::sessions::SILENCE;
 use super::*;
 
 /// Moved by hand.
@@ -48,7 +52,7 @@ impl Bench {
         Self { traces, ..self }
     }
 
-    async fn begin(&self, operation: Operation, filter: &str, session: Option<Uuid>) -> u64 {
+    async fn begin(&self, operation: TracedOperation, filter: &str, session: Option<Uuid>) -> u64 {
         let new = NewTrace {
             operation,
             filter: Filter::read(filter).unwrap(),
@@ -58,7 +62,7 @@ impl Bench {
         self.traces.begin(new).await.unwrap().number
     }
 
-    fn event(&self, operation: Operation, name: &str) {
+    fn event(&self, operation: TracedOperation, name: &str) {
         let fields = || json!({"try": 1, "why": "it is due"});
         self.traces.event(operation, "tried", &key(name), fields);
     }
@@ -83,7 +87,7 @@ fn key(name: &str) -> JobKey {
 }
 
 #[tokio::test]
-async fn what_is_traced_is_written_and_the_rest_is_not_even_made() {
+async fn traced_events_are_written_and_others_are_not_even_built() {
     let bench = Bench::new();
     let asked = |operation, name| {
         let mut was_made = false;
@@ -93,13 +97,21 @@ async fn what_is_traced_is_written_and_the_rest_is_not_even_made() {
         });
         was_made
     };
-    assert!(!asked(Operation::JobExecutor, "a"), "nothing is traced");
+    assert!(
+        !asked(TracedOperation::JobExecutor, "a"),
+        "nothing is traced"
+    );
     assert!(!bench.data.path().join("traces").exists());
-    let number = bench.begin(Operation::JobExecutor, "name=a", None).await;
-    assert!(asked(Operation::JobExecutor, "a"));
-    assert!(!asked(Operation::JobExecutor, "b"), "not this job");
-    assert!(!asked(Operation::JobsScheduler, "a"), "not this operation");
-    bench.event(Operation::JobExecutor, "a");
+    let number = bench
+        .begin(TracedOperation::JobExecutor, "name=a", None)
+        .await;
+    assert!(asked(TracedOperation::JobExecutor, "a"));
+    assert!(!asked(TracedOperation::JobExecutor, "b"), "not this job");
+    assert!(
+        !asked(TracedOperation::JobsScheduler, "a"),
+        "not this operation"
+    );
+    bench.event(TracedOperation::JobExecutor, "a");
     let lines = bench.lines(number).await;
     let events: Vec<_> = lines.iter().map(|line| line.event.as_str()).collect();
     assert_eq!(events, ["begun", "tried", "tried"]);
@@ -119,7 +131,7 @@ async fn what_is_traced_is_written_and_the_rest_is_not_even_made() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
     assert_eq!(bench.traces.turn_off(None).await.unwrap(), [1]);
-    assert!(!asked(Operation::JobExecutor, "a"));
+    assert!(!asked(TracedOperation::JobExecutor, "a"));
     assert_eq!(
         bench.traces.turn_off(Some(1)).await.unwrap(),
         [] as [u64; 0]
@@ -131,18 +143,18 @@ async fn what_is_traced_is_written_and_the_rest_is_not_even_made() {
 #[tokio::test]
 async fn an_event_goes_to_each_trace_that_wants_it() {
     let bench = Bench::new();
-    bench.begin(Operation::JobExecutor, "", None).await;
+    bench.begin(TracedOperation::JobExecutor, "", None).await;
     bench
-        .begin(Operation::JobExecutor, "type=process", None)
+        .begin(TracedOperation::JobExecutor, "type=process", None)
         .await;
-    bench.begin(Operation::JobsScheduler, "", None).await;
-    bench.event(Operation::JobExecutor, "a");
+    bench.begin(TracedOperation::JobsScheduler, "", None).await;
+    bench.event(TracedOperation::JobExecutor, "a");
     assert_eq!(
         bench.states().await,
         [1, 2, 3].map(|number| (number, TraceState::On, if number == 3 { 1 } else { 2 }))
     );
     bench.traces.remove(2).await.unwrap();
-    bench.event(Operation::JobExecutor, "a");
+    bench.event(TracedOperation::JobExecutor, "a");
     let left = [(1, TraceState::On, 3), (3, TraceState::On, 1)];
     assert_eq!(bench.states().await, left);
     assert_eq!(
@@ -155,19 +167,19 @@ async fn an_event_goes_to_each_trace_that_wants_it() {
     assert_eq!(error.to_string(), "there is no trace 2");
     assert!(
         matches!(error, TraceError::NoSuchTrace { there, .. } if there == [1, 3]),
-        "it names those that there are"
+        "it names the existing traces"
     );
-    let number = bench.begin(Operation::FolderPoller, "", None).await;
-    assert_eq!(number, 4, "a number is not given twice");
+    let number = bench.begin(TracedOperation::FolderPoller, "", None).await;
+    assert_eq!(number, 4, "a number is not reused");
 }
 
 #[tokio::test]
 async fn a_file_has_a_size_and_its_last_line_says_so() {
     const LIMIT: u64 = 2_000;
     let bench = Bench::with_limit(LIMIT);
-    bench.begin(Operation::JobExecutor, "", None).await;
+    bench.begin(TracedOperation::JobExecutor, "", None).await;
     for _ in 0..50 {
-        bench.event(Operation::JobExecutor, "a");
+        bench.event(TracedOperation::JobExecutor, "a");
     }
     let lines = bench.lines(1).await;
     let last = lines.last().unwrap();
@@ -181,51 +193,55 @@ async fn a_file_has_a_size_and_its_last_line_says_so() {
     assert_eq!(trace.state, TraceState::Full);
     assert_eq!(trace.lines, u64::try_from(lines.len()).unwrap());
     assert!(fs::metadata(&trace.path).unwrap().len() <= LIMIT);
-    // What comes later is not even made.
+    // Later events are not even built.
     let wanted = bench.traces.0.wanted.load(Ordering::Relaxed);
     assert_eq!(wanted, 0);
 }
 
 #[tokio::test]
-async fn nobody_waits_for_the_disk_and_what_is_dropped_is_counted() {
+async fn no_caller_waits_for_the_disk_and_dropped_events_are_counted() {
     let bench = Bench::new();
-    bench.begin(Operation::JobExecutor, "", None).await;
+    bench.begin(TracedOperation::JobExecutor, "", None).await;
     const EVENTS: u64 = 100_000;
     for _ in 0..EVENTS {
-        bench.event(Operation::JobExecutor, "a");
+        bench.event(TracedOperation::JobExecutor, "a");
     }
     let listed = bench.traces.list().await.unwrap();
     let (lines, dropped) = (listed[0].lines, listed[0].dropped.unwrap());
     let state = listed[0].state;
-    // The line that it begins with, and one that says that it is full.
+    // The first line, and the one that says that the file is full.
     let more = if state == TraceState::Full { 2 } else { 1 };
     assert!(lines + dropped <= EVENTS + more, "{lines} {dropped}");
     assert!(state == TraceState::Full || lines + dropped == EVENTS + more);
 }
 
 #[tokio::test]
-async fn traces_of_a_session_end_when_it_is_not_heard_of() {
+async fn traces_of_a_session_end_when_it_is_silent() {
     let bench = Bench::new();
     let (session, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let pass = |seconds| bench.clock.0.fetch_add(seconds, Ordering::Relaxed);
-    bench.begin(Operation::JobExecutor, "", Some(session)).await;
-    bench.begin(Operation::JobExecutor, "", Some(other)).await;
-    bench.begin(Operation::JobExecutor, "", None).await;
+    bench
+        .begin(TracedOperation::JobExecutor, "", Some(session))
+        .await;
+    bench
+        .begin(TracedOperation::JobExecutor, "", Some(other))
+        .await;
+    bench.begin(TracedOperation::JobExecutor, "", None).await;
     pass(SILENCE.as_secs());
-    drop(bench.traces.hear(Some(session)));
+    drop(bench.traces.keep_session(Some(session)));
     pass(1);
-    bench.event(Operation::JobExecutor, "a");
+    bench.event(TracedOperation::JobExecutor, "a");
     let (on, off) = (TraceState::On, TraceState::Off);
     assert_eq!(
         bench.states().await,
         [(1, on, 2), (2, off, 1), (3, on, 2)],
-        "one was heard of"
+        "one session was active"
     );
-    // A statement of it runs all the while.
-    let hearing = bench.traces.hear(Some(session));
+    // A statement of the session runs all the time.
+    let guard = bench.traces.keep_session(Some(session));
     pass(SILENCE.as_secs() * 3);
     assert_eq!(bench.states().await[0].1, on);
-    drop(hearing);
+    drop(guard);
     pass(SILENCE.as_secs() + 1);
     assert_eq!(bench.states().await[0].1, off);
     assert_eq!(bench.states().await[2].1, on);
@@ -233,13 +249,17 @@ async fn traces_of_a_session_end_when_it_is_not_heard_of() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_process_wrote_is_there_and_its_numbers_are_not_given_again() {
+async fn traces_of_an_earlier_process_are_listed_and_their_numbers_are_not_reused() {
     let bench = Bench::new();
     bench
-        .begin(Operation::JobExecutor, "uid=u", Some(Uuid::from_u128(1)))
+        .begin(
+            TracedOperation::JobExecutor,
+            "uid=u",
+            Some(Uuid::from_u128(1)),
+        )
         .await;
-    bench.begin(Operation::FolderPoller, "", None).await;
-    bench.event(Operation::JobExecutor, "a");
+    bench.begin(TracedOperation::FolderPoller, "", None).await;
+    bench.event(TracedOperation::JobExecutor, "a");
     let before = bench.traces.list().await.unwrap();
     let folder = bench.data.path().join("traces");
     // A line that a crash cut off, and files of others.
@@ -263,19 +283,19 @@ async fn what_an_earlier_process_wrote_is_there_and_its_numbers_are_not_given_ag
         .collect();
     assert_eq!(after, expected);
     assert_eq!(bench.lines(1).await.len(), 2);
-    assert_eq!(bench.begin(Operation::JobExecutor, "", None).await, 3);
+    assert_eq!(bench.begin(TracedOperation::JobExecutor, "", None).await, 3);
     bench.traces.remove(1).await.unwrap();
     assert!(!path.exists());
 }
 
 #[tokio::test]
-async fn a_node_keeps_so_many_traces_and_no_more() {
+async fn a_node_keeps_a_limited_number_of_traces() {
     let bench = Bench::new();
     for _ in 0..MOST_TRACES {
-        bench.begin(Operation::JobExecutor, "", None).await;
+        bench.begin(TracedOperation::JobExecutor, "", None).await;
     }
     let new = || NewTrace {
-        operation: Operation::JobExecutor,
+        operation: TracedOperation::JobExecutor,
         filter: Filter::default(),
         session: None,
         by: "admin".to_owned(),

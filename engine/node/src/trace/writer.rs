@@ -1,8 +1,8 @@
-//! The one thread that writes traces: whoever has an event to tell never waits for a disk.
+//! The one thread that writes trace files, so that no caller waits for a disk.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -10,14 +10,18 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use super::file::{self, TraceFile};
-use super::{Event, Trace, TraceState};
+use super::line::{Event, full_line};
+use super::{Trace, TraceError, TraceState};
 
-/// What the thread is asked for, in this order.
+/// The most events that wait to be written.
+const QUEUE: usize = 1_024;
+
+/// The work of the thread, done in the order of the requests.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// Looks for what an earlier process left.
+    /// Finds the traces of earlier processes.
     Earlier(Answer<Vec<Trace>>),
-    /// Makes the file of a trace, with its first line.
+    /// Creates the file of a trace with its first line.
     Open(Arc<Trace>, Value, Answer<()>),
     /// Writes an event into the file of a trace.
     Write(Arc<Trace>, Arc<Event>),
@@ -25,28 +29,47 @@ pub(super) enum Work {
     Tail(Arc<Trace>, usize, Answer<Vec<Value>>),
     /// Deletes the file of a trace.
     Remove(Arc<Trace>, Answer<()>),
-    /// Closes the files of traces that are not on any more.
+    /// Closes the files of traces that are no longer on.
     Close(Answer<()>),
 }
 
-type Answer<T> = oneshot::Sender<io::Result<T>>;
+pub(super) type Answer<T> = oneshot::Sender<io::Result<T>>;
 
-/// Starts the thread; it ends when nobody holds the sender any more.
-pub(super) fn start(
-    folder: PathBuf,
-    most_bytes: u64,
-    queue: usize,
-) -> io::Result<mpsc::Sender<Work>> {
-    let (sender, receiver) = mpsc::channel(queue);
-    let writer = Writer {
-        folder,
-        most_bytes,
-        files: BTreeMap::new(),
-    };
-    std::thread::Builder::new()
-        .name("weft-traces".to_owned())
-        .spawn(move || writer.run(receiver))?;
-    Ok(sender)
+/// Sends work to the thread, which ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct WriterHandle(mpsc::Sender<Work>);
+
+impl WriterHandle {
+    pub(super) fn start(folder: PathBuf, most_bytes: u64) -> io::Result<Self> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let writer = Writer {
+            folder,
+            most_bytes,
+            files: BTreeMap::new(),
+        };
+        std::thread::Builder::new()
+            .name("weft-traces".to_owned())
+            .spawn(move || writer.run(receiver))?;
+        Ok(Self(sender))
+    }
+
+    /// Queues work without waiting; answers whether the queue had room.
+    pub(super) fn offer(&self, work: Work) -> bool {
+        self.0.try_send(work).is_ok()
+    }
+
+    /// Queues work and waits for its answer; `path` is the file or folder that it uses.
+    pub(super) async fn ask<T>(
+        &self,
+        path: &Path,
+        work: impl FnOnce(Answer<T>) -> Work,
+    ) -> Result<T, TraceError> {
+        let (sender, answer) = oneshot::channel();
+        let sent = self.0.send(work(sender)).await;
+        sent.map_err(|_| TraceError::Ended)?;
+        let answer = answer.await.map_err(|_| TraceError::Ended)?;
+        answer.map_err(|source| TraceError::file(path, source))
+    }
 }
 
 struct Writer {
@@ -62,24 +85,24 @@ impl Writer {
             while let Ok(work) = queue.try_recv() {
                 self.carry_out(work);
             }
-            // Only then: a disk is asked once for whatever has come meanwhile.
-            self.settle();
+            // Flushed once for all events that have come meanwhile.
+            self.flush();
         }
     }
 
-    /// Those who asked may have gone: nobody hears the answer then.
+    /// A caller may no longer wait for its answer, so a failed send is ignored.
     fn carry_out(&mut self, work: Work) {
         match work {
             Work::Earlier(answer) => {
-                let _ = answer.send(file::earlier(&self.folder));
+                let _ = answer.send(file::find_earlier(&self.folder));
             }
             Work::Open(trace, header, answer) => {
                 let _ = answer.send(self.open(trace, &header));
             }
             Work::Write(trace, event) => self.write(&trace, &event),
             Work::Tail(trace, count, answer) => {
-                self.settle();
-                let _ = answer.send(file::tail(&trace.path, count));
+                self.flush();
+                let _ = answer.send(file::read_tail(&trace.path, count));
             }
             Work::Remove(trace, answer) => {
                 self.files.remove(&trace.number);
@@ -91,7 +114,7 @@ impl Writer {
                 });
             }
             Work::Close(answer) => {
-                self.settle();
+                self.flush();
                 let _ = answer.send(Ok(()));
             }
         }
@@ -99,23 +122,23 @@ impl Writer {
 
     fn open(&mut self, trace: Arc<Trace>, header: &Value) -> io::Result<()> {
         if !trace.is_on() {
-            // Somebody removed it before it began.
+            // It was removed before it began.
             return Ok(());
         }
         let mut file = TraceFile::create(&trace.path, self.most_bytes)?;
         file.write(header)?;
         file.flush()?;
-        trace.wrote_line();
+        trace.count_line();
         self.files.insert(trace.number, (trace, file));
         Ok(())
     }
 
     fn write(&mut self, trace: &Trace, event: &Event) {
         let Some((trace, file)) = self.files.get_mut(&trace.number) else {
-            // It was turned off while the event was on its way.
+            // It was turned off while the event was in the queue.
             return;
         };
-        // An event that was on its way when it became full.
+        // The file became full while the event was in the queue.
         if trace.state() == TraceState::Full {
             return;
         }
@@ -123,28 +146,28 @@ impl Writer {
             Ok(true) => Ok(()),
             Ok(false) => {
                 trace.end(TraceState::Full);
-                file.write_last(&trace.full(event.time))
+                file.write_last(&full_line(trace, event.time))
             }
             Err(error) => Err(error),
         };
         match written {
-            Ok(()) => trace.wrote_line(),
-            Err(error) => failed(trace, &error),
+            Ok(()) => trace.count_line(),
+            Err(error) => fail(trace, &error),
         }
     }
 
-    /// What was written is there for readers, and what is not on is closed.
-    fn settle(&mut self) {
+    /// Makes the written lines visible to readers, and closes the files of traces that are no longer on.
+    fn flush(&mut self) {
         for (trace, file) in self.files.values_mut() {
             if let Err(error) = file.flush() {
-                failed(trace, &error);
+                fail(trace, &error);
             }
         }
         self.files.retain(|_, (trace, _)| trace.is_on());
     }
 }
 
-fn failed(trace: &Trace, error: &io::Error) {
+fn fail(trace: &Trace, error: &io::Error) {
     if trace.end(TraceState::Failed) {
         let path = trace.path.display();
         warn!(error = %error, "Trace {} ends: {path} cannot be written: {error}", trace.number);

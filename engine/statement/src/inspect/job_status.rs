@@ -8,8 +8,8 @@ use weft_model::clock::Timestamp;
 use weft_model::schedule::Trigger;
 use weft_model::{Job, JobKey, JobStatus, job_type};
 use weft_node::Member;
-use weft_node::job::after::schedule_of;
-use weft_node::job::triggered::awaited;
+use weft_node::job::schedule::schedule_of;
+use weft_node::job::triggers::describe_awaited;
 use weft_store::{Freshness, ListJobs, each_job};
 
 use super::{InspectError, InspectResult, Inspector, waiting};
@@ -147,7 +147,7 @@ impl NextRun {
         match job.status {
             JobStatus::Scheduled => match job.next_run {
                 Some(next) => Self::At(next),
-                None if awaited(job).is_some() => Self::Awaiting,
+                None if describe_awaited(job).is_some() => Self::Awaiting,
                 None => Self::Off,
             },
             // After a failure the job waits for its next try.
@@ -386,7 +386,7 @@ pub fn job_note(job: &Job, now: Timestamp, members: &[Member]) -> Option<String>
             "all that would start it is switched off; UPDATEJOB with its EXEC_INTERVAL or AFTER without OFF switches it on"
                 .to_owned()
         };
-        has_no_time.then(|| awaited(job).unwrap_or_else(off))
+        has_no_time.then(|| describe_awaited(job).unwrap_or_else(off))
     };
     paused()
         .or_else(for_others)

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tokio::time::sleep;
 use weft_lang::{Command, Statement};
 use weft_model::{Batch, BatchId, BatchStatistics, BatchStatus, Job, Principal, Session, job_type};
-use weft_node::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_node::job::{DefinitionError, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_store::Freshness;
 
 use crate::commands::Lowering;
@@ -153,7 +153,7 @@ fn end_of(batch: &Batch) -> Option<RunEnd> {
     let failed = |why: String| {
         let mut failure = RunFailure::new("BatchFailed", why);
         failure.output.text = Some(batch.id.to_string());
-        Some(RunEnd::Failed(failure.never_again()))
+        Some(RunEnd::Failed(failure.without_retry()))
     };
     match batch.status {
         BatchStatus::Done => Some(end_of_done(batch)),
@@ -181,9 +181,9 @@ impl JobKind for BatchSchedule {
         false
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         let checked = async { self.check_statement(job, &statement_of(job)?).await };
-        checked.await.map_err(|refusal| Check {
+        checked.await.map_err(|refusal| DefinitionError {
             message: refusal.to_string(),
             hint: None,
         })

@@ -10,10 +10,10 @@ use weft_model::clock::SharedClock;
 use weft_model::ids::Ids;
 use weft_model::{Incarnation, Job, NodeId, NodeRow, NodeState, Setting, job_type};
 use weft_node::NodeConfig;
-use weft_node::job::{Check, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
+use weft_node::job::{DefinitionError, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 use weft_node::node_group::assignment::{Assignment, assign};
 use weft_node::node_group::rules::AffinityRules;
-use weft_node::node_group::{RULES, groups_of, stored_groups};
+use weft_node::node_group::{RULES, groups_setting, read_groups};
 use weft_store::SelfFence;
 use weft_store::{Freshness, PutSetting, Settled, SharedStore, StoreError, settle};
 
@@ -93,12 +93,12 @@ impl Coordinator {
         let seq = setting.as_ref().map_or(0, |setting| setting.seq);
         let text = setting.map(|setting| setting.value).unwrap_or_default();
         let rules = AffinityRules::parse(&text).map_err(|error| AssignError(error.to_string()))?;
-        let (row, before) = stored_groups(self.store.as_ref(), dc).await?;
+        let (row, before) = read_groups(self.store.as_ref(), dc).await?;
         let live: Vec<NodeRow> = members
             .into_iter()
             .filter(|member| member.alive && member.row.state == NodeState::Alive)
             .map(|member| member.row)
-            .filter(|row| heartbeats.have_advanced(row) || before.of_node(&row.guid).is_some())
+            .filter(|row| heartbeats.have_advanced(row) || before.group_of(&row.guid).is_some())
             .collect();
         let after = assign(&rules, seq, dc, &live, &before);
         if after == before {
@@ -106,7 +106,7 @@ impl Coordinator {
         }
         let put = PutSetting {
             setting: Setting {
-                name: groups_of(dc),
+                name: groups_setting(dc),
                 seq: row.map_or(0, |row| row.seq) + 1,
                 value: serde_json::to_string(&after)
                     .map_err(|error| AssignError(error.to_string()))?,
@@ -171,9 +171,9 @@ impl JobKind for Coordinator {
         true
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         if job.execution_interval.is_some() {
-            return Err(Check {
+            return Err(DefinitionError {
                 message: format!(
                     "{} runs until it is stopped, so it has no schedule",
                     job.key.job_type
@@ -188,7 +188,7 @@ impl JobKind for Coordinator {
         let dc = match dc_of(&run.job) {
             Ok(dc) => dc,
             Err(check) => {
-                return RunEnd::Failed(RunFailure::new("Arguments", check.message).never_again());
+                return RunEnd::Failed(RunFailure::new("Arguments", check.message).without_retry());
             }
         };
         let dc = dc.unwrap_or_else(|| self.dc.clone());

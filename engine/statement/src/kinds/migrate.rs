@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use weft_model::{Job, SESSION_SCOPE, job_type};
-use weft_node::job::{Check, JobKind, Run, RunEnd, RunFailure};
+use weft_node::job::{DefinitionError, JobKind, Run, RunEnd, RunFailure};
 
 use super::BatchSchedule;
 use crate::refusal::Refusal;
@@ -152,9 +152,9 @@ impl JobKind for Migrate {
         false
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         let checked = async { self.0.check_statement(job, &statement(job)?).await };
-        checked.await.map_err(|refusal| Check {
+        checked.await.map_err(|refusal| DefinitionError {
             message: refusal.to_string(),
             hint: refusal.advice().map(str::to_owned),
         })

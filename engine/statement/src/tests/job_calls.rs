@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use weft_model::Principal;
 use weft_model::{Holder, Incarnation, Job, JobKey, JobRun, JobStatus, NodeId};
-use weft_node::job::{Check, JobKind, JobKinds, Run, RunEnd, RunOutput};
+use weft_node::job::{DefinitionError, JobKind, JobKinds, Run, RunEnd, RunOutput};
 use weft_store::{Attempt, ClaimJob, EndJob, Freshness};
 
 use super::fixture::Fixture;
@@ -25,9 +25,9 @@ impl JobKind for Process {
         "PROCESS"
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         match job.key.name.as_str() {
-            "bad" => Err(Check {
+            "bad" => Err(DefinitionError {
                 message: "there is no script `bad`".to_owned(),
                 hint: None,
             }),

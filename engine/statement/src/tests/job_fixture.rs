@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use weft_model::{Job, JobKey, JobStatus, NodeId};
-use weft_node::job::{Check, JobKind, JobKinds, Retry, Run, RunEnd, RunFailure, RunOutput};
+use weft_node::job::{
+    DefinitionError, JobKind, JobKinds, Retry, Run, RunEnd, RunFailure, RunOutput,
+};
 use weft_node::{Context, Node, NodeConfig, NodeHandle};
 use weft_store::Freshness;
 
@@ -33,9 +35,9 @@ impl JobKind for Named {
         true
     }
 
-    async fn check(&self, job: &Job) -> Result<(), Check> {
+    async fn check(&self, job: &Job) -> Result<(), DefinitionError> {
         match job.key.name.as_str() {
-            "missing" => Err(Check {
+            "missing" => Err(DefinitionError {
                 message: "there is no script `missing`".to_owned(),
                 hint: Some("did you mean `mission`?".to_owned()),
             }),

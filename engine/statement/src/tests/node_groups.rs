@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use weft_model::{JobKey, JobStatus, NodeId};
-use weft_node::node_group::recall;
+use weft_node::node_group::refresh;
 use weft_node::{Context, Node, NodeConfig, Wake};
 
 use super::job_fixture::Jobs;
@@ -221,7 +221,7 @@ async fn a_node_is_given_logical_ids_and_keeps_them() {
         context.kinds.clone(),
         context.wake.clone(),
     );
-    recall(&next).await.unwrap();
+    refresh(&next).await.unwrap();
     assert_eq!(next.affinity.all().join(","), "heavy:2,AFF1:0:4");
     jobs.run("SET NODE_AFFINITY '@Reset@'").await.ok();
     until_carried(&jobs, &[]).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weft_model::JobStatus;
 use weft_model::Session;
-use weft_node::trace::Operation;
+use weft_node::trace::TracedOperation;
 
 use super::fixture::{Answer, Fixture};
 use super::job_fixture::{Jobs, command};
@@ -94,7 +94,7 @@ async fn a_trace_tells_what_became_of_the_jobs_that_it_is_about() {
 #[tokio::test]
 async fn every_operation_of_the_scheduler_tells_its_part() {
     let jobs = Jobs::new().await;
-    for operation in &Operation::ALL[..5] {
+    for operation in &TracedOperation::ALL[..5] {
         jobs.run(&format!("TRACE {operation} 'uid=u'")).await.ok();
     }
     let key = jobs
@@ -211,7 +211,7 @@ async fn what_cannot_be_traced_is_refused_with_what_can() {
     check(
         "TRACE jobExecutor 'nmae=x'",
         EndStatus::Usage,
-        "error: `nmae` is no parameter of a trace\n  TRACE jobExecutor 'nmae=x'\n                    ^^^^^^^^\nhint: did you mean `name`?",
+        "error: `nmae` is not a parameter of a trace\n  TRACE jobExecutor 'nmae=x'\n                    ^^^^^^^^\nhint: did you mean `name`?",
     )
     .await;
     check(
@@ -253,7 +253,7 @@ async fn ops_names_every_operation() {
     let names: Vec<_> = answer.rows.iter().map(|row| row[0].clone()).collect();
     assert_eq!(
         names,
-        Operation::ALL.map(|operation| json!(operation.name()))
+        TracedOperation::ALL.map(|operation| json!(operation.name()))
     );
     assert!(!fixture.folder.path().join("data/traces").exists());
 }

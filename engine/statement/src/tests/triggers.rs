@@ -186,7 +186,7 @@ async fn circles_and_what_cannot_be_read_leave_no_row() {
     .await;
     refused(
         "UPDATEJOB PROCESS NAME='a' AFTER=''",
-        "nothing would start it any more",
+        "nothing would start it",
     )
     .await;
     let shown = jobs.run("JOBSTATUS PROCESS").await.ok();

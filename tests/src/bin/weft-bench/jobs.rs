@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use weft_model::clock::{Clock, SharedClock, SystemClock, Timestamp};
 use weft_model::ids::Ids;
 use weft_model::{DueHint, Job, JobKey, JobStatus, NodeId};
-use weft_node::job::{Check, JobKind, JobKinds, Run, RunEnd, RunOutput};
+use weft_node::job::{DefinitionError, JobKind, JobKinds, Run, RunEnd, RunOutput};
 use weft_node::{Context, Node, NodeConfig, NodeHandle, Wake};
 use weft_store::{Attempt, SharedStore, WriteJob};
 
@@ -83,7 +83,7 @@ impl JobKind for Noted {
         "PROCESS"
     }
 
-    async fn check(&self, _job: &Job) -> Result<(), Check> {
+    async fn check(&self, _job: &Job) -> Result<(), DefinitionError> {
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::debug;
 use weft_model::{DueHint, Job, JobKey};
-use weft_node::job::change::Step;
+use weft_node::job::Step;
 use weft_node::job::overlap;
 use weft_store::{ChangeJob, Decided, Decision, Freshness, SelfFence, WriteJob, decide_and_settle};
 
@@ -97,7 +97,7 @@ async fn next_operation(
             let operation = operation.expect("a write and a request change the row");
             Ok(Decision::Settle(operation))
         }
-        (Step::Leave(_) | Step::Wish { .. }, None) => Err(Refusal::not_found("the job is gone")),
+        (Step::Leave(_) | Step::Request { .. }, None) => Err(Refusal::not_found("the job is gone")),
     }
 }
 
@@ -118,7 +118,7 @@ async fn applied(services: &Services, operation: ChangeJob, before: Option<Job>)
             }
         }
         ChangeJob::Request(request) => {
-            services.wake.wishes();
+            services.wake.requests();
             let before = before.expect("a request is left in a row that was found");
             Applied {
                 job: Job {
@@ -151,7 +151,7 @@ async fn check_step(
                 follow(services, job).await?;
             }
         }
-        Step::Wish {
+        Step::Request {
             definition: Some(definition),
             ..
         } => {
@@ -159,7 +159,7 @@ async fn check_step(
             check(services, &defined).await?;
             follow(services, &defined).await?;
         }
-        Step::Wish {
+        Step::Request {
             definition: None, ..
         }
         | Step::Leave(_)

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use tracing::info;
 use weft_model::schedule::JobPolicy;
 use weft_model::{Job, JobKey, job_type};
-use weft_node::job::change::{self, Step, Update};
+use weft_node::job::Step;
+use weft_node::job::change::{self, Update};
 use weft_store::JobDefinition;
 
 use super::apply::{Applied, OverEnded, apply};
@@ -139,7 +140,7 @@ pub(crate) async fn change_all(
 pub(crate) async fn restart_running(services: &Services, key: &JobKey) -> Result<(), Refusal> {
     let restarted = apply_to_existing(services, key, |job| {
         Ok(match job.holder() {
-            Some(_) => change::restarted(job)?,
+            Some(_) => change::restart(job)?,
             None => Step::Leave(format!("it is {}", job.status)),
         })
     });
@@ -177,10 +178,10 @@ async fn change_one(
     let Applied { job, note, .. } = apply_to_existing(services, key, |job| {
         let now = services.clock.now();
         match change {
-            JobChange::Stop => Ok(change::stopped(job, now)?),
-            JobChange::Restart => Ok(change::restarted(job)?),
-            JobChange::Resume => Ok(change::resumed(job, now)?),
-            JobChange::Update(update) => Ok(change::updated(job, updated(job, update)?, now)?),
+            JobChange::Stop => Ok(change::stop(job, now)?),
+            JobChange::Restart => Ok(change::restart(job)?),
+            JobChange::Resume => Ok(change::resume(job, now)?),
+            JobChange::Update(update) => Ok(change::update(job, updated(job, update)?, now)?),
         }
     })
     .await?;

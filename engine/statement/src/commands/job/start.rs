@@ -9,7 +9,7 @@ use weft_model::schedule::JobPolicy;
 use weft_model::{Job, JobKey};
 use weft_node::Member;
 use weft_node::affinity::Identity;
-use weft_node::job::change::{self, Step};
+use weft_node::job::{Step, change};
 use weft_store::Freshness;
 
 use super::apply::{OverEnded, apply};
@@ -105,7 +105,7 @@ pub(crate) async fn start(
     let (job, was_there) = match repeated {
         Some(found) => (found, true),
         None => {
-            let new = change::begun(defined, now).map_err(Refusal::failed)?;
+            let new = change::begin(defined, now).map_err(Refusal::failed)?;
             write_new(services, new, request).await?
         }
     };
@@ -145,7 +145,7 @@ async fn write_new(
                 same_job(found, &new)?;
                 Step::Leave(String::new())
             }
-            Some(found) => change::started_again(found, &new, is_by_hand)?,
+            Some(found) => change::start_again(found, &new, is_by_hand)?,
         })
     })
     .await?;

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 use weft_lang::{Spanned, Text};
-use weft_node::affinity::merged;
+use weft_node::affinity::merge_ids;
 use weft_node::config::is_logical_id;
-use weft_node::node_group::{RESET, given_to};
+use weft_node::node_group::{RESET, given_setting};
 
 use super::setting::change;
 use crate::commands::Execution;
@@ -61,21 +61,21 @@ pub(crate) async fn run(
             "SET NODE_AFFINITY changes the node of the console, and there is none",
         ));
     };
-    let name = given_to(&services.config.guid);
+    let name = given_setting(&services.config.guid);
     let by = &permit.principal().name;
     let stored = change(services, &name, by, |before| match permit.request() {
         SetNodeAffinity::Forget => String::new(),
         SetNodeAffinity::Give(ids) => {
             let before: Vec<String> = before.split(',').map(str::to_owned).collect();
             let kept = before.iter().filter(|id| !id.is_empty());
-            merged(ids.iter().chain(kept)).join(",")
+            merge_ids(ids.iter().chain(kept)).join(",")
         }
     })
     .await?;
     let affinity = &node.context().affinity;
-    if affinity.give(&stored) {
-        node.beat_now();
-        services.wake.carries_others();
+    if affinity.set_given(&stored) {
+        node.write_row_soon();
+        services.wake.affinity_changed();
     }
     let row = vec![
         json!(services.config.guid),

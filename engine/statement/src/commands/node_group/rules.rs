@@ -8,7 +8,7 @@ use weft_lang::{Spanned, Text};
 use weft_model::{Job, job_type};
 use weft_node::Member;
 use weft_node::node_group::rules::GroupRule;
-use weft_node::node_group::{AffinityRules, Assignment, RULES, stored_groups};
+use weft_node::node_group::{AffinityRules, Assignment, RULES, read_groups};
 use weft_store::{Freshness, ListJobs, each_job};
 
 use super::data_centre::dc_of;
@@ -95,7 +95,7 @@ async fn show(services: &Services, output: &Output) -> Result<(), Refusal> {
     let coordinated = coordinated(services, &members).await?;
     let mut by_dc = Vec::new();
     for dc in data_centres(&rules, &members) {
-        let (_, groups) = stored_groups(store, &dc).await?;
+        let (_, groups) = read_groups(store, &dc).await?;
         by_dc.push((dc, groups));
     }
     output.columns(&RULE_COLUMNS).await;

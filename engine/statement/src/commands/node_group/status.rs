@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use weft_model::{Job, NodeId};
 use weft_node::affinity::{Identity, name_of};
-use weft_node::node_group::stored_groups;
+use weft_node::node_group::read_groups;
 
 use crate::commands::Execution;
 use crate::commands::job::running::running_jobs;
@@ -85,7 +85,7 @@ async fn groups(services: &Services) -> Result<BTreeMap<NodeId, String>, Refusal
     let dcs: BTreeSet<String> = members.into_iter().map(|member| member.row.dc).collect();
     let mut groups = BTreeMap::new();
     for dc in dcs {
-        let (_, assignment) = stored_groups(services.store.as_ref(), &dc).await?;
+        let (_, assignment) = read_groups(services.store.as_ref(), &dc).await?;
         for group in assignment.groups {
             let names = group
                 .nodes

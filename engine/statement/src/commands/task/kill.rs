@@ -55,7 +55,7 @@ pub(crate) async fn run(
     let (job, note) = if job.key.job_type == job_type::BATCH_PROCESS {
         change_batch(services, &job, &JobChange::Stop, &permit.principal().name).await?
     } else {
-        let killed = apply_to_existing(services, &job.key, |job| Ok(change::killed(job)));
+        let killed = apply_to_existing(services, &job.key, |job| Ok(change::kill(job)));
         let Applied { job, note, .. } = killed.await?;
         let note = match job.status {
             JobStatus::Stopping => Some("it ends now, even if it ignores the stop".to_owned()),

@@ -165,7 +165,7 @@ async fn doing(services: &Services, job: &Job) -> Result<String, Refusal> {
         }
         other => {
             let of_kind = match services.kinds.get(other) {
-                Some(kind) => kind.doing(job).await,
+                Some(kind) => kind.describe_progress(job).await,
                 None => None,
             };
             let of_kind = of_kind.map_or_else(String::new, |doing| format!(": {doing}"));

@@ -4,7 +4,7 @@ mod typed;
 
 use serde_json::{Value, json};
 use weft_lang::TraceScope;
-use weft_node::trace::{Filter, NewTrace, Operation as TracedOperation, TraceError, TraceStatus};
+use weft_node::trace::{Filter, NewTrace, TraceError, TraceStatus, TracedOperation};
 
 use super::Execution;
 use crate::output::Output;

@@ -2,7 +2,7 @@
 
 use weft_lang::names::{TRACE_WORDS, nearest};
 use weft_lang::{Spanned, Trace, TraceScope};
-use weft_node::trace::{Filter, Operation};
+use weft_node::trace::{Filter, TracedOperation};
 
 use super::TraceRequest;
 use crate::refusal::Refusal;
@@ -32,9 +32,9 @@ pub(crate) fn lower(trace: &Trace) -> Result<TraceRequest, Refusal> {
     })
 }
 
-fn named(operation: &Spanned<String>) -> Result<Operation, Refusal> {
+fn named(operation: &Spanned<String>) -> Result<TracedOperation, Refusal> {
     let name = operation.value.as_str();
-    if let Some(known) = Operation::named(name) {
+    if let Some(known) = TracedOperation::find(name) {
         return Ok(known);
     }
     let refusal = match name.eq_ignore_ascii_case(MISSING) {

@@ -1,4 +1,4 @@
-//! Tells the jobs that wait for the end of another one.
+//! Notifies the jobs that wait for the end of another one.
 
 use std::future::ready;
 use std::time::Duration;
@@ -9,41 +9,41 @@ use weft_model::{DueHint, Job, JobKey, JobStatus};
 use weft_model::{JobEnd, TriggerState};
 use weft_store::{ChangeJob, Decided, Decision, Freshness, JobSeen, StoreError, StoreResult};
 
-use super::triggered::told;
+use super::triggers::on_upstream_end;
 use crate::NodeSession;
 
-/// Jobs that may wait for the ends of those of one name.
-const FOLLOWERS: usize = 10_000;
-/// Rows written at once.
-const AT_ONCE: usize = 16;
-/// What could not be told is told again after so long.
-const AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// The most jobs that may wait for the jobs of one name.
+const MOST_FOLLOWERS: usize = 10_000;
+/// How many followers are notified at once.
+const CONCURRENCY: usize = 16;
+/// How long to wait before the next attempt after a failed one.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// Tells everybody who waits for the ends of this job, and notes in its row that they know. Where that fails half way, the
-/// row still owes it, and a hint that was written before its end leads somebody there.
-pub async fn tell(session: &NodeSession, key: &JobKey) {
-    match tell_all(session, key).await {
+/// Notifies all jobs that wait for the ends of this one, then clears the pending notifications in its row. If that fails
+/// half way, they stay in the row, and the due hint that was written before the end leads another node there.
+pub async fn notify_followers(session: &NodeSession, key: &JobKey) {
+    match notify_all(session, key).await {
         Ok(()) => (),
         Err(error) => {
             debug!(
                 job.uid = key.uid,
                 error = %error,
-                "Those that wait for job {} {} are told later: {error}",
+                "The jobs that wait for job {} {} are notified later: {error}",
                 key.job_type,
                 key.name
             );
             let hint = DueHint {
-                due_at: session.context.clock.now().plus(AGAIN_AFTER),
+                due_at: session.context.clock.now().plus(RETRY_AFTER),
                 key: key.clone(),
             };
             if let Err(error) = session.context.store.put_due(&hint).await {
-                debug!(error = %error, "Nor could a hint be left: {error}");
+                debug!(error = %error, "Could not write a due hint either: {error}");
             }
         }
     }
 }
 
-async fn tell_all(session: &NodeSession, key: &JobKey) -> StoreResult<()> {
+async fn notify_all(session: &NodeSession, key: &JobKey) -> StoreResult<()> {
     let store = &session.context.store;
     let Some(row) = store.job(key, Freshness::Serial).await? else {
         return Ok(());
@@ -51,23 +51,26 @@ async fn tell_all(session: &NodeSession, key: &JobKey) -> StoreResult<()> {
     if row.triggers.pending_notifications.is_empty() {
         return Ok(());
     }
-    let followers = store.followers(&key.job_type, &key.name, FOLLOWERS).await?;
-    let telling = futures::stream::iter(followers).map(|follower| {
-        let untold = &row.triggers.pending_notifications;
+    let followers = store
+        .followers(&key.job_type, &key.name, MOST_FOLLOWERS)
+        .await?;
+    let notifications = futures::stream::iter(followers).map(|follower| {
+        let pending = &row.triggers.pending_notifications;
         async move {
-            for ended in untold {
-                tell_one(session, &follower, key, ended).await?;
+            for ended in pending {
+                notify_one(session, &follower, key, ended).await?;
             }
             Ok::<(), StoreError>(())
         }
     });
-    // One that cannot be told holds up no other.
-    let told: Vec<StoreResult<()>> = telling.buffer_unordered(AT_ONCE).collect().await;
-    told.into_iter().collect::<StoreResult<()>>()?;
-    known(session, row).await
+    // A failed notification does not hold up the others.
+    let notified: Vec<StoreResult<()>> =
+        notifications.buffer_unordered(CONCURRENCY).collect().await;
+    notified.into_iter().collect::<StoreResult<()>>()?;
+    clear_pending(session, row).await
 }
 
-async fn tell_one(
+async fn notify_one(
     session: &NodeSession,
     follower: &JobKey,
     key: &JobKey,
@@ -77,10 +80,13 @@ async fn tell_one(
     let read = context.store.job(follower, Freshness::Serial);
     let decide = |row: Option<Job>| {
         let now = context.clock.now();
-        let operation = row.and_then(|row| match told(&row, key, ended, now) {
+        let operation = row.and_then(|row| match on_upstream_end(&row, key, ended, now) {
             Ok(step) => step.operation(&row, now, context.ids.token()),
             Err(illegal) => {
-                warn!(job.uid = follower.uid, "Left a job alone: {illegal}");
+                warn!(
+                    job.uid = follower.uid,
+                    "Could not notify a job of an end: {illegal}"
+                );
                 None
             }
         });
@@ -91,23 +97,23 @@ async fn tell_one(
     match session.decide_and_settle(read, decide).await? {
         Decided::Stopped(()) => Ok(()),
         Decided::Applied { operation, .. } => {
-            carried_on(session, &operation, key);
+            wake_follower(session, &operation, key);
             Ok(())
         }
         Decided::StillUnknown(_) | Decided::MovedTooFast(_) => {
             Err(StoreError::Unavailable(format!(
-                "job {} {} could not be told of an end",
+                "job {} {} could not be notified of an end",
                 follower.job_type, follower.name
             )))
         }
     }
 }
 
-/// Wakes what goes on with a job whose row was changed by the end of `upstream`.
-fn carried_on(session: &NodeSession, change: &ChangeJob, upstream: &JobKey) {
+/// Wakes the parts of this node that continue a job whose row was changed by the end of `upstream`.
+fn wake_follower(session: &NodeSession, change: &ChangeJob, upstream: &JobKey) {
     let wake = &session.context.wake;
     let write = match change {
-        ChangeJob::Request(_) => return wake.wishes(),
+        ChangeJob::Request(_) => return wake.requests(),
         ChangeJob::Write(write) => write,
     };
     if let Some(due) = &write.due {
@@ -128,8 +134,9 @@ fn carried_on(session: &NodeSession, change: &ChangeJob, upstream: &JobKey) {
     }
 }
 
-/// They know. Where the row has moved on, whoever moved it owes it still and tells them again; they recognise it.
-async fn known(session: &NodeSession, row: Job) -> StoreResult<()> {
+/// Clears the pending notifications. If another node has changed the row meanwhile, they stay in it and are sent again;
+/// followers recognise a repeated end.
+async fn clear_pending(session: &NodeSession, row: Job) -> StoreResult<()> {
     if row.holder().is_some() {
         return Ok(());
     }

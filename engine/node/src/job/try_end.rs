@@ -1,8 +1,7 @@
-//! What becomes of a job's row when one of its tries ends: a pure function.
+//! What the row of a job becomes when one of its tries ends: a pure function.
 
 use weft_model::clock::Timestamp;
-use weft_model::hash;
-use weft_model::schedule::{RunOutcome, Schedule, ScheduledRun, following_run, is_still_planned};
+use weft_model::schedule::{RunOutcome, ScheduledRun, following_run};
 use weft_model::{
     DueHint, Fence, Holder, IllegalMove, Job, JobDesired, JobEvent, JobRun, JobStatus, Token,
     job_error,
@@ -10,28 +9,29 @@ use weft_model::{
 use weft_model::{EndMark, JobEnd, TriggerState};
 use weft_store::EndJob;
 
-use super::triggered::{NextRun, lives_on, triggered_run};
+use super::next_run::{NextRun, can_start_later, triggered_run};
+use super::schedule::{planned_for_later, schedule_of, seed_of};
 use crate::kind::{OUTPUT_BYTES, Retry, RunEnd, RunFailure, RunOutput};
 
-/// How a try ended, as the node sees it.
+/// How a try ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TryEnd {
-    /// The kind said so.
+    /// The run itself ended.
     Ended(RunEnd),
-    /// The node leaves: somebody else begins it anew, and it does not count as a try.
+    /// The node leaves: another node starts the run over, and this does not count as a try.
     HandedBack,
-    /// The node gives the job up to others, without precedence for itself (Fabric R96).
+    /// The node gives the job up, without precedence for itself (Fabric R96).
     GivenUp,
 }
 
-/// What is written at the end of a try.
+/// Decides what to write at the end of a try.
 ///
-/// `job` is the row with the wishes that were seen last; `holder` is who ran it; others may wait for its end, where it
-/// `is_followed`.
+/// `job` is the row with the last request that was seen, and `holder` the node session that ran it. Other jobs wait for
+/// its end if it `is_followed`.
 ///
 /// # Errors
 /// The stored status has no such move.
-pub fn after(
+pub fn decide_end(
     job: &Job,
     holder: &Holder,
     end: &TryEnd,
@@ -47,46 +47,16 @@ pub fn after(
             ..EndJob::of(job, holder.clone(), to, now, token)
         })
     };
-    // A kill of what was stopped only hurries the stop.
-    let wished = match (job.desired, job.status) {
+    // A kill after a stop only hastens the stop.
+    let requested = match (job.desired, job.status) {
         (JobDesired::Kill, JobStatus::Stopping) => JobDesired::Stop,
         (desired, _) => desired,
     };
-    Ok(match (wished, end) {
-        (JobDesired::Stop, _) => {
-            let (output, error) = traces(end, now, holder);
-            EndJob {
-                output: output.text.clone(),
-                error: None,
-                tries: 0,
-                runs: job.runs + 1,
-                triggers: job.triggers.for_restart(),
-                run: Some(record(
-                    job,
-                    holder,
-                    JobStatus::Terminated,
-                    &output,
-                    error,
-                    now,
-                )),
-                ..plain(JobEvent::Stopped, job.fence)?
-            }
-        }
-        (JobDesired::Restart, _) => {
-            let (output, error) = traces(end, now, holder);
-            EndJob {
-                desired: JobDesired::Run,
-                forget_worker: true,
-                tries: 0,
-                // What begins anew is another run, with an idempotency key of its own.
-                runs: job.runs + 1,
-                due: Some(due(job, now)),
-                run: Some(record(job, holder, JobStatus::Restart, &output, error, now)),
-                ..plain(JobEvent::RestartReady, job.fence + 1)?
-            }
-        }
+    Ok(match (requested, end) {
+        (JobDesired::Stop, _) => end_stopped(job, holder, end, now, plain)?,
+        (JobDesired::Restart, _) => end_restarted(job, holder, end, now, plain)?,
         (JobDesired::Run | JobDesired::Kill, TryEnd::HandedBack | TryEnd::GivenUp) => EndJob {
-            // A kill was about this try; the next one is another.
+            // The kill was meant for this try only.
             desired: JobDesired::Run,
             due: Some(due(job, now)),
             error: job.error.clone(),
@@ -94,32 +64,76 @@ pub fn after(
             ..plain(JobEvent::HandedBack, job.fence + 1)?
         },
         (_, TryEnd::Ended(RunEnd::Succeeded(output))) => {
-            let end = succeeded(job, holder, output, now, plain)?;
-            owing(job, end, RunOutcome::Succeeded, is_followed)
+            let end = end_succeeded(job, holder, output, now, plain)?;
+            match is_followed {
+                true => notify_later(job, end, RunOutcome::Succeeded),
+                false => end,
+            }
         }
         (_, TryEnd::Ended(RunEnd::Failed(failure))) => {
-            let end = failed(job, holder, failure, now, plain)?;
-            // A try that is followed by another is no end.
-            let is_end = end.runs > job.runs;
-            owing(job, end, RunOutcome::Failed, is_followed && is_end)
+            let end = end_failed(job, holder, failure, now, plain)?;
+            // The run has not ended if another try follows.
+            match is_followed && end.runs > job.runs {
+                true => notify_later(job, end, RunOutcome::Failed),
+                false => end,
+            }
         }
     })
 }
 
-/// The end with what those who wait for it are to be told.
-fn owing(job: &Job, mut end: EndJob, outcome: RunOutcome, is_owed: bool) -> EndJob {
-    if is_owed {
-        let mark = EndMark {
-            uid: job.key.uid.clone(),
-            created: job.creation_time,
-            run: job.runs + 1,
-        };
-        end.triggers.add_pending(JobEnd { mark, outcome });
-    }
+/// Adds the end to the pending notifications of the row.
+fn notify_later(job: &Job, mut end: EndJob, outcome: RunOutcome) -> EndJob {
+    let mark = EndMark {
+        uid: job.key.uid.clone(),
+        created: job.creation_time,
+        run: job.runs + 1,
+    };
+    end.triggers.add_pending(JobEnd { mark, outcome });
     end
 }
 
-fn succeeded(
+fn end_stopped(
+    job: &Job,
+    holder: &Holder,
+    end: &TryEnd,
+    now: Timestamp,
+    plain: impl Fn(JobEvent, Fence) -> Result<EndJob, IllegalMove>,
+) -> Result<EndJob, IllegalMove> {
+    let (output, error) = output_of(end, now, holder);
+    let status = JobStatus::Terminated;
+    Ok(EndJob {
+        output: output.text.clone(),
+        error: None,
+        tries: 0,
+        runs: job.runs + 1,
+        triggers: job.triggers.for_restart(),
+        run: Some(record(job, holder, status, &output, error, now)),
+        ..plain(JobEvent::Stopped, job.fence)?
+    })
+}
+
+fn end_restarted(
+    job: &Job,
+    holder: &Holder,
+    end: &TryEnd,
+    now: Timestamp,
+    plain: impl Fn(JobEvent, Fence) -> Result<EndJob, IllegalMove>,
+) -> Result<EndJob, IllegalMove> {
+    let (output, error) = output_of(end, now, holder);
+    let status = JobStatus::Restart;
+    Ok(EndJob {
+        desired: JobDesired::Run,
+        forget_worker: true,
+        tries: 0,
+        // The job starts over as another run, with its own idempotency key.
+        runs: job.runs + 1,
+        due: Some(due(job, now)),
+        run: Some(record(job, holder, status, &output, error, now)),
+        ..plain(JobEvent::RestartReady, job.fence + 1)?
+    })
+}
+
+fn end_succeeded(
     job: &Job,
     holder: &Holder,
     output: &RunOutput,
@@ -128,16 +142,16 @@ fn succeeded(
 ) -> Result<EndJob, IllegalMove> {
     let end = EndJob {
         desired: JobDesired::Run,
-        output: output.text.as_deref().map(head),
+        output: output.text.as_deref().map(cut),
         tries: 0,
         runs: job.runs + 1,
         run: Some(record(job, holder, JobStatus::Processed, output, None, now)),
         ..plain(JobEvent::Succeeded, job.fence)?
     };
-    gone_on(job, end)
+    continue_job(job, end)
 }
 
-fn failed(
+fn end_failed(
     job: &Job,
     holder: &Holder,
     failure: &RunFailure,
@@ -146,14 +160,14 @@ fn failed(
 ) -> Result<EndJob, IllegalMove> {
     let tries = job.tries.saturating_add(1);
     let error = error_of(failure, now, holder);
-    let is_tried_again = match failure.retry {
+    let has_next_try = match failure.retry {
         Retry::AsPolicy => job.policy.may_try_again(tries),
         Retry::Never => false,
         Retry::Always => true,
     };
     let end = EndJob {
         desired: JobDesired::Run,
-        output: failure.output.text.as_deref().map(head),
+        output: failure.output.text.as_deref().map(cut),
         error: Some(error.clone()),
         tries,
         run: Some(record(
@@ -166,7 +180,7 @@ fn failed(
         )),
         ..plain(JobEvent::FailedFinally, job.fence)?
     };
-    if is_tried_again {
+    if has_next_try {
         let next_run = now.plus(job.policy.retry_delay(tries));
         return Ok(EndJob {
             to: job.status.next(JobEvent::FailedRetry)?,
@@ -182,16 +196,15 @@ fn failed(
         notes: Some(failure.message.clone()),
         ..end
     };
-    // A recurring job goes on with its next time; the error stays until a run succeeds.
-    gone_on(job, end)
+    // A recurring job continues with its next time; the error stays until a run succeeds.
+    continue_job(job, end)
 }
 
-/// The end of a run of a job that may have another: one that was triggered meanwhile, one by its schedule, or one that
-/// waits for a trigger.
-fn gone_on(job: &Job, end: EndJob) -> Result<EndJob, IllegalMove> {
+/// Plans the next run of the job, if it has one: triggered during this run, scheduled, or waiting for a trigger.
+fn continue_job(job: &Job, end: EndJob) -> Result<EndJob, IllegalMove> {
     let (now, runs) = (end.now, end.runs);
-    let next = NextRun::of(next_run(job, now), triggered_run(job, runs));
-    if next.next_run.is_none() && !lives_on(job, runs, now) {
+    let next = NextRun::earliest(next_run(job, now), triggered_run(job, runs));
+    if next.next_run.is_none() && !can_start_later(job, runs, now) {
         return Ok(end);
     }
     Ok(EndJob {
@@ -200,7 +213,7 @@ fn gone_on(job: &Job, end: EndJob) -> Result<EndJob, IllegalMove> {
         tries: 0,
         next_run: next.next_run,
         planned_run: next.planned_run,
-        // A time that was missed and is made up for is due now: nobody looks into the past.
+        // A missed time that is made up for is due now: no node reads due hints of the past.
         due: next.next_run.map(|at| due(job, at.max(now))),
         triggers: TriggerState {
             fired_for: next.fired_for,
@@ -210,12 +223,12 @@ fn gone_on(job: &Job, end: EndJob) -> Result<EndJob, IllegalMove> {
     })
 }
 
-/// The time of the run after this one.
+/// The scheduled time of the run after this one.
 fn next_run(job: &Job, now: Timestamp) -> Option<Timestamp> {
     if job.policy.max_runs.is_some_and(|most| job.runs + 1 >= most) {
         return None;
     }
-    // A run that was started by hand leaves the scheduled one where it is, unless it went on until then (Fabric R75).
+    // A manual run leaves the scheduled time unchanged, unless it lasted until then (Fabric R75).
     if let Some(planned) = planned_for_later(job, now) {
         return Some(planned);
     }
@@ -229,26 +242,6 @@ fn next_run(job: &Job, now: Timestamp) -> Option<Timestamp> {
     following_run(&schedule, &job.policy, &end, seed_of(job))
 }
 
-/// The scheduled time that is still to come while the job runs for another reason, where its schedule still has it.
-pub fn planned_for_later(job: &Job, now: Timestamp) -> Option<Timestamp> {
-    let planned = job.planned_run.filter(|planned| *planned > now)?;
-    let stands = schedule_of(job).is_none_or(|schedule| {
-        is_still_planned(&schedule, &job.policy, planned, now, seed_of(job))
-    });
-    stands.then_some(planned)
-}
-
-/// The schedule that the row was started with. One that cannot be read (a newer version wrote it) has no next run.
-pub fn schedule_of(job: &Job) -> Option<Schedule> {
-    let text = job.execution_interval.as_deref().unwrap_or_default();
-    Schedule::parse(text, job.policy.zone().ok()?).ok()
-}
-
-/// Spreads the jitter of different jobs; the same on every node.
-pub fn seed_of(job: &Job) -> u64 {
-    hash::stable(&[&job.key.job_type, &job.key.name, &job.key.uid])
-}
-
 fn due(job: &Job, due_at: Timestamp) -> DueHint {
     DueHint {
         due_at,
@@ -256,8 +249,8 @@ fn due(job: &Job, due_at: Timestamp) -> DueHint {
     }
 }
 
-/// What a try that nobody wants any more left behind.
-fn traces(end: &TryEnd, now: Timestamp, holder: &Holder) -> (RunOutput, Option<String>) {
+/// The output and the error of a try that was stopped.
+fn output_of(end: &TryEnd, now: Timestamp, holder: &Holder) -> (RunOutput, Option<String>) {
     match end {
         TryEnd::HandedBack | TryEnd::GivenUp => (RunOutput::default(), None),
         TryEnd::Ended(RunEnd::Succeeded(output)) => (output.clone(), None),
@@ -292,16 +285,16 @@ fn record(
         node: holder.node.clone(),
         status,
         attempt: job.tries + 1,
-        // A run by hand leaves a time that is still to come to its own run.
+        // A manual run does not use up a scheduled time in the future.
         planned: job.planned_run.filter(|planned| *planned <= now),
         exit_code: output.exit_code,
         error,
-        output: output.text.as_deref().map(head),
+        output: output.text.as_deref().map(cut),
     }
 }
 
-/// The head of a text, cut between characters and marked where there was more.
-fn head(text: &str) -> String {
+/// Cuts a long text between two characters and notes its full length.
+fn cut(text: &str) -> String {
     if text.len() <= OUTPUT_BYTES {
         return text.to_owned();
     }

@@ -1,0 +1,289 @@
+//! The sessions of a node: from joining the cluster to a self-fence, again and again until the node is to leave.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use weft_model::{Holder, Incarnation, NodeRow, NodeState, job_type};
+use weft_store::{SelfFence, StoreError};
+
+use super::{NodeError, NodePhase};
+use crate::batch::{BatchProcess, heir};
+use crate::heartbeat::HeartbeatWriter;
+use crate::scheduler::{Executors, Scheduler};
+use crate::tasks::Tasks;
+use crate::worker::Dispatcher;
+use crate::{Context, Heartbeat, Membership, NodeSession};
+
+/// Runs one node session after another until the node is to leave.
+pub(super) struct NodeSessions {
+    pub(super) context: Arc<Context>,
+    pub(super) draining: CancellationToken,
+    pub(super) killed: CancellationToken,
+    pub(super) phase: watch::Sender<NodePhase>,
+    /// The current session.
+    pub(super) session: Arc<Mutex<Option<NodeSession>>>,
+}
+
+impl NodeSessions {
+    pub(super) async fn run(self) {
+        let end = tokio::select! {
+            biased;
+            () = self.killed.cancelled() => Ok(()),
+            end = self.run_sessions() => end,
+        };
+        if self.killed.is_cancelled() {
+            let session = self
+                .session
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(session) = session {
+                session.self_fence.fence();
+                session.tasks.end(Duration::ZERO).await;
+            }
+        }
+        if let Err(problem) = &end {
+            error!(error = %problem, "The node cannot continue: {problem}");
+        }
+        self.phase
+            .send_replace(NodePhase::Ended(end.map_err(|problem| problem.to_string())));
+    }
+
+    async fn run_sessions(&self) -> Result<(), NodeError> {
+        let mut before = self.watch_own_row().await?;
+        loop {
+            if self.draining.is_cancelled() {
+                return Ok(());
+            }
+            let incarnation = Incarnation(self.context.ids.uuid());
+            let end = self.run_session(incarnation, before).await?;
+            if !end.fenced {
+                return Ok(());
+            }
+            before = end.row;
+            metrics::counter!("self_fenced_total").increment(1);
+            warn!("The node lost the store for too long and fenced itself; it will join again");
+            self.phase.send_replace(NodePhase::Fenced);
+        }
+    }
+
+    /// After an unclean end another process may be using the name of this node. Its heartbeat would advance.
+    async fn watch_own_row(&self) -> Result<Option<NodeRow>, NodeError> {
+        let Some(found) = self.read_own_row().await? else {
+            return Ok(None);
+        };
+        if found.state == NodeState::Left || self.context.store.is_exclusive() {
+            return Ok(Some(found));
+        }
+        info!("The last session of this node did not end cleanly; watching its row");
+        tokio::select! {
+            biased;
+            // Nothing has begun, so nothing is to be finished: the next session ends before it starts.
+            () = self.draining.cancelled() => return Ok(Some(found)),
+            () = tokio::time::sleep(self.context.config.heartbeat_interval * 2) => (),
+        }
+        match self.read_own_row().await? {
+            Some(now) if now.hb_seq != found.hb_seq || now.incarnation != found.incarnation => {
+                Err(NodeError::InUse(self.context.config.guid.clone()))
+            }
+            _ => Ok(Some(found)),
+        }
+    }
+
+    async fn read_own_row(&self) -> Result<Option<NodeRow>, NodeError> {
+        let guid = &self.context.config.guid;
+        let rows = self.retry(|| self.context.store.nodes()).await?;
+        Ok(rows.into_iter().find(|row| row.guid == *guid))
+    }
+
+    /// Repeats a store call while the store is unavailable.
+    async fn retry<T, F, C>(&self, call: C) -> Result<T, NodeError>
+    where
+        C: Fn() -> F,
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut is_logged = false;
+        loop {
+            match call().await {
+                Ok(value) => return Ok(value),
+                Err(error) if error.is_transient() => {
+                    if !is_logged {
+                        warn!(error = %error, "Waiting for the store: {error}");
+                    }
+                    is_logged = true;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let pause = self.context.ids.jitter(Duration::from_secs(1));
+            tokio::select! {
+                biased;
+                () = self.draining.cancelled() => {
+                    return Err(StoreError::Unavailable("the node was stopped while it waited for the store".to_owned()).into());
+                }
+                () = tokio::time::sleep(pause) => (),
+            }
+        }
+    }
+
+    /// Runs one node session, whose row continues `before`, the row of the previous session.
+    async fn run_session(
+        &self,
+        incarnation: Incarnation,
+        before: Option<NodeRow>,
+    ) -> Result<SessionEnd, NodeError> {
+        let refreshed = self
+            .retry(|| crate::node_group::refresh(&self.context))
+            .await;
+        if self.draining.is_cancelled() {
+            return Ok(SessionEnd::without_start(before));
+        }
+        refreshed?;
+        let me = Holder {
+            node: self.context.config.guid.clone(),
+            incarnation,
+        };
+        let (mut writer, heartbeat) =
+            HeartbeatWriter::new(Arc::clone(&self.context), &me, before.as_ref());
+        let Some(self_fence) = self.write_first_heartbeat(&mut writer).await? else {
+            return Ok(SessionEnd::without_start(before));
+        };
+        let session = self
+            .create_session(me, self_fence, heartbeat, before.as_ref())
+            .await;
+        let closing = CancellationToken::new();
+        let heartbeats = session.tasks.spawn(writer.run(
+            session.self_fence.clone(),
+            closing.clone(),
+            Arc::clone(&session.membership),
+        ));
+        let (dispatcher, scheduler) = start_parts(&session);
+        self.phase.send_replace(NodePhase::Serving);
+
+        let fenced = tokio::select! {
+            biased;
+            () = session.self_fence.fenced() => true,
+            () = self.draining.cancelled() => false,
+        };
+        if !fenced {
+            drain(&session, &dispatcher, &scheduler).await;
+        }
+        closing.cancel();
+        let writer = heartbeats.await.ok();
+        let row = writer
+            .as_ref()
+            .map(|writer| writer.row().clone())
+            .or(before);
+        if let Some(writer) = writer.filter(|_| !fenced) {
+            // If this fails, the other nodes notice that the heartbeat does not advance.
+            if let Err(error) = writer.leave().await {
+                warn!(error = %error, "Could not write the last row of the node: {error}");
+            }
+        }
+        session.self_fence.fence();
+        session.tasks.end(Duration::from_secs(5)).await;
+        Ok(SessionEnd { fenced, row })
+    }
+
+    /// The self-fence of the session, which begins with its first acknowledged heartbeat; `None` if the node is to leave.
+    async fn write_first_heartbeat(
+        &self,
+        writer: &mut HeartbeatWriter,
+    ) -> Result<Option<SelfFence>, NodeError> {
+        let context = &self.context;
+        loop {
+            let self_fence = SelfFence::until(
+                Arc::clone(&context.clock),
+                context.clock.monotonic() + context.config.dead_after(),
+                CancellationToken::new(),
+            );
+            match writer.write(&self_fence).await {
+                Ok(()) => return Ok(Some(self_fence)),
+                Err(error) if error.is_transient() => (),
+                Err(error) => return Err(error.into()),
+            }
+            let pause = context.ids.jitter(Duration::from_secs(1));
+            tokio::select! {
+                biased;
+                () = self.draining.cancelled() => return Ok(None),
+                () = tokio::time::sleep(pause) => (),
+            }
+        }
+    }
+
+    async fn create_session(
+        &self,
+        me: Holder,
+        self_fence: SelfFence,
+        heartbeat: Heartbeat,
+        before: Option<&NodeRow>,
+    ) -> NodeSession {
+        let context = &self.context;
+        let membership = Arc::new(Membership::new(me.clone(), context.config.dead_after()));
+        let rows = context.store.nodes().await.unwrap_or_default();
+        membership.observe(rows, context.clock.monotonic());
+        let session = NodeSession {
+            context: Arc::clone(context),
+            me,
+            self_fence,
+            tasks: Tasks::default(),
+            membership,
+            heartbeat,
+            earlier_heartbeat: before.map(|row| row.heartbeat_at),
+            draining: self.draining.clone(),
+        };
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());
+        let Holder { node, incarnation } = &session.me;
+        info!(node.id = %node, incarnation = %incarnation, "Node {node} is alive");
+        session
+    }
+}
+
+/// Starts the tasks of a session.
+fn start_parts(session: &NodeSession) -> (Dispatcher, Scheduler) {
+    let dispatcher = Dispatcher::start(session);
+    let batches = Arc::new(BatchProcess::new(session.clone(), dispatcher.offers()));
+    let executors = Executors::of_kinds(session).with(job_type::BATCH_PROCESS, batches);
+    let scheduler = Scheduler::start(session, executors);
+    let (deaths, died) = mpsc::channel(64);
+    let inherited = session.heartbeat.coordinates();
+    let (tasks, self_fence) = (&session.tasks, &session.self_fence);
+    tasks.spawn_vital(self_fence, heir::run(session.clone(), inherited, died));
+    tasks.spawn_vital(self_fence, crate::observer::run(session.clone(), deaths));
+    tasks.spawn_vital(self_fence, crate::reconcile::run(session.clone()));
+    tasks.spawn_vital(self_fence, crate::cleanup::run(session.clone()));
+    tasks.spawn_vital(self_fence, crate::node_group::run(session.clone()));
+    (dispatcher, scheduler)
+}
+
+/// Waits until the session has no work left, at most for the grace period.
+async fn drain(session: &NodeSession, dispatcher: &Dispatcher, scheduler: &Scheduler) {
+    info!("Node {} is draining", session.me.node);
+    session.heartbeat.drain();
+    tokio::select! {
+        biased;
+        () = session.self_fence.fenced() => (),
+        () = async { dispatcher.idle().await; scheduler.idle().await } => (),
+        () = tokio::time::sleep(session.context.config.drain_grace) => {
+            warn!("Not everything was finished within the grace period");
+        }
+    }
+}
+
+/// How a node session ended, and its last row, which the next session continues.
+struct SessionEnd {
+    fenced: bool,
+    row: Option<NodeRow>,
+}
+
+impl SessionEnd {
+    /// The node is to leave before the session has begun.
+    fn without_start(before: Option<NodeRow>) -> Self {
+        Self {
+            fenced: false,
+            row: before,
+        }
+    }
+}
