@@ -232,3 +232,33 @@ impl HeartbeatWriter {
         self.context.store.put_node(&self.row).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::testing::Bench;
+
+    #[tokio::test]
+    async fn a_batch_is_named_while_a_claim_of_it_is_left() {
+        let bench = Bench::new();
+        let session = &bench.session;
+        let (mut writer, heartbeat) =
+            HeartbeatWriter::new(Arc::clone(&session.context), &session.me, None);
+        let batch = BatchId(Uuid::from_u128(7));
+        // The job is claimed again before the run of the first claim has released the batch.
+        for _ in 0..2 {
+            let named = heartbeat.coordinate(batch, &session.self_fence);
+            let (named, written) = tokio::join!(named, writer.write(&session.self_fence));
+            assert!(named && written.is_ok());
+        }
+        heartbeat.release(batch);
+        assert_eq!(heartbeat.coordinates(), [batch]);
+        heartbeat.release(batch);
+        assert_eq!(heartbeat.coordinates(), []);
+        heartbeat.release(batch);
+        assert_eq!(heartbeat.coordinates(), []);
+        bench.end().await;
+    }
+}

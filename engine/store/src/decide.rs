@@ -28,7 +28,7 @@ pub enum Decided<C: Conditional, T> {
     },
     /// The decision was to change nothing.
     Stopped(T),
-    /// Trust ran out before the outcome of this operation was known: act on nothing.
+    /// The node fenced itself before the outcome of this operation was known: act on nothing.
     StillUnknown(C),
     /// The row changed under every try; this is how it was found last.
     MovedTooFast(C::Found),

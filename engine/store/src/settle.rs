@@ -22,7 +22,7 @@ pub enum Settled<F> {
     Applied,
     /// Its condition did not hold.
     Lost(F),
-    /// Trust ran out before the answer was definite: act on nothing.
+    /// The node fenced itself before the answer was definite: act on nothing.
     StillUnknown,
 }
 
@@ -39,11 +39,11 @@ pub trait Conditional: Send + Sync {
     async fn attempt(&self, store: &dyn Store) -> AttemptResult<Self::Found>;
 }
 
-/// Sends `operation` until the answer is definite or `trust` runs out, with full jitter between sendings.
+/// Sends `operation` until the answer is definite or the node fences itself, with full jitter between sendings.
 ///
 /// # Errors
-/// A [`StoreError`] where the store refused before anything could take effect and trying again cannot help, or where trust
-/// ran out before the store accepted the statement even once.
+/// A [`StoreError`] if the store refused before anything could take effect and another try cannot help, or if the node
+/// fenced itself before the store accepted the statement even once.
 pub async fn settle<C: Conditional>(
     store: &dyn Store,
     ids: &Ids,
