@@ -1,4 +1,7 @@
 //! Gives chunks to workers: knows the running batches, their open chunks, and the free worker slots of this node.
+//!
+//! The file is long because the loop and what it knows of each batch change together: every wake-up touches batches, chunk
+//! heads and slots in one pass, and a split would pass all three back and forth.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
