@@ -71,42 +71,35 @@ pub trait Executor: Debug + Send + Sync {
 
 /// The executors of a node session, by job type.
 #[derive(Clone, Debug)]
-pub struct Executors {
-    session: NodeSession,
-    own: BTreeMap<&'static str, Arc<dyn Executor>>,
-}
+pub struct Executors(BTreeMap<&'static str, Arc<dyn Executor>>);
 
 impl Executors {
     /// Executors of the job kinds that the node knows.
     pub fn of_kinds(session: &NodeSession) -> Self {
-        Self {
-            session: session.clone(),
-            own: BTreeMap::new(),
-        }
+        let kinds = &session.context.kinds;
+        let executor = |job_type| {
+            let kind = Arc::clone(kinds.get(job_type)?);
+            let executor: Arc<dyn Executor> = Arc::new(KindExecutor::new(session.clone(), kind));
+            Some((job_type, executor))
+        };
+        Self(kinds.names().filter_map(executor).collect())
     }
 
     /// Adds the executor of one more type.
     #[must_use]
     pub fn with(mut self, job_type: &'static str, executor: Arc<dyn Executor>) -> Self {
-        self.own.insert(job_type, executor);
+        self.0.insert(job_type, executor);
         self
     }
 
     /// Whether jobs of this type take a slot of the pool.
     pub fn takes_pool_slot(&self, job_type: &str) -> bool {
-        let executor = self.get(job_type);
+        let executor = self.0.get(job_type);
         executor.is_some_and(|executor| executor.slots() == Slots::Pool)
     }
 
     /// The executor of this type, if the node knows the type.
     pub fn get(&self, job_type: &str) -> Option<Arc<dyn Executor>> {
-        if let Some(executor) = self.own.get(job_type) {
-            return Some(Arc::clone(executor));
-        }
-        let kind = self.session.context.kinds.get(job_type)?;
-        Some(Arc::new(KindExecutor::new(
-            self.session.clone(),
-            Arc::clone(kind),
-        )))
+        self.0.get(job_type).cloned()
     }
 }
