@@ -90,7 +90,7 @@ impl From<JobStart> for JobDraft {
             arguments: start.arguments,
             exec_interval: start.exec_interval,
             reset_end_time: None,
-            policy: start.policy.into(),
+            policy: start.policy.0,
         }
     }
 }
@@ -102,7 +102,7 @@ impl From<JobUpdate> for JobDraft {
             arguments: update.arguments,
             exec_interval: update.exec_interval,
             reset_end_time: update.reset_end_time,
-            policy: update.policy.into(),
+            policy: update.policy.0,
             ..Self::default()
         }
     }

@@ -1,153 +1,218 @@
-//! The policy of a job: how it is shown, and how it is changed.
+//! The policy of a job in the API: fields and schema come from the options of the language.
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-use weft_model::schedule::{JobPolicy, Trigger};
-use weft_statement::{Patch, PolicyDraft};
+use std::borrow::Cow;
+use std::fmt;
 
-use crate::moment::Moment;
+use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Number, Value};
+use utoipa::openapi::schema::{
+    AdditionalProperties, KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type,
+};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+use weft_lang::{OptionSpec, OptionValue, ValueType};
+use weft_model::schedule::JobPolicy;
+use weft_model::schedule::policy_draft::{PolicyDraft, policy_options, policy_values};
 
 /// How the schedule and the failures of a job are handled. It can be sent back as `policy`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct JobPolicyItem {
-    /// No run before this.
-    pub start_at: Option<Moment>,
-    /// No run after this.
-    pub end_at: Option<Moment>,
-    /// The time zone of a schedule that names none; null = UTC.
-    pub time_zone: Option<String>,
-    /// How missed times are handled: `ONCE`, `SKIP`, `ALL` or e.g. `ALL:20`.
-    pub misfire: String,
-    /// How a time that falls into a run is handled: `SKIP`, `QUEUE` or `ALLOW`.
-    pub overlap: String,
-    /// The job ends after this many runs.
-    pub max_runs: Option<i64>,
-    /// The longest random delay of each run.
-    pub jitter_ms: i64,
-    /// The most attempts at a run; -1 = no limit.
-    pub max_attempts: i32,
-    /// The pause before the second attempt.
-    pub retry_delay_ms: i64,
-    /// The factor of each further pause.
-    pub retry_factor: f64,
-    /// The longest pause.
-    pub retry_max_delay_ms: i64,
-    /// A longer run is stopped.
-    pub timeout_ms: Option<i64>,
-    /// Other nodes may run it while no node of the affinity is alive.
-    pub relocate: bool,
-    /// The schedule is paused.
-    pub paused: bool,
-    /// The triggers that start it besides the schedule, as in the option AFTER; null = none.
-    pub after: Option<String>,
-}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobPolicyItem(Map<String, Value>);
 
 impl From<&JobPolicy> for JobPolicyItem {
     fn from(policy: &JobPolicy) -> Self {
-        Self {
-            start_at: policy.start_at.map(Into::into),
-            end_at: policy.end_at.map(Into::into),
-            time_zone: policy.time_zone.clone(),
-            misfire: policy.misfire.to_string(),
-            overlap: policy.overlap.to_string(),
-            max_runs: policy.max_runs,
-            jitter_ms: policy.jitter_ms,
-            max_attempts: policy.max_attempts,
-            retry_delay_ms: policy.retry_delay_ms,
-            retry_factor: policy.retry_factor,
-            retry_max_delay_ms: policy.retry_max_delay_ms,
-            timeout_ms: policy.timeout_ms,
-            relocate: policy.relocate,
-            paused: policy.paused,
-            after: (!policy.after.is_empty()).then(|| Trigger::write_all(&policy.after)),
-        }
+        let values = policy_values(policy);
+        Self(
+            values
+                .map(|(spec, value)| (field(spec), json(spec, value)))
+                .collect(),
+        )
     }
 }
 
 /// Changes of a policy. An absent field stays as it is; null restores the default.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PolicyChange {
-    /// No run before this: RFC 3339, or `yyyy-MM-dd HH:mm:ss` in the job's time zone.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub start_at: Patch<String>,
-    /// No run after this.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub end_at: Patch<String>,
-    /// The time zone of times and of the schedule, e.g. `Europe/Berlin`; UTC by default.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub time_zone: Patch<String>,
-    /// `ONCE` (the default), `SKIP`, `ALL` or e.g. `ALL:20`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub misfire: Patch<String>,
-    /// `SKIP` (the default), `QUEUE`, or `ALLOW`, which runs both.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub overlap: Patch<String>,
-    /// From 1 up; no limit by default.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>, minimum = 1)]
-    pub max_runs: Patch<i64>,
-    /// From 0 up; 0 by default.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>, minimum = 0)]
-    pub jitter_ms: Patch<i64>,
-    /// From 1 to 1000, or -1 for no limit; 10 by default.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>, minimum = -1, maximum = 1000)]
-    pub max_attempts: Patch<i64>,
-    /// From 0 up; 60000 by default.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>, minimum = 0)]
-    pub retry_delay_ms: Patch<i64>,
-    /// From 1 up; 1 by default.
-    #[serde(default)]
-    #[schema(value_type = Option<f64>, minimum = 1)]
-    pub retry_factor: Patch<f64>,
-    /// From 0 up; 3600000 by default.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>, minimum = 0)]
-    pub retry_max_delay_ms: Patch<i64>,
-    /// From 1 up; no limit by default.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>, minimum = 1)]
-    pub timeout_ms: Patch<i64>,
-    /// Other nodes may run it while no node of the affinity is alive; false by default.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub relocate: Patch<bool>,
-    /// The schedule is paused; false by default.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub paused: Patch<bool>,
-    /// Runs it when other jobs end, e.g. `PROCESS load.sh SUCCEEDED +00:05:00`; several are separated by `;`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub after: Patch<String>,
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PolicyChange(pub PolicyDraft);
+
+/// The field of an option: its name in small letters.
+pub(crate) fn field(spec: &OptionSpec) -> String {
+    spec.name.to_ascii_lowercase()
 }
 
-impl From<PolicyChange> for PolicyDraft {
-    fn from(policy: PolicyChange) -> Self {
-        Self {
-            start_at: policy.start_at,
-            end_at: policy.end_at,
-            time_zone: policy.time_zone,
-            misfire: policy.misfire,
-            overlap: policy.overlap,
-            max_runs: policy.max_runs,
-            jitter_ms: policy.jitter_ms,
-            max_attempts: policy.max_attempts,
-            retry_delay_ms: policy.retry_delay_ms,
-            retry_factor: policy.retry_factor,
-            retry_max_delay_ms: policy.retry_max_delay_ms,
-            timeout_ms: policy.timeout_ms,
-            relocate: policy.relocate,
-            paused: policy.paused,
-            after: policy.after,
+/// The value of an option in JSON; decimals, which the language keeps as texts, are numbers.
+fn json(spec: &OptionSpec, value: Option<OptionValue>) -> Value {
+    match value {
+        None => Value::Null,
+        Some(OptionValue::Boolean(value)) => Value::Bool(value),
+        Some(OptionValue::Integer(number)) => Value::from(number),
+        Some(OptionValue::Text(text)) => match spec.value_type {
+            ValueType::Decimal(_) => {
+                let number = text.parse().ok().and_then(Number::from_f64);
+                number.map_or(Value::String(text), Value::Number)
+            }
+            _ => Value::String(text),
+        },
+    }
+}
+
+impl<'de> Deserialize<'de> for PolicyChange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// Reads the fields of an object.
+struct Fields;
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = PolicyChange;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the policy of a job")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<PolicyChange, A::Error> {
+        let mut change = PolicyChange::default();
+        let mut given = Vec::new();
+        while let Some(FieldName(spec)) = fields.next_key()? {
+            if given.contains(&spec.name) {
+                return Err(A::Error::custom(format!(
+                    "duplicate field `{}`",
+                    field(spec)
+                )));
+            }
+            given.push(spec.name);
+            let value = fields.next_value_seed(FieldOf(spec))?;
+            change = PolicyChange(change.0.with(spec.name, value));
         }
+        Ok(change)
+    }
+}
+
+/// The option that a field stands for.
+struct FieldName(&'static OptionSpec);
+
+impl<'de> Deserialize<'de> for FieldName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let spec = policy_options().find(|spec| field(spec) == name);
+        spec.map(Self).ok_or_else(|| {
+            let known: Vec<String> = policy_options().map(field).collect();
+            let known = known.join("`, `");
+            D::Error::custom(format!("unknown field `{name}`, expected one of `{known}`"))
+        })
+    }
+}
+
+/// Reads a value of an option.
+struct FieldOf(&'static OptionSpec);
+
+impl<'de> DeserializeSeed<'de> for FieldOf {
+    type Value = Option<OptionValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        Ok(match json_type(self.0) {
+            Type::Boolean => Option::deserialize(from)?.map(OptionValue::Boolean),
+            Type::Integer => Option::deserialize(from)?.map(OptionValue::Integer),
+            Type::Number => Option::<f64>::deserialize(from)?
+                .map(|number| OptionValue::Text(number.to_string())),
+            _ => Option::deserialize(from)?.map(OptionValue::Text),
+        })
+    }
+}
+
+fn json_type(spec: &OptionSpec) -> Type {
+    match spec.value_type {
+        ValueType::Boolean => Type::Boolean,
+        ValueType::Integer(..) | ValueType::IntegerOrUnlimited(..) => Type::Integer,
+        ValueType::Decimal(_) => Type::Number,
+        ValueType::Text
+        | ValueType::Moment
+        | ValueType::Nodes
+        | ValueType::Name(_)
+        | ValueType::Schedule
+        | ValueType::Misfire => Type::String,
+    }
+}
+
+/// The schema of an option, with its help text and its default.
+fn schema_of(spec: &OptionSpec, is_nullable: bool) -> ObjectBuilder {
+    let own = json_type(spec);
+    let format = match own {
+        Type::Integer => Some(SchemaFormat::KnownFormat(KnownFormat::Int64)),
+        Type::Number => Some(SchemaFormat::KnownFormat(KnownFormat::Double)),
+        _ => None,
+    };
+    let schema_type = if is_nullable {
+        SchemaType::from_iter([own, Type::Null])
+    } else {
+        SchemaType::new(own)
+    };
+    let default = spec.default.map(|default| format!(" Default: {default}."));
+    let schema = ObjectBuilder::new()
+        .schema_type(schema_type)
+        .format(format)
+        .description(Some(format!(
+            "{}{}",
+            spec.summary,
+            default.unwrap_or_default()
+        )));
+    match spec.value_type {
+        ValueType::Integer(min, max) => {
+            let schema = schema.minimum(Some(min));
+            if max < i64::from(u32::MAX) {
+                schema.maximum(Some(max))
+            } else {
+                schema
+            }
+        }
+        ValueType::IntegerOrUnlimited(_, max) => schema.minimum(Some(-1)).maximum(Some(max)),
+        ValueType::Decimal(min) => schema.minimum(Some(min)),
+        _ => schema,
+    }
+}
+
+impl PartialSchema for PolicyChange {
+    fn schema() -> RefOr<Schema> {
+        let about = "Changes of a policy. An absent field stays as it is; null restores the default. Moments are \
+            RFC 3339, or `yyyy-MM-dd HH:mm:ss` in the job's time zone.";
+        let object = ObjectBuilder::new()
+            .description(Some(about))
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+        let object = policy_options().fold(object, |object, spec| {
+            object.property(field(spec), schema_of(spec, true))
+        });
+        object.into()
+    }
+}
+
+impl ToSchema for PolicyChange {
+    fn name() -> Cow<'static, str> {
+        "PolicyChange".into()
+    }
+}
+
+impl PartialSchema for JobPolicyItem {
+    fn schema() -> RefOr<Schema> {
+        let about = "How the schedule and the failures of a job are handled; null is no limit, or none. It can be \
+            sent back as `policy`.";
+        let object = ObjectBuilder::new().description(Some(about));
+        // What has no value by default may be null.
+        let defaults = JobPolicy::default();
+        let object = policy_values(&defaults).fold(object, |object, (spec, value)| {
+            let mut schema = schema_of(spec, value.is_none());
+            if let ValueType::Moment = spec.value_type {
+                schema = schema.format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+            }
+            object.property(field(spec), schema).required(field(spec))
+        });
+        object.into()
+    }
+}
+
+impl ToSchema for JobPolicyItem {
+    fn name() -> Cow<'static, str> {
+        "JobPolicyItem".into()
     }
 }

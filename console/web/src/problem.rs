@@ -5,8 +5,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use weft_model::schedule::policy_draft::policy_options;
 use weft_statement::inspect::InspectError;
 use weft_statement::{EndStatus, Fault, Refusal};
+
+use crate::policy;
 
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -287,10 +290,10 @@ fn pointer_of(option: &str) -> Option<String> {
             format!("/{}", option.to_ascii_lowercase())
         }
         "ARGS" => "/arguments".to_owned(),
-        "START_AT" | "END_AT" | "TIME_ZONE" | "MISFIRE" | "OVERLAP" | "MAX_RUNS" | "JITTER_MS"
-        | "MAX_ATTEMPTS" | "RETRY_DELAY_MS" | "RETRY_FACTOR" | "RETRY_MAX_DELAY_MS"
-        | "TIMEOUT_MS" => format!("/policy/{}", option.to_ascii_lowercase()),
-        _ => return None,
+        other => {
+            let spec = policy_options().find(|spec| spec.name == other)?;
+            format!("/policy/{}", policy::field(spec))
+        }
     })
 }
 

@@ -1,5 +1,7 @@
 //! Reads the fields of a YAML map by name and type, and reports unknown ones.
 
+use std::borrow::Cow;
+
 use super::finding::{Findings, Spot, nearest};
 use super::yaml::{Entry, Node, Yaml};
 
@@ -9,7 +11,7 @@ pub struct Fields<'a> {
     findings: &'a Findings,
     spot: Spot,
     entries: &'a [Entry],
-    known: Vec<&'static str>,
+    known: Vec<Cow<'static, str>>,
 }
 
 impl<'a> Fields<'a> {
@@ -39,19 +41,22 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads a field of any type.
-    pub fn node(&mut self, name: &'static str) -> Option<&'a Node> {
+    pub fn node(&mut self, name: impl Into<Cow<'static, str>>) -> Option<&'a Node> {
+        let name = name.into();
+        let found = self.entries.iter().find(|entry| entry.key == name);
         self.known.push(name);
-        let found = self.entries.iter().find(|entry| entry.key == name)?;
+        let found = found?;
         (found.node.value != Yaml::Null).then_some(&found.node)
     }
 
     /// Reads a text.
-    pub fn text(&mut self, name: &'static str) -> Option<&'a str> {
-        match &self.node(name)?.value {
+    pub fn text(&mut self, name: impl Into<Cow<'static, str>>) -> Option<&'a str> {
+        let name = name.into();
+        match &self.node(name.clone())?.value {
             Yaml::Text(text) => Some(text),
             other => {
                 let message = format!("must be a text, not {}", other.kind());
-                self.findings.add(&self.spot(name), message);
+                self.findings.add(&self.spot(&name), message);
                 None
             }
         }
@@ -130,9 +135,9 @@ impl<'a> Fields<'a> {
     pub fn finish(self) {
         for entry in self.entries {
             let key = entry.key.as_str();
-            if !self.known.contains(&key) {
+            if !self.known.iter().any(|known| known == key) {
                 let spot = inner(&self.spot, key, entry.line);
-                let nearest = nearest(key, self.known.iter().copied());
+                let nearest = nearest(key, self.known.iter().map(AsRef::as_ref));
                 self.findings.add_near(&spot, "unknown field", nearest);
             }
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use weft_lang::names::JOB_TYPE;
-use weft_model::schedule::{Schedule, Trigger, find_zone};
+use weft_model::schedule::policy_draft::policy_options;
+use weft_model::schedule::{JobPolicy, PolicyDraft, Schedule};
 
 use super::fields::Fields;
 use super::finding::{Findings, Spot, nearest};
@@ -26,16 +27,8 @@ pub struct ProjectJob {
     pub affinity: Vec<String>,
     /// The value of EXEC_INTERVAL.
     pub exec_interval: Option<String>,
-    /// The value of TIME_ZONE.
-    pub time_zone: Option<String>,
-    /// The value of AFTER.
-    pub after: Option<String>,
-    /// The value of MAX_ATTEMPTS.
-    pub max_attempts: Option<i64>,
-    /// The value of RETRY_DELAY_MS.
-    pub retry_delay_ms: Option<i64>,
-    /// The value of TIMEOUT_MS.
-    pub timeout_ms: Option<i64>,
+    /// The options of its policy.
+    pub policy: PolicyDraft,
     /// Whether a deployment starts the job.
     pub is_active: bool,
 }
@@ -61,19 +54,8 @@ impl JobReader<'_> {
         let affinity = fields.texts("affinity");
         let affinity = affinity.iter().map(|(text, _)| (*text).to_owned());
         let affinity = affinity.collect();
-        let mut number = |field| {
-            let number = fields.number(field, 1, 1_000_000_000_000);
-            number.and_then(|number| i64::try_from(number).ok())
-        };
-        let max_attempts = number("max_attempts");
-        let retry_delay_ms = number("retry_delay_ms");
-        let timeout_ms = number("timeout_ms");
-        let (interval, time_zone) = self.schedule(&mut fields);
-        let after_spot = fields.spot("after");
-        let after = fields.text("after").map(str::to_owned);
-        if let Some(Err(error)) = after.as_deref().map(Trigger::parse_all) {
-            self.findings.add(&after_spot, error.to_string());
-        }
+        let draft = self.policy(&mut fields);
+        let interval = self.interval(&mut fields, &draft);
         let is_active = self.is_active(&mut fields);
         fields.finish();
         let job_type = job_type?;
@@ -84,11 +66,7 @@ impl JobReader<'_> {
             arguments,
             affinity,
             exec_interval: interval,
-            time_zone,
-            after,
-            max_attempts,
-            retry_delay_ms,
-            timeout_ms,
+            policy: draft,
             is_active,
         })
     }
@@ -133,23 +111,36 @@ impl JobReader<'_> {
         }
     }
 
-    fn schedule(&self, fields: &mut Fields<'_>) -> (Option<String>, Option<String>) {
-        let (interval_spot, zone_spot) = (fields.spot("exec_interval"), fields.spot("time_zone"));
-        let interval = fields.text("exec_interval").map(str::to_owned);
-        let time_zone = fields.text("time_zone").map(str::to_owned);
-        let read = time_zone
-            .as_deref()
-            .map_or(Ok(chrono_tz::Tz::UTC), find_zone);
-        match (read, &interval) {
-            (Err(error), _) => self.findings.add(&zone_spot, error.to_string()),
-            (Ok(zone), Some(text)) => {
-                if let Err(error) = Schedule::parse(text, zone) {
-                    self.findings.add(&interval_spot, error.to_string());
-                }
+    /// The options of the policy, each as the field of its name in small letters.
+    fn policy(&self, fields: &mut Fields<'_>) -> PolicyDraft {
+        let mut draft = PolicyDraft::default();
+        for option in policy_options() {
+            let name = option.name.to_ascii_lowercase();
+            let spot = fields.spot(&name);
+            let Some(text) = fields.text(name) else {
+                continue;
+            };
+            match option.read(text) {
+                Ok(value) => draft = draft.with(option.name, Some(value)),
+                Err(diagnostic) => self.findings.add(&spot, diagnostic.message),
             }
-            (Ok(_), None) => (),
         }
-        (interval, time_zone)
+        for error in draft.errors() {
+            let spot = fields.spot(&error.option.to_ascii_lowercase());
+            self.findings.add(&spot, error.message);
+        }
+        draft
+    }
+
+    fn interval(&self, fields: &mut Fields<'_>, draft: &PolicyDraft) -> Option<String> {
+        let spot = fields.spot("exec_interval");
+        let text = fields.text("exec_interval")?;
+        let policy = draft.apply(JobPolicy::default()).unwrap_or_default();
+        let zone = policy.zone().unwrap_or(chrono_tz::Tz::UTC);
+        if let Err(error) = Schedule::parse(text, zone) {
+            self.findings.add(&spot, error.to_string());
+        }
+        Some(text.to_owned())
     }
 
     /// The stored name of a job. Functions, flows and parsers belong to the logical unit, whose name is optional.

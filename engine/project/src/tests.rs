@@ -553,7 +553,7 @@ async fn functions_flows_and_parsers_are_kept_by_their_names() {
 #[tokio::test]
 async fn mistakes_in_the_jobs_of_a_unit_have_their_line_and_field() {
     let text = format!(
-        "{LU}jobs:\n  a: {{type: USERJOB, name: cout}}\n  b: {{type: PROCES, name: x}}\n  c: {{type: HTTP, name: x, exec_interval: 0 0 30 2 *, args: 5}}\n  d: {{type: PROCESS, name: x, after: PROCESS y, active: perhaps, time_zone: Europe/Berlim}}\n  e: {{type: PARSER}}\n"
+        "{LU}jobs:\n  a: {{type: USERJOB, name: cout}}\n  b: {{type: PROCES, name: x, max_attempts: 0, overlap: QUEU, start_at: soon}}\n  c: {{type: HTTP, name: x, exec_interval: 0 0 30 2 *, args: 5}}\n  d: {{type: PROCESS, name: x, after: PROCESS y, active: perhaps, time_zone: Europe/Berlim}}\n  e: {{type: PARSER}}\n"
     );
     let first = LU.lines().count() + 2;
     let errors = errors(&[
@@ -569,6 +569,12 @@ async fn mistakes_in_the_jobs_of_a_unit_have_their_line_and_field() {
             0,
             "jobs.a.name: there is no function `cout`; did you mean `count`?",
         ),
+        (
+            1,
+            "jobs.b.max_attempts: MAX_ATTEMPTS takes -1 or a whole number from 1 to 1000",
+        ),
+        (1, "jobs.b.overlap: unknown overlap rule `QUEU`"),
+        (1, "jobs.b.start_at: `soon` is not a moment"),
         (
             1,
             "jobs.b.type: `PROCES` is not a job type; did you mean `PROCESS`?",

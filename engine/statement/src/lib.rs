@@ -28,7 +28,7 @@ mod late;
 mod kinds;
 
 pub use affinity::AffinityList;
-pub use commands::job::{JobChange, JobDraft, Patch, PolicyDraft};
+pub use commands::job::{JobChange, JobDraft, Patch};
 pub use commands::project::apply_deployment;
 pub use frame::{End, EndStatus, Frame, Progress};
 pub use job_calls::StartedJob;

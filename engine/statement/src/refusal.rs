@@ -6,6 +6,7 @@ use tracing::warn;
 use weft_lang::names::nearest;
 use weft_lang::{Diagnostic, Span};
 use weft_model::IllegalMove;
+use weft_model::schedule::PolicyOptionError;
 use weft_project::{CatalogueError, UnknownProjectName};
 use weft_store::StoreError;
 
@@ -188,6 +189,16 @@ impl From<StoreError> for Refusal {
         Self {
             fault: Fault::Node,
             ..Self::new(status, error.to_string())
+        }
+    }
+}
+
+impl From<PolicyOptionError> for Refusal {
+    fn from(error: PolicyOptionError) -> Self {
+        let refusal = Self::usage(error.message).about(error.option);
+        match error.hint {
+            Some(hint) => refusal.hint(hint),
+            None => refusal,
         }
     }
 }

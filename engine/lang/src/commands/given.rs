@@ -166,6 +166,16 @@ fn options_hint(spec: &CommandSpec) -> String {
     }
 }
 
+impl OptionSpec {
+    /// Reads a value of the option as a statement does.
+    ///
+    /// # Errors
+    /// The option does not take it. The error has no place.
+    pub fn read(&self, text: &str) -> Result<OptionValue, Diagnostic> {
+        value(self, &Spanned::unplaced(text.to_owned()))
+    }
+}
+
 fn value(option: &OptionSpec, literal: &Spanned<String>) -> Result<OptionValue, Diagnostic> {
     let text = literal.value.as_str();
     let value_type = option.value_type;
@@ -192,7 +202,9 @@ fn value(option: &OptionSpec, literal: &Spanned<String>) -> Result<OptionValue, 
             Err(message) => Err(Diagnostic::new(message, literal.span).hint(SCHEDULE_HINT)),
         },
         ValueType::Misfire => misfire(literal),
-        ValueType::Text | ValueType::Nodes => Ok(OptionValue::Text(text.to_owned())),
+        ValueType::Text | ValueType::Moment | ValueType::Nodes => {
+            Ok(OptionValue::Text(text.to_owned()))
+        }
     }
 }
 

@@ -135,6 +135,7 @@ impl Finder<'_> {
             | ValueType::IntegerOrUnlimited(..)
             | ValueType::Decimal(_)
             | ValueType::Text
+            | ValueType::Moment
             | ValueType::Schedule => self.completions(Vec::new()),
         }
     }

@@ -37,10 +37,10 @@ option_table! {
         reset_end_time: bool = OptionSpec::new("RESET_END_TIME", ValueType::Boolean).only_for(&["UPDATEJOB"]);
 
         /// No run before this moment `yyyy-MM-dd HH:mm:ss`.
-        start_at: String = OptionSpec::new("START_AT", ValueType::Text).only_for(DEFINE).default("now");
+        start_at: String = OptionSpec::new("START_AT", ValueType::Moment).only_for(DEFINE).default("now");
 
         /// No run after this moment `yyyy-MM-dd HH:mm:ss`.
-        end_at: String = OptionSpec::new("END_AT", ValueType::Text).only_for(DEFINE).default("no end");
+        end_at: String = OptionSpec::new("END_AT", ValueType::Moment).only_for(DEFINE).default("no end");
 
         /// Time zone of EXEC_INTERVAL, START_AT and END_AT, as in `Europe/Berlin`.
         time_zone: String = OptionSpec::new("TIME_ZONE", ValueType::Text).only_for(DEFINE).default("UTC");

@@ -104,6 +104,7 @@ mod tests {
             }
             ValueType::Decimal(_)
             | ValueType::Text
+            | ValueType::Moment
             | ValueType::Nodes
             | ValueType::Name(_)
             | ValueType::Schedule

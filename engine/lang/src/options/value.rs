@@ -19,6 +19,8 @@ pub enum ValueType {
     Nodes,
     /// One of a list of names.
     Name(&'static NameList),
+    /// A moment `yyyy-MM-dd HH:mm:ss`, or one of RFC 3339.
+    Moment,
     /// When a job runs: a moment, an interval or a cron expression.
     Schedule,
     /// One of [`MISFIRE`](crate::names::MISFIRE), or `ALL:` and a number of runs.
@@ -33,6 +35,7 @@ impl ValueType {
             Self::Integer(..) | Self::IntegerOrUnlimited(..) => "<n>",
             Self::Decimal(_) => "<number>",
             Self::Text => "'<text>'",
+            Self::Moment => "'<moment>'",
             Self::Nodes => "'<nodes>'",
             Self::Name(_) => "'<name>'",
             Self::Schedule => "'<schedule>'",
@@ -48,6 +51,7 @@ impl ValueType {
             Self::Boolean
             | Self::Decimal(_)
             | Self::Text
+            | Self::Moment
             | Self::Nodes
             | Self::Name(_)
             | Self::Schedule
@@ -67,9 +71,12 @@ impl ValueType {
                 format!("-1 or a whole number from {min} to {max}")
             }
             Self::Decimal(min) => format!("a number from {min} up, as in 2 or 1.5"),
-            Self::Text | Self::Nodes | Self::Name(_) | Self::Schedule | Self::Misfire => {
-                self.form().to_owned()
-            }
+            Self::Text
+            | Self::Moment
+            | Self::Nodes
+            | Self::Name(_)
+            | Self::Schedule
+            | Self::Misfire => self.form().to_owned(),
         }
     }
 }

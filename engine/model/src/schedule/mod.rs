@@ -23,6 +23,7 @@ pub mod next;
 #[cfg(test)]
 mod oracle;
 pub mod policy;
+pub mod policy_draft;
 mod run;
 mod several;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod zone;
 pub use cron::Cron;
 pub use next::{DueDecision, decide_due_run, first_run, following_run, is_still_planned};
 pub use policy::JobPolicy;
+pub use policy_draft::{PolicyDraft, PolicyOptionError};
 pub use run::{FirstRun, ScheduledRun};
 pub use several::ScheduleEntry;
 pub use trigger::{Condition, RunOutcome, Trigger, TriggerError};

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::json;
+use weft_lang::OptionValue;
 use weft_model::Principal;
+use weft_model::schedule::PolicyDraft;
 use weft_model::{Holder, Incarnation, Job, JobKey, JobRun, JobStatus, NodeId};
 use weft_node::job::{DefinitionError, JobKind, JobKinds, Run, RunEnd, RunOutput};
 use weft_store::{Attempt, ClaimJob, EndJob, Freshness};
 
 use super::fixture::Fixture;
 use crate::inspect::{JobItem, JobQuery, JobSelection, NextRun};
-use crate::{
-    EndStatus, Fault, JobChange, JobDraft, Patch, PolicyDraft, Refusal, Services, Statements,
-};
+use crate::{EndStatus, Fault, JobChange, JobDraft, Patch, Refusal, Services, Statements};
 
 /// A kind that runs whatever is not called `bad`.
 #[derive(Debug)]
@@ -150,19 +150,18 @@ async fn a_call_leaves_the_row_that_the_statement_leaves() {
     let text = "STARTJOB PROCESS NAME='a.sh' UID='typed' AFFINITY='DC1, n1' ARGS='{\"a\":1}' EXEC_INTERVAL='0 3 * * *' \
         START_AT='2027-08-12 12:20:07' TIME_ZONE='Europe/Berlin' MISFIRE=all:20 MAX_RUNS=3 RETRY_FACTOR=1.5 PAUSED=true";
     fixture.run(text).await.ok();
+    let text = |text: &str| Some(OptionValue::Text(text.to_owned()));
     let draft = JobDraft {
         uid: Some("called".to_owned()),
         affinity: Patch::Set(vec!["DC1".to_owned(), "n1".to_owned()]),
         arguments: Patch::Set(json!({ "a": 1 }).as_object().unwrap().clone()),
-        policy: PolicyDraft {
-            start_at: Patch::Set("2027-08-12T10:20:07Z".to_owned()),
-            time_zone: Patch::Set("Europe/Berlin".to_owned()),
-            misfire: Patch::Set("ALL:20".to_owned()),
-            max_runs: Patch::Set(3),
-            retry_factor: Patch::Set(1.5),
-            paused: Patch::Set(true),
-            ..PolicyDraft::default()
-        },
+        policy: PolicyDraft::default()
+            .with("START_AT", text("2027-08-12T10:20:07Z"))
+            .with("TIME_ZONE", text("Europe/Berlin"))
+            .with("MISFIRE", text("ALL:20"))
+            .with("MAX_RUNS", Some(OptionValue::Integer(3)))
+            .with("RETRY_FACTOR", text("1.5"))
+            .with("PAUSED", Some(OptionValue::Boolean(true))),
         ..nightly("a.sh")
     };
     let (item, was_there) = fixture.start(&draft, None).await.unwrap();
@@ -309,10 +308,7 @@ async fn a_job_is_looked_at_changed_and_ended() {
     let (statements, admin) = (&fixture.statements, admin());
     let update = JobDraft {
         exec_interval: Patch::Set("00:10:00".to_owned()),
-        policy: PolicyDraft {
-            max_runs: Patch::Set(4),
-            ..PolicyDraft::default()
-        },
+        policy: PolicyDraft::default().with("MAX_RUNS", Some(OptionValue::Integer(4))),
         ..JobDraft::default()
     };
     let updated = statements.update_job(&admin, key.clone(), &update);

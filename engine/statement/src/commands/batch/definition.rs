@@ -228,3 +228,29 @@ fn entity_id(id: &Spanned<Text>) -> Result<String, Refusal> {
 fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use weft_lang::BatchOptions;
+
+    use super::*;
+
+    #[test]
+    fn the_defaults_of_the_language_are_those_of_the_model() {
+        let default = |option| BatchOptions::spec(option).unwrap().default.unwrap();
+        let retry = RetryPolicy::default();
+        assert_eq!(default("MAX_ATTEMPTS"), retry.max_attempts.to_string());
+        assert_eq!(default("RETRY_DELAY_MS"), retry.delay_ms.to_string());
+        let spec = BatchSpec::new("LU", EntitySource::Stored, "ECHO ?");
+        let is = |option| default(option) == "true";
+        assert_eq!(is("ASYNC"), spec.asynchronous);
+        assert_eq!(is("GENERATE_ENTITIES_FIRST"), spec.generate_entities_first);
+        assert_eq!(is("ALLOW_MULTIPLE"), spec.allow_multiple);
+        for (option, limit) in [
+            ("MAX_NODES", spec.max_nodes),
+            ("ENTITY_TIMEOUT_MS", spec.entity_timeout_ms),
+        ] {
+            assert_eq!((default(option), limit), ("no limit", None));
+        }
+    }
+}

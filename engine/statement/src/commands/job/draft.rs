@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use weft_lang::names::JOB_TYPE;
-use weft_model::schedule::{JobPolicy, Schedule, ScheduleError, Timing};
+use weft_model::schedule::{JobPolicy, PolicyDraft, Schedule, ScheduleError, Timing};
 use weft_model::{canonical_job_name, job_type};
 use weft_node::job::JobKinds;
 
 use super::arguments::check_arguments;
 use super::start::StartJobRequest;
-use super::{JobChange, JobTarget, Patch, PolicyDraft, UpdateJob};
+use super::{JobChange, JobTarget, Patch, UpdateJob};
 use crate::affinity::AffinityList;
 use crate::refusal::Refusal;
 

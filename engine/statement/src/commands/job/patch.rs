@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Deserializer};
 
-use crate::refusal::Refusal;
-
 /// What a request says about one option of an object that may exist already.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Patch<T> {
@@ -27,22 +25,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let given = Option::deserialize(deserializer)?;
         Ok(given.map_or(Self::Reset, Self::Set))
-    }
-}
-
-impl<T> Patch<T> {
-    pub(super) fn apply<U>(
-        &self,
-        to: &mut U,
-        default: U,
-        read: impl FnOnce(&T) -> Result<U, Refusal>,
-    ) -> Result<(), Refusal> {
-        match self {
-            Self::Keep => (),
-            Self::Reset => *to = default,
-            Self::Set(value) => *to = read(value)?,
-        }
-        Ok(())
     }
 }
 

@@ -3,11 +3,12 @@
 use serde_json::{Map, Value};
 use weft_lang::names::JOB_TYPE;
 use weft_lang::{JobCommand, JobVerb, Spanned};
+use weft_model::schedule::PolicyDraft;
 
 use super::arguments::read_typed;
 use super::change::ChangeJobs;
 use super::start::StartJobRequest;
-use super::{JobChange, JobDraft, PolicyDraft};
+use super::{JobChange, JobDraft};
 use crate::commands::Lowering;
 use crate::refusal::Refusal;
 

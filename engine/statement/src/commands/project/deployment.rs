@@ -10,7 +10,7 @@ use weft_project::{DeployReport, Project, ProjectJob};
 use weft_store::{Freshness, ListJobs, each_job};
 
 use crate::commands::job::change::restart_running;
-use crate::commands::job::{JobDraft, PolicyDraft, start};
+use crate::commands::job::{JobDraft, start};
 use crate::permission::authorize;
 use crate::refusal::Refusal;
 use crate::services::Services;
@@ -147,14 +147,7 @@ fn draft(job: &ProjectJob) -> JobDraft {
         affinity: affinity.into(),
         arguments: arguments.into(),
         exec_interval: job.exec_interval.clone().into(),
-        policy: PolicyDraft {
-            time_zone: job.time_zone.clone().into(),
-            after: job.after.clone().into(),
-            max_attempts: job.max_attempts.into(),
-            retry_delay_ms: job.retry_delay_ms.into(),
-            timeout_ms: job.timeout_ms.into(),
-            ..PolicyDraft::default()
-        },
+        policy: job.policy.clone(),
         ..JobDraft::default()
     }
 }
