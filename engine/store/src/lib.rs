@@ -6,6 +6,8 @@
 
 mod counters;
 mod decide;
+#[cfg(any(test, feature = "testing"))]
+pub mod faulty;
 pub mod operation;
 mod outcome;
 mod pages;

@@ -8,9 +8,9 @@ use weft_web::RunTokens;
 
 use crate::client::call;
 use crate::document::protected_operations;
-use crate::faulty_store::{Fault, HIDDEN};
 use crate::security::prepared;
 use crate::server::{BATCH, Server, WAITING_BATCH};
+use weft_store::faulty::{Fault, HIDDEN};
 
 async fn check_body(
     server: &Server,
@@ -241,14 +241,14 @@ async fn every_route_says_when_the_store_fails() {
             (Fault::Panic, 500, "internal"),
             (Fault::Hang, 503, "timeout"),
         ] {
-            server.store.set(fault);
+            server.store.set_all(fault);
             let answer = prepared(&server, &method, &path).token().send().await;
             let retry = (status == 503).then_some("1");
             assert_eq!(answer.header("retry-after"), retry, "{path}");
             let problem = answer.problem(status, code).await;
             assert!(!problem.to_string().contains(HIDDEN), "{problem}");
         }
-        server.store.set(None);
+        server.store.set_all(None);
     }
     assert_eq!(server.get("/api/v1/nodes").await.status, 200);
 }

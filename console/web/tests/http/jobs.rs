@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, PATIENCE};
-use crate::faulty_store::Fault;
 use crate::server::Server;
+use weft_store::faulty::Fault;
 
 const JOBS: &str = "/api/v1/jobs";
 const PATH: &str = "/api/v1/jobs/PROCESS/nightly%2Fa.b%25c.sh/u%2F1";
@@ -309,10 +309,10 @@ async fn what_the_engine_refuses_is_a_problem_with_a_place_and_a_hint() {
 async fn a_start_goes_on_when_the_time_is_up() {
     let server =
         Server::start_with(|options| options.request_timeout = Duration::from_millis(100)).await;
-    server.store.set(Fault::Unknown);
+    server.store.set_all(Fault::Unknown);
     let body = json!({ "type": "PROCESS", "name": "a", "uid": "1" });
     let answer: Answer = server.post(JOBS, &body).await;
     answer.problem(503, "timeout").await;
-    server.store.set(None);
+    server.store.set_all(None);
     until(&server, &format!("{JOBS}/PROCESS/a/1"), "WAITING").await;
 }

@@ -5,7 +5,6 @@
 mod client;
 mod document;
 mod errors;
-mod faulty_store;
 mod jobs;
 mod lifecycle;
 mod logs;

@@ -29,7 +29,7 @@ use weft_store::{SharedStore, Store};
 use weft_web::{Backend, LocalToken, Options, install_metrics, serve};
 
 use crate::client::{Answer, Call, call};
-use crate::faulty_store::FaultyStore;
+use weft_store::faulty::FaultyStore;
 
 pub const TOKEN: &str = "a-token-for-tests-only";
 /// A batch that does not exist.
@@ -153,7 +153,7 @@ impl Server {
         let serving = serve(listener, backend.clone(), options, shutdown.clone());
         Self {
             address,
-            store: Arc::new(FaultyStore::new(store)),
+            store: Arc::new(FaultyStore::new(Arc::new(store))),
             backend,
             ended: tokio::spawn(serving),
             shutdown,

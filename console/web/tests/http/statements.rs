@@ -6,8 +6,8 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, PATIENCE};
-use crate::faulty_store::Fault;
 use crate::server::{BATCH, Server, WAITING_BATCH};
+use weft_store::faulty::Fault;
 
 /// The next line that is a frame of this name.
 async fn frame(answer: &mut Answer, name: &str) -> Value {
@@ -33,14 +33,14 @@ async fn slot_is_free(server: &Server) {
 #[tokio::test]
 async fn frames_arrive_before_the_end() {
     let server = Server::start().await;
-    server.store.set(Fault::Hang);
+    server.store.set_all(Fault::Hang);
     let mut answer = server.run("ECHO 'first'; CLUSTERSTATUS;").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     // The second statement hangs, so nothing can have waited for the end.
     assert_eq!(frame(&mut answer, "row").await["row"], json!(["first"]));
-    server.store.set(None);
+    server.store.set_all(None);
     let columns = frame(&mut answer, "columns").await;
     assert!(columns["columns"].as_array().unwrap().len() > 3);
     assert_eq!(frame(&mut answer, "end").await["status"], "ok");
@@ -88,7 +88,7 @@ async fn the_session_goes_to_the_engine_and_comes_back() {
 #[tokio::test]
 async fn a_statement_without_an_end_gets_one() {
     let server = Server::start().await;
-    server.store.set(Fault::Panic);
+    server.store.set_all(Fault::Panic);
     let lines = server.run("CLUSTERSTATUS;").await.lines().await;
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0]["status"], "failed");
@@ -107,7 +107,7 @@ async fn a_failure_is_in_the_end_and_not_in_the_status() {
     };
     check("x;", "usage").await;
     check(&format!("BATCH_INFO '{BATCH}';"), "not_found").await;
-    server.store.set(Fault::Unavailable);
+    server.store.set_all(Fault::Unavailable);
     check("CLUSTERSTATUS;", "unreachable").await;
 }
 
@@ -142,12 +142,12 @@ async fn many_rows_arrive_whole_and_in_order() {
 #[tokio::test]
 async fn too_many_statements_at_once_are_refused_and_slots_come_back() {
     let server = Server::start_with(|options| options.max_statements = 1).await;
-    server.store.set(Fault::Hang);
+    server.store.set_all(Fault::Hang);
     let first = server.run("CLUSTERSTATUS;").await;
     let second = server.run("CLUSTERSTATUS;").await;
     assert_eq!(second.header("retry-after"), Some("1"));
     second.problem(503, "busy").await;
-    server.store.set(None);
+    server.store.set_all(None);
     first.lines().await;
     slot_is_free(&server).await;
 }
@@ -156,10 +156,10 @@ async fn too_many_statements_at_once_are_refused_and_slots_come_back() {
 async fn silence_is_broken_by_empty_lines() {
     let server =
         Server::start_with(|options| options.heartbeat_interval = Duration::from_millis(10)).await;
-    server.store.set(Fault::Hang);
+    server.store.set_all(Fault::Hang);
     let mut answer = server.run("CLUSTERSTATUS;").await;
     assert_eq!(answer.piece().await, b"\n");
     assert_eq!(answer.piece().await, b"\n");
-    server.store.set(None);
+    server.store.set_all(None);
     assert_eq!(frame(&mut answer, "end").await["status"], "ok");
 }

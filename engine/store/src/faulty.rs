@@ -1,59 +1,154 @@
-//! A SQLite store that fails when a test says so.
+//! A store of which calls fail when a test says so.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use weft_model::Value;
 use weft_model::clock::Timestamp;
 use weft_model::*;
-use weft_sqlite::SqliteStore;
-use weft_store::*;
 
-/// What is wrong with the store.
+use super::*;
+
+/// What is wrong with calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Every call fails and may be tried again.
+    /// A call fails and may be tried again.
     Unavailable,
-    /// Every call is refused, with a text that no client may see.
+    /// A call is refused for good, with the text [`HIDDEN`].
     Refused,
     /// The outcome of a compare-and-set is unknown, and it has had no effect.
     Unknown,
-    /// Calls wait until the fault is over.
+    /// The outcome of a compare-and-set is unknown, and it has taken effect.
+    UnknownApplied,
+    /// A call waits until the fault is over.
     Hang,
-    /// Every call panics.
+    /// A call panics.
     Panic,
 }
 
 /// The text of [`Fault::Refused`].
 pub const HIDDEN: &str = "a text for the log only";
 
+/// The calls of a verb, or of all verbs, whose arguments, as `{:?}`, contain a text.
+#[derive(Debug)]
+struct Calls {
+    about: String,
+    fault: Option<Fault>,
+    /// How many more calls have the fault.
+    remaining: usize,
+    count: usize,
+}
+
+/// How long a test waits for calls.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Stands for all verbs.
+const ALL: &str = "";
+
+/// A store that passes its calls on to another one, except for those that have a fault.
 #[derive(Debug)]
 pub struct FaultyStore {
-    inner: SqliteStore,
-    fault: watch::Sender<Option<Fault>>,
+    inner: SharedStore,
+    verbs: watch::Sender<BTreeMap<&'static str, Calls>>,
 }
 
 impl FaultyStore {
-    pub fn new(inner: SqliteStore) -> Self {
+    /// Without faults.
+    pub fn new(inner: SharedStore) -> Self {
         Self {
             inner,
-            fault: watch::Sender::new(None),
+            verbs: watch::Sender::default(),
         }
     }
 
-    pub fn set(&self, fault: impl Into<Option<Fault>>) {
-        self.fault.send_replace(fault.into());
+    /// Sets the fault of all calls.
+    pub fn set_all(&self, fault: impl Into<Option<Fault>>) {
+        self.set(ALL, "", fault);
+    }
+
+    /// Sets the fault of the calls of a verb whose arguments, as `{:?}`, contain `about`.
+    pub fn set(
+        &self,
+        verb: &'static str,
+        about: impl Into<String>,
+        fault: impl Into<Option<Fault>>,
+    ) {
+        self.set_times(verb, about, fault, usize::MAX);
+    }
+
+    /// Sets the fault of the next `times` such calls.
+    pub fn set_times(
+        &self,
+        verb: &'static str,
+        about: impl Into<String>,
+        fault: impl Into<Option<Fault>>,
+        times: usize,
+    ) {
+        let calls = Calls {
+            about: about.into(),
+            fault: fault.into(),
+            remaining: times,
+            count: 0,
+        };
+        self.verbs.send_modify(|verbs| {
+            verbs.insert(verb, calls);
+        });
+    }
+
+    /// Resolves after this many such calls since the fault of the verb was set.
+    pub async fn called(&self, verb: &'static str, times: usize) {
+        let mut verbs = self.verbs.subscribe();
+        let called =
+            verbs.wait_for(|verbs| verbs.get(verb).is_some_and(|calls| calls.count >= times));
+        tokio::time::timeout(PATIENCE, called)
+            .await
+            .expect("the calls of the verb come")
+            .expect("the store holds the sender");
+    }
+
+    /// Counts a call; answers its fault.
+    fn fault_of(&self, verb: &'static str, arguments: &str) -> Option<Fault> {
+        let mut fault = None;
+        self.verbs.send_if_modified(|verbs| {
+            let mut is_counted = false;
+            for name in [verb, ALL] {
+                let calls = verbs.get_mut(name);
+                let Some(calls) = calls.filter(|calls| arguments.contains(&calls.about)) else {
+                    continue;
+                };
+                calls.count += 1;
+                is_counted = true;
+                if calls.fault.is_some() && calls.remaining > 0 {
+                    calls.remaining -= 1;
+                    fault = fault.or(calls.fault);
+                }
+            }
+            is_counted
+        });
+        fault
+    }
+
+    fn hangs(verbs: &BTreeMap<&'static str, Calls>, verb: &str, arguments: &str) -> bool {
+        [verb, ALL].into_iter().any(|name| {
+            verbs.get(name).is_some_and(|calls| {
+                calls.fault == Some(Fault::Hang) && arguments.contains(&calls.about)
+            })
+        })
     }
 
     /// The fault of one call, if it does not fail the call itself.
-    async fn reach(&self) -> StoreResult<Option<Fault>> {
-        let mut fault = self.fault.subscribe();
-        let fault = fault.wait_for(|fault| *fault != Some(Fault::Hang)).await;
-        match *fault.expect("the store holds the sender") {
+    async fn reach(&self, verb: &'static str, arguments: String) -> StoreResult<Option<Fault>> {
+        match self.fault_of(verb, &arguments) {
             Some(Fault::Unavailable) => Err(StoreError::Unavailable("no answer".to_owned())),
             Some(Fault::Refused) => Err(StoreError::Refused(HIDDEN.to_owned())),
             Some(Fault::Panic) => panic!("as the test says"),
+            Some(Fault::Hang) => {
+                let mut verbs = self.verbs.subscribe();
+                let over = verbs.wait_for(|verbs| !Self::hangs(verbs, verb, &arguments));
+                over.await.expect("the store holds the sender");
+                Ok(None)
+            }
             fault => Ok(fault),
         }
     }
@@ -79,14 +174,18 @@ macro_rules! delegate {
             }
 
             $(async fn $swap(&self, request: &$request) -> AttemptResult<$lost> {
-                match self.reach().await? {
+                match self.reach(stringify!($swap), format!("{request:?}")).await? {
                     Some(Fault::Unknown) => Ok(Attempt::Unknown("no answer".to_owned())),
+                    Some(Fault::UnknownApplied) => {
+                        self.inner.$swap(request).await?;
+                        Ok(Attempt::Unknown("no answer".to_owned()))
+                    }
                     _ => self.inner.$swap(request).await,
                 }
             })*
 
             $(async fn $plain(&self $(, $argument: $type)*) -> StoreResult<$answer> {
-                self.reach().await?;
+                self.reach(stringify!($plain), format!("{:?}", ($($argument,)*))).await?;
                 self.inner.$plain($($argument),*).await
             })*
         }
