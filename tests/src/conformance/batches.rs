@@ -23,7 +23,7 @@ claims!(
     a_claim_under_the_fence_it_saw_is_not_applied,
     a_claim_of_a_missing_batch_finds_nothing,
     a_move_writes_what_it_sets_and_leaves_the_rest,
-    a_move_by_another_life_is_lost,
+    a_move_by_another_incarnation_is_lost,
     a_move_under_an_older_fence_is_lost,
     a_move_from_another_status_is_lost,
     a_move_with_an_old_desired_seq_is_lost,
@@ -190,7 +190,7 @@ async fn a_move_writes_what_it_sets_and_leaves_the_rest(store: SharedStore) {
     assert_eq!(batch.desired_seq, 0);
 }
 
-async fn a_move_by_another_life_is_lost(store: SharedStore) {
+async fn a_move_by_another_incarnation_is_lost(store: SharedStore) {
     let owned = Owned::new(store.as_ref()).await;
     let change = MoveBatch {
         guard: BatchGuard {
@@ -208,7 +208,7 @@ async fn a_move_by_another_life_is_lost(store: SharedStore) {
 
 async fn a_move_under_an_older_fence_is_lost(store: SharedStore) {
     let owned = Owned::new(store.as_ref()).await;
-    // The same life took the batch once more.
+    // The same incarnation claims the batch again.
     apply(store.as_ref(), &claim_batch(owned.id, 1, &owned.holder)).await;
     let change = owned.change(BatchStatus::WaitingForJob, BatchSet::taken());
     let found = lose(store.as_ref(), &change)

@@ -21,7 +21,7 @@ claims!(
     a_take_leaves_what_was_saved,
     what_is_forgotten_is_gone_and_the_fence_stays,
     nothing_of_the_past_undoes_what_was_forgotten,
-    a_save_over_the_limits_is_refused_by_name,
+    a_save_over_the_limits_says_which_limit,
     a_save_at_the_limits_is_taken,
     scopes_do_not_meet,
 );
@@ -240,7 +240,7 @@ async fn nothing_of_the_past_undoes_what_was_forgotten(store: SharedStore) {
     assert!(items(&store, &scope).await.is_empty());
 }
 
-async fn a_save_over_the_limits_is_refused_by_name(store: SharedStore) {
+async fn a_save_over_the_limits_says_which_limit(store: SharedStore) {
     let scope = taken(&store).await;
     let many: Vec<String> = (0..=CHECKPOINT_ITEMS).map(|n| n.to_string()).collect();
     let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "")).collect();

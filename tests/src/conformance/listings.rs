@@ -22,7 +22,7 @@ claims!(
     pages_of_jobs_visit_each_once,
     pages_of_jobs_of_one_name_go_on_behind_the_last,
     a_page_goes_on_behind_a_job_that_was_removed,
-    a_uid_that_nobody_has_finds_nothing,
+    an_unused_uid_finds_nothing,
 );
 
 /// A time in the last days that hardly any other case uses.
@@ -278,7 +278,7 @@ async fn a_page_goes_on_behind_a_job_that_was_removed(store: SharedStore) {
     assert_eq!(uids_by_pages(&store, &rest, &own).await, uids[2..]);
 }
 
-async fn a_uid_that_nobody_has_finds_nothing(store: SharedStore) {
+async fn an_unused_uid_finds_nothing(store: SharedStore) {
     let key = job_key(batch_id());
     let list = ListJobs {
         active_only: false,

@@ -17,7 +17,7 @@ claims!(
     pages_show_every_row_once,
     rows_are_found_by_their_key,
     a_new_column_is_added_and_empty,
-    another_type_or_key_is_refused_by_name,
+    another_type_or_key_is_named_in_the_error,
     a_table_that_is_not_there_says_what_to_do,
 );
 
@@ -222,7 +222,7 @@ async fn a_new_column_is_added_and_empty(store: SharedStore) {
     assert_eq!(all(&store, &table, 10).await, [first, second.values]);
 }
 
-async fn another_type_or_key_is_refused_by_name(store: SharedStore) {
+async fn another_type_or_key_is_named_in_the_error(store: SharedStore) {
     let table = made(&store, &["id"]).await;
     let mut other = table.clone();
     other.columns[2].kind = ColumnType::Text;

@@ -378,9 +378,9 @@ async fn after_a_cancel_nothing_changes_any_more() -> anyhow::Result<()> {
             .any(|state| state == "NEW" || state == "IN_PROGRESS"),
         "{chunks:?}"
     );
-    // Long enough for many flushes: every node is seen to live on.
+    // Waits long enough for many flushes, until every node has sent five more heartbeats.
     let before = cluster.keyspaces.heartbeats().await?;
-    until("every node lives on", Duration::from_secs(60), async || {
+    until("heartbeats continue", Duration::from_secs(60), async || {
         let now = cluster.keyspaces.heartbeats().await?;
         let is_on =
             |(id, number): (&String, &i64)| now.get(id).is_some_and(|new| *new >= number + 5);

@@ -112,7 +112,10 @@ fn local_commands_run_as_written() {
         .into_iter()
         .partition(|block| block.iter().any(|line| line.contains("scripts/cassandra")));
     assert_eq!(cluster.len(), 1, "one block is for a cluster");
-    assert!(local.len() >= 3, "quick start, node and statements: {local:?}");
+    assert!(
+        local.len() >= 3,
+        "quick start, node and statements: {local:?}"
+    );
     run("the local part", &local);
 }
 

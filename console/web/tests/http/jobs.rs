@@ -199,7 +199,7 @@ async fn an_idempotency_key_has_a_length_and_is_given_once() {
 }
 
 #[tokio::test]
-async fn unknown_fields_are_refused_by_name() {
+async fn unknown_fields_are_named_in_the_error() {
     let server = Server::start().await;
     let check = async |method: &str, path: &str, body: Value, pointer: &str| {
         let answer = server.call(method, path).json(&body).send().await;

@@ -298,7 +298,7 @@ async fn refusals_say_whose_fault_it_is_and_which_option() {
 }
 
 #[tokio::test]
-async fn a_job_is_looked_at_changed_and_ended() {
+async fn a_job_is_read_changed_and_ended() {
     let fixture = fixture().await;
     let asked = JobDraft {
         uid: Some("1".to_owned()),

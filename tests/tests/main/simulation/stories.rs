@@ -1,4 +1,4 @@
-//! Single promises, each told as a story in simulated time.
+//! Single guarantees, each as a story in simulated time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
