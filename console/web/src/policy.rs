@@ -7,38 +7,38 @@ use weft_statement::{Patch, PolicyDraft};
 
 use crate::moment::Moment;
 
-/// How the schedule and the failures of a job are handled. It can be sent back as `policy`.
+/// How the schedule and the failures of a job are handled. A client may send it back as `policy`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobPolicyItem {
-    /// No run before this.
+    /// No run starts before this time.
     pub start_at: Option<Moment>,
-    /// No run after this.
+    /// No run starts after this time.
     pub end_at: Option<Moment>,
-    /// The time zone of a schedule that names none; null = UTC.
+    /// The time zone of a schedule without a zone of its own; null = UTC.
     pub time_zone: Option<String>,
-    /// How missed times are handled: `ONCE`, `SKIP`, `ALL` or e.g. `ALL:20`.
+    /// What happens to missed runs: `ONCE`, `SKIP`, `ALL` or e.g. `ALL:20`.
     pub misfire: String,
-    /// How a time that falls into a run is handled: `SKIP`, `QUEUE` or `ALLOW`.
+    /// What happens to a run that is due while the previous one is active: `SKIP`, `QUEUE` or `ALLOW`.
     pub overlap: String,
-    /// The job ends after this many runs.
+    /// The number of runs after which the job ends; null = no limit.
     pub max_runs: Option<i64>,
-    /// The longest random delay of each run.
+    /// The maximum random delay of a run, in milliseconds.
     pub jitter_ms: i64,
-    /// The most attempts at a run; -1 = no limit.
+    /// The maximum number of attempts at a run; -1 = no limit.
     pub max_attempts: i32,
-    /// The pause before the second attempt.
+    /// The pause before the second attempt, in milliseconds.
     pub retry_delay_ms: i64,
-    /// The factor of each further pause.
+    /// The factor by which the pause grows after each failed attempt.
     pub retry_factor: f64,
-    /// The longest pause.
+    /// The maximum pause between two attempts, in milliseconds.
     pub retry_max_delay_ms: i64,
-    /// A longer run is stopped.
+    /// The time after which a run is stopped, in milliseconds; null = no limit.
     pub timeout_ms: Option<i64>,
-    /// Other nodes may run it while no node of the affinity is alive.
+    /// Whether other nodes may run the job while no node of its affinity is alive.
     pub relocate: bool,
-    /// The schedule is paused.
+    /// Whether the schedule is paused.
     pub paused: bool,
-    /// The triggers that start it besides the schedule, as in the option AFTER; null = none.
+    /// The triggers that start the job when other jobs end, as in the option AFTER; null = none.
     pub after: Option<String>,
 }
 
@@ -64,15 +64,15 @@ impl From<&JobPolicy> for JobPolicyItem {
     }
 }
 
-/// Changes of a policy. An absent field stays as it is; null restores the default.
+/// Changes to a policy. An absent field keeps its value; null restores the default.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyChange {
-    /// No run before this: RFC 3339, or `yyyy-MM-dd HH:mm:ss` in the job's time zone.
+    /// No run starts before this time: RFC 3339, or `yyyy-MM-dd HH:mm:ss` in the job's time zone.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub start_at: Patch<String>,
-    /// No run after this.
+    /// No run starts after this time; the same formats as `start_at`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub end_at: Patch<String>,
@@ -80,51 +80,51 @@ pub struct PolicyChange {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub time_zone: Patch<String>,
-    /// `ONCE` (the default), `SKIP`, `ALL` or e.g. `ALL:20`.
+    /// What happens to missed runs: `ONCE` (the default), `SKIP`, `ALL` or e.g. `ALL:20`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub misfire: Patch<String>,
-    /// `SKIP` (the default), `QUEUE`, or `ALLOW`, which runs both.
+    /// What happens to a run that is due while the previous one is active: `SKIP` (the default), `QUEUE` or `ALLOW`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub overlap: Patch<String>,
-    /// From 1 up; no limit by default.
+    /// The number of runs after which the job ends, at least 1; no limit by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 1)]
     pub max_runs: Patch<i64>,
-    /// From 0 up; 0 by default.
+    /// The maximum random delay of a run in milliseconds; 0 by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 0)]
     pub jitter_ms: Patch<i64>,
-    /// From 1 to 1000, or -1 for no limit; 10 by default.
+    /// The maximum number of attempts at a run, from 1 to 1000, or -1 for no limit; 10 by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = -1, maximum = 1000)]
     pub max_attempts: Patch<i64>,
-    /// From 0 up; 60000 by default.
+    /// The pause before the second attempt in milliseconds; 60000 by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 0)]
     pub retry_delay_ms: Patch<i64>,
-    /// From 1 up; 1 by default.
+    /// The factor by which the pause grows after each failed attempt, at least 1; 1 by default.
     #[serde(default)]
     #[schema(value_type = Option<f64>, minimum = 1)]
     pub retry_factor: Patch<f64>,
-    /// From 0 up; 3600000 by default.
+    /// The maximum pause between two attempts in milliseconds; 3600000 by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 0)]
     pub retry_max_delay_ms: Patch<i64>,
-    /// From 1 up; no limit by default.
+    /// The time after which a run is stopped, in milliseconds; no limit by default.
     #[serde(default)]
     #[schema(value_type = Option<i64>, minimum = 1)]
     pub timeout_ms: Patch<i64>,
-    /// Other nodes may run it while no node of the affinity is alive; false by default.
+    /// Whether other nodes may run the job while no node of its affinity is alive; false by default.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub relocate: Patch<bool>,
-    /// The schedule is paused; false by default.
+    /// Whether the schedule is paused; false by default.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub paused: Patch<bool>,
-    /// Runs it when other jobs end, e.g. `PROCESS load.sh SUCCEEDED +00:05:00`; several are separated by `;`.
+    /// Triggers that start the job when other jobs end, e.g. `PROCESS load.sh SUCCEEDED +00:05:00`; separated by `;`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub after: Patch<String>,
