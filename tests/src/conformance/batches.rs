@@ -1,4 +1,4 @@
-//! The life of a batch.
+//! Batches: submission, claim, moves, requests and end.
 
 use weft_model::{Batch, BatchDesired, BatchStatus, DueHint, JobStatus};
 use weft_store::{
@@ -89,7 +89,7 @@ async fn of_many_submissions_of_one_id_one_wins(store: SharedStore) {
 }
 
 async fn submit_goes_on_after_its_first_half(store: SharedStore) {
-    // The first half alone: its batch row is stored, its job lost to the job of another submission.
+    // The batch row is stored, but the job row is lost to the job of another submission.
     let other = submitted(store.as_ref()).await;
     let whole = submission();
     let half = SubmitBatch {
@@ -162,7 +162,7 @@ async fn a_claim_under_the_fence_it_saw_is_not_applied(store: SharedStore) {
         to_fence: 1,
         ..claim_batch(owned.id, 1, &holder("equal"))
     };
-    // A store may also refuse it as an error of ours.
+    // A store may also refuse it as a programming error.
     let answer = store.claim_batch(&claim).await;
     assert!(!matches!(answer, Ok(weft_store::Attempt::Applied)));
     assert_eq!(
@@ -247,7 +247,7 @@ async fn a_zombie_move_cannot_undo_a_later_one(store: SharedStore) {
     apply(store.as_ref(), &taken).await;
     let generating = owned.change(BatchStatus::New, BatchSet::generating(now()));
     apply(store.as_ref(), &generating).await;
-    // The first one arrives again, its token is no longer in the row.
+    // A delayed copy of the first move arrives when its token is no longer in the row.
     lose(store.as_ref(), &taken).await;
     let batch = owned.batch(store.as_ref()).await;
     assert_eq!(batch.status, BatchStatus::GenerateIid);
@@ -390,7 +390,7 @@ async fn request_with_an_old_seq_is_lost(store: SharedStore) {
     let pause = request(&owned, BatchDesired::Pause, 1);
     apply(store.as_ref(), &pause).await;
     apply(store.as_ref(), &request(&owned, BatchDesired::Cancel, 2)).await;
-    // The PAUSE arrives again after the CANCEL.
+    // A delayed copy of the PAUSE arrives after the CANCEL.
     let found = lose(store.as_ref(), &pause)
         .await
         .expect("the row is shown");
@@ -516,7 +516,7 @@ async fn a_command_of_an_ended_batch_is_swapped(store: SharedStore) {
         ..claim_command(&key)
     };
     apply(store.as_ref(), &second).await;
-    // A claim that replaces the first one is too late.
+    // A claim that expects the first batch is too late.
     let third = ClaimCommand {
         replaces: Some(first.batch),
         ..claim_command(&key)
