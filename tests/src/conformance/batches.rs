@@ -14,7 +14,7 @@ claims!(
     a_missing_batch_is_none,
     a_batch_id_is_submitted_once,
     of_many_submissions_of_one_id_one_wins,
-    submit_goes_on_after_its_first_half,
+    submit_continues_after_its_first_half,
     a_taken_job_key_is_lost_behind_the_batch_row,
     a_submission_writes_its_hint,
     of_many_owners_one_wins,
@@ -44,7 +44,7 @@ claims!(
     finish_batch_ends_both_rows,
     finish_lost_on_the_batch_leaves_the_job,
     finish_lost_on_job_leaves_the_batch_ended,
-    finish_goes_on_after_its_first_half,
+    finish_continues_after_its_first_half,
     a_free_command_is_claimed,
     a_command_that_is_claimed_names_its_batch,
     a_command_of_an_ended_batch_is_swapped,
@@ -88,7 +88,7 @@ async fn of_many_submissions_of_one_id_one_wins(store: SharedStore) {
     assert_eq!(winners(&store, &submissions).await, 1);
 }
 
-async fn submit_goes_on_after_its_first_half(store: SharedStore) {
+async fn submit_continues_after_its_first_half(store: SharedStore) {
     // The batch row is stored, but the job row is lost to the job of another submission.
     let other = submitted(store.as_ref()).await;
     let whole = submission();
@@ -473,7 +473,7 @@ async fn finish_lost_on_job_leaves_the_batch_ended(store: SharedStore) {
     assert_eq!(owned.job(store.as_ref()).await.status, JobStatus::InProcess);
 }
 
-async fn finish_goes_on_after_its_first_half(store: SharedStore) {
+async fn finish_continues_after_its_first_half(store: SharedStore) {
     let owned = Owned::in_progress(store.as_ref()).await;
     let finish = owned.finish();
     apply(store.as_ref(), &finish.batch).await;

@@ -20,8 +20,8 @@ claims!(
     jobs_come_in_the_order_of_their_keys,
     jobs_are_limited,
     pages_of_jobs_visit_each_once,
-    pages_of_jobs_of_one_name_go_on_behind_the_last,
-    a_page_goes_on_behind_a_job_that_was_removed,
+    pages_of_jobs_of_one_name_continue_after_the_last,
+    a_page_continues_after_a_removed_job,
     an_unused_uid_finds_nothing,
 );
 
@@ -244,7 +244,7 @@ async fn pages_of_jobs_visit_each_once(store: SharedStore) {
     }
 }
 
-async fn pages_of_jobs_of_one_name_go_on_behind_the_last(store: SharedStore) {
+async fn pages_of_jobs_of_one_name_continue_after_the_last(store: SharedStore) {
     let (list, uids) = five_jobs(&store).await;
     let own = list.name.clone().expect("they have a name");
     let pages = ListJobs { limit: 2, ..list };
@@ -256,7 +256,7 @@ async fn pages_of_jobs_of_one_name_go_on_behind_the_last(store: SharedStore) {
     assert_eq!(store.jobs(&whole).await.expect("readable").next, None);
 }
 
-async fn a_page_goes_on_behind_a_job_that_was_removed(store: SharedStore) {
+async fn a_page_continues_after_a_removed_job(store: SharedStore) {
     let (list, uids) = five_jobs(&store).await;
     let key = |uid: &str| weft_model::JobKey {
         job_type: list.job_type.clone().expect("they have a type"),

@@ -31,8 +31,8 @@ impl Bench {
         Self::set_with(place, ids, node_ip, &[]).await
     }
 
-    /// Like [`Bench::set`], with settings `section.KEY=value`. `<folder>` in a setting stands for the folder of the node,
-    /// which has an empty folder `files`.
+    /// Like [`Bench::set`], with settings `section.KEY=value`. `<folder>` in a setting stands for the folder of the
+    /// node, which has an empty folder `files`.
     ///
     /// # Errors
     /// The node does not start, or rejects the project.

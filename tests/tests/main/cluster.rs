@@ -513,7 +513,7 @@ async fn a_batch_outlives_the_death_of_all_nodes() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_dev_goes_on_where_it_was() -> anyhow::Result<()> {
+async fn a_killed_dev_continues_where_it_was() -> anyhow::Result<()> {
     let _turn = ONE_AT_A_TIME.lock().await;
     let folder = tempfile::tempdir()?;
     let dev = Dev::start(folder.path(), 2_000).await?;

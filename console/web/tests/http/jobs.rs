@@ -306,7 +306,7 @@ async fn what_the_engine_refuses_is_a_problem_with_a_place_and_a_hint() {
 }
 
 #[tokio::test]
-async fn a_start_goes_on_when_the_time_is_up() {
+async fn a_start_continues_when_the_time_is_up() {
     let server =
         Server::start_with(|options| options.request_timeout = Duration::from_millis(100)).await;
     server.store.set(Fault::Unknown);

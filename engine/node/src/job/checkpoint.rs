@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_write_dropped_half_way_ends_the_handle() {
+    async fn a_write_dropped_before_its_answer_ends_the_handle() {
         let fixture = fixture();
         let mut held = fixture
             .checkpoints

@@ -410,7 +410,7 @@ async fn only_an_archived_job_is_removed_and_its_uid_is_free_again() {
 }
 
 #[tokio::test]
-async fn pages_go_on_behind_the_cursor_and_count_everything() {
+async fn pages_continue_after_the_cursor_and_count_everything() {
     let (fixture, admin) = (fixture().await, admin());
     for name in ["a", "b", "c", "d", "e"] {
         fixture.start(&nightly(name), None).await.unwrap();

@@ -47,7 +47,7 @@ async fn wait_for_effects(cluster: &Cluster, count: usize) {
 }
 
 #[test]
-fn a_restarted_node_goes_on_at_once() {
+fn a_restarted_node_resumes_at_once() {
     in_simulated_time(async {
         let mut cluster = Cluster::new(1, false);
         let config = NodeConfig {
