@@ -244,8 +244,8 @@ async fn change(
     Ok(Json(changed.await?.into()))
 }
 
-/// Runs `work` in a task that takes the slot of a statement. A write is not cut off half way when the client goes or
-/// the time is up.
+/// Runs `work` in a task that takes the slot of a statement. A write is not cut off when the client disconnects or the
+/// time is up.
 async fn to_its_end<T: Send + 'static>(
     app: &App,
     work: impl Future<Output = Result<T, Refusal>> + Send + 'static,

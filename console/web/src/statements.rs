@@ -163,7 +163,7 @@ pub(crate) async fn run_statement(
         _slot: Arc::clone(&slot),
     };
     let backend = app.backend.clone();
-    // A task of its own, because a statement must not be cut off half way when the client goes; it stops waiting then.
+    // The statement has its own task, so it is not cut off when the client disconnects. It only stops waiting then.
     app.tasks.spawn(async move {
         match backend.statements() {
             Ok(statements) => {

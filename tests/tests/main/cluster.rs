@@ -1,6 +1,6 @@
 //! Real nodes on a real Cassandra, and one on SQLite: killed, cut off, cancelled, started late.
 //!
-//! Each test has keyspaces of its own; they run one after the other, for the machine has few cores.
+//! Each test has keyspaces of its own. The tests run in sequence, because the machine has few cores.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ async fn check_done(
     asked.until_job(batch, "PROCESSED").await
 }
 
-/// Two nodes work on 3,000 slow entities; the owner of the batch or the other one is killed half way.
+/// Two nodes work on 3,000 slow entities; the owner of the batch or the other node is killed during the work.
 async fn one_of_two_is_killed(points: &str, is_owner: bool) -> anyhow::Result<()> {
     let cluster = Cluster::new(points, 3_000).await?;
     let mut nodes = cluster.start_all(&["a", "b"], &[]).await?;

@@ -280,7 +280,7 @@ impl Gate {
         );
     }
 
-    /// Waits until another commit than the first `seen` stands before the gate.
+    /// Waits until a commit after the first `seen` has reached the gate.
     async fn reached(&self, seen: usize) {
         while self.commits.load(Ordering::SeqCst) <= seen {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -325,7 +325,7 @@ async fn one_refused_verb_does_not_fail_its_neighbours() {
     let rows: Vec<_> = (0..10)
         .map(|number| node_row(&format!("n{number}")))
         .collect();
-    // While the first commit stands before the gate, the others gather: they are one group.
+    // While the first commit waits at the gate, the others gather into one group.
     let first = store.put_node(&rows[0]);
     let others = async {
         gate.reached(0).await;

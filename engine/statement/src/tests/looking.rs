@@ -1,4 +1,4 @@
-//! What people see: columns as documented, and what stands in them.
+//! What users see: the documented columns and their values.
 
 use std::collections::BTreeMap;
 
