@@ -57,10 +57,10 @@ pub(super) async fn until_ended(
 
 async fn stopped_waiting(batch: &Batch, output: &Output) -> Refusal {
     let id = batch.id;
-    let message = format!("stopped waiting; batch {id} goes on");
+    let message = format!("stopped waiting; batch {id} continues");
     let hint = format!("BATCH_SUMMARY '{id}' shows how far it is, BATCH_CANCEL '{id}' cancels it");
     if !output.is_gone() {
-        output.notice(format!("Batch {id} goes on; {hint}")).await;
+        output.notice(format!("Batch {id} continues; {hint}")).await;
     }
     Refusal::failed(message).hint(hint)
 }
