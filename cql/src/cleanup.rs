@@ -56,7 +56,7 @@ impl CassandraStore {
                 let found = self.read_job(VERB, key, Freshness::Serial).await?;
                 return Ok(Attempt::Lost(found));
             }
-            // The row is already gone. Its name and history may not be, if the first deletion stopped half way.
+            // The row is already gone. Its name and history may remain if the first deletion was interrupted.
             Attempt::Applied | Attempt::Lost(None) => (),
         }
         // The row is gone: from here on no answer may be a definite failure.

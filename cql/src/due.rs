@@ -1,4 +1,4 @@
-//! Due hints: when a node must look at a job.
+//! Due hints: when a node must check a job.
 
 use std::time::Duration;
 

@@ -56,7 +56,7 @@ impl CassandraStore {
         judge(answer, column, token)
     }
 
-    /// Sends a compare-and-set without a token. `Lost` has the text that stands in `column` now.
+    /// Sends a compare-and-set without a token. `Lost` has the current text of `column`.
     pub(crate) async fn compare_and_set_text(
         &self,
         verb: &'static str,

@@ -36,7 +36,7 @@ pub struct ConsoleArgs {
     /// How tables are written [default: table, and vertical where the terminal is too narrow]
     #[arg(short, long, value_enum, env = "WEFT_OUTPUT")]
     pub output: Option<Format>,
-    /// Stop waiting for a statement after this many seconds (exit code 124); its work goes on
+    /// Stop waiting for a statement after this many seconds (exit code 124); its work continues
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
 }

@@ -154,12 +154,12 @@ impl Runner {
         };
         match batch {
             Some(batch) => {
-                stderr::line(&format!("{what}; batch {batch} goes on"));
+                stderr::line(&format!("{what}; batch {batch} continues"));
                 stderr::hint(&format!(
                     "BATCH_SUMMARY '{batch}'; shows it, BATCH_CANCEL '{batch}'; ends it"
                 ));
             }
-            None => stderr::line(&format!("{what}; what the statement has started goes on")),
+            None => stderr::line(&format!("{what}; what the statement has started continues")),
         }
         match reason {
             StopReason::Interrupted => INTERRUPTED,
@@ -207,10 +207,10 @@ fn unfinished(batch: Option<BatchId>) -> Failure {
     let failure = Failure::new(UNREACHABLE, "the answer ended before the statement did");
     match batch {
         Some(batch) => failure.hint(format!(
-            "batch {batch} goes on with the next node that is up; look at it with BATCH_SUMMARY '{batch}';"
+            "batch {batch} continues on the next node that is up; check it with BATCH_SUMMARY '{batch}';"
         )),
         None => failure.hint(
-            "the node may have been stopped; what the statement has started goes on with the next node that is up",
+            "the node may have been stopped; what the statement has started continues on the next node that is up",
         ),
     }
 }

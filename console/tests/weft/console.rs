@@ -169,7 +169,7 @@ fn an_answer_that_breaks_off_is_no_success() {
     assert_eq!(run.code, Some(7), "{run:?}");
     assert!(
         run.err
-            .contains(&format!("hint: batch {id} goes on with the next node")),
+            .contains(&format!("hint: batch {id} continues on the next node")),
         "{run:?}"
     );
     let (url, _seen) = node(vec![(200, "<html>\n".to_owned())]);
@@ -201,7 +201,8 @@ fn a_timeout_leaves_the_batch_alone_and_says_so() {
     );
     assert_eq!(run.code, Some(124), "{run:?}");
     assert!(
-        run.err.contains(&format!("Timed out; batch {id} goes on")),
+        run.err
+            .contains(&format!("Timed out; batch {id} continues")),
         "{run:?}"
     );
 }
@@ -233,7 +234,7 @@ fn ctrl_c_stops_waiting_only() {
     err.read_to_string(&mut rest).expect("the rest");
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
     assert!(
-        rest.contains(&format!("Stopped waiting; batch {id} goes on")),
+        rest.contains(&format!("Stopped waiting; batch {id} continues")),
         "{rest}"
     );
 }

@@ -44,7 +44,7 @@ impl Backend {
         statements.ok_or_else(|| Refusal::new(EndStatus::Unreachable, self.waiting_for().as_str()))
     }
 
-    /// Why the node cannot take work; `None` while it can. Reads no store, because anyone may ask.
+    /// Why the node cannot take work; `None` while it can. Does not read the store, because the route needs no token.
     pub(crate) fn not_ready(&self) -> Option<String> {
         match self.0.statements.get() {
             Some(statements) => {

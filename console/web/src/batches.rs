@@ -27,17 +27,17 @@ const SHOWN_IDS: usize = 100;
 mirror! {
     /// The status of a batch.
     BatchStatusName of BatchStatus, "SCREAMING_SNAKE_CASE" {
-        /// No node has claimed it yet.
+        /// No node has claimed the batch yet.
         WaitingForJob,
-        /// A node has claimed it.
+        /// A node has claimed the batch.
         New,
-        /// The list of ids is being generated; entities may run already.
+        /// The list of ids is being generated; entities may already run.
         GenerateIid,
-        /// The list is complete and entities run.
+        /// The list of ids is complete and entities run.
         InProgress,
         /// Failed entities are being queued again.
         ResumeFailures,
-        /// Paused by a user; can be resumed.
+        /// Paused by a user; the batch can be resumed.
         Paused,
         /// Every entity has run.
         Done,
@@ -48,32 +48,32 @@ mirror! {
     }
 }
 
-/// The batches in a list, by status.
+/// Which batches to list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StatusFilter {
     /// Every batch.
     #[default]
     All,
-    /// Those that are not DONE, FAILED or CANCELLED.
+    /// Batches that are not DONE, FAILED or CANCELLED.
     Active,
-    /// Those that no node has claimed.
+    /// Batches that no node has claimed.
     WaitingForJob,
-    /// Those that were just claimed.
+    /// Batches that a node has just claimed.
     New,
-    /// Those whose list is being generated.
+    /// Batches whose list of ids is being generated.
     GenerateIid,
-    /// Those with a complete list.
+    /// Batches with a complete list of ids whose entities run.
     InProgress,
-    /// Those that queue failed entities again.
+    /// Batches whose failed entities are being queued again.
     ResumeFailures,
-    /// Paused ones.
+    /// Paused batches.
     Paused,
-    /// Those that are done.
+    /// Batches that are done.
     Done,
-    /// Those that failed.
+    /// Batches that failed.
     Failed,
-    /// Those that were cancelled.
+    /// Cancelled batches.
     Cancelled,
 }
 
@@ -82,22 +82,22 @@ pub enum StatusFilter {
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct BatchesQuery {
-    /// The status; all batches by default.
+    /// Only batches with this status; all by default.
     #[param(inline, nullable = false)]
     pub status: Option<StatusFilter>,
-    /// Submitted at or after (RFC 3339).
+    /// Only batches submitted at or after this time (RFC 3339).
     #[param(value_type = Option<String>, format = DateTime, nullable = false)]
     pub from: Option<Moment>,
-    /// Submitted before (RFC 3339).
+    /// Only batches submitted before this time (RFC 3339).
     #[param(value_type = Option<String>, format = DateTime, nullable = false)]
     pub to: Option<Moment>,
-    /// Regular expression over the command and the execution id.
+    /// Only batches whose statement, entity command or execution id matches this regular expression.
     #[param(max_length = 1024, nullable = false)]
     pub filter: Option<String>,
-    /// `next` of the previous page.
+    /// The `next` of the previous page; the first page by default.
     #[param(max_length = 1024, nullable = false)]
     pub cursor: Option<String>,
-    /// The most items on the page; 100 by default.
+    /// The maximum number of items on the page; 100 by default.
     #[param(minimum = 1, maximum = 1000, nullable = false)]
     pub limit: Option<u32>,
 }
@@ -105,84 +105,84 @@ pub struct BatchesQuery {
 /// A batch in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BatchItem {
-    /// Its id (`bid`).
+    /// The id of the batch (`bid`).
     pub id: Uuid,
-    /// The complete command as typed.
+    /// The whole BATCH statement as typed.
     pub command: String,
     /// The command that runs for each entity.
     pub fabric_command: String,
     /// The logical unit.
     pub logical_unit: String,
-    /// Its status.
+    /// The status of the batch.
     pub status: BatchStatusName,
-    /// When it was submitted.
+    /// When the batch was submitted.
     pub created_at: Moment,
-    /// When a node started it.
+    /// When a node started the batch; null until then.
     pub started_at: Option<Moment>,
-    /// When it ended.
+    /// When the batch ended; null until then.
     pub ended_at: Option<Moment>,
-    /// The user that submitted it.
+    /// The user who submitted the batch.
     pub created_by: String,
-    /// The number of entities, once the list is complete.
+    /// The number of entities; null until the list of ids is complete.
     pub total: Option<i64>,
-    /// How many entities succeeded.
+    /// The number of entities that succeeded.
     pub succeeded: i64,
-    /// How many entities failed.
+    /// The number of entities that failed.
     pub failed: i64,
-    /// The progress, from 0 to 100.
+    /// The percentage of entities that have run; 100 only when the batch is DONE.
     pub completed_percent: f64,
-    /// Correlates its log lines and runs.
+    /// The execution id of the batch, as in its arguments.
     pub execution_id: String,
-    /// Why the batch itself failed.
+    /// Why the batch itself failed; failures of entities do not appear here.
     pub error: Option<String>,
-    /// Why it waits.
+    /// Why the batch waits; null if nothing is in its way.
     pub note: Option<String>,
 }
 
-/// A page of batches, newest first.
+/// A page of batches: active ones, then ended ones, each newest first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BatchPage {
-    /// The batches.
+    /// The batches of the page.
     pub items: Vec<BatchItem>,
-    /// The cursor of the next page, if there is one.
+    /// The cursor of the next page; null on the last page.
     pub next: Option<String>,
 }
 
 /// One batch with all its details.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BatchDetail {
-    /// The fields of the list.
+    /// The fields of a batch in a list.
     #[serde(flatten)]
     pub item: BatchItem,
-    /// Where the ids come from: the SQL, the instance group or the list.
+    /// The source of the ids: the SQL, the instance group, the list (its first 100 ids) or `fabric`.
     pub entity_inclusion: String,
-    /// The interface that the ids come from.
+    /// The interface that answers the query for ids; null without a query.
     pub interface: Option<String>,
-    /// Nodes and DCs that may handle entities; empty = all.
+    /// The nodes and data centres that may handle entities; empty = all.
     pub affinity: Vec<String>,
-    /// Nodes and DCs that may own the batch; empty = all.
+    /// The nodes and data centres that may own the batch; empty = all.
     pub job_affinity: Vec<String>,
-    /// The caller does not wait for its end.
+    /// Whether the caller returned without waiting for the end.
     pub asynchronous: bool,
-    /// The list is completed before any entity runs.
+    /// Whether the list of ids is completed before the first entity runs.
     pub generate_entities_first: bool,
-    /// The same command may run several times at once.
+    /// Whether the same command may run in several batches at once.
     pub allow_multiple: bool,
-    /// The most nodes that run its entities.
+    /// The maximum number of nodes that run entities.
     pub max_nodes: Option<i64>,
-    /// The most workers on each node.
+    /// The maximum number of workers on each node.
     pub max_workers_per_node: Option<i64>,
-    /// The node that owns it.
+    /// The node that owns the batch.
     pub owner_node: Option<String>,
-    /// The requested state: RUN, PAUSE or CANCEL.
+    /// The requested state: RUN, PAUSE, CANCEL or REMOVE.
     pub desired: String,
-    /// How many ids were dropped as duplicates.
+    /// The number of ids dropped as duplicates.
     pub duplicates: i64,
-    /// The documented arguments, without secrets.
+    /// The documented arguments of the batch, without secrets.
     pub arguments: Value,
-    /// The slowest entities, as in the column `extra_stats`.
+    /// The slowest entities, as stored in the column `extra_stats`.
     pub extra_stats: Option<Value>,
-    /// Percentiles of entity time in microseconds: `p50`, `p90`, `p99`, `p99.9`, `max`, `mean`.
+    /// Statistics of the entity times, in microseconds: `p50`, `p90`, `p99`, `p99.9`, `max`, `mean`.
     pub percentiles_us: BTreeMap<String, i64>,
 }
 
@@ -299,7 +299,7 @@ fn inclusion(source: &EntitySource) -> (String, Option<String>) {
     }
 }
 
-/// List batches, newest first
+/// List batches: active ones, then ended ones, each newest first
 #[utoipa::path(get, path = "/api/v1/batches", tag = "batches", params(BatchesQuery),
     responses((status = 200, body = BatchPage), (status = 422, body = Problem)))]
 pub(crate) async fn list_batches(

@@ -22,38 +22,38 @@ const RECENT_BATCHES: usize = 20;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CompleteQuery {
-    /// The text so far, at most 8192 characters.
+    /// The text typed so far, at most 8192 characters.
     #[param(max_length = 8192)]
     pub text: String,
-    /// The position in the text, in bytes of UTF-8; its end by default.
+    /// The position of the cursor in the text, as a byte offset in UTF-8; the end by default.
     #[param(minimum = 0, nullable = false)]
     pub cursor: Option<usize>,
 }
 
-/// One continuation.
+/// A possible continuation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Candidate {
     /// The text to insert.
     pub text: String,
-    /// A short description.
+    /// A short description of the candidate.
     pub about: String,
 }
 
-/// A range of the text, in bytes of UTF-8.
+/// A range of the text, in byte offsets of UTF-8.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TextRange {
-    /// Its start.
+    /// The first byte.
     pub start: usize,
-    /// Its end, exclusive.
+    /// The byte after the last one.
     pub end: usize,
 }
 
-/// The continuations of a text.
+/// The possible continuations of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Completion {
-    /// The range that a candidate replaces.
+    /// The range that the chosen candidate replaces.
     pub replace: TextRange,
-    /// The continuations.
+    /// The candidates.
     pub candidates: Vec<Candidate>,
 }
 

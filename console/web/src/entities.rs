@@ -15,7 +15,7 @@ use crate::problem::Problem;
 mirror! {
     /// The outcome of an entity.
     EntityStatusName of EntityStatus, "SCREAMING_SNAKE_CASE" {
-        /// It has not run yet.
+        /// The entity has not run yet.
         Waiting,
         /// The command succeeded.
         Completed,
@@ -24,7 +24,7 @@ mirror! {
     }
 }
 
-/// The order of entities.
+/// The order and selection of entities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EntitySort {
@@ -40,13 +40,13 @@ pub struct EntitiesQuery {
     /// Only entities with this outcome.
     #[param(inline, nullable = false)]
     pub status: Option<EntityStatusName>,
-    /// The order; the order of the source by default.
+    /// The order of the entities; that of the source by default.
     #[param(inline, nullable = false)]
     pub sort: Option<EntitySort>,
-    /// `next` of the previous page.
+    /// The `next` of the previous page; the first page by default.
     #[param(max_length = 1024, nullable = false)]
     pub cursor: Option<String>,
-    /// The most items on the page; 1000 by default.
+    /// The maximum number of items on the page; 1000 by default.
     #[param(minimum = 1, maximum = 10000, nullable = false)]
     pub limit: Option<u32>,
 }
@@ -54,32 +54,32 @@ pub struct EntitiesQuery {
 /// One entity of a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EntityItem {
-    /// Its id.
+    /// The id of the entity.
     pub id: String,
-    /// Its outcome.
+    /// The outcome of the entity.
     pub status: EntityStatusName,
-    /// The node that ran it.
+    /// The node that ran the entity; null until it has run.
     pub node: Option<String>,
-    /// Why it failed.
+    /// Why the entity failed; null unless it did.
     pub error: Option<String>,
-    /// The result as text; JSON such as `{"Added":1}` for a sync.
+    /// The result of the command as text, which for a sync is JSON such as `{"Added":1}`.
     pub result: Option<String>,
-    /// When it started.
+    /// When the entity started.
     pub started_at: Option<Moment>,
-    /// When it ended.
+    /// When the entity ended.
     pub ended_at: Option<Moment>,
-    /// Its duration in microseconds.
+    /// The run time of the entity, in microseconds.
     pub duration_us: Option<i64>,
-    /// The number of the attempt, from 1.
+    /// The number of the last attempt, from 1.
     pub attempt: Option<i32>,
 }
 
 /// A page of entities.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EntityPage {
-    /// The entities.
+    /// The entities of the page.
     pub items: Vec<EntityItem>,
-    /// The cursor of the next page, if there is one.
+    /// The cursor of the next page; null on the last page.
     pub next: Option<String>,
 }
 

@@ -167,13 +167,13 @@ impl<S: Send + Sync> FromRequestParts<S> for BatchPath {
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct JobPath {
-    /// The kind, e.g. `PROCESS` or `BATCH PROCESS`; percent-encoded like all parts, `/` as `%2F`.
+    /// The type, e.g. `PROCESS` or `BATCH PROCESS`. Every part is percent-encoded, with `/` as `%2F`.
     #[param(rename = "type")]
     #[serde(rename = "type")]
     job_type: String,
-    /// The name.
+    /// The name of the job within its type.
     name: String,
-    /// Distinguishes jobs of one name.
+    /// Distinguishes jobs of the same type and name.
     uid: String,
 }
 

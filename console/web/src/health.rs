@@ -14,20 +14,20 @@ use crate::problem::{Code, Problem};
 /// Whether the node can take work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Readiness {
-    /// The node can take work.
+    /// Whether the node can take work.
     pub ready: bool,
-    /// Why it cannot take work.
+    /// Why the node cannot take work; empty if it can.
     pub reasons: Vec<String>,
 }
 
 /// The program that answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VersionInfo {
-    /// `weft`.
+    /// The name of the program, `weft`.
     pub name: String,
-    /// Its version.
+    /// The version of the program.
     pub version: String,
-    /// The commit it was built from, if known.
+    /// The commit that the program was built from; null if unknown.
     pub commit: Option<String>,
 }
 

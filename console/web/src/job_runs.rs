@@ -22,37 +22,37 @@ const MAX_OUTPUT_BYTES: usize = 64 * 1_024;
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RunsQuery {
-    /// The most runs; 20 by default.
+    /// The maximum number of runs; 20 by default.
     #[param(minimum = 1, maximum = 1000, nullable = false)]
     pub limit: Option<u32>,
 }
 
-/// One attempt at a run of a job, after its end.
+/// A finished attempt at a run of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunItem {
-    /// Its id in paths: its start in milliseconds, and its fence.
+    /// The id of the attempt in paths: its start in milliseconds and its fence.
     pub id: String,
-    /// The node that ran it.
+    /// The node that made the attempt.
     pub node: String,
-    /// How it ended.
+    /// The outcome of the attempt, as a job status.
     pub status: JobStatusName,
-    /// The number of the attempt, from 1.
+    /// The number of the attempt within its run, from 1.
     pub attempt: i32,
-    /// The scheduled time of the run; null = started by a user or immediately.
+    /// The scheduled time of the run; null if it started immediately or at the request of a user.
     pub planned_at: Option<Moment>,
-    /// When it started.
+    /// When the attempt started.
     pub started_at: Moment,
-    /// When it ended.
+    /// When the attempt ended.
     pub ended_at: Moment,
-    /// Its duration in milliseconds.
+    /// The duration of the attempt, in milliseconds.
     pub duration_ms: i64,
-    /// The exit code of the process, if it ran one.
+    /// The exit code, if the job runs a process.
     pub exit_code: Option<i32>,
-    /// Why it failed.
+    /// Why the attempt failed; null if it did not.
     pub error: Option<String>,
-    /// The first KiB of its output.
+    /// The first KiB of the output.
     pub output: Option<String>,
-    /// More of the output is kept, see `…/runs/{id}/output`.
+    /// Whether `…/runs/{id}/output` has more of the output.
     pub output_is_cut: bool,
 }
 

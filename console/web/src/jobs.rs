@@ -24,19 +24,19 @@ const MAX_NAME_CHARS: usize = 1_024;
 mirror! {
     /// The status of a job.
     JobStatusName of JobStatus, "SCREAMING_SNAKE_CASE" {
-        /// It waits for its time.
+        /// The job waits for its time.
         Scheduled,
-        /// It is due and no node has claimed it.
+        /// The job is due and no node has claimed it.
         Waiting,
-        /// A node runs it.
+        /// A node runs the job.
         InProcess,
-        /// It succeeded and will not run again.
+        /// The job succeeded and will not run again.
         Processed,
         /// A stop was requested; the run has not ended yet.
         Stopping,
-        /// It was stopped.
+        /// The job was stopped.
         Terminated,
-        /// It failed and will not run again.
+        /// The job failed and will not run again.
         Failed,
         /// A restart was requested; the run has not ended yet.
         Restart,
@@ -52,22 +52,22 @@ pub struct JobsQuery {
     #[param(rename = "type", max_length = 1024, nullable = false)]
     #[serde(rename = "type")]
     pub job_type: Option<String>,
-    /// Only jobs of this name (needs `type`).
+    /// Only jobs of this name; requires `type`.
     #[param(max_length = 1024, nullable = false)]
     pub name: Option<String>,
-    /// Only the job of this uid (needs `type` and `name`).
+    /// Only the job of this uid; requires `type` and `name`.
     #[param(max_length = 1024, nullable = false)]
     pub uid: Option<String>,
     /// Only jobs with this status.
     #[param(inline, nullable = false)]
     pub status: Option<JobStatusName>,
-    /// Only archived jobs, or only jobs that are not archived.
+    /// `true` lists only archived jobs, `false` only the others.
     #[param(nullable = false)]
     pub archived: Option<bool>,
-    /// `next` of the previous page.
+    /// The `next` of the previous page; the first page by default.
     #[param(max_length = 1024, nullable = false)]
     pub cursor: Option<String>,
-    /// The most items on the page; 100 by default.
+    /// The maximum number of items on the page; 100 by default.
     #[param(minimum = 1, maximum = 1000, nullable = false)]
     pub limit: Option<u32>,
 }
@@ -118,11 +118,11 @@ pub enum NextRunName {
     At,
     /// As soon as a node has a free slot.
     Ready,
-    /// It is running.
+    /// The job is running.
     Running,
     /// When another job ends.
     Awaiting,
-    /// When its schedule or a trigger is switched on.
+    /// After its schedule or one of its triggers is switched on.
     Off,
     /// Never.
     Never,
@@ -144,74 +144,74 @@ impl From<NextRun> for NextRunName {
 /// One job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobItem {
-    /// The type, in upper case.
+    /// The type of the job, in upper case.
     #[serde(rename = "type")]
     pub job_type: String,
-    /// The name within the type.
+    /// The name of the job within its type.
     pub name: String,
-    /// Distinguishes jobs of one name.
+    /// Distinguishes jobs of the same type and name.
     pub uid: String,
-    /// Its status.
+    /// The status of the job.
     pub status: JobStatusName,
-    /// Which nodes may run it; empty = any.
+    /// The nodes, data centres or logical ids that may run the job; empty = any node.
     pub affinity: Vec<String>,
-    /// How many live nodes the affinity names.
+    /// The number of live nodes that match the affinity.
     pub candidates: usize,
-    /// It has ended and is kept for its history.
+    /// Whether the job has ended and is kept only for its history.
     pub archived: bool,
-    /// Arguments, without secrets.
+    /// The arguments of the job, without secrets.
     pub arguments: Value,
-    /// The user that started it.
+    /// The user who started the job.
     pub created_by: String,
-    /// When a user last started it.
+    /// When a user last started the job.
     pub created_at: Moment,
-    /// Start of the last run.
+    /// When the last run started.
     pub started_at: Option<Moment>,
-    /// End of the last run.
+    /// When the last run ended.
     pub ended_at: Option<Moment>,
-    /// When it runs next.
+    /// When the job runs next.
     pub next_run: NextRunName,
-    /// The time of the next run, if it is known.
+    /// The time of the next run; null unless `next_run` is `at`.
     pub next_run_at: Option<Moment>,
-    /// Its schedule as typed; null = once.
+    /// The schedule as typed; null = a single run.
     pub exec_interval: Option<String>,
-    /// Its schedule in words.
+    /// The schedule and the triggers in words.
     pub schedule: Option<String>,
-    /// How its schedule and its failures are handled.
+    /// How the schedule and the failures of the job are handled.
     pub policy: JobPolicyItem,
     /// Why the last run failed.
     pub error: Option<String>,
-    /// The head of the output of the last run; for a batch job the id of the batch.
+    /// The beginning of the output of the last run; for a batch job, the id of the batch.
     pub output: Option<String>,
-    /// Failed attempts since the last success.
+    /// The number of failed attempts since the last success.
     pub tries: i32,
-    /// Ended runs; all attempts at a run count as one.
+    /// The number of runs that ended; all attempts at a run count as one.
     pub runs: i64,
-    /// The node that runs it or ran it last.
+    /// The node that runs the job, or ran it last.
     pub node: Option<String>,
-    /// Why it does not run yet.
+    /// Why the job does not run yet.
     pub why_waiting: Option<String>,
-    /// A note about the last run or the last change, or why it waits.
+    /// A note about the last run or the last change, or the reason why the job waits.
     pub note: Option<String>,
 }
 
-/// How many jobs have which status.
+/// The number of jobs by status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobCounts {
-    /// The number of jobs by status, on all pages; all filters but `status` apply.
+    /// The number of jobs by status over all pages. Every filter except `status` applies.
     pub by_status: BTreeMap<String, usize>,
-    /// There may be more, because not all jobs were counted.
+    /// Whether there may be more jobs than were counted.
     pub is_lower_bound: bool,
 }
 
 /// A page of jobs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobPage {
-    /// The jobs.
+    /// The jobs of the page.
     pub items: Vec<JobItem>,
-    /// The cursor of the next page, if there is one.
+    /// The cursor of the next page; null on the last page. A page may be short although more follow.
     pub next: Option<String>,
-    /// The number of jobs.
+    /// The number of jobs over all pages.
     pub counts: JobCounts,
 }
 

@@ -10,30 +10,30 @@ use crate::extract::Node;
 use crate::moment::Moment;
 use crate::problem::Problem;
 
-/// One node.
+/// A node of the cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NodeItem {
-    /// Its stable id.
+    /// The id of the node, which stays the same after a restart.
     pub id: String,
     /// ALIVE, DRAINING or DEAD, as the answering node sees it.
     pub status: String,
-    /// Its data centre.
+    /// The data centre of the node.
     pub dc: String,
-    /// The address that an affinity is compared with.
+    /// The address that affinities are compared with.
     pub effective_ip: String,
-    /// All its addresses.
+    /// All addresses of the node.
     pub ips: Vec<String>,
-    /// Its logical ids with their slots, e.g. `loaders:2-4`.
+    /// The logical ids of the node with their slots, e.g. `loaders:2-4`.
     pub logical_ids: Vec<String>,
-    /// The version of its program.
+    /// The version of the program.
     pub version: String,
-    /// The address of its HTTP API, if it has one.
+    /// The address of its HTTP API; null without one.
     pub http_address: Option<String>,
-    /// Its last heartbeat, by its own clock.
+    /// When the node last sent a heartbeat, by its own clock.
     pub heartbeat_at: Moment,
-    /// The batches it owns.
+    /// The ids of the batches that the node owns.
     pub batches: Vec<Uuid>,
-    /// It is the node that answers.
+    /// Whether this node answers the call.
     pub answering: bool,
 }
 

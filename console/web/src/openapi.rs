@@ -41,7 +41,7 @@ use crate::{
 )]
 struct Description;
 
-/// Routes that anyone may call.
+/// Routes that need no token.
 fn open_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(health::livez))

@@ -126,29 +126,29 @@ impl Code {
     }
 }
 
-/// An invalid place of the request.
+/// An invalid part of the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
-    /// JSON pointer into the body, e.g. `/session/scope`; empty for the whole body.
+    /// A JSON pointer into the body, e.g. `/session/scope`; empty for the whole body.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pointer: Option<String>,
-    /// Name of a query or path parameter.
+    /// The name of a query or path parameter.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parameter: Option<String>,
-    /// Line of the body, from 1.
+    /// The line in the body, from 1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub line: Option<usize>,
-    /// Column of the line, from 1.
+    /// The column in the line, from 1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub column: Option<usize>,
-    /// What is wrong with it.
+    /// What is wrong with this part.
     pub detail: String,
 }
 
-/// A problem document.
+/// A problem document (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// Always `about:blank`; decide by `code`.
+    /// Always `about:blank`; programs decide by `code`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The kind of problem, for people.
@@ -162,15 +162,15 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     pub detail: Option<Box<str>>,
-    /// A next step.
+    /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     pub hint: Option<Box<str>>,
-    /// The invalid places of the request.
+    /// The invalid parts of the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldError>,
-    /// The id of the request, also in the header `x-request-id` and in the log.
+    /// The id of the request, which is also in the header `x-request-id` and in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub request_id: Option<String>,

@@ -35,32 +35,32 @@ pub struct StatementRequest {
     /// The text, at most 64 KiB.
     #[schema(max_length = 65536)]
     pub statement: String,
-    /// The session of the previous answer.
+    /// The session of the previous answer; a new session by default.
     #[serde(default)]
     #[schema(value_type = Option<StatementSession>)]
     pub session: Option<Session>,
 }
 
-/// The session, which the client sends with each statement; nodes keep none.
+/// The session. The client sends it with each statement, because nodes do not keep it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct StatementSession {
-    /// SET values; inherited by the jobs and batches that the session starts.
+    /// The values that SET assigned. Jobs and batches that the session starts inherit them.
     #[schema(required = false)]
     pub scope: BTreeMap<String, String>,
-    /// Attached instances: logical unit → instance id.
+    /// The attached instances: logical unit → instance id.
     #[schema(required = false)]
     pub attached: BTreeMap<String, String>,
-    /// The last asynchronous batch.
+    /// The id of the last asynchronous batch.
     #[schema(required = false)]
     pub last_batch: Option<Uuid>,
-    /// The id of the session if it has started a trace, which ends with the session.
+    /// The id of the session. Set once the session has started a trace, which ends with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub trace_session: Option<Uuid>,
 }
 
-/// One line of an answer. Columns come before rows; `end` comes last and exactly once.
+/// One line of an answer. `columns` comes before rows; `end` comes last and exactly once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "frame", rename_all = "snake_case")]
 pub enum StatementFrame {
@@ -71,36 +71,36 @@ pub enum StatementFrame {
     },
     /// A row of the table.
     Row {
-        /// As many values as columns.
+        /// One value for each column.
         row: Vec<Value>,
     },
     /// The progress of a synchronous batch.
     Progress {
-        /// The batch.
+        /// The id of the batch.
         batch: Uuid,
-        /// Its status, e.g. `GENERATE_IID`.
+        /// The status of the batch, e.g. `GENERATE_IID`.
         status: String,
-        /// Entities that have run.
+        /// The number of entities that have run.
         done: i64,
-        /// Failed ones among them.
+        /// The number of those that failed.
         failed: i64,
-        /// All entities, once the list is complete.
+        /// The number of entities; null until the list of ids is complete.
         total: Option<i64>,
         /// Entities per second in the last window.
         pace: f64,
-        /// Why it waits, if it does.
+        /// Why the batch waits; null if nothing is in its way.
         note: Option<String>,
     },
     /// A message for people.
     Notice {
-        /// The message.
+        /// The text of the message.
         message: String,
     },
     /// The end of the statement.
     End {
-        /// How it ended.
+        /// How the statement ended.
         status: StatementEnd,
-        /// The error, rendered for people.
+        /// The error as text for people.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         error: Option<String>,
         /// The session to send with the next statement.
@@ -112,7 +112,7 @@ pub enum StatementFrame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StatementEnd {
-    /// It succeeded.
+    /// The statement succeeded.
     Ok,
     /// The command failed.
     Failed,
@@ -122,7 +122,7 @@ pub enum StatementEnd {
     BatchFailed,
     /// The batch ended CANCELLED.
     Cancelled,
-    /// It names something that does not exist.
+    /// The statement names something that does not exist.
     NotFound,
     /// The principal may not do this.
     NotAllowed,
@@ -132,9 +132,9 @@ pub enum StatementEnd {
 
 /// Run a statement
 ///
-/// The answer begins immediately and its frames follow as they are made, one JSON object per line; an empty line shows
-/// that the connection is alive. The last frame says how the statement ended; the HTTP status does not. Closing the
-/// connection ends the waiting and not the work: a batch that was started goes on.
+/// The answer starts immediately. Its frames follow as they are made, one JSON object per line; an empty line shows that
+/// the connection is alive. The last frame says how the statement ended; the HTTP status does not. Closing the connection
+/// ends the wait, not the work: a batch that was started continues.
 #[utoipa::path(post, path = "/api/v1/statements", tag = "statements", request_body = StatementRequest,
     responses(
         (status = 200, body = StatementFrame, content_type = "application/x-ndjson", description = "Frames, one per line"),
@@ -163,7 +163,7 @@ pub(crate) async fn run_statement(
         _slot: Arc::clone(&slot),
     };
     let backend = app.backend.clone();
-    // A task of its own, because a statement must not be cut off half way when the client goes; it stops waiting then.
+    // The statement has its own task, so it is not cut off when the client disconnects. It only stops waiting then.
     app.tasks.spawn(async move {
         match backend.statements() {
             Ok(statements) => {

@@ -12,7 +12,7 @@ use crate::extract::{BatchPath, Node};
 use crate::moment::Moment;
 use crate::problem::Problem;
 
-/// The scope of a row of a summary.
+/// What a row of a summary covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum SummaryLevel {
     /// One node.
@@ -24,47 +24,47 @@ pub enum SummaryLevel {
     Cluster,
 }
 
-/// A row of a summary.
+/// The work of a node, a data centre or the cluster on a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SummaryRow {
-    /// Its scope.
+    /// What the row covers.
     pub level: SummaryLevel,
-    /// The node or data centre; null for the cluster.
+    /// The name of the node or data centre; null for the cluster.
     pub name: Option<String>,
-    /// The status of the batch; only for the cluster.
+    /// The status of the batch; null unless the row is for the cluster.
     pub status: Option<BatchStatusName>,
-    /// Start of the first entity.
+    /// When the first entity started; for the cluster, when the batch started.
     pub started_at: Option<Moment>,
-    /// End of the last entity.
+    /// When the last entity ended, once the batch has ended; for the cluster, when the batch ended.
     pub ended_at: Option<Moment>,
-    /// The time it has been working, in milliseconds.
+    /// The working time, in milliseconds.
     pub duration_ms: i64,
-    /// The estimated time left at this pace, in milliseconds.
+    /// The estimated time to the end at this pace, in milliseconds; null if unknown.
     pub remaining_ms: Option<i64>,
-    /// Entities that have not run yet.
+    /// The number of entities that have not run yet; null if unknown.
     pub remaining: Option<i64>,
-    /// All entities; only for the cluster.
+    /// The number of entities; null unless the row is for the cluster and they are known.
     pub total: Option<i64>,
-    /// Entities that succeeded.
+    /// The number of entities that succeeded.
     pub succeeded: i64,
-    /// Entities that failed.
+    /// The number of entities that failed.
     pub failed: i64,
-    /// Sums of the numbers in the results by key, e.g. `Added`, `Updated`, `Unchanged`.
+    /// The sums of the numbers in the results by key, e.g. `Added`, `Updated`, `Unchanged`.
     pub aggregated: BTreeMap<String, i64>,
-    /// From 0 to 100. For the cluster the progress; for a node or DC its share of the work.
+    /// For the cluster, the percentage of entities that have run; for a node or DC, its percentage of the work.
     pub completed_percent: f64,
     /// Entities per second in the last window.
     pub pace: f64,
-    /// Entities per second over the whole time.
+    /// Entities per second since the start.
     pub average: f64,
 }
 
-/// What nodes, data centres and the cluster did of a batch. Empty until a node has claimed the batch.
+/// The work of nodes, data centres and the cluster on a batch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BatchSummary {
-    /// Node rows, then DC rows, then the cluster.
+    /// Rows of nodes, then of data centres, then of the cluster. Empty until a node has claimed the batch.
     pub rows: Vec<SummaryRow>,
-    /// Why it waits, if it does.
+    /// Why the batch waits; null if nothing is in its way.
     pub note: Option<String>,
 }
 

@@ -17,7 +17,7 @@ use crate::request::judge;
 use crate::statements::schema_lock;
 use crate::values::Values;
 
-/// A holder whose counter stands still this long counts as dead. A statement may take a minute, and the counter
+/// A holder whose counter does not advance for this long counts as dead. A statement may take a minute, and the counter
 /// advances between statements.
 const DEAD_AFTER: Duration = Duration::from_secs(90);
 /// Interval at which a waiting process reads the lock.

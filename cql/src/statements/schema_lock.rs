@@ -27,7 +27,7 @@ pub(crate) fn read(keyspaces: &Keyspaces, profiles: &Profiles) -> Statement {
     statement
 }
 
-/// Takes the lock, if it is free or if the counter of its holder stands still.
+/// Takes the lock if it is free or if the counter of its holder has not advanced.
 pub(crate) fn acquire(keyspaces: &Keyspaces, profiles: &Profiles) -> Statement {
     compare_and_set(
         "UPDATE {system}.schema_lock SET fence = :to_fence, holder = :holder, beat = 0, op_token = :op_token \

@@ -131,7 +131,7 @@ fn document_job_types(out: &mut String) {
         "
 ## Job types
 
-These are the types that this version runs. Other types of Fabric are known by name and refused. BATCH starts the job of
+These are the types that this version runs. Other types of Fabric are recognised and rejected. BATCH starts the job of
 a batch.
 ",
     );

@@ -15,7 +15,7 @@ pub struct JobType {
     pub arguments: &'static [(&'static str, &'static str)],
 }
 
-/// The types that this version runs, in the order of their names. Other types are known by name and refused.
+/// The types that this version runs, in the order of their names. Other types are recognised and rejected.
 pub static JOB_TYPES: &[JobType] = &[
     JobType {
         name: "BATCH_SCHEDULE",

@@ -14,7 +14,7 @@ use weft_store::{Freshness, JobSeen, ListBatches, StoreResult, WriteJob};
 
 use crate::NodeSession;
 
-/// How far back to check batches: as long as they are kept.
+/// How far back to check batches, which is how long they are kept.
 const HORIZON: Duration = Duration::from_secs(8 * 24 * 3600);
 /// Younger batches are left alone, because their submission may not be complete.
 const MIN_AGE: Duration = Duration::from_secs(120);

@@ -117,7 +117,7 @@ pub(super) fn token_bytes(token: Option<&Token>) -> Option<&[u8]> {
     token.map(|token| bytes(&token.0))
 }
 
-/// The stored form of a life that may be absent.
+/// The stored form of an incarnation that may be absent.
 pub(super) fn incarnation_bytes(incarnation: Option<&Incarnation>) -> Option<&[u8]> {
     incarnation.map(|incarnation| bytes(&incarnation.0))
 }

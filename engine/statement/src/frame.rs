@@ -44,7 +44,7 @@ pub struct Progress {
     pub total: Option<i64>,
     /// Entities per second in the last window.
     pub pace: f64,
-    /// Why the batch does not go on, if something is in its way.
+    /// Why the batch waits, if something is in its way.
     pub note: Option<String>,
 }
 

@@ -83,7 +83,7 @@ impl LateStatements {
     }
 
     /// Runs `text` for `principal` and reads the whole answer. When `stop` is cancelled it stops waiting; commands that have
-    /// begun go on.
+    /// started continue.
     ///
     /// # Errors
     /// The refusal as people read it, or an answer larger than `limits`.

@@ -67,7 +67,7 @@ impl Output {
 
     /// Sends any frame.
     pub async fn send(&self, frame: Frame) {
-        // The receiver may have gone; the command goes on without it.
+        // The receiver may be gone; the command continues without it.
         let _ = self.0.send(frame).await;
     }
 }

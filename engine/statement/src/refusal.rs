@@ -104,7 +104,7 @@ impl Refusal {
         self
     }
 
-    /// Adds the option of the command, e.g. `START_AT`. The caller knows where the option stands.
+    /// Adds the option of the command, e.g. `START_AT`. The caller knows its position.
     #[must_use]
     pub fn about(mut self, option: &'static str) -> Self {
         self.option = Some(option);

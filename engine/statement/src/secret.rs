@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_secrets() {
+    fn secrets_are_recognised_by_their_names() {
         let check = |name: &str, expected: bool| assert_eq!(is_secret(name), expected, "{name}");
         for name in [
             "AUTH_TOKEN",

@@ -45,7 +45,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// The deployed project, after a look at the store for a newer one.
+    /// The deployed project. Reads the store first, in case there is a newer one.
     pub(crate) async fn project(&self) -> Result<Arc<Project>, Refusal> {
         self.catalogue.refresh().await?;
         Ok(self.catalogue.current()?)

@@ -64,7 +64,7 @@ impl Statements {
         let mut error = None;
         for (number, span) in statement_spans(text).into_iter().enumerate() {
             let statement = span.of(text);
-            // A command that has begun goes on; no further one begins for a caller that has gone.
+            // A command that has started continues; no further one starts for a caller that has disconnected.
             if number > 0 && (stop.is_cancelled() || output.is_gone()) {
                 status = EndStatus::Failed;
                 error = Some("error: stopped between two statements".to_owned());
@@ -110,7 +110,7 @@ impl Statements {
     }
 }
 
-/// Where the statements of a text stand. An empty text is one statement, which the parser refuses.
+/// The spans of the statements in a text. An empty text is one statement, which the parser rejects.
 fn statement_spans(text: &str) -> Vec<Span> {
     let spans = split_statements(text);
     match spans.is_empty() {

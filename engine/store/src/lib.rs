@@ -51,7 +51,7 @@ pub type AttemptResult<F> = Result<Attempt<F>, StoreError>;
 /// Everything durable that the engine needs.
 ///
 /// Rules: a verb that answers `Attempt` is sent once per call and never re-sent inside; an identical re-sending of an
-/// applied one answers `Applied` as long as its token is in the row. Plain writes have one writer each and may be re-sent
+/// applied one answers `Applied` while its token is in the row. Plain writes have one writer each and may be re-sent
 /// freely.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
@@ -226,7 +226,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     // Tables that parsers fill: plain, one parser each.
 
     /// Creates the tables, and adds columns that are new (see "Schema" in docs/design/protocol.md). Their logical units
-    /// must exist. Refuses by name a table that exists with other types or another key.
+    /// must exist. Rejects a table that exists with other types or another key; the error names the table.
     async fn ensure_parsed_tables(&self, tables: &[ParsedTable]) -> StoreResult<()>;
     /// Writes rows; a row with a known key replaces the one there. The same rows twice are the same rows.
     async fn put_parsed_rows(&self, table: &ParsedTable, rows: &[ParsedRow]) -> StoreResult<()>;

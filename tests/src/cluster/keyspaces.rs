@@ -9,27 +9,27 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::Statement;
 use uuid::Uuid;
 
-/// What a row says of an entity.
+/// The stored record of an entity.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntityRecord {
-    /// The chunk it is in.
+    /// The number of its chunk.
     pub chunk: i64,
-    /// The entity.
+    /// The id of the entity.
     pub id: String,
     /// COMPLETED or FAILED.
     pub status: String,
-    /// Who ran it.
+    /// The node that ran it.
     pub node: String,
-    /// Under which fence of the chunk.
+    /// The fence of the chunk during the run.
     pub fence: i64,
-    /// End of its run, in milliseconds.
+    /// The end of the run, in milliseconds since 1970.
     pub end_ms: i64,
 }
 
-/// Keyspaces that nobody else uses.
+/// Keyspaces that only one test uses.
 #[derive(Debug)]
 pub struct Keyspaces {
-    /// What their names end with.
+    /// The suffix of their names.
     pub cluster_id: String,
     session: Session,
 }
@@ -46,7 +46,7 @@ type Row = (
 );
 
 impl Keyspaces {
-    /// A fresh cluster id; nothing is made yet.
+    /// Connects and chooses a new cluster id. No keyspace is created yet.
     ///
     /// # Errors
     /// The store does not answer.
@@ -70,7 +70,7 @@ impl Keyspaces {
         Ok(pager.rows_stream::<Row>()?.try_collect().await?)
     }
 
-    /// The records of a batch, sorted.
+    /// Reads the records of a batch, sorted.
     ///
     /// # Errors
     /// The store does not answer.
@@ -93,7 +93,7 @@ impl Keyspaces {
         Ok(records)
     }
 
-    /// The states of the chunks of a batch.
+    /// Reads the states of the chunks of a batch, by number.
     ///
     /// # Errors
     /// The store does not answer.
@@ -103,7 +103,7 @@ impl Keyspaces {
         Ok(own.map(|row| (row.1, row.7.unwrap_or_default())).collect())
     }
 
-    /// The heartbeat number of every node.
+    /// Reads the heartbeat number of each node, by node id.
     ///
     /// # Errors
     /// The store does not answer.
@@ -122,7 +122,7 @@ impl Keyspaces {
         Ok(found)
     }
 
-    /// When each stored instance was last written, in microseconds of the store's own time stamps.
+    /// Reads `sync_version` and the store's write timestamp of each stored instance, both in microseconds.
     ///
     /// # Errors
     /// The store does not answer.

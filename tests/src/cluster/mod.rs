@@ -1,4 +1,4 @@
-//! Real nodes as processes of their own, on a real store: started, asked over HTTP, killed.
+//! Real nodes in processes of their own, on a real store. Tests start them, call them over HTTP and kill them.
 
 mod keyspaces;
 mod process;
@@ -17,10 +17,10 @@ pub use proxy::Proxy;
 /// The logical unit of the example project.
 pub const LOGICAL_UNIT: &str = "AUTODATA_DELTA";
 
-/// Where the Cassandra for tests is: the `host:port[,…]` of `WEFT_TEST_CASSANDRA`, or none where it was not asked for.
+/// The contact points of the Cassandra for tests, from `WEFT_TEST_CASSANDRA`; `None` if the variable is not set.
 ///
 /// # Panics
-/// If none is named although these runs must have one: `WEFT_TEST_STORES` names it, or this is CI.
+/// If the variable is not set although `WEFT_TEST_STORES` requires Cassandra or the test runs in CI.
 pub fn cassandra() -> Option<String> {
     if let Ok(points) = std::env::var("WEFT_TEST_CASSANDRA") {
         return Some(points);
@@ -36,21 +36,20 @@ pub fn cassandra() -> Option<String> {
     None
 }
 
-/// Nodes on keyspaces of their own, with the example project deployed by the first one. The keyspaces of a test that
-/// failed are left to be looked at.
+/// Nodes on keyspaces of their own, with the example project. The keyspaces of a failed test are kept for inspection.
 #[derive(Debug)]
 pub struct Cluster {
-    /// What `cqlsh` would see.
+    /// The keyspaces of the nodes.
     pub keyspaces: Keyspaces,
     folder: TempDir,
     points: String,
 }
 
 impl Cluster {
-    /// Makes the keyspaces and the example project with so many ids.
+    /// Creates the keyspaces, and the example project with `ids` ids.
     ///
     /// # Errors
-    /// The store does not answer, or the binary failed.
+    /// The store does not answer, or the binary fails.
     pub async fn new(points: &str, ids: usize) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let keyspaces = Keyspaces::connect(points).await?;
@@ -72,17 +71,17 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The address of the store behind these contact points.
+    /// The address of the store with these contact points.
     fn store(&self, points: &str) -> String {
         format!("cassandra://{points}?cluster={}", self.keyspaces.cluster_id)
     }
 
-    /// The example project, which the nodes read ids and rows from.
+    /// The folder of the example project, from which the nodes read ids and rows.
     pub fn project(&self) -> PathBuf {
         self.folder.path().join("project")
     }
 
-    /// A folder for what a test writes.
+    /// A folder for the files of the test.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -90,15 +89,15 @@ impl Cluster {
     /// Starts a node and waits until it is ready.
     ///
     /// # Errors
-    /// It ended, or was not ready in time.
+    /// The node exits, or is not ready in time.
     pub async fn start(&self, name: &str, more: &[&str]) -> anyhow::Result<Node> {
         self.start_at(name, &self.points, more).await
     }
 
-    /// The same for a node that reaches the store by another way.
+    /// Like [`Cluster::start`], for a node that reaches the store through other contact points.
     ///
     /// # Errors
-    /// It ended, or was not ready in time.
+    /// The node exits, or is not ready in time.
     pub async fn start_at(&self, name: &str, points: &str, more: &[&str]) -> anyhow::Result<Node> {
         let store = self.store(points);
         let mut args = vec![
@@ -122,11 +121,10 @@ impl Cluster {
         Node::start(self.folder.path(), name, &args).await
     }
 
-    /// Starts these nodes, lets the first one deploy the project, and waits until each of them runs statements
-    /// against it and sees all the others.
+    /// Starts these nodes, deploys the project through the first one, and waits until each node sees all others.
     ///
     /// # Errors
-    /// One of them failed.
+    /// A node exits, rejects a statement, or does not see the others in time.
     pub async fn start_all(&self, names: &[&str], more: &[&str]) -> anyhow::Result<Vec<Node>> {
         let mut nodes = Vec::new();
         for name in names {
@@ -140,7 +138,7 @@ impl Cluster {
     /// Deploys the project through this node.
     ///
     /// # Errors
-    /// It was refused.
+    /// The node rejects the project.
     pub async fn deploy(&self, node: &Node) -> anyhow::Result<()> {
         let project = self.project();
         let statement = format!("DEPLOY '{}';", project.display());
@@ -148,10 +146,10 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until every node counts every other one as alive.
+    /// Waits until CLUSTERSTATUS of each node lists all nodes.
     ///
     /// # Errors
-    /// One did not within half a minute.
+    /// A node does not list them within 30 s.
     pub async fn see_each_other(&self, nodes: &[Node]) -> anyhow::Result<()> {
         for node in nodes {
             until(
@@ -174,16 +172,16 @@ impl Cluster {
     /// Drops the keyspaces.
     ///
     /// # Errors
-    /// The store refused.
+    /// A keyspace cannot be dropped.
     pub async fn end(self) -> anyhow::Result<()> {
         self.keyspaces.drop_all().await
     }
 }
 
-/// Asks again and again until there is an answer; the time is an upper bound, not a pause.
+/// Repeats `question` every 50 ms until it has an answer, at most for `limit`.
 ///
 /// # Errors
-/// The question failed, or there was no answer in time.
+/// `question` fails, or has no answer in time.
 pub async fn until<T>(
     what: &str,
     limit: Duration,
@@ -201,10 +199,10 @@ pub async fn until<T>(
     }
 }
 
-/// Insists that these are the ids 1..=count of the example, each once, all of them completed.
+/// Checks that the records are those of the ids 1..=count of the example, each once and COMPLETED.
 ///
 /// # Errors
-/// One is missing, there twice, or not completed.
+/// An id is missing, has two records, or is not COMPLETED.
 pub fn check_each_once(records: &[(String, String)], count: usize) -> anyhow::Result<()> {
     let mut ids: Vec<&str> = records.iter().map(|(id, _)| id.as_str()).collect();
     ids.sort_unstable();

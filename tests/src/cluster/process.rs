@@ -1,4 +1,4 @@
-//! One process of the binary, and what it answers.
+//! A node in its own process, and its answers.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,7 +12,7 @@ use super::{LOGICAL_UNIT, until};
 const TOKEN: &str = "the-token-of-the-cluster-tests";
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// The binary that is tested: `WEFT_BIN`, or the one that cargo built beside these tests.
+/// The path of the binary under test: `WEFT_BIN`, or the one that cargo built beside these tests.
 fn binary() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os("WEFT_BIN") {
         return Ok(path.into());
@@ -31,7 +31,7 @@ fn binary() -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// The binary in this folder, without anything of the environment that changes what it does.
+/// A command of the binary that runs in `folder`, without the environment of the test.
 fn command(folder: &Path, args: &[&str]) -> anyhow::Result<Command> {
     let mut command = Command::new(binary()?);
     command
@@ -43,10 +43,10 @@ fn command(folder: &Path, args: &[&str]) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Runs the binary to its end, which must be a good one.
+/// Runs the binary and waits until it exits.
 ///
 /// # Errors
-/// It ended with another exit code than 0.
+/// The exit code is not 0.
 pub fn weft(folder: &Path, args: &[&str]) -> anyhow::Result<()> {
     let output = command(folder, args)?.output()?;
     ensure!(
@@ -58,7 +58,7 @@ pub fn weft(folder: &Path, args: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The rows that a statement answered.
+/// The table that a statement returned.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     columns: Vec<String>,
@@ -69,21 +69,21 @@ impl Answer {
     /// The cells of a column as text, row by row.
     ///
     /// # Panics
-    /// If there is no such column.
+    /// If the table has no such column.
     pub fn column(&self, name: &str) -> Vec<String> {
         let found = self.columns.iter().position(|column| column == name);
         let index = found.unwrap_or_else(|| panic!("no column {name} among {:?}", self.columns));
         self.rows.iter().map(|row| text(&row[index])).collect()
     }
 
-    /// The one cell of `column` in the row whose `key` is `value`; empty where there is none.
+    /// The cell of `column` in the first row whose `key` is `value`; empty if there is no such row.
     pub fn cell(&self, key: &str, value: &str, column: &str) -> String {
         let keys = self.column(key);
         let row = keys.iter().position(|found| found == value);
         row.map_or_else(String::new, |row| self.column(column).swap_remove(row))
     }
 
-    /// All of it, to search in.
+    /// All rows as one text, for searching.
     pub fn text(&self) -> String {
         format!("{:?}", self.rows)
     }
@@ -97,26 +97,26 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// What BATCH_SUMMARY says in its Cluster row.
+/// The Cluster row of BATCH_SUMMARY.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// The state of the batch.
+    /// The status of the batch.
     pub status: String,
-    /// Entities, once all are known.
+    /// The number of entities; 0 until it is known.
     pub total: u64,
-    /// Entities so far.
+    /// Entities that succeeded so far.
     pub succeeded: u64,
-    /// Entities so far.
+    /// Entities that failed so far.
     pub failed: u64,
 }
 
-/// A node in a process of its own; killed when dropped.
+/// A node in its own process, which is killed on drop.
 #[derive(Debug)]
 pub struct Node {
     child: Child,
     url: String,
     token: String,
-    /// Its name in the cluster.
+    /// The node id.
     pub id: String,
     log: PathBuf,
     http: reqwest::Client,
@@ -143,7 +143,7 @@ impl Node {
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log)?)
             .spawn()?;
-        // From here on it is ended whatever happens.
+        // From here on, dropping the node ends the process.
         let mut node = Self {
             child,
             url: String::new(),
@@ -177,10 +177,10 @@ impl Node {
         Ok(node)
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until `/readyz` reports that the node is ready.
     ///
     /// # Errors
-    /// It does not within a minute.
+    /// The node is not ready within a minute.
     pub async fn until_ready(&self) -> anyhow::Result<()> {
         until("a node is ready", START_LIMIT, async || {
             Ok(self.is_ready().await.then_some(()))
@@ -189,13 +189,13 @@ impl Node {
         .with_context(|| self.said())
     }
 
-    /// Whether it says that it is ready.
+    /// Whether `/readyz` reports that the node is ready.
     pub async fn is_ready(&self) -> bool {
         let answer = self.http.get(format!("{}/readyz", self.url)).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// The end of what it logged.
+    /// The last 40 lines of the node's log.
     pub fn said(&self) -> String {
         let said = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = said.lines().collect();
@@ -203,10 +203,10 @@ impl Node {
         format!("the log of {} ends with\n{tail}", self.id)
     }
 
-    /// Runs a statement to its end.
+    /// Runs a statement and waits for its end.
     ///
     /// # Errors
-    /// The node does not answer, or the statement failed.
+    /// The node does not answer, or the statement fails.
     pub async fn run(&self, statement: &str) -> anyhow::Result<Answer> {
         let sent = self
             .http
@@ -237,20 +237,20 @@ impl Node {
         bail!("{statement} was not answered to its end: {body}")
     }
 
-    /// Starts a batch with ASYNC; its id.
+    /// Submits a batch with ASYNC and returns its id.
     ///
     /// # Errors
-    /// It was refused.
+    /// The node rejects the batch.
     pub async fn submit(&self, statement: &str) -> anyhow::Result<String> {
         let answer = self.run(statement).await?;
         let id = answer.column("Batch id").pop();
         id.context("a batch has an id")
     }
 
-    /// Starts a batch over the first so many ids of the example.
+    /// Submits a batch over the first `count` ids of the example and returns its id.
     ///
     /// # Errors
-    /// It was refused.
+    /// The node rejects the batch.
     pub async fn submit_first(&self, count: usize, command: &str) -> anyhow::Result<String> {
         self.submit(&format!(
             "BATCH {LOGICAL_UNIT} FROM idsFile USING ('select id from ids limit {count}') \
@@ -259,7 +259,7 @@ impl Node {
         .await
     }
 
-    /// What BATCH_SUMMARY says of the whole batch.
+    /// Reads the Cluster row of BATCH_SUMMARY.
     ///
     /// # Errors
     /// The node does not answer.
@@ -280,7 +280,7 @@ impl Node {
         })
     }
 
-    /// How many entities this node succeeded with, as `asked` knows it.
+    /// The number of entities that succeeded on this node, according to the node `asked`.
     ///
     /// # Errors
     /// The node does not answer.
@@ -290,10 +290,10 @@ impl Node {
         Ok(share.replace(',', "").parse().unwrap_or_default())
     }
 
-    /// Waits until so many entities are done, while the batch still runs.
+    /// Waits until `count` entities have succeeded while the batch still runs.
     ///
     /// # Errors
-    /// They were not in time, or the batch was over before anybody could look.
+    /// They do not succeed within a minute, or the batch is already DONE.
     pub async fn until_succeeded(&self, batch: &str, count: u64) -> anyhow::Result<Summary> {
         let summary = until(
             "part of a batch is done",
@@ -308,10 +308,10 @@ impl Node {
         Ok(summary)
     }
 
-    /// Waits for the end of a batch and of its job.
+    /// Waits for the end of a batch.
     ///
     /// # Errors
-    /// It did not end in time.
+    /// The batch does not end within `limit`.
     pub async fn until_ended(&self, batch: &str, limit: Duration) -> anyhow::Result<Summary> {
         let ended = until("a batch ends", limit, async || {
             let summary = self.summary(batch).await?;
@@ -328,7 +328,7 @@ impl Node {
         }
     }
 
-    /// A column of the batch's job.
+    /// Reads a column of JOBSTATUS for the job of a batch.
     ///
     /// # Errors
     /// The node does not answer.
@@ -338,10 +338,10 @@ impl Node {
         Ok(self.run(&statement).await?.cell("UID", batch, column))
     }
 
-    /// Waits until the job of a batch is in this state.
+    /// Waits until the job of a batch has this status.
     ///
     /// # Errors
-    /// It was not in time.
+    /// The job does not have it within 30 s.
     pub async fn until_job(&self, batch: &str, status: &str) -> anyhow::Result<()> {
         until(
             &format!("the job of {batch} is {status}"),
@@ -351,7 +351,7 @@ impl Node {
         .await
     }
 
-    /// Id and status of every entity of a batch.
+    /// Reads the id and status of each entity of a batch.
     ///
     /// # Errors
     /// The node does not answer.
@@ -366,7 +366,7 @@ impl Node {
             .collect())
     }
 
-    /// The sum of a counter over its labels; `filter` must be in them.
+    /// The sum of a counter over all labels that contain `filter`.
     ///
     /// # Errors
     /// The node does not answer.
@@ -385,10 +385,10 @@ impl Node {
         Ok(values.sum())
     }
 
-    /// kill -9.
+    /// Sends SIGKILL and waits for the end of the process.
     ///
     /// # Errors
-    /// It had ended before.
+    /// The process had already exited.
     pub fn kill(mut self) -> anyhow::Result<()> {
         ensure!(self.child.try_wait()?.is_none(), "it ran: {}", self.said());
         self.child.kill()?;
@@ -399,7 +399,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may already have exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -416,18 +416,18 @@ fn node_id(data: &Path) -> anyhow::Result<String> {
 pub struct Dev;
 
 impl Dev {
-    /// Starts it in the folder `dev` of this one, with so many ids in the example.
+    /// Starts it in the subfolder `dev`, with `ids` ids in the example project.
     ///
     /// # Errors
-    /// It ended, or was not ready in time.
+    /// The node exits, or is not ready in time.
     pub async fn start(folder: &Path, ids: usize) -> anyhow::Result<Node> {
         Self::start_with(folder, ids, &[]).await
     }
 
-    /// The same with more arguments.
+    /// Like [`Dev::start`], with more arguments.
     ///
     /// # Errors
-    /// It ended, or was not ready in time.
+    /// The node exits, or is not ready in time.
     pub async fn start_with(folder: &Path, ids: usize, more: &[&str]) -> anyhow::Result<Node> {
         let ids = ids.to_string();
         let args = ["dev", "--dir", "dev", "--port", "0", "--ids", &ids];

@@ -1,19 +1,19 @@
-//! A way to the store that can be cut.
+//! A TCP proxy between a node and the store that can be cut.
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Passes connections on, until it is cut and from when it is mended.
+/// Forwards connections while it is not cut.
 #[derive(Debug)]
 pub struct Proxy {
-    /// Its own `host:port`.
+    /// The `host:port` that it listens on.
     pub address: String,
     is_open: watch::Sender<bool>,
 }
 
 impl Proxy {
-    /// A way to this `host:port`.
+    /// A proxy that forwards to this `host:port`.
     ///
     /// # Errors
     /// There is no free port.
@@ -30,12 +30,12 @@ impl Proxy {
         Ok(Self { address, is_open })
     }
 
-    /// Ends every connection and lets no new one through.
+    /// Closes all connections and forwards no new ones.
     pub fn cut(&self) {
         self.is_open.send_replace(false);
     }
 
-    /// Lets new connections through again.
+    /// Forwards new connections again.
     pub fn mend(&self) {
         self.is_open.send_replace(true);
     }

@@ -1,4 +1,4 @@
-//! The life of a batch.
+//! Batches: submission, claim, moves, requests and end.
 
 use weft_model::{Batch, BatchDesired, BatchStatus, DueHint, JobStatus};
 use weft_store::{
@@ -14,7 +14,7 @@ claims!(
     a_missing_batch_is_none,
     a_batch_id_is_submitted_once,
     of_many_submissions_of_one_id_one_wins,
-    submit_goes_on_after_its_first_half,
+    submit_continues_after_its_first_half,
     a_taken_job_key_is_lost_behind_the_batch_row,
     a_submission_writes_its_hint,
     of_many_owners_one_wins,
@@ -23,7 +23,7 @@ claims!(
     a_claim_under_the_fence_it_saw_is_not_applied,
     a_claim_of_a_missing_batch_finds_nothing,
     a_move_writes_what_it_sets_and_leaves_the_rest,
-    a_move_by_another_life_is_lost,
+    a_move_by_another_incarnation_is_lost,
     a_move_under_an_older_fence_is_lost,
     a_move_from_another_status_is_lost,
     a_move_with_an_old_desired_seq_is_lost,
@@ -44,7 +44,7 @@ claims!(
     finish_batch_ends_both_rows,
     finish_lost_on_the_batch_leaves_the_job,
     finish_lost_on_job_leaves_the_batch_ended,
-    finish_goes_on_after_its_first_half,
+    finish_continues_after_its_first_half,
     a_free_command_is_claimed,
     a_command_that_is_claimed_names_its_batch,
     a_command_of_an_ended_batch_is_swapped,
@@ -88,8 +88,8 @@ async fn of_many_submissions_of_one_id_one_wins(store: SharedStore) {
     assert_eq!(winners(&store, &submissions).await, 1);
 }
 
-async fn submit_goes_on_after_its_first_half(store: SharedStore) {
-    // The first half alone: its batch row is stored, its job lost to the job of another submission.
+async fn submit_continues_after_its_first_half(store: SharedStore) {
+    // The batch row is stored, but the job row is lost to the job of another submission.
     let other = submitted(store.as_ref()).await;
     let whole = submission();
     let half = SubmitBatch {
@@ -162,7 +162,7 @@ async fn a_claim_under_the_fence_it_saw_is_not_applied(store: SharedStore) {
         to_fence: 1,
         ..claim_batch(owned.id, 1, &holder("equal"))
     };
-    // A store may also refuse it as an error of ours.
+    // A store may also refuse it as a programming error.
     let answer = store.claim_batch(&claim).await;
     assert!(!matches!(answer, Ok(weft_store::Attempt::Applied)));
     assert_eq!(
@@ -190,7 +190,7 @@ async fn a_move_writes_what_it_sets_and_leaves_the_rest(store: SharedStore) {
     assert_eq!(batch.desired_seq, 0);
 }
 
-async fn a_move_by_another_life_is_lost(store: SharedStore) {
+async fn a_move_by_another_incarnation_is_lost(store: SharedStore) {
     let owned = Owned::new(store.as_ref()).await;
     let change = MoveBatch {
         guard: BatchGuard {
@@ -208,7 +208,7 @@ async fn a_move_by_another_life_is_lost(store: SharedStore) {
 
 async fn a_move_under_an_older_fence_is_lost(store: SharedStore) {
     let owned = Owned::new(store.as_ref()).await;
-    // The same life took the batch once more.
+    // The same incarnation claims the batch again.
     apply(store.as_ref(), &claim_batch(owned.id, 1, &owned.holder)).await;
     let change = owned.change(BatchStatus::WaitingForJob, BatchSet::taken());
     let found = lose(store.as_ref(), &change)
@@ -247,7 +247,7 @@ async fn a_zombie_move_cannot_undo_a_later_one(store: SharedStore) {
     apply(store.as_ref(), &taken).await;
     let generating = owned.change(BatchStatus::New, BatchSet::generating(now()));
     apply(store.as_ref(), &generating).await;
-    // The first one arrives again, its token is no longer in the row.
+    // A delayed copy of the first move arrives when its token is no longer in the row.
     lose(store.as_ref(), &taken).await;
     let batch = owned.batch(store.as_ref()).await;
     assert_eq!(batch.status, BatchStatus::GenerateIid);
@@ -390,7 +390,7 @@ async fn request_with_an_old_seq_is_lost(store: SharedStore) {
     let pause = request(&owned, BatchDesired::Pause, 1);
     apply(store.as_ref(), &pause).await;
     apply(store.as_ref(), &request(&owned, BatchDesired::Cancel, 2)).await;
-    // The PAUSE arrives again after the CANCEL.
+    // A delayed copy of the PAUSE arrives after the CANCEL.
     let found = lose(store.as_ref(), &pause)
         .await
         .expect("the row is shown");
@@ -473,7 +473,7 @@ async fn finish_lost_on_job_leaves_the_batch_ended(store: SharedStore) {
     assert_eq!(owned.job(store.as_ref()).await.status, JobStatus::InProcess);
 }
 
-async fn finish_goes_on_after_its_first_half(store: SharedStore) {
+async fn finish_continues_after_its_first_half(store: SharedStore) {
     let owned = Owned::in_progress(store.as_ref()).await;
     let finish = owned.finish();
     apply(store.as_ref(), &finish.batch).await;
@@ -516,7 +516,7 @@ async fn a_command_of_an_ended_batch_is_swapped(store: SharedStore) {
         ..claim_command(&key)
     };
     apply(store.as_ref(), &second).await;
-    // A claim that replaces the first one is too late.
+    // A claim that expects the first batch is too late.
     let third = ClaimCommand {
         replaces: Some(first.batch),
         ..claim_command(&key)

@@ -1,4 +1,4 @@
-//! Checkpoints: only the run that took a scope last may write, and nothing of the past can undo it.
+//! Checkpoints: only the last run that took a scope may write, and no delayed write undoes a later one.
 
 use weft_model::CheckpointHead;
 use weft_store::{
@@ -21,7 +21,7 @@ claims!(
     a_take_leaves_what_was_saved,
     what_is_forgotten_is_gone_and_the_fence_stays,
     nothing_of_the_past_undoes_what_was_forgotten,
-    a_save_over_the_limits_is_refused_by_name,
+    a_save_over_the_limits_says_which_limit,
     a_save_at_the_limits_is_taken,
     scopes_do_not_meet,
 );
@@ -83,7 +83,7 @@ fn texts(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A scope that was taken once: fence 1.
+/// A scope that was taken once, so its fence is 1.
 async fn taken(store: &SharedStore) -> String {
     let scope = own_text("scope 'ü'");
     apply(store.as_ref(), &take(&scope, None)).await;
@@ -141,7 +141,7 @@ async fn an_identical_take_save_and_forget_answer_applied(store: SharedStore) {
     apply(store.as_ref(), &forget).await;
     apply(store.as_ref(), &forget).await;
     assert_eq!(head(&store, &scope).await.map(|head| head.seq), Some(2));
-    // Applied once, then overtaken.
+    // They applied once, but later writes replaced their tokens.
     lose(store.as_ref(), &save).await;
     lose(store.as_ref(), &take).await;
 }
@@ -151,7 +151,7 @@ async fn what_is_saved_is_read_back_in_order_and_in_pages(store: SharedStore) {
     let puts = [("b", "2"), ("ä/ü.csv", "{\"at\":1}"), ("a", ""), ("B", "x")];
     let save = save(&scope, 1, 0, &puts);
     apply(store.as_ref(), &save).await;
-    // The order of bytes.
+    // Items are in byte order.
     let expected = [("B", "x"), ("a", ""), ("b", "2"), ("ä/ü.csv", "{\"at\":1}")];
     assert_eq!(items(&store, &scope).await, texts(&expected));
     let page = store.checkpoints(&scope, Some("B"), 2).await;
@@ -175,7 +175,7 @@ async fn a_save_replaces_and_removes_at_once(store: SharedStore) {
     apply(store.as_ref(), &second).await;
     let expected = [("a", "2"), ("c", "1"), ("d", "2")];
     assert_eq!(items(&store, &scope).await, texts(&expected));
-    // What was removed may come back.
+    // A removed item may be saved again.
     apply(store.as_ref(), &save(&scope, 1, 2, &[("b", "3")])).await;
     assert_eq!(items(&store, &scope).await.len(), 4);
 }
@@ -240,7 +240,7 @@ async fn nothing_of_the_past_undoes_what_was_forgotten(store: SharedStore) {
     assert!(items(&store, &scope).await.is_empty());
 }
 
-async fn a_save_over_the_limits_is_refused_by_name(store: SharedStore) {
+async fn a_save_over_the_limits_says_which_limit(store: SharedStore) {
     let scope = taken(&store).await;
     let many: Vec<String> = (0..=CHECKPOINT_ITEMS).map(|n| n.to_string()).collect();
     let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "")).collect();

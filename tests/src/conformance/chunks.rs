@@ -1,4 +1,4 @@
-//! Chunks: opened, voided, claimed, changed.
+//! Chunks: opening, voiding, claims and changes.
 
 use weft_model::{ChunkHead, ChunkState};
 use weft_store::{ChangeChunk, ClaimChunk, OpenChunk, SharedStore};
@@ -131,7 +131,7 @@ async fn a_void_chunk_has_no_ids(store: SharedStore) {
 }
 
 async fn a_chunk_of_1000_ids_round_trips(store: SharedStore) {
-    // In the order of the source, which is not the order of text.
+    // The ids must come back in the order of the source, which is not text order.
     let open = open_chunk(batch_id(), 0, entity_ids(1_000));
     apply(store.as_ref(), &open).await;
     let chunk = the_chunk(store.as_ref(), open.batch, 0).await;
@@ -268,7 +268,7 @@ async fn a_chunk_handed_back_is_open_again(store: SharedStore) {
     assert_eq!((head.state, head.fence, head.seq), (ChunkState::New, 3, 1));
     assert_eq!(head.holder, None);
     assert_eq!(head.token, Some(back.token));
-    // What the old worker still sends is refused.
+    // A late flush of the old worker is lost.
     lose(store.as_ref(), &held.flush(2, 1..2)).await;
     apply(
         store.as_ref(),

@@ -1,4 +1,4 @@
-//! What is removed, and what must stay.
+//! Clean-up: what is removed and what must stay.
 
 use weft_model::clock::Timestamp;
 use weft_model::{BatchDesired, BatchStatus, Job, JobStatus, NodeShare, NodeStats};
@@ -24,7 +24,7 @@ claims!(
     a_command_is_released_by_the_batch_that_it_names,
 );
 
-/// A job that ran once and ended, under a name of its own.
+/// A job with a unique name that ran once and ended.
 async fn ended(store: &dyn Store) -> Job {
     let mut submit = submission();
     submit.job.key.name = own_text("BATCH");
@@ -116,7 +116,7 @@ async fn a_delayed_removal_spares_a_job_started_anew(store: SharedStore) {
     let first = ended(store.as_ref()).await;
     let removal = removal_of(&first);
     apply(store.as_ref(), &removal).await;
-    // Started again it comes to the very status, fence and request that the removal saw.
+    // Started again, the job reaches the same status, fence and request that the removal saw.
     let again = WriteJob {
         job: Job {
             creation_time: now(),
@@ -158,7 +158,7 @@ async fn old_runs_are_forgotten_and_young_ones_stay(store: SharedStore) {
     assert_eq!(store.forget_runs(&key, before).await.expect("writable"), 0);
 }
 
-/// A batch that has ended, with two chunks, one of them worked on, and figures.
+/// An ended batch with figures and two chunks, one of which has records.
 async fn ended_batch(store: &dyn Store) -> Owned {
     let owned = Owned::in_progress(store).await;
     let ids = entity_ids(3);
@@ -305,7 +305,7 @@ async fn a_command_is_released_by_the_batch_that_it_names(store: SharedStore) {
     let named = store.active_command(&command_key).await;
     assert_eq!(named.expect("readable"), None);
     apply(store.as_ref(), &claim(other, None)).await;
-    // A delayed copy of the release finds another batch.
+    // A delayed copy of the release finds another batch and is lost.
     assert_eq!(lose(store.as_ref(), &release(one)).await, Some(other));
     let named = store.active_command(&command_key).await;
     assert_eq!(named.expect("readable"), Some(other));

@@ -1,4 +1,4 @@
-//! Bundles and the deployed project. There is one deployed project, so these cases start from what they find.
+//! Bundles and the deployed project. A store has one deployed project, so these cases start from the one they find.
 
 use weft_model::Deployment;
 use weft_store::{Deploy, SharedStore};
@@ -46,7 +46,7 @@ async fn the_same_bundle_twice_is_one(store: SharedStore) {
     assert_eq!(found.as_deref(), Some(b"the bundle".as_slice()));
 }
 
-/// The deployment that may follow the one found now.
+/// A deployment that may follow the current one.
 async fn next(store: &SharedStore) -> Deploy {
     let seq = deployed(store).await.map_or(0, |found| found.seq);
     deploy(seq + 1)

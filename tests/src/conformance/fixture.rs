@@ -1,4 +1,4 @@
-//! Values to test with, each with ids of its own, and the ways to decide a compare-and-set.
+//! Test values, each with unique ids, and functions that settle a compare-and-set and check the answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -20,22 +20,22 @@ use weft_store::{
     FlushChunk, Freshness, MoveBatch, OpenChunk, Settled, SharedStore, Store, SubmitBatch, settle,
 };
 
-/// A store under contention may need a few sendings.
+/// How long to settle. A store under contention may need several attempts.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long a case waits for a definite answer.
+/// A self-fence that leaves a case time for a definite answer.
 pub(super) fn patience() -> SelfFence {
     SelfFence::for_duration(Arc::new(SystemClock), PATIENCE)
 }
 
-/// Sends `operation` until the answer is definite.
+/// Settles `operation`.
 pub(super) async fn decide<C: Conditional>(store: &dyn Store, operation: &C) -> Settled<C::Found> {
     settle(store, &Ids::from_system(), &patience(), operation)
         .await
         .unwrap_or_else(|error| panic!("{} failed: {error}", operation.verb()))
 }
 
-/// Sends it; it must take effect.
+/// Settles `operation`, which must apply.
 pub(super) async fn apply<C>(store: &dyn Store, operation: &C)
 where
     C: Conditional<Found: Debug>,
@@ -47,7 +47,7 @@ where
     }
 }
 
-/// Sends it; it must be refused, and this was found.
+/// Settles `operation`, which must be lost, and returns what the store found.
 pub(super) async fn lose<C>(store: &dyn Store, operation: &C) -> C::Found
 where
     C: Conditional,
@@ -59,7 +59,7 @@ where
     }
 }
 
-/// Sends all at once; answers how many took effect.
+/// Settles all operations concurrently and returns how many applied.
 pub(super) async fn winners<C>(store: &SharedStore, operations: &[C]) -> usize
 where
     C: Conditional<Found: Debug>,
@@ -86,17 +86,17 @@ pub(super) fn batch_id() -> BatchId {
     BatchId(Uuid::new_v4())
 }
 
-/// A short text that no other case has.
+/// A short text that no other case uses.
 pub(super) fn own_text(prefix: &str) -> String {
     format!("{prefix}-{}", Uuid::new_v4().simple())
 }
 
-/// Now, cut to milliseconds as stores do.
+/// The current time in milliseconds, which is the resolution of the stores.
 pub(super) fn now() -> Timestamp {
     SystemClock.now()
 }
 
-/// An incarnation of a node that no other case has.
+/// A holder on a node that no other case uses.
 pub(super) fn holder(name: &str) -> Holder {
     Holder {
         node: NodeId(own_text(name)),
@@ -120,7 +120,7 @@ pub(super) fn job_key(bid: BatchId) -> JobKey {
     }
 }
 
-/// A batch as it is submitted.
+/// A batch as a submission writes it.
 pub(super) fn new_batch(id: BatchId) -> Batch {
     let spec = BatchSpec {
         logical_unit: "Conformance".to_owned(),
@@ -153,7 +153,7 @@ pub(super) fn new_batch(id: BatchId) -> Batch {
     }
 }
 
-/// The job of a batch as it is submitted.
+/// The job of a batch as a submission writes it.
 pub(super) fn new_job(key: JobKey) -> Job {
     Job {
         affinity: vec!["ANY".to_owned()],
@@ -170,7 +170,7 @@ pub(super) fn due_now(key: &JobKey) -> DueHint {
     }
 }
 
-/// A submission of a batch of its own.
+/// A submission of a new batch.
 pub(super) fn submission() -> SubmitBatch {
     submission_of(batch_id())
 }
@@ -203,7 +203,7 @@ pub(super) fn claim_job(key: &JobKey, seen_fence: i64, holder: &Holder) -> Claim
     }
 }
 
-/// The end of a run that went well, with its history row.
+/// The successful end of a run, with its history row.
 pub(super) fn end_job(key: &JobKey, fence: i64, holder: &Holder) -> EndJob {
     let job = Job {
         status: JobStatus::InProcess,
@@ -217,7 +217,7 @@ pub(super) fn end_job(key: &JobKey, fence: i64, holder: &Holder) -> EndJob {
     }
 }
 
-/// The run is released unfinished.
+/// The release of a job whose run has not finished.
 pub(super) fn release_job(key: &JobKey, fence: i64, holder: &Holder) -> EndJob {
     EndJob {
         to: JobStatus::Waiting,
@@ -255,7 +255,7 @@ pub(super) fn claim_batch(id: BatchId, seen_fence: i64, holder: &Holder) -> Clai
     }
 }
 
-/// A batch that a node owns under fence 1, with its job.
+/// A batch and its job, both owned by a node under fence 1.
 pub(super) struct Owned {
     pub(super) id: BatchId,
     pub(super) key: JobKey,
@@ -264,7 +264,7 @@ pub(super) struct Owned {
 }
 
 impl Owned {
-    /// Submits, claims the job, claims the batch. The batch is WAITING_FOR_JOB.
+    /// Submits the batch, claims its job and claims the batch, which stays WAITING_FOR_JOB.
     pub(super) async fn new(store: &dyn Store) -> Self {
         let submit = submitted(store).await;
         let id = submit.batch.id;
@@ -280,7 +280,7 @@ impl Owned {
         }
     }
 
-    /// As [`Owned::new`], moved on to GENERATE_IID.
+    /// Like [`Owned::new`], with the batch moved to GENERATE_IID.
     pub(super) async fn generating(store: &dyn Store) -> Self {
         let owned = Self::new(store).await;
         let taken = owned.change(BatchStatus::WaitingForJob, BatchSet::taken());
@@ -290,7 +290,7 @@ impl Owned {
         owned
     }
 
-    /// As [`Owned::new`], moved on to IN_PROGRESS.
+    /// Like [`Owned::new`], with the batch moved to IN_PROGRESS.
     pub(super) async fn in_progress(store: &dyn Store) -> Self {
         let owned = Self::generating(store).await;
         let complete = owned.change(BatchStatus::GenerateIid, BatchSet::list_complete(100, 2));
@@ -384,7 +384,7 @@ pub(super) fn statistics() -> BatchStatistics {
     }
 }
 
-/// `count` ids that sort differently as text than as numbers.
+/// `count` ids whose text order differs from their numeric order.
 pub(super) fn entity_ids(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("id-{number}")).collect()
 }
@@ -449,7 +449,7 @@ pub(super) fn failed_entity(id: &str, node: &Holder, fence: i64) -> EntityRow {
     }
 }
 
-/// A chunk number 0 of a batch of its own, claimed under fence 2.
+/// Chunk 0 of a new batch, claimed under fence 2.
 pub(super) struct Held {
     pub(super) batch: BatchId,
     pub(super) worker: Holder,
@@ -469,7 +469,7 @@ impl Held {
         Self { batch, worker, ids }
     }
 
-    /// Records the ids of `which` as completed, as flush number `seq` under fence 2.
+    /// Flush number `seq` under fence 2, which records the ids in `which` as completed.
     pub(super) fn flush(&self, seq: i64, which: std::ops::Range<usize>) -> FlushChunk {
         let ended = i64::try_from(which.end).expect("a chunk is small");
         FlushChunk {
@@ -499,7 +499,7 @@ impl Held {
         the_chunk(store, self.batch, 0).await
     }
 
-    /// The rows, by id.
+    /// Reads the entity rows, by id.
     pub(super) async fn entities(&self, store: &dyn Store) -> BTreeMap<String, EntityRow> {
         let rows = store
             .entities(self.batch, 0)
@@ -524,7 +524,7 @@ pub(super) async fn the_head(store: &dyn Store, batch: BatchId, number: i64) -> 
     the_chunk(store, batch, number).await.head
 }
 
-/// A trigger state in which nothing is empty.
+/// A trigger state without empty fields.
 pub(super) fn triggers() -> TriggerState {
     let mark = EndMark {
         uid: "u".to_owned(),

@@ -1,4 +1,4 @@
-//! Results of a chunk.
+//! Flushes: results of entities in a chunk.
 
 use std::collections::BTreeMap;
 
@@ -99,7 +99,7 @@ async fn a_zombie_flush_cannot_roll_back_a_done_chunk(store: SharedStore) {
     apply(store.as_ref(), &zombie).await;
     apply(store.as_ref(), &held.flush(2, 1..2)).await;
     apply(store.as_ref(), &held.flush(3, 2..3)).await;
-    // The first one arrives again, its token is no longer in the row.
+    // A delayed copy of the first flush arrives when its token is no longer in the row.
     let found = lose(store.as_ref(), &zombie).await;
     assert_eq!(found.map(|head| head.state), Some(ChunkState::Done));
     let head = held.head(store.as_ref()).await;
@@ -182,7 +182,7 @@ async fn a_failed_entity_keeps_its_error(store: SharedStore) {
     assert_eq!(rows[&held.ids[0]], failed);
 }
 
-/// A done chunk of four of which two failed, reopened and claimed again under fence 4.
+/// A DONE chunk of four entities, two of them FAILED, that was reopened and claimed again under fence 4.
 async fn retried(store: &SharedStore) -> Held {
     let held = Held::new(store.as_ref(), 4).await;
     let mut flush = held.flush(1, 0..4);
@@ -271,7 +271,7 @@ async fn shares_of_several_nodes_round_trip(store: SharedStore) {
     assert_eq!(held.head(store.as_ref()).await.shares, flush.shares);
 }
 
-/// The logical unit of all instances of this suite: a store may need seconds to make its tables.
+/// Creates the tables of the logical unit that all instances share, because a store may need seconds to create tables.
 async fn with_tables(store: &SharedStore) {
     store
         .ensure_logical_units(&["Conformance".to_owned()])
@@ -309,8 +309,8 @@ async fn a_flush_never_replaces_a_newer_instance(store: SharedStore) {
     assert_eq!(found.expect("readable"), Some(newer));
 }
 
-/// Each worker owns one column of a common row, here its share, and adds to it by compare-and-set. Every
-/// success has to be in the row at the end, whoever interfered in between.
+/// Each worker owns one column of a shared row, here its share, and increments it by compare-and-set. At the end the
+/// row must have every success, even if other workers interfered.
 async fn workers_that_share_a_chunk_lose_no_count(store: SharedStore) {
     const WORKERS: usize = 8;
     const SUCCESSES: i64 = 3;
@@ -325,7 +325,7 @@ async fn workers_that_share_a_chunk_lose_no_count(store: SharedStore) {
                 .get(&worker.node)
                 .map_or(0, |share| share.succeeded);
             assert!(mine >= successes, "a success of {} is gone", worker.node);
-            // One that took effect while its answer was lost, and was overtaken, is found here.
+            // Counts a flush that applied although its answer was Lost, because a later flush replaced its token.
             successes = mine;
             if successes == SUCCESSES {
                 break;

@@ -30,7 +30,7 @@ const UNIT: &str = "Conformance";
 const OTHER_UNIT: &str = "Conformance2";
 const PAGED_UNIT: &str = "ConformancePages";
 
-/// An instance whose image has this many bytes, which do not compress.
+/// An instance whose image has this many incompressible bytes.
 pub(super) fn instance(id: &str, sync_version: i64, image_bytes: usize) -> Instance {
     let mut state = u64::try_from(sync_version).unwrap_or(1) | 1;
     let image = (0..image_bytes)
@@ -68,7 +68,7 @@ async fn save(store: &SharedStore, instance: &Instance) {
         .expect("writable");
 }
 
-/// What is stored, by both ways to read it.
+/// Reads an instance in both ways: whole, and its head.
 async fn stored(store: &SharedStore, id: &str) -> Option<Instance> {
     let whole = store.instance(UNIT, id).await.expect("readable");
     let heads = store

@@ -17,7 +17,7 @@ claims!(
     a_hint_of_another_century_is_taken,
 );
 
-/// A time in the next days that hardly any other case uses.
+/// A random time in the next five days, which other cases rarely use.
 pub(super) fn own_time() -> Timestamp {
     Timestamp(now().0 + rand::rng().random_range(60_000..5 * 86_400_000))
 }
@@ -31,7 +31,7 @@ fn hint_at(at: i64) -> DueHint {
 
 async fn due_hints_come_in_order(store: SharedStore) {
     let base = own_time().0;
-    // Over two hours: a store may keep hints in buckets by the hour.
+    // The hints span two hours, because a store may keep them in hourly buckets.
     let hints: Vec<_> = [7_000_000, 3, 3_600_001, 0, 1_800_000]
         .iter()
         .map(|offset| hint_at(base + offset))
@@ -83,7 +83,7 @@ async fn a_span_of_hints_has_both_its_ends(store: SharedStore) {
     assert_eq!(own, [&hints[1], &hints[2]]);
 }
 
-/// A store may keep it at an earlier time: a node that finds it too early writes the next one.
+/// A store may keep such a hint at an earlier time. A node that reads it too early writes the next one.
 async fn a_hint_of_another_century_is_taken(store: SharedStore) {
     let hint = hint_at(now().0 + 172 * 365 * 86_400_000);
     store.put_due(&hint).await.expect("writable");

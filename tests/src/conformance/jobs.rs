@@ -1,4 +1,4 @@
-//! Jobs: claims, runs and rows that are written as a whole.
+//! Jobs: claims, ends of runs, and whole rows that commands write.
 
 use weft_model::clock::Timestamp;
 use weft_model::schedule::{JobPolicy, Trigger};
@@ -284,7 +284,7 @@ async fn a_recurring_job_goes_to_its_next_run(store: SharedStore) {
     assert!(hints.iter().any(|hint| hint.key == owned.key));
 }
 
-/// Runs a job `count` times, a second apart; answers when the runs started.
+/// Runs a job `count` times, a second apart, and returns the times at which the runs started.
 async fn run_often(store: &SharedStore, count: i64) -> (Owned, Vec<Timestamp>) {
     let owned = Owned::new(store.as_ref()).await;
     let first = now().0 - 100_000;
@@ -352,7 +352,7 @@ async fn jobs_that_have_ended_can_be_left_out_of_a_list(store: SharedStore) {
     assert_eq!(store.jobs(&list).await.expect("readable").jobs.len(), 0);
 }
 
-/// The opening of `job`, seen ended under `seen`.
+/// Writes `job` as a waiting job over the row `seen`.
 fn reopening(job: Job, seen: Option<JobSeen>) -> WriteJob {
     WriteJob {
         due: Some(due_now(&job.key)),
@@ -375,7 +375,7 @@ async fn a_missing_job_is_opened(store: SharedStore) {
     lose(store.as_ref(), &other).await;
 }
 
-/// A job that ran once and ended, with the fence it ended under.
+/// A job that ran once and ended.
 async fn ended(store: &dyn Store) -> Job {
     let submit = submitted(store).await;
     let holder = holder("runner");

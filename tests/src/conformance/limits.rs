@@ -1,4 +1,4 @@
-//! Texts of any content and of the sizes that are promised.
+//! Texts with any content and of the largest supported sizes, and extreme times.
 
 use weft_model::{DueHint, EntitySource};
 use weft_store::{FlushChunk, SharedStore};
@@ -138,7 +138,7 @@ async fn times_before_1970_and_far_away_round_trip(store: SharedStore) {
     let mut flush = held.flush(1, 0..2);
     for (row, time) in flush.rows.iter_mut().zip([-86_400_000, 4_102_444_800_000]) {
         row.start_time.0 = time;
-        // A clock that was set back in between.
+        // The end is before the start, as after a clock was set back.
         row.end_time.0 = time - 5;
     }
     apply(store.as_ref(), &flush).await;

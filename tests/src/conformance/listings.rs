@@ -20,12 +20,12 @@ claims!(
     jobs_come_in_the_order_of_their_keys,
     jobs_are_limited,
     pages_of_jobs_visit_each_once,
-    pages_of_jobs_of_one_name_go_on_behind_the_last,
-    a_page_goes_on_behind_a_job_that_was_removed,
-    a_uid_that_nobody_has_finds_nothing,
+    pages_of_jobs_of_one_name_continue_after_the_last,
+    a_page_continues_after_a_removed_job,
+    an_unused_uid_finds_nothing,
 );
 
-/// A time in the last days that hardly any other case uses.
+/// A random time in the last two days, which other cases rarely use.
 fn own_moment() -> i64 {
     now().0 - rand::rng().random_range(60_000..2 * 86_400_000)
 }
@@ -93,7 +93,7 @@ async fn visit_by_pages(store: &SharedStore, from: i64, to: i64, limit: usize) -
 }
 
 async fn pages_of_batches_visit_each_once(store: SharedStore) {
-    // Over midnight: a store may keep the directory by day.
+    // The batches span midnight, because a store may keep the directory by day.
     let midnight = now().0 / 86_400_000 * 86_400_000;
     let base = midnight - rand::rng().random_range(10_000..20_000_000);
     let mut own = BTreeSet::new();
@@ -173,7 +173,7 @@ async fn jobs_are_found_by_type_name_and_uid(store: SharedStore) {
     assert_eq!(found[0].key, by_name.job.key);
 }
 
-/// Five jobs under one name of their own; answers the list that finds them and their uids in order.
+/// Submits five jobs under a unique name. Returns the list that finds them, and their uids in order.
 async fn five_jobs(store: &SharedStore) -> (ListJobs, Vec<String>) {
     let name = own_text("BATCH");
     let mut uids = Vec::new();
@@ -213,7 +213,7 @@ async fn jobs_are_limited(store: SharedStore) {
     assert_eq!(found, uids[..2]);
 }
 
-/// The uids of a list of this name, page by page.
+/// The uids of all jobs named `own` in a list, read page by page.
 async fn uids_by_pages(store: &SharedStore, list: &ListJobs, own: &str) -> Vec<String> {
     let mut list = list.clone();
     let mut uids = Vec::new();
@@ -231,7 +231,7 @@ async fn uids_by_pages(store: &SharedStore, list: &ListJobs, own: &str) -> Vec<S
 async fn pages_of_jobs_visit_each_once(store: SharedStore) {
     let (list, uids) = five_jobs(&store).await;
     let own = list.name.expect("they have a name");
-    // Whatever others have in the store: each page looks at three rows, of this type or of any.
+    // A page of three may also have jobs of other cases, of this type or of any type.
     for job_type in [list.job_type, None] {
         let all = ListJobs {
             job_type,
@@ -244,7 +244,7 @@ async fn pages_of_jobs_visit_each_once(store: SharedStore) {
     }
 }
 
-async fn pages_of_jobs_of_one_name_go_on_behind_the_last(store: SharedStore) {
+async fn pages_of_jobs_of_one_name_continue_after_the_last(store: SharedStore) {
     let (list, uids) = five_jobs(&store).await;
     let own = list.name.clone().expect("they have a name");
     let pages = ListJobs { limit: 2, ..list };
@@ -256,7 +256,7 @@ async fn pages_of_jobs_of_one_name_go_on_behind_the_last(store: SharedStore) {
     assert_eq!(store.jobs(&whole).await.expect("readable").next, None);
 }
 
-async fn a_page_goes_on_behind_a_job_that_was_removed(store: SharedStore) {
+async fn a_page_continues_after_a_removed_job(store: SharedStore) {
     let (list, uids) = five_jobs(&store).await;
     let key = |uid: &str| weft_model::JobKey {
         job_type: list.job_type.clone().expect("they have a type"),
@@ -278,7 +278,7 @@ async fn a_page_goes_on_behind_a_job_that_was_removed(store: SharedStore) {
     assert_eq!(uids_by_pages(&store, &rest, &own).await, uids[2..]);
 }
 
-async fn a_uid_that_nobody_has_finds_nothing(store: SharedStore) {
+async fn an_unused_uid_finds_nothing(store: SharedStore) {
     let key = job_key(batch_id());
     let list = ListJobs {
         active_only: false,

@@ -1,4 +1,4 @@
-//! A row that an operation leaves is the row that the operation says: what `apply` makes of the row before.
+//! After an operation, the stored row equals what the operation's `apply` makes of the previous row.
 
 use std::fmt::Debug;
 
@@ -28,7 +28,7 @@ claims!(
     a_command_becomes_what_each_operation_says,
 );
 
-/// A row that can be read back.
+/// A row that a test can read back.
 #[async_trait]
 trait Readable: StoredRow + Debug + PartialEq {
     async fn read(store: &dyn Store, key: &Self::Key) -> StoreResult<Option<Self>>;
@@ -73,7 +73,7 @@ impl Readable for BatchId {
     }
 }
 
-/// Sends the operation twice; the row becomes what it says. Answers that row.
+/// Settles the operation twice, checks the row after each, and returns it.
 async fn becomes<C>(store: &dyn Store, operation: &C) -> Option<C::Row>
 where
     C: CompareAndSet<Row: Readable> + Conditional<Found: Debug>,
@@ -91,7 +91,7 @@ where
     after
 }
 
-/// The guard of the owner, for the row as it is.
+/// The guard of the owner for the current row.
 async fn guard(store: &dyn Store, owned: &Owned) -> BatchGuard {
     let batch = owned.batch(store).await;
     BatchGuard {

@@ -1,7 +1,7 @@
 //! One suite for every store: a list of named cases, each a claim about the `Store` trait.
 //!
-//! Other cases may use the store of a case at the same time, so a case makes up its own ids and never assumes an empty
-//! store. It settles every compare-and-set as the engine does, so a store may answer Unknown at any time.
+//! Cases share a store and may run at the same time, so each case uses ids of its own and never assumes an empty store.
+//! It settles every compare-and-set as the engine does, so a store may answer Unknown at any time.
 
 mod batches;
 mod checkpoints;
@@ -30,22 +30,22 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use weft_store::{SharedStore, SubmitBatch};
 
-/// A case that takes longer hangs.
+/// The time limit of a case.
 const LONGEST_CASE: Duration = Duration::from_secs(180);
 
-/// One claim.
+/// One claim about the `Store` trait.
 #[derive(Clone, Copy)]
 pub struct Case {
-    /// The claim.
+    /// The claim as a function name.
     pub name: &'static str,
-    /// Panics where the claim does not hold.
+    /// Checks the claim; panics if it does not hold.
     pub run: fn(SharedStore) -> BoxFuture<'static, ()>,
 }
 
-/// Gives each case a store.
+/// Provides the store of each case.
 #[async_trait]
 pub trait Harness: Send + Sync {
-    /// A store with a schema: a fresh one, or a shared one.
+    /// A store with a schema, either a new one or one that cases share.
     async fn store(&self) -> anyhow::Result<SharedStore>;
 }
 
@@ -60,7 +60,7 @@ macro_rules! claims {
 }
 use claims;
 
-/// Every case, theme by theme.
+/// All cases, by module.
 pub fn cases() -> impl Iterator<Item = Case> {
     [
         jobs::CASES,
@@ -86,18 +86,18 @@ pub fn cases() -> impl Iterator<Item = Case> {
     .copied()
 }
 
-/// A submission of a batch of its own, for tests outside of the suite.
+/// A submission of a new batch, for tests outside the suite.
 pub fn submission() -> SubmitBatch {
     fixture::submission()
 }
 
-/// Runs every case, one after the other, and answers how many there are.
+/// Runs the cases in sequence and returns their number.
 ///
-/// With `WEFT_REPORT_DIR` set, the number goes to `conformance-<store>.txt` there. With `WEFT_CASE` set,
-/// only cases whose name contains it are run.
+/// If `WEFT_REPORT_DIR` is set, the number is also written to `conformance-<store>.txt` there. If `WEFT_CASE` is set,
+/// only cases whose name contains it run.
 ///
 /// # Panics
-/// With the list of the cases that failed.
+/// If a case fails; the message lists all that failed.
 pub async fn run_suite(store_name: &str, harness: &dyn Harness) -> usize {
     let only = std::env::var("WEFT_CASE").unwrap_or_default();
     let mut count = 0;

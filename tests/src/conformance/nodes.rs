@@ -17,7 +17,7 @@ claims!(
     figures_of_a_node_are_read_back_whole,
     figures_replace_each_other,
     figures_of_nodes_and_batches_are_apart,
-    the_stores_clock_goes_on,
+    the_clock_of_the_store_advances,
     the_schema_has_a_version,
     compare_and_sets_are_counted,
 );
@@ -137,7 +137,7 @@ async fn figures_of_nodes_and_batches_are_apart(store: SharedStore) {
     assert!(none.is_empty());
 }
 
-async fn the_stores_clock_goes_on(store: SharedStore) {
+async fn the_clock_of_the_store_advances(store: SharedStore) {
     let first = store.store_time().await.expect("readable");
     let second = store.store_time().await.expect("readable");
     assert!(second >= first);
@@ -157,7 +157,7 @@ async fn compare_and_sets_are_counted(store: SharedStore) {
         let count = |statistics: &weft_store::StoreStatistics| {
             statistics.compare_and_sets.get(verb).copied().unwrap_or(0)
         };
-        // At least one: a re-sending counts as well.
+        // There may be more than one, because a re-sent statement counts as well.
         assert!(count(&after) > count(&before), "{verb} is not counted");
     }
 }

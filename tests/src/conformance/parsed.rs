@@ -1,4 +1,4 @@
-//! Tables that parsers fill: typed columns, rows that replace one another by their key, pages and lookups.
+//! Tables of parsers: typed columns, rows replaced by key, pages and lookups.
 
 use weft_model::ColumnType;
 use weft_model::Value;
@@ -17,7 +17,7 @@ claims!(
     pages_show_every_row_once,
     rows_are_found_by_their_key,
     a_new_column_is_added_and_empty,
-    another_type_or_key_is_refused_by_name,
+    another_type_or_key_is_named_in_the_error,
     a_table_that_is_not_there_says_what_to_do,
 );
 
@@ -29,11 +29,11 @@ fn column(name: &str, kind: ColumnType) -> ParsedColumn {
     }
 }
 
-/// A table of its own logical unit.
+/// A table of a new logical unit.
 fn table(key: &[&str]) -> ParsedTable {
     let unit = own_text("LU").replace('-', "_");
     ParsedTable {
-        // Keyspaces have short names.
+        // The names of keyspaces are limited in length.
         logical_unit: unit.chars().take(16).collect(),
         name: "Readings".to_owned(),
         columns: vec![
@@ -84,7 +84,7 @@ async fn put(store: &SharedStore, table: &ParsedTable, rows: &[ParsedRow]) {
         .expect("the store answers");
 }
 
-/// Every row, in pages of `limit`, sorted by its text.
+/// Reads all rows in pages of `limit` and sorts them by their debug text.
 async fn all(store: &SharedStore, table: &ParsedTable, limit: usize) -> Vec<Vec<Value>> {
     let mut rows = Vec::new();
     let mut after: Option<String> = None;
@@ -127,7 +127,7 @@ async fn a_row_with_a_known_key_replaces_the_one_there(store: SharedStore) {
     put(&store, &table, &[old]).await;
     let new = row(9, 7, "new");
     put(&store, &table, std::slice::from_ref(&new)).await;
-    // What the new one does not have is gone.
+    // A column that the new row lacks is NULL.
     assert_eq!(all(&store, &table, 10).await, [new.values]);
 }
 
@@ -222,7 +222,7 @@ async fn a_new_column_is_added_and_empty(store: SharedStore) {
     assert_eq!(all(&store, &table, 10).await, [first, second.values]);
 }
 
-async fn another_type_or_key_is_refused_by_name(store: SharedStore) {
+async fn another_type_or_key_is_named_in_the_error(store: SharedStore) {
     let table = made(&store, &["id"]).await;
     let mut other = table.clone();
     other.columns[2].kind = ColumnType::Text;
@@ -242,7 +242,7 @@ async fn another_type_or_key_is_refused_by_name(store: SharedStore) {
             other => panic!("{changed:?}: {other:?}"),
         }
     }
-    // It is as it was.
+    // The table is unchanged.
     put(&store, &table, &[row(1, 1, "a")]).await;
 }
 

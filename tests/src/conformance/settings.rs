@@ -1,4 +1,4 @@
-//! Settings of the cluster, by name.
+//! Settings of the cluster.
 
 use std::future::ready;
 
@@ -49,7 +49,7 @@ async fn a_setting_is_read_back_whole(store: SharedStore) {
     let first = put(&name, 1);
     apply(store.as_ref(), &first).await;
     assert_eq!(read(&store, &name).await, Some(first.setting));
-    // An empty value is a value.
+    // An empty value differs from no value.
     let mut second = put(&name, 2);
     second.setting.value.clear();
     apply(store.as_ref(), &second).await;
@@ -88,7 +88,7 @@ async fn of_many_settings_one_wins(store: SharedStore) {
     );
 }
 
-/// The setting with `item` appended, after `found`.
+/// A setting that appends `item` to the value of `found`.
 fn with_item(name: &str, found: Option<Setting>, item: &str) -> PutSetting {
     let (seq, value) = found.map_or((0, String::new()), |found| (found.seq, found.value));
     PutSetting {
@@ -100,7 +100,7 @@ fn with_item(name: &str, found: Option<Setting>, item: &str) -> PutSetting {
     }
 }
 
-/// Appends `item` unless it is there.
+/// Appends `item` unless the value already contains it.
 async fn append(
     store: &dyn Store,
     name: &str,
@@ -121,7 +121,7 @@ async fn many_that_decide_on_what_they_found_lose_nothing(store: SharedStore) {
     let items = ["a", "b", "c", "d"];
     let appended = items.map(|item| append(store.as_ref(), &name, item));
     for decided in futures::future::join_all(appended).await {
-        // An operation that applied without an answer finds its own item.
+        // An operation that applied without a definite answer finds its own item and stops.
         let is_done = matches!(decided, Ok(Decided::Applied { .. } | Decided::Stopped(_)));
         assert!(is_done, "{decided:?}");
     }
@@ -136,7 +136,7 @@ async fn many_that_decide_on_what_they_found_lose_nothing(store: SharedStore) {
 async fn a_row_that_always_changes_is_given_up(store: SharedStore) {
     let name = own_text("name");
     let decide = async |found: Option<Setting>| {
-        // Another writer is always faster.
+        // Another writer changes the row before each attempt.
         let other = with_item(&name, found.clone(), "other ");
         apply(store.as_ref(), &other).await;
         StoreResult::Ok(Decision::<_, ()>::Settle(with_item(&name, found, "own ")))

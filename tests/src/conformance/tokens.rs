@@ -1,4 +1,4 @@
-//! What `settle` rests on: an identical re-sending is recognised by its token, and nothing else is.
+//! The basis of `settle`: a store recognises a re-sent identical operation by its token, and no other operation.
 
 use weft_model::{BatchDesired, BatchStatus, ChunkState};
 use weft_store::{
@@ -64,7 +64,7 @@ async fn an_identical_move_answers_applied(store: SharedStore) {
     let owned = Owned::in_progress(store.as_ref()).await;
     let done = owned.done();
     apply(store.as_ref(), &done).await;
-    // The row is released, its owner is gone, and still the re-sending is recognised.
+    // The store recognises the re-sent move although the row has no owner any more.
     apply(store.as_ref(), &done).await;
     assert_eq!(owned.batch(store.as_ref()).await.status, BatchStatus::Done);
 }
@@ -200,7 +200,7 @@ async fn a_resend_behind_a_later_write_is_lost(store: SharedStore) {
     let claim = claim_job(&submit.job.key, 0, &me);
     apply(store.as_ref(), &claim).await;
     apply(store.as_ref(), &release_job(&submit.job.key, 1, &me)).await;
-    // Applied once, then overtaken: it is treated as never held.
+    // The claim applied once, but a later write replaced its token, so it counts as lost.
     lose(store.as_ref(), &claim).await;
     assert_eq!(the_job(store.as_ref(), &submit.job.key).await.fence, 2);
 }

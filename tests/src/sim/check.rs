@@ -202,7 +202,7 @@ fn check_effects(
 ) {
     let events = scenario.events.iter();
     let events = events.filter(|(_, event)| event.disturbs()).count();
-    // A life more than processes is one that fenced itself.
+    // Each incarnation beyond the number of processes comes from a self-fence.
     let fenced = incarnations.saturating_sub(cluster.processes());
     let ambushed = cluster.store.inner().ambushed;
     let disturbances = u64::try_from(events).unwrap_or(u64::MAX) + fenced + ambushed;

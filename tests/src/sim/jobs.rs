@@ -459,14 +459,14 @@ fn check_follower(job: &Job, follower: Option<&Job>, violations: &mut Vec<String
         violations.push(format!("I12: the follower of job {uid} is gone"));
         return;
     };
-    let told = follower.triggers.known_ends.values().flatten().next();
+    let known = follower.triggers.known_ends.values().flatten().next();
     let (runs, ends) = (follower.runs, job.runs);
-    if job.status == JobStatus::Processed && told.is_none_or(|told| told.run != ends) {
+    if job.status == JobStatus::Processed && known.is_none_or(|known| known.run != ends) {
         violations.push(format!(
-            "job {uid} ended {ends} times, its follower was notified of {told:?}"
+            "job {uid} ended {ends} times, its follower was notified of {known:?}"
         ));
     }
-    let fits = match told {
+    let fits = match known {
         Some(_) => (1..=ends).contains(&runs),
         None => runs == 0,
     };

@@ -27,7 +27,7 @@ pub struct Scenario {
     pub events: Vec<(u64, Event)>,
     /// The senders of these compare-and-sets die in the middle of them.
     pub ambushes: BTreeSet<u64>,
-    /// The node that dies half way and never comes back.
+    /// The node that dies during the run and never comes back.
     pub lost: Option<String>,
     /// When all faults end, in simulated milliseconds.
     pub calm_at: u64,

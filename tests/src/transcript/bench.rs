@@ -12,7 +12,7 @@ use weft_statement::{EndStatus, Frame};
 use super::node::Node;
 use super::place::Place;
 
-/// A node with the example project; everything goes when it is dropped.
+/// A node with the example project. Dropping it ends the node and removes its folder.
 #[derive(Debug)]
 pub struct Bench {
     /// The node.
@@ -23,19 +23,19 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Starts a node whose project has so many ids.
+    /// Starts a node on an empty store and deploys the example project with `ids` ids.
     ///
     /// # Errors
-    /// The node does not start, or refuses the project.
+    /// The node does not start, or rejects the project.
     pub async fn set(place: &dyn Place, ids: u64, node_ip: &str) -> anyhow::Result<Self> {
         Self::set_with(place, ids, node_ip, &[]).await
     }
 
-    /// The same with these settings, `section.KEY=value` each; `<folder>` in them is where the node runs, and there is an
-    /// empty folder `files` in it.
+    /// Like [`Bench::set`], with settings `section.KEY=value`. `<folder>` in a setting stands for the folder of the
+    /// node, which has an empty folder `files`.
     ///
     /// # Errors
-    /// The node does not start, or refuses the project.
+    /// The node does not start, or rejects the project.
     pub async fn set_with(
         place: &dyn Place,
         ids: u64,
@@ -70,20 +70,20 @@ impl Bench {
         Ok(bench)
     }
 
-    /// Where the node runs.
+    /// The folder that the node runs in.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Where its project is.
+    /// The folder of the example project.
     pub fn project(&self) -> PathBuf {
         self.folder().join("project")
     }
 
-    /// Runs a statement in a session of its own; the rows of its answer.
+    /// Runs a statement in a new session and returns the rows of its answer.
     ///
     /// # Errors
-    /// It does not end well.
+    /// The node does not answer, or the statement fails.
     pub async fn rows(&self, statement: &str) -> anyhow::Result<Vec<Vec<Value>>> {
         let frames = self.node.statement(statement, &Session::default()).await?;
         let mut rows = Vec::new();

@@ -1,17 +1,18 @@
-//! Transcripts: what a person types and what the console answers, word for word, the same on every store.
+//! Transcripts: what a user types and what the console prints, word for word, the same on every store.
 //!
-//! A file of `tests/transcripts` begins with `name: value` lines (`ids`, `node-ip`, `set`) and an empty line. Then come
-//! steps, each followed by what it printed:
+//! A file of `tests/transcripts` starts with header lines `name: value` (`about`, `ids`, `node-ip`, `set`) and an
+//! empty line. Steps follow, each with its expected output below it:
 //!
-//! * `weft> STATEMENT`, gone on with in lines that begin with `   -> `; the answer as the console writes it
-//! * `$ until TEXT`: the next statement is repeated until its answer has TEXT
-//! * `$ run STATEMENT`: a statement whose answer depends on the moment and is not shown
+//! * `weft> STATEMENT`: runs a statement, which continues on lines that start with `   -> `
+//! * `$ until TEXT`: repeats the next statement until its output contains TEXT
+//! * `$ run STATEMENT`: runs a statement without showing its output, which depends on timing
 //! * `$ garage SQL`: changes the data that the example project reads
-//! * `$ ids ["…", …]`: writes another list of ids
-//! * `$ arguments <id 1>`: the column `arguments` of a batch, as the store has it
-//! * `# …`: what the reader should know
+//! * `$ ids ["…", …]`: replaces the list of ids that the example project reads
+//! * `$ arguments <id 1>`: shows the column `arguments` of a batch as it is stored
+//! * `# …`: a comment
 //!
-//! `<id 1>` in a step is the first id that was printed, `<node>` the address of the node, `<folder>` where it runs. `UPDATE_TRANSCRIPTS=1` writes the files anew.
+//! In a step, `<id 1>` stands for the first id that was printed, `<node>` for the address of the node, and `<folder>`
+//! for the folder it runs in. `UPDATE_TRANSCRIPTS=1` rewrites the files.
 
 mod bench;
 mod node;

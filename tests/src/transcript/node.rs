@@ -1,4 +1,4 @@
-//! The real binary: run to its end, or as a node that answers statements.
+//! The real binary: as a command that ends, or as a node that answers statements.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -14,10 +14,10 @@ use weft_statement::Frame;
 const LONGEST_START: Duration = Duration::from_secs(60);
 const LONGEST_STATEMENT: Duration = Duration::from_secs(60);
 
-/// The binary under test: `WEFT_BIN`, or the one beside this test's.
+/// The path of the binary under test: `WEFT_BIN`, or `weft` in the target folder of this test.
 ///
 /// # Panics
-/// There is none.
+/// If the file does not exist.
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("WEFT_BIN") {
         return path.into();
@@ -32,7 +32,7 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// A command of the binary that sees nothing of this environment.
+/// A command of the binary, without the environment of the test.
 fn command(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command
@@ -45,10 +45,10 @@ fn command(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Runs the binary to its end.
+/// Runs the binary and waits until it exits.
 ///
 /// # Errors
-/// It cannot be started, or fails.
+/// The binary does not start, or its exit code is not 0.
 pub async fn weft(folder: &Path, args: &[&str]) -> anyhow::Result<Output> {
     let output = command(folder, args).output().await?;
     ensure!(
@@ -60,7 +60,7 @@ pub async fn weft(folder: &Path, args: &[&str]) -> anyhow::Result<Output> {
     Ok(output)
 }
 
-/// A node in a process of its own; killed when dropped.
+/// A node in its own process, which is killed on drop.
 #[derive(Debug)]
 pub struct Node {
     child: Child,
@@ -71,10 +71,10 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node in `folder` and waits until it serves.
+    /// Starts a node in `folder` and waits until it listens.
     ///
     /// # Errors
-    /// It ends before it serves.
+    /// The node exits before it listens, or takes longer than a minute.
     pub async fn start(folder: &Path, store: &str, more: &[&str]) -> anyhow::Result<Self> {
         let args = [
             "node",
@@ -112,15 +112,15 @@ impl Node {
         })
     }
 
-    /// Where it is.
+    /// The URL of the node's HTTP API.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Runs a statement; its frames.
+    /// Runs a statement and returns the frames of its answer.
     ///
     /// # Errors
-    /// The node does not answer, or with a problem instead of frames.
+    /// The node does not answer, or answers with a problem instead of frames.
     pub async fn statement(
         &self,
         statement: &str,
@@ -143,10 +143,10 @@ impl Node {
             .collect()
     }
 
-    /// Ends it; what it has logged.
+    /// Sends SIGTERM, waits for the end of the node, and returns its log.
     ///
     /// # Errors
-    /// It cannot be ended.
+    /// The node has already exited, or does not exit within 20 s.
     pub async fn stop(mut self) -> anyhow::Result<String> {
         let pid = self.child.id().context("it has ended already")?.to_string();
         let sent = Command::new("kill").arg(&pid).status().await?;

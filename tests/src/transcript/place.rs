@@ -1,4 +1,4 @@
-//! The stores that transcripts run on, each empty when one begins.
+//! The stores that transcripts run on. A store is emptied before each transcript.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use uuid::Uuid;
 
 use super::node::weft;
 
-/// A store that can be had empty.
+/// A store that can be emptied.
 #[async_trait]
 pub trait Place: Send + Sync + std::fmt::Debug {
     /// Its name in messages.
     fn name(&self) -> &'static str;
 
-    /// Makes the store empty; its address for a process that runs in `folder`.
+    /// Empties the store and returns its address for a process that runs in `folder`.
     async fn clear(&self, folder: &Path) -> anyhow::Result<String>;
 
-    /// The column `arguments` of a batch.
+    /// Reads the column `arguments` of a batch.
     async fn arguments(&self, folder: &Path, batch: &str) -> anyhow::Result<String>;
 }
 
-/// A file in the transcript's folder.
+/// A SQLite file in the transcript's folder.
 #[derive(Clone, Copy, Debug)]
 pub struct SqlitePlace;
 
@@ -50,20 +50,20 @@ impl Place for SqlitePlace {
     }
 }
 
-/// Keyspaces of one's own.
+/// Keyspaces on a Cassandra cluster that only this run uses.
 #[derive(Debug)]
 pub struct CassandraPlace {
     points: String,
-    /// What the names of its keyspaces end with.
+    /// The suffix of its keyspace names.
     pub cluster_id: String,
     session: Session,
 }
 
 impl CassandraPlace {
-    /// Makes keyspaces on the cluster that `WEFT_TEST_CASSANDRA` names; none where it names none.
+    /// Creates keyspaces on the cluster that `WEFT_TEST_CASSANDRA` names; `None` if the variable is not set.
     ///
     /// # Errors
-    /// It does not answer.
+    /// The cluster does not answer, or the schema cannot be created.
     pub async fn of_environment() -> anyhow::Result<Option<Self>> {
         let Ok(points) = std::env::var("WEFT_TEST_CASSANDRA") else {
             return Ok(None);
@@ -86,15 +86,15 @@ impl CassandraPlace {
         format!("cassandra://{}?cluster={}", self.points, self.cluster_id)
     }
 
-    /// The session to read it with.
+    /// A session for reading the store directly.
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// Removes the keyspaces.
+    /// Drops the keyspaces.
     ///
     /// # Errors
-    /// One cannot be dropped.
+    /// A keyspace cannot be dropped.
     pub async fn drop_keyspaces(&self) -> anyhow::Result<()> {
         let mut keyspaces: Vec<_> = self
             .tables()
@@ -143,7 +143,7 @@ impl Place for CassandraPlace {
 
     async fn clear(&self, _folder: &Path) -> anyhow::Result<String> {
         for (keyspace, table) in self.tables().await? {
-            // The lock holds the version of the schema.
+            // The table schema_lock holds the version of the schema, which must stay.
             if !table.starts_with("schema_") {
                 self.run(format!("TRUNCATE {keyspace}.{table}")).await?;
             }

@@ -1,4 +1,4 @@
-//! What differs from run to run, in one place: ids, times, durations, paces, folders.
+//! Placeholders for what differs from run to run: ids, times, durations, paces and folders.
 
 use std::path::Path;
 
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 const UUID: &str = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
 const TIME: &str = r"\b[12]\d{3}[- ]\d\d[- ]\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d{4}|Z)?";
-/// How long something took, as a line of a trace has it.
+/// A duration in milliseconds in a line of a trace.
 const MILLIS: &str = r"\b(\w*ms)=\d+";
-/// Ids that are the same in every run: the one of the help, and those that a transcript makes up.
+/// Prefixes of ids that are the same in every run: the one in the help, and those invented in transcripts.
 const FIXED: [&str; 2] = ["35408af6-b26a-4243-bc95-f114335bfa5e", "00000000-"];
-/// Never, as JOBSTATUS writes it.
+/// How JOBSTATUS writes "never".
 const EPOCH: &str = "1970 01 01 00:00:00";
 
-/// Columns whose values are not the same twice.
+/// Columns whose values differ in each run, with their placeholders.
 const COLUMNS: [(&str, &str); 12] = [
     ("Duration", "<duration>"),
     ("Remaining dur.", "<duration>"),
@@ -29,10 +29,10 @@ const COLUMNS: [(&str, &str); 12] = [
     ("Entity time p99 (ms)", "<ms>"),
     ("Entity time max (ms)", "<ms>"),
 ];
-/// Columns that say something about the machine or this version.
+/// Columns that describe the machine or the version, with their placeholders.
 const MACHINE: [(&str, &str); 2] = [("IPs", "<ips>"), ("Version", "<version>")];
 
-/// Replaces what differs; equal ids stay equal: the first one printed is `<id 1>`.
+/// Replaces what differs from run to run. Ids are numbered in the order of their first appearance, from `<id 1>`.
 #[derive(Clone, Debug)]
 pub struct Redactor {
     uuid: Regex,
@@ -43,7 +43,7 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// A redactor that has seen no id. Folders are shown by name.
+    /// A redactor that has seen no id and replaces each of `folders` by its placeholder.
     pub fn new(folders: &[(&Path, &str)]) -> Self {
         Self {
             uuid: Regex::new(UUID).expect("a sound pattern"),
@@ -57,7 +57,7 @@ impl Redactor {
         }
     }
 
-    /// A text of which nothing differs.
+    /// Redacts a text.
     pub fn text(&mut self, text: &str) -> String {
         let mut text = text.to_owned();
         for (path, name) in &self.folders {
@@ -85,11 +85,11 @@ impl Redactor {
             .into_owned()
     }
 
-    /// A row of which nothing differs.
+    /// Redacts a row of a table with these columns.
     pub fn row(&mut self, columns: &[String], row: &[Value]) -> Vec<Value> {
         let mut redacted = Vec::new();
         for (index, value) in row.iter().enumerate() {
-            // BATCH_INFO has its names in the first column.
+            // BATCH_INFO has the column names in its first column.
             let name = match (columns, row) {
                 ([first, _], [Value::String(name), _]) if first == "Name" => name.as_str(),
                 _ => columns.get(index).map_or("", String::as_str),
@@ -110,10 +110,10 @@ impl Redactor {
         redacted
     }
 
-    /// The text of a step with the ids and the places that it means.
+    /// Replaces the placeholders in the text of a step by the ids and folders that they stand for.
     ///
     /// # Errors
-    /// The step means an id that was not printed.
+    /// The text refers to an id that has not been printed.
     pub fn fill(&self, text: &str) -> anyhow::Result<String> {
         let mut text = text.to_owned();
         for (path, name) in &self.folders {

@@ -1,4 +1,4 @@
-//! Running transcripts against a node and comparing what is printed.
+//! Runs transcripts against a node and compares the output.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ use super::script::{Action, Script};
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Runs the transcripts of the folder, or those whose name has `WEFT_TRANSCRIPT`; how many there were.
+/// Runs all transcripts, or those whose path contains `WEFT_TRANSCRIPT`, and returns their number.
 ///
 /// # Errors
-/// With every transcript that went another way than its file says.
+/// The error lists every transcript whose output differs from its file.
 pub async fn run_all(place: &dyn Place) -> anyhow::Result<usize> {
     let only = std::env::var("WEFT_TRANSCRIPT").unwrap_or_default();
     let is_update = std::env::var_os("UPDATE_TRANSCRIPTS").is_some();
@@ -66,7 +66,7 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// The first lines that differ.
+/// The first lines that differ, with four lines of context.
 fn difference(expected: &str, found: &str) -> String {
     let expected: Vec<_> = expected.lines().collect();
     let found: Vec<_> = found.lines().collect();
@@ -82,7 +82,7 @@ fn difference(expected: &str, found: &str) -> String {
     before + &shown("-", &expected[same..]) + &shown("+", &found[same..])
 }
 
-/// What a transcript has come to.
+/// The state of a transcript while it runs.
 struct Stage<'a> {
     place: &'a dyn Place,
     bench: Bench,
@@ -90,7 +90,7 @@ struct Stage<'a> {
     redactor: Redactor,
 }
 
-/// The transcript as it goes on this store.
+/// Runs a transcript and returns it with the output of this store.
 async fn run(place: &dyn Place, text: &str) -> anyhow::Result<String> {
     let mut script = Script::parse(text)?;
     let mut stage = Stage::set(place, &script).await?;
@@ -112,8 +112,8 @@ async fn run(place: &dyn Place, text: &str) -> anyhow::Result<String> {
             Action::Arguments(batch) => stage.arguments(&batch).await,
             Action::Remark => Ok(String::new()),
         };
-        // Stands where it happened, so that the rest can be looked at as well.
-        step.printed = printed.unwrap_or_else(|error| format!("[not as told: {error:#}]"));
+        // An error is the output of its step, so the difference also shows the steps after it.
+        step.printed = printed.unwrap_or_else(|error| format!("[the step failed: {error:#}]"));
     }
     stage.bench.node.stop().await?;
     Ok(script.write())
@@ -189,7 +189,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// What the console writes for these frames: its tables, notices and errors, and the exit code of a failure.
+/// What the console writes for these frames: tables, notices, errors, and the exit code of a failure.
 fn print(frames: &[Frame], redactor: &mut Redactor) -> String {
     let mut table = TableWriter::new(Format::Table, None);
     let mut printed = String::new();
@@ -206,7 +206,7 @@ fn print(frames: &[Frame], redactor: &mut Redactor) -> String {
                 printed.push_str(&redactor.text(message));
                 printed.push('\n');
             }
-            // A bar on the terminal, which comes and goes.
+            // The console overwrites its progress bar.
             Frame::Progress(_) => (),
             Frame::End(end) => {
                 printed.push_str(&table.end());
@@ -220,7 +220,7 @@ fn print(frames: &[Frame], redactor: &mut Redactor) -> String {
             }
         }
     }
-    // Blanks at the end of a line are lost in many an editor.
+    // Many editors remove blanks at the end of a line.
     let lines: Vec<_> = printed.lines().map(str::trim_end).collect();
     lines.join("\n").trim_end_matches('\n').to_owned()
 }

@@ -1,47 +1,47 @@
-//! A transcript as a file: a header, steps, and what each step printed.
+//! The file of a transcript: a header, and steps with their output.
 
 use anyhow::{Context, bail};
 
 /// A transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
-    /// Ids of the example project.
+    /// The number of ids in the example project.
     pub ids: u64,
     /// The address by which affinities find the node.
     pub node_ip: String,
     /// Settings of the node, `section.KEY=value` each.
     pub settings: Vec<String>,
-    /// The lines of the header as they are written.
+    /// The text of the header.
     pub header: String,
-    /// What is done.
+    /// The steps, in order.
     pub steps: Vec<Step>,
 }
 
-/// One step and what is expected of it.
+/// One step and its output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The lines of the step as they are written.
+    /// The text of the step.
     pub text: String,
-    /// What it prints.
+    /// The output.
     pub printed: String,
 }
 
 /// What a step does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// A statement for the node.
+    /// Run a statement and show its output.
     Statement(String),
-    /// A statement whose answer depends on the moment.
+    /// Run a statement without showing its output.
     Silent(String),
-    /// The next statement is repeated until its answer has this text.
+    /// Repeat the next statement until its output contains this text.
     Until(String),
-    /// SQL on the data of the example project.
+    /// Run SQL on the data of the example project.
     Garage(String),
-    /// Another list of ids.
+    /// Replace the list of ids.
     Ids(Vec<String>),
-    /// The column `arguments` of a batch.
+    /// Show the column `arguments` of a batch.
     Arguments(String),
-    /// A remark.
+    /// Nothing: the step is a comment.
     Remark,
 }
 
@@ -52,7 +52,7 @@ impl Script {
     /// Reads a transcript.
     ///
     /// # Errors
-    /// The header has a name that is not known, or there is text before the first step.
+    /// The header has an unknown name, or there is text before the first step.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let (header, rest) = text
             .split_once("\n\n")
@@ -115,7 +115,7 @@ impl Script {
                 text.push_str(&step.printed);
                 text.push('\n');
             }
-            // What says something about the next statement stands right above it.
+            // A comment or command without output belongs to the next statement, so no empty line follows it.
             is_joined = step.printed.is_empty() && !step.text.starts_with(PROMPT);
         }
         text
@@ -126,7 +126,7 @@ impl Step {
     /// What the step does.
     ///
     /// # Errors
-    /// Nobody knows how to do that.
+    /// The step is an unknown command, or its argument cannot be parsed.
     pub fn action(&self) -> anyhow::Result<Action> {
         if let Some(statement) = self.text.strip_prefix(PROMPT) {
             let statement = statement.replace(&format!("\n{CONTINUED}"), "\n");

@@ -1,6 +1,6 @@
 //! Real nodes on a real Cassandra, and one on SQLite: killed, cut off, cancelled, started late.
 //!
-//! Each test has keyspaces of its own; they run one after the other, for the machine has few cores.
+//! Each test has keyspaces of its own. The tests run in sequence, because the machine has few cores.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ async fn check_done(
     asked.until_job(batch, "PROCESSED").await
 }
 
-/// Two nodes work on 3,000 slow entities; the owner of the batch or the other one is killed half way.
+/// Two nodes work on 3,000 slow entities; the owner of the batch or the other node is killed during the work.
 async fn one_of_two_is_killed(points: &str, is_owner: bool) -> anyhow::Result<()> {
     let cluster = Cluster::new(points, 3_000).await?;
     let mut nodes = cluster.start_all(&["a", "b"], &[]).await?;
@@ -378,9 +378,9 @@ async fn after_a_cancel_nothing_changes_any_more() -> anyhow::Result<()> {
             .any(|state| state == "NEW" || state == "IN_PROGRESS"),
         "{chunks:?}"
     );
-    // Long enough for many flushes: every node is seen to live on.
+    // Waits long enough for many flushes, until every node has sent five more heartbeats.
     let before = cluster.keyspaces.heartbeats().await?;
-    until("every node lives on", Duration::from_secs(60), async || {
+    until("heartbeats continue", Duration::from_secs(60), async || {
         let now = cluster.keyspaces.heartbeats().await?;
         let is_on =
             |(id, number): (&String, &i64)| now.get(id).is_some_and(|new| *new >= number + 5);
@@ -513,7 +513,7 @@ async fn a_batch_outlives_the_death_of_all_nodes() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_dev_goes_on_where_it_was() -> anyhow::Result<()> {
+async fn a_killed_dev_continues_where_it_was() -> anyhow::Result<()> {
     let _turn = ONE_AT_A_TIME.lock().await;
     let folder = tempfile::tempdir()?;
     let dev = Dev::start(folder.path(), 2_000).await?;

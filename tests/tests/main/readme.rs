@@ -1,4 +1,4 @@
-//! Every command block of README.md is run: what a reader types is what is tested.
+//! Runs every command block of README.md, so the tests type what a reader types.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -41,10 +41,10 @@ fn blocks() -> Vec<Vec<String>> {
     blocks
 }
 
-/// A line as the test runs it: the binary under test, free ports, servers that are waited for.
+/// A line as the test runs it: with the binary under test, free ports, and servers awaited until they are ready.
 fn as_run(line: &str) -> String {
     let line = match line {
-        // Its own line is this very run.
+        // This test runs within scripts/test.
         "scripts/test" => return "ran scripts/test".to_owned(),
         "scripts/demo" => "scripts/demo --no-build".to_owned(),
         line => line.to_owned(),
@@ -106,18 +106,21 @@ fn run(name: &str, blocks: &[Vec<String>]) {
 }
 
 #[test]
-fn the_set_up_commands_and_the_line_run_as_written() {
+fn local_commands_run_as_written() {
     let blocks = blocks();
     let (cluster, local): (Vec<_>, Vec<_>) = blocks
         .into_iter()
         .partition(|block| block.iter().any(|line| line.contains("scripts/cassandra")));
-    assert_eq!(cluster.len(), 1, "one block goes on a cluster");
-    assert!(local.len() >= 3, "set-up, node and statements: {local:?}");
+    assert_eq!(cluster.len(), 1, "one block is for a cluster");
+    assert!(
+        local.len() >= 3,
+        "quick start, node and statements: {local:?}"
+    );
     run("the local part", &local);
 }
 
 #[test]
-fn the_way_to_a_cluster_runs_as_written() {
+fn cluster_commands_run_as_written() {
     if std::env::var_os("WEFT_TEST_CASSANDRA").is_none() {
         let stores = std::env::var("WEFT_TEST_STORES").unwrap_or_default();
         assert!(

@@ -280,7 +280,7 @@ impl Gate {
         );
     }
 
-    /// Waits until another commit than the first `seen` stands before the gate.
+    /// Waits until a commit after the first `seen` has reached the gate.
     async fn reached(&self, seen: usize) {
         while self.commits.load(Ordering::SeqCst) <= seen {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -325,7 +325,7 @@ async fn one_refused_verb_does_not_fail_its_neighbours() {
     let rows: Vec<_> = (0..10)
         .map(|number| node_row(&format!("n{number}")))
         .collect();
-    // While the first commit stands before the gate, the others gather: they are one group.
+    // While the first commit waits at the gate, the others gather into one group.
     let first = store.put_node(&rows[0]);
     let others = async {
         gate.reached(0).await;
@@ -444,7 +444,7 @@ fn applied<F: std::fmt::Debug>(answer: Result<Attempt<F>, StoreError>) {
     assert!(matches!(answer, Ok(Attempt::Applied)), "{answer:?}");
 }
 
-/// Flushes until there is no space; answers the flush that found none and what it was told.
+/// Flushes until the file is full. Returns the number of that chunk, the refused flush and its error.
 async fn fill(store: &SqliteStore, batch: BatchId) -> (i64, FlushChunk, String) {
     for number in 0..10_000 {
         let answer = store.open_chunk(&open_chunk(batch, number, 100)).await;
@@ -461,7 +461,7 @@ async fn fill(store: &SqliteStore, batch: BatchId) -> (i64, FlushChunk, String) 
 }
 
 #[tokio::test]
-async fn a_full_file_is_told_and_reads_go_on() {
+async fn a_full_file_is_reported_and_reads_continue() {
     let folder = folder();
     let path = folder.path().join(FILE);
     let limited = Options {
@@ -470,8 +470,8 @@ async fn a_full_file_is_told_and_reads_go_on() {
     };
     let store = SqliteStore::open(&path, limited).expect("openable");
     let batch = new_batch_id();
-    let (number, refused, told) = fill(&store, batch).await;
-    assert!(told.contains("Full"), "{told}");
+    let (number, refused, error) = fill(&store, batch).await;
+    assert!(error.contains("Full"), "{error}");
     assert!(number > 0);
     for earlier in 0..number {
         let rows = store.entities(batch, earlier).await.expect("readable");
@@ -495,10 +495,10 @@ async fn a_full_file_is_told_and_reads_go_on() {
     );
 }
 
-/// With `WEFT_SMALL_DISK` naming a folder on a file system of a few MiB of its own (a tmpfs), a disk that
-/// really is full: the same process goes on when space has returned.
+/// Fills a real disk and frees space again; the same process must continue. Runs only if `WEFT_SMALL_DISK` names a
+/// folder on a file system of its own with a few MiB (a tmpfs).
 #[tokio::test]
-async fn a_full_disk_is_told_and_recovered_from() {
+async fn a_full_disk_is_reported_and_recovered_from() {
     let Some(folder) = std::env::var_os("WEFT_SMALL_DISK") else {
         return;
     };
@@ -508,8 +508,8 @@ async fn a_full_disk_is_told_and_recovered_from() {
     std::fs::write(&ballast, vec![0_u8; 2 * 1024 * 1024]).expect("there is space for ballast");
     let store = open(&path);
     let batch = new_batch_id();
-    let (number, refused, told) = fill(&store, batch).await;
-    assert!(told.contains("Full"), "{told}");
+    let (number, refused, error) = fill(&store, batch).await;
+    assert!(error.contains("Full"), "{error}");
     for earlier in 0..number {
         let found = store.chunk(batch, earlier).await.expect("readable");
         if let Some(chunk) = found {

@@ -26,7 +26,7 @@ pub fn operations() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Paths that anyone may call.
+/// Paths that need no token.
 pub const OPEN: [&str; 3] = ["/livez", "/readyz", "/version"];
 
 /// The operations that call the statement layer.

@@ -199,7 +199,7 @@ async fn an_idempotency_key_has_a_length_and_is_given_once() {
 }
 
 #[tokio::test]
-async fn unknown_fields_are_refused_by_name() {
+async fn unknown_fields_are_named_in_the_error() {
     let server = Server::start().await;
     let check = async |method: &str, path: &str, body: Value, pointer: &str| {
         let answer = server.call(method, path).json(&body).send().await;
@@ -306,7 +306,7 @@ async fn what_the_engine_refuses_is_a_problem_with_a_place_and_a_hint() {
 }
 
 #[tokio::test]
-async fn a_start_goes_on_when_the_time_is_up() {
+async fn a_start_continues_when_the_time_is_up() {
     let server =
         Server::start_with(|options| options.request_timeout = Duration::from_millis(100)).await;
     server.store.set_all(Fault::Unknown);

@@ -1,6 +1,6 @@
 //! The HTTP API over real connections, with a real statement layer on a store that can fail.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod client;
 mod document;

@@ -34,7 +34,7 @@ use weft_store::faulty::FaultyStore;
 pub const TOKEN: &str = "a-token-for-tests-only";
 /// A batch that does not exist.
 pub const BATCH: Uuid = Uuid::from_u128(0x35408af6_b26a_4243_bc95_f114335bfa5e);
-/// A batch that waits as long as no node is there.
+/// A batch that waits until a node can run it.
 pub const WAITING_BATCH: &str = "BATCH Vehicles FROM ids USING ('select id from ids') FABRIC_COMMAND='sync_instance Vehicles.?';";
 /// Longer than any output that is kept.
 pub const OUTPUT_CHARS: usize = 40_000;

@@ -25,7 +25,7 @@ pub(super) struct Progress {
     pub(super) missing_ids: Vec<String>,
 }
 
-/// The published part of an instance. It counts as long as the instance does not change.
+/// The published part of an instance. It is valid while the instance does not change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PartialInstance {
     pub(super) id: String,

@@ -585,7 +585,7 @@ async fn a_stopped_run_is_resumed() {
 }
 
 #[tokio::test]
-async fn wrong_arguments_are_refused_by_name() {
+async fn wrong_arguments_are_named_in_the_error() {
     let bench = Bench::new(&["a.example"]).await;
     let check = async |name: &str, arguments: Json, expected: &str| {
         let mut job = job("a", 1, &arguments);

@@ -1,6 +1,6 @@
 //! Kinds of job with real scripts, processes and connections.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod bench;
 mod deployed;

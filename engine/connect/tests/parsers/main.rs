@@ -1,6 +1,6 @@
 //! PARSER with a deployed project. It is its own process because a test of the other kinds measures memory.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 use std::collections::BTreeMap;
 use std::fs;

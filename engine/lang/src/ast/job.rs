@@ -77,7 +77,7 @@ pub enum Trace {
     Remove(Spanned<u64>),
     /// Start a trace.
     Begin {
-        /// How long it lasts; `None` means as long as the session.
+        /// How long it lasts; `None` means until the session ends.
         scope: Option<TraceScope>,
         /// The operation as written.
         operation: Spanned<String>,

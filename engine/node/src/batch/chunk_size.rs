@@ -1,8 +1,8 @@
 //! The number of ids in a chunk.
 //!
-//! Sizes ramp up so that a short batch spreads over nodes and workers and 100 million ids need few chunks;
-//! each size is used for several chunks, so that nodes that take turns get equal shares. A worker handles a
-//! chunk's entities one after the other, so a chunk never exceeds about two seconds of one worker's work.
+//! Sizes ramp up: small chunks at the start spread a short batch over nodes and workers, and large ones later keep the
+//! number of chunks low. Each size is used for several chunks, which gives nodes that take turns equal shares. A worker
+//! handles the entities of a chunk in sequence, so a chunk never exceeds about two seconds of one worker's work.
 
 use std::time::Duration;
 

@@ -27,7 +27,7 @@ pub enum OwnerError {
     /// The node is leaving: release the job.
     #[error("batch {0} is released, the node is leaving")]
     Leaving(BatchId),
-    /// The batch itself cannot go on; the text goes into its column `error`.
+    /// The batch itself cannot continue; the text goes into its column `error`.
     #[error("{0}")]
     Failed(String),
     /// The store refused.

@@ -228,7 +228,7 @@ impl Runner {
             BatchStatus::InProgress => return self.watch(owned, progress).await,
             BatchStatus::ResumeFailures | BatchStatus::Paused => {
                 return Err(OwnerError::Failed(format!(
-                    "a batch that is {} cannot go on in this version",
+                    "a batch that is {} cannot continue in this version",
                     owned.row.status
                 )));
             }

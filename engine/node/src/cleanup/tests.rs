@@ -430,7 +430,7 @@ async fn the_job_removes_by_its_arguments_and_counts() {
 }
 
 #[tokio::test]
-async fn invalid_arguments_are_refused_by_name() {
+async fn invalid_arguments_are_named_in_the_error() {
     let bench = Bench::new();
     let kind = Cleanup::new(bench.store.clone(), bench.clock.clone(), bench.ids.clone());
     let refusal = |arguments: &'static str| {

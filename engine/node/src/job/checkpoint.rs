@@ -200,8 +200,8 @@ impl CheckpointStore {
 
 /// A scope that this run owns.
 ///
-/// After [`CheckpointError::TakenOver`] or [`CheckpointError::Unsettled`], and after a write was dropped half way, it writes
-/// nothing more: the run ends, or takes the scope again.
+/// After [`CheckpointError::TakenOver`] or [`CheckpointError::Unsettled`], and after a write was dropped before its
+/// answer, it writes nothing more: the run ends, or takes the scope again.
 #[derive(Debug)]
 pub struct Checkpoints {
     store: CheckpointStore,
@@ -298,7 +298,7 @@ impl Checkpoints {
     where
         C: Conditional<Found = Option<CheckpointHead>>,
     {
-        // A write that is dropped half way is as uncertain as one without an answer.
+        // A write that is dropped before its answer is as uncertain as one without an answer.
         if !std::mem::replace(&mut self.is_settled, false) {
             return Err(unsettled(&self.scope));
         }
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_write_dropped_half_way_ends_the_handle() {
+    async fn a_write_dropped_before_its_answer_ends_the_handle() {
         let fixture = fixture();
         let mut held = fixture
             .checkpoints

@@ -19,8 +19,8 @@ const CONCURRENCY: usize = 16;
 /// How long to wait before the next attempt after a failed one.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// Notifies all jobs that wait for the ends of this one, then clears the pending notifications in its row. If that fails
-/// half way, they stay in the row, and the due hint that was written before the end leads another node there.
+/// Notifies all jobs that wait for the ends of this one, then clears the pending notifications in its row. If it
+/// fails, they stay in the row, and the due hint that was written before the end leads another node there.
 pub async fn notify_followers(session: &NodeSession, key: &JobKey) {
     match notify_all(session, key).await {
         Ok(()) => (),

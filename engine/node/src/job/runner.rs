@@ -162,7 +162,7 @@ impl JobRunner {
         }
     }
 
-    /// How long a run may go on by itself while the node leaves.
+    /// How long a run may continue without a stop while the node leaves.
     fn leave_grace(&self) -> Duration {
         match self.kind.runs_until_stopped() {
             true => Duration::ZERO,

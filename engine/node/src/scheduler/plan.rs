@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_of_live_nodes_are_left_alone_and_jobs_of_dead_nodes_go_on() {
+    fn jobs_of_live_nodes_are_left_alone_and_jobs_of_dead_nodes_continue() {
         let running = job(JobStatus::InProcess);
         assert_eq!(plan(&seen(&running)), Plan::Again(OWNED_PAUSE));
         let dead = |job| {

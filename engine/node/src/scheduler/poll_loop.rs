@@ -279,7 +279,7 @@ impl PollLoop {
         Ok(())
     }
 
-    /// Reads rows and acts on them, one after the other. Jobs whose check failed are checked again, because nothing else may
+    /// Reads rows and acts on them in sequence. Jobs whose check failed are checked again, because nothing else may
     /// lead to them.
     async fn check_jobs(&mut self, timers: Vec<(JobKey, Timer)>) -> StoreResult<()> {
         let mut timers = timers.into_iter().peekable();

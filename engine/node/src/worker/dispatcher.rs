@@ -432,7 +432,7 @@ impl DispatchLoop {
         );
     }
 
-    /// Gives chunks to free workers, one batch after the other, so that no batch starves.
+    /// Gives chunks to free workers. The batches take turns, so none starves.
     fn dispatch(&mut self) {
         if !self.session.takes_work() {
             return;

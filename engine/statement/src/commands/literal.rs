@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_batch_id_is_told_from_an_empty_one() {
+    fn a_malformed_batch_id_and_an_empty_one_have_their_own_errors() {
         let of = |id: &str| batch_id(&Spanned::unplaced(Text::from(id)));
         assert!(of("35408af6-b26a-4243-bc95-f114335bfa5e").is_ok());
         assert_eq!(

@@ -60,7 +60,7 @@ pub struct BatchItem {
     pub failed: i64,
     /// The completed share, 0 to 100; 100 only when the batch is DONE.
     pub completed_percent: f64,
-    /// Why the batch does not go on, if something is in its way.
+    /// Why the batch waits, if something is in its way.
     pub note: Option<String>,
 }
 

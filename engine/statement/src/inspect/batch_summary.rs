@@ -73,7 +73,7 @@ pub struct BatchSummary {
     pub rows: Vec<SummaryRow>,
     /// The keys of `aggregated` that are shown as columns.
     pub keys: Vec<String>,
-    /// Why the batch does not go on, if something is in its way.
+    /// Why the batch waits, if something is in its way.
     pub note: Option<String>,
 }
 

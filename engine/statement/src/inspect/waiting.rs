@@ -1,4 +1,4 @@
-//! Why a batch or a job does not go on.
+//! Why a batch or a job waits.
 
 use weft_model::{Batch, BatchStatus, NodeState};
 use weft_node::Member;
@@ -48,7 +48,7 @@ impl Affinities<'_> {
     }
 }
 
-/// Why a batch does not go on, if something is in its way.
+/// Why a batch waits, if something is in its way.
 pub(super) fn note(batch: &Batch, nodes: &[Member]) -> Option<String> {
     if batch.status.is_final() || batch.status == BatchStatus::Paused {
         return batch.notes.clone();

@@ -101,7 +101,7 @@ impl BatchSchedule {
             tokio::select! {
                 biased;
                 () = run.stop.cancelled() => {
-                    let message = format!("it stopped waiting; batch {id} goes on, BATCH_CANCEL '{id}' ends it");
+                    let message = format!("it stopped waiting; batch {id} continues, BATCH_CANCEL '{id}' ends it");
                     return Ok(RunEnd::Failed(RunFailure::new(FailureKind::Stopped, message)));
                 }
                 () = woken => (),

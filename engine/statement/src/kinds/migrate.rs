@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_said_is_refused_by_name() {
+    fn arguments_that_make_no_statement_are_named_in_the_error() {
         check(
             r#"{"instances":"1","from":"fabric"}"#,
             "`instances` and `from` both say where the ids come from",

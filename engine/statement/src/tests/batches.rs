@@ -7,7 +7,7 @@ use super::fixture::{Fixture, THE_LINE};
 use crate::EndStatus;
 
 #[tokio::test]
-async fn a_cancel_is_a_wish_in_the_row_and_a_hint_to_look() {
+async fn a_cancel_is_a_request_in_the_row_and_is_written_once() {
     let fixture = Fixture::deployed().await;
     let answer = fixture.run(THE_LINE).await.ok();
     let session = answer.end.session;

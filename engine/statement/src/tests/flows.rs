@@ -181,7 +181,7 @@ async fn what_cannot_be_called_is_refused_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_flow_is_told_to_stop_when_nobody_reads_any_more() {
+async fn a_flow_is_asked_to_stop_when_its_client_disconnects() {
     let waits = Echo {
         waits: true,
         ..Echo::default()

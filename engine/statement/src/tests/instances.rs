@@ -7,7 +7,7 @@ use super::fixture::Fixture;
 use crate::EndStatus;
 
 #[tokio::test]
-async fn an_instance_is_got_read_and_let_go() {
+async fn an_instance_is_attached_read_and_released() {
     let fixture = Fixture::deployed().await;
     let answer = fixture.run("GET autodata_delta.1, Other.2;").await.ok();
     assert_eq!(

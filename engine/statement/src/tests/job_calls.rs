@@ -297,7 +297,7 @@ async fn refusals_say_whose_fault_it_is_and_which_option() {
 }
 
 #[tokio::test]
-async fn a_job_is_looked_at_changed_and_ended() {
+async fn a_job_is_read_changed_and_ended() {
     let fixture = fixture().await;
     let asked = JobDraft {
         uid: Some("1".to_owned()),
@@ -406,7 +406,7 @@ async fn only_an_archived_job_is_removed_and_its_uid_is_free_again() {
 }
 
 #[tokio::test]
-async fn pages_go_on_behind_the_cursor_and_count_everything() {
+async fn pages_continue_after_the_cursor_and_count_everything() {
     let (fixture, admin) = (fixture().await, admin());
     for name in ["a", "b", "c", "d", "e"] {
         fixture.start(&nightly(name), None).await.unwrap();

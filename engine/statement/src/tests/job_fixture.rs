@@ -17,7 +17,7 @@ use super::fixture::Fixture;
 use crate::Coordinator;
 use crate::{BatchSchedule, LateStatements, Migrate, Services, Statements};
 
-/// What stands in for PROCESS here: the name of a job says what its runs do.
+/// A stand-in for PROCESS. The name of a job says what its runs do.
 #[derive(Debug, Default)]
 struct Named {
     running: AtomicUsize,

@@ -197,7 +197,7 @@ async fn a_failure_may_say_whether_it_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_recurring_job_goes_on_after_a_run_that_failed_for_good() {
+async fn a_recurring_job_continues_after_a_run_that_failed_for_good() {
     let jobs = Jobs::new().await;
     let key = jobs
         .start("fail", "MAX_ATTEMPTS=1 EXEC_INTERVAL='00:00:01'")

@@ -1,4 +1,4 @@
-//! What people see: columns as documented, and what stands in them.
+//! What users see: the documented columns and their values.
 
 use std::collections::BTreeMap;
 
@@ -127,7 +127,7 @@ async fn lists_are_cut_by_status_date_and_expression() {
 
 /// A node's row names what it coordinates as of its last heartbeat.
 #[tokio::test]
-async fn a_batch_that_ended_since_the_last_heartbeat_stands_in_its_place() {
+async fn a_batch_that_ended_since_the_last_heartbeat_is_listed_as_ended() {
     let fixture = Fixture::deployed().await;
     let mut ids = Vec::new();
     for _ in 0..2 {

@@ -210,7 +210,7 @@ async fn a_node_is_given_logical_ids_and_keeps_them() {
     assert_eq!(*answer.cell("Given"), json!("heavy:2,AFF1:0:4"));
     jobs.until_status(&key, JobStatus::Processed).await;
     until_carried(&jobs, &["heavy:2", "AFF1:0:4"]).await;
-    // Another life of the node begins with them.
+    // The next node session starts with them.
     let context = jobs.node.context();
     let next = Context::new(
         context.store.clone(),

@@ -57,7 +57,7 @@ async fn names_that_are_not_there_are_marked_and_the_nearest_is_named() {
 }
 
 #[tokio::test]
-async fn what_this_version_lacks_is_refused_by_name() {
+async fn unavailable_commands_are_named_in_the_error() {
     let fixture = Fixture::deployed().await;
     let cases = [
         ("BATCH_PAUSE;", "BATCH_PAUSE"),
@@ -100,7 +100,7 @@ async fn what_this_version_lacks_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn batches_that_cannot_be_are_told_from_batches_that_are_not() {
+async fn malformed_batch_ids_and_missing_batches_have_their_own_errors() {
     let fixture = Fixture::deployed().await;
     let answer = fixture.run("BATCH_INFO '35408af6';").await;
     assert_eq!(answer.end.status, EndStatus::Usage);

@@ -348,7 +348,7 @@ async fn other_commands_have_the_other_table_and_a_cancel_its_own_end() {
 }
 
 #[tokio::test]
-async fn who_goes_away_stops_waiting_and_not_the_batch() {
+async fn a_client_that_disconnects_ends_its_wait_and_not_the_batch() {
     let fixture = Fixture::deployed().await;
     let (sender, receiver) = tokio::sync::mpsc::channel(4);
     let principal = weft_model::Principal {
@@ -366,7 +366,7 @@ async fn who_goes_away_stops_waiting_and_not_the_batch() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_nobody_knows_is_told_with_the_batch() {
+async fn an_unknown_outcome_is_reported_with_the_batch() {
     let fixture = Fixture::deployed().await;
     fixture
         .outage

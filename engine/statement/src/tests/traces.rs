@@ -35,7 +35,7 @@ fn texts_of(lines: &Answer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_trace_tells_what_became_of_the_jobs_that_it_is_about() {
+async fn a_trace_reports_what_happened_to_its_jobs() {
     let jobs = Jobs::new().await;
     let begun = jobs
         .run("TRACE global_scope jobExecutor 'type=process uid=u'")
@@ -92,7 +92,7 @@ async fn a_trace_tells_what_became_of_the_jobs_that_it_is_about() {
 }
 
 #[tokio::test]
-async fn every_operation_of_the_scheduler_tells_its_part() {
+async fn every_operation_of_the_scheduler_writes_its_events() {
     let jobs = Jobs::new().await;
     for operation in &TracedOperation::ALL[..5] {
         jobs.run(&format!("TRACE {operation} 'uid=u'")).await.ok();

@@ -195,7 +195,7 @@ async fn circles_and_what_cannot_be_read_leave_no_row() {
 }
 
 #[tokio::test]
-async fn what_a_dead_node_owed_is_told_by_another() {
+async fn notifications_that_a_dead_node_owed_are_sent_by_another() {
     let jobs = Jobs::new().await;
     let follower = jobs
         .start("report", "UID='r' AFTER='PROCESS ok ENDED'")

@@ -66,7 +66,7 @@ impl Serving {
     /// Waits for the batch's end; answers it and how many reads that took.
     pub async fn end_of(&self, batch: BatchId) -> Result<(Batch, u64)> {
         let mut reads = 0;
-        // Ends with the batch; a batch that hangs is for whoever started the measurement to end.
+        // No bound of its own: the loop ends with the batch, and the user of weft-bench ends a batch that hangs.
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             reads += 1;

@@ -74,7 +74,7 @@ impl Measured {
 struct Noted {
     late_ms: Mutex<Vec<i64>>,
     runs: AtomicUsize,
-    told: Notify,
+    noted: Notify,
 }
 
 #[async_trait]
@@ -94,7 +94,7 @@ impl JobKind for Noted {
         all.push(late);
         drop(all);
         self.runs.fetch_add(1, Ordering::Relaxed);
-        self.told.notify_one();
+        self.noted.notify_one();
         RunEnd::Succeeded(RunOutput::default())
     }
 }
@@ -110,7 +110,7 @@ impl Noted {
 
     async fn until(&self, runs: usize) {
         while self.runs.load(Ordering::Relaxed) < runs {
-            self.told.notified().await;
+            self.noted.notified().await;
         }
     }
 }

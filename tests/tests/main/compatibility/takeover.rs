@@ -257,11 +257,11 @@ async fn check_triggers(store: &dyn Store) -> anyhow::Result<()> {
         "leader has reported its ends"
     );
     let found = triggers("follower").await?;
-    let told = json!({"told": {
+    let known = json!({"told": {
         "PROCESS note.sh leader SUCCEEDED": [mark("leader", 2)],
         "PROCESS note.sh other ENDED": [mark("other", 1)],
     }});
-    ensure!(found == told, "follower: {found}");
+    ensure!(found == known, "follower: {found}");
     let found = triggers("patient").await?;
     let condition = "PROCESS note.sh leader FAILED";
     let trigger = format!("{condition} AND PROCESS note.sh other SUCCEEDED");

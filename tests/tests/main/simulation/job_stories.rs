@@ -1,4 +1,4 @@
-//! Single promises about jobs, each told as a story in simulated time.
+//! Single guarantees about jobs, each as a story in simulated time.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ fn a_job_submitted_where_it_may_not_run_starts_elsewhere_within_two_seconds() {
                     ..PlannedJob::once(0)
                 },
             );
-            // The node that was asked is told at once, and may not run it.
+            // The submitting node is woken at once but may not run the job.
             submitter.handle.context().wake.due(DueHint {
                 due_at: weft_model::clock::Timestamp(BASE.0 + asked as i64),
                 key: key_of(&uid(number)),
@@ -91,7 +91,7 @@ fn a_job_submitted_where_it_may_not_run_starts_elsewhere_within_two_seconds() {
             assert!(took <= 2_000, "job {number} started after {took} ms");
             slowest = slowest.max(took);
         }
-        assert!(slowest > 100, "nobody had to wait: {slowest} ms");
+        assert!(slowest > 100, "no job had to wait: {slowest} ms");
         let inner = cluster.store.inner();
         let mut runs = inner.tables.runs.values();
         assert!(runs.all(|run| run.node.0 == "n2"));
@@ -207,7 +207,7 @@ fn a_job_above_the_recommended_size_is_given_up_and_moves_to_a_node_with_room() 
         wait_for_tries(&cluster, 1, 1, 2 * MINUTE).await;
         let took = cluster.store.now() - asked;
         assert!(took >= 30_000, "claimed above the size after {took} ms");
-        // Nobody else is there: given up after its time, it begins again here.
+        // No other node is up: the job is given up after its time and starts here again.
         let begun_at = cluster.store.now();
         wait_for_tries(&cluster, 1, 2, 8 * MINUTE).await;
         let took = cluster.store.now() - begun_at;

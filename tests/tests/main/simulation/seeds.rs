@@ -138,12 +138,12 @@ fn the_same_seed_gives_the_same_trace() {
 #[test]
 fn a_flush_without_fence_is_caught() {
     let broken = run_seeds(0, 300, Some(PlantedBug::FlushWithoutFence), 1);
-    assert!(!broken.is_empty(), "nobody noticed");
+    assert!(!broken.is_empty(), "the planted bug went unnoticed");
 }
 
 #[test]
 fn an_unknown_that_is_taken_for_a_failure_is_caught() {
     let broken = run_seeds(0, 300, Some(PlantedBug::UnknownIsFailure), 1);
     eprintln!("{}", describe(&broken));
-    assert!(!broken.is_empty(), "nobody noticed");
+    assert!(!broken.is_empty(), "the planted bug went unnoticed");
 }

@@ -1,4 +1,4 @@
-//! Single promises, each told as a story in simulated time.
+//! Single guarantees, each as a story in simulated time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,7 +47,7 @@ async fn wait_for_effects(cluster: &Cluster, count: usize) {
 }
 
 #[test]
-fn a_restarted_node_goes_on_at_once() {
+fn a_restarted_node_resumes_at_once() {
     in_simulated_time(async {
         let mut cluster = Cluster::new(1, false);
         let config = NodeConfig {

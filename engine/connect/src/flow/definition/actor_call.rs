@@ -27,7 +27,7 @@ impl Reader<'_> {
         calls
     }
 
-    /// Reads actors that run one after the other, so each sees the outputs of those before it.
+    /// Reads actors that run in sequence, so each sees the outputs of those before it.
     pub(super) fn sequential_actors(&mut self, node: &Node, spot: &Spot) -> Vec<ActorCall> {
         let mut calls = Vec::new();
         for (item, spot) in self.items(node, spot) {

@@ -98,7 +98,7 @@ fn several_schedules_begin_with_the_first_that_comes() {
 }
 
 #[test]
-fn several_schedules_go_on_with_the_first_that_comes() {
+fn several_schedules_continue_with_the_first_that_comes() {
     let policy = JobPolicy::default();
     let run = run("06-01 12:00:00", "06-01 12:00:01", "06-01 12:07:00");
     check_following("0 * * * *; 00:10:00", &policy, &run, Some("06-01 12:17:00"));

@@ -21,15 +21,15 @@ const SOON_ENDS: Duration = Duration::from_secs(10);
 const REST: Duration = Duration::from_millis(20);
 /// The shortest time between two frames of progress.
 const PROGRESS: Duration = Duration::from_millis(250);
-/// The shortest time between two looks at the nodes for a reason why the batch does not begin.
+/// The shortest time between two reads of the nodes that explain why the batch does not start.
 const NOTE: Duration = Duration::from_secs(2);
-/// How long to go on reading while the store does not answer.
+/// How long to keep reading while the store does not answer.
 const OUTAGE: Duration = Duration::from_secs(60);
 
 /// Waits until the batch has ended and shows its result table.
 ///
 /// # Errors
-/// It ended badly, or the caller went away; the batch goes on in that case.
+/// The batch did not succeed, or the caller disconnected. In the latter case the batch continues.
 pub(super) async fn until_ended(
     services: &Services,
     batch: &Batch,
@@ -57,10 +57,10 @@ pub(super) async fn until_ended(
 
 async fn stopped_waiting(batch: &Batch, output: &Output) -> Refusal {
     let id = batch.id;
-    let message = format!("stopped waiting; batch {id} goes on");
+    let message = format!("stopped waiting; batch {id} continues");
     let hint = format!("BATCH_SUMMARY '{id}' shows how far it is, BATCH_CANCEL '{id}' cancels it");
     if !output.is_gone() {
-        output.notice(format!("Batch {id} goes on; {hint}")).await;
+        output.notice(format!("Batch {id} continues; {hint}")).await;
     }
     Refusal::failed(message).hint(hint)
 }

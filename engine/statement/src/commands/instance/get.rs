@@ -48,7 +48,7 @@ pub(crate) async fn lower(get: &Get, context: Lowering<'_>) -> Result<GetRequest
 /// Syncs and attaches the instances.
 ///
 /// # Errors
-/// The first failure, after all instances where the command says to go on.
+/// The first failure; after all instances if the command says to continue.
 pub(crate) async fn run(
     execution: Execution<'_>,
     permit: Permit<GetRequest>,

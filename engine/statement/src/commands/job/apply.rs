@@ -101,7 +101,7 @@ async fn next_operation(
     }
 }
 
-/// Wakes what goes on with the job, and returns it as it is now.
+/// Wakes the part of the node that continues with the job, and returns the job as it is now.
 async fn applied(services: &Services, operation: ChangeJob, before: Option<Job>) -> Applied {
     match operation {
         ChangeJob::Write(write) => {

@@ -1,5 +1,5 @@
 //! A job as a statement or a call describes it: plain values, and every rule about them. A refusal names the option; the
-//! caller knows where that option stands.
+//! caller knows its position.
 
 use std::collections::BTreeMap;
 

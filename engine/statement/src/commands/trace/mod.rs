@@ -52,7 +52,7 @@ impl Operation for TraceRequest {
     fn access(&self) -> Access {
         Access::to(match self {
             Self::Operations | Self::Status(_) => Permission::BatchRead,
-            // It takes room on the node's disk, or removes what others look at.
+            // A trace takes space on the node's disk, and other users may be reading the one that is ended or removed.
             Self::Begin { .. } | Self::Off(_) | Self::Remove(_) => Permission::Batch,
         })
     }

@@ -145,7 +145,7 @@ async fn an_update_changes_what_the_next_run_is() {
 }
 
 #[tokio::test]
-async fn a_schedule_that_is_switched_off_stands_still_until_it_is_switched_on() {
+async fn a_schedule_that_is_switched_off_starts_nothing_until_it_is_switched_on() {
     let jobs = Jobs::new().await;
     let key = jobs.start("ok", "EXEC_INTERVAL='60; 0 12 * * * OFF'").await;
     let ran = jobs.until(&key, |job| job.runs == 1).await;
@@ -214,7 +214,7 @@ async fn a_schedule_that_is_changed_during_a_run_by_hand_is_the_one_that_counts(
 }
 
 #[tokio::test]
-async fn a_job_whose_moments_have_passed_and_that_waits_for_others_is_paused_and_goes_on() {
+async fn a_job_whose_moments_have_passed_and_that_waits_for_others_is_paused_and_continues() {
     let jobs = Jobs::new().await;
     let soon = jobs.fixture.clock.now().plus(Duration::from_secs(2));
     let options = format!(

@@ -95,7 +95,7 @@ async fn a_time_that_comes_during_a_run_gets_a_run_beside_it_where_that_is_allow
 }
 
 #[tokio::test]
-async fn behind_its_last_time_a_run_that_goes_on_writes_nothing_more() {
+async fn after_its_last_time_an_active_run_writes_nothing_more() {
     let jobs = Jobs::new().await;
     let now = jobs.fixture.statements.services().clock.now();
     let last = Timestamp(now.0 + 2_000);
