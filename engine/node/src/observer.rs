@@ -27,9 +27,9 @@ pub async fn run(session: NodeSession, deaths: mpsc::Sender<NodeRow>) {
                     .iter()
                     .flat_map(|row| row.coordinates.iter().copied())
                     .collect();
-                if !now.is_subset(&coordinated) {
-                    // A batch has a new owner: the dispatcher need not wait for its next poll.
-                    session.context.wake.chunks();
+                // A batch has a new owner: the dispatcher need not wait for its next poll.
+                for batch in now.difference(&coordinated) {
+                    session.context.wake.chunks(*batch);
                 }
                 coordinated = now;
                 for dead in membership.observe(rows, session.context.clock.monotonic()) {

@@ -1,10 +1,14 @@
 //! Wake-ups inside one process. They only shorten a wait: each waiting part also polls by itself.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{self, Poll};
 
 use tokio::sync::Notify;
-use weft_model::DueHint;
+use tokio::sync::futures::OwnedNotified;
+use weft_model::{BatchId, DueHint};
 
 /// What can be woken. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +19,44 @@ pub struct Wake {
     requests: Arc<Notify>,
     affinity_changed: Arc<AtomicBool>,
     chunks: Arc<Notify>,
-    batches: Arc<Notify>,
+    with_chunks: Arc<Mutex<BTreeSet<BatchId>>>,
+    batches: Arc<Mutex<BTreeMap<BatchId, Arc<Notify>>>>,
+    any_batch: Arc<Notify>,
+}
+
+/// The wait for a wake-up of one batch.
+#[derive(Debug)]
+pub struct BatchWoken {
+    /// None only while it is dropped.
+    notified: Option<Pin<Box<OwnedNotified>>>,
+    batches: Arc<Mutex<BTreeMap<BatchId, Arc<Notify>>>>,
+    batch: BatchId,
+}
+
+impl Future for BatchWoken {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<()> {
+        match &mut self.notified {
+            Some(notified) => notified.as_mut().poll(context),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for BatchWoken {
+    /// Nothing stays behind a batch that has no waiters.
+    fn drop(&mut self) {
+        self.notified = None;
+        let mut batches = lock(&self.batches);
+        if batches.get(&self.batch).is_some_and(|notify| Arc::strong_count(notify) == 1) {
+            batches.remove(&self.batch);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Wake {
@@ -42,13 +83,13 @@ impl Wake {
 
     /// Passes a hint that this node wrote to its scheduler, which then need not read it.
     pub fn due(&self, hint: DueHint) {
-        self.lock().push(hint);
+        lock(&self.due).push(hint);
         self.due_woken.notify_one();
     }
 
     /// The hints passed to [`Wake::due`] since the last call.
     pub fn take_due(&self) -> Vec<DueHint> {
-        std::mem::take(&mut *self.lock())
+        std::mem::take(&mut *lock(&self.due))
     }
 
     /// A request for a running job was written: wakes the runners of this process.
@@ -66,29 +107,78 @@ impl Wake {
         self.due_woken.notified()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<DueHint>> {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A chunk was opened or handed back: wakes the workers.
-    pub fn chunks(&self) {
-        self.chunks.notify_waiters();
+    /// Chunks of a batch can be claimed, or it has stopped: wakes the dispatcher.
+    pub fn chunks(&self, batch: BatchId) {
+        lock(&self.with_chunks).insert(batch);
         self.chunks.notify_one();
     }
 
-    /// Resolves after [`Wake::chunks`]. Wake-ups count from this call on, so call it before you read.
+    /// The batches passed to [`Wake::chunks`] since the last call.
+    pub fn take_chunks(&self) -> BTreeSet<BatchId> {
+        std::mem::take(&mut *lock(&self.with_chunks))
+    }
+
+    /// Resolves after [`Wake::chunks`].
     pub fn chunks_woken(&self) -> impl Future<Output = ()> + '_ {
         self.chunks.notified()
     }
 
-    /// A batch changed, or a request for it was written: wakes owners and waiting statements.
-    pub fn batches(&self) {
-        self.batches.notify_waiters();
-        self.batches.notify_one();
+    /// A batch changed, or a request for it was written: wakes its owner and the statements that wait for it.
+    pub fn batch(&self, batch: BatchId) {
+        let waiting = lock(&self.batches).get(&batch).cloned();
+        if let Some(waiting) = waiting {
+            waiting.notify_waiters();
+        }
+        self.any_batch.notify_waiters();
     }
 
-    /// Resolves after [`Wake::batches`]. Wake-ups count from this call on, so call it before you read.
-    pub fn batches_woken(&self) -> impl Future<Output = ()> + '_ {
-        self.batches.notified()
+    /// Resolves after [`Wake::batch`] for this batch. Wake-ups count from this call on, so call it before you read.
+    pub fn batch_woken(&self, batch: BatchId) -> BatchWoken {
+        let notify = Arc::clone(lock(&self.batches).entry(batch).or_default());
+        BatchWoken {
+            notified: Some(Box::pin(notify.notified_owned())),
+            batches: Arc::clone(&self.batches),
+            batch,
+        }
+    }
+
+    /// Resolves after [`Wake::batch`] for any batch. Wake-ups count from this call on, so call it before you read.
+    pub fn any_batch_woken(&self) -> impl Future<Output = ()> + '_ {
+        self.any_batch.notified()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_wake_up_is_for_one_batch_and_leaves_nothing_behind() {
+        let wake = Wake::default();
+        let [one, other] = [1, 2].map(|id| BatchId(Uuid::from_u128(id)));
+        let (first, second) = (wake.batch_woken(one), wake.batch_woken(one));
+        let third = wake.batch_woken(other);
+        let any = wake.any_batch_woken();
+        wake.batch(one);
+        assert_eq!(first.now_or_never(), Some(()));
+        assert_eq!(second.now_or_never(), Some(()));
+        assert_eq!(any.now_or_never(), Some(()));
+        assert_eq!(third.now_or_never(), None);
+        wake.batch(other);
+        assert!(lock(&wake.batches).is_empty());
+    }
+
+    #[test]
+    fn batches_with_chunks_are_named_once() {
+        let wake = Wake::default();
+        let batch = BatchId(Uuid::from_u128(1));
+        wake.chunks(batch);
+        wake.chunks(batch);
+        assert_eq!(wake.chunks_woken().now_or_never(), Some(()));
+        assert_eq!(wake.take_chunks(), BTreeSet::from([batch]));
+        assert_eq!(wake.chunks_woken().now_or_never(), None);
     }
 }

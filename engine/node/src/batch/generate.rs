@@ -60,13 +60,7 @@ pub async fn generate(
     progress: &mut Progress,
     offers: &Offers,
 ) -> Result<IdList, OwnerError> {
-    let scratch = owned
-        .session
-        .context
-        .config
-        .data
-        .join("scratch")
-        .join(format!("{}-{}", owned.row.id, owned.row.fence));
+    let scratch = owned.session.context.config.data.join("scratch");
     let checked_at = owned.session.context.clock.monotonic();
     let mut generation = Generation {
         owned,

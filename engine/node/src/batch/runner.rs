@@ -223,7 +223,7 @@ impl Runner {
                 owned
                     .move_to(BatchSet::list_complete(list.total, list.duplicates))
                     .await?;
-                self.session.context.wake.chunks();
+                self.session.context.wake.chunks(owned.row.id);
             }
             BatchStatus::InProgress => return self.watch(owned, progress).await,
             BatchStatus::ResumeFailures | BatchStatus::Paused => {
@@ -243,7 +243,7 @@ impl Runner {
         let mut saved_at = context.clock.monotonic();
         let mut checked_at: Option<Duration> = None;
         loop {
-            let woken = context.wake.batches_woken();
+            let woken = context.wake.batch_woken(owned.row.id);
             if progress.advance(owned).await? {
                 break;
             }
@@ -292,7 +292,7 @@ impl Runner {
         let context = &self.session.context;
         let until = context.clock.monotonic() + context.config.poll_interval + CHUNK_CHECK_INTERVAL;
         loop {
-            let woken = context.wake.batches_woken();
+            let woken = context.wake.batch_woken(owned.row.id);
             let figures = progress.figures(owned).await?;
             let live = self.session.live_nodes();
             let awaited = |node: &NodeId| live.iter().any(|row| row.guid == *node);
@@ -345,7 +345,7 @@ impl Runner {
         owned: &mut Owned,
         progress: &mut Progress,
     ) -> Result<Stage, OwnerError> {
-        self.session.context.wake.chunks();
+        self.session.context.wake.chunks(owned.row.id);
         close_chunks(owned).await?;
         progress.finish(owned).await?;
         let figures = self.last_figures(owned, progress).await?;
@@ -412,13 +412,13 @@ impl Runner {
         match self.session.settle(&finish).await? {
             Settled::Applied => {
                 owned.apply_move(&finish.batch);
-                self.session.context.wake.batches();
+                self.session.context.wake.batch(owned.row.id);
                 Ok(Stage::Ended)
             }
             Settled::Lost(FinishLost::Batch(_)) => Err(OwnerError::Changed(owned.row.id)),
             Settled::Lost(FinishLost::Job(_)) => {
                 owned.apply_move(&finish.batch);
-                self.session.context.wake.batches();
+                self.session.context.wake.batch(owned.row.id);
                 self.end_job(event_of(status), error.as_deref())
                     .await
                     .map(|()| Stage::Ended)

@@ -57,7 +57,7 @@ async fn ended(bench: &Bench, batch: &Batch) -> Batch {
     let context = &bench.session.context;
     let ended = async {
         loop {
-            let woken = context.wake.batches_woken();
+            let woken = context.wake.batch_woken(batch.id);
             let row = context.store.batch(batch.id, Freshness::Serial).await;
             let row = row.unwrap().unwrap();
             if row.status.is_final() {

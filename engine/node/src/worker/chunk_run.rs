@@ -206,7 +206,7 @@ async fn release(
     };
     match session.settle(&change).await? {
         Settled::Applied => {
-            session.context.wake.batches();
+            session.context.wake.batch(batch.id);
             Ok(ChunkEnd::Released)
         }
         Settled::Lost(_) => Ok(ChunkEnd::Lost),

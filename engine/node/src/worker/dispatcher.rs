@@ -161,7 +161,7 @@ impl DispatchLoop {
                         self.accept(offer).await;
                     }
                 }
-                () = context.wake.chunks_woken() => self.checked_at = Duration::ZERO,
+                () = context.wake.chunks_woken() => self.check_woken().await,
                 () = tokio::time::sleep(pause) => (),
             }
         }
@@ -227,6 +227,18 @@ impl DispatchLoop {
                 if let Err(error) = self.find_chunks(batch).await {
                     debug!(batch.id = %batch, error = %error, "Could not find chunks of {batch}: {error}");
                 }
+            }
+        }
+    }
+
+    /// Checks the batches that were woken, and no other: with many batches a wake-up would read them all.
+    async fn check_woken(&mut self) {
+        for batch in self.session.context.wake.take_chunks() {
+            if !self.batches.contains_key(&batch) && self.session.takes_work() {
+                self.open_batch(batch).await;
+            }
+            if let Err(error) = self.check_batch(batch).await {
+                debug!(batch.id = %batch, error = %error, "Could not check batch {batch}: {error}");
             }
         }
     }
@@ -511,7 +523,7 @@ impl DispatchLoop {
             let ended = chunk_run::run(session.clone(), active, number, candidate).await;
             drop(slot);
             if ended == ChunkEnd::Done {
-                session.context.wake.batches();
+                session.context.wake.batch(batch);
             }
             // The dispatcher ends before its workers only when the node session ends.
             let _ = finished
@@ -554,7 +566,7 @@ impl DispatchLoop {
         for known in self.batches.values_mut() {
             if std::mem::take(&mut known.has_come_to_rest) && known.running.is_empty() {
                 known.write_stats(&self.session).await;
-                self.session.context.wake.batches();
+                self.session.context.wake.batch(known.active.id);
             }
         }
     }

@@ -93,7 +93,7 @@ impl BatchSchedule {
             return Ok(succeeded(id));
         }
         loop {
-            let woken = services.wake.batches_woken();
+            let woken = services.wake.batch_woken(id);
             let row = services.store.batch(id, Freshness::Committed).await?;
             if let Some(end) = row.as_ref().and_then(end_of) {
                 return Ok(end);

@@ -479,7 +479,7 @@ impl Owner<'_> {
         };
         applied(self.fixture.store.finish_batch(&finish).await.unwrap());
         self.status = status;
-        self.fixture.statements.services().wake.batches();
+        self.fixture.statements.services().wake.batch(self.id);
     }
 }
 

@@ -59,7 +59,7 @@ async fn the_line_adds_a_hundred_instances() {
         if batch.status.is_final() {
             break batch;
         }
-        fixture.statements.services().wake.batches_woken().await;
+        fixture.statements.services().wake.any_batch_woken().await;
     };
     assert_eq!(ended.status, BatchStatus::Done);
     let summary = fixture.run(&format!("BATCH_SUMMARY '{id}'")).await.ok();

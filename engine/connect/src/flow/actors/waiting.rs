@@ -62,7 +62,7 @@ impl<'a> Wait<'a> {
 
     /// Resolves after the next wake-up since this call, so call it before the query.
     fn next_wake_up(&self) -> impl Future<Output = ()> + Send + '_ {
-        self.statements.services().wake.batches_woken()
+        self.statements.services().wake.any_batch_woken()
     }
 
     /// Waits until the next query is due.

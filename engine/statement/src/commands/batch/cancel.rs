@@ -85,8 +85,8 @@ pub(crate) async fn request_cancel(
         Decided::Applied { .. } => {
             info!(batch.id = %id, principal, "{principal} requested to cancel batch {id}");
             services.wake.jobs();
-            services.wake.batches();
-            services.wake.chunks();
+            services.wake.batch(id);
+            services.wake.chunks(id);
             let batch = store.batch(id, Freshness::Committed).await?;
             let batch = batch.ok_or_else(|| Refusal::no_such_batch(id))?;
             let first = what_comes_first(&batch);

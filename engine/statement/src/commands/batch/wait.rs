@@ -39,7 +39,7 @@ pub(super) async fn until_ended(
 ) -> Result<(), Refusal> {
     let mut watch = Watch::new(services, batch);
     let ended = loop {
-        let woken = services.wake.batches_woken();
+        let woken = services.wake.batch_woken(batch.id);
         if let Some(ended) = watch.read(output).await? {
             break ended;
         }

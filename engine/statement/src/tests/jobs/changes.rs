@@ -331,7 +331,7 @@ async fn a_stop_of_a_batchs_job_cancels_the_batch() {
         .ok();
     assert_eq!(answer.rows.len(), 1);
     loop {
-        let woken = jobs.fixture.statements.services().wake.batches_woken();
+        let woken = jobs.fixture.statements.services().wake.any_batch_woken();
         if jobs.fixture.batch(id).await.status.is_final() {
             break;
         }
