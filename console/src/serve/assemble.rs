@@ -9,7 +9,7 @@ use weft_node::cleanup::Cleanup;
 use weft_node::config::Loaded;
 use weft_node::job::{CheckpointStore, JobKind, JobKinds};
 use weft_node::trace::Traces;
-use weft_node::{Context, Node, NodeHandle, Wake};
+use weft_node::{Context, Node, NodeClock, NodeHandle, Wake};
 use weft_project::command::CommandFactory;
 use weft_project::interface::Environment;
 use weft_statement::Coordinator;
@@ -49,7 +49,9 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         cluster_id,
         ..
     } = parts.loaded;
-    let (store, clock, ids) = (parts.store, parts.clock, parts.ids);
+    let (store, ids) = (parts.store, parts.ids);
+    let node_clock = NodeClock::new(parts.clock);
+    let clock: SharedClock = node_clock.clone();
     let catalogue = Arc::new(project::catalogue(&store, &clock, &config.data));
     let late = LateStatements::default();
     let traces = Traces::new(&config.data, Arc::clone(&clock));
@@ -75,6 +77,7 @@ pub async fn start(parts: Parts, url: &str, run_tokens: RunTokens) -> RunningNod
         kinds.clone(),
         wake.clone(),
     )
+    .with_clock(node_clock)
     .with_traces(traces.clone());
     context.set_http_address(url.to_owned());
     project::keep_fresh(Arc::clone(&catalogue));

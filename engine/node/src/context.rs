@@ -7,7 +7,7 @@ use weft_model::ids::Ids;
 use weft_project::command::CommandFactory;
 use weft_store::SharedStore;
 
-use super::{NodeConfig, Wake};
+use super::{NodeClock, NodeConfig, Wake};
 use crate::affinity::OwnAffinity;
 use crate::kind::JobKinds;
 use crate::trace::Traces;
@@ -17,8 +17,10 @@ use crate::trace::Traces;
 pub struct Context {
     /// The store.
     pub store: SharedStore,
-    /// The source of time.
+    /// The source of time: `node_clock`.
     pub clock: SharedClock,
+    /// The clock of the machine, compared with the store's.
+    pub node_clock: Arc<NodeClock>,
     /// The source of ids and randomness.
     pub ids: Ids,
     /// The configuration of the node.
@@ -37,20 +39,22 @@ pub struct Context {
 }
 
 impl Context {
-    /// Creates a context without traces.
+    /// Creates a context without traces, which reads `machine`, the clock of the machine, through a [`NodeClock`].
     pub fn new(
         store: SharedStore,
-        clock: SharedClock,
+        machine: SharedClock,
         ids: Ids,
         config: NodeConfig,
         factory: Arc<dyn CommandFactory>,
         kinds: JobKinds,
         wake: Wake,
     ) -> Self {
+        let node_clock = NodeClock::new(machine);
         Self {
             affinity: OwnAffinity::new(&config.logical_ids),
             store,
-            clock,
+            clock: node_clock.clone(),
+            node_clock,
             ids,
             config,
             factory,
@@ -58,6 +62,16 @@ impl Context {
             wake,
             traces: Traces::default(),
             http_address: Mutex::default(),
+        }
+    }
+
+    /// Shares a clock with parts that were made before.
+    #[must_use]
+    pub fn with_clock(self, node_clock: Arc<NodeClock>) -> Self {
+        Self {
+            clock: node_clock.clone(),
+            node_clock,
+            ..self
         }
     }
 

@@ -1,12 +1,14 @@
-//! The only task that writes the row of its own node: the heartbeat, and the batches that the node owns.
+//! The only task that writes the row of its own node: the heartbeat, the batches that the node owns, and the moment up to
+//! which it has read due hints.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use weft_model::clock::Timestamp;
 use weft_model::{BatchId, Holder, NodeRow, NodeState};
 use weft_store::SelfFence;
 use weft_store::StoreResult;
@@ -31,6 +33,8 @@ struct Shared {
     /// order, and a simulated run would not repeat.
     written: AtomicU64,
     has_written: Notify,
+    /// The time of the row: due hints up to it lead to their jobs without this session.
+    hints_read_until: AtomicI64,
 }
 
 /// Writes the row of the node.
@@ -72,6 +76,14 @@ impl Heartbeat {
         }
     }
 
+    /// Every due hint up to this moment was read, and its job has a later hint if a node must still check it. A node that
+    /// starts begins to read shortly before the latest such moment in the rows of all nodes.
+    pub fn set_hints_read_until(&self, moment: Timestamp) {
+        self.shared
+            .hints_read_until
+            .store(moment.0, Ordering::Release);
+    }
+
     /// The batches in the row.
     pub fn coordinates(&self) -> Vec<BatchId> {
         self.lock().keys().copied().collect()
@@ -98,8 +110,14 @@ impl Heartbeat {
 
 impl HeartbeatWriter {
     /// Creates the writer for the node session `me`. Its row continues `before`, the row of the previous session: the batches
-    /// of that session stay in it until this one has checked them.
-    pub fn new(context: Arc<Context>, me: &Holder, before: Option<&NodeRow>) -> (Self, Heartbeat) {
+    /// of that session stay in it until this one has checked them. `hints_read_until` is the time of the row until the
+    /// session has read the due hints itself.
+    pub fn new(
+        context: Arc<Context>,
+        me: &Holder,
+        before: Option<&NodeRow>,
+        hints_read_until: Timestamp,
+    ) -> (Self, Heartbeat) {
         let config = &context.config;
         let row = NodeRow {
             guid: me.node.clone(),
@@ -109,7 +127,7 @@ impl HeartbeatWriter {
             logical_ids: context.affinity.all().to_vec(),
             incarnation: me.incarnation,
             hb_seq: before.map_or(0, |row| row.hb_seq),
-            heartbeat_at: context.clock.now(),
+            heartbeat_at: hints_read_until,
             state: NodeState::Alive,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             http_address: context.http_address(),
@@ -126,6 +144,7 @@ impl HeartbeatWriter {
             write_soon: Notify::new(),
             written: AtomicU64::new(0),
             has_written: Notify::new(),
+            hints_read_until: AtomicI64::new(hints_read_until.0),
         });
         let heartbeat = Heartbeat {
             shared: Arc::clone(&shared),
@@ -138,6 +157,10 @@ impl HeartbeatWriter {
             },
             heartbeat,
         )
+    }
+
+    fn hints_read_until(&self) -> Timestamp {
+        Timestamp(self.shared.hints_read_until.load(Ordering::Acquire))
     }
 
     /// The row of the last attempt.
@@ -155,7 +178,7 @@ impl HeartbeatWriter {
         let started = self.context.clock.monotonic();
         let requested = self.shared.requested.load(Ordering::Acquire);
         self.row.hb_seq += 1;
-        self.row.heartbeat_at = self.context.clock.now();
+        self.row.heartbeat_at = self.hints_read_until();
         self.row.http_address = self.context.http_address();
         self.row.logical_ids = self.context.affinity.all().to_vec();
         self.row.coordinates = self
@@ -226,7 +249,7 @@ impl HeartbeatWriter {
     /// The error of the store.
     pub async fn leave(mut self) -> StoreResult<()> {
         self.row.hb_seq += 1;
-        self.row.heartbeat_at = self.context.clock.now();
+        self.row.heartbeat_at = self.hints_read_until();
         self.row.state = NodeState::Left;
         self.row.coordinates = Vec::new();
         self.context.store.put_node(&self.row).await
@@ -244,8 +267,12 @@ mod tests {
     async fn a_batch_is_named_while_a_claim_of_it_is_left() {
         let bench = Bench::new();
         let session = &bench.session;
-        let (mut writer, heartbeat) =
-            HeartbeatWriter::new(Arc::clone(&session.context), &session.me, None);
+        let (mut writer, heartbeat) = HeartbeatWriter::new(
+            Arc::clone(&session.context),
+            &session.me,
+            None,
+            Timestamp(0),
+        );
         let batch = BatchId(Uuid::from_u128(7));
         // The job is claimed again before the run of the first claim has released the batch.
         for _ in 0..2 {

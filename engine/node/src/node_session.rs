@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use weft_model::clock::Timestamp;
 use weft_model::{Holder, Job, NodeRow};
 use weft_store::SelfFence;
 use weft_store::{
@@ -29,8 +28,6 @@ pub struct NodeSession {
     pub membership: Arc<Membership>,
     /// Writes the row of this node.
     pub heartbeat: Heartbeat,
-    /// The last heartbeat of the previous session of this node, if there was one.
-    pub earlier_heartbeat: Option<Timestamp>,
     /// Cancelled when the node is to leave: it starts nothing and hands back unfinished work.
     pub draining: CancellationToken,
 }

@@ -67,7 +67,8 @@ impl Bench {
             JobKinds::new([]),
             Wake::default(),
         ));
-        let (beater, heartbeat) = HeartbeatWriter::new(Arc::clone(&context), &me, None);
+        let (beater, heartbeat) =
+            HeartbeatWriter::new(Arc::clone(&context), &me, None, clock.now());
         membership.observe(vec![beater.row().clone()], clock.monotonic());
         let session = NodeSession {
             context,
@@ -76,7 +77,6 @@ impl Bench {
             tasks: Tasks::default(),
             membership: Arc::new(membership),
             heartbeat,
-            earlier_heartbeat: None,
             draining: CancellationToken::new(),
         };
         Self {

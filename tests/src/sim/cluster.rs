@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ pub struct Cluster {
 #[derive(Debug)]
 struct Member {
     config: NodeConfig,
-    skew_ms: i64,
+    skew_ms: Arc<AtomicI64>,
     process: Option<Process>,
 }
 
@@ -113,7 +114,7 @@ impl Cluster {
     /// A node that can be started.
     pub fn add(&mut self, config: NodeConfig, skew_ms: i64) {
         let member = Member {
-            skew_ms,
+            skew_ms: Arc::new(AtomicI64::new(skew_ms)),
             process: None,
             config: config.clone(),
         };
@@ -148,7 +149,7 @@ impl Cluster {
             process: format!("{name}.{number}"),
             store: self.store.clone(),
         };
-        let clock = SimClock::new(Arc::clone(&control), member.skew_ms);
+        let clock = SimClock::new(Arc::clone(&control), Arc::clone(&member.skew_ms));
         let kind = SimKind {
             effects: self.job_effects.clone(),
             control: Arc::clone(&control),
@@ -174,6 +175,14 @@ impl Cluster {
         member.process = Some(process.clone());
         self.note(name, "start");
         process
+    }
+
+    /// Sets the wall clock of the node's machine forward by this many milliseconds, or back.
+    pub fn step_clock(&self, name: &str, step_ms: i64) {
+        if let Some(member) = self.nodes.get(name) {
+            member.skew_ms.fetch_add(step_ms, Ordering::AcqRel);
+            self.note(name, "clock set");
+        }
     }
 
     /// The process of the node, if it has one.
@@ -324,7 +333,7 @@ impl Cluster {
         let store = self.store.handle(CLIENT, Arc::clone(&control));
         let number = u64::try_from(number).unwrap_or(u64::MAX);
         let ids = Ids::seeded(!self.seed.wrapping_mul(1_000).wrapping_add(number));
-        (store, SimClock::new(control, 0), ids)
+        (store, SimClock::new(control, Arc::default()), ids)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<BatchId, Submitted>> {

@@ -1,6 +1,6 @@
 //! The control of one simulated process, which can be frozen, cut off and ended, and its clocks.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -113,19 +113,19 @@ impl Control {
 #[derive(Debug)]
 pub struct SimClock {
     control: Arc<Control>,
-    skew_ms: i64,
+    skew_ms: Arc<AtomicI64>,
 }
 
 impl SimClock {
-    /// The clocks of the process; its wall clock deviates by this much.
-    pub fn new(control: Arc<Control>, skew_ms: i64) -> Arc<Self> {
+    /// The clocks of the process; its wall clock deviates by this much, which may change.
+    pub fn new(control: Arc<Control>, skew_ms: Arc<AtomicI64>) -> Arc<Self> {
         Arc::new(Self { control, skew_ms })
     }
 }
 
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {
-        Timestamp(BASE.0 + self.skew_ms).plus(self.control.elapsed())
+        Timestamp(BASE.0 + self.skew_ms.load(Ordering::Acquire)).plus(self.control.elapsed())
     }
 
     fn monotonic(&self) -> Duration {

@@ -23,7 +23,7 @@ use weft_store::{
     decide_and_settle, settle,
 };
 
-use super::control::{Control, SimClock};
+use super::control::{BASE, Control, SimClock};
 use super::store::{SimHandle, SimStore, Tables};
 
 /// The type of simulated jobs.
@@ -207,6 +207,17 @@ pub struct SimKind {
     pub store: SimStore,
 }
 
+impl SimKind {
+    /// Whether this time has not come by the clock of the node, if that is right, or by any clock that may start jobs.
+    fn is_early(&self, next_run: Timestamp) -> bool {
+        let now = BASE.plus(Duration::from_millis(self.store.now()));
+        let own = self.clock.now();
+        let most = i64::try_from(weft_node::FAR_OFF.as_millis()).unwrap_or(i64::MAX);
+        let is_right = own.millis_since(now).abs() < most;
+        next_run.millis_since(now) > most || (is_right && own < next_run)
+    }
+}
+
 #[async_trait]
 impl JobKind for SimKind {
     fn job_type(&self) -> &'static str {
@@ -221,9 +232,7 @@ impl JobKind for SimKind {
         self.control.running().await;
         let job = &run.job;
         let work: Work = serde_json::from_str(&job.arguments).expect("the arguments of a client");
-        let early = job
-            .next_run
-            .is_some_and(|next_run| self.clock.now() < next_run);
+        let early = job.next_run.is_some_and(|next_run| self.is_early(next_run));
         let effect = |succeeded| Effect {
             uid: job.key.uid.clone(),
             fence: job.fence,

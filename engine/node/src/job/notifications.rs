@@ -20,10 +20,11 @@ const CONCURRENCY: usize = 16;
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Notifies all jobs that wait for the ends of this one, then clears the pending notifications in its row. If it
-/// fails, they stay in the row, and the due hint that was written before the end leads another node there.
-pub async fn notify_followers(session: &NodeSession, key: &JobKey) {
+/// fails, they stay in the row, and the due hint that was written before the end leads another node there. Returns whether
+/// they are notified, or a further hint leads to the row.
+pub async fn notify_followers(session: &NodeSession, key: &JobKey) -> bool {
     match notify_all(session, key).await {
-        Ok(()) => (),
+        Ok(()) => true,
         Err(error) => {
             debug!(
                 job.uid = key.uid,
@@ -36,9 +37,11 @@ pub async fn notify_followers(session: &NodeSession, key: &JobKey) {
                 due_at: session.context.clock.now().plus(RETRY_AFTER),
                 key: key.clone(),
             };
-            if let Err(error) = session.context.store.put_due(&hint).await {
+            let written = session.context.store.put_due(&hint).await;
+            if let Err(error) = &written {
                 debug!(error = %error, "Could not write a due hint either: {error}");
             }
+            written.is_ok()
         }
     }
 }

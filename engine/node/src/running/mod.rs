@@ -117,7 +117,7 @@ impl NodeHandle {
             NodePhase::Serving if self.draining.is_cancelled() => {
                 Some("the node is draining".to_owned())
             }
-            NodePhase::Serving => None,
+            NodePhase::Serving => self.context.node_clock.problem(),
             NodePhase::Starting => Some("the node is starting".to_owned()),
             NodePhase::Fenced => Some("the node has lost the store and is paused".to_owned()),
             NodePhase::Ended(_) => Some("the node has ended".to_owned()),
@@ -150,6 +150,7 @@ impl NodeHandle {
 /// An alert on a missing series never fires, so all counters exist from the start.
 fn register_counters() {
     metrics::counter!("self_fenced_total").increment(0);
+    metrics::gauge!("clock_offset_ms").increment(0.0);
     metrics::counter!("reconciled_total", "kind" => "batch_without_job").increment(0);
     for kind in ["job", "batch", "generation"] {
         metrics::counter!("takeovers_total", "kind" => kind).increment(0);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+use weft_model::clock::Timestamp;
 use weft_model::{Holder, Incarnation, NodeRow, NodeState, job_type};
 use weft_store::{SelfFence, StoreError};
 
@@ -141,18 +142,26 @@ impl NodeSessions {
             return Ok(SessionEnd::without_start(before));
         }
         refreshed?;
+        if !self.compare_clocks().await? {
+            return Ok(SessionEnd::without_start(before));
+        }
         let me = Holder {
             node: self.context.config.guid.clone(),
             incarnation,
         };
-        let (mut writer, heartbeat) =
-            HeartbeatWriter::new(Arc::clone(&self.context), &me, before.as_ref());
+        let Some(hints_read_until) = self.hints_read_until(before.as_ref()).await? else {
+            return Ok(SessionEnd::without_start(before));
+        };
+        let (mut writer, heartbeat) = HeartbeatWriter::new(
+            Arc::clone(&self.context),
+            &me,
+            before.as_ref(),
+            hints_read_until,
+        );
         let Some(self_fence) = self.write_first_heartbeat(&mut writer).await? else {
             return Ok(SessionEnd::without_start(before));
         };
-        let session = self
-            .create_session(me, self_fence, heartbeat, before.as_ref())
-            .await;
+        let session = self.create_session(me, self_fence, heartbeat).await;
         let closing = CancellationToken::new();
         let heartbeats = session.tasks.spawn(writer.run(
             session.self_fence.clone(),
@@ -187,6 +196,37 @@ impl NodeSessions {
         Ok(SessionEnd { fenced, row })
     }
 
+    /// Compares the clock with the store's, before anything is started by it. Returns false if the node is to leave.
+    async fn compare_clocks(&self) -> Result<bool, NodeError> {
+        let Context {
+            node_clock, store, ..
+        } = self.context.as_ref();
+        let before = node_clock.offset_ms();
+        let measured = self.retry(|| node_clock.measure(store.as_ref())).await;
+        if self.draining.is_cancelled() {
+            return Ok(false);
+        }
+        crate::node_clock::report(before, measured?);
+        Ok(true)
+    }
+
+    /// Up to where due hints were read before this session: by the previous session of this node, or by others if there
+    /// was none. `None` if the node is to leave.
+    async fn hints_read_until(
+        &self,
+        before: Option<&NodeRow>,
+    ) -> Result<Option<Timestamp>, NodeError> {
+        if let Some(before) = before {
+            return Ok(Some(before.heartbeat_at));
+        }
+        let rows = self.retry(|| self.context.store.nodes()).await;
+        if self.draining.is_cancelled() {
+            return Ok(None);
+        }
+        let newest = rows?.iter().map(|row| row.heartbeat_at).max();
+        Ok(Some(newest.unwrap_or_else(|| self.context.clock.now())))
+    }
+
     /// The self-fence of the session, which begins with its first acknowledged heartbeat; `None` if the node is to leave.
     async fn write_first_heartbeat(
         &self,
@@ -218,7 +258,6 @@ impl NodeSessions {
         me: Holder,
         self_fence: SelfFence,
         heartbeat: Heartbeat,
-        before: Option<&NodeRow>,
     ) -> NodeSession {
         let context = &self.context;
         let membership = Arc::new(Membership::new(me.clone(), context.config.dead_after()));
@@ -231,7 +270,6 @@ impl NodeSessions {
             tasks: Tasks::default(),
             membership,
             heartbeat,
-            earlier_heartbeat: before.map(|row| row.heartbeat_at),
             draining: self.draining.clone(),
         };
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());
@@ -252,6 +290,14 @@ fn start_parts(session: &NodeSession) -> (Dispatcher, Scheduler) {
     let (tasks, self_fence) = (&session.tasks, &session.self_fence);
     tasks.spawn_vital(self_fence, heir::run(session.clone(), inherited, died));
     tasks.spawn_vital(self_fence, crate::observer::run(session.clone(), deaths));
+    let context = &session.context;
+    let clock = crate::node_clock::run(
+        Arc::clone(&context.node_clock),
+        Arc::clone(&context.store),
+        context.wake.clone(),
+        self_fence.clone(),
+    );
+    tasks.spawn_vital(self_fence, clock);
     tasks.spawn_vital(self_fence, crate::reconcile::run(session.clone()));
     tasks.spawn_vital(self_fence, crate::cleanup::run(session.clone()));
     tasks.spawn_vital(self_fence, crate::node_group::run(session.clone()));

@@ -30,6 +30,7 @@ use weft_model::{Batch, DueHint, Fence, JobKey, Token, batch_job};
 use weft_store::SubmitBatch;
 
 use self::poll_loop::PollLoop;
+use self::timers::Timer;
 use crate::NodeSession;
 use crate::job::{Lender, Slot};
 
@@ -47,6 +48,10 @@ pub struct Running {
     changed: Notify,
     /// Notified when a slot is free; the poll loop waits for it.
     slot_freed: Notify,
+    /// Since when each job that a background task has in hand has been due, by number of the task.
+    in_hand: Mutex<BTreeMap<u64, Duration>>,
+    /// Jobs to check again, because a background task has failed.
+    rechecks: Mutex<Vec<(JobKey, Timer)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +103,31 @@ impl Running {
             key: key.clone(),
             fence,
         })
+    }
+
+    /// The hint of a job is not passed until the returned value is dropped, because a background task still has to do what
+    /// the hint is for. The job has been due since `since`.
+    fn hold_hint(self: &Arc<Self>, since: Duration) -> HintInHand {
+        let mut in_hand = lock(&self.in_hand);
+        let number = in_hand.last_key_value().map_or(0, |(last, _)| last + 1);
+        in_hand.insert(number, since);
+        drop(in_hand);
+        HintInHand {
+            running: Arc::clone(self),
+            number,
+            since,
+        }
+    }
+
+    fn oldest_in_hand(&self) -> Option<Duration> {
+        let in_hand = lock(&self.in_hand).values().min().copied();
+        let rechecks = lock(&self.rechecks);
+        let waiting = rechecks.iter().map(|(_, timer)| timer.since).min();
+        in_hand.into_iter().chain(waiting).min()
+    }
+
+    fn take_rechecks(&self) -> Vec<(JobKey, Timer)> {
+        std::mem::take(&mut *lock(&self.rechecks))
     }
 
     /// Whether the job runs here under this fence, or is being claimed from it.
@@ -201,6 +231,34 @@ impl Drop for RunningGuard {
         running.changed.notify_waiters();
         running.slot_freed.notify_one();
     }
+}
+
+/// See [`Running::hold_hint`].
+struct HintInHand {
+    running: Arc<Running>,
+    number: u64,
+    since: Duration,
+}
+
+impl HintInHand {
+    /// Has the job checked again at `at`: its hint has been passed here, and nothing else may lead to it.
+    fn recheck(self, key: JobKey, at: Duration) {
+        let timer = Timer {
+            at,
+            since: self.since,
+        };
+        lock(&self.running.rechecks).push((key, timer));
+    }
+}
+
+impl Drop for HintInHand {
+    fn drop(&mut self) {
+        lock(&self.running.in_hand).remove(&self.number);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The submission of a batch with its job, due at once.

@@ -38,6 +38,8 @@ pub struct Seen<'a> {
     pub waited: Duration,
     /// The wall clock.
     pub now: Timestamp,
+    /// Whether the wall clock is near enough to the store's to start jobs at their times.
+    pub clock_is_near: bool,
 }
 
 /// What to do.
@@ -55,6 +57,8 @@ pub enum Plan {
     AwaitSlot,
     /// Check it again here after this pause.
     Again(Duration),
+    /// A live node owns it: check it again here after this pause.
+    LeaveToOwner(Duration),
     /// Move the row without a run: no node runs the job.
     Move(RowMove),
     /// Notify the jobs that wait for its last end. The node that ended it may have died before it could.
@@ -140,6 +144,8 @@ pub enum Obstacle {
     NoSlot,
     /// This node does not know the job type; a newer node may.
     UnknownKind,
+    /// The clock of this node is wrong, and the job has a time.
+    Clock,
 }
 
 /// How long each node in the order waits for the one before it.
@@ -164,7 +170,7 @@ pub fn plan(seen: &Seen<'_>) -> Plan {
         JobStatus::InProcess | JobStatus::Stopping | JobStatus::Restart => {
             // This session may own it without knowing, if the answer to its claim was lost. Then it claims again.
             if !seen.is_owned_here && !seen.owner_is_dead {
-                return Plan::Again(OWNED_PAUSE);
+                return Plan::LeaveToOwner(OWNED_PAUSE);
             }
             if job.status != JobStatus::InProcess {
                 return Plan::Move(match job.desired {
@@ -181,6 +187,9 @@ pub fn plan(seen: &Seen<'_>) -> Plan {
             }
             if let Some(next_run) = job.next_run.filter(|next_run| *next_run > seen.now) {
                 return Plan::NotBefore(next_run);
+            }
+            if job.next_run.is_some() && !seen.clock_is_near {
+                return Plan::Defer(Obstacle::Clock);
             }
             if let Some(passed) = pass_over(job, seen.now) {
                 return Plan::Move(passed);
@@ -285,6 +294,7 @@ mod tests {
             rank: 0,
             waited: Duration::ZERO,
             now: NOW,
+            clock_is_near: true,
         }
     }
 
@@ -313,6 +323,25 @@ mod tests {
             job.next_run = Some(NOW);
             assert_eq!(plan(&seen(&job)), Plan::Claim(SlotOffer::Free(None)));
         }
+    }
+
+    #[test]
+    fn a_node_whose_clock_is_wrong_starts_no_job_that_has_a_time() {
+        for status in [JobStatus::Waiting, JobStatus::Scheduled] {
+            let mut job = job(status);
+            job.next_run = Some(NOW);
+            let wrong = Seen {
+                clock_is_near: false,
+                ..seen(&job)
+            };
+            assert_eq!(plan(&wrong), Plan::Defer(Obstacle::Clock));
+        }
+        let job = job(JobStatus::Waiting);
+        let wrong = Seen {
+            clock_is_near: false,
+            ..seen(&job)
+        };
+        assert_eq!(plan(&wrong), Plan::Claim(SlotOffer::Free(None)));
     }
 
     #[test]
@@ -396,7 +425,7 @@ mod tests {
     #[test]
     fn jobs_of_live_nodes_are_left_alone_and_jobs_of_dead_nodes_continue() {
         let running = job(JobStatus::InProcess);
-        assert_eq!(plan(&seen(&running)), Plan::Again(OWNED_PAUSE));
+        assert_eq!(plan(&seen(&running)), Plan::LeaveToOwner(OWNED_PAUSE));
         let dead = |job| {
             plan(&Seen {
                 owner_is_dead: true,

@@ -14,7 +14,7 @@ use super::executor::{Executor, Executors, Slots};
 use super::plan::{Obstacle, Plan, Seen, plan};
 use super::ready::{Ready, Waiting};
 use super::slots::{SlotOffer, offer_slot};
-use super::timers::{Timer, Timers};
+use super::timers::{Timer, Timers, uptime};
 use super::{Running, minus, traced, weight};
 use crate::NodeSession;
 use crate::affinity::Identity;
@@ -26,10 +26,12 @@ const LONG_LOOKBACK_EVERY: Duration = Duration::from_secs(30);
 const LONG_LOOKBACK: Duration = Duration::from_secs(120);
 /// A poll reads this far beyond the next one, so that timers start the jobs that become due in between.
 const AHEAD: Duration = Duration::from_millis(500);
-/// A node that starts reads back to this long before the newest earlier heartbeat.
+/// A node that starts reads back to this long before the moment up to which any node has read hints.
 const START_LOOKBACK: Duration = Duration::from_secs(15 * 60);
 /// A job that waits for a slot gets a new hint this long after its last one: well within [`START_LOOKBACK`].
 const READY_HINT_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// The age of a hint beyond which this node does not count as read what it still has to do about it.
+const OLDEST_IN_HAND: Duration = Duration::from_secs(12 * 60);
 /// How long to check again for the row of a hint: it is written after the hint.
 const ORPHAN_PATIENCE: Duration = Duration::from_secs(60);
 const ORPHAN_PAUSE: Duration = Duration::from_secs(2);
@@ -78,7 +80,7 @@ impl PollLoop {
         let context = Arc::clone(&self.session.context);
         let mut poll_at = Duration::ZERO;
         loop {
-            let now = context.clock.monotonic();
+            let now = uptime(context.clock.as_ref());
             let done = if now >= poll_at {
                 poll_at = now + context.config.poll_interval;
                 self.poll().await
@@ -101,7 +103,7 @@ impl PollLoop {
     }
 
     fn pause(&self, poll_at: Duration) -> Duration {
-        let now = self.session.context.clock.monotonic();
+        let now = uptime(self.session.context.clock.as_ref());
         // A node that is leaving ignores its timers; the hints stay for other nodes.
         let next = self.timers.next().filter(|_| self.session.takes_work());
         let next = next.map_or(poll_at, |next| next.min(poll_at));
@@ -123,7 +125,11 @@ impl PollLoop {
             self.recheck_ready_jobs();
         }
         let now = context.clock.now();
-        let monotonic = context.clock.monotonic();
+        let monotonic = uptime(context.clock.as_ref());
+        if self.mark.is_some_and(|mark| now < mark) {
+            // The wall clock was set back. Other nodes write their hints where this one has read before.
+            self.mark = Some(minus(now, START_LOOKBACK));
+        }
         let from = match self.mark {
             None => self.first_poll_from(now).await?,
             Some(mark) if monotonic.saturating_sub(self.looked_back_at) >= LONG_LOOKBACK_EVERY => {
@@ -134,6 +140,7 @@ impl PollLoop {
         };
         let to = now.plus(context.config.poll_interval + AHEAD);
         let mut after = DueHint::first_at(from);
+        let mut checked = Ok(());
         loop {
             let hints = context.store.due(&after, to, HINTS_PER_POLL).await?;
             let last = hints
@@ -146,7 +153,8 @@ impl PollLoop {
                     self.passed.insert(hint, now);
                 }
             }
-            self.check_due_jobs().await?;
+            // A job that could not be checked has a timer; the hints of the others are read all the same.
+            checked = self.check_due_jobs().await.and(checked);
             let Some(last) = last else { break };
             after = last;
         }
@@ -154,7 +162,26 @@ impl PollLoop {
         let horizon = minus(now, LONG_LOOKBACK * 2);
         self.passed
             .retain(|hint, seen_at| hint.due_at >= horizon || *seen_at >= horizon);
-        self.renew_ready_hints().await
+        checked = self.renew_ready_hints().await.and(checked);
+        self.session
+            .heartbeat
+            .set_hints_read_until(self.hints_read_until(now));
+        checked
+    }
+
+    /// A node that starts after this one has died may begin to read [`START_LOOKBACK`] before this moment: it then finds
+    /// a hint of everything that this node has in hand.
+    fn hints_read_until(&self, now: Timestamp) -> Timestamp {
+        let in_hand = [
+            self.timers.oldest(),
+            self.ready.oldest(),
+            self.running.oldest_in_hand(),
+        ];
+        let oldest = in_hand.into_iter().flatten().min();
+        let age = oldest.map_or(Duration::ZERO, |since| {
+            uptime(self.session.context.clock.as_ref()).saturating_sub(since)
+        });
+        minus(now, age.saturating_sub(OLDEST_IN_HAND))
     }
 
     /// Sets a timer for the time of a hint, on the monotonic clock.
@@ -175,22 +202,16 @@ impl PollLoop {
     }
 
     async fn first_poll_from(&self, now: Timestamp) -> StoreResult<Timestamp> {
+        // The row of this session still has the time of the session before it.
         let rows = self.session.context.store.nodes().await?;
-        let newest = rows
-            .iter()
-            .filter(|row| {
-                row.guid != self.session.me.node || row.incarnation != self.session.me.incarnation
-            })
-            .map(|row| row.heartbeat_at)
-            .max();
-        let earlier = self.session.earlier_heartbeat.max(newest).unwrap_or(now);
-        Ok(minus(earlier.min(now), START_LOOKBACK))
+        let newest = rows.iter().map(|row| row.heartbeat_at).max();
+        Ok(minus(newest.unwrap_or(now).min(now), START_LOOKBACK))
     }
 
     /// Checks the jobs whose hints this process wrote, whose timer is due, or for which a slot is free.
     async fn check_due_jobs(&mut self) -> StoreResult<()> {
         let context = Arc::clone(&self.session.context);
-        let (now, monotonic) = (context.clock.now(), context.clock.monotonic());
+        let (now, monotonic) = (context.clock.now(), uptime(context.clock.as_ref()));
         let horizon = now.plus(context.config.poll_interval + AHEAD);
         for hint in context.wake.take_due() {
             if hint.due_at > horizon {
@@ -200,6 +221,9 @@ impl PollLoop {
             self.note(&hint, now, monotonic);
             // A poll that reads it does not have to note it again.
             self.passed.insert(hint, now);
+        }
+        for (key, timer) in self.running.take_rechecks() {
+            self.timers.set_if_earlier(key, timer);
         }
         if !self.session.takes_work() {
             return Ok(());
@@ -223,7 +247,7 @@ impl PollLoop {
         if count == 0 || self.ready.is_empty() {
             return Vec::new();
         }
-        let at = self.session.context.clock.monotonic();
+        let at = uptime(self.session.context.clock.as_ref());
         let (running, session) = (Arc::clone(&self.running), self.session.clone());
         let may_run = |waiting: &Waiting| {
             waiting.affinity.as_ref().is_none_or(|affinity| {
@@ -249,7 +273,7 @@ impl PollLoop {
             affinity.is_some_and(|affinity| !identity.matches(affinity))
         };
         let foreign = self.ready.take(usize::MAX, usize::MAX, is_foreign);
-        let at = self.session.context.clock.monotonic();
+        let at = uptime(self.session.context.clock.as_ref());
         for (key, waiting) in foreign {
             let since = waiting.since;
             self.timers.set_if_earlier(key, Timer { at, since });
@@ -259,7 +283,7 @@ impl PollLoop {
     /// Writes new hints for waiting jobs. A node that starts after all others have died would miss the old ones.
     async fn renew_ready_hints(&mut self) -> StoreResult<()> {
         let context = Arc::clone(&self.session.context);
-        let now = context.clock.monotonic();
+        let now = uptime(context.clock.as_ref());
         let Some(before) = now.checked_sub(READY_HINT_INTERVAL) else {
             return Ok(());
         };
@@ -324,7 +348,7 @@ impl PollLoop {
 
     fn retry_later(&mut self, key: JobKey, timer: Timer) {
         let pause = self.session.context.config.poll_interval;
-        let at = self.session.context.clock.monotonic() + pause;
+        let at = uptime(self.session.context.clock.as_ref()) + pause;
         let since = timer.since;
         self.timers.set_if_earlier(key, Timer { at, since });
     }
@@ -351,7 +375,7 @@ impl PollLoop {
 
     async fn act(&mut self, key: &JobKey, timer: Timer, row: Option<Job>) -> StoreResult<()> {
         let context = Arc::clone(&self.session.context);
-        let monotonic = context.clock.monotonic();
+        let monotonic = uptime(context.clock.as_ref());
         let since = timer.since;
         let waited = monotonic.saturating_sub(since);
         let Some(job) = row else {
@@ -370,7 +394,7 @@ impl PollLoop {
             }
             Plan::Claim(slot) => {
                 if let Some(executor) = executor {
-                    self.claim_in_background(job, slot, executor);
+                    self.claim_in_background(job, slot, executor, since);
                 }
             }
             Plan::NotBefore(moment) => self.wait_until(key, moment).await?,
@@ -389,8 +413,14 @@ impl PollLoop {
                 let at = monotonic + pause;
                 self.timers.set_if_earlier(key.clone(), Timer { at, since });
             }
-            Plan::Move(change) => self.move_in_background(&job, change),
-            Plan::Notify => self.notify_in_background(job.key),
+            Plan::LeaveToOwner(pause) => {
+                // Its owner keeps a hint ahead. If the owner has died by then, the nodes take turns from then on.
+                let at = monotonic + pause;
+                let timer = Timer { at, since: at };
+                self.timers.set_if_earlier(key.clone(), timer);
+            }
+            Plan::Move(change) => self.move_in_background(&job, change, since),
+            Plan::Notify => self.notify_in_background(job.key, since),
         }
         Ok(())
     }
@@ -448,6 +478,7 @@ impl PollLoop {
             rank: u32::try_from(rank).unwrap_or(u32::MAX),
             waited,
             now: session.context.clock.now(),
+            clock_is_near: session.context.node_clock.is_near(),
         };
         let plan = plan(&seen);
         traced::decided(session, &seen, &plan);
@@ -467,8 +498,11 @@ impl PollLoop {
             context.store.put_due(&hint).await?;
         }
         if moment <= now.plus(context.config.poll_interval + AHEAD) {
-            self.note(&hint, now, context.clock.monotonic());
+            self.note(&hint, now, uptime(context.clock.as_ref()));
             self.passed.insert(hint, now);
+        } else {
+            // A later poll notes it. It was noted before if the wall clock was set back since.
+            self.passed.remove(&hint);
         }
         Ok(())
     }
@@ -505,7 +539,7 @@ impl PollLoop {
     /// Keeps the hint of each running job ahead of the time at which this node would count as dead.
     async fn renew_running_hints(&self) -> StoreResult<()> {
         let context = &self.session.context;
-        let monotonic = context.clock.monotonic();
+        let monotonic = uptime(context.clock.as_ref());
         let every = context.config.dead_after() / 2;
         for key in self.running.hinted_before(monotonic.saturating_sub(every)) {
             let due_at = context.clock.now().plus(context.config.dead_after());

@@ -69,6 +69,11 @@ impl Ready {
             .collect()
     }
 
+    /// Since when the job that has waited for longest has been due.
+    pub fn oldest(&self) -> Option<Duration> {
+        self.order.first().map(|(since, _)| *since)
+    }
+
     pub fn len(&self) -> usize {
         self.waiting.len()
     }

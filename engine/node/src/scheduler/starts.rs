@@ -12,18 +12,21 @@ use super::executor::{Claimed, Executor, Slots};
 use super::plan::RowMove;
 use super::poll_loop::PollLoop;
 use super::slots::SlotOffer;
-use super::{RunningJob, traced};
+use super::timers::uptime;
+use super::{HintInHand, RunningJob, traced};
 use crate::NodeSession;
 use crate::job::schedule::schedule_of;
 use crate::job::{notify_followers, overlap};
 
 impl PollLoop {
-    /// Claims and runs a job in the background. It takes its slot at once, so that the next check counts it.
+    /// Claims and runs a job in the background. It takes its slot at once, so that the next check counts it. The job has
+    /// been due since `since`.
     pub(super) fn claim_in_background(
         &self,
         job: Job,
         offer: SlotOffer,
         executor: Arc<dyn Executor>,
+        since: Duration,
     ) {
         let session = self.session.clone();
         if let Err(illegal) = job.status.next(JobEvent::Claimed) {
@@ -37,7 +40,7 @@ impl PollLoop {
         let slots = executor.slots();
         let running_job = RunningJob {
             fence: job.fence + 1,
-            hinted_at: session.context.clock.monotonic(),
+            hinted_at: uptime(session.context.clock.as_ref()),
             takes_slot: slots == Slots::Pool,
             lent: 0,
             slot,
@@ -51,6 +54,7 @@ impl PollLoop {
             );
         }
         let guard = self.running.enter(&job.key, running_job);
+        let hint = self.running.hold_hint(since);
         let claimed = Claimed {
             job,
             slot: guard.slot(),
@@ -59,7 +63,7 @@ impl PollLoop {
         };
         session.tasks.clone().spawn(async move {
             let key = claim.key.clone();
-            let ran = claim_and_run(&session, executor.as_ref(), &claim, claimed).await;
+            let ran = claim_and_run(&session, executor.as_ref(), &claim, claimed, hint).await;
             drop(guard);
             match slots {
                 Slots::Pool => traced::slot_free(&session, &key),
@@ -67,19 +71,14 @@ impl PollLoop {
                 Slots::Limit(_) => session.context.wake.jobs(),
                 Slots::Unlimited => (),
             }
-            match ran {
-                Ok(true) => notify_followers(&session, &key).await,
-                Ok(false) => (),
-                Err(error) => {
-                    debug!(error = %error, "Could not claim a job: {error}");
-                    recheck_soon(&session, key);
-                }
+            if ran {
+                notify_followers(&session, &key).await;
             }
         });
     }
 
     /// Moves a row that no node runs. If another node was faster, its hint leads here again.
-    pub(super) fn move_in_background(&self, job: &Job, change: RowMove) {
+    pub(super) fn move_in_background(&self, job: &Job, change: RowMove, since: Duration) {
         let session = self.session.clone();
         let moved = match change.apply(job, session.context.clock.now()) {
             Ok(moved) => moved,
@@ -91,12 +90,13 @@ impl PollLoop {
         let seen = JobSeen::of(job);
         let running_job = RunningJob {
             fence: job.fence,
-            hinted_at: session.context.clock.monotonic(),
+            hinted_at: uptime(session.context.clock.as_ref()),
             takes_slot: false,
             lent: 0,
             slot: None,
         };
         let guard = self.running.enter(&job.key, running_job);
+        let hint = self.running.hold_hint(since);
         session.tasks.clone().spawn(async move {
             let key = moved.key.clone();
             traced::moved(&session, &moved);
@@ -108,18 +108,20 @@ impl PollLoop {
             drop(guard);
             if let Err(error) = written {
                 debug!(error = %error, "Could not move a job: {error}");
-                recheck_soon(&session, key);
+                recheck_soon(&session, key, hint);
             }
         });
     }
 
     /// Notifies the jobs that wait for the last end of this one.
-    pub(super) fn notify_in_background(&self, key: JobKey) {
+    pub(super) fn notify_in_background(&self, key: JobKey, since: Duration) {
         let session = self.session.clone();
-        session
-            .tasks
-            .clone()
-            .spawn(async move { notify_followers(&session, &key).await });
+        let hint = self.running.hold_hint(since);
+        session.tasks.clone().spawn(async move {
+            if !notify_followers(&session, &key).await {
+                recheck_soon(&session, key, hint);
+            }
+        });
     }
 }
 
@@ -140,26 +142,29 @@ fn accept_offer(
     }
 }
 
-/// Returns whether other jobs wait for the end of the run.
+/// Returns whether other jobs wait for the end of the run. `hint` is the one that led here; the claim writes the next.
 async fn claim_and_run(
     session: &NodeSession,
     executor: &dyn Executor,
     claim: &ClaimJob,
     claimed: Claimed,
-) -> StoreResult<bool> {
+    hint: HintInHand,
+) -> bool {
     if !executor.prepare(&claimed.job).await {
-        return Ok(false);
+        return false;
     }
     match settle_claim(session, claim).await {
-        Ok(true) => (),
+        Ok(true) => drop(hint),
         // Another node was faster, or the job was stopped: normal.
         Ok(false) => {
             executor.withdraw(&claimed.job);
-            return Ok(false);
+            return false;
         }
         Err(error) => {
             executor.withdraw(&claimed.job);
-            return Err(error);
+            debug!(error = %error, "Could not claim a job: {error}");
+            recheck_soon(session, claim.key.clone(), hint);
+            return false;
         }
     }
     if claimed.job.status == JobStatus::InProcess {
@@ -178,7 +183,7 @@ async fn claim_and_run(
         session.me.node
     );
     traced::handed_over(session, &job);
-    Ok(executor.run(Claimed { job, ..claimed }).await)
+    executor.run(Claimed { job, ..claimed }).await
 }
 
 async fn settle_claim(session: &NodeSession, claim: &ClaimJob) -> StoreResult<bool> {
@@ -207,11 +212,13 @@ fn claim_operation(session: &NodeSession, job: &Job) -> ClaimJob {
     }
 }
 
-/// Checks the job again soon: its hint has been passed here, and nothing else may lead to it.
-fn recheck_soon(session: &NodeSession, key: JobKey) {
+/// Checks the job again after a poll interval.
+fn recheck_soon(session: &NodeSession, key: JobKey, hint: HintInHand) {
     let context = &session.context;
-    let due_at = context.clock.now().plus(context.config.poll_interval);
-    context.wake.due(DueHint { due_at, key });
+    hint.recheck(
+        key,
+        uptime(context.clock.as_ref()) + context.config.poll_interval,
+    );
 }
 
 fn is_recurring(job: &Job) -> bool {

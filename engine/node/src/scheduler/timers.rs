@@ -4,6 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use weft_model::JobKey;
+use weft_model::clock::Clock;
+
+/// Added to the monotonic clock, which may start with the machine: a hint can be older than that.
+const BEFORE_THE_MACHINE: Duration = Duration::from_secs(366 * 86_400);
+
+/// The monotonic clock of the timers. It has moments for hints from before the machine was started.
+pub(super) fn uptime(clock: &dyn Clock) -> Duration {
+    BEFORE_THE_MACHINE + clock.monotonic()
+}
 
 /// When to check a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +67,11 @@ impl Timers {
             due.push((key, timer));
         }
         due
+    }
+
+    /// Since when the job that has been due for longest has been due.
+    pub fn oldest(&self) -> Option<Duration> {
+        self.by_key.values().map(|timer| timer.since).min()
     }
 
     /// When the next timer is due.

@@ -139,7 +139,7 @@ fn decision(seen: &Seen<'_>, plan: &Plan) -> Value {
     match plan {
         Plan::NotBefore(moment) => fields["not_before"] = json!(moment.to_rfc3339()),
         Plan::Move(RowMove::PassTo(Some(next))) => fields["next_run"] = json!(next.to_rfc3339()),
-        Plan::Again(pause) => {
+        Plan::Again(pause) | Plan::LeaveToOwner(pause) => {
             fields["rank"] = json!(seen.rank);
             fields["again_in_ms"] = json!(millis(*pause));
         }
@@ -160,7 +160,7 @@ fn name(plan: &Plan) -> &'static str {
         Plan::NotBefore(_) => "not before",
         Plan::Defer(_) => "defer",
         Plan::AwaitSlot => "await a slot",
-        Plan::Again(_) => "look again",
+        Plan::Again(_) | Plan::LeaveToOwner(_) => "look again",
         Plan::Move(RowMove::Terminate) => "terminate",
         Plan::Move(RowMove::StartOver) => "start over",
         Plan::Move(RowMove::PassTo(_)) => "pass over",
@@ -187,10 +187,9 @@ fn why(seen: &Seen<'_>, plan: &Plan) -> &'static str {
         Plan::Defer(Obstacle::Affinity) => "its affinity names other nodes",
         Plan::Defer(Obstacle::NoSlot) => "the limit of its type is reached here",
         Plan::Defer(Obstacle::UnknownKind) => "this node does not know its type",
+        Plan::Defer(Obstacle::Clock) => "the clock of this node is wrong",
         Plan::AwaitSlot => "no slot is free",
-        Plan::Again(_) if is_owned && !seen.is_owned_here && !seen.owner_is_dead => {
-            "a live node owns it"
-        }
+        Plan::LeaveToOwner(_) => "a live node owns it",
         Plan::Again(_) if seen.rank > 0 => "other nodes go first",
         Plan::Again(_) => "another node may have a slot below its recommended size",
         Plan::Move(RowMove::Terminate) => "a stop was requested, and its owner is gone",
