@@ -231,10 +231,14 @@ impl HeartbeatWriter {
                 return self;
             }
             match self.write(&self_fence).await {
-                Ok(()) => is_failing = false,
+                Ok(()) => {
+                    membership.heartbeat_succeeded(started);
+                    is_failing = false;
+                }
                 Err(error) => {
-                    membership.freeze();
+                    membership.heartbeat_failed();
                     if !is_failing {
+            let started = self.context.clock.monotonic();
                         warn!(error = %error, "Heartbeat failed: {error}");
                     }
                     is_failing = true;

@@ -1,7 +1,8 @@
 //! Which nodes are alive, as this node sees it.
 //!
 //! A node is dead when its heartbeat has not advanced for `T_dead` on the monotonic clock of this node. Wall clocks are never
-//! compared. While this node cannot reach the store, no other node ages: an outage is not a death.
+//! compared. While this node cannot reach the store, no other node ages: an outage is not a death. How long a node had been
+//! silent before is kept, so that calls that fail now and then do not hide a death.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,7 +25,13 @@ struct Inner {
     replaced: BTreeMap<Holder, Duration>,
     /// Node sessions that own rows but are in no node row yet, and since when.
     unknown: BTreeMap<Holder, Duration>,
-    frozen: bool,
+    /// Time from here on does not count as silence, because the store did not answer this node.
+    frozen_since: Option<Duration>,
+    /// The last heartbeat of this node failed. Perhaps those of the other nodes do, too.
+    is_heartbeat_failing: bool,
+    /// The start of the last heartbeat of this node that succeeded.
+    heartbeat_at: Duration,
+    /// The last observation.
     now: Duration,
 }
 
@@ -62,15 +69,11 @@ impl Membership {
     pub fn observe(&self, rows: Vec<NodeRow>, now: Duration) -> Vec<NodeRow> {
         let mut inner = self.lock();
         let before = inner.dead_nodes(self.dead_after);
-        if inner.frozen {
-            // The store was unavailable to this node, and perhaps to the others: each gets a full T_dead again.
-            inner.frozen = false;
-            for seen in inner.seen.values_mut() {
-                seen.advanced_at = now;
-            }
-            for since in inner.unknown.values_mut() {
-                *since = now;
-            }
+        if let Some(since) = inner.frozen_since.take() {
+            inner.leave_out(since, now, self.dead_after);
+        }
+        if inner.is_heartbeat_failing {
+            inner.frozen_since = Some(now);
         }
         inner.now = now;
         for row in rows {
@@ -83,9 +86,26 @@ impl Membership {
             .collect()
     }
 
-    /// The store did not answer: no node ages until it does.
+    /// The rows could not be read: no node ages since the last observation until the next.
     pub fn freeze(&self) {
-        self.lock().frozen = true;
+        let mut inner = self.lock();
+        let now = inner.now;
+        inner.freeze_since(now);
+    }
+
+    /// A heartbeat of this node has failed: no node ages since the last one that succeeded until the next one does.
+    pub fn heartbeat_failed(&self) {
+        let mut inner = self.lock();
+        let since = inner.heartbeat_at;
+        inner.freeze_since(since);
+        inner.is_heartbeat_failing = true;
+    }
+
+    /// A heartbeat of this node that began at `started` has succeeded.
+    pub fn heartbeat_succeeded(&self, started: Duration) {
+        let mut inner = self.lock();
+        inner.heartbeat_at = started;
+        inner.is_heartbeat_failing = false;
     }
 
     /// Whether the node session `holder` has ended, so that its rows may be taken over.
@@ -105,7 +125,7 @@ impl Membership {
             _ => {
                 let now = inner.now;
                 let since = *inner.unknown.entry(holder.clone()).or_insert(now);
-                !inner.frozen && now.saturating_sub(since) >= self.dead_after
+                now.saturating_sub(since) >= self.dead_after
             }
         }
     }
@@ -159,6 +179,26 @@ impl Membership {
 }
 
 impl Inner {
+    fn freeze_since(&mut self, since: Duration) {
+        let since = self.frozen_since.map_or(since, |found| found.min(since));
+        self.frozen_since = Some(since);
+    }
+
+    /// Leaves out the time from `since` to `now` from the silence of each node that was not dead at the last observation.
+    fn leave_out(&mut self, since: Duration, now: Duration, dead_after: Duration) {
+        let observed = self.now;
+        let leave_out = |last: &mut Duration| {
+            if observed.saturating_sub(*last) < dead_after {
+                *last = now.saturating_sub(since.saturating_sub(*last));
+            }
+        };
+        self.seen
+            .values_mut()
+            .map(|seen| &mut seen.advanced_at)
+            .chain(self.unknown.values_mut())
+            .for_each(leave_out);
+    }
+
     fn record(&mut self, row: NodeRow, now: Duration) {
         if self.replaced.contains_key(&holder_of(&row)) {
             // A stale read: a replaced node session never comes back.
@@ -192,7 +232,8 @@ impl Inner {
         if seen.row.state == NodeState::Left {
             return true;
         }
-        !self.frozen && self.now.saturating_sub(seen.advanced_at) >= dead_after
+        // The last observation: while the store does not answer, no node ages.
+        self.now.saturating_sub(seen.advanced_at) >= dead_after
     }
 
     fn dead_nodes(&self, dead_after: Duration) -> BTreeSet<NodeId> {
@@ -268,22 +309,73 @@ mod tests {
     fn own_outage_does_not_age_peers() {
         let members = membership();
         let other = row("other", 2, 7);
-        members.observe(vec![other.clone()], Duration::from_secs(0));
+        let died = |at| members.observe(vec![other.clone()], Duration::from_secs(at));
+        assert_eq!(died(0), []);
+        assert_eq!(died(10), []);
         members.freeze();
+        assert_eq!(died(600), [], "it was silent for 10 s before");
+        assert_eq!(died(649), []);
+        assert_eq!(died(650).len(), 1);
+    }
+
+    #[test]
+    fn no_peer_ages_while_own_heartbeats_fail() {
+        let members = membership();
+        let other = row("other", 2, 7);
+        let died = |at| members.observe(vec![other.clone()], Duration::from_secs(at));
+        members.heartbeat_succeeded(Duration::from_secs(5));
+        assert_eq!(died(5), []);
+        assert_eq!(died(20), []);
+        // The heartbeat after that of second 5 fails; the rows can be read all the time.
+        members.heartbeat_failed();
+        for at in 21..=300 {
+            assert_eq!(died(at), []);
+            members.heartbeat_failed();
+        }
+        members.heartbeat_succeeded(Duration::from_secs(300));
+        assert_eq!(died(301), []);
+        assert_eq!(died(360), []);
+        assert_eq!(died(361).len(), 1, "60 s after the store is back");
+    }
+
+    #[test]
+    fn calls_that_fail_now_and_then_do_not_hide_a_death() {
+        let members = membership();
+        let other = row("other", 2, 7);
+        let mut death = None;
+        for at in 0..300 {
+            let now = Duration::from_secs(at);
+            // Every 30th read and every 30th heartbeat fail.
+            if at % 30 == 7 {
+                members.freeze();
+                continue;
+            }
+            match at % 150 {
+                145 => members.heartbeat_failed(),
+                _ if at % 5 == 0 => members.heartbeat_succeeded(now),
+                _ => (),
+            }
+            if !members.observe(vec![other.clone()], now).is_empty() {
+                death.get_or_insert(at);
+            }
+        }
         assert!(
-            members
-                .observe(vec![other.clone()], Duration::from_secs(600))
-                .is_empty()
+            death.is_some_and(|at| (60..=70).contains(&at)),
+            "dead at {death:?}"
         );
-        assert!(
-            members
-                .observe(vec![other.clone()], Duration::from_secs(659))
-                .is_empty()
-        );
-        assert_eq!(
-            members.observe(vec![other], Duration::from_secs(660)).len(),
-            1
-        );
+    }
+
+    #[test]
+    fn an_outage_raises_no_death_again() {
+        let members = membership();
+        let other = row("other", 2, 7);
+        let died = |at| members.observe(vec![other.clone()], Duration::from_secs(at));
+        assert_eq!(died(0), []);
+        assert_eq!(died(60).len(), 1);
+        members.heartbeat_failed();
+        assert!(members.is_dead(&holder_of(&other)));
+        assert_eq!(died(100), []);
+        assert!(members.is_dead(&holder_of(&other)));
     }
 
     #[test]

@@ -267,6 +267,7 @@ impl NodeSessions {
             context: Arc::clone(context),
             me,
             self_fence,
+        membership.heartbeat_succeeded(context.clock.monotonic());
             tasks: Tasks::default(),
             membership,
             heartbeat,
