@@ -28,6 +28,8 @@ pub struct NodeSession {
     pub membership: Arc<Membership>,
     /// Writes the row of this node.
     pub heartbeat: Heartbeat,
+    /// Cancelled when another process uses the id of this node: this one is to end.
+    pub in_use: CancellationToken,
     /// Cancelled when the node is to leave: it starts nothing and hands back unfinished work.
     pub draining: CancellationToken,
 }

@@ -1,11 +1,12 @@
-//! Reads the rows of all nodes every poll interval.
+//! Reads the rows of all nodes every poll interval, that of this node included: another process may use its id.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tracing::{debug, warn};
-use weft_model::{BatchId, NodeRow};
+use tracing::{debug, error, warn};
+use weft_model::{BatchId, Incarnation, NodeRow};
 
 use super::NodeSession;
 
@@ -13,6 +14,7 @@ use super::NodeSession;
 pub async fn run(session: NodeSession, deaths: mpsc::Sender<NodeRow>) {
     let membership = Arc::clone(&session.membership);
     let mut coordinated = BTreeSet::new();
+    let mut rival = RivalWatch::new(session.me.incarnation, session.context.config.dead_after());
     loop {
         if !session
             .self_fence
@@ -23,6 +25,12 @@ pub async fn run(session: NodeSession, deaths: mpsc::Sender<NodeRow>) {
         }
         match session.context.store.nodes().await {
             Ok(rows) => {
+                let own = rows.iter().find(|row| row.guid == session.me.node);
+                if rival.must_end(own, session.context.clock.monotonic()) {
+                    error!(node.id = %session.me.node, "Another process uses the id of this node, {}", session.me.node);
+                    session.in_use.cancel();
+                    return;
+                }
                 let now: BTreeSet<BatchId> = rows
                     .iter()
                     .flat_map(|row| row.coordinates.iter().copied())
@@ -43,5 +51,111 @@ pub async fn run(session: NodeSession, deaths: mpsc::Sender<NodeRow>) {
                 debug!(error = %error, "Cannot read the other nodes: {error}");
             }
         }
+    }
+}
+
+/// Watches the row of this node for heartbeats of another session.
+#[derive(Debug)]
+struct RivalWatch {
+    me: Incarnation,
+    patience: Duration,
+    /// Another session that the row has shown, with its first heartbeat seen, and when.
+    seen: Option<(Incarnation, i64, Duration)>,
+}
+
+impl RivalWatch {
+    fn new(me: Incarnation, patience: Duration) -> Self {
+        Self {
+            me,
+            patience,
+            seen: None,
+        }
+    }
+
+    /// Whether this process is to end, as the row of its node shows: the heartbeat of another session advances. An earlier
+    /// session of this process leaves at most a stale row, which does not. Of two processes the one with the greater
+    /// incarnation ends at once; the other one gives it time to do so, lest both end.
+    fn must_end(&mut self, row: Option<&NodeRow>, now: Duration) -> bool {
+        let Some(row) = row.filter(|row| row.incarnation != self.me) else {
+            return false;
+        };
+        match self.seen {
+            Some((rival, first, since)) if rival == row.incarnation => {
+                let ends_first = self.me > rival;
+                let patience = if ends_first {
+                    Duration::ZERO
+                } else {
+                    self.patience
+                };
+                row.hb_seq > first && now.saturating_sub(since) >= patience
+            }
+            _ => {
+                self.seen = Some((row.incarnation, row.hb_seq, now));
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+    use weft_model::clock::Timestamp;
+    use weft_model::{NodeId, NodeState};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn row(session: u128, hb_seq: i64) -> NodeRow {
+        NodeRow {
+            guid: NodeId("me".to_owned()),
+            dc: "DC1".to_owned(),
+            effective_ip: "127.0.0.1".to_owned(),
+            ips: Vec::new(),
+            logical_ids: Vec::new(),
+            incarnation: Incarnation(Uuid::from_u128(session)),
+            hb_seq,
+            heartbeat_at: Timestamp(0),
+            state: NodeState::Alive,
+            version: "test".to_owned(),
+            http_address: None,
+            coordinates: Vec::new(),
+        }
+    }
+
+    /// Whether session 5 ends when it sees these rows, each a second after the one before.
+    fn ends(rows: &[NodeRow], patience: Duration) -> bool {
+        let mut watch = RivalWatch::new(Incarnation(Uuid::from_u128(5)), patience);
+        let mut seconds = 0..;
+        rows.iter().any(|row| {
+            let now = Duration::from_secs(seconds.next().unwrap_or(0));
+            watch.must_end(Some(row), now)
+        })
+    }
+
+    #[test]
+    fn own_heartbeats_and_a_stale_row_end_nothing() {
+        assert!(!ends(&[row(5, 1), row(5, 2)], PATIENCE));
+        assert!(!ends(
+            &[row(4, 9), row(4, 9), row(5, 10), row(4, 9)],
+            PATIENCE
+        ));
+    }
+
+    #[test]
+    fn the_session_with_the_greater_incarnation_ends_at_once() {
+        assert!(ends(&[row(4, 9), row(5, 10), row(4, 11)], PATIENCE));
+        assert!(!ends(&[row(6, 9), row(5, 10), row(6, 11)], PATIENCE));
+    }
+
+    #[test]
+    fn the_other_one_ends_if_the_first_does_not() {
+        let patience = Duration::from_secs(3);
+        assert!(!ends(&[row(6, 9), row(6, 10), row(6, 11)], patience));
+        assert!(ends(
+            &[row(6, 9), row(6, 10), row(6, 11), row(6, 12)],
+            patience
+        ));
     }
 }

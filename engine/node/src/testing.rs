@@ -77,6 +77,7 @@ impl Bench {
             tasks: Tasks::default(),
             membership: Arc::new(membership),
             heartbeat,
+            in_use: CancellationToken::new(),
             draining: CancellationToken::new(),
         };
         Self {

@@ -174,6 +174,12 @@ impl NodeSessions {
         let fenced = tokio::select! {
             biased;
             () = session.self_fence.fenced() => true,
+            () = session.in_use.cancelled() => {
+                // The row belongs to the other process by now: this one does not write LEFT.
+                session.self_fence.fence();
+                session.tasks.end(Duration::from_secs(5)).await;
+                return Err(NodeError::InUse(self.context.config.guid.clone()));
+            }
             () = self.draining.cancelled() => false,
         };
         if !fenced {
@@ -261,16 +267,17 @@ impl NodeSessions {
     ) -> NodeSession {
         let context = &self.context;
         let membership = Arc::new(Membership::new(me.clone(), context.config.dead_after()));
+        membership.heartbeat_succeeded(context.clock.monotonic());
         let rows = context.store.nodes().await.unwrap_or_default();
         membership.observe(rows, context.clock.monotonic());
         let session = NodeSession {
             context: Arc::clone(context),
             me,
             self_fence,
-        membership.heartbeat_succeeded(context.clock.monotonic());
             tasks: Tasks::default(),
             membership,
             heartbeat,
+            in_use: CancellationToken::new(),
             draining: self.draining.clone(),
         };
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());

@@ -372,3 +372,33 @@ fn a_drained_node_leaves_nothing_to_be_done_again() {
         assert_nothing_broke(&cluster);
     });
 }
+
+/// Both start where no row of the node exists, so neither is refused.
+#[test]
+fn of_two_processes_with_one_node_id_one_ends() {
+    in_simulated_time(async {
+        for seed in 41..49 {
+            let mut cluster = Cluster::new(seed, false);
+            cluster.add(Cluster::quick_config("n1"), 0);
+            let processes = [cluster.start("n1"), cluster.start("n1")];
+            for process in &processes {
+                process.handle.serving().await;
+            }
+            let spec = cluster.spec(Script::plain(60, 100));
+            let batch = cluster.submit(spec);
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let ended: Vec<_> = processes
+                .iter()
+                .filter(|process| {
+                    process.handle.not_ready().as_deref() == Some("the node has ended")
+                })
+                .collect();
+            assert_eq!(ended.len(), 1, "seed {seed}");
+            let reason = ended[0].handle.ended().await.expect_err("it was refused");
+            assert!(reason.contains("node.id is in use"), "{reason}");
+            let end = cluster.wait_for_end(batch, MINUTE).await;
+            assert_eq!(end, Some(BatchStatus::Done));
+            assert_nothing_broke(&cluster);
+        }
+    });
+}
