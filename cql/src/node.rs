@@ -1,7 +1,7 @@
 //! Node rows and node statistics: plain rows, each written only by its own node.
 
 use weft_model::clock::Timestamp;
-use weft_model::{BatchId, NodeRow, NodeShare, NodeStats};
+use weft_model::{BatchId, NodeRow, NodeShare, NodeState, NodeStats};
 use weft_store::{StoreError, StoreResult};
 
 use crate::CassandraStore;
@@ -163,7 +163,7 @@ fn node_of(mut row: StoredRow) -> StoreResult<NodeRow> {
         incarnation: row.require("incarnation")?,
         hb_seq: row.require("hb_seq")?,
         heartbeat_at: row.require("local_quorum_heartbeat")?,
-        state: row.take_parsed("state")?,
+        state: NodeState::of_stored(&row.require::<String>("state")?),
         version: row.require("version")?,
         http_address: row.take("http_address")?,
         coordinates,

@@ -19,6 +19,14 @@ pub enum NodeState {
 
 names!(NodeState { Alive = "ALIVE", Draining = "DRAINING", Left = "LEFT" });
 
+impl NodeState {
+    /// The state in the row of a node. One of a newer version reads as DRAINING: the node lives while its heartbeat advances,
+    /// and nothing is assigned to it.
+    pub fn of_stored(text: &str) -> Self {
+        text.parse().unwrap_or(Self::Draining)
+    }
+}
+
 /// One row of `k2viewsystem.nodes`; only the node itself writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRow {

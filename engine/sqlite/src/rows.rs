@@ -11,7 +11,7 @@ use uuid::Uuid;
 use weft_model::clock::Timestamp;
 use weft_model::{
     Batch, BatchId, BatchListing, ChunkHead, Deployment, Holder, Incarnation, Job, JobKey, JobRun,
-    NodeId, NodeRow, NodeStats, Setting, Token,
+    NodeId, NodeRow, NodeState, NodeStats, Setting, Token,
 };
 use weft_store::{Signed, StoreError};
 
@@ -281,7 +281,7 @@ pub(super) fn node(row: &Row<'_>) -> Result<NodeRow, Failure> {
         incarnation: Incarnation(columns.uuid_or_none("incarnation")?.unwrap_or_default()),
         hb_seq: columns.take()?,
         heartbeat_at: columns.time()?,
-        state: columns.name("state")?,
+        state: NodeState::of_stored(&columns.take::<String>()?),
         version: columns.take()?,
         http_address: columns.take()?,
         coordinates: columns.json("coordinates")?,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::StreamExt;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -30,6 +31,8 @@ const PATIENCE_POLLS: f64 = 1.5;
 const MAX_KEPT: usize = 32;
 /// The number of heads read beyond the last chunk found, while the list is being generated.
 const PEEK: i64 = 16;
+/// The number of batch rows to read concurrently.
+const READS_AT_ONCE: usize = 16;
 /// A batch without candidates is checked again after this pause, which doubles each time nothing is found.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
@@ -65,6 +68,7 @@ impl Dispatcher {
                 entity_times: Arc::clone(&offers.entity_times),
                 announced: Arc::clone(&offers.announced),
                 batches: BTreeMap::new(),
+                ended: BTreeSet::new(),
                 checked_at: Duration::ZERO,
                 turn: None,
             };
@@ -130,6 +134,8 @@ struct DispatchLoop {
     entity_times: Arc<Mutex<BTreeMap<BatchId, Duration>>>,
     announced: Arc<Mutex<BTreeSet<ChunkKey>>>,
     batches: BTreeMap<BatchId, KnownBatch>,
+    /// Batches that only rows of dead nodes name, and that have ended. They are not read again.
+    ended: BTreeSet<BatchId>,
     checked_at: Duration,
     turn: Option<BatchId>,
 }
@@ -254,24 +260,48 @@ impl DispatchLoop {
         }
         let mut running: BTreeSet<BatchId> =
             self.session.heartbeat.coordinates().into_iter().collect();
+        let mut of_dead = BTreeSet::new();
         for member in self.session.membership.members() {
-            running.extend(member.row.coordinates);
-        }
-        for batch in running {
-            if !self.batches.contains_key(&batch) {
-                self.open_batch(batch).await;
+            match member.alive {
+                true => running.extend(member.row.coordinates),
+                false => of_dead.extend(member.row.coordinates),
             }
+        }
+        // The row of a dead node stays as it is.
+        self.ended
+            .retain(|batch| of_dead.contains(batch) && !running.contains(batch));
+        let unknown: Vec<BatchId> = running
+            .union(&of_dead)
+            .filter(|batch| !self.batches.contains_key(batch) && !self.ended.contains(batch))
+            .copied()
+            .collect();
+        let store = Arc::clone(&self.session.context.store);
+        let rows: Vec<_> = futures::stream::iter(unknown)
+            .map(|batch| {
+                let store = Arc::clone(&store);
+                async move { (batch, store.batch(batch, Freshness::Committed).await) }
+            })
+            .buffered(READS_AT_ONCE)
+            .collect()
+            .await;
+        for (batch, row) in rows {
+            let has_ended =
+                matches!(&row, Ok(row) if row.as_ref().is_none_or(|row| row.status.is_final()));
+            if has_ended && !running.contains(&batch) {
+                self.ended.insert(batch);
+            }
+            self.open_row(batch, row).await;
         }
     }
 
     async fn open_batch(&mut self, batch: BatchId) {
-        match self
-            .session
-            .context
-            .store
-            .batch(batch, Freshness::Committed)
-            .await
-        {
+        let store = &self.session.context.store;
+        let row = store.batch(batch, Freshness::Committed).await;
+        self.open_row(batch, row).await;
+    }
+
+    async fn open_row(&mut self, batch: BatchId, row: StoreResult<Option<Batch>>) {
+        match row {
             Ok(Some(row)) if admits_work(&row) => {
                 if let Err(error) = self.start_batch(row).await {
                     warn!(batch.id = %batch, "This node cannot work on batch {batch}: {error}");

@@ -9,6 +9,8 @@ mod entity;
 mod offers;
 mod recorder;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use dispatcher::Dispatcher;
 pub use offers::{Announcement, Offer, Offers};
