@@ -84,6 +84,11 @@ impl Heartbeat {
             .store(moment.0, Ordering::Release);
     }
 
+    /// The moment that was last set; until then, that of the session before.
+    pub fn hints_read_until(&self) -> Timestamp {
+        Timestamp(self.shared.hints_read_until.load(Ordering::Acquire))
+    }
+
     /// The batches in the row.
     pub fn coordinates(&self) -> Vec<BatchId> {
         self.lock().keys().copied().collect()
@@ -230,6 +235,7 @@ impl HeartbeatWriter {
             if !self_fence.may_act() {
                 return self;
             }
+            let started = self.context.clock.monotonic();
             match self.write(&self_fence).await {
                 Ok(()) => {
                     membership.heartbeat_succeeded(started);
@@ -238,7 +244,6 @@ impl HeartbeatWriter {
                 Err(error) => {
                     membership.heartbeat_failed();
                     if !is_failing {
-            let started = self.context.clock.monotonic();
                         warn!(error = %error, "Heartbeat failed: {error}");
                     }
                     is_failing = true;

@@ -1,20 +1,21 @@
 //! Wake-ups inside one process. They only shorten a wait: each waiting part also polls by itself.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
-use weft_model::{BatchId, DueHint};
+use weft_model::{BatchId, DueHint, JobKey};
 
 /// What can be woken. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Wake {
     jobs: Arc<Notify>,
     due: Arc<Mutex<Vec<DueHint>>>,
+    to_check: Arc<Mutex<Vec<JobKey>>>,
     due_woken: Arc<Notify>,
     requests: Arc<Notify>,
     affinity_changed: Arc<AtomicBool>,
@@ -49,7 +50,10 @@ impl Drop for BatchWoken {
     fn drop(&mut self) {
         self.notified = None;
         let mut batches = lock(&self.batches);
-        if batches.get(&self.batch).is_some_and(|notify| Arc::strong_count(notify) == 1) {
+        if batches
+            .get(&self.batch)
+            .is_some_and(|notify| Arc::strong_count(notify) == 1)
+        {
             batches.remove(&self.batch);
         }
     }
@@ -92,6 +96,17 @@ impl Wake {
         std::mem::take(&mut *lock(&self.due))
     }
 
+    /// Has the scheduler check a job now, although no hint was written for that.
+    pub fn check(&self, key: JobKey) {
+        lock(&self.to_check).push(key);
+        self.due_woken.notify_one();
+    }
+
+    /// The jobs passed to [`Wake::check`] since the last call.
+    pub fn take_to_check(&self) -> Vec<JobKey> {
+        std::mem::take(&mut *lock(&self.to_check))
+    }
+
     /// A request for a running job was written: wakes the runners of this process.
     pub fn requests(&self) {
         self.requests.notify_waiters();
@@ -102,7 +117,7 @@ impl Wake {
         self.requests.notified()
     }
 
-    /// Resolves after [`Wake::due`].
+    /// Resolves after [`Wake::due`] and [`Wake::check`].
     pub fn due_woken(&self) -> impl Future<Output = ()> + '_ {
         self.due_woken.notified()
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use tokio::sync::mpsc;
 use tracing::debug;
-use weft_model::{Batch, BatchId, DueHint, NodeRow, batch_job_key};
+use weft_model::{Batch, BatchId, NodeRow, batch_job_key};
 use weft_store::Freshness;
 
 use crate::NodeSession;
@@ -24,10 +24,7 @@ pub async fn run(session: NodeSession, inherited: Vec<BatchId>, mut died: mpsc::
                         session.heartbeat.release(id);
                     }
                     if let Some(batch) = batch {
-                        session.context.wake.due(DueHint {
-                            due_at: session.context.clock.now(),
-                            key: batch_job_key(&batch),
-                        });
+                        session.context.wake.check(batch_job_key(&batch));
                     }
                 }
                 Err(error) => {

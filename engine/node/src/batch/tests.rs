@@ -135,17 +135,17 @@ async fn an_inherited_batch_becomes_due_although_its_row_cannot_be_read_at_first
         .tasks
         .spawn(heir::run(session.clone(), vec![batch.id], died));
     bench.store.called("batch", 2).await;
-    assert_eq!(wake.take_due(), []);
+    assert_eq!(wake.take_to_check(), []);
     bench.store.set("batch", "", None);
     let due = async {
         loop {
-            if let Some(due) = wake.take_due().pop() {
-                return due;
+            if let Some(key) = wake.take_to_check().pop() {
+                return key;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let due = soon("the due hint of the job", due).await;
-    assert_eq!(due.key, batch_job_key(&batch));
+    let key = soon("the check of the job", due).await;
+    assert_eq!(key, batch_job_key(&batch));
     bench.end().await;
 }

@@ -48,7 +48,7 @@ pub struct Running {
     changed: Notify,
     /// Notified when a slot is free; the poll loop waits for it.
     slot_freed: Notify,
-    /// Since when each job that a background task has in hand has been due, by number of the task.
+    /// The hint of each job that a background task has in hand, by number.
     in_hand: Mutex<BTreeMap<u64, Duration>>,
     /// Jobs to check again, because a background task has failed.
     rechecks: Mutex<Vec<(JobKey, Timer)>>,
@@ -105,24 +105,26 @@ impl Running {
         })
     }
 
-    /// The hint of a job is not passed until the returned value is dropped, because a background task still has to do what
-    /// the hint is for. The job has been due since `since`.
-    fn hold_hint(self: &Arc<Self>, since: Duration) -> HintInHand {
+    /// The hint in `timer` is not passed until the returned value is dropped, because a background task still has to do
+    /// what the hint is for.
+    fn hold_hint(self: &Arc<Self>, timer: Timer) -> HintInHand {
         let mut in_hand = lock(&self.in_hand);
         let number = in_hand.last_key_value().map_or(0, |(last, _)| last + 1);
-        in_hand.insert(number, since);
+        if let Some(hinted) = timer.hinted {
+            in_hand.insert(number, hinted);
+        }
         drop(in_hand);
         HintInHand {
             running: Arc::clone(self),
             number,
-            since,
+            timer,
         }
     }
 
-    fn oldest_in_hand(&self) -> Option<Duration> {
+    fn oldest_hint(&self) -> Option<Duration> {
         let in_hand = lock(&self.in_hand).values().min().copied();
         let rechecks = lock(&self.rechecks);
-        let waiting = rechecks.iter().map(|(_, timer)| timer.since).min();
+        let waiting = rechecks.iter().filter_map(|(_, timer)| timer.hinted);
         in_hand.into_iter().chain(waiting).min()
     }
 
@@ -237,16 +239,13 @@ impl Drop for RunningGuard {
 struct HintInHand {
     running: Arc<Running>,
     number: u64,
-    since: Duration,
+    timer: Timer,
 }
 
 impl HintInHand {
     /// Has the job checked again at `at`: its hint has been passed here, and nothing else may lead to it.
     fn recheck(self, key: JobKey, at: Duration) {
-        let timer = Timer {
-            at,
-            since: self.since,
-        };
+        let timer = Timer { at, ..self.timer };
         lock(&self.running.rechecks).push((key, timer));
     }
 }

@@ -173,9 +173,9 @@ impl PollLoop {
     /// a hint of everything that this node has in hand.
     fn hints_read_until(&self, now: Timestamp) -> Timestamp {
         let in_hand = [
-            self.timers.oldest(),
-            self.ready.oldest(),
-            self.running.oldest_in_hand(),
+            self.timers.oldest_hint(),
+            self.ready.oldest_hint(),
+            self.running.oldest_hint(),
         ];
         let oldest = in_hand.into_iter().flatten().min();
         let age = oldest.map_or(Duration::ZERO, |since| {
@@ -190,12 +190,17 @@ impl PollLoop {
         let apart = Duration::from_millis(hint.due_at.millis_since(now).unsigned_abs());
         let timer = if hint.due_at > now {
             let at = monotonic + apart;
-            Timer { at, since: at }
+            Timer {
+                at,
+                since: at,
+                hinted: Some(at),
+            }
         } else {
             let since = monotonic.saturating_sub(apart);
             Timer {
                 at: monotonic,
                 since,
+                hinted: Some(since),
             }
         };
         self.timers.set_if_earlier(hint.key.clone(), timer);
@@ -221,6 +226,14 @@ impl PollLoop {
             self.note(&hint, now, monotonic);
             // A poll that reads it does not have to note it again.
             self.passed.insert(hint, now);
+        }
+        for key in context.wake.take_to_check() {
+            let timer = Timer {
+                at: monotonic,
+                since: monotonic,
+                hinted: None,
+            };
+            self.timers.set_if_earlier(key, timer);
         }
         for (key, timer) in self.running.take_rechecks() {
             self.timers.set_if_earlier(key, timer);
@@ -259,7 +272,8 @@ impl PollLoop {
             .into_iter()
             .map(|(key, waiting)| {
                 let since = waiting.since;
-                (key, Timer { at, since })
+                let hinted = Some(since);
+                (key, Timer { at, since, hinted })
             })
             .collect()
     }
@@ -276,7 +290,8 @@ impl PollLoop {
         let at = uptime(self.session.context.clock.as_ref());
         for (key, waiting) in foreign {
             let since = waiting.since;
-            self.timers.set_if_earlier(key, Timer { at, since });
+            let hinted = Some(since);
+            self.timers.set_if_earlier(key, Timer { at, since, hinted });
         }
     }
 
@@ -298,7 +313,8 @@ impl PollLoop {
             self.ready.remove(&key);
             let since = now;
             let at = now + FIRST_DEFERRAL;
-            self.timers.set_if_earlier(key, Timer { at, since });
+            let hinted = Some(now);
+            self.timers.set_if_earlier(key, Timer { at, since, hinted });
         }
         Ok(())
     }
@@ -349,8 +365,7 @@ impl PollLoop {
     fn retry_later(&mut self, key: JobKey, timer: Timer) {
         let pause = self.session.context.config.poll_interval;
         let at = uptime(self.session.context.clock.as_ref()) + pause;
-        let since = timer.since;
-        self.timers.set_if_earlier(key, Timer { at, since });
+        self.timers.set_if_earlier(key, Timer { at, ..timer });
     }
 
     /// Lets a job wait in memory for a free slot. If too many wait, or the pool has no slots, it waits in a hint.
@@ -366,7 +381,9 @@ impl PollLoop {
             return self.defer(&key, Obstacle::NoSlot).await;
         }
         let waiting = Waiting {
-            since: timer.since,
+            since: timer
+                .hinted
+                .map_or(timer.since, |hinted| timer.since.min(hinted)),
             affinity,
         };
         self.ready.put(key, waiting);
@@ -376,13 +393,13 @@ impl PollLoop {
     async fn act(&mut self, key: &JobKey, timer: Timer, row: Option<Job>) -> StoreResult<()> {
         let context = Arc::clone(&self.session.context);
         let monotonic = uptime(context.clock.as_ref());
-        let since = timer.since;
-        let waited = monotonic.saturating_sub(since);
+        let waited = monotonic.saturating_sub(timer.since);
         let Some(job) = row else {
             traced::no_row(&self.session, key, waited < ORPHAN_PATIENCE);
             if waited < ORPHAN_PATIENCE {
                 let at = monotonic + ORPHAN_PAUSE;
-                self.timers.set_if_earlier(key.clone(), Timer { at, since });
+                self.timers
+                    .set_if_earlier(key.clone(), Timer { at, ..timer });
             }
             return Ok(());
         };
@@ -394,7 +411,7 @@ impl PollLoop {
             }
             Plan::Claim(slot) => {
                 if let Some(executor) = executor {
-                    self.claim_in_background(job, slot, executor, since);
+                    self.claim_in_background(job, slot, executor, timer);
                 }
             }
             Plan::NotBefore(moment) => self.wait_until(key, moment).await?,
@@ -411,16 +428,18 @@ impl PollLoop {
             }
             Plan::Again(pause) => {
                 let at = monotonic + pause;
-                self.timers.set_if_earlier(key.clone(), Timer { at, since });
+                self.timers
+                    .set_if_earlier(key.clone(), Timer { at, ..timer });
             }
             Plan::LeaveToOwner(pause) => {
                 // Its owner keeps a hint ahead. If the owner has died by then, the nodes take turns from then on.
                 let at = monotonic + pause;
-                let timer = Timer { at, since: at };
-                self.timers.set_if_earlier(key.clone(), timer);
+                let since = at;
+                self.timers
+                    .set_if_earlier(key.clone(), Timer { at, since, ..timer });
             }
-            Plan::Move(change) => self.move_in_background(&job, change, since),
-            Plan::Notify => self.notify_in_background(job.key, since),
+            Plan::Move(change) => self.move_in_background(&job, change, timer),
+            Plan::Notify => self.notify_in_background(job.key, timer),
         }
         Ok(())
     }

@@ -70,7 +70,7 @@ impl Ready {
     }
 
     /// Since when the job that has waited for longest has been due.
-    pub fn oldest(&self) -> Option<Duration> {
+    pub fn oldest_hint(&self) -> Option<Duration> {
         self.order.first().map(|(since, _)| *since)
     }
 

@@ -12,21 +12,21 @@ use super::executor::{Claimed, Executor, Slots};
 use super::plan::RowMove;
 use super::poll_loop::PollLoop;
 use super::slots::SlotOffer;
-use super::timers::uptime;
+use super::timers::{Timer, uptime};
 use super::{HintInHand, RunningJob, traced};
 use crate::NodeSession;
 use crate::job::schedule::schedule_of;
 use crate::job::{notify_followers, overlap};
 
 impl PollLoop {
-    /// Claims and runs a job in the background. It takes its slot at once, so that the next check counts it. The job has
-    /// been due since `since`.
+    /// Claims and runs a job in the background. It takes its slot at once, so that the next check counts it. `timer` led
+    /// here.
     pub(super) fn claim_in_background(
         &self,
         job: Job,
         offer: SlotOffer,
         executor: Arc<dyn Executor>,
-        since: Duration,
+        timer: Timer,
     ) {
         let session = self.session.clone();
         if let Err(illegal) = job.status.next(JobEvent::Claimed) {
@@ -54,7 +54,7 @@ impl PollLoop {
             );
         }
         let guard = self.running.enter(&job.key, running_job);
-        let hint = self.running.hold_hint(since);
+        let hint = self.running.hold_hint(timer);
         let claimed = Claimed {
             job,
             slot: guard.slot(),
@@ -78,7 +78,7 @@ impl PollLoop {
     }
 
     /// Moves a row that no node runs. If another node was faster, its hint leads here again.
-    pub(super) fn move_in_background(&self, job: &Job, change: RowMove, since: Duration) {
+    pub(super) fn move_in_background(&self, job: &Job, change: RowMove, timer: Timer) {
         let session = self.session.clone();
         let moved = match change.apply(job, session.context.clock.now()) {
             Ok(moved) => moved,
@@ -96,7 +96,7 @@ impl PollLoop {
             slot: None,
         };
         let guard = self.running.enter(&job.key, running_job);
-        let hint = self.running.hold_hint(since);
+        let hint = self.running.hold_hint(timer);
         session.tasks.clone().spawn(async move {
             let key = moved.key.clone();
             traced::moved(&session, &moved);
@@ -114,9 +114,9 @@ impl PollLoop {
     }
 
     /// Notifies the jobs that wait for the last end of this one.
-    pub(super) fn notify_in_background(&self, key: JobKey, since: Duration) {
+    pub(super) fn notify_in_background(&self, key: JobKey, timer: Timer) {
         let session = self.session.clone();
-        let hint = self.running.hold_hint(since);
+        let hint = self.running.hold_hint(timer);
         session.tasks.clone().spawn(async move {
             if !notify_followers(&session, &key).await {
                 recheck_soon(&session, key, hint);

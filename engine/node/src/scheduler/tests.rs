@@ -1,7 +1,9 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
+use weft_model::clock::Timestamp;
 use weft_model::{Job, JobDesired, JobKey, JobStatus};
 use weft_store::WriteJob;
 
@@ -45,10 +47,14 @@ fn job(bench: &Bench, uid: &str) -> Job {
 
 /// Writes a job with a due hint, so that the scheduler checks it.
 async fn write(bench: &Bench, job: Job) {
+    write_due(bench, job, bench.session.context.clock.now()).await;
+}
+
+async fn write_due(bench: &Bench, job: Job, due_at: Timestamp) {
     let context = &bench.session.context;
     let write = WriteJob {
         due: Some(weft_model::DueHint {
-            due_at: context.clock.now(),
+            due_at,
             key: job.key.clone(),
         }),
         job,
@@ -101,5 +107,34 @@ async fn a_move_of_a_row_that_hangs_holds_up_no_other_job() {
     bench.store.called("write_job", 1).await;
     write(&bench, job(&bench, "other")).await;
     assert_eq!(soon("a run", ran.recv()).await.as_deref(), Some("other"));
+    bench.end().await;
+}
+
+/// If this node dies now, the next one must still find the hint of a job that this one is claiming.
+#[tokio::test]
+async fn a_hint_counts_as_read_when_its_job_is_claimed() {
+    let bench = Bench::new();
+    let age = |minutes: u64| {
+        let now = bench.session.context.clock.now();
+        now.minus(Duration::from_secs(60 * minutes))
+    };
+    write_due(&bench, job(&bench, "stuck"), age(14)).await;
+    bench.store.set("claim_job", "stuck", Fault::Hang);
+    let mut ran = start(&bench);
+    bench.store.called("claim_job", 1).await;
+    // When the second one runs, the poll that found the first is complete.
+    for uid in ["one", "two"] {
+        write(&bench, job(&bench, uid)).await;
+        assert_eq!(soon("a run", ran.recv()).await.as_deref(), Some(uid));
+    }
+    let read_until = || bench.session.heartbeat.hints_read_until();
+    assert!(read_until() < age(1), "{}", read_until());
+    bench.store.set("claim_job", "stuck", None);
+    assert_eq!(soon("a run", ran.recv()).await.as_deref(), Some("stuck"));
+    for uid in ["three", "four"] {
+        write(&bench, job(&bench, uid)).await;
+        assert_eq!(soon("a run", ran.recv()).await.as_deref(), Some(uid));
+    }
+    assert!(read_until() > age(1), "{}", read_until());
     bench.end().await;
 }

@@ -21,6 +21,8 @@ pub(super) struct Timer {
     pub at: Duration,
     /// Since when this node has known the job to be due.
     pub since: Duration,
+    /// The moment of the job's latest hint that this node has read or written; none if it knows of no hint.
+    pub hinted: Option<Duration>,
 }
 
 /// At most one timer for each job.
@@ -38,15 +40,19 @@ impl Timers {
         self.by_key.insert(key, timer);
     }
 
-    /// Sets the timer unless the job has one for an earlier time.
+    /// Sets the timer unless the job has one for an earlier time. The latest hint counts either way.
     pub fn set_if_earlier(&mut self, key: JobKey, timer: Timer) {
-        if self
-            .by_key
-            .get(&key)
-            .is_none_or(|found| found.at > timer.at)
-        {
-            self.set(key, timer);
-        }
+        let hinted = match self.by_key.get_mut(&key) {
+            Some(found) => {
+                found.hinted = found.hinted.max(timer.hinted);
+                if found.at <= timer.at {
+                    return;
+                }
+                found.hinted
+            }
+            None => timer.hinted,
+        };
+        self.set(key, Timer { hinted, ..timer });
     }
 
     /// Removes the timer of a job.
@@ -69,9 +75,10 @@ impl Timers {
         due
     }
 
-    /// Since when the job that has been due for longest has been due.
-    pub fn oldest(&self) -> Option<Duration> {
-        self.by_key.values().map(|timer| timer.since).min()
+    /// The oldest among the latest hints of the jobs.
+    pub fn oldest_hint(&self) -> Option<Duration> {
+        let hints = self.by_key.values().filter_map(|timer| timer.hinted);
+        hints.min()
     }
 
     /// When the next timer is due.
@@ -96,6 +103,7 @@ mod tests {
         Timer {
             at: Duration::from_secs(at),
             since: Duration::ZERO,
+            hinted: None,
         }
     }
 
@@ -126,5 +134,22 @@ mod tests {
         assert_eq!(timers.next(), Some(Duration::from_secs(6)));
         assert_eq!(timers.remove(&key("a")), Some(timer(6)));
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn the_latest_hint_of_each_job_counts() {
+        let hinted = |at, hinted| Timer {
+            hinted: Some(Duration::from_secs(hinted)),
+            ..timer(at)
+        };
+        let mut timers = Timers::default();
+        timers.set(key("a"), hinted(5, 1));
+        timers.set_if_earlier(key("b"), hinted(5, 3));
+        timers.set(key("c"), timer(5));
+        assert_eq!(timers.oldest_hint(), Some(Duration::from_secs(1)));
+        // A hint for later does not move the timer.
+        timers.set_if_earlier(key("a"), hinted(7, 4));
+        assert_eq!(timers.oldest_hint(), Some(Duration::from_secs(3)));
+        assert_eq!(timers.next(), Some(Duration::from_secs(5)));
     }
 }
