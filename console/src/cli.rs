@@ -6,7 +6,7 @@ use crate::check::{self, CheckArgs};
 use crate::console::{self, ConsoleArgs};
 use crate::deploy::{self, DeployArgs};
 use crate::dev::{self, DevArgs};
-use crate::doctor;
+use crate::doctor::{self, DoctorArgs};
 use crate::example_command::{self, ExampleArgs};
 use crate::instance::{self, InstanceCommand};
 use crate::logs::{self, Level, LogFormat};
@@ -14,7 +14,6 @@ use crate::node::{self, NodeArgs};
 use crate::output::stderr;
 use crate::runtime;
 use crate::schema::{self, SchemaCommand};
-use crate::store::StoreArgs;
 
 /// Jobs and batches on Cassandra, ScyllaDB or one SQLite file
 #[derive(Debug, Parser)]
@@ -68,7 +67,7 @@ enum Command {
     /// Deploy a project folder
     Deploy(DeployArgs),
     /// Check a store and what it needs
-    Doctor(StoreArgs),
+    Doctor(DoctorArgs),
     /// Work with stored instances
     #[command(subcommand)]
     Instance(InstanceCommand),

@@ -1,21 +1,38 @@
-//! `weft doctor`: checks a store and prints the result and the next step of each check.
+//! `weft doctor`: checks a store and prints the result and the next step of each check; says why jobs and batches are stuck,
+//! and repairs what leads nodes to them.
+
+mod work;
 
 use std::fmt;
 use std::sync::Arc;
 
+use clap::Args;
 use serde_json::json;
 use weft_cql::{Inspection, KeyspaceReplication, NodeInspection};
 use weft_model::clock::{Clock, SystemClock};
-use weft_store::Store;
+use weft_store::{SharedStore, Store};
 
 use crate::exit::{FAILED, OK};
 use crate::output::{Format, TableWriter, stdout};
 use crate::schema;
 use crate::store::{self, StoreAddress, StoreArgs};
 
+/// The options of `weft doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Write missing due hints of jobs and missing jobs of batches, and say which
+    #[arg(long)]
+    reconcile: bool,
+}
+
 /// Clocks that are further apart cause a warning. Beyond the second limit jobs do not start on time.
 const CLOCK_WARN_MS: i64 = 1_000;
 const CLOCK_FAIL_MS: i64 = 5_000;
+
+/// The check of the schema's version.
+const SCHEMA: &str = "schema version";
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,9 +79,9 @@ impl Check {
 }
 
 /// Runs and prints every check; fails if one of them failed.
-pub async fn run(args: &StoreArgs) -> anyhow::Result<u8> {
-    let address = store::parse(&args.store)?;
-    let checks = match &address {
+pub async fn run(args: &DoctorArgs) -> anyhow::Result<u8> {
+    let address = store::parse(&args.store.store)?;
+    let mut checks = match &address {
         StoreAddress::Sqlite(path) => {
             let store = store::read_sqlite(path, Arc::new(SystemClock))?;
             let offset = store.store_time().await?.millis_since(SystemClock.now());
@@ -75,12 +92,39 @@ pub async fn run(args: &StoreArgs) -> anyhow::Result<u8> {
         }
         StoreAddress::Cassandra(cassandra) => judge(&store::inspect(cassandra).await?, &address),
     };
+    // Without the tables of this version there is nothing to read.
+    if checks
+        .iter()
+        .all(|check| check.what != SCHEMA || check.verdict == Verdict::Ok)
+    {
+        let store = open(&address, args.reconcile).await?;
+        if args.reconcile {
+            checks.extend(work::reconcile(store.as_ref()).await?);
+        }
+        checks.extend(work::stuck(store.as_ref()).await?);
+    }
     show(&checks);
     let worst = checks.iter().map(|check| check.verdict).max();
     Ok(if worst == Some(Verdict::Fail) {
         FAILED
     } else {
         OK
+    })
+}
+
+/// Opens the store; for changes only if no other process has a SQLite file open.
+async fn open(address: &StoreAddress, for_changes: bool) -> anyhow::Result<SharedStore> {
+    let clock = Arc::new(SystemClock);
+    Ok(match address {
+        StoreAddress::Sqlite(path) if for_changes => {
+            Arc::new(store::open_sqlite(path, clock, false)?)
+        }
+        StoreAddress::Sqlite(path) => Arc::new(store::read_sqlite(path, clock)?),
+        StoreAddress::Cassandra(cassandra) => {
+            let options = store::options_of(cassandra)?;
+            let connected = store::connect(options).await;
+            Arc::new(connected.map_err(|error| store::failure(error, cassandra))?)
+        }
     })
 }
 
@@ -119,7 +163,7 @@ fn judge(found: &Inspection, address: &StoreAddress) -> Vec<Check> {
 
 fn schema_check(version: Option<i64>, address: &StoreAddress) -> Check {
     let found = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
-    let check = Check::ok("schema version", found);
+    let check = Check::ok(SCHEMA, found);
     match schema::check(version, address) {
         None => check,
         Some(failure) => check.but(Verdict::Fail, failure.hint.unwrap_or(failure.message)),

@@ -151,8 +151,18 @@ fn a_node_refuses_a_store_without_tables() {
     assert_eq!(get(&running.url, "/readyz").0, 200);
     let run = weft(folder.path(), &migrate);
     assert_eq!(run.code, Some(7), "a store in use is not migrated: {run:?}");
+    let doctor = ["doctor", "--store", "sqlite:a.db"];
+    let run = weft(folder.path(), &doctor);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.out.contains("stuck jobs and batches"), "{run:?}");
+    let reconcile = ["doctor", "--reconcile", "--store", "sqlite:a.db"];
+    let run = weft(folder.path(), &reconcile);
+    assert_eq!(run.code, Some(7), "nor repaired: {run:?}");
     running.signal("INT");
     assert_eq!(running.end().0, Some(0));
+    let run = weft(folder.path(), &reconcile);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.out.contains("0 had no due hint"), "{run:?}");
 }
 
 #[test]

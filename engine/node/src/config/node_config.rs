@@ -64,6 +64,8 @@ pub struct NodeConfig {
     pub max_chunk_size: usize,
     /// RECONCILE_INTERVAL_SEC (ours), default 300 s.
     pub reconcile_interval: Duration,
+    /// A full round over all jobs begins this long after the last one, on one node: a day.
+    pub job_round_interval: Duration,
     /// CLEANUP_INTERVAL_SEC (ours), default 6 h.
     pub cleanup_interval: Duration,
     /// K2JOB_ARCHIVING_TIME_HOUR, default 720: how long archived jobs and history are kept.
@@ -104,6 +106,7 @@ impl NodeConfig {
             drain_grace: Duration::from_secs(25),
             max_chunk_size: 1_000,
             reconcile_interval: Duration::from_secs(300),
+            job_round_interval: Duration::from_secs(24 * 3_600),
             cleanup_interval: Duration::from_secs(6 * 3_600),
             job_archiving_time: Duration::from_secs(720 * 3_600),
             batch_kept: Duration::from_secs(7 * 86_400),

@@ -1,16 +1,29 @@
-//! Repairs batches whose job is missing or has ended, in a periodic pass.
+//! Repairs what spans two partitions: batches whose job is missing or has ended, and jobs without a due hint.
 //!
-//! A batch and its job are in two partitions, so a crash between the two writes can leave an unfinished batch without a job
-//! that runs it. This pass opens the job again.
+//! A crash between two writes can leave an unfinished batch without a job that runs it; a periodic pass opens the job again.
+//! The round over all jobs ([`round`]) comes once a day, on one of the nodes.
+
+mod round;
+mod stuck;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tracing::{debug, info, warn};
 use weft_model::batch_job;
 use weft_model::batch_job_key;
-use weft_model::clock::Timestamp;
-use weft_model::{Batch, BatchStatus, DueHint, Job, JobEvent};
-use weft_store::{Freshness, JobSeen, ListBatches, StoreResult, WriteJob};
+use weft_model::clock::{SharedClock, Timestamp};
+use weft_model::ids::Ids;
+use weft_model::{Batch, BatchStatus, DueHint, Job, JobEvent, Setting};
+use weft_store::{
+    Freshness, JobSeen, ListBatches, PutSetting, SelfFence, Settled, Store, StoreResult, WriteJob,
+    settle,
+};
+
+pub use self::round::{Round, check_time};
+pub use self::stuck::{Surroundings, why_batch_is_stuck, why_job_is_stuck};
 
 use crate::NodeSession;
 
@@ -19,6 +32,10 @@ const HORIZON: Duration = Duration::from_secs(8 * 24 * 3600);
 /// Younger batches are left alone, because their submission may not be complete.
 const MIN_AGE: Duration = Duration::from_secs(120);
 const PAGE: usize = 200;
+/// The setting of the cluster that says when the last round over all jobs began.
+pub const LAST_ROUND: &str = "jobs_reconciled";
+/// The pause between two pages of a round in the background.
+const ROUND_PAUSE: Duration = Duration::from_secs(1);
 
 /// Reconciles until the node fences itself.
 pub async fn run(session: NodeSession) {
@@ -32,60 +49,167 @@ pub async fn run(session: NodeSession) {
         {
             return;
         }
-        if let Err(error) = pass(&session).await {
-            debug!(error = %error, "The reconciliation pass stopped: {error}");
+        let reconciler = Reconciler::of(&session);
+        match reconciler.batches().await {
+            Ok(0) => (),
+            Ok(_) => session.context.wake.jobs(),
+            Err(error) => debug!(error = %error, "The reconciliation pass stopped: {error}"),
+        }
+        if let Err(error) = reconciler.daily_round(&session).await {
+            debug!(error = %error, "The round over all jobs stopped: {error}");
         }
     }
 }
 
-/// One pass over all batches that have not ended.
-///
-/// # Errors
-/// The error of the store.
-pub async fn pass(session: &NodeSession) -> StoreResult<()> {
-    let now = session.context.clock.now();
-    let back = |duration: Duration| {
-        Timestamp(
-            now.0
-                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
-    };
-    let mut list = ListBatches {
-        from: back(HORIZON),
-        to: back(MIN_AGE),
-        before: None,
-        limit: PAGE,
-    };
-    loop {
-        let page = session.context.store.batches(&list).await?;
-        for listing in &page.listings {
-            if !listing.status.is_final() {
-                let row = session
-                    .context
-                    .store
-                    .batch(listing.id, Freshness::Committed)
-                    .await?;
-                if let Some(row) = row {
-                    reconcile(session, &row).await?;
+/// What a repair needs.
+#[derive(Debug)]
+pub struct Reconciler<'a> {
+    /// The store.
+    pub store: &'a dyn Store,
+    /// The clock that hints are written by.
+    pub clock: &'a SharedClock,
+    /// Makes tokens.
+    pub ids: &'a Ids,
+    /// How long it may act.
+    pub self_fence: &'a SelfFence,
+    /// `T_dead`: the hint of a running job is at most this far ahead.
+    pub dead_after: Duration,
+}
+
+/// The value of [`LAST_ROUND`].
+#[derive(Debug, Serialize, Deserialize)]
+struct LastRound {
+    started: Timestamp,
+    #[serde(default)]
+    node: String,
+}
+
+impl<'a> Reconciler<'a> {
+    fn of(session: &'a NodeSession) -> Self {
+        let context = &session.context;
+        Self {
+            store: context.store.as_ref(),
+            clock: &context.clock,
+            ids: &context.ids,
+            self_fence: &session.self_fence,
+            dead_after: context.config.dead_after(),
+        }
+    }
+
+    /// Examines all jobs if no node has begun to for a day.
+    async fn daily_round(&self, session: &NodeSession) -> StoreResult<()> {
+        let found = self.store.setting(LAST_ROUND, Freshness::Committed).await?;
+        let now = self.clock.now();
+        let last = found
+            .as_ref()
+            .and_then(|found| serde_json::from_str::<LastRound>(&found.value).ok());
+        let interval = session.context.config.job_round_interval;
+        let is_fresh =
+            last.is_some_and(|last| last.started <= now && now < last.started.plus(interval));
+        if is_fresh {
+            return Ok(());
+        }
+        let round = LastRound {
+            started: now,
+            node: session.me.node.0.clone(),
+        };
+        let put = PutSetting {
+            setting: Setting {
+                name: LAST_ROUND.to_owned(),
+                seq: found.map_or(0, |found| found.seq) + 1,
+                value: serde_json::to_string(&round).unwrap_or_default(),
+                changed_at: now,
+                changed_by: session.me.node.0.clone(),
+            },
+            token: self.ids.token(),
+        };
+        // If it is lost, another node has begun. If this one dies in the middle, the next round is tomorrow's.
+        if !matches!(self.settle(&put).await?, Settled::Applied) {
+            return Ok(());
+        }
+        if let Some(round) = self.jobs(ROUND_PAUSE).await? {
+            info!(
+                examined = round.examined,
+                repaired = round.job_count,
+                "Examined {} jobs; {} had no due hint",
+                round.examined,
+                round.job_count
+            );
+        }
+        Ok(())
+    }
+
+    /// Opens the jobs of all batches that have not ended and that no job runs; answers how many it opened.
+    ///
+    /// # Errors
+    /// The error of the store.
+    pub async fn batches(&self) -> StoreResult<usize> {
+        let now = self.clock.now();
+        let mut list = ListBatches {
+            from: now.minus(HORIZON),
+            to: now.minus(MIN_AGE),
+            before: None,
+            limit: PAGE,
+        };
+        let mut opened = 0;
+        loop {
+            let page = self.store.batches(&list).await?;
+            for listing in &page.listings {
+                if !listing.status.is_final() {
+                    let row = self.store.batch(listing.id, Freshness::Committed).await?;
+                    if let Some(row) = row
+                        && self.open_job(&row).await?
+                    {
+                        opened += 1;
+                    }
                 }
             }
+            let Some(last) = page.listings.last().filter(|_| page.more) else {
+                return Ok(opened);
+            };
+            list.before = Some((last.creation_time, last.id));
         }
-        let Some(last) = page.listings.last().filter(|_| page.more) else {
-            return Ok(());
+    }
+
+    async fn settle<C: weft_store::Conditional>(
+        &self,
+        operation: &C,
+    ) -> StoreResult<Settled<C::Found>> {
+        settle(self.store, self.ids, self.self_fence, operation).await
+    }
+
+    /// Opens the job of a batch if none runs it; answers whether it did.
+    async fn open_job(&self, batch: &Batch) -> StoreResult<bool> {
+        if batch.status.is_final() || batch.status == BatchStatus::Paused {
+            return Ok(false);
+        }
+        let key = batch_job_key(batch);
+        let found = self.store.job(&key, Freshness::Serial).await?;
+        let Some((job, seen)) = opened_job(batch, found, self.clock.now()) else {
+            return Ok(false);
         };
-        list.before = Some((last.creation_time, last.id));
+        let write = WriteJob {
+            due: Some(DueHint {
+                due_at: self.clock.now(),
+                key,
+            }),
+            job,
+            seen,
+            token: self.ids.token(),
+        };
+        if !matches!(self.settle(&write).await?, Settled::Applied) {
+            return Ok(false);
+        }
+        metrics::counter!("reconciled_total", "kind" => "batch_without_job").increment(1);
+        info!(batch.id = %batch.id, "Opened the job of batch {} again", batch.id);
+        Ok(true)
     }
 }
 
-async fn reconcile(session: &NodeSession, batch: &Batch) -> StoreResult<()> {
-    if batch.status.is_final() || batch.status == BatchStatus::Paused {
-        return Ok(());
-    }
-    let key = batch_job_key(batch);
-    let now = session.context.clock.now();
-    let found = session.context.store.job(&key, Freshness::Serial).await?;
-    let (job, seen) = match found {
-        Some(job) if !job.status.is_ended() => return Ok(()),
+/// The job that is to run the batch, and the row that it replaces; none if a job runs the batch.
+fn opened_job(batch: &Batch, found: Option<Job>, now: Timestamp) -> Option<(Job, Option<JobSeen>)> {
+    match found {
+        Some(job) if !job.status.is_ended() => None,
         Some(job) => {
             let seen = JobSeen::of(&job);
             let fence = job.fence.max(batch.fence) + 1;
@@ -93,7 +217,7 @@ async fn reconcile(session: &NodeSession, batch: &Batch) -> StoreResult<()> {
                 Ok(status) => status,
                 Err(illegal) => {
                     warn!(batch.id = %batch.id, "Left the job of a batch alone: {illegal}");
-                    return Ok(());
+                    return None;
                 }
             };
             let job = Job {
@@ -105,26 +229,15 @@ async fn reconcile(session: &NodeSession, batch: &Batch) -> StoreResult<()> {
                 owner_incarnation: None,
                 ..job
             };
-            (job, Some(seen))
+            Some((job, Some(seen)))
         }
-        None => (
+        None => Some((
             Job {
                 creation_time: now,
                 fence: batch.fence + 1,
                 ..batch_job(batch)
             },
             None,
-        ),
-    };
-    let write = WriteJob {
-        job,
-        seen,
-        due: Some(DueHint { due_at: now, key }),
-        token: session.context.ids.token(),
-    };
-    session.settle(&write).await?;
-    metrics::counter!("reconciled_total", "kind" => "batch_without_job").increment(1);
-    info!(batch.id = %batch.id, "Opened the job of batch {} again", batch.id);
-    session.context.wake.jobs();
-    Ok(())
+        )),
+    }
 }
