@@ -680,3 +680,30 @@ async fn a_chunk_is_claimed_by_the_heir_of_a_closed_store() {
     };
     applied(store.claim_chunk(&claim).await);
 }
+
+#[tokio::test]
+async fn a_node_whose_state_is_of_a_newer_version_hides_no_other() {
+    let folder = folder();
+    let path = folder.path().join(FILE);
+    let store = SqliteStore::open(&path, options()).expect("openable");
+    for guid in ["n1", "n2"] {
+        store.put_node(&node_row(guid)).await.expect("written");
+    }
+    let connection = rusqlite::Connection::open(&path).expect("openable");
+    let newer = "UPDATE node SET state = 'RESTING' WHERE guid = 'n1'";
+    assert_eq!(connection.execute(newer, []).expect("updated"), 1);
+    let states: Vec<_> = store
+        .nodes()
+        .await
+        .expect("all nodes")
+        .into_iter()
+        .map(|row| (row.guid.0, row.state))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            ("n1".to_owned(), NodeState::Draining),
+            ("n2".to_owned(), NodeState::Alive)
+        ]
+    );
+}
