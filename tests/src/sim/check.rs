@@ -1,15 +1,23 @@
 //! The rules for tables and effects that must hold once everything is quiet.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use weft_model::batch_job_key;
-use weft_model::{Batch, BatchId, BatchStatus, ChunkState, EntityRow, EntityStatus, JobStatus};
+use weft_model::{
+    Batch, BatchId, BatchStatus, ChunkState, EntityRow, EntityStatus, JobKey, JobStatus,
+};
+use weft_node::reconcile::check_time;
 
 use super::cluster::{Cluster, Submitted};
+use super::control::BASE;
 use super::jobs;
 use super::scenario::Scenario;
 use super::script::{Effect, Script};
 use super::store::Tables;
+
+/// A node that starts reads hints from this long before any node has read them all.
+const READ_BACK: Duration = Duration::from_secs(15 * 60);
 
 /// All rules that are broken.
 pub fn all(cluster: &Cluster, scenario: &Scenario) -> Vec<String> {
@@ -200,8 +208,7 @@ fn check_effects(
     incarnations: u64,
     violations: &mut Vec<String>,
 ) {
-    let events = scenario.events.iter();
-    let events = events.filter(|(_, event)| event.disturbs()).count();
+    let events = scenario.disturbances();
     // Each incarnation beyond the number of processes comes from a self-fence.
     let fenced = incarnations.saturating_sub(cluster.processes());
     let ambushed = cluster.store.inner().ambushed;
@@ -251,6 +258,33 @@ fn check_cost(cluster: &Cluster, violations: &mut Vec<String>) {
              {allowed} are allowed"
         ));
     }
+}
+
+/// I14: every job that is not at rest has a hint that a node will read, even if all nodes die now.
+pub fn jobs_without_hint(cluster: &Cluster) -> Vec<String> {
+    let inner = cluster.store.inner();
+    let tables = &inner.tables;
+    let read_until = tables
+        .nodes
+        .values()
+        .map(|row| row.value.heartbeat_at)
+        .max();
+    let Some(from) = read_until.map(|moment| moment.minus(READ_BACK)) else {
+        return Vec::new();
+    };
+    let hints = tables.due.keys().filter(|hint| hint.due_at >= from);
+    let hinted: BTreeSet<&JobKey> = hints.map(|hint| &hint.key).collect();
+    let now = BASE.plus(Duration::from_millis(cluster.store.now()));
+    let jobs = tables.jobs.values().map(|row| row.peek());
+    jobs.filter(|job| check_time(job, now).is_some() && !hinted.contains(&job.key))
+        .map(|job| {
+            let JobKey { name, uid, .. } = &job.key;
+            format!(
+                "I14: no hint leads to job {name} {uid}, {}; hints were read until {read_until:?}",
+                job.status
+            )
+        })
+        .collect()
 }
 
 /// I12: what has not ended although there are no more faults.

@@ -181,7 +181,15 @@ impl Cluster {
     pub fn step_clock(&self, name: &str, step_ms: i64) {
         if let Some(member) = self.nodes.get(name) {
             member.skew_ms.fetch_add(step_ms, Ordering::AcqRel);
+            self.store.inner().clocks_set = true;
             self.note(name, "clock set");
+        }
+    }
+
+    /// Sets the wall clock of the node's machine to this deviation.
+    pub fn set_skew(&self, name: &str, skew_ms: i64) {
+        if let Some(member) = self.nodes.get(name) {
+            member.skew_ms.store(skew_ms, Ordering::Release);
         }
     }
 

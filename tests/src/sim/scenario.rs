@@ -29,8 +29,19 @@ pub struct Scenario {
     pub ambushes: BTreeSet<u64>,
     /// The node that dies during the run and never comes back.
     pub lost: Option<String>,
+    /// An outage of the whole cluster after everything else, with crashes of the first node that starts.
+    pub blackout: Option<Blackout>,
     /// When all faults end, in simulated milliseconds.
     pub calm_at: u64,
+}
+
+/// All nodes are down; then one starts and dies, several times.
+#[derive(Clone, Debug)]
+pub struct Blackout {
+    /// How long no node runs, before each start, in minutes.
+    pub dark_minutes: u64,
+    /// After how many milliseconds the node that starts dies, for each start.
+    pub crashes_after: Vec<u64>,
 }
 
 /// A batch to come.
@@ -77,6 +88,8 @@ pub enum Event {
     Return,
     /// Nodes that ended by themselves are started again.
     Revive,
+    /// The wall clock of the node is set forward by this many milliseconds, or back.
+    SetClock(String, i64),
 }
 
 impl Event {
@@ -84,7 +97,12 @@ impl Event {
     pub fn disturbs(&self) -> bool {
         match self {
             Self::Kill(_) | Self::Drain(_) | Self::Freeze(_) | Self::Cut(_) | Self::Outage => true,
-            Self::Start(_) | Self::Thaw(_) | Self::Join(_) | Self::Return | Self::Revive => false,
+            Self::Start(_)
+            | Self::Thaw(_)
+            | Self::Join(_)
+            | Self::Return
+            | Self::Revive
+            | Self::SetClock(..) => false,
         }
     }
 }
@@ -135,7 +153,7 @@ impl Scenario {
         let jobs = (0..chance.random_range(0..=4))
             .map(|_| PlannedJob::drawn(calm, &mut chance))
             .collect();
-        Self {
+        let scenario = Self {
             nodes,
             batches,
             jobs,
@@ -143,8 +161,55 @@ impl Scenario {
             events,
             ambushes,
             lost,
+            blackout: None,
             calm_at: last.max(15_000) + 1_000,
+        };
+        match calm || only_calls {
+            true => scenario,
+            false => scenario.with_wrong_clocks_and_lost_hints(seed),
         }
+    }
+
+    /// Adds what hides jobs from nodes, drawn apart from the rest.
+    fn with_wrong_clocks_and_lost_hints(mut self, seed: u64) -> Self {
+        let mut chance = StdRng::seed_from_u64(seed ^ 0xc10c);
+        if chance.random_bool(0.25) {
+            for _ in 0..chance.random_range(1..=4) {
+                let name = format!("n{}", chance.random_range(1..=3));
+                let size = pick(
+                    &mut chance,
+                    &[900, 1_600, 4_000, 70_000, 600_000, 3_600_000],
+                );
+                let step = if chance.random_bool(0.5) { size } else { -size };
+                let at = chance.random_range(200..15_000);
+                self.events.push((at, Event::SetClock(name, step)));
+            }
+            self.events.sort_by_key(|(at, _)| *at);
+        }
+        if chance.random_bool(0.25) {
+            self.blackout = Some(Blackout {
+                dark_minutes: chance.random_range(1..90),
+                crashes_after: (0..chance.random_range(1..=3))
+                    .map(|_| chance.random_range(1..4_000))
+                    .collect(),
+            });
+        }
+        if chance.random_bool(0.15) {
+            self.faults.hint_lost = 0.05;
+            for (config, _) in &mut self.nodes {
+                config.job_round_interval = Duration::from_secs(90);
+            }
+        }
+        self
+    }
+
+    /// How often entities may have to run again.
+    pub fn disturbances(&self) -> usize {
+        let events = self.events.iter().filter(|(_, event)| event.disturbs());
+        let crashes = self.blackout.as_ref().map_or(0, |blackout| {
+            self.nodes.len() + blackout.crashes_after.len()
+        });
+        events.count() + crashes
     }
 
     /// It has no faults.

@@ -8,7 +8,7 @@ use super::check;
 use super::cluster::Cluster;
 use super::jobs::{JobRequest, PlannedJob};
 use super::panics;
-use super::scenario::{Event, Planned, Scenario};
+use super::scenario::{Blackout, Event, Planned, Scenario};
 use super::store::{FaultPlan, PlantedBug};
 
 /// Once all faults have ended, everything must have ended within this.
@@ -77,11 +77,22 @@ async fn world(seed: u64, bug: Option<PlantedBug>, keep_lines: bool) -> Report {
         cluster.start(&config.guid.0);
     }
     play(&mut cluster, &scenario).await;
-    calm(&mut cluster);
+    let mut violations = Vec::new();
+    // Where the store loses hints, a round over all jobs writes them again.
+    let keeps_hints = scenario.faults.hint_lost == 0.0;
+    if let Some(blackout) = &scenario.blackout {
+        darken(&mut cluster, blackout, &scenario).await;
+        if keeps_hints {
+            violations.extend(check::jobs_without_hint(&cluster));
+        }
+    }
+    calm(&mut cluster, &scenario);
     let began = Instant::now();
     let mut quiet_since = None;
-    let mut violations = Vec::new();
     loop {
+        if keeps_hints && violations.is_empty() {
+            violations.extend(check::jobs_without_hint(&cluster));
+        }
         for name in cluster.names() {
             let down = cluster.reap(&name) || cluster.process(&name).is_none();
             if down && scenario.lost.as_ref() != Some(&name) {
@@ -221,6 +232,7 @@ fn carry_out(cluster: &mut Cluster, event: &Event, lost: Option<&String>) {
                 }
             }
         }
+        Event::SetClock(name, step_ms) => cluster.step_clock(name, *step_ms),
         Event::Outage | Event::Return => {
             cluster.note("store", "outage or return");
             cluster.store.inner().outage = matches!(event, Event::Outage);
@@ -228,9 +240,31 @@ fn carry_out(cluster: &mut Cluster, event: &Event, lost: Option<&String>) {
     }
 }
 
+/// All nodes die; then one starts and dies, as often as the blackout says.
+async fn darken(cluster: &mut Cluster, blackout: &Blackout, scenario: &Scenario) {
+    cluster.note("all", "dark");
+    for name in cluster.names() {
+        cluster.kill(&name);
+    }
+    let mut names = cluster.names();
+    names.retain(|name| scenario.lost.as_ref() != Some(name));
+    let minutes = blackout.dark_minutes;
+    for (number, crash_after) in blackout.crashes_after.iter().enumerate() {
+        tokio::time::sleep(Duration::from_secs(minutes * 60)).await;
+        let name = &names[number % names.len()];
+        cluster.start(name);
+        tokio::time::sleep(Duration::from_millis(*crash_after)).await;
+        cluster.kill(name);
+    }
+    tokio::time::sleep(Duration::from_secs(minutes * 60)).await;
+}
+
 /// All faults end.
-fn calm(cluster: &mut Cluster) {
+fn calm(cluster: &mut Cluster, scenario: &Scenario) {
     cluster.note("all", "calm");
+    for (config, skew_ms) in &scenario.nodes {
+        cluster.set_skew(&config.guid.0, *skew_ms);
+    }
     for name in cluster.names() {
         if let Some(process) = cluster.process(&name) {
             process.control.thaw();

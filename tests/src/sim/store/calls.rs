@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
 use weft_store::{Attempt, AttemptResult, CompareAndSet, StoreError, StoreResult};
 
@@ -48,6 +48,8 @@ pub struct Inner {
     pub outage: bool,
     /// Whether the number of steps is bounded.
     pub limited: bool,
+    /// The wall clock of a node was set.
+    pub clocks_set: bool,
     /// The planted error.
     pub bug: Option<PlantedBug>,
     /// Compare-and-sets that took effect after their caller had given up on them.
@@ -89,6 +91,7 @@ impl Shared {
                 faults: FaultPlan::none(),
                 outage: false,
                 limited: false,
+                clocks_set: false,
                 bug: None,
                 zombies_applied: 0,
                 unknowns: 0,
@@ -154,6 +157,11 @@ impl Inner {
                 Sent::Plain(plain) => self.tables.put(plain, late.stamp, at, at),
             }
         }
+    }
+
+    fn loses_hint(&mut self) -> bool {
+        let part = self.faults.hint_lost;
+        part > 0.0 && self.chance.random_bool(part.min(1.0))
     }
 
     fn note(&mut self, now: u64, node: &str, verb: &str, detail: &str, outcome: &str) {
@@ -351,6 +359,7 @@ impl SimHandle {
             let away_now = inner.outage || self.control.is_cut();
             let fate = if away_now { Fate::Refused } else { draw.fate };
             match (fate, flight.what.take()) {
+                (Fate::Answered, Some(Sent::Plain(Plain::Due(_)))) if inner.loses_hint() => Ok(()),
                 (Fate::Answered, Some(Sent::Plain(plain))) => {
                     inner.tables.put(plain, stamp, now, now + draw.hidden);
                     Ok(())

@@ -22,6 +22,8 @@ pub struct FaultPlan {
     pub plain_unsure: f64,
     /// A read of the nodes, or of a hint just written, is stale.
     pub stale: f64,
+    /// A hint is acknowledged and lost.
+    pub hint_lost: f64,
     /// A call takes long.
     pub slow: f64,
     /// How long a slow call takes at most.
@@ -48,6 +50,7 @@ impl FaultPlan {
             read_failure: 0.01 * weight,
             plain_unsure: 0.02 * weight,
             stale: 0.05 * weight,
+            hint_lost: 0.0,
             slow: 0.02 * weight,
             slowest: Duration::from_millis(400),
             staleness: Duration::from_millis(1_500),
