@@ -1,8 +1,8 @@
 //! Wake-ups inside one process. They only shorten a wait: each waiting part also polls by itself.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll};
 
@@ -49,7 +49,10 @@ impl Drop for BatchWoken {
     fn drop(&mut self) {
         self.notified = None;
         let mut batches = lock(&self.batches);
-        if batches.get(&self.batch).is_some_and(|notify| Arc::strong_count(notify) == 1) {
+        if batches
+            .get(&self.batch)
+            .is_some_and(|notify| Arc::strong_count(notify) == 1)
+        {
             batches.remove(&self.batch);
         }
     }

@@ -154,6 +154,23 @@ impl FaultyStore {
     }
 }
 
+macro_rules! forward {
+    ($($verb:ident: $operation:ident, $found:ty;)*) => {$(
+        fn $verb<'a>(&'a self, operation: &'a $operation) -> StoreFuture<'a, AttemptResult<$found>> {
+            Box::pin(async move {
+                match self.reach(stringify!($verb), format!("{operation:?}")).await? {
+                    Some(Fault::Unknown) => Ok(Attempt::Unknown("no answer".to_owned())),
+                    Some(Fault::UnknownApplied) => {
+                        self.inner.$verb(operation).await?;
+                        Ok(Attempt::Unknown("no answer".to_owned()))
+                    }
+                    _ => self.inner.$verb(operation).await,
+                }
+            })
+        }
+    )*};
+}
+
 macro_rules! delegate {
     (
         swaps { $(fn $swap:ident($request:ty) -> $lost:ty;)* }
@@ -161,6 +178,8 @@ macro_rules! delegate {
     ) => {
         #[async_trait]
         impl Store for FaultyStore {
+            row_verbs!(forward);
+
             fn kind(&self) -> &'static str {
                 self.inner.kind()
             }
@@ -195,25 +214,13 @@ macro_rules! delegate {
 delegate! {
     swaps {
         fn submit_batch(SubmitBatch) -> SubmitLost;
-        fn claim_command(ClaimCommand) -> Option<BatchId>;
-        fn release_command(ReleaseCommand) -> Option<BatchId>;
-        fn claim_job(ClaimJob) -> Option<Job>;
         fn end_job(EndJob) -> Option<Job>;
         fn delete_job(DeleteJob) -> Option<Job>;
-        fn write_job(WriteJob) -> Option<Job>;
-        fn request_job(RequestJob) -> Option<Job>;
-        fn claim_batch(ClaimBatch) -> Option<Batch>;
         fn move_batch(MoveBatch) -> Option<Batch>;
-        fn reserve_chunks(ReserveChunks) -> Option<Batch>;
-        fn save_batch_statistics(SaveBatchStatistics) -> Option<Batch>;
-        fn request_batch(RequestBatch) -> Option<Batch>;
         fn finish_batch(FinishBatch) -> FinishLost;
         fn delete_batch(DeleteBatch) -> Option<Batch>;
         fn open_chunk(OpenChunk) -> Option<ChunkHead>;
-        fn claim_chunk(ClaimChunk) -> Option<ChunkHead>;
         fn flush_chunk(FlushChunk) -> Option<ChunkHead>;
-        fn change_chunk(ChangeChunk) -> Option<ChunkHead>;
-        fn take_checkpoints(TakeCheckpoints) -> Option<CheckpointHead>;
         fn save_checkpoints(SaveCheckpoints) -> Option<CheckpointHead>;
         fn forget_checkpoints(ForgetCheckpoints) -> Option<CheckpointHead>;
         fn deploy(Deploy) -> Option<Deployment>;

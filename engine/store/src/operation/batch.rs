@@ -211,11 +211,7 @@ pub struct DeleteBatch {
 }
 
 sent_by! {
-    claim_batch: ClaimBatch, Option<Batch>;
     move_batch: MoveBatch, Option<Batch>;
-    reserve_chunks: ReserveChunks, Option<Batch>;
-    save_batch_statistics: SaveBatchStatistics, Option<Batch>;
-    request_batch: RequestBatch, Option<Batch>;
     delete_batch: DeleteBatch, Option<Batch>;
 }
 

@@ -101,9 +101,7 @@ pub struct ChangeChunk {
 
 sent_by! {
     open_chunk: OpenChunk, Option<ChunkHead>;
-    claim_chunk: ClaimChunk, Option<ChunkHead>;
     flush_chunk: FlushChunk, Option<ChunkHead>;
-    change_chunk: ChangeChunk, Option<ChunkHead>;
 }
 
 impl StoredRow for ChunkHead {

@@ -227,10 +227,7 @@ impl DeleteJob {
 }
 
 sent_by! {
-    claim_job: ClaimJob, Option<Job>;
     end_job: EndJob, Option<Job>;
-    write_job: WriteJob, Option<Job>;
-    request_job: RequestJob, Option<Job>;
     delete_job: DeleteJob, Option<Job>;
 }
 

@@ -11,14 +11,7 @@ use weft_model::{
     EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
     ParsedRow, ParsedTable, Setting,
 };
-use weft_store::{
-    AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
-    Conditional, DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk,
-    ForgetCheckpoints, Freshness, JobsPage, ListBatches, ListJobs, MoveBatch, OpenChunk,
-    PutSetting, ReleaseCommand, RequestBatch, RequestJob, ReserveChunks, SCHEMA_VERSION,
-    SaveBatchStatistics, SaveCheckpoints, Store, StoreResult, StoreStatistics, SubmitBatch,
-    SubmitLost, TakeCheckpoints, WriteJob,
-};
+use weft_store::*;
 
 use super::SimHandle;
 use super::calls::Inner;
@@ -44,11 +37,21 @@ fn chunk_at(inner: &mut Inner, batch: BatchId, number: i64, now: u64) -> Option<
     row.committed(now, &mut inner.chance)
 }
 
+macro_rules! forward {
+    ($($verb:ident: $operation:ident, $found:ty;)*) => {$(
+        fn $verb<'a>(&'a self, operation: &'a $operation) -> StoreFuture<'a, AttemptResult<$found>> {
+            Box::pin(self.swap(operation))
+        }
+    )*};
+}
+
 #[async_trait]
 impl Store for SimHandle {
     fn kind(&self) -> &'static str {
         "simulated"
     }
+
+    row_verbs!(forward);
 
     fn statistics(&self) -> StoreStatistics {
         self.counters.snapshot()
@@ -69,23 +72,11 @@ impl Store for SimHandle {
         self.submit(submit).await
     }
 
-    async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>> {
-        self.swap(claim).await
-    }
-
-    async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>> {
-        self.swap(release).await
-    }
-
     async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>> {
         self.read("active_command", false, |inner, _| {
             inner.tables.commands.get(command_key).copied()
         })
         .await
-    }
-
-    async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
-        self.swap(claim).await
     }
 
     async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
@@ -186,35 +177,8 @@ impl Store for SimHandle {
         .await
     }
 
-    async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
-        self.swap(write).await
-    }
-
-    async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
-        self.swap(request).await
-    }
-
-    async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>> {
-        self.swap(claim).await
-    }
-
     async fn move_batch(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>> {
         self.move_with_copy(change.verb(), change).await
-    }
-
-    async fn reserve_chunks(&self, reserve: &ReserveChunks) -> AttemptResult<Option<Batch>> {
-        self.swap(reserve).await
-    }
-
-    async fn save_batch_statistics(
-        &self,
-        save: &SaveBatchStatistics,
-    ) -> AttemptResult<Option<Batch>> {
-        self.swap(save).await
-    }
-
-    async fn request_batch(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>> {
-        self.swap(request).await
     }
 
     async fn finish_batch(&self, finish: &FinishBatch) -> AttemptResult<FinishLost> {
@@ -238,16 +202,8 @@ impl Store for SimHandle {
         self.open_with_ids(open).await
     }
 
-    async fn claim_chunk(&self, claim: &ClaimChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.swap(claim).await
-    }
-
     async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>> {
         self.flush(flush).await
-    }
-
-    async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.swap(change).await
     }
 
     async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>> {
@@ -377,13 +333,6 @@ impl Store for SimHandle {
             .collect()
         })
         .await
-    }
-
-    async fn take_checkpoints(
-        &self,
-        take: &TakeCheckpoints,
-    ) -> AttemptResult<Option<CheckpointHead>> {
-        self.swap(take).await
     }
 
     async fn save_checkpoints(
