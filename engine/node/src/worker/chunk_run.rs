@@ -10,6 +10,7 @@ use weft_store::{ChangeChunk, ClaimChunk, Freshness, Settled, StoreError, StoreR
 use super::active::{ActiveBatch, admits_work};
 use super::choose::Candidate;
 use super::entity;
+use super::interrupt::unless_stopped;
 use super::recorder::{Flushed, Recorder};
 use crate::NodeSession;
 
@@ -81,7 +82,10 @@ async fn work(
         node: session.me.node.clone(),
     };
     let mut recorder = Recorder::new(session, batch.clone(), &head);
-    let mut prepared = batch.command.prepare(&context, &open).await;
+    let prepare = batch.command.prepare(&context, &open);
+    let Some(mut prepared) = unless_stopped(session, batch, prepare).await else {
+        return stop(session, batch, number, fence, recorder).await;
+    };
     for (index, id) in open.iter().enumerate() {
         if batch.stop.is_cancelled() || !session.takes_work() {
             return stop(session, batch, number, fence, recorder).await;

@@ -39,6 +39,7 @@ pub struct Dispatcher {
     offers: Offers,
     slots: usize,
     freed: Arc<Notify>,
+    blocked: Arc<AtomicUsize>,
 }
 
 impl Dispatcher {
@@ -55,12 +56,14 @@ impl Dispatcher {
             membership: Arc::clone(&session.membership),
         };
         let freed = Arc::new(Notify::new());
+        let blocked = Arc::new(AtomicUsize::new(0));
         if slots > 0 {
             let (finished, ended) = mpsc::channel(slots.max(1) * 2);
             let dispatch_loop = DispatchLoop {
                 session: session.clone(),
                 free,
                 freed: Arc::clone(&freed),
+                blocked: Arc::clone(&blocked),
                 finished,
                 entity_times: Arc::clone(&offers.entity_times),
                 announced: Arc::clone(&offers.announced),
@@ -76,7 +79,13 @@ impl Dispatcher {
             offers,
             slots,
             freed,
+            blocked,
         }
+    }
+
+    /// The slots whose workers have not ended although their batch was stopped at least CANCEL_GRACE_SEC ago.
+    pub fn blocked_slots(&self) -> usize {
+        self.blocked.load(Ordering::Acquire)
     }
 
     /// The queue for offers of generators.
@@ -114,6 +123,9 @@ struct KnownBatch {
     /// the batch may wait for them.
     has_come_to_rest: bool,
     is_gone: bool,
+    /// When its workers were requested to stop.
+    stopped_at: Option<Duration>,
+    reports_blocked: bool,
 }
 
 struct FinishedChunk {
@@ -126,6 +138,7 @@ struct DispatchLoop {
     session: NodeSession,
     free: Arc<AtomicUsize>,
     freed: Arc<Notify>,
+    blocked: Arc<AtomicUsize>,
     finished: mpsc::Sender<FinishedChunk>,
     entity_times: Arc<Mutex<BTreeMap<BatchId, Duration>>>,
     announced: Arc<Mutex<BTreeSet<ChunkKey>>>,
@@ -214,6 +227,7 @@ impl DispatchLoop {
             self.batches
                 .retain(|_, known| !known.is_gone || !known.running.is_empty());
             self.forget_entity_times();
+            self.count_blocked_slots();
             self.write_stats().await;
         } else if self.free_slots() > 0 {
             let hungry: Vec<BatchId> = self
@@ -320,6 +334,8 @@ impl DispatchLoop {
             wrote_stats_at: Duration::ZERO,
             has_come_to_rest: false,
             is_gone: false,
+            stopped_at: None,
+            reports_blocked: false,
         };
         self.batches.insert(known.active.id, known);
         Ok(())
@@ -333,6 +349,7 @@ impl DispatchLoop {
             .batch(batch, Freshness::Committed)
             .await?;
         let live = self.session.live_nodes();
+        let now = self.now();
         let Some(known) = self.batches.get_mut(&batch) else {
             return Ok(());
         };
@@ -342,9 +359,11 @@ impl DispatchLoop {
                 known.row = row;
             }
             _ => {
-                // Paused, cancelled or ended: the workers flush and release their chunks. A later start is found again.
+                // Paused, cancelled or ended: the workers drop their entities, flush and release their chunks. A later start
+                // is found again.
                 known.active.stop.cancel();
                 known.is_gone = true;
+                known.stopped_at.get_or_insert(now);
                 known.candidates.clear();
                 return Ok(());
             }
@@ -551,6 +570,17 @@ impl DispatchLoop {
         }
     }
 
+    /// A command that blocks its thread cannot be dropped. Its slot stays taken, so that blocked threads do not pile up.
+    fn count_blocked_slots(&mut self) {
+        let grace = self.session.context.config.cancel_grace;
+        let now = self.now();
+        let blocked = self.batches.values_mut();
+        let blocked = blocked.map(|known| known.blocked_slots(now, grace)).sum();
+        self.blocked.store(blocked, Ordering::Release);
+        #[expect(clippy::cast_precision_loss, reason = "a node has at most 1,024 slots")]
+        metrics::gauge!("worker_slots_blocked").set(blocked as f64);
+    }
+
     async fn write_stats(&mut self) {
         let now = self.now();
         let poll = self.session.context.config.poll_interval;
@@ -585,6 +615,23 @@ impl KnownBatch {
             self.active.stats.mark_dirty();
             debug!(error = %error, "Could not write statistics: {error}");
         }
+    }
+
+    /// The slots of workers that have not ended within `grace` after they were requested to stop. The first time, it logs
+    /// their chunks.
+    fn blocked_slots(&mut self, now: Duration, grace: Duration) -> usize {
+        let is_over = |stopped_at| now.saturating_sub(stopped_at) >= grace;
+        if self.running.is_empty() || !self.stopped_at.is_some_and(is_over) {
+            return 0;
+        }
+        if !std::mem::replace(&mut self.reports_blocked, true) {
+            let (id, chunks) = (self.active.id, &self.running);
+            warn!(
+                batch.id = %id, chunks = ?chunks,
+                "Batch {id} was stopped, but workers still run its chunks {chunks:?}: their slots stay taken until they end"
+            );
+        }
+        self.running.len()
     }
 
     fn has_more(&self) -> bool {

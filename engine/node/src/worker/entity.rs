@@ -6,6 +6,7 @@ use weft_model::{EntityRow, EntityStatus, Fence, Instance};
 use weft_project::command::{EntityOutcome, PreparedChunk};
 
 use super::active::ActiveBatch;
+use super::interrupt::unless_stopped;
 use crate::NodeSession;
 
 /// Longer result texts are cut and marked.
@@ -23,7 +24,7 @@ pub struct HandledEntity {
     pub instance: Option<Instance>,
 }
 
-/// Handles one entity. None if the batch was stopped between two attempts: the entity stays open.
+/// Handles one entity. None if the batch or the node was stopped meanwhile: the entity stays open.
 pub async fn handle(
     session: &NodeSession,
     batch: &ActiveBatch,
@@ -67,7 +68,7 @@ pub async fn handle(
     Some(HandledEntity { row, instance })
 }
 
-/// The last outcome and its attempt. None if the batch was stopped between two attempts.
+/// The last outcome and its attempt. None if the batch or the node was stopped before that.
 async fn run_with_retries(
     session: &NodeSession,
     batch: &ActiveBatch,
@@ -77,7 +78,7 @@ async fn run_with_retries(
     let policy = batch.spec.retry;
     let mut attempt = 1;
     loop {
-        let outcome = run_once(batch, id, prepared).await;
+        let outcome = unless_stopped(session, batch, run_once(batch, id, prepared)).await?;
         match outcome {
             EntityOutcome::Failed(_) if attempt < policy.max_attempts => {
                 let pause = session
@@ -88,6 +89,8 @@ async fn run_with_retries(
                 tokio::select! {
                     biased;
                     () = batch.stop.cancelled() => return None,
+                    // A node that leaves starts no further attempt.
+                    () = session.draining.cancelled() => return None,
                     may_act = session.self_fence.wait(pause) => if !may_act { return None },
                 }
             }

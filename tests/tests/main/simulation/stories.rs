@@ -340,6 +340,52 @@ fn a_hung_entity_does_not_hold_up_a_cancel() {
 }
 
 #[test]
+fn a_cancel_frees_every_slot_that_hung_entities_hold() {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(5, false);
+        cluster.start_quick(2);
+        let slots = 2 * Cluster::quick_config("n1").max_workers_per_node;
+        let hung = cluster.spec(Script::plain(400, 3_600_000));
+        let hung = cluster.submit(hung);
+        wait_for_effects(&cluster, slots).await;
+        cluster.cancel(hung);
+        let end = cluster.wait_for_end(hung, MINUTE).await;
+        assert_eq!(end, Some(BatchStatus::Cancelled));
+        let next = cluster.spec(Script::plain(400, 3_600_000));
+        cluster.submit(next);
+        let asked = cluster.store.now();
+        wait_for_effects(&cluster, 2 * slots).await;
+        let took = cluster.store.now() - asked;
+        assert!(took < 5_000, "the slots were free after {took} ms");
+        assert_nothing_broke(&cluster);
+    });
+}
+
+#[test]
+fn a_node_that_leaves_hands_back_entities_that_outlast_its_grace() {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(6, false);
+        cluster.start_quick(1);
+        let spec = cluster.spec(Script::plain(400, 3_600_000));
+        let batch = cluster.submit(spec);
+        let slots = Cluster::quick_config("n1").max_workers_per_node;
+        wait_for_effects(&cluster, slots).await;
+        let process = cluster.process("n1").expect("it runs").clone();
+        process.handle.drain();
+        process.handle.ended().await.expect("it leaves cleanly");
+        let inner = cluster.store.inner();
+        let chunks = inner.tables.chunks.range((batch, 0)..(batch, i64::MAX));
+        let held: Vec<i64> = chunks
+            .filter(|(_, row)| row.peek().head.state == ChunkState::InProgress)
+            .map(|((_, number), _)| *number)
+            .collect();
+        assert_eq!(held, [] as [i64; 0], "chunks were not handed back");
+        drop(inner);
+        assert_nothing_broke(&cluster);
+    });
+}
+
+#[test]
 fn a_drained_node_leaves_nothing_to_be_done_again() {
     in_simulated_time(async {
         let mut cluster = Cluster::new(7, false);
