@@ -46,21 +46,21 @@ impl Tasks {
         });
     }
 
-    /// Waits for all tasks. A task that still runs after `grace` is aborted at its next await.
-    pub async fn end(&self, grace: Duration) {
+    /// Waits for all tasks. A task that still runs after `grace` is aborted at its next await. Answers whether all have ended:
+    /// a task that never awaits cannot be aborted, and the fences in the rows stop its writes.
+    pub async fn end(&self, grace: Duration) -> bool {
         self.tracker.close();
-        if tokio::time::timeout(grace, self.tracker.wait())
-            .await
-            .is_err()
-        {
-            let handles =
-                std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
-            for handle in handles {
-                handle.abort();
-            }
-            // A task that never awaits cannot be aborted; the fences in the rows stop its writes.
-            let _ = tokio::time::timeout(grace, self.tracker.wait()).await;
+        let ended = tokio::time::timeout(grace, self.tracker.wait());
+        if ended.await.is_ok() {
+            return true;
         }
+        let handles =
+            std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
+        for handle in handles {
+            handle.abort();
+        }
+        let ended = tokio::time::timeout(grace, self.tracker.wait());
+        ended.await.is_ok()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Starts a node and gives its callers a handle to it.
 
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
