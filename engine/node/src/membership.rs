@@ -110,6 +110,15 @@ impl Membership {
         }
     }
 
+    /// Whether the node session `holder` ended by leaving, as its row says.
+    pub fn has_left(&self, holder: &Holder) -> bool {
+        let inner = self.lock();
+        let seen = inner.seen.get(&holder.node);
+        seen.is_some_and(|seen| {
+            seen.row.incarnation == holder.incarnation && seen.row.state == NodeState::Left
+        })
+    }
+
     /// Whether this node may take over the rows of `holder`: that node session has ended, and a later session of the same
     /// node, if there is one, has had T_dead to resume them.
     pub fn may_take_from(&self, holder: &Holder) -> bool {

@@ -473,6 +473,7 @@ impl Held {
     pub(super) fn flush(&self, seq: i64, which: std::ops::Range<usize>) -> FlushChunk {
         let ended = i64::try_from(which.end).expect("a chunk is small");
         FlushChunk {
+            crashes: 0,
             batch: self.batch,
             number: 0,
             fence: 2,

@@ -57,6 +57,9 @@ impl NodeSessions {
 
     async fn run_sessions(&self) -> Result<(), NodeError> {
         let mut before = self.watch_own_row().await?;
+        if let Some(row) = before.as_ref().filter(|row| row.state == NodeState::Left) {
+            self.context.end_session(row.incarnation);
+        }
         loop {
             if self.draining.is_cancelled() {
                 return Ok(());
@@ -67,6 +70,7 @@ impl NodeSessions {
                 return Ok(());
             }
             before = end.row;
+            self.context.end_session(incarnation);
             metrics::counter!("self_fenced_total").increment(1);
             warn!("The node lost the store for too long and fenced itself; it will join again");
             self.phase.send_replace(NodePhase::Fenced);

@@ -3,6 +3,7 @@
 //! The file is long because the loop and what it knows of each batch change together: every wake-up touches batches, chunk
 //! heads and slots in one pass, and a split would pass all three back and forth.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -32,6 +33,8 @@ const MAX_KEPT: usize = 32;
 const PEEK: i64 = 16;
 /// A batch without candidates is checked again after this pause, which doubles each time nothing is found.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+/// How long a chunk that must run alone waits for the chunks that run.
+const SUSPECT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The dispatcher as the rest of a node session sees it.
 #[derive(Clone, Debug)]
@@ -70,6 +73,8 @@ impl Dispatcher {
                 batches: BTreeMap::new(),
                 checked_at: Duration::ZERO,
                 turn: None,
+                suspect_runs: false,
+                suspect_since: None,
             };
             session
                 .tasks
@@ -132,6 +137,7 @@ struct FinishedChunk {
     batch: BatchId,
     number: i64,
     ended: ChunkEnd,
+    was_alone: bool,
 }
 
 struct DispatchLoop {
@@ -145,6 +151,10 @@ struct DispatchLoop {
     batches: BTreeMap<BatchId, KnownBatch>,
     checked_at: Duration,
     turn: Option<BatchId>,
+    /// A chunk that must run alone runs, so that no other may start.
+    suspect_runs: bool,
+    /// Since when such a chunk waits for the end of the others.
+    suspect_since: Option<Duration>,
 }
 
 impl DispatchLoop {
@@ -468,61 +478,78 @@ impl DispatchLoop {
         if !self.session.takes_work() {
             return;
         }
+        while self.free_slots() > 0 && !self.suspect_runs {
+            let order = self.batches_in_turn();
+            if let Some(suspect) = self.choose_chunk(&order, true) {
+                if self.may_start_suspect() {
+                    self.suspect_runs = true;
+                    self.start_worker(suspect);
+                }
+                return;
+            }
+            self.suspect_since = None;
+            let Some(chosen) = self.choose_chunk(&order, false) else {
+                return;
+            };
+            self.turn = Some(chosen.0);
+            self.start_worker(chosen);
+        }
+    }
+
+    /// A suspect runs alone, so that its crash says something about it. Workers that run for long are not waited for.
+    fn may_start_suspect(&mut self) -> bool {
+        let now = self.now();
+        let since = *self.suspect_since.get_or_insert(now);
+        let is_alone = self.batches.values().all(|known| known.running.is_empty());
+        let may_start = is_alone || now.saturating_sub(since) >= SUSPECT_PATIENCE;
+        if may_start {
+            self.suspect_since = None;
+        }
+        may_start
+    }
+
+    /// The batches, those after the last turn first.
+    fn batches_in_turn(&self) -> Vec<BatchId> {
+        let after = self.turn;
+        let behind = |batch: &BatchId| after.is_none_or(|turn| *batch > turn);
+        let keys = || self.batches.keys().copied();
+        keys()
+            .filter(|batch| behind(batch))
+            .chain(keys().filter(|batch| !behind(batch)))
+            .collect()
+    }
+
+    /// The chunk to take next: among those that must run alone, or among all.
+    fn choose_chunk(&self, order: &[BatchId], alone: bool) -> Option<(BatchId, i64)> {
         let patience = self
             .session
             .context
             .config
             .poll_interval
             .mul_f64(PATIENCE_POLLS);
-        let now = self.now();
-        while self.free_slots() > 0 {
-            let after = self.turn;
-            let order: Vec<BatchId> = self
-                .batches
-                .keys()
-                .copied()
-                .filter(|batch| after.is_none_or(|turn| *batch > turn))
-                .chain(
-                    self.batches
-                        .keys()
-                        .copied()
-                        .filter(|batch| after.is_some_and(|turn| *batch <= turn)),
-                )
-                .collect();
-            let open = |batch: &BatchId| {
-                let known = self.batches.get(batch)?;
-                (!known.is_gone && !known.is_full()).then_some(known)
-            };
-            let own = |batch: &BatchId| {
-                let known = open(batch)?;
-                let participates = known.participants.contains(&self.session.me.node);
-                Some((*batch, choose_own(&known.candidates, participates)?))
-            };
-            let any = |batch: &BatchId| {
-                let known = open(batch)?;
-                let chosen = choose(
-                    *batch,
-                    &known.candidates,
-                    &known.participants,
-                    &self.session.me.node,
-                    now,
-                    patience,
-                )?;
-                Some((*batch, chosen))
-            };
-            let chosen = order
-                .iter()
-                .find_map(own)
-                .or_else(|| order.iter().find_map(any));
-            let Some((batch, number)) = chosen else {
-                return;
-            };
-            self.turn = Some(batch);
-            self.start_worker(batch, number);
-        }
+        let (now, me) = (self.now(), &self.session.me.node);
+        let open = |batch: &BatchId| {
+            let known = self.batches.get(batch)?;
+            (!known.is_gone && !known.is_full()).then_some(known)
+        };
+        let own = |batch: &BatchId| {
+            let known = open(batch)?;
+            let participates = known.participants.contains(me);
+            Some((*batch, choose_own(&known.candidates(alone), participates)?))
+        };
+        let any = |batch: &BatchId| {
+            let known = open(batch)?;
+            let candidates = known.candidates(alone);
+            let chosen = choose(*batch, &candidates, &known.participants, me, now, patience)?;
+            Some((*batch, chosen))
+        };
+        order
+            .iter()
+            .find_map(own)
+            .or_else(|| order.iter().find_map(any))
     }
 
-    fn start_worker(&mut self, batch: BatchId, number: i64) {
+    fn start_worker(&mut self, (batch, number): (BatchId, i64)) {
         let Some(known) = self.batches.get_mut(&batch) else {
             return;
         };
@@ -538,6 +565,7 @@ impl DispatchLoop {
             freed: Arc::clone(&self.freed),
         };
         let finished = self.finished.clone();
+        let was_alone = candidate.must_run_alone();
         self.session.tasks.spawn(async move {
             let ended = chunk_run::run(session.clone(), active, number, candidate).await;
             drop(slot);
@@ -550,12 +578,14 @@ impl DispatchLoop {
                     batch,
                     number,
                     ended,
+                    was_alone,
                 })
                 .await;
         });
     }
 
     fn finish_chunk(&mut self, finish: FinishedChunk) {
+        self.suspect_runs &= !finish.was_alone;
         let Some(known) = self.batches.get_mut(&finish.batch) else {
             return;
         };
@@ -638,6 +668,20 @@ impl KnownBatch {
         !self.is_gone && (!self.pending.is_empty() || self.frontier < self.row.chunks)
     }
 
+    /// All candidates, or only those that must run alone.
+    fn candidates(&self, alone: bool) -> Cow<'_, BTreeMap<i64, Candidate>> {
+        if !alone {
+            return Cow::Borrowed(&self.candidates);
+        }
+        let suspects = self.candidates.iter();
+        let suspects = suspects.filter(|(_, candidate)| candidate.must_run_alone());
+        Cow::Owned(
+            suspects
+                .map(|(number, candidate)| (*number, candidate.clone()))
+                .collect(),
+        )
+    }
+
     fn is_full(&self) -> bool {
         let limit = self
             .row
@@ -690,10 +734,11 @@ impl KnownBatch {
                         };
                         self.offer(number, held);
                     } else if holder.is_none_or(|holder| session.membership.may_take_from(holder)) {
+                        let has_crashed = holder.is_some_and(|holder| session.has_crashed(holder));
                         let left = Candidate {
                             is_inherited: holder
                                 .is_some_and(|holder| holder.node == session.me.node),
-                            ..Candidate::of_dead_owner(&head, now)
+                            ..Candidate::of_dead_owner(&head, has_crashed, now)
                         };
                         self.offer(number, left);
                     } else {

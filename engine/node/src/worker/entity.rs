@@ -68,6 +68,29 @@ pub async fn handle(
     Some(HandledEntity { row, instance })
 }
 
+/// The record of an entity that ended the process of its node `crashes` times: it is not run again.
+pub fn poisoned(session: &NodeSession, fence: Fence, id: &str, crashes: i32) -> HandledEntity {
+    let now = session.context.clock.now();
+    let row = EntityRow {
+        id: id.to_owned(),
+        status: EntityStatus::Failed,
+        result: None,
+        error: Some(format!(
+            "poisoned: the process of the node died {crashes} times while this entity ran"
+        )),
+        node: session.me.node.clone(),
+        start_time: now,
+        end_time: now,
+        duration_us: 0,
+        attempt: crashes,
+        fence,
+    };
+    HandledEntity {
+        row,
+        instance: None,
+    }
+}
+
 /// The last outcome and its attempt. None if the batch or the node was stopped before that.
 async fn run_with_retries(
     session: &NodeSession,

@@ -7,6 +7,7 @@ mod chunk_run;
 mod dispatcher;
 mod entity;
 mod interrupt;
+mod isolation;
 mod offers;
 mod recorder;
 mod stats;

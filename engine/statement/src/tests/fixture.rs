@@ -419,6 +419,7 @@ impl Owner<'_> {
             last_end: Some(now),
         };
         let flush = FlushChunk {
+            crashes: 0,
             batch: self.id,
             number: 0,
             fence: 2,
