@@ -67,7 +67,9 @@ impl Store for SqliteStore {
     }
 
     async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
-        self.swap(claim, 2).await
+        let claim = claim.clone();
+        self.change("claim_job", 3, move |writing| jobs::claim(writing, &claim))
+            .await
     }
 
     async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {

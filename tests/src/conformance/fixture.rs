@@ -193,6 +193,7 @@ pub(super) async fn submitted(store: &dyn Store) -> SubmitBatch {
 
 pub(super) fn claim_job(key: &JobKey, seen_fence: i64, holder: &Holder) -> ClaimJob {
     ClaimJob {
+        cut_short: None,
         key: key.clone(),
         seen_status: JobStatus::Waiting,
         seen_fence,

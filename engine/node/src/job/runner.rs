@@ -109,6 +109,15 @@ impl JobRunner {
         self.write_end(&end).await
     }
 
+    /// Writes the end of a try that never began; `None` if another node owns the job by now.
+    ///
+    /// # Errors
+    /// A store error that is not transient.
+    pub async fn fail(mut self, failure: RunFailure) -> StoreResult<Option<EndedRun>> {
+        self.write_end(&TryEnd::Ended(RunEnd::Failed(failure)))
+            .await
+    }
+
     /// Waits for the end of the run and for reasons to stop it; `None` if this node session may no longer act on the job.
     async fn watch(&mut self, task: &mut Task<'_>, stop: &CancellationToken) -> Option<TryEnd> {
         let mut watch = Watch::new(&self.job, self.give_up_after, self.parallel_due_at());

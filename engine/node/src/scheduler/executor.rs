@@ -13,6 +13,7 @@ use weft_store::StoreResult;
 use super::kind_executor::KindExecutor;
 use crate::NodeSession;
 use crate::job::Slot;
+use crate::kind::RunFailure;
 
 /// Which slots the jobs of an executor take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Claimed {
     pub give_up_after: Option<Duration>,
     /// Scheduled times up to this one are covered by this run.
     pub covered: Timestamp,
+    /// Why the job ends without a run, if it does.
+    pub failure: Option<RunFailure>,
 }
 
 /// Runs the jobs of one type.
@@ -55,6 +58,12 @@ pub trait Executor: Debug + Send + Sync {
     /// The error of the store.
     async fn ignores_affinity(&self, _job: &Job) -> StoreResult<bool> {
         Ok(false)
+    }
+
+    /// Whether a job ends after several tries in a row that the death of their process cut short. Only then a job that is
+    /// claimed can have a failure.
+    fn ends_after_crashes(&self) -> bool {
+        true
     }
 
     /// Writes what must be in the store before the claim. False: do not claim the job now.

@@ -267,6 +267,7 @@ impl Fixture {
         let job = job.expect("its job was submitted");
         let now = self.clock.now();
         let claim = ClaimJob {
+            cut_short: None,
             key: key.clone(),
             seen_status: job.status,
             seen_fence: job.fence,

@@ -85,7 +85,7 @@ impl Store for SimHandle {
     }
 
     async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
-        self.swap(claim).await
+        self.claim(claim).await
     }
 
     async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
