@@ -22,7 +22,7 @@ pub enum Slots {
     Pool,
     /// No slots.
     Unlimited,
-    /// This many slots of their own. A job waits in its due hints until one is free.
+    /// This many slots of their own. A job waits in memory until one is free.
     Limit(usize),
 }
 
@@ -101,10 +101,18 @@ impl Executors {
         self
     }
 
-    /// Whether jobs of this type take a slot of the pool.
-    pub fn takes_pool_slot(&self, job_type: &str) -> bool {
-        let executor = self.0.get(job_type);
-        executor.is_some_and(|executor| executor.slots() == Slots::Pool)
+    /// The types that have slots of their own, with the number of slots.
+    pub fn limits(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let executors = self.0.iter();
+        executors.filter_map(|(job_type, executor)| match executor.slots() {
+            Slots::Limit(most) => Some((*job_type, most)),
+            Slots::Pool | Slots::Unlimited => None,
+        })
+    }
+
+    /// Which slots jobs of this type take, if the node knows the type.
+    pub fn slots(&self, job_type: &str) -> Option<Slots> {
+        self.0.get(job_type).map(|executor| executor.slots())
     }
 
     /// The executor of this type, if the node knows the type.

@@ -62,11 +62,8 @@ impl PollLoop {
             let key = claim.key.clone();
             let ran = claim_and_run(&session, executor.as_ref(), &claim, claimed).await;
             drop(guard);
-            match slots {
-                Slots::Pool => traced::slot_free(&session, &key),
-                // Jobs that wait for one of these slots wait in hints.
-                Slots::Limit(_) => session.context.wake.jobs(),
-                Slots::Unlimited => (),
+            if slots == Slots::Pool {
+                traced::slot_free(&session, &key);
             }
             match ran {
                 Ok(true) => notify_followers(&session, &key).await,
