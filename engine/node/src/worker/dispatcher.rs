@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -567,7 +569,10 @@ impl DispatchLoop {
         let finished = self.finished.clone();
         let was_alone = candidate.must_run_alone();
         self.session.tasks.spawn(async move {
-            let ended = chunk_run::run(session.clone(), active, number, candidate).await;
+            let run = chunk_run::run(session.clone(), active, number, candidate);
+            let run = AssertUnwindSafe(run).catch_unwind().await;
+            // After a panic this session owns the chunk without working on it, and claims it again.
+            let ended = run.unwrap_or(ChunkEnd::Dropped);
             drop(slot);
             if ended == ChunkEnd::Done {
                 session.context.wake.batch(batch);

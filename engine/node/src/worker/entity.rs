@@ -1,7 +1,9 @@
 //! Runs the command for one entity, with as many retries as the batch allows.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt;
 use weft_model::{EntityRow, EntityStatus, Fence, Instance};
 use weft_project::command::{EntityOutcome, PreparedChunk};
 
@@ -124,7 +126,20 @@ async fn run_with_retries(
     }
 }
 
+/// A command that panics fails its entity, and the worker continues.
 async fn run_once(
+    batch: &ActiveBatch,
+    id: &str,
+    prepared: &mut Box<dyn PreparedChunk>,
+) -> EntityOutcome {
+    let run = AssertUnwindSafe(run_in_time(batch, id, prepared)).catch_unwind();
+    run.await.unwrap_or_else(|_| {
+        let reason = "the command broke off inside Weft; the log of the node says where";
+        EntityOutcome::Failed(reason.to_owned())
+    })
+}
+
+async fn run_in_time(
     batch: &ActiveBatch,
     id: &str,
     prepared: &mut Box<dyn PreparedChunk>,

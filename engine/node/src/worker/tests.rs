@@ -106,3 +106,20 @@ async fn a_command_that_cannot_be_stopped_keeps_its_slot_and_is_counted() {
     bench.becomes("the end of the count", is_over).await;
     bench.end().await;
 }
+
+#[tokio::test]
+async fn a_command_that_panics_fails_its_entity_and_no_other() {
+    let command = TestCommand::new(|id| async move {
+        assert!(id != "a", "as the test says");
+        completed()
+    });
+    let bench = Bench::with(Some(Arc::new(command)), |_| ());
+    let id = batch_at_work(&bench, "panic ?").await;
+    let dispatcher = Dispatcher::start(&bench.session);
+    bench.store.set("flush_chunk", "", None);
+    bench.store.called("flush_chunk", 1).await;
+    soon("free slots", dispatcher.idle()).await;
+    let head = bench.head(id, 0).await;
+    assert_eq!((head.state, head.ok, head.failed), (ChunkState::Done, 1, 1));
+    bench.end().await;
+}
