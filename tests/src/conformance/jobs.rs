@@ -381,6 +381,8 @@ async fn job_runs_are_limited(store: SharedStore) {
     let runs = store.job_runs(&owned.key, 2).await.expect("readable");
     let found: Vec<_> = runs.iter().map(|run| run.started).collect();
     assert_eq!(found, [started[2], started[1]]);
+    let none = store.job_runs(&owned.key, 0).await.expect("readable");
+    assert_eq!(none, []);
 }
 
 async fn a_run_sent_twice_is_one_run(store: SharedStore) {
