@@ -198,6 +198,7 @@ async fn flush(store: &CassandraStore, plan: &Plan, batch: BatchId, number: i64)
         ..NodeShare::default()
     };
     let flush = FlushChunk {
+        crashes: 0,
         batch,
         number,
         fence: 2,

@@ -132,6 +132,7 @@ impl CassandraStore {
                 .set("c_ok", flush.ok)
                 .set("c_failed", flush.failed)
                 .set_json("c_results", &flush.shares)
+                .set("c_crashes", flush.crashes)
                 .set("c_token", flush.token)
                 .set("c_fence", flush.fence),
         ));

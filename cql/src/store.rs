@@ -39,7 +39,6 @@ impl Store for CassandraStore {
     forward! {
         claim_command: ClaimCommand, Option<BatchId> => claim_command_row;
         release_command: ReleaseCommand, Option<BatchId> => release_command_row;
-        claim_job: ClaimJob, Option<Job> => claim_job_row;
         write_job: WriteJob, Option<Job> => write_job_row;
         request_job: RequestJob, Option<Job> => request_job_row;
         claim_batch: ClaimBatch, Option<Batch> => claim_batch_row;
@@ -69,6 +68,10 @@ impl Store for CassandraStore {
 
     async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>> {
         self.read_active_command(command_key).await
+    }
+
+    async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
+        self.claim_job_row(claim).await
     }
 
     async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {

@@ -193,6 +193,7 @@ async fn flush(store: &SqliteStore, batch: BatchId, number: i64, me: &Holder) {
     let answer = store.claim_chunk(&claim).await;
     assert!(matches!(answer, Ok(Attempt::Applied)), "{answer:?}");
     let flush = FlushChunk {
+        crashes: 0,
         batch,
         number,
         fence: 2,

@@ -157,11 +157,12 @@ statements! {
             WHERE bid = :bid AND chunk = :chunk \
             IF c_fence = :c_fence AND c_state IN ('NEW', 'IN_PROGRESS') AND c_token != :c_token";
         flush_head: CompareAndSet = "UPDATE {batch}.batchprocess_entities_info SET c_seq = :to_seq, c_ok = :c_ok, \
-            c_failed = :c_failed, c_results = :c_results, c_token = :c_token WHERE bid = :bid AND chunk = :chunk \
+            c_failed = :c_failed, c_results = :c_results, c_crashes = :c_crashes, c_token = :c_token \
+            WHERE bid = :bid AND chunk = :chunk \
             IF c_fence = :c_fence AND c_seq = :c_seq AND c_token != :c_token";
         flush_head_done: CompareAndSet = "UPDATE {batch}.batchprocess_entities_info SET c_state = 'DONE', \
-            c_seq = :to_seq, c_ok = :c_ok, c_failed = :c_failed, c_results = :c_results, c_token = :c_token \
-            WHERE bid = :bid AND chunk = :chunk \
+            c_seq = :to_seq, c_ok = :c_ok, c_failed = :c_failed, c_results = :c_results, c_crashes = :c_crashes, \
+            c_token = :c_token WHERE bid = :bid AND chunk = :chunk \
             IF c_fence = :c_fence AND c_seq = :c_seq AND c_token != :c_token";
         insert_entity: CompareAndSet = insert("{batch}.batchprocess_entities_info", ENTITY, "");
         change_chunk: CompareAndSet = "UPDATE {batch}.batchprocess_entities_info SET c_state = :c_state, \

@@ -95,7 +95,7 @@ pub struct ChunkHead {
     pub shares: BTreeMap<NodeId, NodeShare>,
     /// The position of the source after the last id; none where the source has no positions.
     pub source_position: Option<String>,
-    /// How many workers died on it without progress.
+    /// How often a process has died on it since an entity of it got its record: 1 stays when a later entity gets one.
     pub crashes: i32,
 }
 

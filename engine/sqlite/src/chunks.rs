@@ -36,6 +36,7 @@ impl PackedFlush {
                 ok: flush.ok,
                 failed: flush.failed,
                 shares: flush.shares.clone(),
+                crashes: flush.crashes,
                 done: flush.done,
                 logical_unit: flush.logical_unit.clone(),
                 instances: flush.instances.clone(),

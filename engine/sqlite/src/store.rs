@@ -68,6 +68,12 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
+        let claim = claim.clone();
+        self.change("claim_job", 3, move |writing| jobs::claim(writing, &claim))
+            .await
+    }
+
     async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
         self.count_run(end, "end_job");
         let end = end.clone();

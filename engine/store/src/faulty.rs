@@ -107,6 +107,11 @@ impl FaultyStore {
             .expect("the store holds the sender");
     }
 
+    /// The number of such calls since the fault of the verb was set.
+    pub fn calls(&self, verb: &'static str) -> usize {
+        self.verbs.borrow().get(verb).map_or(0, |calls| calls.count)
+    }
+
     /// Counts a call; answers its fault.
     fn fault_of(&self, verb: &'static str, arguments: &str) -> Option<Fault> {
         let mut fault = None;
@@ -214,6 +219,7 @@ macro_rules! delegate {
 delegate! {
     swaps {
         fn submit_batch(SubmitBatch) -> SubmitLost;
+        fn claim_job(ClaimJob) -> Option<Job>;
         fn end_job(EndJob) -> Option<Job>;
         fn delete_job(DeleteJob) -> Option<Job>;
         fn move_batch(MoveBatch) -> Option<Batch>;

@@ -92,6 +92,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn submit_batch(&self, submit: &SubmitBatch) -> AttemptResult<SubmitLost>;
     /// The batch that the row of a command names.
     async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>>;
+    /// See [`ClaimJob`].
+    async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>>;
     /// See [`EndJob`].
     async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>>;
     /// One job.

@@ -193,6 +193,7 @@ pub(super) async fn submitted(store: &dyn Store) -> SubmitBatch {
 
 pub(super) fn claim_job(key: &JobKey, seen_fence: i64, holder: &Holder) -> ClaimJob {
     ClaimJob {
+        cut_short: None,
         key: key.clone(),
         seen_status: JobStatus::Waiting,
         seen_fence,
@@ -473,6 +474,7 @@ impl Held {
     pub(super) fn flush(&self, seq: i64, which: std::ops::Range<usize>) -> FlushChunk {
         let ended = i64::try_from(which.end).expect("a chunk is small");
         FlushChunk {
+            crashes: 0,
             batch: self.batch,
             number: 0,
             fence: 2,

@@ -28,6 +28,8 @@ pub struct Script {
     pub entity_ms: (u64, u64),
     /// Percentage of entities that fail.
     pub failing_percent: u64,
+    /// Entities that end the process of their node, always.
+    pub aborting: BTreeSet<String>,
 }
 
 impl Script {
@@ -39,6 +41,7 @@ impl Script {
             has_positions: true,
             entity_ms: (entity_ms, entity_ms),
             failing_percent: 0,
+            aborting: BTreeSet::new(),
         }
     }
 
@@ -234,6 +237,9 @@ impl PreparedChunk for ScriptChunk {
         let factory = &self.factory;
         factory.control.running().await;
         self.begin(id);
+        if self.script.aborting.contains(id) {
+            factory.control.die();
+        }
         let takes = self.script.takes(id);
         if !takes.is_zero() {
             tokio::time::sleep(takes).await;

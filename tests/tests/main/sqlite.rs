@@ -80,6 +80,7 @@ fn flush(batch: BatchId, number: i64, seq: i64, rows: usize, width: usize) -> Fl
         })
         .collect();
     FlushChunk {
+        crashes: 0,
         batch,
         number,
         fence: 1,

@@ -38,6 +38,7 @@ async fn run(bench: &Bench, batch: &Batch) {
     let job = job.unwrap().unwrap();
     let now = context.clock.now();
     let claim = ClaimJob {
+        cut_short: None,
         key: key.clone(),
         seen_status: job.status,
         seen_fence: job.fence,

@@ -119,6 +119,7 @@ impl Bench {
         };
         let key = job.key.clone();
         self.apply(&ClaimJob {
+            cut_short: None,
             key: key.clone(),
             seen_status: job.status,
             seen_fence: job.fence,

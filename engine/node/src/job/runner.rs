@@ -109,6 +109,15 @@ impl JobRunner {
         self.write_end(&end).await
     }
 
+    /// Writes the end of a try that never began; `None` if another node owns the job by now.
+    ///
+    /// # Errors
+    /// A store error that is not transient.
+    pub async fn fail(mut self, failure: RunFailure) -> StoreResult<Option<EndedRun>> {
+        self.write_end(&TryEnd::Ended(RunEnd::Failed(failure)))
+            .await
+    }
+
     /// Waits for the end of the run and for reasons to stop it; `None` if this node session may no longer act on the job.
     async fn watch(&mut self, task: &mut Task<'_>, stop: &CancellationToken) -> Option<TryEnd> {
         let mut watch = Watch::new(&self.job, self.give_up_after, self.parallel_due_at());
@@ -123,6 +132,7 @@ impl JobRunner {
                     continue;
                 }
                 Event::ParallelDue => {
+                    self.pass_missed_parallels(self.session.context.clock.now());
                     watch.parallel_write = self.next_parallel().map(|planned| {
                         let (session, job) = (self.session.clone(), self.job.clone());
                         Box::pin(write_parallel(session, job, planned)) as ParallelWrite
@@ -336,6 +346,7 @@ impl JobRunner {
     /// Writes the parallel runs that came due during the run, before the job continues after them; answers whether all of
     /// them have their row.
     async fn write_due_parallels(&mut self, now: Timestamp) -> StoreResult<bool> {
+        self.pass_missed_parallels(now);
         while let Some(planned) = self.next_parallel().filter(|planned| *planned <= now) {
             let write = || write_parallel(self.session.clone(), self.job.clone(), planned);
             if self.retry(write).await? != Some(true) {
@@ -344,6 +355,13 @@ impl JobRunner {
             self.advance_parallel();
         }
         Ok(true)
+    }
+
+    /// Passes over times that were missed, as the job's policy says.
+    fn pass_missed_parallels(&mut self, now: Timestamp) {
+        if let Some(planned) = self.next_parallel().filter(|planned| *planned <= now) {
+            self.parallel = overlap::due_parallel(&self.job, planned, now);
+        }
     }
 
     /// The next scheduled time that gets a parallel run, unless the job is to stop or pause.

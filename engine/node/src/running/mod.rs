@@ -1,6 +1,8 @@
 //! Starts a node and gives its callers a handle to it.
 
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -151,6 +153,9 @@ impl NodeHandle {
 fn register_counters() {
     metrics::counter!("self_fenced_total").increment(0);
     metrics::counter!("reconciled_total", "kind" => "batch_without_job").increment(0);
+    for kind in ["entity", "job"] {
+        metrics::counter!("poisoned_total", "kind" => kind).increment(0);
+    }
     for kind in ["job", "batch", "generation"] {
         metrics::counter!("takeovers_total", "kind" => kind).increment(0);
     }

@@ -103,3 +103,64 @@ async fn a_move_of_a_row_that_hangs_holds_up_no_other_job() {
     assert_eq!(soon("a run", ran.recv()).await.as_deref(), Some("other"));
     bench.end().await;
 }
+
+/// Runs the first job until the test lets it end.
+#[derive(Debug)]
+struct OneAtATime {
+    began: mpsc::UnboundedSender<String>,
+    may_end: Arc<tokio::sync::Semaphore>,
+}
+
+#[async_trait]
+impl Executor for OneAtATime {
+    fn slots(&self) -> Slots {
+        Slots::Limit(1)
+    }
+
+    async fn run(&self, claimed: Claimed) -> bool {
+        // The test may be over.
+        let _ = self.began.send(claimed.job.key.uid);
+        if let Ok(permit) = self.may_end.acquire().await {
+            permit.forget();
+        }
+        false
+    }
+}
+
+#[tokio::test]
+async fn queued_jobs_cost_no_call_of_the_store_until_a_slot_is_free() {
+    const QUEUED: usize = 400;
+    let bench = Bench::new();
+    let (sender, mut began) = mpsc::unbounded_channel();
+    let may_end = Arc::new(tokio::sync::Semaphore::new(0));
+    let executor = OneAtATime {
+        began: sender,
+        may_end: Arc::clone(&may_end),
+    };
+    for number in 0..QUEUED {
+        write(&bench, job(&bench, &format!("{number:03}"))).await;
+    }
+    let executors = Executors::of_kinds(&bench.session).with(JOB_TYPE, Arc::new(executor));
+    Scheduler::start(&bench.session, executors);
+    let first = soon("the first run", began.recv()).await;
+    assert!(first.is_some());
+    bench.store.set("due", "", None);
+    bench.store.called("due", 3).await;
+    for verb in ["job", "put_due"] {
+        bench.store.set(verb, JOB_TYPE, None);
+    }
+    bench.store.set("due", "", None);
+    bench.store.called("due", 20).await;
+    assert_eq!(bench.store.calls("job"), 0, "waiting rows were read");
+    assert_eq!(bench.store.calls("put_due"), 0, "waiting jobs got hints");
+    // They run one after the other as the slot becomes free, and each costs a read.
+    may_end.add_permits(1);
+    let second = soon("the second run", began.recv()).await;
+    assert!(second.is_some() && second != first);
+    assert_eq!(bench.store.calls("job"), 1);
+    may_end.add_permits(QUEUED);
+    for _ in 2..QUEUED {
+        assert!(soon("another run", began.recv()).await.is_some());
+    }
+    bench.end().await;
+}

@@ -1,11 +1,14 @@
 //! Runs the command for one entity, with as many retries as the batch allows.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt;
 use weft_model::{EntityRow, EntityStatus, Fence, Instance};
 use weft_project::command::{EntityOutcome, PreparedChunk};
 
 use super::active::ActiveBatch;
+use super::interrupt::unless_stopped;
 use crate::NodeSession;
 
 /// Longer result texts are cut and marked.
@@ -23,7 +26,7 @@ pub struct HandledEntity {
     pub instance: Option<Instance>,
 }
 
-/// Handles one entity. None if the batch was stopped between two attempts: the entity stays open.
+/// Handles one entity. None if the batch or the node was stopped meanwhile: the entity stays open.
 pub async fn handle(
     session: &NodeSession,
     batch: &ActiveBatch,
@@ -67,7 +70,30 @@ pub async fn handle(
     Some(HandledEntity { row, instance })
 }
 
-/// The last outcome and its attempt. None if the batch was stopped between two attempts.
+/// The record of an entity that ended the process of its node `crashes` times: it is not run again.
+pub fn poisoned(session: &NodeSession, fence: Fence, id: &str, crashes: i32) -> HandledEntity {
+    let now = session.context.clock.now();
+    let row = EntityRow {
+        id: id.to_owned(),
+        status: EntityStatus::Failed,
+        result: None,
+        error: Some(format!(
+            "poisoned: the process of the node died {crashes} times while this entity ran"
+        )),
+        node: session.me.node.clone(),
+        start_time: now,
+        end_time: now,
+        duration_us: 0,
+        attempt: crashes,
+        fence,
+    };
+    HandledEntity {
+        row,
+        instance: None,
+    }
+}
+
+/// The last outcome and its attempt. None if the batch or the node was stopped before that.
 async fn run_with_retries(
     session: &NodeSession,
     batch: &ActiveBatch,
@@ -77,7 +103,7 @@ async fn run_with_retries(
     let policy = batch.spec.retry;
     let mut attempt = 1;
     loop {
-        let outcome = run_once(batch, id, prepared).await;
+        let outcome = unless_stopped(session, batch, run_once(batch, id, prepared)).await?;
         match outcome {
             EntityOutcome::Failed(_) if attempt < policy.max_attempts => {
                 let pause = session
@@ -88,6 +114,8 @@ async fn run_with_retries(
                 tokio::select! {
                     biased;
                     () = batch.stop.cancelled() => return None,
+                    // A node that leaves starts no further attempt.
+                    () = session.draining.cancelled() => return None,
                     may_act = session.self_fence.wait(pause) => if !may_act { return None },
                 }
             }
@@ -98,7 +126,20 @@ async fn run_with_retries(
     }
 }
 
+/// A command that panics fails its entity, and the worker continues.
 async fn run_once(
+    batch: &ActiveBatch,
+    id: &str,
+    prepared: &mut Box<dyn PreparedChunk>,
+) -> EntityOutcome {
+    let run = AssertUnwindSafe(run_in_time(batch, id, prepared)).catch_unwind();
+    run.await.unwrap_or_else(|_| {
+        let reason = "the command broke off inside Weft; the log of the node says where";
+        EntityOutcome::Failed(reason.to_owned())
+    })
+}
+
+async fn run_in_time(
     batch: &ActiveBatch,
     id: &str,
     prepared: &mut Box<dyn PreparedChunk>,

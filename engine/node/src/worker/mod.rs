@@ -6,9 +6,13 @@ mod choose;
 mod chunk_run;
 mod dispatcher;
 mod entity;
+mod interrupt;
+mod isolation;
 mod offers;
 mod recorder;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use dispatcher::Dispatcher;
 pub use offers::{Announcement, Offer, Offers};

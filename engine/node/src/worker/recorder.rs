@@ -30,6 +30,7 @@ pub struct Recorder {
     ok: i64,
     failed: i64,
     shares: BTreeMap<NodeId, NodeShare>,
+    crashes: i32,
     rows: Vec<EntityRow>,
     instances: Vec<Instance>,
     row_bytes: usize,
@@ -59,6 +60,7 @@ impl Recorder {
             ok: head.ok,
             failed: head.failed,
             shares: head.shares.clone(),
+            crashes: head.crashes,
             rows: Vec::new(),
             instances: Vec::new(),
             row_bytes: 0,
@@ -68,9 +70,10 @@ impl Recorder {
         }
     }
 
-    /// Adds a handled entity.
+    /// Adds a handled entity. It was not the one that ended the processes that died on this chunk.
     pub fn add(&mut self, handled: HandledEntity) {
         let HandledEntity { row, instance } = handled;
+        self.crashes = self.crashes.min(1);
         self.row_bytes += row.id.len()
             + row.result.as_ref().map_or(0, String::len)
             + row.error.as_ref().map_or(0, String::len);
@@ -124,6 +127,7 @@ impl Recorder {
             ok: self.ok,
             failed: self.failed,
             shares: self.shares.clone(),
+            crashes: self.crashes,
             done,
             logical_unit: self.batch.command.writes().unwrap_or_default().to_owned(),
             instances: std::mem::take(&mut self.instances),

@@ -267,6 +267,7 @@ impl Fixture {
         let job = job.expect("its job was submitted");
         let now = self.clock.now();
         let claim = ClaimJob {
+            cut_short: None,
             key: key.clone(),
             seen_status: job.status,
             seen_fence: job.fence,
@@ -419,6 +420,7 @@ impl Owner<'_> {
             last_end: Some(now),
         };
         let flush = FlushChunk {
+            crashes: 0,
             batch: self.id,
             number: 0,
             fence: 2,

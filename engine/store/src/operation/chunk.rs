@@ -40,7 +40,7 @@ pub struct ClaimChunk {
     pub seen_fence: Fence,
     /// The worker that takes it.
     pub holder: Holder,
-    /// The new `c_crashes`: raised by one only where the chunk is taken from a dead incarnation without progress.
+    /// The new `c_crashes`: raised by one if the chunk is taken from a node session whose process died.
     pub crashes: i32,
     /// Names this attempt.
     pub token: Token,
@@ -69,6 +69,8 @@ pub struct FlushChunk {
     pub failed: i64,
     /// `c_results` after this flush.
     pub shares: BTreeMap<NodeId, NodeShare>,
+    /// `c_crashes` after this flush: 1 once an entity of a chunk that saw a crash has its record.
+    pub crashes: i32,
     /// Every id of the chunk has its row now.
     pub done: bool,
     /// The logical unit of `instances`.
@@ -193,6 +195,7 @@ impl FlushChunk {
             ok: self.ok,
             failed: self.failed,
             shares: self.shares.clone(),
+            crashes: self.crashes,
             token: Some(self.token),
             ..head
         }
@@ -298,6 +301,7 @@ mod tests {
             ok: seq,
             failed: 0,
             shares: BTreeMap::new(),
+            crashes: 1,
             done,
             logical_unit: String::new(),
             instances: Vec::new(),
@@ -310,6 +314,7 @@ mod tests {
         let head = moves_on(&flush(1, 1, false), Some(head));
         let head = moves_on(&flush(1, 2, true), head).expect("a head");
         assert_eq!((head.state, head.seq, head.ok), (ChunkState::Done, 2, 2));
+        assert_eq!(head.crashes, 1);
         assert_eq!(head.holder, Some(holder()));
     }
 

@@ -138,7 +138,6 @@ macro_rules! row_verbs {
         $each! {
             claim_command: ClaimCommand, Option<BatchId>;
             release_command: ReleaseCommand, Option<BatchId>;
-            claim_job: ClaimJob, Option<Job>;
             write_job: WriteJob, Option<Job>;
             request_job: RequestJob, Option<Job>;
             claim_batch: ClaimBatch, Option<Batch>;

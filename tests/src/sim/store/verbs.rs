@@ -79,6 +79,10 @@ impl Store for SimHandle {
         .await
     }
 
+    async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
+        self.claim(claim).await
+    }
+
     async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
         self.end(end).await
     }
