@@ -169,6 +169,7 @@ async fn open(store: &CassandraStore, plan: &Plan, batch: BatchId, number: i64) 
         holder: None,
         ids: (0..plan.rows).map(|row| entity(number, row).id).collect(),
         source_position: Some(number.to_string()),
+        source_read: None,
         token: Token(Uuid::new_v4()),
     };
     apply(store, &open).await

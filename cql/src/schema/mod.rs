@@ -28,6 +28,7 @@ const CHECKPOINTS: &str = include_str!("../../schema/0003_checkpoints.cql");
 const FOLLOWERS: &str = include_str!("../../schema/0004_followers.cql");
 const TRIGGER_COLUMNS: &str = include_str!("../../schema/0004_triggers.cql");
 const SETTINGS: &str = include_str!("../../schema/0005_settings.cql");
+const COUNT_COLUMNS: &str = include_str!("../../schema/0006_counts.cql");
 
 /// The result of a migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +100,7 @@ async fn upgrade(
     let tables = changes(&[TABLES, CHECKPOINTS, FOLLOWERS, SETTINGS]);
     let mut count = tables.len();
     lock.run_all(tables).await?;
-    let columns = changes(&[JOB_COLUMNS, TRIGGER_COLUMNS]);
+    let columns = changes(&[JOB_COLUMNS, TRIGGER_COLUMNS, COUNT_COLUMNS]);
     let missing = missing_columns(connection, columns).await?;
     count += missing.len();
     lock.run_all(missing).await?;

@@ -58,6 +58,7 @@ fn open_chunk(batch: BatchId, number: i64, count: usize) -> OpenChunk {
         holder: Some(me()),
         ids: (0..count).map(|id| format!("{number}-{id}")).collect(),
         source_position: None,
+        source_read: None,
         token: token(),
     }
 }

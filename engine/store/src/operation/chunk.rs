@@ -25,6 +25,8 @@ pub struct OpenChunk {
     pub ids: Vec<String>,
     /// The position of the source after the last id.
     pub source_position: Option<String>,
+    /// The number of ids that the source had given up to `source_position`, duplicates included.
+    pub source_read: Option<i64>,
     /// Names this attempt.
     pub token: Token,
 }
@@ -138,6 +140,7 @@ impl CompareAndSet for OpenChunk {
             failed: 0,
             shares: BTreeMap::new(),
             source_position: self.source_position.clone(),
+            source_read: self.source_read,
             crashes: 0,
         })
     }
@@ -248,6 +251,7 @@ mod tests {
             holder,
             ids: vec!["a".to_owned(), "b".to_owned()],
             source_position: Some("b".to_owned()),
+            source_read: Some(7),
             token: token(1),
         };
         let head = moves_on(&open, None).expect("a head");
