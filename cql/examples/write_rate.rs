@@ -180,14 +180,18 @@ async fn claim(store: &CassandraStore, batch: BatchId, number: i64) -> Result<()
         batch,
         number,
         seen_fence: 1,
-        holder: Holder {
-            node: entity(0, 0).node,
-            incarnation: Incarnation(Uuid::nil()),
-        },
+        holder: worker(),
         crashes: 0,
         token: Token(Uuid::new_v4()),
     };
     apply(store, &claim).await
+}
+
+fn worker() -> Holder {
+    Holder {
+        node: entity(0, 0).node,
+        incarnation: Incarnation(Uuid::nil()),
+    }
 }
 
 async fn flush(store: &CassandraStore, plan: &Plan, batch: BatchId, number: i64) -> Result<()> {
@@ -201,6 +205,7 @@ async fn flush(store: &CassandraStore, plan: &Plan, batch: BatchId, number: i64)
     let flush = FlushChunk {
         batch,
         number,
+        holder: worker(),
         fence: 2,
         seq: 1,
         shares: BTreeMap::from([(rows[0].node.clone(), share)]),

@@ -134,7 +134,9 @@ impl CassandraStore {
                 .set("c_failed", flush.failed)
                 .set_json("c_results", &flush.shares)
                 .set("c_token", flush.token)
-                .set("c_fence", flush.fence),
+                .set("c_fence", flush.fence)
+                .set("c_owner", &flush.holder.node)
+                .set("c_inc", flush.holder.incarnation),
         ));
         for row in &flush.rows {
             statements.append_statement(self.statements.insert_entity.clone());

@@ -196,6 +196,7 @@ async fn flush(store: &SqliteStore, batch: BatchId, number: i64, me: &Holder) {
     let flush = FlushChunk {
         batch,
         number,
+        holder: me.clone(),
         fence: 2,
         seq: 1,
         rows: (0..CHUNK)

@@ -161,11 +161,11 @@ statements! {
             IF c_fence = :c_fence AND c_state IN ('NEW', 'IN_PROGRESS') AND c_token != :c_token";
         flush_head: CompareAndSet = "UPDATE {batch}.batchprocess_entities_info SET c_seq = :to_seq, c_ok = :c_ok, \
             c_failed = :c_failed, c_results = :c_results, c_token = :c_token WHERE bid = :bid AND chunk = :chunk \
-            IF c_fence = :c_fence AND c_seq = :c_seq AND c_token != :c_token";
+            IF c_fence = :c_fence AND c_owner = :c_owner AND c_inc = :c_inc AND c_seq = :c_seq AND c_token != :c_token";
         flush_head_done: CompareAndSet = "UPDATE {batch}.batchprocess_entities_info SET c_state = 'DONE', \
             c_seq = :to_seq, c_ok = :c_ok, c_failed = :c_failed, c_results = :c_results, c_token = :c_token \
             WHERE bid = :bid AND chunk = :chunk \
-            IF c_fence = :c_fence AND c_seq = :c_seq AND c_token != :c_token";
+            IF c_fence = :c_fence AND c_owner = :c_owner AND c_inc = :c_inc AND c_seq = :c_seq AND c_token != :c_token";
         insert_entity: CompareAndSet = insert("{batch}.batchprocess_entities_info", ENTITY, "");
         change_chunk: CompareAndSet = "UPDATE {batch}.batchprocess_entities_info SET c_state = :c_state, \
             c_owner = null, c_inc = null, c_fence = :to_fence, c_token = :c_token \

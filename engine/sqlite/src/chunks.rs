@@ -30,6 +30,7 @@ impl PackedFlush {
             flush: FlushChunk {
                 batch: flush.batch,
                 number: flush.number,
+                holder: flush.holder.clone(),
                 fence: flush.fence,
                 seq: flush.seq,
                 rows: Vec::new(),

@@ -477,6 +477,7 @@ impl Held {
         FlushChunk {
             batch: self.batch,
             number: 0,
+            holder: self.worker.clone(),
             fence: 2,
             seq,
             rows: self.ids[which.clone()]

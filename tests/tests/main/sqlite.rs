@@ -83,6 +83,7 @@ fn flush(batch: BatchId, number: i64, seq: i64, rows: usize, width: usize) -> Fl
     FlushChunk {
         batch,
         number,
+        holder: me(),
         fence: 1,
         seq,
         ok: i64::try_from(first + rows.len()).expect("a chunk is small"),

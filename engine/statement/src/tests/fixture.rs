@@ -424,6 +424,7 @@ impl Owner<'_> {
         let flush = FlushChunk {
             batch: self.id,
             number: 0,
+            holder: self.holder.clone(),
             fence: 2,
             seq: 1,
             ok: share.succeeded,
