@@ -54,6 +54,7 @@ impl CassandraStore {
             )
             .set("c_total", total)
             .set("c_source_pos", open.source_position.as_ref())
+            .set("c_source_read", open.source_read)
             .set("c_ids", opening);
         let (statement, token) = (&self.statements.open_chunk, ("c_token", open.token));
         self.change_head(VERB, (open.batch, open.number), statement, values, token)
@@ -134,7 +135,9 @@ impl CassandraStore {
                 .set_json("c_results", &flush.shares)
                 .set("c_crashes", flush.crashes)
                 .set("c_token", flush.token)
-                .set("c_fence", flush.fence),
+                .set("c_fence", flush.fence)
+                .set("c_owner", &flush.holder.node)
+                .set("c_inc", flush.holder.incarnation),
         ));
         for row in &flush.rows {
             statements.append_statement(self.statements.insert_entity.clone());
@@ -306,6 +309,7 @@ fn head_of(mut row: StoredRow) -> StoreResult<Option<(ChunkHead, Option<Uuid>)>>
         failed: row.require("c_failed")?,
         shares: shares.unwrap_or_default(),
         source_position: row.take("c_source_pos")?,
+        source_read: row.take("c_source_read")?,
         crashes: row.take("c_crashes")?.unwrap_or(0),
     };
     Ok(Some((head, row.take("c_ids")?)))

@@ -27,8 +27,8 @@ mod trigger_state;
 mod value;
 
 pub use batch::{
-    Batch, BatchDesired, BatchListing, BatchSpec, BatchStatistics, EntitySource, InProcess,
-    NodeStats, RetryPolicy, SlowEntity,
+    Batch, BatchDesired, BatchListing, BatchSpec, BatchStatistics, EntitySource, FilledChunks,
+    InProcess, NodeStats, RetryPolicy, SlowEntity,
 };
 pub use batch_job::{batch_job, batch_job_key, coordinated_batch};
 pub use checkpoint::{Checkpoint, CheckpointHead};

@@ -2,7 +2,9 @@
 
 use weft_model::clock::Timestamp;
 use weft_model::schedule::JobPolicy;
-use weft_model::{BatchDesired, BatchStatus, ChunkState, Job, JobDesired, JobKey, JobStatus};
+use weft_model::{
+    BatchDesired, BatchStatus, ChunkState, FilledChunks, Job, JobDesired, JobKey, JobStatus,
+};
 use weft_store::{
     BatchGuard, BatchSet, ChangeChunk, ClaimCommand, DeleteBatch, DeleteJob, EndJob,
     ForgetCheckpoints, JobDefinition, JobSeen, MoveBatch, ReleaseCommand, RequestBatch, RequestJob,
@@ -68,10 +70,20 @@ async fn a_batch_becomes_what_each_operation_says(store: SharedStore) {
         guard: guard(store, &owned).await,
         from: 0,
         to: 16,
+        filled: FilledChunks {
+            chunks: 3,
+            entities: 77,
+        },
         token: token(),
     };
     becomes(store, &reserve).await;
-    moved(store, &owned, BatchSet::list_complete(100, 2)).await;
+    moved(store, &owned, BatchSet::list_complete(5, 100, 2)).await;
+    let filled = FilledChunks {
+        chunks: 16,
+        entities: 100,
+    };
+    moved(store, &owned, BatchSet::list_reopened(filled)).await;
+    moved(store, &owned, BatchSet::list_complete(20, 100, 2)).await;
     let save = SaveBatchStatistics {
         guard: guard(store, &owned).await,
         seq: 1,

@@ -13,7 +13,7 @@ use weft_project::command::{
 use weft_project::source::{IdPage, IdStream, SourceError};
 
 use super::control::Control;
-use super::store::SimStore;
+use super::store::{SimStore, SourceList};
 
 /// A source and a command.
 #[derive(Clone, Debug)]
@@ -51,6 +51,17 @@ impl Script {
         ids.map(String::as_str).collect()
     }
 
+    /// What its batch must count.
+    pub fn list(&self) -> SourceList {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let ids = count(self.ids().len());
+        let given = self.pages.iter().map(|(_, ids)| count(ids.len()));
+        SourceList {
+            ids,
+            duplicates: given.sum::<i64>() - ids,
+        }
+    }
+
     /// Whether the command fails for this id, always.
     pub fn fails_for(&self, id: &str) -> bool {
         weft_model::hash::stable(&["fails", id]) % 100 < self.failing_percent
@@ -78,6 +89,14 @@ impl Scripts {
             sql,
             parameters: Vec::new(),
             instance_group: None,
+        }
+    }
+
+    /// From now on the source of a batch gives what `script` says.
+    pub fn replace(&self, spec: &BatchSpec, script: Script) {
+        if let EntitySource::Query { sql, .. } = &spec.source {
+            let mut scripts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            scripts.insert(sql.clone(), Arc::new(script));
         }
     }
 

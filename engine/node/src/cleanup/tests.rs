@@ -200,6 +200,7 @@ impl Bench {
                 holder: None,
                 ids: vec!["a".to_owned()],
                 source_position: None,
+                source_read: None,
                 token: Token(self.ids.uuid()),
             })
             .await;

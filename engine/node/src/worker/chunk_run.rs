@@ -287,6 +287,7 @@ async fn content(
             failed: 0,
             shares: std::collections::BTreeMap::new(),
             source_position: None,
+            source_read: None,
             crashes: candidate.crashes,
         };
         return Ok(Some(ChunkContent {

@@ -33,6 +33,12 @@ const PATIENCE_POLLS: f64 = 1.5;
 const MAX_KEPT: usize = 32;
 /// The number of heads read beyond the last chunk found, while the list is being generated.
 const PEEK: i64 = 16;
+/// The number of pages in one search for candidates; the next check continues it.
+const MAX_PAGES: usize = 8;
+/// A batch whose chunks are all read and give no candidate for this long is read from its first chunk again. The pause
+/// doubles each time nothing is found, up to [`LONGEST_QUIET`].
+const SHORTEST_QUIET: Duration = Duration::from_secs(5);
+const LONGEST_QUIET: Duration = Duration::from_secs(300);
 /// A batch without candidates is checked again after this pause, which doubles each time nothing is found.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 /// How long a chunk that must run alone waits for the chunks that run.
@@ -125,6 +131,9 @@ struct KnownBatch {
     frontier: i64,
     checked_at: Duration,
     check_pause: Duration,
+    /// Since when it has no candidate and no chunk to read.
+    quiet_since: Duration,
+    quiet_pause: Duration,
     wrote_stats_at: Duration,
     /// The last worker of this node on the batch has ended. Then the statistics are written at once, because the owner of
     /// the batch may wait for them.
@@ -343,6 +352,8 @@ impl DispatchLoop {
             frontier: 0,
             checked_at: Duration::ZERO,
             check_pause: SHORTEST_PAUSE,
+            quiet_since: self.now(),
+            quiet_pause: SHORTEST_QUIET,
             wrote_stats_at: Duration::ZERO,
             has_come_to_rest: false,
             is_gone: false,
@@ -393,6 +404,9 @@ impl DispatchLoop {
         known.checked_at = now;
         // Read before the heads: if the list was complete then, these reads miss no chunk.
         let complete = known.row.status == BatchStatus::InProgress;
+        if complete {
+            known.start_over_when_quiet(now);
+        }
         let store = Arc::clone(&self.session.context.store);
         // Pending numbers first, in ranges of consecutive ones.
         let pending: Vec<i64> = known
@@ -407,7 +421,13 @@ impl DispatchLoop {
             known.update(&self.session, &self.announced, run.0, run.1 + 1, heads, now);
         }
         // Then further ones, until there are enough candidates.
+        let mut pages = 0;
         while known.candidates.len() < enough && known.frontier < known.row.chunks {
+            if pages == MAX_PAGES {
+                known.check_pause = SHORTEST_PAUSE;
+                return Ok(());
+            }
+            pages += 1;
             let page = if complete { PAGE } else { PEEK };
             let (from, to) = (
                 known.frontier,
@@ -559,6 +579,8 @@ impl DispatchLoop {
             return;
         };
         known.running.insert(number);
+        known.quiet_since = self.session.context.clock.monotonic();
+        known.quiet_pause = SHORTEST_QUIET;
         self.free.fetch_sub(1, Ordering::AcqRel);
         let active = known.active.clone();
         let session = self.session.clone();
@@ -667,6 +689,23 @@ impl KnownBatch {
             );
         }
         self.running.len()
+    }
+
+    /// Reads the chunks from the first one again if there was nothing to do for a while. A chunk that was seen done, or that
+    /// this session has done, can be open again: a store that crashes may lose the last writes it has acknowledged. Its
+    /// worker has forgotten it, and to other nodes it looks held.
+    fn start_over_when_quiet(&mut self, now: Duration) {
+        if !self.candidates.is_empty() {
+            self.quiet_since = now;
+            self.quiet_pause = SHORTEST_QUIET;
+            return;
+        }
+        let has_read_all = self.frontier >= self.row.chunks;
+        if has_read_all && now.saturating_sub(self.quiet_since) >= self.quiet_pause {
+            self.frontier = 0;
+            self.quiet_since = now;
+            self.quiet_pause = (self.quiet_pause * 2).min(LONGEST_QUIET);
+        }
     }
 
     fn has_more(&self) -> bool {

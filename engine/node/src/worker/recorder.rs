@@ -121,6 +121,7 @@ impl Recorder {
         let flush = FlushChunk {
             batch: self.batch.id,
             number: self.number,
+            holder: session.me.clone(),
             fence: self.fence,
             seq: self.seq,
             rows: std::mem::take(&mut self.rows),

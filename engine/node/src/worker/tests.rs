@@ -25,6 +25,7 @@ async fn batch_at_work(bench: &Bench, command: &str) -> BatchId {
         holder: None,
         ids: ids.map(str::to_owned).to_vec(),
         source_position: None,
+        source_read: None,
         token: bench.session.context.ids.token(),
     };
     let opened = bench.session.settle(&open).await.unwrap();

@@ -15,8 +15,9 @@ use weft_model::batch_job_key;
 use weft_model::clock::{Clock, SharedClock, SystemClock, Timestamp};
 use weft_model::ids::Ids;
 use weft_model::{
-    Batch, BatchId, BatchStatistics, BatchStatus, ChunkState, EntityRow, EntityStatus, Holder,
-    Incarnation, Job, JobStatus, NodeId, NodeRow, NodeShare, NodeState, NodeStats,
+    Batch, BatchId, BatchStatistics, BatchStatus, ChunkState, EntityRow, EntityStatus,
+    FilledChunks, Holder, Incarnation, Job, JobStatus, NodeId, NodeRow, NodeShare, NodeState,
+    NodeStats,
 };
 use weft_model::{Principal, Session};
 use weft_node::trace::Traces;
@@ -362,6 +363,7 @@ impl Owner<'_> {
             guard: self.guard().await,
             from: 0,
             to: 64,
+            filled: FilledChunks::default(),
             token: self.fixture.ids.token(),
         };
         applied(self.fixture.store.reserve_chunks(&reserve).await.unwrap());
@@ -372,10 +374,11 @@ impl Owner<'_> {
             holder: None,
             ids: ids.iter().map(|id| (*id).to_owned()).collect(),
             source_position: None,
+            source_read: None,
             token: self.fixture.ids.token(),
         };
         applied(self.fixture.store.open_chunk(&open).await.unwrap());
-        self.move_to(BatchSet::list_complete(whole(ids.len()), 1))
+        self.move_to(BatchSet::list_complete(1, whole(ids.len()), 1))
             .await;
     }
 
@@ -423,6 +426,7 @@ impl Owner<'_> {
             crashes: 0,
             batch: self.id,
             number: 0,
+            holder: self.holder.clone(),
             fence: 2,
             seq: 1,
             ok: share.succeeded,

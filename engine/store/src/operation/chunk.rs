@@ -25,6 +25,8 @@ pub struct OpenChunk {
     pub ids: Vec<String>,
     /// The position of the source after the last id.
     pub source_position: Option<String>,
+    /// The number of ids that the source had given up to `source_position`, duplicates included.
+    pub source_read: Option<i64>,
     /// Names this attempt.
     pub token: Token,
 }
@@ -46,8 +48,10 @@ pub struct ClaimChunk {
     pub token: Token,
 }
 
-/// The worker records results: `IF c_fence = <held> AND c_seq = <seq - 1>` → rows, `seq`, counts; the last
-/// flush sets DONE.
+/// The worker records results: `IF c_fence = <held> AND c_owner, c_inc = <worker> AND c_seq = <seq - 1>` → rows, `seq`,
+/// counts; the last flush sets DONE.
+///
+/// The fence alone does not name the worker: a store that loses an acknowledged claim gives its fence to the next one.
 ///
 /// The instances are saved before the rows (Cassandra: plain writes guarded by `sync_version`) or with them (SQLite: same
 /// transaction), so a record never exists without its instance.
@@ -57,6 +61,8 @@ pub struct FlushChunk {
     pub batch: BatchId,
     /// The number.
     pub number: i64,
+    /// The worker.
+    pub holder: Holder,
     /// The fence under which it is held.
     pub fence: Fence,
     /// The new `c_seq`.
@@ -140,6 +146,7 @@ impl CompareAndSet for OpenChunk {
             failed: 0,
             shares: BTreeMap::new(),
             source_position: self.source_position.clone(),
+            source_read: self.source_read,
             crashes: 0,
         })
     }
@@ -181,7 +188,9 @@ impl ClaimChunk {
 impl FlushChunk {
     /// See [`CompareAndSet::holds`].
     pub fn holds(&self, head: &ChunkHead) -> bool {
-        head.fence == self.fence && head.seq == self.seq - 1
+        head.fence == self.fence
+            && head.holder.as_ref() == Some(&self.holder)
+            && head.seq == self.seq - 1
     }
 
     /// See [`CompareAndSet::apply`].
@@ -251,6 +260,7 @@ mod tests {
             holder,
             ids: vec!["a".to_owned(), "b".to_owned()],
             source_position: Some("b".to_owned()),
+            source_read: Some(7),
             token: token(1),
         };
         let head = moves_on(&open, None).expect("a head");
@@ -295,6 +305,7 @@ mod tests {
         let flush = |fence, seq, done| FlushChunk {
             batch: id(),
             number: 3,
+            holder: holder(),
             fence,
             seq,
             rows: Vec::new(),
@@ -311,6 +322,14 @@ mod tests {
         loses(&flush(2, 1, false), Some(head.clone()));
         loses(&flush(1, 2, false), Some(head.clone()));
         loses(&flush(1, 1, false), None);
+        let other = Holder {
+            incarnation: Incarnation(Uuid::from_u128(8)),
+            ..holder()
+        };
+        loses(
+            &flush(1, 1, false),
+            Some(opened(ChunkState::InProgress, Some(other))),
+        );
         let head = moves_on(&flush(1, 1, false), Some(head));
         let head = moves_on(&flush(1, 2, true), head).expect("a head");
         assert_eq!((head.state, head.seq, head.ok), (ChunkState::Done, 2, 2));

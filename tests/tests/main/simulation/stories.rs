@@ -12,7 +12,7 @@ use weft_tests::sim::{Cluster, Script, extra_effects, in_simulated_time};
 pub const MINUTE: Duration = Duration::from_secs(60);
 
 /// Ids in pages, `wait_ms` before each.
-fn paged(pages: usize, per_page: usize, wait_ms: u64, entity_ms: u64) -> Script {
+pub fn paged(pages: usize, per_page: usize, wait_ms: u64, entity_ms: u64) -> Script {
     let page = |page: usize| {
         let ids = (0..per_page).map(|number| format!("e{}", page * per_page + number));
         (wait_ms, ids.collect())
@@ -33,13 +33,13 @@ fn begun(cluster: &Cluster) -> usize {
     cluster.effects.all().len()
 }
 
-fn assert_nothing_broke(cluster: &Cluster) {
+pub fn assert_nothing_broke(cluster: &Cluster) {
     let inner = cluster.store.inner();
     assert_eq!(inner.watch.violations(), [] as [String; 0]);
 }
 
 /// Waits until so many entities were begun.
-async fn wait_for_effects(cluster: &Cluster, count: usize) {
+pub async fn wait_for_effects(cluster: &Cluster, count: usize) {
     let reached = cluster
         .wait(MINUTE, |cluster| begun(cluster) >= count)
         .await;
