@@ -23,7 +23,7 @@ use async_trait::async_trait;
 pub use counters::{Counters, StoreStatistics};
 pub use decide::{Decided, Decision, decide_and_settle};
 pub use operation::*;
-pub use outcome::{Attempt, Freshness, StoreError};
+pub use outcome::{Attempt, Freshness, Outage, StoreError};
 pub use pages::{BatchPage, JobsPage, ListBatches, ListJobs, each_job};
 pub use self_fence::SelfFence;
 pub use settle::{Conditional, Settled, settle};

@@ -1,11 +1,15 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use weft_model::{
-    Batch, BatchId, BatchSpec, BatchStatus, EntitySource, Instance, InstanceHead, batch_job_key,
+    Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, EntityRow, EntitySource, Instance,
+    InstanceHead, RetryPolicy, batch_job_key,
 };
-use weft_store::{ClaimJob, Freshness, Settled};
+use weft_project::ProjectCatalogue;
+use weft_project::interface::Environment;
+use weft_store::{ClaimJob, Freshness, RequestBatch, Settled};
 
 use super::{Runner, heir};
 use crate::scheduler::submission_of;
@@ -120,6 +124,126 @@ async fn a_batch_waits_while_the_store_cannot_give_its_stored_ids() {
     let ended = ended(&bench, &batch).await;
     assert_eq!((ended.status, ended.error), (BatchStatus::Done, None));
     assert_eq!(ended.total_entities, Some(1));
+    bench.end().await;
+}
+
+const LU: &str = "\
+root: car
+tables:
+  car:
+    interface: cars
+    query: select id, plate from cars where id in (:ids)
+    id_column: id
+    key: [id]
+    columns: {id: TEXT, plate: TEXT}
+";
+
+/// Deploys a logical unit whose source has the instances a and b; returns the hash of the project.
+async fn deploy(bench: &Bench) -> String {
+    let context = &bench.session.context;
+    let project = context.config.data.join("source");
+    for (path, content) in [
+        (
+            "interfaces/cars.yaml",
+            "type: csv\npath: ${PROJECT_DIR}/cars.csv\n",
+        ),
+        ("logical_units/LU/lu.yaml", LU),
+        ("cars.csv", "id,plate\na,A 1\nb,B 2\n"),
+    ] {
+        let path = project.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    let catalogue = ProjectCatalogue::new(
+        context.store.clone(),
+        context.clock.clone(),
+        &context.config.data,
+        Environment::from_map(BTreeMap::new()),
+    );
+    let (ids, self_fence) = (&context.ids, &bench.session.self_fence);
+    let deployed = catalogue.deploy(&project, "tester", ids, self_fence).await;
+    deployed.unwrap().deployment.hash
+}
+
+/// A batch that syncs these ids of a deployed project.
+async fn submit_sync(bench: &Bench, ids: &[&str], retry: RetryPolicy) -> Batch {
+    let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+    let spec = BatchSpec {
+        project: Some(deploy(bench).await),
+        retry,
+        ..spec(EntitySource::List { ids }, "sync_instance LU.?")
+    };
+    submit(bench, spec).await
+}
+
+async fn records(bench: &Bench, batch: &Batch) -> Vec<EntityRow> {
+    let store = &bench.session.context.store;
+    let mut records = Vec::new();
+    for number in 0..batch.chunks {
+        records.extend(store.entities(batch.id, number).await.unwrap());
+    }
+    records
+}
+
+#[tokio::test]
+async fn an_outage_of_the_store_fails_no_entity() {
+    let bench = Bench::new();
+    let batch = submit_sync(&bench, &["a", "b"], RetryPolicy::default()).await;
+    bench.store.set("instance_heads", "", Fault::Unavailable);
+    run(&bench, &batch).await;
+    bench.store.called("instance_heads", 2).await;
+    bench.store.set("instance_heads", "", None);
+    let ended = ended(&bench, &batch).await;
+    assert_eq!((ended.status, &ended.error), (BatchStatus::Done, &None));
+    let records = records(&bench, &ended).await;
+    let failed = records.iter().filter_map(|record| record.error.as_deref());
+    assert_eq!(failed.collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(records.len(), 2);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_outage_of_the_store_is_no_attempt_at_an_entity() {
+    let bench = Bench::new();
+    let retry = RetryPolicy {
+        max_attempts: 2,
+        delay_ms: 1,
+    };
+    let batch = submit_sync(&bench, &["a", "lost"], retry).await;
+    let again = "[\"lost\"]";
+    bench.store.set("instance_heads", again, Fault::Unavailable);
+    run(&bench, &batch).await;
+    bench.store.called("instance_heads", 2).await;
+    bench.store.set("instance_heads", again, None);
+    let ended = ended(&bench, &batch).await;
+    let records = records(&bench, &ended).await;
+    let lost = records.iter().find(|record| record.id == "lost").unwrap();
+    let error = "instance LU.lost was not found in source";
+    assert_eq!((lost.error.as_deref(), lost.attempt), (Some(error), 2));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_cancel_reaches_a_chunk_that_waits_for_the_store() {
+    let bench = Bench::new();
+    let batch = submit_sync(&bench, &["a", "b"], RetryPolicy::default()).await;
+    bench.store.set("instance_heads", "", Fault::Unavailable);
+    run(&bench, &batch).await;
+    bench.store.called("instance_heads", 2).await;
+    let store = &bench.session.context.store;
+    let row = store.batch(batch.id, Freshness::Serial).await;
+    let cancel = RequestBatch {
+        id: batch.id,
+        seq: row.unwrap().unwrap().desired_seq + 1,
+        desired: BatchDesired::Cancel,
+        allowed: vec![BatchStatus::GenerateIid, BatchStatus::InProgress],
+        due: None,
+        token: bench.session.context.ids.token(),
+    };
+    bench.session.settle(&cancel).await.unwrap();
+    let ended = ended(&bench, &batch).await;
+    assert_eq!(ended.status, BatchStatus::Cancelled);
+    assert_eq!(records(&bench, &ended).await, []);
     bench.end().await;
 }
 

@@ -9,8 +9,9 @@ use weft_store::{ChangeChunk, ClaimChunk, Freshness, Settled, StoreError, StoreR
 
 use super::active::{ActiveBatch, admits_work};
 use super::choose::Candidate;
-use super::entity;
+use super::entity::{self, Worker};
 use super::recorder::{Flushed, Recorder};
+use super::store_wait::StoreWait;
 use crate::NodeSession;
 
 /// How the work on a chunk ended.
@@ -81,12 +82,26 @@ async fn work(
         node: session.me.node.clone(),
     };
     let mut recorder = Recorder::new(session, batch.clone(), &head);
-    let mut prepared = batch.command.prepare(&context, &open).await;
+    let mut store_wait = StoreWait::new(session, batch, number);
+    let mut prepared = loop {
+        match batch.command.prepare(&context, &open).await {
+            Ok(prepared) => break prepared,
+            Err(outage) if store_wait.wait(&outage).await => (),
+            Err(_) => return stop(session, batch, number, fence, recorder).await,
+        }
+    };
+    let worker = Worker {
+        session,
+        batch,
+        number,
+        fence,
+        slot,
+    };
     for (index, id) in open.iter().enumerate() {
         if batch.stop.is_cancelled() || !session.takes_work() {
             return stop(session, batch, number, fence, recorder).await;
         }
-        let handled = entity::handle(session, batch, fence, slot, id, &mut prepared).await;
+        let handled = entity::handle(worker, id, &mut prepared).await;
         let Some(handled) = handled else {
             return stop(session, batch, number, fence, recorder).await;
         };

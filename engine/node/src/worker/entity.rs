@@ -6,6 +6,7 @@ use weft_model::{EntityRow, EntityStatus, Fence, Instance};
 use weft_project::command::{EntityOutcome, PreparedChunk};
 
 use super::active::ActiveBatch;
+use super::store_wait::StoreWait;
 use crate::NodeSession;
 
 /// Longer result texts are cut and marked.
@@ -23,20 +24,39 @@ pub struct HandledEntity {
     pub instance: Option<Instance>,
 }
 
+/// A worker on a chunk.
+#[derive(Clone, Copy, Debug)]
+pub struct Worker<'a> {
+    /// The node session that claimed the chunk.
+    pub session: &'a NodeSession,
+    /// The batch.
+    pub batch: &'a ActiveBatch,
+    /// The number of the chunk.
+    pub number: i64,
+    /// The fence of the claim.
+    pub fence: Fence,
+    /// The slot in the statistics of this node.
+    pub slot: u64,
+}
+
 /// Handles one entity. None if the batch was stopped between two attempts: the entity stays open.
 pub async fn handle(
-    session: &NodeSession,
-    batch: &ActiveBatch,
-    fence: Fence,
-    slot: u64,
+    worker: Worker<'_>,
     id: &str,
     prepared: &mut Box<dyn PreparedChunk>,
 ) -> Option<HandledEntity> {
+    let Worker {
+        session,
+        batch,
+        fence,
+        slot,
+        ..
+    } = worker;
     let clock = &session.context.clock;
     let started_at = clock.now();
     let started = clock.monotonic();
     batch.stats.start_entity(slot, id, started_at);
-    let (outcome, attempt) = run_with_retries(session, batch, id, prepared).await?;
+    let (outcome, attempt) = run_with_retries(worker, id, prepared).await?;
     let (status, result, error, instance) = match outcome {
         EntityOutcome::Completed { result, instance } => (
             EntityStatus::Completed,
@@ -69,11 +89,11 @@ pub async fn handle(
 
 /// The last outcome and its attempt. None if the batch was stopped between two attempts.
 async fn run_with_retries(
-    session: &NodeSession,
-    batch: &ActiveBatch,
+    worker: Worker<'_>,
     id: &str,
     prepared: &mut Box<dyn PreparedChunk>,
 ) -> Option<(EntityOutcome, i32)> {
+    let Worker { session, batch, .. } = worker;
     let policy = batch.spec.retry;
     let mut attempt = 1;
     loop {
@@ -89,6 +109,12 @@ async fn run_with_retries(
                     biased;
                     () = batch.stop.cancelled() => return None,
                     may_act = session.self_fence.wait(pause) => if !may_act { return None },
+                }
+                let mut store_wait = StoreWait::new(session, batch, worker.number);
+                while let Err(outage) = prepared.prepare_again(id).await {
+                    if !store_wait.wait(&outage).await {
+                        return None;
+                    }
                 }
             }
             EntityOutcome::Failed(_) | EntityOutcome::Completed { .. } => {

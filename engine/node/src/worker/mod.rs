@@ -9,6 +9,7 @@ mod entity;
 mod offers;
 mod recorder;
 mod stats;
+mod store_wait;
 
 pub use dispatcher::Dispatcher;
 pub use offers::{Announcement, Offer, Offers};

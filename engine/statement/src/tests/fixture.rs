@@ -24,6 +24,7 @@ use weft_node::{NodeConfig, Wake};
 use weft_project::ProjectCatalogue;
 use weft_project::interface::Environment;
 use weft_sqlite::{CommitFault, Options, SqliteStore};
+use weft_store::faulty::FaultyStore;
 use weft_store::{
     Attempt, BatchGuard, BatchSet, ClaimBatch, ClaimChunk, ClaimJob, EndJob, FinishBatch,
     FlushChunk, Freshness, MoveBatch, OpenChunk, ReserveChunks, SharedStore,
@@ -52,6 +53,8 @@ instance_groups:
 pub struct Fixture {
     pub folder: TempDir,
     pub store: SharedStore,
+    /// The same store, whose calls a test can let fail.
+    pub faulty: Arc<FaultyStore>,
     pub statements: Statements,
     pub clock: SharedClock,
     pub outage: Arc<Outage>,
@@ -139,7 +142,8 @@ impl Fixture {
             ..Options::new(clock.clone())
         };
         let store = SqliteStore::open(folder.path().join("weft.db"), options);
-        let store: SharedStore = Arc::new(store.unwrap());
+        let faulty = Arc::new(FaultyStore::new(Arc::new(store.unwrap())));
+        let store: SharedStore = faulty.clone();
         let data = folder.path().join("data");
         let environment = Environment::from_map(BTreeMap::new());
         let ids = Ids::seeded(7);
@@ -162,6 +166,7 @@ impl Fixture {
         let fixture = Self {
             folder,
             store,
+            faulty,
             statements: Statements::new(services),
             clock,
             outage,
