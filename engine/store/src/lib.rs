@@ -6,6 +6,7 @@
 
 mod counters;
 mod decide;
+mod entity_id;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
 pub mod operation;
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 
 pub use counters::{Counters, StoreStatistics};
 pub use decide::{Decided, Decision, decide_and_settle};
+pub use entity_id::{KEY_BYTES, check_sought_id, check_stored_id};
 pub use operation::*;
 pub use outcome::{Attempt, Freshness, Outage, StoreError};
 pub use pages::{BatchPage, JobsPage, ListBatches, ListJobs, each_job};

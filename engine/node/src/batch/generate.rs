@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::debug;
-use weft_model::{ChunkHead, ChunkState};
+use weft_model::{ChunkEntry, ChunkHead, ChunkState, chunk_entry};
 use weft_project::source::{IdPage, IdStream};
 use weft_store::{OpenChunk, Settled};
 
@@ -166,7 +166,9 @@ impl Generation<'_> {
 
     async fn add_page(&mut self, page: IdPage) -> Result<(), OwnerError> {
         let last = page.ids.len().saturating_sub(1);
+        let limit = self.owned.session.context.config.max_id_bytes;
         for (index, id) in page.ids.into_iter().enumerate() {
+            let id = chunk_entry(id, limit);
             if !self.add_known(&id)? {
                 self.duplicates += 1;
                 continue;
@@ -189,7 +191,9 @@ impl Generation<'_> {
         Ok(())
     }
 
-    fn add_known(&mut self, id: &str) -> Result<bool, OwnerError> {
+    /// Whether the entry is new. Entries are told apart by the ids of their records.
+    fn add_known(&mut self, entry: &str) -> Result<bool, OwnerError> {
+        let id = ChunkEntry::read(entry).name();
         self.known.insert(id).map_err(|error| {
             OwnerError::Failed(format!(
                 "the scratch file of known ids cannot be used: {error}"

@@ -248,6 +248,37 @@ async fn a_cancel_reaches_a_chunk_that_waits_for_the_store() {
 }
 
 #[tokio::test]
+async fn ids_that_do_not_fit_become_failed_records_and_the_others_are_handled() {
+    let bench = Bench::new();
+    let (long, longer) = ("x".repeat(1_025), "x".repeat(70_000));
+    let ids = ["a", "", &long, &longer, "b", &longer].map(str::to_owned);
+    let source = EntitySource::List { ids: ids.into() };
+    let batch = submit(&bench, spec(source, "echo ?")).await;
+    run(&bench, &batch).await;
+    let ended = ended(&bench, &batch).await;
+    assert_eq!((ended.status, &ended.error), (BatchStatus::Done, &None));
+    assert_eq!((ended.total_entities, ended.duplicates), (Some(5), 1));
+    let mut records: Vec<_> = records(&bench, &ended).await;
+    records.sort_by(|one, other| one.id.cmp(&other.id));
+    let shown: Vec<_> = records
+        .iter()
+        .map(|record| (record.id.as_str(), record.error.as_deref()))
+        .collect();
+    let begins = format!("{}… (", "x".repeat(64));
+    assert_eq!(shown[0], ("(empty id)", Some("an entity id is not empty")));
+    assert_eq!(shown[1..3], [("a", None), ("b", None)]);
+    let too_long = |bytes| format!("an entity id has at most 1024 bytes, not {bytes}");
+    for ((id, error), bytes) in shown[3..].iter().zip([1_025, 70_000]) {
+        assert!(
+            id.starts_with(&format!("{begins}{bytes} bytes, sha256 ")),
+            "{id}"
+        );
+        assert_eq!(*error, Some(too_long(bytes).as_str()));
+    }
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn an_inherited_batch_becomes_due_although_its_row_cannot_be_read_at_first() {
     let bench = Bench::new();
     let ids = vec!["a".to_owned()];

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tracing::{debug, warn};
-use weft_model::{ChunkContent, ChunkHead, ChunkState, Fence};
+use weft_model::{ChunkContent, ChunkEntry, ChunkHead, ChunkState, Fence, chunk_entry};
 use weft_project::command::ChunkContext;
 use weft_store::{ChangeChunk, ClaimChunk, Freshness, Settled, StoreError, StoreResult};
 
@@ -73,7 +73,8 @@ async fn work(
     let Some(ChunkContent { head, ids, handled }) = content else {
         return Ok(ChunkEnd::Lost);
     };
-    let open = open_ids(ids, handled);
+    let open = open_entries(ids, handled, session.context.config.max_id_bytes);
+    let ids: Vec<String> = fit_ids(&open);
     let context = ChunkContext {
         batch: batch.id,
         spec: batch.spec.clone(),
@@ -84,7 +85,7 @@ async fn work(
     let mut recorder = Recorder::new(session, batch.clone(), &head);
     let mut store_wait = StoreWait::new(session, batch, number);
     let mut prepared = loop {
-        match batch.command.prepare(&context, &open).await {
+        match batch.command.prepare(&context, &ids).await {
             Ok(prepared) => break prepared,
             Err(outage) if store_wait.wait(&outage).await => (),
             Err(_) => return stop(session, batch, number, fence, recorder).await,
@@ -97,11 +98,14 @@ async fn work(
         fence,
         slot,
     };
-    for (index, id) in open.iter().enumerate() {
+    for (index, entry) in open.iter().enumerate() {
         if batch.stop.is_cancelled() || !session.takes_work() {
             return stop(session, batch, number, fence, recorder).await;
         }
-        let handled = entity::handle(worker, id, &mut prepared).await;
+        let handled = match ChunkEntry::read(entry) {
+            ChunkEntry::Id(id) => entity::handle(worker, id, &mut prepared).await,
+            ChunkEntry::Unfit { name, reason } => Some(entity::refuse(worker, name, reason)),
+        };
         let Some(handled) = handled else {
             return stop(session, batch, number, fence, recorder).await;
         };
@@ -148,9 +152,28 @@ async fn claim(
     })
 }
 
-fn open_ids(ids: Vec<String>, handled: Vec<String>) -> Vec<String> {
+/// The entries without a record. An id that an older version or another limit let in is checked again.
+fn open_entries(entries: Vec<String>, handled: Vec<String>, limit: usize) -> Vec<String> {
     let handled: BTreeSet<String> = handled.into_iter().collect();
-    ids.into_iter().filter(|id| !handled.contains(id)).collect()
+    let is_open = |entry: &String| !handled.contains(ChunkEntry::read(entry).name());
+    let checked = |entry: String| match ChunkEntry::read(&entry) {
+        ChunkEntry::Id(_) => chunk_entry(entry, limit),
+        ChunkEntry::Unfit { .. } => entry,
+    };
+    // Its record may already be there, under the id or under the name.
+    let entries = entries.into_iter().filter(is_open).map(checked);
+    entries.filter(is_open).collect()
+}
+
+/// The ids that the command runs for.
+fn fit_ids(entries: &[String]) -> Vec<String> {
+    let ids = entries
+        .iter()
+        .filter_map(|entry| match ChunkEntry::read(entry) {
+            ChunkEntry::Id(id) => Some(id.to_owned()),
+            ChunkEntry::Unfit { .. } => None,
+        });
+    ids.collect()
 }
 
 /// The ids and state of the chunk, if this worker still owns it.

@@ -87,6 +87,27 @@ pub async fn handle(
     Some(HandledEntity { row, instance })
 }
 
+/// The record of an id that does not fit, for which the command is not run.
+pub fn refuse(worker: Worker<'_>, name: &str, reason: &str) -> HandledEntity {
+    let now = worker.session.context.clock.now();
+    let row = EntityRow {
+        id: name.to_owned(),
+        status: EntityStatus::Failed,
+        result: None,
+        error: Some(reason.to_owned()),
+        node: worker.session.me.node.clone(),
+        start_time: now,
+        end_time: now,
+        duration_us: 0,
+        attempt: 1,
+        fence: worker.fence,
+    };
+    HandledEntity {
+        row,
+        instance: None,
+    }
+}
+
 /// The last outcome and its attempt. None if the batch was stopped between two attempts.
 async fn run_with_retries(
     worker: Worker<'_>,
