@@ -9,6 +9,7 @@ use weft_model::{
 };
 use weft_project::ProjectCatalogue;
 use weft_project::interface::Environment;
+use weft_store::faulty::HIDDEN;
 use weft_store::{ClaimJob, Freshness, RequestBatch, Settled};
 
 use super::{Runner, heir};
@@ -275,6 +276,29 @@ async fn ids_that_do_not_fit_become_failed_records_and_the_others_are_handled() 
         );
         assert_eq!(*error, Some(too_long(bytes).as_str()));
     }
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_record_that_the_store_refuses_for_good_fails_alone() {
+    let bench = Bench::new();
+    let ids = ["a", "b", "c", "d", "e"].map(str::to_owned);
+    let source = EntitySource::List { ids: ids.into() };
+    let batch = submit(&bench, spec(source, "echo ?")).await;
+    let refused = "id: \"b\", status: Completed";
+    bench.store.set("flush_chunk", refused, Fault::Refused);
+    run(&bench, &batch).await;
+    let ended = ended(&bench, &batch).await;
+    assert_eq!(ended.status, BatchStatus::Done);
+    let records = records(&bench, &ended).await;
+    assert_eq!(records.len(), 5);
+    for record in records {
+        let says = format!("the store refused the record of this entity: {HIDDEN}");
+        let error = (record.id == "b").then_some(says);
+        assert_eq!(record.error, error, "{}", record.id);
+    }
+    let total = ended.statistics.unwrap().total();
+    assert_eq!((total.succeeded, total.failed), (4, 1));
     bench.end().await;
 }
 
