@@ -303,6 +303,26 @@ async fn a_record_that_the_store_refuses_for_good_fails_alone() {
 }
 
 #[tokio::test]
+async fn an_end_of_a_batch_that_the_store_refuses_for_good_is_written_without_its_details() {
+    let bench = Bench::new();
+    let ids = vec!["a".to_owned(), "b".to_owned()];
+    let batch = submit(&bench, spec(EntitySource::List { ids }, "echo ?")).await;
+    // The slowest entities are in the end of the batch only by their ids.
+    bench.store.set("finish_batch", "\\\"a\\\"", Fault::Refused);
+    run(&bench, &batch).await;
+    let ended = ended(&bench, &batch).await;
+    assert_eq!((ended.status, ended.error), (BatchStatus::Done, None));
+    let total = ended.statistics.unwrap().total();
+    assert_eq!((total.succeeded, total.failed), (2, 0));
+    let key = batch_job_key(&batch);
+    let store = &bench.session.context.store;
+    let job = store.job(&key, Freshness::Serial);
+    let job = job.await.unwrap().unwrap();
+    assert!(job.archived && job.status.is_ended());
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn an_inherited_batch_becomes_due_although_its_row_cannot_be_read_at_first() {
     let bench = Bench::new();
     let ids = vec!["a".to_owned()];
