@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing::debug;
 use weft_model::{ChunkEntry, ChunkHead, ChunkState, chunk_entry};
-use weft_project::source::{IdPage, IdStream};
+use weft_project::source::{IdPage, IdStream, SourceError};
 use weft_store::{OpenChunk, Settled};
 
 use super::chunk_size::size_of;
@@ -130,7 +130,7 @@ impl Generation<'_> {
             };
             match next {
                 Some(Some(Ok(page))) => self.add_page(page).await?,
-                Some(Some(Err(error))) => return Err(OwnerError::Failed(error.to_string())),
+                Some(Some(Err(error))) => return Err(error_of_source(error)),
                 Some(None) => break,
                 None => (),
             }
@@ -282,6 +282,14 @@ impl Generation<'_> {
         self.progress.advance(self.owned).await?;
         self.checked_at = self.now();
         Ok(())
+    }
+}
+
+/// An outage of the node's own store, which may hold the source, says nothing about the batch: its owner waits and reads on.
+fn error_of_source(error: SourceError) -> OwnerError {
+    match error.into_outage() {
+        Ok(outage) => OwnerError::Store(outage.into()),
+        Err(error) => OwnerError::Failed(error.to_string()),
     }
 }
 

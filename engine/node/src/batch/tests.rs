@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use weft_model::{
-    Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, EntityRow, EntitySource, Instance,
-    InstanceHead, RetryPolicy, batch_job_key,
+    Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, ColumnType, EntityRow, EntitySource,
+    Instance, InstanceHead, ParsedColumn, ParsedRow, ParsedTable, RetryPolicy, Value,
+    batch_job_key,
 };
 use weft_project::ProjectCatalogue;
 use weft_project::interface::Environment;
@@ -139,6 +140,14 @@ tables:
     columns: {id: TEXT, plate: TEXT}
 ";
 
+const PARSER: &str = "\
+files: ${PROJECT_DIR}/trips/*.csv
+format: csv
+table: trip
+columns: {id: TEXT}
+key: id
+";
+
 /// Deploys a logical unit whose source has the instances a and b; returns the hash of the project.
 async fn deploy(bench: &Bench) -> String {
     let context = &bench.session.context;
@@ -149,6 +158,8 @@ async fn deploy(bench: &Bench) -> String {
             "type: csv\npath: ${PROJECT_DIR}/cars.csv\n",
         ),
         ("logical_units/LU/lu.yaml", LU),
+        ("interfaces/trips.yaml", "type: parsed\nlogical_unit: LU\n"),
+        ("logical_units/LU/parsers/trips.yaml", PARSER),
         ("cars.csv", "id,plate\na,A 1\nb,B 2\n"),
     ] {
         let path = project.join(path);
@@ -221,6 +232,49 @@ async fn an_outage_of_the_store_is_no_attempt_at_an_entity() {
     let lost = records.iter().find(|record| record.id == "lost").unwrap();
     let error = "instance LU.lost was not found in source";
     assert_eq!((lost.error.as_deref(), lost.attempt), (Some(error), 2));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_waits_while_the_store_cannot_give_the_ids_that_a_parser_stored() {
+    let bench = Bench::new();
+    let project = Some(deploy(&bench).await);
+    let context = Arc::clone(&bench.session.context);
+    let table = ParsedTable {
+        logical_unit: "LU".to_owned(),
+        name: "trip".to_owned(),
+        columns: vec![ParsedColumn {
+            name: "id".to_owned(),
+            kind: ColumnType::Text,
+            from: "id".to_owned(),
+        }],
+        key: vec!["id".to_owned()],
+    };
+    let row = ParsedRow {
+        file: "trips/1.csv".to_owned(),
+        line: 1,
+        values: vec![Value::Text("a".to_owned())],
+    };
+    let store = &context.store;
+    store.put_parsed_rows(&table, &[row]).await.unwrap();
+    let source = EntitySource::Query {
+        interface: "trips".to_owned(),
+        sql: "select id from trip".to_owned(),
+        parameters: Vec::new(),
+        instance_group: None,
+    };
+    let spec = BatchSpec {
+        project,
+        ..spec(source, "echo ?")
+    };
+    let batch = submit(&bench, spec).await;
+    bench.store.set("parsed_rows", "", Fault::Unavailable);
+    run(&bench, &batch).await;
+    bench.store.called("parsed_rows", 2).await;
+    bench.store.set("parsed_rows", "", None);
+    let ended = ended(&bench, &batch).await;
+    assert_eq!((ended.status, ended.error), (BatchStatus::Done, None));
+    assert_eq!(ended.total_entities, Some(1));
     bench.end().await;
 }
 
