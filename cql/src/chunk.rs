@@ -35,6 +35,7 @@ impl CassandraStore {
         open: &OpenChunk,
     ) -> AttemptResult<Option<ChunkHead>> {
         const VERB: &str = "open_chunk";
+        open.check_ids()?;
         let total = i64::try_from(open.ids.len()).unwrap_or(i64::MAX);
         let opening = (!open.ids.is_empty()).then_some(open.token);
         if let Some(opening) = opening {
@@ -84,6 +85,7 @@ impl CassandraStore {
         flush: &FlushChunk,
     ) -> AttemptResult<Option<ChunkHead>> {
         const VERB: &str = "flush_chunk";
+        flush.check_ids()?;
         if flush.rows.len() > FLUSH_ROWS {
             return Err(StoreError::Refused(format!(
                 "a flush of {} rows is over the limit of {FLUSH_ROWS}",

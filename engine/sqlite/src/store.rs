@@ -212,6 +212,7 @@ impl Store for SqliteStore {
     }
 
     async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>> {
+        open.check_ids()?;
         let open = open.clone();
         self.change("open_chunk", open.ids.len() + 1, move |writing| {
             chunks::open(writing, &open)
@@ -220,6 +221,7 @@ impl Store for SqliteStore {
     }
 
     async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>> {
+        flush.check_ids()?;
         let flush = PackedFlush::of(flush);
         self.change("flush_chunk", flush.weight() + 1, move |writing| {
             chunks::flush(writing, &flush)
@@ -280,6 +282,7 @@ impl Store for SqliteStore {
         ids: &[String],
     ) -> StoreResult<BTreeMap<String, InstanceHead>> {
         let logical_unit = logical_unit.to_owned();
+        ids.iter().try_for_each(|id| check_sought_id(id))?;
         let ids = ids.to_vec();
         self.read("instance_heads", move |reading| {
             instances::heads(reading.connection, &logical_unit, &ids)
@@ -288,6 +291,7 @@ impl Store for SqliteStore {
     }
 
     async fn instance(&self, logical_unit: &str, id: &str) -> StoreResult<Option<Instance>> {
+        check_sought_id(id)?;
         let logical_unit = logical_unit.to_owned();
         let id = id.to_owned();
         self.read("instance", move |reading| {
@@ -297,6 +301,8 @@ impl Store for SqliteStore {
     }
 
     async fn save_instances(&self, logical_unit: &str, instances: &[Instance]) -> StoreResult<()> {
+        let mut ids = instances.iter().map(|instance| instance.head.id.as_str());
+        ids.try_for_each(check_stored_id)?;
         let logical_unit = logical_unit.to_owned();
         let instances = instances.to_vec();
         self.put("save_instances", instances.len(), move |writing| {

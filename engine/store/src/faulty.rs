@@ -67,6 +67,11 @@ impl FaultyStore {
         self.set(ALL, "", fault);
     }
 
+    /// Sets the fault of all calls whose arguments, as `{:?}`, contain `about`. The fault of a verb goes first.
+    pub fn set_all_about(&self, about: impl Into<String>, fault: impl Into<Option<Fault>>) {
+        self.set(ALL, about, fault);
+    }
+
     /// Sets the fault of the calls of a verb whose arguments, as `{:?}`, contain `about`.
     pub fn set(
         &self,

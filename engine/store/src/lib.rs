@@ -6,6 +6,7 @@
 
 mod counters;
 mod decide;
+mod entity_id;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
 pub mod operation;
@@ -23,8 +24,9 @@ use async_trait::async_trait;
 
 pub use counters::{Counters, StoreStatistics};
 pub use decide::{Decided, Decision, decide_and_settle};
+pub use entity_id::{KEY_BYTES, check_sought_id, check_stored_id};
 pub use operation::*;
-pub use outcome::{Attempt, Freshness, StoreError};
+pub use outcome::{Attempt, Freshness, Outage, StoreError};
 pub use pages::{BatchPage, JobsPage, ListBatches, ListJobs, each_job};
 pub use self_fence::SelfFence;
 pub use settle::{Conditional, Settled, settle};

@@ -11,6 +11,7 @@ use weft_project::command::{
     ChunkContext, CommandError, CommandFactory, EntityCommand, EntityOutcome, PreparedChunk,
 };
 use weft_project::source::{IdPage, IdStream, SourceError};
+use weft_store::Outage;
 
 use super::control::Control;
 use super::store::{SimStore, SourceList};
@@ -216,13 +217,17 @@ impl EntityCommand for ScriptCommand {
         None
     }
 
-    async fn prepare(&self, context: &ChunkContext, _ids: &[String]) -> Box<dyn PreparedChunk> {
-        Box::new(ScriptChunk {
+    async fn prepare(
+        &self,
+        context: &ChunkContext,
+        _ids: &[String],
+    ) -> Result<Box<dyn PreparedChunk>, Outage> {
+        Ok(Box::new(ScriptChunk {
             script: Arc::clone(&self.script),
             factory: self.factory.clone(),
             batch: context.batch,
             fence: context.fence,
-        })
+        }))
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{debug, warn};
-use weft_model::{ChunkContent, ChunkHead, ChunkState, FilledChunks};
-use weft_project::source::{IdPage, IdStream};
+use weft_model::{ChunkContent, ChunkEntry, ChunkHead, ChunkState, FilledChunks, chunk_entry};
+use weft_project::source::{IdPage, IdStream, SourceError};
 use weft_store::{OpenChunk, Settled};
 
 use super::chunk_size::size_of;
@@ -184,7 +184,7 @@ impl Generation<'_> {
             };
             match next {
                 Some(Some(Ok(page))) => self.add_page(page).await?,
-                Some(Some(Err(error))) => return Err(OwnerError::Failed(error.to_string())),
+                Some(Some(Err(error))) => return Err(error_of_source(error)),
                 Some(None) => break,
                 None => (),
             }
@@ -229,8 +229,10 @@ impl Generation<'_> {
 
     async fn add_page(&mut self, page: IdPage) -> Result<(), OwnerError> {
         let last = page.ids.len().saturating_sub(1);
+        let limit = self.owned.session.context.config.max_id_bytes;
         for (index, id) in page.ids.into_iter().enumerate() {
             self.read += 1;
+            let id = chunk_entry(id, limit);
             if !self.add_known(&id)? {
                 continue;
             }
@@ -262,7 +264,9 @@ impl Generation<'_> {
         }
     }
 
-    fn add_known(&mut self, id: &str) -> Result<bool, OwnerError> {
+    /// Whether the entry is new. Entries are told apart by the ids of their records.
+    fn add_known(&mut self, entry: &str) -> Result<bool, OwnerError> {
+        let id = ChunkEntry::read(entry).name();
         self.known.insert(id).map_err(|error| {
             OwnerError::Failed(format!(
                 "the scratch file of known ids cannot be used: {error}"
@@ -378,6 +382,14 @@ fn place_of(head: &ChunkHead) -> Place {
             read,
         },
         _ => Place::default(),
+    }
+}
+
+/// An outage of the node's own store, which may hold the source, says nothing about the batch: its owner waits and reads on.
+fn error_of_source(error: SourceError) -> OwnerError {
+    match error.into_outage() {
+        Ok(outage) => OwnerError::Store(outage.into()),
+        Err(error) => OwnerError::Failed(error.to_string()),
     }
 }
 

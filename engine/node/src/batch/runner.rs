@@ -3,7 +3,7 @@
 use std::future::ready;
 use std::time::Duration;
 
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 use weft_model::coordinated_batch;
 use weft_model::{
     Batch, BatchDesired, BatchEvent, BatchStatus, DueHint, FilledChunks, IllegalMove, Job,
@@ -30,6 +30,8 @@ const REQUEST_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
 /// How often an owner generates the list again because records are missing. Each time the store must have lost some.
 const MAX_REOPENED: u32 = 5;
+/// `extra_stats` without entities.
+const NO_EXTRA_STATS: &str = r#"{"slowestProcessed":[]}"#;
 /// The most tries (as in Fabric).
 const MAX_TRIES: i32 = 10;
 
@@ -439,22 +441,15 @@ impl Runner {
         figures: Figures,
     ) -> Result<Stage, OwnerError> {
         let status = owned.row.status.next(event)?;
-        let to = BatchSet::ended(
-            status,
-            owned.now(),
-            error.clone(),
-            figures.extra_stats,
-            figures.statistics,
-        );
-        let finish = FinishBatch {
-            batch: MoveBatch {
-                guard: owned.guard(),
-                to,
-                token: self.session.context.ids.token(),
-            },
-            job: self.ending(event_of(status), error.as_deref())?,
-        };
-        match self.session.settle(&finish).await? {
+        let mut finish = self.finishing(owned, status, error.as_deref(), figures)?;
+        let mut settled = self.session.settle(&finish).await;
+        if let Err(StoreError::Refused(reason)) = &settled {
+            let id = owned.row.id;
+            error!(batch.id = %id, "The end of batch {id} is written without its details: {reason}");
+            finish = self.without_details(finish, reason);
+            settled = self.session.settle(&finish).await;
+        }
+        match settled? {
             Settled::Applied => {
                 owned.apply_move(&finish.batch);
                 self.session.context.wake.batch(owned.row.id);
@@ -469,6 +464,57 @@ impl Runner {
                     .map(|()| Stage::Ended)
             }
             Settled::StillUnknown => Err(OwnerError::Replaced(owned.row.id)),
+        }
+    }
+
+    fn finishing(
+        &self,
+        owned: &Owned,
+        status: BatchStatus,
+        error: Option<&str>,
+        figures: Figures,
+    ) -> Result<FinishBatch, IllegalMove> {
+        let to = BatchSet::ended(
+            status,
+            owned.now(),
+            error.map(str::to_owned),
+            figures.extra_stats,
+            figures.statistics,
+        );
+        Ok(FinishBatch {
+            batch: MoveBatch {
+                guard: owned.guard(),
+                to,
+                token: self.session.context.ids.token(),
+            },
+            job: self.ending(event_of(status), error)?,
+        })
+    }
+
+    /// The same end without the texts that came from entities, the source and commands. The sums stay exact. It is another
+    /// operation, with tokens of its own.
+    fn without_details(&self, finish: FinishBatch, reason: &str) -> FinishBatch {
+        let ids = &self.session.context.ids;
+        let FinishBatch { batch, job } = finish;
+        let text = format!("the store refused the details of this end: {reason}");
+        let error = batch.to.error.as_ref().map(|_| text.clone());
+        FinishBatch {
+            batch: MoveBatch {
+                to: BatchSet {
+                    error,
+                    extra_stats: Some(NO_EXTRA_STATS.to_owned()),
+                    ..batch.to
+                },
+                token: ids.token(),
+                ..batch
+            },
+            job: EndJob {
+                output: None,
+                error: job.error.map(|_| self.error_json(&text, job.now)),
+                run: None,
+                token: ids.token(),
+                ..job
+            },
         }
     }
 

@@ -27,6 +27,8 @@ const LEAVING_RESERVE: Duration = Duration::from_secs(8);
 const NOTIFY_WITHIN: Duration = Duration::from_secs(30);
 /// The pause before a failed write is tried again.
 const SHORT_PAUSE: Duration = Duration::from_millis(200);
+/// The pause before an end is tried again of which the store refuses even the plainest form.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
 /// Runs one job that this node session has claimed.
 #[derive(Debug)]
@@ -38,6 +40,15 @@ pub struct JobRunner {
     give_up_after: Option<Duration>,
     /// The next scheduled time that gets a parallel run.
     parallel: Option<Timestamp>,
+}
+
+/// What became of an attempt to write an end.
+enum Written {
+    Ended(EndedRun),
+    /// This node session may no longer act on the job.
+    NotMine,
+    /// It may have been written, and the store refuses to hear it again.
+    Unknown,
 }
 
 /// A run whose end is written.
@@ -284,17 +295,45 @@ impl JobRunner {
         RunFailure::new("Timeout", format!("it took longer than TIMEOUT_MS={limit}"))
     }
 
+    /// Writes how the try ended. An end that the store refuses for good is replaced by a failure with the reason, without
+    /// the output. While the store refuses that too, this node keeps the job: if it let go, the run would start anew, with
+    /// all its effects, and end no better.
     async fn write_end(&mut self, end: &TryEnd) -> StoreResult<Option<EndedRun>> {
+        let mut refused: Option<TryEnd> = None;
+        loop {
+            let reason = match self.try_write_end(refused.as_ref().unwrap_or(end)).await {
+                Ok(Written::Ended(ended)) => return Ok(Some(ended)),
+                Ok(Written::NotMine) => return Ok(None),
+                Ok(Written::Unknown) => "its outcome is unknown".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let key = &self.job.key;
+            error!(
+                job.uid = key.uid,
+                "The end of job {} {} cannot be written: {reason}", key.job_type, key.name
+            );
+            let is_first = refused.is_none();
+            if let (true, TryEnd::Ended(_)) = (is_first, end) {
+                let message = format!("the store refused the end of the run: {reason}");
+                let failure = RunFailure::new("Store", message).without_retry();
+                refused = Some(TryEnd::Ended(RunEnd::Failed(failure)));
+            } else if !self.session.self_fence.wait(REFUSED_PAUSE).await {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn try_write_end(&mut self, end: &TryEnd) -> StoreResult<Written> {
         let context = Arc::clone(&self.session.context);
         let key = self.job.key.clone();
         let first = || context.store.followers(&key.job_type, &key.name, 1);
         let Some(followers) = self.retry(first).await? else {
-            return Ok(None);
+            return Ok(Written::NotMine);
         };
         loop {
             let now = context.clock.now();
             if !self.write_due_parallels(now).await? {
-                return Ok(None);
+                return Ok(Written::NotMine);
             }
             let token = context.ids.token();
             let is_followed = !followers.is_empty();
@@ -306,7 +345,7 @@ impl JobRunner {
                         job.uid = key.uid,
                         "The end of a run was not written: {illegal}"
                     );
-                    return Ok(None);
+                    return Ok(Written::NotMine);
                 }
             };
             let is_followed = !operation.triggers.pending_notifications.is_empty();
@@ -317,7 +356,7 @@ impl JobRunner {
                     key: key.clone(),
                 };
                 if self.retry(|| context.store.put_due(&hint)).await?.is_none() {
-                    return Ok(None);
+                    return Ok(Written::NotMine);
                 }
             }
             match self.session.settle(&operation).await? {
@@ -325,9 +364,12 @@ impl JobRunner {
                     self.trace_end(&operation, end);
                     self.report_end(&operation.to, end);
                     let due = operation.due;
-                    return Ok(Some(EndedRun { due, is_followed }));
+                    return Ok(Written::Ended(EndedRun { due, is_followed }));
                 }
-                Settled::StillUnknown => return Ok(None),
+                Settled::StillUnknown if self.session.self_fence.may_act() => {
+                    return Ok(Written::Unknown);
+                }
+                Settled::StillUnknown => return Ok(Written::NotMine),
                 // A request came meanwhile: decide the end again.
                 Settled::Lost(Some(row)) if self.is_newer_request(&row) => self.note_request(row),
                 Settled::Lost(_) => {
@@ -337,7 +379,7 @@ impl JobRunner {
                         key.job_type,
                         key.name
                     );
-                    return Ok(None);
+                    return Ok(Written::NotMine);
                 }
             }
         }

@@ -12,6 +12,7 @@ use weft_project::command::{
     ChunkContext, CommandError, CommandFactory, EntityCommand, EntityOutcome, PreparedChunk,
 };
 use weft_project::source::IdStream;
+use weft_store::Outage;
 
 type Handle = dyn Fn(String) -> BoxFuture<'static, EntityOutcome> + Send + Sync;
 
@@ -70,9 +71,13 @@ impl EntityCommand for TestCommand {
         None
     }
 
-    async fn prepare(&self, _: &ChunkContext, _: &[String]) -> Box<dyn PreparedChunk> {
+    async fn prepare(
+        &self,
+        _: &ChunkContext,
+        _: &[String],
+    ) -> Result<Box<dyn PreparedChunk>, Outage> {
         self.in_work.fetch_add(1, Ordering::AcqRel);
-        Box::new(TestChunk(self.clone()))
+        Ok(Box::new(TestChunk(self.clone())))
     }
 }
 

@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 
 use tracing::{debug, warn};
-use weft_model::{ChunkContent, ChunkHead, ChunkState, Fence};
+use weft_model::{ChunkContent, ChunkEntry, ChunkHead, ChunkState, Fence, chunk_entry};
 use weft_project::command::{ChunkContext, PreparedChunk};
 use weft_store::{ChangeChunk, ClaimChunk, Freshness, Settled, StoreError, StoreResult};
 
 use super::active::{ActiveBatch, admits_work};
 use super::choose::Candidate;
-use super::entity::{self, HandledEntity};
+use super::entity::{self, HandledEntity, Worker};
 use super::interrupt::unless_stopped;
 use super::isolation::Isolation;
 use super::recorder::{Flushed, Recorder};
+use super::store_wait::StoreWait;
 use crate::NodeSession;
 
 /// How the work on a chunk ended.
@@ -74,7 +75,7 @@ async fn work(
     let Some(ChunkContent { head, ids, handled }) = content else {
         return Ok(ChunkEnd::Lost);
     };
-    let open = open_ids(ids, handled);
+    let open = open_entries(ids, handled, session.context.config.max_id_bytes);
     let held = HeldChunk {
         context: ChunkContext {
             batch: batch.id,
@@ -109,8 +110,7 @@ struct HeldChunk<'a> {
 
 impl HeldChunk<'_> {
     async fn handle_in_groups(mut self, open: &[String]) -> StoreResult<ChunkEnd> {
-        let prepare = self.batch.command.prepare(&self.context, open);
-        let Some(mut prepared) = unless_stopped(self.session, self.batch, prepare).await else {
+        let Some(mut prepared) = self.prepare(&fit_ids(open)).await else {
             return self.stop().await;
         };
         for (index, id) in open.iter().enumerate() {
@@ -164,31 +164,55 @@ impl HeldChunk<'_> {
                  FAILED as poisoned"
             );
             metrics::counter!("poisoned_total", "kind" => "entity").increment(1);
-            let fence = self.context.fence;
-            self.recorder
-                .add(entity::poisoned(self.session, fence, id, crashes));
+            let name = ChunkEntry::read(id).name();
+            let poisoned = entity::poisoned(self.worker(), name, crashes);
+            self.recorder.add(poisoned);
         }
         self.finish_first(open).await
+    }
+
+    /// Reads ahead for these ids, as soon as the store answers. None if the batch or the node was stopped.
+    async fn prepare(&self, ids: &[String]) -> Option<Box<dyn PreparedChunk>> {
+        let mut store_wait = StoreWait::new(self.session, self.batch, self.number);
+        loop {
+            let prepare = self.batch.command.prepare(&self.context, ids);
+            match unless_stopped(self.session, self.batch, prepare).await? {
+                Ok(prepared) => return Some(prepared),
+                Err(outage) if store_wait.wait(&outage).await => (),
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn worker(&self) -> Worker<'_> {
+        Worker {
+            session: self.session,
+            batch: self.batch,
+            number: self.number,
+            fence: self.context.fence,
+            slot: self.slot,
+        }
     }
 
     /// None if the batch or the node was stopped: the entity stays open.
     async fn handle(
         &self,
-        id: &str,
+        entry: &str,
         prepared: &mut Box<dyn PreparedChunk>,
     ) -> Option<HandledEntity> {
         if self.batch.stop.is_cancelled() || !self.session.takes_work() {
             return None;
         }
-        let (session, batch, fence) = (self.session, self.batch, self.context.fence);
-        entity::handle(session, batch, fence, self.slot, id, prepared).await
+        match ChunkEntry::read(entry) {
+            ChunkEntry::Id(id) => entity::handle(self.worker(), id, prepared).await,
+            ChunkEntry::Unfit { name, reason } => Some(entity::refuse(self.worker(), name, reason)),
+        }
     }
 
-    async fn handle_alone(&self, id: &str) -> Option<HandledEntity> {
-        let ids = [id.to_owned()];
-        let prepare = self.batch.command.prepare(&self.context, &ids);
-        let mut prepared = unless_stopped(self.session, self.batch, prepare).await?;
-        self.handle(id, &mut prepared).await
+    async fn handle_alone(&self, entry: &String) -> Option<HandledEntity> {
+        let ids = fit_ids(std::slice::from_ref(entry));
+        let mut prepared = self.prepare(&ids).await?;
+        self.handle(entry, &mut prepared).await
     }
 
     async fn flush(&mut self, is_done: bool) -> StoreResult<Flushed> {
@@ -259,9 +283,28 @@ async fn claim(
     })
 }
 
-fn open_ids(ids: Vec<String>, handled: Vec<String>) -> Vec<String> {
+/// The entries without a record. An id that an older version or another limit let in is checked again.
+fn open_entries(entries: Vec<String>, handled: Vec<String>, limit: usize) -> Vec<String> {
     let handled: BTreeSet<String> = handled.into_iter().collect();
-    ids.into_iter().filter(|id| !handled.contains(id)).collect()
+    let is_open = |entry: &String| !handled.contains(ChunkEntry::read(entry).name());
+    let checked = |entry: String| match ChunkEntry::read(&entry) {
+        ChunkEntry::Id(_) => chunk_entry(entry, limit),
+        ChunkEntry::Unfit { .. } => entry,
+    };
+    // Its record may already be there, under the id or under the name.
+    let entries = entries.into_iter().filter(is_open).map(checked);
+    entries.filter(is_open).collect()
+}
+
+/// The ids that the command runs for.
+fn fit_ids(entries: &[String]) -> Vec<String> {
+    let ids = entries
+        .iter()
+        .filter_map(|entry| match ChunkEntry::read(entry) {
+            ChunkEntry::Id(id) => Some(id.to_owned()),
+            ChunkEntry::Unfit { .. } => None,
+        });
+    ids.collect()
 }
 
 /// The ids and state of the chunk, if this worker still owns it.

@@ -9,6 +9,7 @@ use weft_project::command::{EntityOutcome, PreparedChunk};
 
 use super::active::ActiveBatch;
 use super::interrupt::unless_stopped;
+use super::store_wait::StoreWait;
 use crate::NodeSession;
 
 /// Longer result texts are cut and marked.
@@ -26,20 +27,39 @@ pub struct HandledEntity {
     pub instance: Option<Instance>,
 }
 
+/// A worker on a chunk.
+#[derive(Clone, Copy, Debug)]
+pub struct Worker<'a> {
+    /// The node session that claimed the chunk.
+    pub session: &'a NodeSession,
+    /// The batch.
+    pub batch: &'a ActiveBatch,
+    /// The number of the chunk.
+    pub number: i64,
+    /// The fence of the claim.
+    pub fence: Fence,
+    /// The slot in the statistics of this node.
+    pub slot: u64,
+}
+
 /// Handles one entity. None if the batch or the node was stopped meanwhile: the entity stays open.
 pub async fn handle(
-    session: &NodeSession,
-    batch: &ActiveBatch,
-    fence: Fence,
-    slot: u64,
+    worker: Worker<'_>,
     id: &str,
     prepared: &mut Box<dyn PreparedChunk>,
 ) -> Option<HandledEntity> {
+    let Worker {
+        session,
+        batch,
+        fence,
+        slot,
+        ..
+    } = worker;
     let clock = &session.context.clock;
     let started_at = clock.now();
     let started = clock.monotonic();
     batch.stats.start_entity(slot, id, started_at);
-    let (outcome, attempt) = run_with_retries(session, batch, id, prepared).await?;
+    let (outcome, attempt) = run_with_retries(worker, id, prepared).await?;
     let (status, result, error, instance) = match outcome {
         EntityOutcome::Completed { result, instance } => (
             EntityStatus::Completed,
@@ -71,21 +91,30 @@ pub async fn handle(
 }
 
 /// The record of an entity that ended the process of its node `crashes` times: it is not run again.
-pub fn poisoned(session: &NodeSession, fence: Fence, id: &str, crashes: i32) -> HandledEntity {
-    let now = session.context.clock.now();
+pub fn poisoned(worker: Worker<'_>, id: &str, crashes: i32) -> HandledEntity {
+    let reason =
+        format!("poisoned: the process of the node died {crashes} times while this entity ran");
+    unhandled(worker, id, reason, crashes)
+}
+
+/// The record of an id that does not fit, for which the command is not run.
+pub fn refuse(worker: Worker<'_>, name: &str, reason: &str) -> HandledEntity {
+    unhandled(worker, name, reason.to_owned(), 1)
+}
+
+fn unhandled(worker: Worker<'_>, id: &str, reason: String, attempt: i32) -> HandledEntity {
+    let now = worker.session.context.clock.now();
     let row = EntityRow {
         id: id.to_owned(),
         status: EntityStatus::Failed,
         result: None,
-        error: Some(format!(
-            "poisoned: the process of the node died {crashes} times while this entity ran"
-        )),
-        node: session.me.node.clone(),
+        error: Some(reason),
+        node: worker.session.me.node.clone(),
         start_time: now,
         end_time: now,
         duration_us: 0,
-        attempt: crashes,
-        fence,
+        attempt,
+        fence: worker.fence,
     };
     HandledEntity {
         row,
@@ -95,11 +124,11 @@ pub fn poisoned(session: &NodeSession, fence: Fence, id: &str, crashes: i32) -> 
 
 /// The last outcome and its attempt. None if the batch or the node was stopped before that.
 async fn run_with_retries(
-    session: &NodeSession,
-    batch: &ActiveBatch,
+    worker: Worker<'_>,
     id: &str,
     prepared: &mut Box<dyn PreparedChunk>,
 ) -> Option<(EntityOutcome, i32)> {
+    let Worker { session, batch, .. } = worker;
     let policy = batch.spec.retry;
     let mut attempt = 1;
     loop {
@@ -117,6 +146,12 @@ async fn run_with_retries(
                     // A node that leaves starts no further attempt.
                     () = session.draining.cancelled() => return None,
                     may_act = session.self_fence.wait(pause) => if !may_act { return None },
+                }
+                let mut store_wait = StoreWait::new(session, batch, worker.number);
+                while let Err(outage) = prepared.prepare_again(id).await {
+                    if !store_wait.wait(&outage).await {
+                        return None;
+                    }
                 }
             }
             EntityOutcome::Failed(_) | EntityOutcome::Completed { .. } => {

@@ -11,6 +11,7 @@ mod isolation;
 mod offers;
 mod recorder;
 mod stats;
+mod store_wait;
 #[cfg(test)]
 mod tests;
 

@@ -25,6 +25,7 @@ use weft_node::{NodeConfig, Wake};
 use weft_project::ProjectCatalogue;
 use weft_project::interface::Environment;
 use weft_sqlite::{CommitFault, Options, SqliteStore};
+use weft_store::faulty::FaultyStore;
 use weft_store::{
     Attempt, BatchGuard, BatchSet, ClaimBatch, ClaimChunk, ClaimJob, EndJob, FinishBatch,
     FlushChunk, Freshness, MoveBatch, OpenChunk, ReserveChunks, SharedStore,
@@ -53,6 +54,8 @@ instance_groups:
 pub struct Fixture {
     pub folder: TempDir,
     pub store: SharedStore,
+    /// The same store, whose calls a test can let fail.
+    pub faulty: Arc<FaultyStore>,
     pub statements: Statements,
     pub clock: SharedClock,
     pub outage: Arc<Outage>,
@@ -140,7 +143,8 @@ impl Fixture {
             ..Options::new(clock.clone())
         };
         let store = SqliteStore::open(folder.path().join("weft.db"), options);
-        let store: SharedStore = Arc::new(store.unwrap());
+        let faulty = Arc::new(FaultyStore::new(Arc::new(store.unwrap())));
+        let store: SharedStore = faulty.clone();
         let data = folder.path().join("data");
         let environment = Environment::from_map(BTreeMap::new());
         let ids = Ids::seeded(7);
@@ -163,6 +167,7 @@ impl Fixture {
         let fixture = Self {
             folder,
             store,
+            faulty,
             statements: Statements::new(services),
             clock,
             outage,

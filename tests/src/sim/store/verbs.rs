@@ -203,10 +203,12 @@ impl Store for SimHandle {
     }
 
     async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>> {
+        open.check_ids()?;
         self.open_with_ids(open).await
     }
 
     async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>> {
+        flush.check_ids()?;
         self.flush(flush).await
     }
 
@@ -296,6 +298,7 @@ impl Store for SimHandle {
         logical_unit: &str,
         ids: &[String],
     ) -> StoreResult<BTreeMap<String, InstanceHead>> {
+        ids.iter().try_for_each(|id| check_sought_id(id))?;
         self.read("instance_heads", false, |inner, _| {
             let found = ids.iter().filter_map(|id| {
                 let key = (logical_unit.to_owned(), id.clone());
@@ -308,6 +311,7 @@ impl Store for SimHandle {
     }
 
     async fn instance(&self, logical_unit: &str, id: &str) -> StoreResult<Option<Instance>> {
+        check_sought_id(id)?;
         self.read("instance", false, |inner, _| {
             let key = (logical_unit.to_owned(), id.to_owned());
             inner.tables.instances.get(&key).cloned()
@@ -316,6 +320,8 @@ impl Store for SimHandle {
     }
 
     async fn save_instances(&self, logical_unit: &str, instances: &[Instance]) -> StoreResult<()> {
+        let mut ids = instances.iter().map(|instance| instance.head.id.as_str());
+        ids.try_for_each(check_stored_id)?;
         self.counters.call("save_instances");
         let plain = Plain::Instances(logical_unit.to_owned(), instances.to_vec());
         self.put(plain).await
