@@ -105,14 +105,12 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Console(args) => console::run(&args),
         Command::Check(args) => check::run(&args),
-        Command::Dev(args) => runtime::start()?.block_on(dev::run(args)),
-        Command::Node(args) => runtime::start()?.block_on(node::run(args)),
-        Command::Schema(command) => runtime::start()?.block_on(schema::run(command)),
+        Command::Dev(args) => runtime::run(dev::run(args)),
+        Command::Node(args) => runtime::run(node::run(args)),
+        Command::Schema(command) => runtime::run(schema::run(command)),
         Command::Deploy(args) => deploy::run(&args),
-        Command::Doctor(args) => runtime::start()?.block_on(doctor::run(&args)),
-        Command::Instance(InstanceCommand::Export(args)) => {
-            runtime::start()?.block_on(instance::export(&args))
-        }
+        Command::Doctor(args) => runtime::run(doctor::run(&args)),
+        Command::Instance(InstanceCommand::Export(args)) => runtime::run(instance::export(&args)),
         Command::Example(args) => example_command::run(&args),
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use tokio::net::TcpListener;
-use weft_cql::CassandraOptions;
+use weft_cql::{CassandraOptions, CassandraStore};
 use weft_model::clock::{SharedClock, SystemClock};
 use weft_model::ids::Ids;
 use weft_node::config::Loaded;
@@ -247,7 +247,10 @@ async fn connect(
     let mut wait = Wait::new(address, server);
     loop {
         match store::connect(options.clone()).await {
-            Ok(store) => return Ok(Arc::new(store)),
+            Ok(store) => {
+                log_commit_logs(&store).await;
+                return Ok(Arc::new(store));
+            }
             Err(error) if error.is_transient() => wait.pause(&error).await,
             Err(StoreError::Schema(_)) => {
                 let found = store::inspect(cassandra).await?.schema_version;
@@ -258,6 +261,24 @@ async fn connect(
                 return Err(failure.into());
             }
             Err(error) => return Err(store::failure(error, cassandra).into()),
+        }
+    }
+}
+
+/// Says of each server when an acknowledged write is on its disk.
+async fn log_commit_logs(store: &CassandraStore) {
+    for (server, sync) in store.commit_logs().await {
+        match sync.as_deref() {
+            Some(sync @ ("group" | "batch")) => {
+                tracing::info!(server, "Server {server} has commitlog_sync {sync}");
+            }
+            Some(sync) => tracing::warn!(
+                server,
+                "Server {server} has commitlog_sync {sync}: a crash loses its last acknowledged writes, `group` and \
+                 `batch` keep them"
+            ),
+            // ScyllaDB has no such setting; a server that is down is logged when it is needed.
+            None => (),
         }
     }
 }

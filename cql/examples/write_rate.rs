@@ -169,6 +169,7 @@ async fn open(store: &CassandraStore, plan: &Plan, batch: BatchId, number: i64) 
         holder: None,
         ids: (0..plan.rows).map(|row| entity(number, row).id).collect(),
         source_position: Some(number.to_string()),
+        source_read: None,
         token: Token(Uuid::new_v4()),
     };
     apply(store, &open).await
@@ -179,14 +180,18 @@ async fn claim(store: &CassandraStore, batch: BatchId, number: i64) -> Result<()
         batch,
         number,
         seen_fence: 1,
-        holder: Holder {
-            node: entity(0, 0).node,
-            incarnation: Incarnation(Uuid::nil()),
-        },
+        holder: worker(),
         crashes: 0,
         token: Token(Uuid::new_v4()),
     };
     apply(store, &claim).await
+}
+
+fn worker() -> Holder {
+    Holder {
+        node: entity(0, 0).node,
+        incarnation: Incarnation(Uuid::nil()),
+    }
 }
 
 async fn flush(store: &CassandraStore, plan: &Plan, batch: BatchId, number: i64) -> Result<()> {
@@ -198,8 +203,10 @@ async fn flush(store: &CassandraStore, plan: &Plan, batch: BatchId, number: i64)
         ..NodeShare::default()
     };
     let flush = FlushChunk {
+        crashes: 0,
         batch,
         number,
+        holder: worker(),
         fence: 2,
         seq: 1,
         shares: BTreeMap::from([(rows[0].node.clone(), share)]),

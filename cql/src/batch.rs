@@ -4,7 +4,7 @@ use std::hash::Hash;
 
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlValue;
-use weft_model::{Batch, BatchId, Token};
+use weft_model::{Batch, BatchId, FilledChunks, Token};
 use weft_store::{
     Attempt, AttemptResult, BatchGuard, ClaimBatch, FinishBatch, FinishLost, Freshness, MoveBatch,
     RequestBatch, ReserveChunks, SaveBatchStatistics, StoreError, StoreResult, SubmitBatch,
@@ -110,13 +110,15 @@ impl CassandraStore {
     async fn move_and_list(&self, verb: &'static str, change: &MoveBatch) -> AttemptResult<()> {
         let to = &change.to;
         let (total, duplicates) = to.totals.unzip();
-        let values = guard_values(&change.guard)
+        let mut values = guard_values(&change.guard)
             .set("status", to.status.as_str())
             .set_or_keep("start_time", to.start_time)
             .set_or_keep("end_time", to.end_time)
             .set_or_keep("error", to.error.as_ref())
             .set_or_keep("total_entities", total)
             .set_or_keep("duplicates", duplicates)
+            .set_or_keep("chunks_filled", to.filled.map(|filled| filled.chunks))
+            .set_or_keep("entities_filled", to.filled.map(|filled| filled.entities))
             .set_or_keep("extra_stats", to.extra_stats.as_ref())
             .set_or_keep("statistics", to.statistics.as_ref().map(json_text))
             .clear_or_keep("to_owner_node", to.release)
@@ -126,6 +128,9 @@ impl CassandraStore {
                 "to_desired_seq",
                 to.desired.map(|_| change.guard.desired_seq + 1),
             );
+        if to.reopens_list {
+            values = values.clear_or_keep("total_entities", true);
+        }
         let attempt = self
             .compare_and_set(
                 verb,
@@ -148,6 +153,8 @@ impl CassandraStore {
         const VERB: &str = "reserve_chunks";
         let values = guard_values(&reserve.guard)
             .set("to_chunks", reserve.to)
+            .set("chunks_filled", reserve.filled.chunks)
+            .set("entities_filled", reserve.filled.entities)
             .set("chunks", reserve.from);
         let (statement, token) = (&self.statements.reserve_chunks, ("op_token", reserve.token));
         self.change_batch(VERB, reserve.guard.id, statement, values, token)
@@ -293,8 +300,18 @@ fn values_of(batch: &Batch) -> Values {
         .set("desired_seq", batch.desired_seq)
         .set("desired_token", batch.desired_token)
         .set("chunks", batch.chunks)
+        .set("chunks_filled", batch.filled.map(|filled| filled.chunks))
+        .set(
+            "entities_filled",
+            batch.filled.map(|filled| filled.entities),
+        )
         .set("stats_seq", batch.stats_seq)
         .set("notes", batch.notes.as_ref())
+}
+
+fn filled(chunks: Option<i64>, entities: Option<i64>) -> Option<FilledChunks> {
+    let (chunks, entities) = chunks.zip(entities)?;
+    Some(FilledChunks { chunks, entities })
 }
 
 fn batch_of(mut row: StoredRow) -> StoreResult<Batch> {
@@ -325,6 +342,7 @@ fn batch_of(mut row: StoredRow) -> StoreResult<Batch> {
         desired_seq: row.require("desired_seq")?,
         desired_token: row.take("desired_token")?,
         chunks: row.require("chunks")?,
+        filled: filled(row.take("chunks_filled")?, row.take("entities_filled")?),
         stats_seq: row.require("stats_seq")?,
         notes: row.take("notes")?,
     })

@@ -35,6 +35,7 @@ impl CassandraStore {
         open: &OpenChunk,
     ) -> AttemptResult<Option<ChunkHead>> {
         const VERB: &str = "open_chunk";
+        open.check_ids()?;
         let total = i64::try_from(open.ids.len()).unwrap_or(i64::MAX);
         let opening = (!open.ids.is_empty()).then_some(open.token);
         if let Some(opening) = opening {
@@ -54,6 +55,7 @@ impl CassandraStore {
             )
             .set("c_total", total)
             .set("c_source_pos", open.source_position.as_ref())
+            .set("c_source_read", open.source_read)
             .set("c_ids", opening);
         let (statement, token) = (&self.statements.open_chunk, ("c_token", open.token));
         self.change_head(VERB, (open.batch, open.number), statement, values, token)
@@ -83,6 +85,7 @@ impl CassandraStore {
         flush: &FlushChunk,
     ) -> AttemptResult<Option<ChunkHead>> {
         const VERB: &str = "flush_chunk";
+        flush.check_ids()?;
         if flush.rows.len() > FLUSH_ROWS {
             return Err(StoreError::Refused(format!(
                 "a flush of {} rows is over the limit of {FLUSH_ROWS}",
@@ -132,8 +135,11 @@ impl CassandraStore {
                 .set("c_ok", flush.ok)
                 .set("c_failed", flush.failed)
                 .set_json("c_results", &flush.shares)
+                .set("c_crashes", flush.crashes)
                 .set("c_token", flush.token)
-                .set("c_fence", flush.fence),
+                .set("c_fence", flush.fence)
+                .set("c_owner", &flush.holder.node)
+                .set("c_inc", flush.holder.incarnation),
         ));
         for row in &flush.rows {
             statements.append_statement(self.statements.insert_entity.clone());
@@ -305,6 +311,7 @@ fn head_of(mut row: StoredRow) -> StoreResult<Option<(ChunkHead, Option<Uuid>)>>
         failed: row.require("c_failed")?,
         shares: shares.unwrap_or_default(),
         source_position: row.take("c_source_pos")?,
+        source_read: row.take("c_source_read")?,
         crashes: row.take("c_crashes")?.unwrap_or(0),
     };
     Ok(Some((head, row.take("c_ids")?)))

@@ -8,6 +8,7 @@ use scylla::statement::{Consistency, Statement};
 use weft_model::clock::{Clock, SystemClock, Timestamp};
 use weft_store::{StoreError, StoreResult};
 
+use crate::CassandraStore;
 use crate::connection::Connection;
 use crate::options::CassandraOptions;
 use crate::row::StoredRow;
@@ -34,6 +35,8 @@ pub struct KeyspaceReplication {
     pub keyspace: String,
     /// Replicas of a row by data centre, or under the name `replication_factor`.
     pub copies: Vec<(String, i64)>,
+    /// Whether ScyllaDB keeps it in tablets.
+    pub tablets: bool,
 }
 
 /// A node of the cluster.
@@ -49,6 +52,11 @@ pub struct NodeInspection {
     pub server_version: Option<String>,
     /// Weft requires `v2`. `None` if it cannot be read: Scylla has no such setting.
     pub paxos_variant: Option<String>,
+    /// When acknowledged writes are on its disk: `periodic`, `group` or `batch`. `None` if it cannot be read: Scylla has no
+    /// such setting.
+    pub commitlog_sync: Option<String>,
+    /// The version of ScyllaDB, `None` on Cassandra.
+    pub scylla_version: Option<String>,
     /// Its clock minus this machine's in milliseconds, with an error of at most half the round trip.
     pub clock_offset_ms: Option<i64>,
 }
@@ -85,17 +93,38 @@ async fn inspect_node(connection: &Connection, node: &Arc<Node>) -> NodeInspecti
     let time = query_node(connection, node, cluster_queries::TIME).await;
     let after = SystemClock.now();
     let variant = query_node(connection, node, cluster_queries::PAXOS_VARIANT).await;
+    let scylla = query_node(connection, node, cluster_queries::SCYLLA_VERSION).await;
     NodeInspection {
         address: node.address.to_string(),
         dc: node.datacenter.clone(),
         live,
         server_version: text_column(local, "release_version"),
         paxos_variant: text_column(variant, "value"),
+        commitlog_sync: commitlog_sync(connection, node).await,
+        scylla_version: text_column(scylla, "version"),
         clock_offset_ms: time
             .ok()
             .flatten()
             .and_then(|mut row| row.take::<Timestamp>("millis").ok().flatten())
             .map(|theirs| theirs.0 - i64::midpoint(before.0, after.0)),
+    }
+}
+
+async fn commitlog_sync(connection: &Connection, node: &Arc<Node>) -> Option<String> {
+    let row = query_node(connection, node, cluster_queries::COMMITLOG_SYNC).await;
+    text_column(row, "value")
+}
+
+impl CassandraStore {
+    /// The `commitlog_sync` of each server that the driver knows, by address; `None` where it cannot be read.
+    pub async fn commit_logs(&self) -> Vec<(String, Option<String>)> {
+        let state = self.connection.session.get_cluster_state();
+        let mut found = Vec::new();
+        for node in state.get_nodes_info() {
+            let sync = commitlog_sync(&self.connection, node).await;
+            found.push((node.address.to_string(), sync));
+        }
+        found
     }
 }
 
@@ -130,7 +159,10 @@ async fn read_version(connection: &Connection) -> StoreResult<Option<i64>> {
     }
 }
 
-async fn read_keyspaces(connection: &Connection) -> StoreResult<Vec<KeyspaceReplication>> {
+/// Weft's keyspaces, as far as they exist.
+pub(crate) async fn read_keyspaces(
+    connection: &Connection,
+) -> StoreResult<Vec<KeyspaceReplication>> {
     let mut keyspaces = Vec::new();
     for keyspace in [&connection.keyspaces.system, &connection.keyspaces.batch] {
         let mut statement = Statement::new(cluster_queries::REPLICATION);
@@ -143,10 +175,19 @@ async fn read_keyspaces(connection: &Connection) -> StoreResult<Vec<KeyspaceRepl
             keyspaces.push(KeyspaceReplication {
                 keyspace: keyspace.clone(),
                 copies: replicas_of(&mut row)?,
+                tablets: has_tablets(connection, keyspace).await,
             });
         }
     }
     Ok(keyspaces)
+}
+
+async fn has_tablets(connection: &Connection, keyspace: &str) -> bool {
+    let values = Values::new().set("keyspace_name", keyspace);
+    let rows = connection.query("scylla_keyspaces", cluster_queries::TABLETS, values);
+    // Cassandra has no such table.
+    let row = rows.await.unwrap_or_default().into_iter().next();
+    row.is_some_and(|row| !row.is_null("initial_tablets"))
 }
 
 /// The numbers in `{'class': …, 'dc1': '3'}`.

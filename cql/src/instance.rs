@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use weft_model::{Instance, InstanceHead};
-use weft_store::{StoreError, StoreResult};
+use weft_store::{StoreError, StoreResult, check_sought_id, check_stored_id};
 
 use crate::CassandraStore;
 use crate::request::all_of;
@@ -64,6 +64,8 @@ impl CassandraStore {
         logical_unit: &str,
         instances: &[Instance],
     ) -> StoreResult<()> {
+        let mut ids = instances.iter().map(|instance| instance.head.id.as_str());
+        ids.try_for_each(check_stored_id)?;
         let unit = self.unit(logical_unit).await?;
         let saves = instances
             .iter()
@@ -160,6 +162,7 @@ impl CassandraStore {
         ids: &[String],
     ) -> StoreResult<BTreeMap<String, InstanceHead>> {
         const VERB: &str = "instance_heads";
+        ids.iter().try_for_each(|id| check_sought_id(id))?;
         let unit = self.unit(logical_unit).await?;
         let reads = ids
             .iter()
@@ -179,6 +182,7 @@ impl CassandraStore {
         id: &str,
     ) -> StoreResult<Option<Instance>> {
         const VERB: &str = "instance";
+        check_sought_id(id)?;
         let unit = self.unit(logical_unit).await?;
         for _ in 0..READ_TRIES {
             let row = self

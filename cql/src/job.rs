@@ -3,8 +3,9 @@
 use std::hash::Hash;
 
 use scylla::statement::prepared::PreparedStatement;
+use tracing::warn;
 use weft_model::TriggerState;
-use weft_model::{Job, JobKey, Token};
+use weft_model::{Job, JobKey, JobRun, Token};
 use weft_store::{
     Attempt, AttemptResult, ClaimJob, EndJob, Freshness, JobSeen, RequestJob, StoreResult, WriteJob,
 };
@@ -55,8 +56,27 @@ impl CassandraStore {
             .set("seen_status", claim.seen_status.as_str())
             .set("fence", claim.seen_fence);
         let (statement, token) = (&self.statements.claim_job, ("op_token", claim.token));
-        self.change_job(VERB, &claim.key, statement, values, token)
-            .await
+        let attempt = self
+            .change_job(VERB, &claim.key, statement, values, token)
+            .await?;
+        match &claim.cut_short {
+            Some(run) if attempt == Attempt::Applied => Ok(self.insert_cut_short(run).await),
+            _ => Ok(attempt),
+        }
+    }
+
+    /// After the claim, so that no row hides the one of a run that still ended. Until it is written, the outcome of the claim
+    /// counts as unknown, and the identical claim is sent again.
+    async fn insert_cut_short(&self, run: &JobRun) -> Attempt<Option<Job>> {
+        match self.insert_run("claim_job", run).await {
+            Ok(Attempt::Unknown(reason)) => Attempt::Unknown(reason),
+            Err(error) if error.is_transient() => Attempt::Unknown(error.to_string()),
+            Ok(Attempt::Applied | Attempt::Lost(())) => Attempt::Applied,
+            Err(error) => {
+                warn!(job.uid = run.key.uid, error = %error, "Could not record a run that was cut short: {error}");
+                Attempt::Applied
+            }
+        }
     }
 
     /// Hints first, then the row: inserts it, or replaces all of the row that was seen.

@@ -42,6 +42,10 @@ impl CassandraStore {
     /// Reads backwards from the month of the job's last run; each month is a partition.
     pub(crate) async fn read_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>> {
         const VERB: &str = "job_runs";
+        // CQL has no LIMIT of zero.
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
         let job = self.read_job(VERB, key, Freshness::Committed).await?;
         let newest = job
             .and_then(|job| job.start_time.max(job.end_time))

@@ -25,8 +25,9 @@ pub struct CassandraOptions {
     pub local_dc: Option<String>,
     /// The level of compare-and-sets and SERIAL reads.
     pub serial: SerialLevel,
-    /// Replicas of each row per data centre, for keyspaces that are created.
-    pub replication_factor: u8,
+    /// Replicas of each row per data centre, for keyspaces that are created. None: as many as the existing keyspaces have,
+    /// else one for one server and three for three or more.
+    pub replication_factor: Option<u8>,
     /// User name, if the cluster requires authentication.
     pub username: Option<String>,
     /// Password of `username`.
@@ -36,14 +37,14 @@ pub struct CassandraOptions {
 }
 
 impl CassandraOptions {
-    /// The defaults: LOCAL_SERIAL, one copy, 4 s, no cluster id, no user.
+    /// The defaults: LOCAL_SERIAL, copies by the number of servers, 4 s, no cluster id, no user.
     pub fn at(contact_points: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             contact_points: contact_points.into_iter().map(Into::into).collect(),
             cluster_id: String::new(),
             local_dc: None,
             serial: SerialLevel::default(),
-            replication_factor: 1,
+            replication_factor: None,
             username: None,
             password: None,
             request_timeout: Duration::from_secs(4),

@@ -20,6 +20,7 @@ use crate::driver_error;
 use crate::request::all_of;
 use crate::row::StoredRow;
 use crate::statements::{ParserTableStatements, parser_table};
+use crate::values::check_key;
 
 const TABLE: &str = "a table of a parser";
 /// Rows written at once.
@@ -65,6 +66,9 @@ impl CassandraStore {
         rows: &[ParsedRow],
     ) -> StoreResult<()> {
         const VERB: &str = "put_parsed_rows";
+        for row in rows {
+            check_key(key_bytes(table, row))?;
+        }
         let statements = self.parser_table(table).await?;
         let writes = rows
             .iter()
@@ -127,6 +131,9 @@ impl CassandraStore {
                 "table {label} has no key of one column"
             )));
         };
+        for key in keys {
+            check_key(value_bytes(key))?;
+        }
         let reads = keys
             .iter()
             .map(|key| self.execute(VERB, of_key, vec![MaybeUnset::Set(cql_value(key))]))
@@ -145,6 +152,28 @@ impl CassandraStore {
         self.counters.call(verb);
         self.connection.execute(TABLE, statement, values).await
     }
+}
+
+/// The bytes of the key of a row.
+fn key_bytes(table: &ParsedTable, row: &ParsedRow) -> usize {
+    if table.key.is_empty() {
+        return row.file.len();
+    }
+    let columns = table.columns.iter().zip(&row.values);
+    let keys = columns.filter(|(column, _)| table.key.contains(&column.name));
+    keys.map(|(_, value)| value_bytes(value)).sum()
+}
+
+/// The bytes of a value in a key: its own, and its length and end in a key of several columns.
+fn value_bytes(value: &Value) -> usize {
+    const AROUND: usize = 3;
+    AROUND
+        + match value {
+            Value::Null => 0,
+            Value::Integer(_) | Value::Real(_) => size_of::<i64>(),
+            Value::Text(text) => text.len(),
+            Value::Blob(bytes) => bytes.len(),
+        }
 }
 
 /// The values of a row, in the order of [`parser_table::columns`].

@@ -15,16 +15,39 @@ use weft_store::{
     DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk, ForgetCheckpoints,
     Freshness, JobsPage, ListBatches, ListJobs, MoveBatch, OpenChunk, PutSetting, ReleaseCommand,
     RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics, SaveCheckpoints, Store,
-    StoreResult, StoreStatistics, SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
+    StoreFuture, StoreResult, StoreStatistics, SubmitBatch, SubmitLost, TakeCheckpoints, WriteJob,
 };
 
 use crate::CassandraStore;
 use crate::schema;
 
+/// The verbs of `row_verbs`, each with the function that sends its statement.
+macro_rules! forward {
+    ($($verb:ident: $operation:ident, $found:ty => $function:ident;)*) => {$(
+        fn $verb<'a>(&'a self, operation: &'a $operation) -> StoreFuture<'a, AttemptResult<$found>> {
+            Box::pin(self.$function(operation))
+        }
+    )*};
+}
+
 #[async_trait]
 impl Store for CassandraStore {
     fn kind(&self) -> &'static str {
         "cassandra"
+    }
+
+    forward! {
+        claim_command: ClaimCommand, Option<BatchId> => claim_command_row;
+        release_command: ReleaseCommand, Option<BatchId> => release_command_row;
+        write_job: WriteJob, Option<Job> => write_job_row;
+        request_job: RequestJob, Option<Job> => request_job_row;
+        claim_batch: ClaimBatch, Option<Batch> => claim_batch_row;
+        reserve_chunks: ReserveChunks, Option<Batch> => reserve_chunk_numbers;
+        save_batch_statistics: SaveBatchStatistics, Option<Batch> => write_batch_statistics;
+        request_batch: RequestBatch, Option<Batch> => request_batch_row;
+        claim_chunk: ClaimChunk, Option<ChunkHead> => claim_chunk_row;
+        change_chunk: ChangeChunk, Option<ChunkHead> => change_chunk_row;
+        take_checkpoints: TakeCheckpoints, Option<CheckpointHead> => take_scope_head;
     }
 
     fn statistics(&self) -> StoreStatistics {
@@ -43,28 +66,12 @@ impl Store for CassandraStore {
         self.insert_batch_and_job(submit).await
     }
 
-    async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>> {
-        self.claim_command_row(claim).await
-    }
-
-    async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>> {
-        self.release_command_row(release).await
-    }
-
     async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>> {
         self.read_active_command(command_key).await
     }
 
     async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
         self.claim_job_row(claim).await
-    }
-
-    async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
-        self.write_job_row(write).await
-    }
-
-    async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
-        self.request_job_row(request).await
     }
 
     async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
@@ -120,27 +127,8 @@ impl Store for CassandraStore {
         self.read_due(after, to, limit).await
     }
 
-    async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>> {
-        self.claim_batch_row(claim).await
-    }
-
     async fn move_batch(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>> {
         self.move_batch_row(change).await
-    }
-
-    async fn reserve_chunks(&self, reserve: &ReserveChunks) -> AttemptResult<Option<Batch>> {
-        self.reserve_chunk_numbers(reserve).await
-    }
-
-    async fn save_batch_statistics(
-        &self,
-        save: &SaveBatchStatistics,
-    ) -> AttemptResult<Option<Batch>> {
-        self.write_batch_statistics(save).await
-    }
-
-    async fn request_batch(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>> {
-        self.request_batch_row(request).await
     }
 
     async fn finish_batch(&self, finish: &FinishBatch) -> AttemptResult<FinishLost> {
@@ -159,16 +147,8 @@ impl Store for CassandraStore {
         self.open_chunk_row(open).await
     }
 
-    async fn claim_chunk(&self, claim: &ClaimChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.claim_chunk_row(claim).await
-    }
-
     async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>> {
         self.flush_chunk_rows(flush).await
-    }
-
-    async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.change_chunk_row(change).await
     }
 
     async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>> {
@@ -223,13 +203,6 @@ impl Store for CassandraStore {
         limit: usize,
     ) -> StoreResult<Vec<String>> {
         self.read_instance_ids(logical_unit, after, limit).await
-    }
-
-    async fn take_checkpoints(
-        &self,
-        take: &TakeCheckpoints,
-    ) -> AttemptResult<Option<CheckpointHead>> {
-        self.take_scope_head(take).await
     }
 
     async fn save_checkpoints(

@@ -10,6 +10,7 @@ use serde::Serialize;
 use uuid::Uuid;
 use weft_model::clock::Timestamp;
 use weft_model::{BatchId, Incarnation, JobKey, NodeId, Token};
+use weft_store::{KEY_BYTES, StoreError};
 
 /// The values of a statement's markers, by name.
 #[derive(Clone, Debug, Default)]
@@ -77,11 +78,62 @@ impl SerializeRow for Values {
         context: &RowSerializationContext<'_>,
         writer: &mut RowWriter,
     ) -> Result<(), SerializationError> {
+        // In front of every statement: a server that does not refuse a longer key writes it with another length, and
+        // destroys rows of its neighbours with it.
+        let bytes = self
+            .0
+            .iter()
+            .map(|(marker, value)| key_bytes(marker, value));
+        check_key(bytes.sum()).map_err(SerializationError::new)?;
         self.0.serialize(context, writer)
     }
 
     fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// Checks the bytes of all keys of a row together.
+///
+/// # Errors
+/// A refusal for good.
+pub(crate) fn check_key(bytes: usize) -> Result<(), StoreError> {
+    match bytes > KEY_BYTES {
+        true => Err(StoreError::Refused(format!(
+            "keys of {bytes} bytes are over the limit of {KEY_BYTES}"
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Markers of texts that are keys or parts of keys, in any table.
+const KEYS: [&str; 16] = [
+    "bid",
+    "command_key",
+    "entityid",
+    "follower_name",
+    "follower_type",
+    "follower_uid",
+    "guid",
+    "hash",
+    "id",
+    "item",
+    "name",
+    "nodeid",
+    "scope",
+    "type",
+    "uid",
+    "after",
+];
+
+/// The bytes that a value adds to a key: its text, and its length and end in a key of several columns.
+fn key_bytes(marker: &str, value: &MaybeUnset<Option<CqlValue>>) -> usize {
+    const AROUND: usize = 3;
+    match value {
+        MaybeUnset::Set(Some(CqlValue::Text(text))) if KEYS.contains(&marker) => {
+            text.len() + AROUND
+        }
+        _ => 0,
     }
 }
 

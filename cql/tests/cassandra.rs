@@ -18,8 +18,6 @@ use weft_store::{Attempt, Freshness, ListJobs, SCHEMA_VERSION, Store, StoreError
 fn options() -> Option<CassandraOptions> {
     let points = std::env::var("WEFT_TEST_CASSANDRA").ok()?;
     let mut options = CassandraOptions::at(points.split(','));
-    // A replica on each node, up to three.
-    options.replication_factor = u8::try_from(options.contact_points.len().min(3)).unwrap_or(3);
     options.cluster_id = format!("t{}", &Uuid::new_v4().simple().to_string()[..10]);
     Some(options)
 }
@@ -154,11 +152,32 @@ async fn inspection_reports_nodes_and_keyspaces() -> Result<()> {
         found
             .keyspaces
             .iter()
-            .all(|keyspace| !keyspace.copies.is_empty()),
+            .all(|keyspace| !keyspace.copies.is_empty() && !keyspace.tablets),
+        "{found:?}"
+    );
+    // Three copies where there are three servers, although no option names them.
+    let wanted = match found.nodes.len() {
+        1 => 1,
+        _ => 3,
+    };
+    let copies = found.keyspaces.iter().flat_map(|keyspace| &keyspace.copies);
+    ensure!(
+        copies.clone().all(|(_, copies)| *copies == wanted),
         "{found:?}"
     );
     let node = found.nodes.first().context("there is a node")?;
     ensure!(node.live && node.server_version.is_some(), "{node:?}");
+    let commit_log = node.commitlog_sync.as_deref();
+    ensure!(
+        matches!(commit_log, Some("batch" | "group" | "periodic")),
+        "{node:?}"
+    );
+    let store = CassandraStore::connect(options.clone()).await?;
+    let logs = store.commit_logs().await;
+    ensure!(
+        logs.len() == found.nodes.len() && logs[0].1.as_deref() == commit_log,
+        "{logs:?}"
+    );
     ensure!(
         node.clock_offset_ms
             .is_some_and(|offset| offset.abs() < 5_000),

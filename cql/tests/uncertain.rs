@@ -96,6 +96,7 @@ fn opening(batch: BatchId) -> OpenChunk {
         holder: None,
         ids: vec!["1".to_owned()],
         source_position: None,
+        source_read: None,
         token: Token(Uuid::new_v4()),
     }
 }

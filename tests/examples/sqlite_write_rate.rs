@@ -175,6 +175,7 @@ async fn open(store: &SqliteStore, batch: BatchId, number: i64) {
         holder: None,
         ids: (0..CHUNK).map(|position| id(number, position)).collect(),
         source_position: None,
+        source_read: None,
         token: token(),
     };
     let answer = store.open_chunk(&open).await;
@@ -193,8 +194,10 @@ async fn flush(store: &SqliteStore, batch: BatchId, number: i64, me: &Holder) {
     let answer = store.claim_chunk(&claim).await;
     assert!(matches!(answer, Ok(Attempt::Applied)), "{answer:?}");
     let flush = FlushChunk {
+        crashes: 0,
         batch,
         number,
+        holder: me.clone(),
         fence: 2,
         seq: 1,
         rows: (0..CHUNK)

@@ -30,6 +30,8 @@ pub struct DoctorArgs {
 /// Clocks that are further apart cause a warning. Beyond the second limit jobs do not start on time.
 const CLOCK_WARN_MS: i64 = 1_000;
 const CLOCK_FAIL_MS: i64 = 5_000;
+/// The first release of ScyllaDB with lightweight transactions in keyspaces with tablets.
+const SCYLLA_WITH_TABLETS: (u32, u32) = (2025, 4);
 
 /// The check of the schema's version.
 const SCHEMA: &str = "schema version";
@@ -155,6 +157,11 @@ fn judge(found: &Inspection, address: &StoreAddress) -> Vec<Check> {
             .iter()
             .map(|keyspace| replication(keyspace, found.nodes.len())),
     );
+    if let Some(version) = oldest_scylla(&found.nodes) {
+        checks.push(scylla(version));
+        let keyspaces = found.keyspaces.iter();
+        checks.extend(keyspaces.map(|keyspace| tablets(keyspace, version)));
+    }
     for node in &found.nodes {
         checks.extend(node_checks(node));
     }
@@ -222,6 +229,7 @@ fn node_checks(node: &NodeInspection) -> Vec<Check> {
             format!("{version} in data centre {dc}"),
         ),
         paxos(node),
+        commit_log(node),
         clock_check(&format!("clock of {name}"), node.clock_offset_ms),
     ]
 }
@@ -235,6 +243,62 @@ fn paxos(node: &NodeInspection) -> Check {
             "set `paxos_variant: v2` in cassandra.yaml: v1 needs twice the round trips",
         ),
         None => Check::ok(what, "no such setting (ScyllaDB has its own)"),
+    }
+}
+
+fn commit_log(node: &NodeInspection) -> Check {
+    let what = format!("commit log of {}", node.address);
+    match (node.commitlog_sync.as_deref(), &node.scylla_version) {
+        (Some(sync @ ("group" | "batch")), _) => Check::ok(what, sync),
+        (Some(sync), _) => Check::ok(what, sync).but(
+            Verdict::Warn,
+            "set `commitlog_sync: group` in cassandra.yaml: a crash loses the last acknowledged writes",
+        ),
+        (None, Some(_)) => Check::ok(what, "ScyllaDB writes compare-and-sets to disk"),
+        (None, None) => Check::ok(what, "`commitlog_sync` cannot be read").but(
+            Verdict::Warn,
+            "check that cassandra.yaml has `commitlog_sync: group` or `batch`",
+        ),
+    }
+}
+
+/// The version of the oldest ScyllaDB server, if there is one.
+fn oldest_scylla(nodes: &[NodeInspection]) -> Option<&str> {
+    let versions = nodes
+        .iter()
+        .filter_map(|node| node.scylla_version.as_deref());
+    versions.min_by_key(|version| release_of(version))
+}
+
+/// Year or major version, and the number after it; zero where they cannot be read.
+fn release_of(version: &str) -> (u32, u32) {
+    let mut numbers = version
+        .split(['.', '-', '~'])
+        .map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+fn scylla(version: &str) -> Check {
+    Check::ok("ScyllaDB", version).but(
+        Verdict::Warn,
+        "Weft's tests have never run on ScyllaDB: try your work on it first",
+    )
+}
+
+/// Before 2025.4, ScyllaDB has no lightweight transactions in keyspaces with tablets.
+fn tablets(keyspace: &KeyspaceReplication, version: &str) -> Check {
+    let what = format!("tablets of {}", keyspace.keyspace);
+    if !keyspace.tablets {
+        return Check::ok(what, "off");
+    }
+    let check = Check::ok(what, format!("on, with ScyllaDB {version}"));
+    match release_of(version) < SCYLLA_WITH_TABLETS {
+        true => check.but(
+            Verdict::Fail,
+            "compare-and-sets do not work in tablets before 2025.4: upgrade, or create the keyspace with \
+             `tablets = {'enabled': false}` before `weft schema migrate`",
+        ),
+        false => check,
     }
 }
 
@@ -266,6 +330,7 @@ mod tests {
             keyspaces: vec![KeyspaceReplication {
                 keyspace: "k2viewsystem".to_owned(),
                 copies: vec![("dc1".to_owned(), 3)],
+                tablets: false,
             }],
             nodes: vec![NodeInspection {
                 address: "10.0.0.1:9042".to_owned(),
@@ -273,6 +338,8 @@ mod tests {
                 live: true,
                 server_version: Some("5.0.5".to_owned()),
                 paxos_variant: Some("v2".to_owned()),
+                commitlog_sync: Some("group".to_owned()),
+                scylla_version: None,
                 clock_offset_ms: Some(3),
             }],
         }
@@ -327,5 +394,41 @@ mod tests {
             worst(|found| found.nodes[0].clock_offset_ms = Some(5_000)),
             Verdict::Fail
         );
+        let commit_log = |sync: Option<&str>| {
+            worst(|found| found.nodes[0].commitlog_sync = sync.map(str::to_owned))
+        };
+        assert_eq!(commit_log(Some("batch")), Verdict::Ok);
+        assert_eq!(commit_log(Some("periodic")), Verdict::Warn);
+        assert_eq!(commit_log(None), Verdict::Warn);
+    }
+
+    /// What ScyllaDB has in its system tables: `system.versions.version`, and
+    /// `system_schema.scylla_keyspaces.initial_tablets` of Weft's keyspaces.
+    const SCYLLA: [(&str, Option<i32>, Verdict); 8] = [
+        ("6.2.3-0.20250119.bff9ddde1283", Some(0), Verdict::Fail),
+        ("6.2.3-0.20250119.bff9ddde1283", None, Verdict::Warn),
+        ("2025.1.0-0.20250325.9dca28d2b818", Some(0), Verdict::Fail),
+        ("2025.3.4-0.20251108.0a0d2a5a8bf8", Some(8), Verdict::Fail),
+        (
+            "2025.4.0~rc1-0.20251001.fa5f6f2c1e4b",
+            Some(0),
+            Verdict::Warn,
+        ),
+        ("2025.4.1-0.20251220.1f6f4a1b4a3d", Some(0), Verdict::Warn),
+        ("2026.1.0-0.20260210.7f0d2a5a8bf8", Some(0), Verdict::Warn),
+        ("unreadable", Some(0), Verdict::Fail),
+    ];
+
+    #[test]
+    fn scylladb_with_tablets_is_refused_before_2025_4() {
+        for (version, initial_tablets, expected) in SCYLLA {
+            let found = worst(|found| {
+                found.keyspaces[0].tablets = initial_tablets.is_some();
+                let node = &mut found.nodes[0];
+                node.scylla_version = Some(version.to_owned());
+                (node.paxos_variant, node.commitlog_sync) = (None, None);
+            });
+            assert_eq!(found, expected, "{version} {initial_tablets:?}");
+        }
     }
 }

@@ -117,7 +117,7 @@ async fn it_deploys_and_syncs_with_exactly_one_failure() {
         node: NodeId("node".into()),
     };
     let command = catalogue.bind(&spec).await.unwrap();
-    let mut chunk = command.prepare(&context, &ids).await;
+    let mut chunk = command.prepare(&context, &ids).await.unwrap();
     let mut failed = BTreeMap::new();
     for id in &ids {
         if let EntityOutcome::Failed(reason) = chunk.run(id).await {

@@ -15,9 +15,7 @@ pub fn options_of(address: &CassandraAddress) -> anyhow::Result<CassandraOptions
     if address.serial_everywhere {
         options.serial = SerialLevel::Serial;
     }
-    if let Some(copies) = address.replication {
-        options.replication_factor = copies;
-    }
+    options.replication_factor = address.replication;
     options.username = variable("WEFT_STORE_USER");
     options.password = password()?;
     if options.username.is_some() && options.password.is_none() {

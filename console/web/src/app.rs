@@ -1,7 +1,7 @@
 //! What the handlers and the layers around them share.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ pub(crate) struct Shared {
     /// The OpenAPI document as JSON.
     pub document: String,
     statements: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
 }
 
 impl App {
@@ -36,6 +37,7 @@ impl App {
     ) -> Self {
         Self(Arc::new(Shared {
             statements: Arc::new(Semaphore::new(options.max_statements)),
+            waiting: Arc::new(Semaphore::new(options.max_waiting)),
             tasks: TaskTracker::new(),
             backend,
             options,
@@ -50,7 +52,7 @@ impl App {
     /// All slots are taken.
     pub fn statement_slot(&self) -> Result<Arc<StatementSlot>, Problem> {
         match Arc::clone(&self.statements).try_acquire_owned() {
-            Ok(permit) => Ok(Arc::new(StatementSlot::new(permit))),
+            Ok(permit) => Ok(Arc::new(StatementSlot::new(permit, &self.waiting))),
             Err(_) => Err(Problem::new(Code::Busy)),
         }
     }
@@ -66,13 +68,28 @@ impl Deref for App {
 
 /// The right to run one statement, released when both its work and its answer have ended.
 pub(crate) struct StatementSlot {
-    _permit: OwnedSemaphorePermit,
+    permit: Mutex<OwnedSemaphorePermit>,
+    waiting: Arc<Semaphore>,
 }
 
 impl StatementSlot {
-    fn new(permit: OwnedSemaphorePermit) -> Self {
+    fn new(permit: OwnedSemaphorePermit, waiting: &Arc<Semaphore>) -> Self {
         metrics::gauge!("http_statements").increment(1.0);
-        Self { _permit: permit }
+        Self {
+            permit: Mutex::new(permit),
+            waiting: Arc::clone(waiting),
+        }
+    }
+
+    /// The statement waits for a batch, which may take days: another statement may take its place, e.g. one that cancels the
+    /// batch. If too many wait already, it keeps its place.
+    pub fn lend(&self) {
+        let mut permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned()
+            && !Arc::ptr_eq(permit.semaphore(), &self.waiting)
+        {
+            *permit = waiting;
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Options {
     pub max_connections: usize,
     /// Statements at once; further ones are refused.
     pub max_statements: usize,
+    /// Statements that only wait for their batch. They do not count among the statements at once.
+    pub max_waiting: usize,
 }
 
 impl Options {
@@ -47,6 +49,7 @@ impl Options {
             shutdown_timeout: Duration::from_secs(10),
             max_connections: 4_096,
             max_statements: 100,
+            max_waiting: 1_000,
         }
     }
 }

@@ -160,7 +160,7 @@ pub(crate) async fn run_statement(
         heartbeat_interval: app.options.heartbeat_interval,
         has_ended: false,
         _stop: stop.clone().drop_guard(),
-        _slot: Arc::clone(&slot),
+        slot: Arc::clone(&slot),
     };
     let backend = app.backend.clone();
     // The statement has its own task, so it is not cut off when the client disconnects. It only stops waiting then.
@@ -211,7 +211,7 @@ struct Answer {
     heartbeat_interval: Duration,
     has_ended: bool,
     _stop: DropGuard,
-    _slot: Arc<StatementSlot>,
+    slot: Arc<StatementSlot>,
 }
 
 impl Answer {
@@ -246,6 +246,12 @@ impl Answer {
             () = tokio::time::sleep(self.heartbeat_interval) => {
                 return Some(Bytes::from_static(b"\n"));
             }
+        }
+        if frames
+            .iter()
+            .any(|frame| matches!(frame, Frame::Progress(_)))
+        {
+            self.slot.lend();
         }
         let (lines, has_ended) = lines_of(&frames);
         self.has_ended = has_ended;

@@ -5,6 +5,7 @@
 
 mod lock;
 mod parser_table;
+mod replication;
 mod unit;
 
 use scylla::statement::Statement;
@@ -28,6 +29,7 @@ const CHECKPOINTS: &str = include_str!("../../schema/0003_checkpoints.cql");
 const FOLLOWERS: &str = include_str!("../../schema/0004_followers.cql");
 const TRIGGER_COLUMNS: &str = include_str!("../../schema/0004_triggers.cql");
 const SETTINGS: &str = include_str!("../../schema/0005_settings.cql");
+const COUNT_COLUMNS: &str = include_str!("../../schema/0006_counts.cql");
 
 /// The result of a migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,18 +47,20 @@ pub struct MigrationReport {
 /// Creates missing tables and columns, and then writes the version. Several migrations may run at once.
 ///
 /// # Errors
-/// [`StoreError::Schema`] if the schema is newer than this program, [`StoreError::Unavailable`] if the cluster does
+/// [`StoreError::Schema`] if the schema is newer than this program, [`StoreError::Refused`] if the options must name the
+/// number of copies, [`StoreError::Unavailable`] if the cluster does
 /// not answer or another process holds the lock for minutes.
 pub async fn migrate(options: &CassandraOptions) -> StoreResult<MigrationReport> {
     let connection = Connection::open(options).await?;
     let keyspaces = &connection.keyspaces;
-    for change in schema_changes(LOCK, keyspaces, None, options.replication_factor) {
+    let copies = replication::copies(&connection, options).await?;
+    for change in schema_changes(LOCK, keyspaces, None, copies) {
         lock::run(&connection, change).await?;
     }
     connection.await_schema_agreement().await?;
     let mut lock = SchemaLock::acquire(&connection).await?;
     let from = lock.version();
-    let upgraded = upgrade(&connection, &mut lock, options, from).await;
+    let upgraded = upgrade(&connection, &mut lock, copies, from).await;
     let version = upgraded.as_ref().ok().map(|_| SCHEMA_VERSION);
     // Also after a failure: otherwise the next migration waits until this holder counts as dead.
     let released = lock.release(version).await;
@@ -73,7 +77,7 @@ pub async fn migrate(options: &CassandraOptions) -> StoreResult<MigrationReport>
 async fn upgrade(
     connection: &Connection,
     lock: &mut SchemaLock<'_>,
-    options: &CassandraOptions,
+    copies: u8,
     from: Option<i64>,
 ) -> StoreResult<usize> {
     match from {
@@ -86,20 +90,14 @@ async fn upgrade(
         _ => (),
     }
     let changes = |files: &[&'static str]| -> Vec<Statement> {
-        let changes_of = |file: &&'static str| {
-            schema_changes(
-                file,
-                &connection.keyspaces,
-                None,
-                options.replication_factor,
-            )
-        };
+        let changes_of =
+            |file: &&'static str| schema_changes(file, &connection.keyspaces, None, copies);
         files.iter().flat_map(changes_of).collect()
     };
     let tables = changes(&[TABLES, CHECKPOINTS, FOLLOWERS, SETTINGS]);
     let mut count = tables.len();
     lock.run_all(tables).await?;
-    let columns = changes(&[JOB_COLUMNS, TRIGGER_COLUMNS]);
+    let columns = changes(&[JOB_COLUMNS, TRIGGER_COLUMNS, COUNT_COLUMNS]);
     let missing = missing_columns(connection, columns).await?;
     count += missing.len();
     lock.run_all(missing).await?;

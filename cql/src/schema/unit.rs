@@ -3,6 +3,7 @@
 use weft_store::{StoreError, StoreResult};
 
 use super::lock::SchemaLock;
+use super::replication::copies;
 use crate::connection::Connection;
 use crate::options::CassandraOptions;
 use crate::statements::{cluster_queries, schema_changes};
@@ -27,15 +28,11 @@ pub(crate) async fn create_unit_keyspaces(
     if missing.is_empty() {
         return Ok(());
     }
+    let copies = copies(connection, options).await?;
     let mut lock = SchemaLock::acquire(connection).await?;
-    let changes = missing.iter().flat_map(|keyspace| {
-        schema_changes(
-            UNIT,
-            &connection.keyspaces,
-            Some(keyspace),
-            options.replication_factor,
-        )
-    });
+    let changes = missing
+        .iter()
+        .flat_map(|keyspace| schema_changes(UNIT, &connection.keyspaces, Some(keyspace), copies));
     let done = lock.run_all(changes.collect()).await;
     let released = lock.release(None).await;
     done.and(released)

@@ -15,10 +15,11 @@ const JOB: &str = "type, name, uid, affinity, archived, arguments, creation_time
 
 const BATCH: &str = "bid, arguments, command, creation_time, start_time, end_time, error, extra_stats, lut_name, \
                      owner, status, total_entities, spec, statistics, duplicates, execution_id, fence, owner_node, \
-                     owner_inc, op_token, submit_token, desired, desired_seq, desired_token, chunks, stats_seq, notes";
+                     owner_inc, op_token, submit_token, desired, desired_seq, desired_token, chunks, chunks_filled, \
+                     entities_filled, stats_seq, notes";
 
 const CHUNK: &str = "bid, chunk, c_state, c_owner, c_inc, c_fence, c_seq, c_token, c_total, c_ok, c_failed, \
-                     c_results, c_source_pos, c_crashes, c_ids";
+                     c_results, c_source_pos, c_source_read, c_crashes, c_ids";
 
 /// In the order in which `EntityValues` binds them.
 const ENTITY: &str = "bid, chunk, entityid, status, results, error, nodeid, start_time, end_time, duration_us, \
@@ -114,10 +115,12 @@ statements! {
             IF fence = :fence AND op_token != :op_token";
         move_batch: CompareAndSet = format!("UPDATE {{batch}}.batchprocess_list SET status = :status, \
             start_time = :start_time, end_time = :end_time, error = :error, total_entities = :total_entities, \
-            duplicates = :duplicates, extra_stats = :extra_stats, statistics = :statistics, \
+            duplicates = :duplicates, chunks_filled = :chunks_filled, entities_filled = :entities_filled, \
+            extra_stats = :extra_stats, statistics = :statistics, \
             owner_node = :to_owner_node, owner_inc = :to_owner_inc, desired = :desired, \
             desired_seq = :to_desired_seq, op_token = :op_token WHERE bid = :bid IF {GUARD}");
         reserve_chunks: CompareAndSet = format!("UPDATE {{batch}}.batchprocess_list SET chunks = :to_chunks, \
+            chunks_filled = :chunks_filled, entities_filled = :entities_filled, \
             op_token = :op_token WHERE bid = :bid IF chunks = :chunks AND {GUARD}");
         save_statistics: CompareAndSet = format!("UPDATE {{batch}}.batchprocess_list SET stats_seq = :to_stats_seq, \
             extra_stats = :extra_stats, statistics = :statistics, op_token = :op_token WHERE bid = :bid \
@@ -150,19 +153,20 @@ statements! {
             "WHERE bid = :bid AND chunk = :chunk AND opening = :opening");
         open_chunk: CompareAndSet = "UPDATE {batch}.batchprocess_entities_info SET c_state = :c_state, \
             c_owner = :c_owner, c_inc = :c_inc, c_fence = 1, c_seq = 0, c_token = :c_token, c_total = :c_total, \
-            c_ok = 0, c_failed = 0, c_results = '{}', c_source_pos = :c_source_pos, c_crashes = 0, c_ids = :c_ids \
-            WHERE bid = :bid AND chunk = :chunk IF c_state = null AND c_token != :c_token";
+            c_ok = 0, c_failed = 0, c_results = '{}', c_source_pos = :c_source_pos, \
+            c_source_read = :c_source_read, c_crashes = 0, c_ids = :c_ids WHERE bid = :bid AND chunk = :chunk IF c_state = null AND c_token != :c_token";
         claim_chunk: CompareAndSet = "UPDATE {batch}.batchprocess_entities_info SET c_state = 'IN_PROGRESS', \
             c_owner = :c_owner, c_inc = :c_inc, c_fence = :to_fence, c_token = :c_token, c_crashes = :c_crashes \
             WHERE bid = :bid AND chunk = :chunk \
             IF c_fence = :c_fence AND c_state IN ('NEW', 'IN_PROGRESS') AND c_token != :c_token";
         flush_head: CompareAndSet = "UPDATE {batch}.batchprocess_entities_info SET c_seq = :to_seq, c_ok = :c_ok, \
-            c_failed = :c_failed, c_results = :c_results, c_token = :c_token WHERE bid = :bid AND chunk = :chunk \
-            IF c_fence = :c_fence AND c_seq = :c_seq AND c_token != :c_token";
-        flush_head_done: CompareAndSet = "UPDATE {batch}.batchprocess_entities_info SET c_state = 'DONE', \
-            c_seq = :to_seq, c_ok = :c_ok, c_failed = :c_failed, c_results = :c_results, c_token = :c_token \
+            c_failed = :c_failed, c_results = :c_results, c_crashes = :c_crashes, c_token = :c_token \
             WHERE bid = :bid AND chunk = :chunk \
-            IF c_fence = :c_fence AND c_seq = :c_seq AND c_token != :c_token";
+            IF c_fence = :c_fence AND c_owner = :c_owner AND c_inc = :c_inc AND c_seq = :c_seq AND c_token != :c_token";
+        flush_head_done: CompareAndSet = "UPDATE {batch}.batchprocess_entities_info SET c_state = 'DONE', \
+            c_seq = :to_seq, c_ok = :c_ok, c_failed = :c_failed, c_results = :c_results, c_crashes = :c_crashes, \
+            c_token = :c_token WHERE bid = :bid AND chunk = :chunk \
+            IF c_fence = :c_fence AND c_owner = :c_owner AND c_inc = :c_inc AND c_seq = :c_seq AND c_token != :c_token";
         insert_entity: CompareAndSet = insert("{batch}.batchprocess_entities_info", ENTITY, "");
         change_chunk: CompareAndSet = "UPDATE {batch}.batchprocess_entities_info SET c_state = :c_state, \
             c_owner = null, c_inc = null, c_fence = :to_fence, c_token = :c_token \

@@ -21,7 +21,7 @@ use weft_project::interface::Environment;
 use crate::arguments;
 use crate::call_back::{CallBack, Grant};
 use crate::capture::{Capture, last_line};
-use crate::deployed::{DeployedProject, must_be_deployed};
+use crate::deployed::{DeployedProject, must_be_deployed, wait_until_readable};
 use crate::group::{ProcessGroup, signal_name};
 use crate::script::Script;
 use crate::work_folder::WorkFolders;
@@ -69,6 +69,7 @@ impl Process {
 
     async fn start(&self, run: &Run) -> Result<Running, RunFailure> {
         let refused = |error: DefinitionError| RunFailure::new("Script", error.message);
+        wait_until_readable(self.projects.as_ref(), &run.stop).await;
         let script = self.script(&run.job).await.map_err(refused)?;
         let arguments = arguments::positional(&run.job).map_err(refused)?;
         let cannot_start = |error: io::Error| {

@@ -1,17 +1,20 @@
-//! Retries store operations of a run while the store is unavailable.
+//! Retries what a run needs of the node's own store while the store is unavailable.
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use weft_store::StoreResult;
+use tracing::warn;
+use weft_project::source::{Parameters, RowLimits, Rows, SharedInterface, SourceError};
+use weft_store::{StoreError, StoreResult};
 
-/// How long to retry.
-const PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Repeats an operation while it fails with transient errors, until a stop is requested. The operation must be idempotent.
+///
+/// There is no limit of time: an outage of the store says nothing about the run. A node that cannot reach the store fences
+/// itself, which ends its runs, and another node continues them.
 ///
 /// # Errors
 /// The last error of the operation.
@@ -22,18 +25,72 @@ pub(crate) async fn retry_transient<T, F>(
 where
     F: Future<Output = StoreResult<T>> + Send,
 {
-    let start = Instant::now();
-    let mut pause = FIRST_PAUSE;
+    let mut wait = StoreWait::new(stop);
     loop {
         match operation().await {
-            Err(error) if error.is_transient() && start.elapsed() < PATIENCE => {
-                tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return Err(error),
-                    () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-                }
-            }
+            Err(error) if error.is_transient() && wait.wait(&error).await => (),
             result => return result,
         }
+    }
+}
+
+/// The waits of a run during one outage of the store.
+pub(crate) struct StoreWait<'a> {
+    stop: &'a CancellationToken,
+    /// None until the first wait, which is logged.
+    pause: Option<Duration>,
+}
+
+impl<'a> StoreWait<'a> {
+    /// Ends at `stop`.
+    pub(crate) fn new(stop: &'a CancellationToken) -> Self {
+        Self { stop, pause: None }
+    }
+
+    /// Waits before the next try, longer each time. False if a stop is requested.
+    pub(crate) async fn wait(&mut self, error: &StoreError) -> bool {
+        let pause = match self.pause {
+            None => {
+                warn!(error = %error, "A run waits for the store: {error}");
+                FIRST_PAUSE
+            }
+            Some(pause) => (pause * 2).min(LONGEST_PAUSE),
+        };
+        self.pause = Some(pause);
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            () = sleep(pause) => true,
+        }
+    }
+}
+
+/// Queries an interface, which may read tables in the node's own store, until that store answers or a stop is requested.
+///
+/// # Errors
+/// What the source said.
+pub(crate) async fn query_within(
+    interface: &SharedInterface,
+    sql: &str,
+    parameters: Parameters,
+    limits: RowLimits,
+    stop: &CancellationToken,
+) -> Result<Rows, SourceError> {
+    let query = || async {
+        let answer = interface
+            .query_within(sql, parameters.clone(), limits)
+            .await;
+        match answer.map_err(SourceError::into_outage) {
+            Ok(rows) => Ok(Ok(rows)),
+            Err(Ok(outage)) => Err(outage.into()),
+            Err(Err(error)) => Ok(Err(error)),
+        }
+    };
+    match retry_transient(stop, query).await {
+        Ok(answer) => answer,
+        Err(error) => Err(SourceError::Unavailable {
+            interface: interface.kind().to_owned(),
+            message: error.to_string(),
+        }),
     }
 }

@@ -14,7 +14,7 @@ use weft_statement::{LateStatements, is_secret};
 
 use crate::arguments::{self, refused};
 use crate::capture::Capture;
-use crate::deployed::{DeployedProject, must_be_deployed};
+use crate::deployed::{DeployedProject, must_be_deployed, wait_until_readable};
 use crate::http::OWN_VARIABLES;
 use crate::javascript::{Call, CallEnd, Failure, Function, JavaScript, Limits, NodeHost, Returned};
 
@@ -97,6 +97,7 @@ impl JobKind for UserJob {
     }
 
     async fn run(&self, run: Run) -> RunEnd {
+        wait_until_readable(self.projects.as_ref(), &run.stop).await;
         let read = self.read(&run.job).await.and_then(|call| {
             let arguments = resolve_secrets(&self.environment, call.arguments)?;
             Ok(FunctionCall { arguments, ..call })

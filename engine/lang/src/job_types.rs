@@ -1,4 +1,4 @@
-//! The job types that this version runs, with their ARGS. HELP shows them, and the kinds of the engine read them here.
+//! The job types that this version runs, with their ARGS. HELP shows them; a kind checks the names of its own arguments.
 
 use crate::names::JOB_TYPE;
 

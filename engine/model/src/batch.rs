@@ -184,6 +184,9 @@ pub struct Batch {
     pub desired_token: Option<Token>,
     /// The number of reserved chunk numbers: all below it.
     pub chunks: i64,
+    /// What was filled when the owner last reserved numbers or completed the list; none in rows of older versions.
+    #[serde(default)]
+    pub filled: Option<FilledChunks>,
     /// Increases with every save of statistics.
     pub stats_seq: i64,
     /// Why it waits, as a sentence for users.
@@ -217,6 +220,7 @@ impl Batch {
             desired_seq: 0,
             desired_token: None,
             chunks: 0,
+            filled: None,
             stats_seq: 0,
             notes: None,
         }
@@ -232,6 +236,16 @@ impl Batch {
             _ => None,
         }
     }
+}
+
+/// How far the list of ids has come, as its owner counts it. A store that loses writes it has acknowledged loses chunks
+/// too; these counts tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilledChunks {
+    /// Every chunk number below it was filled or sealed. An empty one is lost.
+    pub chunks: i64,
+    /// The number of ids that the chunks below it must have.
+    pub entities: i64,
 }
 
 /// An entry of the directory by day: a copy for filters. Only the batch row is authoritative.

@@ -95,7 +95,11 @@ pub struct ChunkHead {
     pub shares: BTreeMap<NodeId, NodeShare>,
     /// The position of the source after the last id; none where the source has no positions.
     pub source_position: Option<String>,
-    /// How many workers died on it without progress.
+    /// The number of ids that the source had given up to `source_position`, duplicates included; none in rows of older
+    /// versions.
+    #[serde(default)]
+    pub source_read: Option<i64>,
+    /// How often a process has died on it since an entity of it got its record: 1 stays when a later entity gets one.
     pub crashes: i32,
 }
 

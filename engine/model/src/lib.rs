@@ -9,6 +9,7 @@ mod chunk;
 pub mod clock;
 mod command_key;
 mod entity;
+mod entity_id;
 pub mod hash;
 mod identity;
 pub mod ids;
@@ -27,14 +28,17 @@ mod trigger_state;
 mod value;
 
 pub use batch::{
-    Batch, BatchDesired, BatchListing, BatchSpec, BatchStatistics, EntitySource, InProcess,
-    NodeStats, RetryPolicy, SlowEntity,
+    Batch, BatchDesired, BatchListing, BatchSpec, BatchStatistics, EntitySource, FilledChunks,
+    InProcess, NodeStats, RetryPolicy, SlowEntity,
 };
 pub use batch_job::{batch_job, batch_job_key, coordinated_batch};
 pub use checkpoint::{Checkpoint, CheckpointHead};
 pub use chunk::{ChunkContent, ChunkHead, ChunkState, NodeShare};
 pub use command_key::command_key;
 pub use entity::{EntityRow, EntityStatus};
+pub use entity_id::{
+    ChunkEntry, DEFAULT_MAX_ID_BYTES, MAX_ID_BYTES, UnfitId, check_id, chunk_entry,
+};
 pub use identity::{BatchId, Fence, Holder, Incarnation, NodeId, Token};
 pub use instance::{Deployment, Instance, InstanceHead};
 pub use job::{DueHint, Job, JobDesired, JobRun, job_error};

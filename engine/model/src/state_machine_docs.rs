@@ -81,9 +81,9 @@ A chunk is the unit of ownership: a partition of at most 1,000 ids with one hold
 | (no row) | IN_PROGRESS | the first chunk is born claimed by its generator | `c_state = null` |
 | (no row) | VOID | a new owner seals what the old generator reserved and did not fill | `c_state = null` |
 | NEW | IN_PROGRESS | a worker claims it | `c_fence = f`, sets f + 1 |
-| IN_PROGRESS | IN_PROGRESS | a flush | `c_fence = f and c_seq = n - 1`, sets n |
+| IN_PROGRESS | IN_PROGRESS | a flush | `c_fence = f`, the worker and `c_seq = n - 1`, sets n |
 | IN_PROGRESS | IN_PROGRESS | a worker takes it over from a dead node session | `c_fence = f`, sets f + 1 |
-| IN_PROGRESS | DONE | the last flush | `c_fence = f and c_seq = n - 1`, sets n |
+| IN_PROGRESS | DONE | the last flush | `c_fence = f`, the worker and `c_seq = n - 1`, sets n |
 | IN_PROGRESS | NEW | its worker hands it back | `c_fence = f`, sets f + 1 |
 | NEW, IN_PROGRESS | CLOSED | a cancel, or the failure of the batch | `c_fence = f`, sets f + 1 |
 ";

@@ -237,6 +237,8 @@ pub enum BatchEvent {
     GenerationStarted,
     /// The list is complete.
     ListComplete,
+    /// Every chunk is done, but they have fewer ids than the list had: the store has lost some.
+    IdsLost,
     /// Every chunk is done.
     AllChunksDone,
     /// The source, the command or a rule of the batch failed.
@@ -257,6 +259,7 @@ names!(BatchEvent {
     Taken = "TAKEN",
     GenerationStarted = "GENERATION_STARTED",
     ListComplete = "LIST_COMPLETE",
+    IdsLost = "IDS_LOST",
     AllChunksDone = "ALL_CHUNKS_DONE",
     BatchFailed = "BATCH_FAILED",
     CancelCarriedOut = "CANCEL_CARRIED_OUT",
@@ -278,6 +281,7 @@ impl BatchStatus {
             (S::WaitingForJob, E::Taken) => Ok(S::New),
             (S::New, E::GenerationStarted) => Ok(S::GenerateIid),
             (S::GenerateIid, E::ListComplete) => Ok(S::InProgress),
+            (S::InProgress, E::IdsLost) => Ok(S::GenerateIid),
             (S::InProgress, E::AllChunksDone) => Ok(S::Done),
             (
                 S::WaitingForJob | S::New | S::GenerateIid | S::InProgress | S::ResumeFailures,

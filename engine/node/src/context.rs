@@ -1,7 +1,9 @@
 //! What all sessions and parts of a node share.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use weft_model::Incarnation;
 use weft_model::clock::SharedClock;
 use weft_model::ids::Ids;
 use weft_project::command::CommandFactory;
@@ -36,7 +38,12 @@ pub struct Context {
     /// The traces of this node.
     pub traces: Traces,
     http_address: Mutex<Option<String>>,
+    /// The latest sessions of this node that ended without a crash.
+    ended_sessions: Mutex<VecDeque<Incarnation>>,
 }
+
+/// How many ended sessions a node remembers.
+const ENDED_SESSIONS: usize = 256;
 
 impl Context {
     /// Creates a context without traces, which reads `machine`, the clock of the machine, through a [`NodeClock`].
@@ -62,6 +69,7 @@ impl Context {
             wake,
             traces: Traces::default(),
             http_address: Mutex::default(),
+            ended_sessions: Mutex::default(),
         }
     }
 
@@ -79,6 +87,24 @@ impl Context {
     #[must_use]
     pub fn with_traces(self, traces: Traces) -> Self {
         Self { traces, ..self }
+    }
+
+    /// A session of this node fenced itself or left: what it held was not lost by the death of its process.
+    pub fn end_session(&self, session: Incarnation) {
+        let mut ended = self.ended_sessions();
+        ended.truncate(ENDED_SESSIONS - 1);
+        ended.push_front(session);
+    }
+
+    /// Whether this session of this node is known to have ended without a crash.
+    pub fn has_ended(&self, session: Incarnation) -> bool {
+        self.ended_sessions().contains(&session)
+    }
+
+    fn ended_sessions(&self) -> std::sync::MutexGuard<'_, VecDeque<Incarnation>> {
+        self.ended_sessions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The address of the HTTP API of this node, once it listens.

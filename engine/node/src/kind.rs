@@ -201,6 +201,8 @@ pub enum Retry {
     Never,
     /// Always, whatever the policy says.
     Always,
+    /// Never, and a recurring job ends as well.
+    JobEnds,
 }
 
 impl RunFailure {

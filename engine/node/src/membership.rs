@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use weft_model::clock::Timestamp;
 use weft_model::{Holder, Incarnation, NodeId, NodeRow, NodeState};
 
 /// What this node has seen of the other nodes. Shared by the parts of a node session.
@@ -128,6 +129,23 @@ impl Membership {
                 now.saturating_sub(since) >= self.dead_after
             }
         }
+    }
+
+    /// Whether the node session `holder` ended by leaving, as its row says.
+    pub fn has_left(&self, holder: &Holder) -> bool {
+        let inner = self.lock();
+        let seen = inner.seen.get(&holder.node);
+        seen.is_some_and(|seen| {
+            seen.row.incarnation == holder.incarnation && seen.row.state == NodeState::Left
+        })
+    }
+
+    /// The last heartbeat of the node session `holder` that this node has read, by the clock of that node.
+    pub fn last_heartbeat(&self, holder: &Holder) -> Option<Timestamp> {
+        let inner = self.lock();
+        let seen = inner.seen.get(&holder.node);
+        seen.filter(|seen| seen.row.incarnation == holder.incarnation)
+            .map(|seen| seen.row.heartbeat_at)
     }
 
     /// Whether this node may take over the rows of `holder`: that node session has ended, and a later session of the same
@@ -258,7 +276,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use weft_model::clock::Timestamp;
 
     const T_DEAD: Duration = Duration::from_secs(60);
 

@@ -110,6 +110,14 @@ impl NodeSession {
         }
     }
 
+    /// Whether the session `holder`, which is over, ended by the death of its process. A session that left, or an earlier one
+    /// of this process, did not.
+    pub fn has_crashed(&self, holder: &Holder) -> bool {
+        *holder != self.me
+            && !self.context.has_ended(holder.incarnation)
+            && !self.membership.has_left(holder)
+    }
+
     /// Whether work may be started: the node has not fenced itself and does not leave.
     pub fn takes_work(&self) -> bool {
         !self.draining.is_cancelled() && self.self_fence.may_act()

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::task::TaskTracker;
 use weft_store::SelfFence;
@@ -46,21 +47,30 @@ impl Tasks {
         });
     }
 
-    /// Waits for all tasks. A task that still runs after `grace` is aborted at its next await.
-    pub async fn end(&self, grace: Duration) {
+    /// Waits for all tasks. A task that still runs after `grace` is aborted at its next await. Answers whether all have ended:
+    /// a task that never awaits cannot be aborted, and the fences in the rows stop its writes.
+    pub async fn end(&self, grace: Duration) -> bool {
         self.tracker.close();
-        if tokio::time::timeout(grace, self.tracker.wait())
-            .await
-            .is_err()
-        {
-            let handles =
-                std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
-            for handle in handles {
-                handle.abort();
-            }
-            // A task that never awaits cannot be aborted; the fences in the rows stop its writes.
-            let _ = tokio::time::timeout(grace, self.tracker.wait()).await;
+        let ended = tokio::time::timeout(grace, self.tracker.wait());
+        if ended.await.is_ok() {
+            return true;
         }
+        let handles =
+            std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
+        for handle in handles {
+            handle.abort();
+        }
+        let ended = tokio::time::timeout(grace, self.tracker.wait());
+        ended.await.is_ok()
+    }
+}
+
+/// Reads or writes a file from a task, and lets other threads run the tasks of this one meanwhile. A runtime with one thread,
+/// as in tests, has none to spare.
+pub fn block_on_file<T>(access: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(access),
+        _ => access(),
     }
 }
 
@@ -71,5 +81,24 @@ impl Drop for FenceOnPanic {
         if std::thread::panicking() {
             self.0.fence();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_slow_file_holds_up_no_other_task() {
+        let tasks = Tasks::default();
+        let (sender, receiver) = mpsc::channel();
+        let patience = Duration::from_secs(20);
+        let slow = tasks.spawn(async move { block_on_file(|| receiver.recv_timeout(patience)) });
+        // The only thread runs this task while the other one waits.
+        let other = tasks.spawn(async move { sender.send(7) });
+        assert_eq!(slow.await.unwrap(), Ok(7));
+        other.await.unwrap().unwrap();
     }
 }

@@ -93,7 +93,7 @@ async fn sync(
     let mut results: BTreeMap<String, usize> = BTreeMap::new();
     for ids in ids.chunks(CHUNK) {
         let start = processor_time();
-        let mut chunk = command.prepare(&context, ids).await;
+        let mut chunk = command.prepare(&context, ids).await?;
         prepare += processor_time() - start;
         let start = processor_time();
         let mut instances = Vec::new();

@@ -384,7 +384,10 @@ impl CommandFactory for ProjectCatalogue {
                 let interface = project.interface(interface)?;
                 let parameters = parameters.iter().cloned().map(Value::Text).collect();
                 let ids = interface.ids(sql, parameters, after).await;
-                ids.map_err(|error| CommandError::Refused(error.to_string()))
+                ids.map_err(|error| match error.into_outage() {
+                    Ok(outage) => CommandError::Store(outage.into()),
+                    Err(error) => CommandError::Refused(error.to_string()),
+                })
             }
             EntitySource::List { .. } | EntitySource::Stored => Err(CommandError::Refused(
                 "these ids do not come from an interface".to_owned(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use weft_model::{BatchId, BatchSpec, Fence, Instance, NodeId};
-use weft_store::StoreError;
+use weft_store::{Outage, StoreError};
 
 use crate::source::IdStream;
 
@@ -48,13 +48,30 @@ pub trait EntityCommand: Send + Sync + fmt::Debug {
     ///
     /// [`PreparedChunk::run`] reports the errors: an error of an entity for that entity, and an error of all entities
     /// (the source is down) for each of them, so that the batch continues and the entities can be retried.
-    async fn prepare(&self, context: &ChunkContext, ids: &[String]) -> Box<dyn PreparedChunk>;
+    ///
+    /// # Errors
+    /// The node's own store did not answer: the worker waits and calls this again.
+    async fn prepare(
+        &self,
+        context: &ChunkContext,
+        ids: &[String],
+    ) -> Result<Box<dyn PreparedChunk>, Outage>;
 }
 
 /// A chunk whose data was read.
 #[async_trait]
 pub trait PreparedChunk: Send {
-    /// Runs the command for one id of the chunk. A retry calls it again for the same id.
+    /// Reads again, after [`run`](Self::run) took what was read, the data for one more try at an id. The limit of time for
+    /// an entity does not count it, as it does not count [`EntityCommand::prepare`].
+    ///
+    /// # Errors
+    /// The node's own store did not answer: the worker waits and calls this again.
+    async fn prepare_again(&mut self, _id: &str) -> Result<(), Outage> {
+        Ok(())
+    }
+
+    /// Runs the command for one id of the chunk. A retry calls it again for the same id, after
+    /// [`prepare_again`](Self::prepare_again).
     async fn run(&mut self, id: &str) -> EntityOutcome;
 }
 

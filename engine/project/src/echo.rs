@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use weft_store::Outage;
 
 use crate::command::{ChunkContext, EntityCommand, EntityOutcome, PreparedChunk};
 
@@ -18,8 +19,12 @@ impl EntityCommand for EchoCommand {
         None
     }
 
-    async fn prepare(&self, _: &ChunkContext, _: &[String]) -> Box<dyn PreparedChunk> {
-        Box::new(*self)
+    async fn prepare(
+        &self,
+        _: &ChunkContext,
+        _: &[String],
+    ) -> Result<Box<dyn PreparedChunk>, Outage> {
+        Ok(Box::new(*self))
     }
 }
 

@@ -91,7 +91,7 @@ impl Project {
                 findings.add(&query.spot, error.to_string());
                 None
             }
-            Err(SourceError::Unavailable { .. }) => None,
+            Err(SourceError::Unavailable { .. } | SourceError::Store { .. }) => None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use weft_model::Value;
+use weft_store::Outage;
 
 /// The answer of a query.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,6 +86,27 @@ pub enum SourceError {
         /// The reason.
         message: String,
     },
+    /// The source is a table in the node's own store, which did not answer.
+    #[error("interface {interface} waits for the store: {outage}")]
+    Store {
+        /// The interface.
+        interface: String,
+        /// What the store said.
+        outage: Outage,
+    },
+}
+
+impl SourceError {
+    /// Separates an outage of the node's own store from an error of the source.
+    ///
+    /// # Errors
+    /// The error of the source.
+    pub fn into_outage(self) -> Result<Outage, Self> {
+        match self {
+            Self::Store { outage, .. } => Ok(outage),
+            other => Err(other),
+        }
+    }
 }
 
 /// A deployed interface. Implementations do blocking work on their own threads.

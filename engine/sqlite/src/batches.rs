@@ -45,7 +45,8 @@ fn insert(writing: &mut Writing<'_>, batch: &Batch) -> Result<(), Failure> {
         .connection
         .prepare_cached(&format!(
             "INSERT INTO batch ({BATCH}, no, lut_name, failed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, \
-             ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)"
+             ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, \
+             ?29, ?30)"
         ))?
         .execute(params![
             batch.id.to_string(),
@@ -71,6 +72,8 @@ fn insert(writing: &mut Writing<'_>, batch: &Batch) -> Result<(), Failure> {
             batch.desired_seq,
             token_bytes(batch.desired_token.as_ref()),
             batch.chunks,
+            batch.filled.map(|filled| filled.chunks),
+            batch.filled.map(|filled| filled.entities),
             batch.stats_seq,
             batch.notes,
             number,
@@ -88,7 +91,8 @@ fn update(writing: &Writing<'_>, batch: &Batch) -> Result<(), Failure> {
             "UPDATE batch SET status = ?2, start_time = ?3, end_time = ?4, error = ?5, extra_stats = ?6, \
              statistics = ?7, total_entities = ?8, duplicates = ?9, fence = ?10, owner_node = ?11, \
              owner_inc = ?12, op_token = ?13, desired = ?14, desired_seq = ?15, desired_token = ?16, \
-             chunks = ?17, stats_seq = ?18, notes = ?19, failed = ?20 WHERE bid = ?1",
+             chunks = ?17, chunks_filled = ?18, entities_filled = ?19, stats_seq = ?20, notes = ?21, failed = ?22 \
+             WHERE bid = ?1",
         )?
         .execute(params![
             batch.id.to_string(),
@@ -108,6 +112,8 @@ fn update(writing: &Writing<'_>, batch: &Batch) -> Result<(), Failure> {
             batch.desired_seq,
             token_bytes(batch.desired_token.as_ref()),
             batch.chunks,
+            batch.filled.map(|filled| filled.chunks),
+            batch.filled.map(|filled| filled.entities),
             batch.stats_seq,
             batch.notes,
             failed(batch),

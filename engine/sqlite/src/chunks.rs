@@ -30,12 +30,14 @@ impl PackedFlush {
             flush: FlushChunk {
                 batch: flush.batch,
                 number: flush.number,
+                holder: flush.holder.clone(),
                 fence: flush.fence,
                 seq: flush.seq,
                 rows: Vec::new(),
                 ok: flush.ok,
                 failed: flush.failed,
                 shares: flush.shares.clone(),
+                crashes: flush.crashes,
                 done: flush.done,
                 logical_unit: flush.logical_unit.clone(),
                 instances: flush.instances.clone(),
@@ -111,8 +113,8 @@ fn insert(writing: &mut Writing<'_>, head: &ChunkHead) -> Result<i64, Failure> {
         .connection
         .prepare_cached(
             "INSERT INTO chunk (batch_no, number, state, owner, inc, fence, seq, token, total, ok, failed, \
-             shares, source_position, crashes, creation_time) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) RETURNING no",
+             shares, source_position, source_read, crashes, creation_time) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) RETURNING no",
         )?
         .query_row(
             params![
@@ -129,6 +131,7 @@ fn insert(writing: &mut Writing<'_>, head: &ChunkHead) -> Result<i64, Failure> {
                 head.failed,
                 json_text(&head.shares)?,
                 head.source_position,
+                head.source_read,
                 head.crashes,
                 writing.clock.now().0,
             ],

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tracing::warn;
 use weft_model::TriggerState;
 use weft_model::{Job, JobKey, JobRun};
-use weft_store::{EndJob, JobsPage, ListJobs};
+use weft_store::{ClaimJob, EndJob, JobsPage, ListJobs};
 
 use super::failure::Failure;
 use super::queue::Writing;
@@ -88,6 +88,16 @@ fn write(connection: &Connection, statement: &str, job: &Job) -> Result<(), Fail
 fn triggers_text(triggers: &TriggerState) -> Result<Option<String>, Failure> {
     let text = (!triggers.is_empty()).then(|| json_text(triggers));
     text.transpose()
+}
+
+/// See [`ClaimJob`].
+pub(super) fn claim(writing: &mut Writing<'_>, claim: &ClaimJob) -> Outcome<Job> {
+    carry_out_by(writing, claim, |writing, slot, job| {
+        if let Some(run) = &claim.cut_short {
+            insert_run(writing, run)?;
+        }
+        Job::save(writing, &claim.key, slot, job)
+    })
 }
 
 /// See [`EndJob`].

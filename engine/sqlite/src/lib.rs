@@ -263,11 +263,12 @@ impl SqliteStore {
     }
 
     /// One compare-and-set on one row alone, with its hint; `rows` is how much it weighs in its group.
-    async fn swap<C>(&self, operation: &C, rows: usize) -> AttemptResult<Option<C::Row>>
+    async fn swap<C>(&self, operation: &C) -> AttemptResult<Option<C::Row>>
     where
         C: CompareAndSet<Row: Table> + Conditional + Clone + 'static,
     {
         let operation = operation.clone();
+        let rows = 1 + usize::from(operation.due().is_some());
         self.change(operation.verb(), rows, move |writing| {
             table::carry_out(writing, &operation)
         })

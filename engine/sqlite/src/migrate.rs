@@ -13,6 +13,7 @@ const STEPS: &[(i64, &str)] = &[
     (3, include_str!("schema/0003_checkpoints.sql")),
     (4, include_str!("schema/0004_triggers.sql")),
     (5, include_str!("schema/0005_settings.sql")),
+    (6, include_str!("schema/0006_counts.sql")),
 ];
 
 /// The version of the file's schema; none where it has none of this program.

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use weft_model::clock::Timestamp;
 use weft_model::{
-    Batch, BatchId, BatchListing, ChunkHead, Deployment, Holder, Incarnation, Job, JobKey, JobRun,
-    NodeId, NodeRow, NodeState, NodeStats, Setting, Token,
+    Batch, BatchId, BatchListing, ChunkHead, Deployment, FilledChunks, Holder, Incarnation, Job,
+    JobKey, JobRun, NodeId, NodeRow, NodeState, NodeStats, Setting, Token,
 };
 use weft_store::{Signed, StoreError};
 
@@ -189,7 +189,8 @@ pub(super) fn job_run(row: &Row<'_>) -> Result<JobRun, Failure> {
 
 pub(super) const BATCH: &str = "bid, status, spec, arguments, command, creation_time, start_time, end_time, \
     error, extra_stats, statistics, owner, total_entities, duplicates, execution_id, fence, owner_node, \
-    owner_inc, op_token, desired, desired_seq, desired_token, chunks, stats_seq, notes";
+    owner_inc, op_token, desired, desired_seq, desired_token, chunks, chunks_filled, entities_filled, \
+    stats_seq, notes";
 
 pub(super) fn batch(row: &Row<'_>) -> Result<Batch, Failure> {
     let mut columns = Columns::of(row, "batch");
@@ -217,9 +218,15 @@ pub(super) fn batch(row: &Row<'_>) -> Result<Batch, Failure> {
         desired_seq: columns.take()?,
         desired_token: columns.uuid_or_none("desired_token")?.map(Token),
         chunks: columns.take()?,
+        filled: filled(columns.take()?, columns.take()?),
         stats_seq: columns.take()?,
         notes: columns.take()?,
     })
+}
+
+fn filled(chunks: Option<i64>, entities: Option<i64>) -> Option<FilledChunks> {
+    let (chunks, entities) = chunks.zip(entities)?;
+    Some(FilledChunks { chunks, entities })
 }
 
 /// Lists show the head of a command.
@@ -239,7 +246,7 @@ pub(super) fn listing(row: &Row<'_>) -> Result<BatchListing, Failure> {
 }
 
 pub(super) const CHUNK: &str = "number, state, owner, inc, fence, seq, token, total, ok, failed, shares, \
-    source_position, crashes";
+    source_position, source_read, crashes";
 
 pub(super) fn chunk_head(row: &Row<'_>, batch: BatchId) -> Result<ChunkHead, Failure> {
     let mut columns = Columns::of(row, "chunk");
@@ -263,6 +270,7 @@ pub(super) fn chunk_head(row: &Row<'_>, batch: BatchId) -> Result<ChunkHead, Fai
         failed: columns.take()?,
         shares: columns.json("shares")?,
         source_position: columns.take()?,
+        source_read: columns.take()?,
         crashes: columns.take()?,
     })
 }

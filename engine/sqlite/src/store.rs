@@ -14,6 +14,14 @@ use super::{
     parsed, shared,
 };
 
+macro_rules! forward {
+    ($($verb:ident: $operation:ident, $found:ty;)*) => {$(
+        fn $verb<'a>(&'a self, operation: &'a $operation) -> StoreFuture<'a, AttemptResult<$found>> {
+            Box::pin(self.swap(operation))
+        }
+    )*};
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     fn kind(&self) -> &'static str {
@@ -24,6 +32,8 @@ impl Store for SqliteStore {
         // The lock file lets one process in.
         true
     }
+
+    row_verbs!(forward);
 
     fn statistics(&self) -> StoreStatistics {
         self.counters.snapshot()
@@ -50,14 +60,6 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>> {
-        self.swap(claim, 1).await
-    }
-
-    async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>> {
-        self.swap(release, 1).await
-    }
-
     async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>> {
         let command_key = command_key.to_owned();
         self.read("active_command", move |reading| {
@@ -67,15 +69,9 @@ impl Store for SqliteStore {
     }
 
     async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
-        self.swap(claim, 2).await
-    }
-
-    async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
-        self.swap(write, 2).await
-    }
-
-    async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
-        self.swap(request, 1).await
+        let claim = claim.clone();
+        self.change("claim_job", 3, move |writing| jobs::claim(writing, &claim))
+            .await
     }
 
     async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
@@ -167,27 +163,8 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>> {
-        self.swap(claim, 1).await
-    }
-
     async fn move_batch(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>> {
-        self.swap(change, 1).await
-    }
-
-    async fn reserve_chunks(&self, reserve: &ReserveChunks) -> AttemptResult<Option<Batch>> {
-        self.swap(reserve, 1).await
-    }
-
-    async fn save_batch_statistics(
-        &self,
-        save: &SaveBatchStatistics,
-    ) -> AttemptResult<Option<Batch>> {
-        self.swap(save, 1).await
-    }
-
-    async fn request_batch(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>> {
-        self.swap(request, 2).await
+        self.swap(change).await
     }
 
     async fn finish_batch(&self, finish: &FinishBatch) -> AttemptResult<FinishLost> {
@@ -235,6 +212,7 @@ impl Store for SqliteStore {
     }
 
     async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>> {
+        open.check_ids()?;
         let open = open.clone();
         self.change("open_chunk", open.ids.len() + 1, move |writing| {
             chunks::open(writing, &open)
@@ -242,20 +220,13 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn claim_chunk(&self, claim: &ClaimChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.swap(claim, 1).await
-    }
-
     async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>> {
+        flush.check_ids()?;
         let flush = PackedFlush::of(flush);
         self.change("flush_chunk", flush.weight() + 1, move |writing| {
             chunks::flush(writing, &flush)
         })
         .await
-    }
-
-    async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.swap(change, 1).await
     }
 
     async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>> {
@@ -311,6 +282,7 @@ impl Store for SqliteStore {
         ids: &[String],
     ) -> StoreResult<BTreeMap<String, InstanceHead>> {
         let logical_unit = logical_unit.to_owned();
+        ids.iter().try_for_each(|id| check_sought_id(id))?;
         let ids = ids.to_vec();
         self.read("instance_heads", move |reading| {
             instances::heads(reading.connection, &logical_unit, &ids)
@@ -319,6 +291,7 @@ impl Store for SqliteStore {
     }
 
     async fn instance(&self, logical_unit: &str, id: &str) -> StoreResult<Option<Instance>> {
+        check_sought_id(id)?;
         let logical_unit = logical_unit.to_owned();
         let id = id.to_owned();
         self.read("instance", move |reading| {
@@ -328,6 +301,8 @@ impl Store for SqliteStore {
     }
 
     async fn save_instances(&self, logical_unit: &str, instances: &[Instance]) -> StoreResult<()> {
+        let mut ids = instances.iter().map(|instance| instance.head.id.as_str());
+        ids.try_for_each(check_stored_id)?;
         let logical_unit = logical_unit.to_owned();
         let instances = instances.to_vec();
         self.put("save_instances", instances.len(), move |writing| {
@@ -348,13 +323,6 @@ impl Store for SqliteStore {
             instances::ids(reading.connection, &logical_unit, after.as_deref(), limit)
         })
         .await
-    }
-
-    async fn take_checkpoints(
-        &self,
-        take: &TakeCheckpoints,
-    ) -> AttemptResult<Option<CheckpointHead>> {
-        self.swap(take, 1).await
     }
 
     async fn save_checkpoints(
@@ -480,7 +448,7 @@ impl Store for SqliteStore {
     }
 
     async fn deploy(&self, deploy: &Deploy) -> AttemptResult<Option<Deployment>> {
-        let answer = self.swap(deploy, 1).await?;
+        let answer = self.swap(deploy).await?;
         Ok(answer.map_lost(|row| row.map(|row| row.value)))
     }
 
@@ -493,7 +461,7 @@ impl Store for SqliteStore {
     }
 
     async fn put_setting(&self, put: &PutSetting) -> AttemptResult<Option<Setting>> {
-        let answer = self.swap(put, 1).await?;
+        let answer = self.swap(put).await?;
         Ok(answer.map_lost(|row| row.map(|row| row.value)))
     }
 

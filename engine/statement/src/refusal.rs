@@ -7,6 +7,7 @@ use weft_lang::names::nearest;
 use weft_lang::{Diagnostic, Span};
 use weft_model::IllegalMove;
 use weft_model::schedule::PolicyOptionError;
+use weft_project::command::CommandError;
 use weft_project::{CatalogueError, UnknownProjectName};
 use weft_store::StoreError;
 
@@ -226,6 +227,15 @@ impl From<CatalogueError> for Refusal {
             | CatalogueError::UnknownProject(_)
             | CatalogueError::Unsettled
             | CatalogueError::NoThread => Self::failed(error.to_string()),
+        }
+    }
+}
+
+impl From<CommandError> for Refusal {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Refused(reason) => Self::failed(reason),
+            CommandError::Store(error) => error.into(),
         }
     }
 }

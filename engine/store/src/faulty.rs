@@ -67,6 +67,11 @@ impl FaultyStore {
         self.set(ALL, "", fault);
     }
 
+    /// Sets the fault of all calls whose arguments, as `{:?}`, contain `about`. The fault of a verb goes first.
+    pub fn set_all_about(&self, about: impl Into<String>, fault: impl Into<Option<Fault>>) {
+        self.set(ALL, about, fault);
+    }
+
     /// Sets the fault of the calls of a verb whose arguments, as `{:?}`, contain `about`.
     pub fn set(
         &self,
@@ -108,7 +113,7 @@ impl FaultyStore {
     }
 
     /// The number of such calls since the fault of the verb was set; the verb `""` stands for all.
-    pub fn count(&self, verb: &str) -> usize {
+    pub fn calls(&self, verb: &str) -> usize {
         self.verbs.borrow().get(verb).map_or(0, |calls| calls.count)
     }
 
@@ -159,6 +164,23 @@ impl FaultyStore {
     }
 }
 
+macro_rules! forward {
+    ($($verb:ident: $operation:ident, $found:ty;)*) => {$(
+        fn $verb<'a>(&'a self, operation: &'a $operation) -> StoreFuture<'a, AttemptResult<$found>> {
+            Box::pin(async move {
+                match self.reach(stringify!($verb), format!("{operation:?}")).await? {
+                    Some(Fault::Unknown) => Ok(Attempt::Unknown("no answer".to_owned())),
+                    Some(Fault::UnknownApplied) => {
+                        self.inner.$verb(operation).await?;
+                        Ok(Attempt::Unknown("no answer".to_owned()))
+                    }
+                    _ => self.inner.$verb(operation).await,
+                }
+            })
+        }
+    )*};
+}
+
 macro_rules! delegate {
     (
         swaps { $(fn $swap:ident($request:ty) -> $lost:ty;)* }
@@ -166,6 +188,8 @@ macro_rules! delegate {
     ) => {
         #[async_trait]
         impl Store for FaultyStore {
+            row_verbs!(forward);
+
             fn kind(&self) -> &'static str {
                 self.inner.kind()
             }
@@ -200,25 +224,14 @@ macro_rules! delegate {
 delegate! {
     swaps {
         fn submit_batch(SubmitBatch) -> SubmitLost;
-        fn claim_command(ClaimCommand) -> Option<BatchId>;
-        fn release_command(ReleaseCommand) -> Option<BatchId>;
         fn claim_job(ClaimJob) -> Option<Job>;
         fn end_job(EndJob) -> Option<Job>;
         fn delete_job(DeleteJob) -> Option<Job>;
-        fn write_job(WriteJob) -> Option<Job>;
-        fn request_job(RequestJob) -> Option<Job>;
-        fn claim_batch(ClaimBatch) -> Option<Batch>;
         fn move_batch(MoveBatch) -> Option<Batch>;
-        fn reserve_chunks(ReserveChunks) -> Option<Batch>;
-        fn save_batch_statistics(SaveBatchStatistics) -> Option<Batch>;
-        fn request_batch(RequestBatch) -> Option<Batch>;
         fn finish_batch(FinishBatch) -> FinishLost;
         fn delete_batch(DeleteBatch) -> Option<Batch>;
         fn open_chunk(OpenChunk) -> Option<ChunkHead>;
-        fn claim_chunk(ClaimChunk) -> Option<ChunkHead>;
         fn flush_chunk(FlushChunk) -> Option<ChunkHead>;
-        fn change_chunk(ChangeChunk) -> Option<ChunkHead>;
-        fn take_checkpoints(TakeCheckpoints) -> Option<CheckpointHead>;
         fn save_checkpoints(SaveCheckpoints) -> Option<CheckpointHead>;
         fn forget_checkpoints(ForgetCheckpoints) -> Option<CheckpointHead>;
         fn deploy(Deploy) -> Option<Deployment>;

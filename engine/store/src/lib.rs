@@ -6,6 +6,7 @@
 
 mod counters;
 mod decide;
+mod entity_id;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
 pub mod operation;
@@ -16,14 +17,16 @@ mod settle;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 pub use counters::{Counters, StoreStatistics};
 pub use decide::{Decided, Decision, decide_and_settle};
+pub use entity_id::{KEY_BYTES, check_sought_id, check_stored_id};
 pub use operation::*;
-pub use outcome::{Attempt, Freshness, StoreError};
+pub use outcome::{Attempt, Freshness, Outage, StoreError};
 pub use pages::{BatchPage, JobsPage, ListBatches, ListJobs, each_job};
 pub use self_fence::SelfFence;
 pub use settle::{Conditional, Settled, settle};
@@ -37,7 +40,7 @@ use weft_model::{
 };
 
 /// The version of the schema that this program reads and writes.
-pub const SCHEMA_VERSION: i64 = 5;
+pub const SCHEMA_VERSION: i64 = 6;
 
 /// The store that all parts of a node share.
 pub type SharedStore = Arc<dyn Store>;
@@ -47,6 +50,17 @@ pub type StoreResult<T> = Result<T, StoreError>;
 
 /// What one attempt at a compare-and-set answers; `Err` means that it definitely had no effect.
 pub type AttemptResult<F> = Result<Attempt<F>, StoreError>;
+
+/// The answer of a verb, under way.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Declares the verbs of [`row_verbs`].
+macro_rules! declare {
+    ($($verb:ident: $operation:ident, $found:ty;)*) => {$(
+        #[doc = concat!("See [`", stringify!($operation), "`].")]
+        fn $verb<'a>(&'a self, operation: &'a $operation) -> StoreFuture<'a, AttemptResult<$found>>;
+    )*};
+}
 
 /// Everything durable that the engine needs.
 ///
@@ -63,6 +77,8 @@ pub trait Store: Send + Sync + fmt::Debug {
         false
     }
 
+    row_verbs!(declare);
+
     /// Compare-and-sets and calls made so far, by verb.
     fn statistics(&self) -> StoreStatistics;
 
@@ -76,10 +92,6 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// See [`SubmitBatch`].
     async fn submit_batch(&self, submit: &SubmitBatch) -> AttemptResult<SubmitLost>;
-    /// See [`ClaimCommand`]; Lost names the batch found. The batch named is the token.
-    async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>>;
-    /// See [`ReleaseCommand`]; Lost names the batch found.
-    async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>>;
     /// The batch that the row of a command names.
     async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>>;
     /// See [`ClaimJob`].
@@ -108,26 +120,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// last hint of this one.
     async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>>;
 
-    /// See [`WriteJob`].
-    async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>>;
-    /// See [`RequestJob`].
-    async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>>;
-
     // Batches.
 
-    /// See [`ClaimBatch`].
-    async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>>;
     /// See [`MoveBatch`].
     async fn move_batch(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>>;
-    /// See [`ReserveChunks`].
-    async fn reserve_chunks(&self, reserve: &ReserveChunks) -> AttemptResult<Option<Batch>>;
-    /// See [`SaveBatchStatistics`].
-    async fn save_batch_statistics(
-        &self,
-        save: &SaveBatchStatistics,
-    ) -> AttemptResult<Option<Batch>>;
-    /// See [`RequestBatch`].
-    async fn request_batch(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>>;
     /// See [`FinishBatch`].
     async fn finish_batch(&self, finish: &FinishBatch) -> AttemptResult<FinishLost>;
     /// One batch.
@@ -146,12 +142,8 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// See [`OpenChunk`].
     async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>>;
-    /// See [`ClaimChunk`].
-    async fn claim_chunk(&self, claim: &ClaimChunk) -> AttemptResult<Option<ChunkHead>>;
     /// See [`FlushChunk`].
     async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>>;
-    /// See [`ChangeChunk`].
-    async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>>;
     /// The heads of the chunks with `from <= number < to`, ascending; numbers without a chunk are left out.
     async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>>;
     /// One chunk with its ids, and those of them that are handled.
@@ -193,11 +185,6 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     // Checkpoints of runs.
 
-    /// See [`TakeCheckpoints`].
-    async fn take_checkpoints(
-        &self,
-        take: &TakeCheckpoints,
-    ) -> AttemptResult<Option<CheckpointHead>>;
     /// See [`SaveCheckpoints`].
     async fn save_checkpoints(
         &self,

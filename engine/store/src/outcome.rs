@@ -47,7 +47,7 @@ impl Attempt<()> {
 }
 
 /// A store call that definitely had no effect, and why.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// No answer, or too few replicas are up; a later try may succeed.
     #[error("the store is not available: {0}")]
@@ -82,6 +82,17 @@ impl StoreError {
         }
     }
 
+    /// Separates an outage from what a later try cannot help.
+    ///
+    /// # Errors
+    /// The error itself, if it is final.
+    pub fn into_outage(self) -> Result<Outage, Self> {
+        match self.is_transient() {
+            true => Ok(Outage(self)),
+            false => Err(self),
+        }
+    }
+
     /// The store already has a parsed table of this name whose `column` has another type or key.
     pub fn conflicting_parsed_table(table: &ParsedTable, column: &str) -> Self {
         Self::Refused(format!(
@@ -96,6 +107,19 @@ impl StoreError {
             "table {} is not there, deploy a project that has its parser",
             table.label()
         ))
+    }
+}
+
+/// The node's own store did not answer. This says nothing about the work that needed the answer: it waits and runs again.
+/// The type is all that may pass from the store to the end of an entity, a batch or a run as a reason to wait, and no such
+/// end can be made of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct Outage(StoreError);
+
+impl From<Outage> for StoreError {
+    fn from(outage: Outage) -> Self {
+        outage.0
     }
 }
 

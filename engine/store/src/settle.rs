@@ -7,13 +7,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tracing::debug;
+use tracing::{debug, warn};
 use weft_model::ids::Ids;
 
 use super::{Attempt, AttemptResult, SelfFence, Store, StoreError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How many times in a row a statement whose outcome is unknown may be refused for good before it is given up.
+const MAX_REFUSALS: usize = 8;
 
 /// The definite outcome of a compare-and-set, if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +24,8 @@ pub enum Settled<F> {
     Applied,
     /// Its condition did not hold.
     Lost(F),
-    /// The node fenced itself before the answer was definite: act on nothing.
+    /// The node fenced itself before the answer was definite, or the store refuses for good to hear the statement again:
+    /// act on nothing.
     StillUnknown,
 }
 
@@ -52,6 +55,7 @@ pub async fn settle<C: Conditional>(
 ) -> Result<Settled<C::Found>, StoreError> {
     let mut pause = FIRST_PAUSE;
     let mut may_have_applied = false;
+    let mut refusals = 0;
     loop {
         let refusal = match operation.attempt(store).await {
             Ok(Attempt::Applied) => return Ok(Settled::Applied),
@@ -63,10 +67,19 @@ pub async fn settle<C: Conditional>(
                     verb,
                     reason, "Outcome of {verb} is unknown, sending it again"
                 );
-                may_have_applied = true;
+                (may_have_applied, refusals) = (true, 0);
                 None
             }
-            Err(error) if error.is_transient() || may_have_applied => Some(error),
+            Err(error) if error.is_transient() => Some(error),
+            Err(error) if may_have_applied => {
+                refusals += 1;
+                if refusals == MAX_REFUSALS {
+                    let verb = operation.verb();
+                    warn!(verb, error = %error, "Gave up {verb}, whose outcome is unknown: {error}");
+                    return Ok(Settled::StillUnknown);
+                }
+                Some(error)
+            }
             Err(error) => return Err(error),
         };
         if !self_fence.wait(ids.jitter(pause)).await {

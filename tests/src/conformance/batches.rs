@@ -1,6 +1,6 @@
 //! Batches: submission, claim, moves, requests and end.
 
-use weft_model::{Batch, BatchDesired, BatchStatus, DueHint, JobStatus};
+use weft_model::{Batch, BatchDesired, BatchStatus, DueHint, FilledChunks, JobStatus};
 use weft_store::{
     BatchGuard, BatchSet, ClaimBatch, ClaimCommand, FinishLost, Freshness, MoveBatch, RequestBatch,
     ReserveChunks, SaveBatchStatistics, SharedStore, SubmitBatch, SubmitLost,
@@ -289,6 +289,10 @@ fn reserve(owned: &Owned, from: i64, to: i64) -> ReserveChunks {
         guard: owned.guard(BatchStatus::GenerateIid),
         from,
         to,
+        filled: FilledChunks {
+            chunks: from,
+            entities: from * 10,
+        },
         token: token(),
     }
 }
@@ -297,7 +301,13 @@ async fn reserve_raises_the_number_of_chunks(store: SharedStore) {
     let owned = Owned::generating(store.as_ref()).await;
     apply(store.as_ref(), &reserve(&owned, 0, 64)).await;
     apply(store.as_ref(), &reserve(&owned, 64, 128)).await;
-    assert_eq!(owned.batch(store.as_ref()).await.chunks, 128);
+    let batch = owned.batch(store.as_ref()).await;
+    assert_eq!(batch.chunks, 128);
+    let filled = FilledChunks {
+        chunks: 64,
+        entities: 640,
+    };
+    assert_eq!(batch.filled, Some(filled));
 }
 
 async fn reserve_with_old_chunks_is_lost(store: SharedStore) {

@@ -53,6 +53,7 @@ async fn an_opened_chunk_is_born_with_fence_one(store: SharedStore) {
             failed: 0,
             shares: Default::default(),
             source_position: open.source_position.clone(),
+            source_read: open.source_read,
             crashes: 0,
         }
     );
@@ -193,6 +194,7 @@ async fn a_claim_names_the_worker(store: SharedStore) {
     assert_eq!(head.holder, Some(held.worker.clone()));
     assert_eq!((head.seq, head.total, head.crashes), (0, 3, 0));
     assert_eq!(head.source_position.as_deref(), Some("offset 0"));
+    assert_eq!(head.source_read, Some(7));
 }
 
 async fn a_claim_of_a_chunk_with_an_old_fence_is_lost(store: SharedStore) {

@@ -193,6 +193,7 @@ pub(super) async fn submitted(store: &dyn Store) -> SubmitBatch {
 
 pub(super) fn claim_job(key: &JobKey, seen_fence: i64, holder: &Holder) -> ClaimJob {
     ClaimJob {
+        cut_short: None,
         key: key.clone(),
         seen_status: JobStatus::Waiting,
         seen_fence,
@@ -293,7 +294,7 @@ impl Owned {
     /// Like [`Owned::new`], with the batch moved to IN_PROGRESS.
     pub(super) async fn in_progress(store: &dyn Store) -> Self {
         let owned = Self::generating(store).await;
-        let complete = owned.change(BatchStatus::GenerateIid, BatchSet::list_complete(100, 2));
+        let complete = owned.change(BatchStatus::GenerateIid, BatchSet::list_complete(1, 100, 2));
         apply(store, &complete).await;
         owned
     }
@@ -397,6 +398,7 @@ pub(super) fn open_chunk(batch: BatchId, number: i64, ids: Vec<String>) -> OpenC
         holder: None,
         ids,
         source_position: Some(format!("offset {number}")),
+        source_read: Some(number * 1_000 + 7),
         token: token(),
     }
 }
@@ -405,6 +407,7 @@ pub(super) fn void_chunk(batch: BatchId, number: i64) -> OpenChunk {
     OpenChunk {
         state: ChunkState::Void,
         source_position: None,
+        source_read: None,
         ..open_chunk(batch, number, Vec::new())
     }
 }
@@ -473,8 +476,10 @@ impl Held {
     pub(super) fn flush(&self, seq: i64, which: std::ops::Range<usize>) -> FlushChunk {
         let ended = i64::try_from(which.end).expect("a chunk is small");
         FlushChunk {
+            crashes: 0,
             batch: self.batch,
             number: 0,
+            holder: self.worker.clone(),
             fence: 2,
             seq,
             rows: self.ids[which.clone()]

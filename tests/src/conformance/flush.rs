@@ -17,6 +17,7 @@ claims!(
     a_flush_that_skips_a_seq_is_lost,
     a_flush_under_an_old_fence_is_lost,
     a_flush_of_a_missing_chunk_finds_nothing,
+    a_flush_under_the_fence_of_another_worker_is_lost,
     a_zombie_flush_cannot_roll_back_a_done_chunk,
     a_lost_flush_leaves_no_row,
     of_many_flushes_of_one_seq_one_wins,
@@ -80,6 +81,23 @@ async fn a_flush_under_an_old_fence_is_lost(store: SharedStore) {
     let found = lose(store.as_ref(), &held.flush(1, 0..2)).await;
     assert_eq!(found.map(|head| head.fence), Some(3));
     assert!(held.entities(store.as_ref()).await.is_empty());
+}
+
+/// A store that has lost an acknowledged claim gives its fence to the next worker.
+async fn a_flush_under_the_fence_of_another_worker_is_lost(store: SharedStore) {
+    let held = Held::new(store.as_ref(), 3).await;
+    for other in [holder("other"), next_incarnation(&held.worker)] {
+        let flush = FlushChunk {
+            holder: other,
+            ..held.flush(1, 0..3)
+        };
+        let found = lose(store.as_ref(), &flush)
+            .await
+            .expect("the head is shown");
+        assert_eq!((found.seq, found.holder), (0, Some(held.worker.clone())));
+    }
+    assert!(held.entities(store.as_ref()).await.is_empty());
+    apply(store.as_ref(), &held.flush(1, 0..3)).await;
 }
 
 async fn a_flush_of_a_missing_chunk_finds_nothing(store: SharedStore) {

@@ -2,7 +2,7 @@
 
 use weft_model::clock::Timestamp;
 use weft_model::schedule::{JobPolicy, Trigger};
-use weft_model::{DueHint, Job, JobDesired, JobKey, JobStatus};
+use weft_model::{DueHint, Job, JobDesired, JobKey, JobRun, JobStatus};
 use weft_store::{ClaimJob, EndJob, Freshness, JobSeen, ListJobs, SharedStore, Store, WriteJob};
 
 use super::claims;
@@ -18,6 +18,8 @@ claims!(
     a_claim_that_saw_another_status_is_lost,
     a_claim_of_a_missing_job_finds_nothing,
     a_running_job_of_a_dead_node_is_taken_over,
+    a_takeover_records_the_run_that_was_cut_short,
+    a_run_that_has_its_row_is_not_recorded_as_cut_short,
     a_claim_writes_its_hint,
     an_ended_job_is_archived_with_its_output,
     an_end_without_output_leaves_the_output,
@@ -129,6 +131,59 @@ async fn a_running_job_of_a_dead_node_is_taken_over(store: SharedStore) {
     apply(store.as_ref(), &takeover).await;
     let job = owned.job(store.as_ref()).await;
     assert_eq!((job.fence, job.holder()), (2, Some(heir)));
+}
+
+async fn a_takeover_records_the_run_that_was_cut_short(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let cut_short = JobRun {
+        status: JobStatus::Failed,
+        output: None,
+        ..run_of(&owned.key, 1, &owned.holder, now())
+    };
+    let takeover = |seen_fence| ClaimJob {
+        seen_status: JobStatus::InProcess,
+        cut_short: Some(cut_short.clone()),
+        ..claim_job(&owned.key, seen_fence, &holder("heir"))
+    };
+    let runs = || store.job_runs(&owned.key, 10);
+    lose(store.as_ref(), &takeover(7)).await;
+    assert_eq!(
+        runs().await.expect("an answer"),
+        [],
+        "nothing was taken over"
+    );
+    let claim = takeover(1);
+    apply(store.as_ref(), &claim).await;
+    apply(store.as_ref(), &claim).await;
+    let recorded = runs().await.expect("an answer");
+    assert_eq!(recorded.as_slice(), std::slice::from_ref(&cut_short));
+}
+
+async fn a_run_that_has_its_row_is_not_recorded_as_cut_short(store: SharedStore) {
+    let owned = Owned::new(store.as_ref()).await;
+    let stale = EndJob {
+        desired_seq: 9,
+        ..end_job(&owned.key, 1, &owned.holder)
+    };
+    // The end is refused after its history row was written, at the latest by a store that writes the row first.
+    lose(store.as_ref(), &stale).await;
+    let before = store.job_runs(&owned.key, 10).await.expect("an answer");
+    let cut_short = JobRun {
+        status: JobStatus::Failed,
+        ..stale.run.expect("the end has a run")
+    };
+    let takeover = ClaimJob {
+        seen_status: JobStatus::InProcess,
+        cut_short: Some(cut_short.clone()),
+        ..claim_job(&owned.key, 1, &holder("heir"))
+    };
+    apply(store.as_ref(), &takeover).await;
+    let expected = match before.is_empty() {
+        true => vec![cut_short],
+        false => before,
+    };
+    let runs = store.job_runs(&owned.key, 10).await.expect("an answer");
+    assert_eq!(runs, expected);
 }
 
 async fn a_claim_writes_its_hint(store: SharedStore) {
@@ -326,6 +381,8 @@ async fn job_runs_are_limited(store: SharedStore) {
     let runs = store.job_runs(&owned.key, 2).await.expect("readable");
     let found: Vec<_> = runs.iter().map(|run| run.started).collect();
     assert_eq!(found, [started[2], started[1]]);
+    let none = store.job_runs(&owned.key, 0).await.expect("readable");
+    assert_eq!(none, []);
 }
 
 async fn a_run_sent_twice_is_one_run(store: SharedStore) {

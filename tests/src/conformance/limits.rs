@@ -1,14 +1,16 @@
 //! Texts with any content and of the largest supported sizes, and extreme times.
 
-use weft_model::{DueHint, EntitySource};
-use weft_store::{FlushChunk, SharedStore};
+use weft_model::{ChunkState, DueHint, EntitySource};
+use weft_store::{FlushChunk, OpenChunk, SharedStore, StoreError};
 
 use super::claims;
 use super::fixture::*;
+use super::instances::instance;
 
 claims!(
     an_entity_id_may_be_any_text,
-    an_entity_id_may_have_4_kib,
+    an_entity_id_may_have_8_kib,
+    an_id_that_does_not_fit_is_refused_for_good_and_erases_nothing,
     a_result_of_64_kib_and_an_error_of_4_kib_come_back_whole,
     a_job_may_have_any_text_as_its_name,
     a_uid_of_1024_bytes_is_a_uid,
@@ -59,9 +61,58 @@ async fn an_entity_id_may_be_any_text(store: SharedStore) {
     handled_whole(&store, ODD.iter().map(|id| (*id).to_owned()).collect()).await;
 }
 
-async fn an_entity_id_may_have_4_kib(store: SharedStore) {
-    let ids = (0..20).map(|number| format!("{number}{}", "ü".repeat(2_040)));
+async fn an_entity_id_may_have_8_kib(store: SharedStore) {
+    let ids = (10..30).map(|number| format!("{number}{}", "ü".repeat(4_095)));
     handled_whole(&store, ids.collect()).await;
+}
+
+/// Cassandra takes keys of at most 65,535 bytes. One that is longer destroyed rows of other batches in the same file.
+async fn an_id_that_does_not_fit_is_refused_for_good_and_erases_nothing(store: SharedStore) {
+    let held = Held::new(store.as_ref(), 4).await;
+    apply(store.as_ref(), &held.flush(1, 0..2)).await;
+    let units = ["LU".to_owned()];
+    store.ensure_logical_units(&units).await.expect("ensured");
+    let is_refused = |error: StoreError| {
+        assert!(matches!(error, StoreError::Refused(_)), "{error:?}");
+    };
+    for bytes in [0, 8_193, 65_535, 65_536, 70_000] {
+        let unfit = "x".repeat(bytes);
+        let mut flush = held.flush(2, 2..4);
+        flush.rows[1].id = unfit.clone();
+        is_refused(store.flush_chunk(&flush).await.expect_err("a row"));
+        let mut flush = held.flush(2, 2..4);
+        flush.logical_unit = "LU".to_owned();
+        flush.instances = vec![instance(&unfit, 1, 10)];
+        is_refused(store.flush_chunk(&flush).await.expect_err("an instance"));
+        let open = OpenChunk {
+            batch: batch_id(),
+            number: 9,
+            state: ChunkState::New,
+            holder: None,
+            ids: vec!["1".to_owned(), unfit.clone()],
+            source_position: None,
+            source_read: None,
+            token: token(),
+        };
+        is_refused(store.open_chunk(&open).await.expect_err("a list"));
+        let instances = [instance(&unfit, 1, 10)];
+        is_refused(
+            store
+                .save_instances("LU", &instances)
+                .await
+                .expect_err("a save"),
+        );
+        if bytes == 0 || bytes > 65_535 {
+            is_refused(store.instance("LU", &unfit).await.expect_err("a read"));
+            let ids = ["1".to_owned(), unfit];
+            is_refused(store.instance_heads("LU", &ids).await.expect_err("heads"));
+        }
+    }
+    // Whatever was refused had no effect.
+    apply(store.as_ref(), &held.flush(2, 2..4)).await;
+    assert_eq!(held.entities(store.as_ref()).await.len(), 4);
+    let ids = store.instance_ids("LU", None, 10).await.expect("readable");
+    assert_eq!(ids, [""; 0]);
 }
 
 async fn a_result_of_64_kib_and_an_error_of_4_kib_come_back_whole(store: SharedStore) {

@@ -1,21 +1,18 @@
 //! After an operation, the stored row equals what the operation's `apply` makes of the previous row.
 
-use std::fmt::Debug;
-
-use async_trait::async_trait;
 use weft_model::clock::Timestamp;
 use weft_model::schedule::JobPolicy;
 use weft_model::{
-    Batch, BatchDesired, BatchId, BatchStatus, CheckpointHead, ChunkHead, ChunkState, Job,
-    JobDesired, JobKey, JobStatus,
+    BatchDesired, BatchStatus, ChunkState, FilledChunks, Job, JobDesired, JobKey, JobStatus,
 };
 use weft_store::{
-    BatchGuard, BatchSet, ChangeChunk, ClaimCommand, CompareAndSet, Conditional, DeleteBatch,
-    DeleteJob, EndJob, ForgetCheckpoints, Freshness, JobDefinition, JobSeen, MoveBatch,
-    ReleaseCommand, RequestBatch, RequestJob, ReserveChunks, SaveBatchStatistics, SaveCheckpoints,
-    SharedStore, Store, StoreResult, StoredRow, TakeCheckpoints, WriteJob,
+    BatchGuard, BatchSet, ChangeChunk, ClaimCommand, DeleteBatch, DeleteJob, EndJob,
+    ForgetCheckpoints, JobDefinition, JobSeen, MoveBatch, ReleaseCommand, RequestBatch, RequestJob,
+    ReserveChunks, SaveBatchStatistics, SaveCheckpoints, SharedStore, Store, TakeCheckpoints,
+    WriteJob,
 };
 
+use super::becomes::becomes;
 use super::claims;
 use super::fixture::*;
 
@@ -27,69 +24,6 @@ claims!(
     a_scope_becomes_what_each_operation_says,
     a_command_becomes_what_each_operation_says,
 );
-
-/// A row that a test can read back.
-#[async_trait]
-trait Readable: StoredRow + Debug + PartialEq {
-    async fn read(store: &dyn Store, key: &Self::Key) -> StoreResult<Option<Self>>;
-}
-
-#[async_trait]
-impl Readable for Batch {
-    async fn read(store: &dyn Store, id: &BatchId) -> StoreResult<Option<Self>> {
-        store.batch(*id, Freshness::Serial).await
-    }
-}
-
-#[async_trait]
-impl Readable for Job {
-    async fn read(store: &dyn Store, key: &JobKey) -> StoreResult<Option<Self>> {
-        store.job(key, Freshness::Serial).await
-    }
-}
-
-#[async_trait]
-impl Readable for ChunkHead {
-    async fn read(
-        store: &dyn Store,
-        (batch, number): &(BatchId, i64),
-    ) -> StoreResult<Option<Self>> {
-        let chunk = store.chunk(*batch, *number).await?;
-        Ok(chunk.map(|chunk| chunk.head))
-    }
-}
-
-#[async_trait]
-impl Readable for CheckpointHead {
-    async fn read(store: &dyn Store, scope: &String) -> StoreResult<Option<Self>> {
-        store.checkpoint_head(scope, Freshness::Serial).await
-    }
-}
-
-#[async_trait]
-impl Readable for BatchId {
-    async fn read(store: &dyn Store, key: &String) -> StoreResult<Option<Self>> {
-        store.active_command(key).await
-    }
-}
-
-/// Settles the operation twice, checks the row after each, and returns it.
-async fn becomes<C>(store: &dyn Store, operation: &C) -> Option<C::Row>
-where
-    C: CompareAndSet<Row: Readable> + Conditional<Found: Debug>,
-{
-    let verb = operation.verb();
-    let key = operation.key();
-    let before = C::Row::read(store, &key).await.expect("readable");
-    assert!(operation.holds(before.as_ref()), "{verb}: {before:?}");
-    apply(store, operation).await;
-    let after = C::Row::read(store, &key).await.expect("readable");
-    assert_eq!(after, operation.apply(before), "{verb}");
-    apply(store, operation).await;
-    let again = C::Row::read(store, &key).await.expect("readable");
-    assert_eq!(again, after, "{verb}, sent twice");
-    after
-}
 
 /// The guard of the owner for the current row.
 async fn guard(store: &dyn Store, owned: &Owned) -> BatchGuard {
@@ -136,10 +70,20 @@ async fn a_batch_becomes_what_each_operation_says(store: SharedStore) {
         guard: guard(store, &owned).await,
         from: 0,
         to: 16,
+        filled: FilledChunks {
+            chunks: 3,
+            entities: 77,
+        },
         token: token(),
     };
     becomes(store, &reserve).await;
-    moved(store, &owned, BatchSet::list_complete(100, 2)).await;
+    moved(store, &owned, BatchSet::list_complete(5, 100, 2)).await;
+    let filled = FilledChunks {
+        chunks: 16,
+        entities: 100,
+    };
+    moved(store, &owned, BatchSet::list_reopened(filled)).await;
+    moved(store, &owned, BatchSet::list_complete(20, 100, 2)).await;
     let save = SaveBatchStatistics {
         guard: guard(store, &owned).await,
         seq: 1,

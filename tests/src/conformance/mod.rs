@@ -4,6 +4,7 @@
 //! It settles every compare-and-set as the engine does, so a store may answer Unknown at any time.
 
 mod batches;
+mod becomes;
 mod checkpoints;
 mod chunks;
 mod cleanup;

@@ -1,6 +1,6 @@
 //! The basis of `settle`: a store recognises a re-sent identical operation by its token, and no other operation.
 
-use weft_model::{BatchDesired, BatchStatus, ChunkState};
+use weft_model::{BatchDesired, BatchStatus, ChunkState, FilledChunks};
 use weft_store::{
     BatchSet, ChangeChunk, FinishLost, RequestBatch, ReserveChunks, SaveBatchStatistics,
     SharedStore,
@@ -86,6 +86,7 @@ async fn an_identical_reservation_answers_applied(store: SharedStore) {
         guard: owned.guard(BatchStatus::GenerateIid),
         from: 0,
         to: 64,
+        filled: FilledChunks::default(),
         token: token(),
     };
     apply(store.as_ref(), &reserve).await;

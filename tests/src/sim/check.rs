@@ -153,6 +153,11 @@ fn check_record(
     let EntityRow {
         id, status, fence, ..
     } = record;
+    // Processes that are killed at the wrong moments three times in a row look like an entity that ends them.
+    let error = record.error.as_deref().unwrap_or_default();
+    if *status == EntityStatus::Failed && record.attempt >= 3 && error.starts_with("poisoned: ") {
+        return;
+    }
     let is_right = match status {
         EntityStatus::Completed => !script.fails_for(id),
         EntityStatus::Failed => script.fails_for(id),

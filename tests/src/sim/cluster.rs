@@ -262,6 +262,10 @@ impl Cluster {
             acknowledged: false,
             cancelled: false,
         };
+        if let Some(script) = self.scripts.of(&submitted.spec) {
+            let list = script.list();
+            self.store.inner().watch.expect_list(id, list);
+        }
         self.lock().insert(id, submitted);
         let all = Arc::clone(&self.submitted);
         tokio::spawn(async move {
@@ -319,6 +323,16 @@ impl Cluster {
                 }
             }
         });
+    }
+
+    /// The store crashes, loses the writes of the last `loss` although it has acknowledged them, and is back after `away`.
+    pub async fn crash_store(&self, loss: Duration, away: Duration) {
+        self.store.inner().sync_commit_log();
+        tokio::time::sleep(loss).await;
+        self.store.inner().crash();
+        self.note("store", "crash");
+        tokio::time::sleep(away).await;
+        self.store.inner().outage = false;
     }
 
     /// A client starts a job in the background.

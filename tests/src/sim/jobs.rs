@@ -78,6 +78,9 @@ pub struct Work {
     pub millis: u64,
     /// How many of its first tries fail.
     pub failing: i32,
+    /// How many of the tries that begin first end the process of their node.
+    #[serde(default)]
+    pub aborting: usize,
 }
 
 impl PlannedJob {
@@ -85,13 +88,24 @@ impl PlannedJob {
     pub fn once(millis: u64) -> Self {
         Self {
             at: 0,
-            work: Work { millis, failing: 0 },
+            work: Work {
+                millis,
+                failing: 0,
+                aborting: 0,
+            },
             runs: 1,
             interval: "00:00:01",
             affinity: Vec::new(),
             requests: Vec::new(),
             is_followed: false,
         }
+    }
+
+    /// The first `aborting` tries end the process of their node.
+    #[must_use]
+    pub fn with_aborting_tries(mut self, aborting: usize) -> Self {
+        self.work.aborting = aborting;
+        self
     }
 
     /// Tries of all its runs.
@@ -113,6 +127,7 @@ impl PlannedJob {
             work: Work {
                 millis: [0, 20, 400, 3_000][chance.random_range(0..4)],
                 failing: [0, 0, 1, 2][chance.random_range(0..4)],
+                aborting: 0,
             },
             runs: [1, 1, 3][chance.random_range(0..3)],
             interval: ["00:00:01", "00:00:01; 0/2 * * * * ?; 0 0 * * * OFF"]
@@ -252,6 +267,9 @@ impl JobKind for SimKind {
             .trace
             .note(now, &self.process, "run", head);
         self.effects.lock().push(effect(false));
+        if self.effects.begun(&job.key.uid) <= work.aborting {
+            self.control.die();
+        }
         tokio::select! {
             biased;
             () = run.stop.cancelled() => {
@@ -318,6 +336,7 @@ impl Client {
         let quick = Work {
             millis: 30,
             failing: 0,
+            aborting: 0,
         };
         let defined = Job {
             arguments: arguments_of(quick),
@@ -453,7 +472,7 @@ pub fn check(
             }
             continue;
         };
-        check_end(job, asked, violations);
+        check_end(job, asked, crashes_of(&key, tables), violations);
         check_runs(&key, &effects, tables, violations);
         let follower = follower_of(uid);
         check_runs(&follower, &effects, tables, violations);
@@ -522,7 +541,14 @@ fn check_runs(key: &JobKey, effects: &[Effect], tables: &Tables, violations: &mu
     }
 }
 
-fn check_end(job: &Job, asked: &Asked, violations: &mut Vec<String>) {
+/// How many of its runs were cut short by the death of their process.
+fn crashes_of(key: &JobKey, tables: &Tables) -> usize {
+    let runs = tables.runs.iter().filter(|((of, ..), _)| of == key);
+    let errors = runs.filter_map(|(_, run)| run.error.as_ref());
+    errors.filter(|error| error.contains("\"Crashed\"")).count()
+}
+
+fn check_end(job: &Job, asked: &Asked, crashes: usize, violations: &mut Vec<String>) {
     let uid = &job.key.uid;
     let requests = &asked.requests;
     let fits = match job.status {
@@ -531,6 +557,7 @@ fn check_end(job: &Job, asked: &Asked, violations: &mut Vec<String>) {
             job.runs == asked.planned.runs || requests.contains(&JobRequest::Restart)
         }
         JobStatus::Terminated => requests.contains(&JobRequest::Stop),
+        JobStatus::Failed => crashes >= 3,
         _ => false,
     };
     if job.status.is_ended() && !fits {

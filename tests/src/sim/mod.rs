@@ -15,7 +15,7 @@ pub mod seed;
 pub mod store;
 mod trace;
 
-pub use check::extra_effects;
+pub use check::{extra_effects, what_hangs};
 pub use cluster::{Cluster, Process, Submitted};
 pub use control::{BASE, Control, SimClock};
 pub use scenario::{Event, Planned, Scenario};

@@ -309,6 +309,7 @@ fn script(count: usize, calm: bool, chance: &mut StdRng) -> Script {
         has_positions: chance.random_bool(0.5),
         entity_ms: (0, longest),
         failing_percent: pick(chance, &[0, 0, 10]),
+        aborting: BTreeSet::new(),
     }
 }
 

@@ -11,9 +11,10 @@ use weft_project::command::{
     ChunkContext, CommandError, CommandFactory, EntityCommand, EntityOutcome, PreparedChunk,
 };
 use weft_project::source::{IdPage, IdStream, SourceError};
+use weft_store::Outage;
 
 use super::control::Control;
-use super::store::SimStore;
+use super::store::{SimStore, SourceList};
 
 /// A source and a command.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Script {
     pub entity_ms: (u64, u64),
     /// Percentage of entities that fail.
     pub failing_percent: u64,
+    /// Entities that end the process of their node, always.
+    pub aborting: BTreeSet<String>,
 }
 
 impl Script {
@@ -39,6 +42,7 @@ impl Script {
             has_positions: true,
             entity_ms: (entity_ms, entity_ms),
             failing_percent: 0,
+            aborting: BTreeSet::new(),
         }
     }
 
@@ -46,6 +50,17 @@ impl Script {
     pub fn ids(&self) -> BTreeSet<&str> {
         let ids = self.pages.iter().flat_map(|(_, ids)| ids);
         ids.map(String::as_str).collect()
+    }
+
+    /// What its batch must count.
+    pub fn list(&self) -> SourceList {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let ids = count(self.ids().len());
+        let given = self.pages.iter().map(|(_, ids)| count(ids.len()));
+        SourceList {
+            ids,
+            duplicates: given.sum::<i64>() - ids,
+        }
     }
 
     /// Whether the command fails for this id, always.
@@ -75,6 +90,14 @@ impl Scripts {
             sql,
             parameters: Vec::new(),
             instance_group: None,
+        }
+    }
+
+    /// From now on the source of a batch gives what `script` says.
+    pub fn replace(&self, spec: &BatchSpec, script: Script) {
+        if let EntitySource::Query { sql, .. } = &spec.source {
+            let mut scripts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            scripts.insert(sql.clone(), Arc::new(script));
         }
     }
 
@@ -194,13 +217,17 @@ impl EntityCommand for ScriptCommand {
         None
     }
 
-    async fn prepare(&self, context: &ChunkContext, _ids: &[String]) -> Box<dyn PreparedChunk> {
-        Box::new(ScriptChunk {
+    async fn prepare(
+        &self,
+        context: &ChunkContext,
+        _ids: &[String],
+    ) -> Result<Box<dyn PreparedChunk>, Outage> {
+        Ok(Box::new(ScriptChunk {
             script: Arc::clone(&self.script),
             factory: self.factory.clone(),
             batch: context.batch,
             fence: context.fence,
-        })
+        }))
     }
 }
 
@@ -234,6 +261,9 @@ impl PreparedChunk for ScriptChunk {
         let factory = &self.factory;
         factory.control.running().await;
         self.begin(id);
+        if self.script.aborting.contains(id) {
+            factory.control.die();
+        }
         let takes = self.script.takes(id);
         if !takes.is_zero() {
             tokio::time::sleep(takes).await;

@@ -29,7 +29,7 @@ async fn cassandra_conforms() {
     };
     let mut options = CassandraOptions::at(points.split(','));
     // A copy on each node, up to three.
-    options.replication_factor = u8::try_from(options.contact_points.len().min(3)).unwrap_or(3);
+    options.replication_factor = u8::try_from(options.contact_points.len().min(3)).ok();
     options.cluster_id = format!("c{}", &Uuid::new_v4().simple().to_string()[..10]);
     migrate(&options)
         .await

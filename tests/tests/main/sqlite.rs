@@ -58,6 +58,7 @@ fn open_chunk(batch: BatchId, number: i64, count: usize) -> OpenChunk {
         holder: Some(me()),
         ids: (0..count).map(|id| format!("{number}-{id}")).collect(),
         source_position: None,
+        source_read: None,
         token: token(),
     }
 }
@@ -80,8 +81,10 @@ fn flush(batch: BatchId, number: i64, seq: i64, rows: usize, width: usize) -> Fl
         })
         .collect();
     FlushChunk {
+        crashes: 0,
         batch,
         number,
+        holder: me(),
         fence: 1,
         seq,
         ok: i64::try_from(first + rows.len()).expect("a chunk is small"),

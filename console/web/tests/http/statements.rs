@@ -49,7 +49,11 @@ async fn frames_arrive_before_the_end() {
 
 #[tokio::test]
 async fn a_client_that_goes_stops_the_waiting_and_not_the_work() {
-    let server = Server::start_with(|options| options.max_statements = 1).await;
+    let server = Server::start_with(|options| {
+        options.max_statements = 1;
+        options.max_waiting = 0;
+    })
+    .await;
     server.deploy().await;
     let mut answer = server.run(WAITING_BATCH).await;
     let progress = frame(&mut answer, "progress").await;
@@ -60,6 +64,20 @@ async fn a_client_that_goes_stops_the_waiting_and_not_the_work() {
     let batch = batch.value().await;
     assert_eq!(batch["status"], "WAITING_FOR_JOB");
     assert_eq!(batch["desired"], "RUN");
+}
+
+#[tokio::test]
+async fn statements_that_wait_for_batches_leave_room_for_one_that_cancels_them() {
+    let server = Server::start_with(|options| options.max_statements = 1).await;
+    server.deploy().await;
+    let mut waiting = server.run(WAITING_BATCH).await;
+    let progress = frame(&mut waiting, "progress").await;
+    let id = progress["batch"].as_str().unwrap();
+    let mut cancel = server.run(&format!("BATCH_CANCEL '{id}';")).await;
+    assert_eq!(cancel.status, 200, "the statement was refused");
+    assert_eq!(frame(&mut cancel, "end").await["status"], "ok");
+    let batch = server.get(&format!("/api/v1/batches/{id}")).await;
+    assert_eq!(batch.value().await["desired"], "CANCEL");
 }
 
 #[tokio::test]

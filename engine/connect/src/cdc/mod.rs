@@ -33,7 +33,7 @@ use weft_node::job::{
 };
 use weft_store::{SharedStore, StoreError, StoreResult};
 
-use crate::deployed::{DeployedProject, must_be_deployed};
+use crate::deployed::{DeployedProject, must_be_deployed, wait_until_readable};
 use crate::files::Files;
 use crate::http::{Call, Http};
 use crate::on_thread::on_thread;
@@ -118,6 +118,7 @@ impl CdcRepublish {
 
     async fn publish(&self, run: &Run) -> Result<RunOutput, RunFailure> {
         let job = &run.job;
+        wait_until_readable(self.projects.as_ref(), &run.stop).await;
         let (selection, target) = self
             .read(job)
             .await

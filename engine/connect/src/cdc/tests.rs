@@ -155,7 +155,7 @@ impl Bench {
             node: NodeId("n1".to_owned()),
         };
         let ids: Vec<String> = (1..=CARS).map(|id| id.to_string()).collect();
-        let mut prepared = command.prepare(&context, &ids).await;
+        let mut prepared = command.prepare(&context, &ids).await.unwrap();
         let mut instances = Vec::new();
         for id in &ids {
             match prepared.run(id).await {

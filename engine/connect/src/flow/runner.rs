@@ -17,7 +17,7 @@ use super::execution::Execution;
 use super::recovery::FlowCheckpoints;
 use super::scope::{KeptBytes, Scope};
 use super::tools::Tools;
-use crate::deployed::{DeployedProject, must_be_deployed};
+use crate::deployed::{DeployedProject, must_be_deployed, wait_until_readable};
 
 /// The deepest nesting of flows that call flows.
 const NESTED: usize = 8;
@@ -185,6 +185,7 @@ impl Flows for FlowRunner {
             let message = format!("flows call each other more than {NESTED} deep");
             return Err(FlowFailure::new("Nested", message));
         }
+        wait_until_readable(self.projects.as_ref(), &call.stop).await;
         let flow = self
             .find(&call.name)
             .await

@@ -18,7 +18,7 @@ use weft_node::NodeConfig;
 use weft_node::flow::{FlowCall, FlowFailure, FlowName, FlowPart, Flows, Recovery};
 use weft_node::job::{CheckpointHolder, CheckpointStore, Slot};
 use weft_project::interface::{Environment, InterfaceContext};
-use weft_project::{Project, Validator, Validators};
+use weft_project::{CatalogueError, Project, Validator, Validators};
 use weft_sqlite::{Options, SqliteStore};
 use weft_statement::LateStatements;
 
@@ -96,11 +96,11 @@ struct Loaded(std::sync::Mutex<Arc<Project>>);
 
 #[async_trait]
 impl DeployedProject for Loaded {
-    async fn folder(&self) -> Result<Option<std::path::PathBuf>, String> {
+    async fn folder(&self) -> Result<Option<std::path::PathBuf>, CatalogueError> {
         Ok(None)
     }
 
-    async fn project(&self) -> Result<Option<Arc<Project>>, String> {
+    async fn project(&self) -> Result<Option<Arc<Project>>, CatalogueError> {
         Ok(Some(Arc::clone(&self.0.lock().unwrap())))
     }
 }

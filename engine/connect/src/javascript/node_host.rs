@@ -13,6 +13,8 @@ use weft_project::Project;
 use weft_project::source::{Parameters, RowLimits, SourceError};
 use weft_statement::{AnswerLimits, EndStatus, LateStatements, Unanswered};
 
+use crate::retry::query_within;
+
 use super::host::{Host, HostError, TABLE_BYTES, TABLE_ROWS, Table, value_of};
 
 /// Answers one function, in one session.
@@ -93,13 +95,13 @@ impl Host for NodeHost {
             rows: TABLE_ROWS,
             bytes: TABLE_BYTES,
         };
-        let rows = interface
-            .query_within(sql, Parameters::Positional(parameters), limits)
+        let parameters = Parameters::Positional(parameters);
+        let rows = query_within(&interface, sql, parameters, limits, &self.stop)
             .await
             .map_err(|error| {
                 let name = match &error {
                     SourceError::Query { .. } => "Query",
-                    SourceError::Unavailable { .. } => "Unavailable",
+                    SourceError::Unavailable { .. } | SourceError::Store { .. } => "Unavailable",
                 };
                 HostError::new(name, error.to_string())
             })?;

@@ -89,7 +89,10 @@ async fn check_query(
         Err(error @ weft_project::source::SourceError::Query { .. }) => {
             findings.add(&spot, error.to_string());
         }
-        Err(weft_project::source::SourceError::Unavailable { .. }) => {}
+        Err(
+            weft_project::source::SourceError::Unavailable { .. }
+            | weft_project::source::SourceError::Store { .. },
+        ) => {}
     }
 }
 

@@ -22,7 +22,7 @@ use weft_project::interface::Environment;
 use weft_project::{Project, UnknownProjectName};
 use weft_store::SharedStore;
 
-use crate::deployed::{DeployedProject, must_be_deployed};
+use crate::deployed::{DeployedProject, must_be_deployed, wait_until_readable};
 use crate::file_roots::{FileRoots, Listing};
 use crate::on_thread::on_thread;
 use crate::{Parts, arguments};
@@ -101,6 +101,7 @@ impl Parser {
 
     async fn parse(&self, run: &Run) -> Result<RunOutput, RunFailure> {
         let job = &run.job;
+        wait_until_readable(self.projects.as_ref(), &run.stop).await;
         let found = self.find(job).await;
         let (project, label, definition) =
             found.map_err(|error| RunFailure::new("Parser", error.message))?;

@@ -12,7 +12,8 @@ use weft_model::Value;
 use weft_model::{Checkpoint, ParsedRow, ParsedTable};
 use weft_node::job::{Checkpoints, RunFailure};
 use weft_project::Project;
-use weft_store::SharedStore;
+use weft_project::source::SourceError;
+use weft_store::{Outage, SharedStore};
 
 use super::reading::{self, FileError, FileReader, FileState, Group};
 use super::rejects::RejectFile;
@@ -20,7 +21,7 @@ use super::{THREAD, rows};
 use crate::file_roots::{FoundFile, Listing};
 use crate::on_thread::on_thread;
 use crate::records::Reject;
-use crate::retry::retry_transient;
+use crate::retry::{StoreWait, retry_transient};
 
 /// How often progress is saved.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -192,29 +193,50 @@ impl ParserRun<'_> {
         stored.map_err(|error| RunFailure::new("Store", error.to_string()))
     }
 
-    /// Stores all rows of a query. A query cannot be resumed, so every try runs all of it.
+    /// Stores all rows of a query. A query cannot be resumed, so every try runs all of it, also after an outage of the
+    /// node's own store if the query reads tables in it.
     pub(super) async fn query(
         &mut self,
         project: &Project,
         interface: &str,
         sql: &str,
     ) -> Result<(), RunFailure> {
+        let mut wait = StoreWait::new(self.stop);
+        loop {
+            match self.query_once(project, interface, sql).await {
+                Ok(()) => return Ok(()),
+                Err(QueryError::Run(failure)) => return Err(failure),
+                Err(QueryError::Store(outage)) => {
+                    if !wait.wait(&outage.into()).await {
+                        return Err(RunFailure::stopped());
+                    }
+                    (self.counts.records, self.counts.rejected) = (0, 0);
+                }
+            }
+        }
+    }
+
+    async fn query_once(
+        &mut self,
+        project: &Project,
+        interface: &str,
+        sql: &str,
+    ) -> Result<(), QueryError> {
         let failed = |reason: String| RunFailure::new("Query", reason);
         let opened = project.interface(interface).map_err(failed)?;
-        let stream = opened.rows(sql, Vec::new()).await;
-        let mut stream = stream.map_err(|error| failed(error.to_string()))?;
+        let mut stream = opened.rows(sql, Vec::new()).await?;
         let source = format!("interface {interface}");
         let mut line = 0;
         loop {
             let page = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Err(RunFailure::stopped()),
+                () = self.stop.cancelled() => return Err(RunFailure::stopped().into()),
                 page = stream.recv() => page,
             };
             let Some(page) = page else {
-                return self.save_query_progress().await;
+                return Ok(self.save_query_progress().await?);
             };
-            let page = page.map_err(|error| failed(error.to_string()))?;
+            let page = page?;
             let (mut rows, mut rejected) = (Vec::new(), Vec::new());
             for values in page.rows {
                 line += 1;
@@ -282,6 +304,29 @@ impl ParserRun<'_> {
             output["broken"] = json!(broken);
         }
         output.to_string()
+    }
+}
+
+/// Why a query of a parser did not end.
+enum QueryError {
+    /// The run fails.
+    Run(RunFailure),
+    /// The node's own store did not answer.
+    Store(Outage),
+}
+
+impl From<RunFailure> for QueryError {
+    fn from(failure: RunFailure) -> Self {
+        Self::Run(failure)
+    }
+}
+
+impl From<SourceError> for QueryError {
+    fn from(error: SourceError) -> Self {
+        match error.into_outage() {
+            Ok(outage) => Self::Store(outage),
+            Err(error) => Self::Run(RunFailure::new("Query", error.to_string())),
+        }
     }
 }
 

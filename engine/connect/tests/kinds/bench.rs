@@ -22,8 +22,8 @@ use weft_node::job::{
     CheckpointStore, DefinitionError, JobKind, JobKinds, Run, RunEnd, RunFailure, RunOutput, Slot,
 };
 use weft_node::trace::Traces;
-use weft_project::Project;
 use weft_project::interface::{Environment, Secret};
+use weft_project::{CatalogueError, Project};
 use weft_sqlite::{Options, SqliteStore};
 use weft_statement::LateStatements;
 use weft_store::SharedStore;
@@ -80,11 +80,11 @@ struct Folder(PathBuf);
 
 #[async_trait]
 impl DeployedProject for Folder {
-    async fn folder(&self) -> Result<Option<PathBuf>, String> {
+    async fn folder(&self) -> Result<Option<PathBuf>, CatalogueError> {
         Ok(self.0.exists().then(|| self.0.clone()))
     }
 
-    async fn project(&self) -> Result<Option<Arc<Project>>, String> {
+    async fn project(&self) -> Result<Option<Arc<Project>>, CatalogueError> {
         Ok(None)
     }
 }

@@ -34,7 +34,9 @@ mod words;
 mod zone;
 
 pub use cron::Cron;
-pub use next::{DueDecision, decide_due_run, first_run, following_run, is_still_planned};
+pub use next::{
+    DueDecision, decide_due_run, first_run, following_run, is_still_planned, parallel_run,
+};
 pub use policy::JobPolicy;
 pub use policy_draft::{PolicyDraft, PolicyOptionError};
 pub use run::{FirstRun, ScheduledRun};

@@ -87,6 +87,26 @@ pub fn following_run(
     }
 }
 
+/// With overlap `ALLOW`: the first time after `covered` that gets a parallel run, which is the next one unless times were
+/// missed because no node could start their runs. For those the misfire rule holds: one run makes up for all of them, each of
+/// the last few has one, or none has.
+pub fn parallel_run(
+    schedule: &Schedule,
+    policy: &JobPolicy,
+    covered: Timestamp,
+    now: Timestamp,
+    seed: u64,
+) -> Option<Timestamp> {
+    let times = Times::new(schedule, policy, seed);
+    let grace_ms = i64::try_from(MISFIRE_GRACE.as_millis()).unwrap_or(i64::MAX);
+    let missed_until = Timestamp(now.0.saturating_sub(grace_ms)).max(covered);
+    match policy.misfire {
+        Misfire::Once => times.oldest_missed(covered, missed_until, 1),
+        Misfire::All { cap } => times.oldest_missed(covered, missed_until, cap),
+        Misfire::Skip => times.after(missed_until),
+    }
+}
+
 /// Whether the planned time of a future run is still a time of the schedule, which may have changed since.
 pub fn is_still_planned(
     schedule: &Schedule,

@@ -70,7 +70,12 @@ impl<'a> Times<'a> {
     }
 
     /// The first time after `since`. If there are more than `cap` times until `ended`, the first of the last `cap`.
-    fn oldest_missed(&self, since: Timestamp, ended: Timestamp, cap: i64) -> Option<Timestamp> {
+    pub(super) fn oldest_missed(
+        &self,
+        since: Timestamp,
+        ended: Timestamp,
+        cap: i64,
+    ) -> Option<Timestamp> {
         let next = self.after(since)?;
         let mut last = next;
         for _ in 0..cap {

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::debug;
-use weft_model::{ChunkHead, ChunkState};
-use weft_project::source::{IdPage, IdStream};
+use tracing::{debug, warn};
+use weft_model::{ChunkContent, ChunkEntry, ChunkHead, ChunkState, FilledChunks, chunk_entry};
+use weft_project::source::{IdPage, IdStream, SourceError};
 use weft_store::{OpenChunk, Settled};
 
 use super::chunk_size::size_of;
@@ -29,10 +29,21 @@ const CHECK_EVERY: Duration = Duration::from_millis(500);
 /// The complete list of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdList {
+    /// The numbers below it were filled or sealed.
+    pub chunks: i64,
     /// Ids in chunks.
     pub total: i64,
     /// Ids that were dropped as duplicates.
     pub duplicates: i64,
+}
+
+/// A place in the source. A generation that resumes here reads every id after it, known or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Place {
+    /// The position that the source gave; none is its start.
+    position: Option<String>,
+    /// The number of ids that the source had given up to it, duplicates included.
+    read: i64,
 }
 
 /// The generation of one list of ids.
@@ -43,11 +54,16 @@ pub struct Generation<'a> {
     offers: &'a Offers,
     known: KnownIds,
     next_number: i64,
+    /// The ids in chunks.
     total: i64,
-    duplicates: i64,
+    /// The ids that an earlier generation had in chunks and the store has lost, as far as they were not found again.
+    lost: i64,
+    /// The ids that the source has given, those that were known included.
+    read: i64,
     filling: Vec<String>,
     filling_since: Duration,
-    position: Option<String>,
+    /// Behind the last whole page.
+    place: Place,
     checked_at: Duration,
 }
 
@@ -60,6 +76,13 @@ pub async fn generate(
     progress: &mut Progress,
     offers: &Offers,
 ) -> Result<IdList, OwnerError> {
+    if let Some(total) = owned.row.total_entities {
+        return Ok(IdList {
+            chunks: owned.row.chunks,
+            total,
+            duplicates: owned.row.duplicates,
+        });
+    }
     let scratch = owned.session.context.config.data.join("scratch");
     let checked_at = owned.session.context.clock.monotonic();
     let mut generation = Generation {
@@ -69,31 +92,35 @@ pub async fn generate(
         known: KnownIds::new(scratch),
         next_number: 0,
         total: 0,
-        duplicates: 0,
+        lost: 0,
+        read: 0,
         filling: Vec::new(),
         filling_since: Duration::ZERO,
-        position: None,
+        place: Place::default(),
         checked_at,
     };
-    let after = generation.take_over().await?;
+    generation.take_over().await?;
+    let after = generation.place.position.clone();
     let source = id_source::open(generation.owned, after).await?;
     generation.run(source).await
 }
 
 impl Generation<'_> {
-    /// Takes over from an earlier owner: seals the numbers at which its late chunks could appear, reads the ids of the chunks
-    /// that exist, and returns the position from which to read on.
-    async fn take_over(&mut self) -> Result<Option<String>, OwnerError> {
-        let chunks = self.owned.row.chunks;
-        self.next_number = chunks;
-        if chunks == 0 {
-            return Ok(None);
+    /// Takes over from an earlier generation: seals the numbers at which its late chunks could appear, reads the ids of the
+    /// chunks that exist, and finds the place from which to read on.
+    async fn take_over(&mut self) -> Result<(), OwnerError> {
+        if self.owned.row.chunks == 0 {
+            return Ok(());
         }
         metrics::counter!("takeovers_total", "kind" => "generation").increment(1);
+        self.reserve_found_chunks().await?;
         seal(self.owned).await?;
+        let chunks = self.owned.row.chunks;
+        self.next_number = chunks;
+        let filled = self.owned.row.filled.unwrap_or_default();
         let store = Arc::clone(&self.owned.session.context.store);
-        let mut position = None;
         let mut has_no_gap = true;
+        let mut found = 0;
         for number in 0..chunks {
             self.check_batch().await?;
             let content = store.chunk(self.owned.row.id, number).await?;
@@ -104,17 +131,44 @@ impl Generation<'_> {
                 continue;
             };
             if has_no_gap {
-                position.clone_from(&content.head.source_position);
+                self.place = place_of(&content.head);
             }
-            for id in &content.ids {
-                self.total += i64::from(self.add_known(id)?);
+            self.add_chunk(&content)?;
+            if number < filled.chunks {
+                found = self.total;
             }
         }
-        debug!(
-            batch.id = %self.owned.row.id,
-            "Took over the list of batch {} with {} ids", self.owned.row.id, self.total
-        );
-        Ok(position)
+        self.lost = (filled.entities - found).max(0);
+        self.read = self.place.read;
+        let (id, total, lost) = (self.owned.row.id, self.total, self.lost);
+        if lost > 0 {
+            warn!(batch.id = %id, "The store has lost {lost} ids of batch {id}; its source is read again");
+        }
+        debug!(batch.id = %id, "Took over the list of batch {id} with {total} ids");
+        Ok(())
+    }
+
+    /// A store that loses its last writes can lose a reservation and keep chunks that were filled after it. Their numbers are
+    /// reserved again.
+    async fn reserve_found_chunks(&mut self) -> Result<(), OwnerError> {
+        loop {
+            let from = self.owned.row.chunks;
+            let to = from + RESERVED_AT_ONCE;
+            let store = &self.owned.session.context.store;
+            let heads = store.chunk_heads(self.owned.row.id, from, to).await?;
+            if heads.is_empty() {
+                return Ok(());
+            }
+            let filled = self.owned.row.filled.unwrap_or_default();
+            self.owned.reserve(to, filled).await?;
+        }
+    }
+
+    fn add_chunk(&mut self, content: &ChunkContent) -> Result<(), OwnerError> {
+        for id in &content.ids {
+            self.total += i64::from(self.add_known(id)?);
+        }
+        Ok(())
     }
 
     async fn run(mut self, mut source: IdStream) -> Result<IdList, OwnerError> {
@@ -130,7 +184,7 @@ impl Generation<'_> {
             };
             match next {
                 Some(Some(Ok(page))) => self.add_page(page).await?,
-                Some(Some(Err(error))) => return Err(OwnerError::Failed(error.to_string())),
+                Some(Some(Err(error))) => return Err(error_of_source(error)),
                 Some(None) => break,
                 None => (),
             }
@@ -140,9 +194,18 @@ impl Generation<'_> {
             self.check_batch().await?;
         }
         self.close_chunk().await?;
+        if self.lost > 0 {
+            return Err(OwnerError::Failed(format!(
+                "the store has lost {} ids of the batch, and its source does not give them again",
+                self.lost
+            )));
+        }
         Ok(IdList {
+            chunks: self.next_number,
             total: self.total,
-            duplicates: self.duplicates,
+            // The source gave every id once, and the duplicates. An id that left the source since it was stored is not
+            // counted, so the difference may not go below zero.
+            duplicates: (self.read - self.total).max(0),
         })
     }
 
@@ -166,9 +229,11 @@ impl Generation<'_> {
 
     async fn add_page(&mut self, page: IdPage) -> Result<(), OwnerError> {
         let last = page.ids.len().saturating_sub(1);
+        let limit = self.owned.session.context.config.max_id_bytes;
         for (index, id) in page.ids.into_iter().enumerate() {
+            self.read += 1;
+            let id = chunk_entry(id, limit);
             if !self.add_known(&id)? {
-                self.duplicates += 1;
                 continue;
             }
             if self.filling.is_empty() {
@@ -179,17 +244,29 @@ impl Generation<'_> {
                 // The source has no positions within a page. A chunk that ends within a page has the position of the page
                 // before, and a takeover skips the ids that it knows.
                 if index == last {
-                    self.position.clone_from(&page.position);
+                    self.pass(page.position.clone());
                 }
                 self.close_chunk().await?;
                 self.check_batch().await?;
             }
         }
-        self.position = page.position;
+        self.pass(page.position);
         Ok(())
     }
 
-    fn add_known(&mut self, id: &str) -> Result<bool, OwnerError> {
+    /// The source has given everything up to `position`.
+    fn pass(&mut self, position: Option<String>) {
+        if position.is_some() {
+            self.place = Place {
+                position,
+                read: self.read,
+            };
+        }
+    }
+
+    /// Whether the entry is new. Entries are told apart by the ids of their records.
+    fn add_known(&mut self, entry: &str) -> Result<bool, OwnerError> {
+        let id = ChunkEntry::read(entry).name();
         self.known.insert(id).map_err(|error| {
             OwnerError::Failed(format!(
                 "the scratch file of known ids cannot be used: {error}"
@@ -213,7 +290,11 @@ impl Generation<'_> {
         }
         if self.next_number >= self.owned.row.chunks {
             let to = self.next_number + RESERVED_AT_ONCE;
-            self.owned.reserve(to).await?;
+            let filled = FilledChunks {
+                chunks: self.next_number,
+                entities: self.total + self.lost,
+            };
+            self.owned.reserve(to, filled).await?;
         }
         let session = self.owned.session.clone();
         let number = self.next_number;
@@ -236,15 +317,17 @@ impl Generation<'_> {
             },
             holder: is_claimed_here.then(|| session.me.clone()),
             ids,
-            source_position: self.position.clone(),
+            source_position: self.place.position.clone(),
+            source_read: Some(self.place.read),
             token: session.context.ids.token(),
         };
         match session.settle(&open).await? {
             Settled::Applied => (),
-            Settled::Lost(found) => self.accept_earlier_attempt(found)?,
+            Settled::Lost(found) => self.accept_earlier_attempt(found, &open)?,
             Settled::StillUnknown => return Err(OwnerError::Replaced(self.owned.row.id)),
         }
         self.total += count;
+        self.lost = (self.lost - count).max(0);
         self.next_number += 1;
         if !self.owned.row.spec.generate_entities_first {
             let offer = Offer {
@@ -259,13 +342,22 @@ impl Generation<'_> {
     }
 
     /// A number that this owner reserved was not empty. If it is sealed, another owner has replaced this one. Otherwise the
-    /// chunk is from its own earlier attempt, and a worker may own it by now.
-    fn accept_earlier_attempt(&self, found: Option<ChunkHead>) -> Result<(), OwnerError> {
-        match found.map(|head| head.state) {
-            Some(ChunkState::Void) | None => Err(OwnerError::Replaced(self.owned.row.id)),
-            Some(
-                ChunkState::New | ChunkState::InProgress | ChunkState::Done | ChunkState::Closed,
-            ) => Ok(()),
+    /// chunk is from its own earlier attempt, and a worker may own it by now. If it is another chunk, the store has lost
+    /// the reservation that it was filled under: the owner reads all chunks again.
+    fn accept_earlier_attempt(
+        &self,
+        found: Option<ChunkHead>,
+        open: &OpenChunk,
+    ) -> Result<(), OwnerError> {
+        let Some(head) = found.filter(|head| head.state != ChunkState::Void) else {
+            return Err(OwnerError::Replaced(self.owned.row.id));
+        };
+        let is_same = i64::try_from(open.ids.len()) == Ok(head.total)
+            && head.source_position == open.source_position
+            && head.source_read == open.source_read;
+        match is_same {
+            true => Ok(()),
+            false => Err(OwnerError::Changed(self.owned.row.id)),
         }
     }
 
@@ -278,6 +370,26 @@ impl Generation<'_> {
         self.progress.advance(self.owned).await?;
         self.checked_at = self.now();
         Ok(())
+    }
+}
+
+/// The place behind a chunk. A chunk of an older version does not say how much was read up to it, so the source is read from
+/// its start, and the duplicates are counted again.
+fn place_of(head: &ChunkHead) -> Place {
+    match (&head.source_position, head.source_read) {
+        (Some(position), Some(read)) => Place {
+            position: Some(position.clone()),
+            read,
+        },
+        _ => Place::default(),
+    }
+}
+
+/// An outage of the node's own store, which may hold the source, says nothing about the batch: its owner waits and reads on.
+fn error_of_source(error: SourceError) -> OwnerError {
+    match error.into_outage() {
+        Ok(outage) => OwnerError::Store(outage.into()),
+        Err(error) => OwnerError::Failed(error.to_string()),
     }
 }
 
@@ -310,6 +422,7 @@ pub async fn seal(owned: &mut Owned) -> Result<(), OwnerError> {
                 holder: None,
                 ids: Vec::new(),
                 source_position: None,
+                source_read: None,
                 token: session.context.ids.token(),
             };
             match session.settle(&void).await? {

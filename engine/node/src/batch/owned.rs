@@ -5,7 +5,7 @@
 
 use tracing::info;
 use weft_model::clock::Timestamp;
-use weft_model::{Batch, BatchId, IllegalMove};
+use weft_model::{Batch, BatchId, FilledChunks, IllegalMove};
 use weft_store::{
     BatchGuard, BatchSet, Freshness, MoveBatch, ReserveChunks, SaveBatchStatistics, Settled,
     StoreError,
@@ -119,15 +119,16 @@ impl Owned {
         self.row = change.apply(self.row.clone());
     }
 
-    /// Reserves chunk numbers up to `to`.
+    /// Reserves chunk numbers up to `to`, and records what is filled so far.
     ///
     /// # Errors
     /// As [`Owned::move_to`].
-    pub async fn reserve(&mut self, to: i64) -> Result<(), OwnerError> {
+    pub async fn reserve(&mut self, to: i64, filled: FilledChunks) -> Result<(), OwnerError> {
         let reserve = ReserveChunks {
             guard: self.guard(),
             from: self.row.chunks,
             to,
+            filled,
             token: self.session.context.ids.token(),
         };
         let settled = self.session.settle(&reserve).await?;

@@ -38,6 +38,11 @@ impl Executor for BatchProcess {
         false
     }
 
+    /// The entities that end a process are found one by one; the batch itself continues.
+    fn ends_after_crashes(&self) -> bool {
+        false
+    }
+
     async fn ignores_affinity(&self, job: &Job) -> StoreResult<bool> {
         let batch = match coordinated_batch(job) {
             Some(id) => {

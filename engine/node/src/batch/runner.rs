@@ -3,11 +3,11 @@
 use std::future::ready;
 use std::time::Duration;
 
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 use weft_model::coordinated_batch;
 use weft_model::{
-    Batch, BatchDesired, BatchEvent, BatchStatus, DueHint, IllegalMove, Job, JobEvent, JobRun,
-    JobStatus, NodeId, job_error,
+    Batch, BatchDesired, BatchEvent, BatchStatus, DueHint, FilledChunks, IllegalMove, Job,
+    JobEvent, JobRun, JobStatus, NodeId, job_error,
 };
 use weft_store::{
     BatchSet, ClaimBatch, Decided, Decision, EndJob, FinishBatch, FinishLost, Freshness, MoveBatch,
@@ -28,6 +28,10 @@ const CHUNK_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 const REQUEST_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// The pause before a job that cannot run is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
+/// How often an owner generates the list again because records are missing. Each time the store must have lost some.
+const MAX_REOPENED: u32 = 5;
+/// `extra_stats` without entities.
+const NO_EXTRA_STATS: &str = r#"{"slowestProcessed":[]}"#;
 /// The most tries (as in Fabric).
 const MAX_TRIES: i32 = 10;
 
@@ -216,16 +220,20 @@ impl Runner {
                 owned.move_to(BatchSet::generating(now)).await?;
             }
             BatchStatus::GenerateIid => {
-                let list = match (owned.row.total_entities, owned.row.duplicates) {
-                    (Some(total), duplicates) => super::generate::IdList { total, duplicates },
-                    (None, _) => generate(owned, progress, &self.offers).await?,
-                };
+                let list = generate(owned, progress, &self.offers).await?;
                 owned
-                    .move_to(BatchSet::list_complete(list.total, list.duplicates))
+                    .move_to(BatchSet::list_complete(
+                        list.chunks,
+                        list.total,
+                        list.duplicates,
+                    ))
                     .await?;
                 self.session.context.wake.chunks(owned.row.id);
             }
-            BatchStatus::InProgress => return self.watch(owned, progress).await,
+            BatchStatus::InProgress => {
+                self.wait_for_chunks(owned, progress).await?;
+                return self.end_when_whole(owned, progress).await;
+            }
             BatchStatus::ResumeFailures | BatchStatus::Paused => {
                 return Err(OwnerError::Failed(format!(
                     "a batch that is {} cannot continue in this version",
@@ -237,15 +245,19 @@ impl Runner {
         Ok(Stage::Next)
     }
 
-    /// IN_PROGRESS: waits for the chunks, saves statistics, checks for requests.
-    async fn watch(&self, owned: &mut Owned, progress: &mut Progress) -> Result<Stage, OwnerError> {
+    /// IN_PROGRESS: waits until the chunks are done, saves statistics, checks for requests.
+    async fn wait_for_chunks(
+        &self,
+        owned: &mut Owned,
+        progress: &mut Progress,
+    ) -> Result<(), OwnerError> {
         let context = &self.session.context;
         let mut saved_at = context.clock.monotonic();
         let mut checked_at: Option<Duration> = None;
         loop {
             let woken = context.wake.batch_woken(owned.row.id);
             if progress.advance(owned).await? {
-                break;
+                return Ok(());
             }
             let now = context.clock.monotonic();
             let until_check = checked_at.map_or(Duration::ZERO, |at| {
@@ -276,10 +288,45 @@ impl Runner {
                 () = tokio::time::sleep(pause) => (),
             }
         }
+    }
+
+    /// Writes DONE if the chunks have a record for every id. If they have not, the store has lost chunks: the list is
+    /// generated on from what is left.
+    async fn end_when_whole(
+        &self,
+        owned: &mut Owned,
+        progress: &mut Progress,
+    ) -> Result<Stage, OwnerError> {
         self.wait_for_minimum_time(owned).await?;
         let figures = self.last_figures(owned, progress).await?;
-        self.finish(owned, BatchEvent::AllChunksDone, None, figures)
-            .await
+        // The last read before the end.
+        if !progress.confirm(owned).await? || progress.shares() != figures.statistics.nodes {
+            return Ok(Stage::Next);
+        }
+        let total = owned.row.total_entities.unwrap_or_default();
+        let handled = progress.handled();
+        if handled == total {
+            return self
+                .finish(owned, BatchEvent::AllChunksDone, None, figures)
+                .await;
+        }
+        let id = owned.row.id;
+        warn!(
+            batch.id = %id,
+            "Batch {id} has {handled} records for {total} ids: the store has lost chunks"
+        );
+        if progress.start_over() > MAX_REOPENED {
+            return Err(OwnerError::Failed(format!(
+                "its chunks have {handled} records for {total} ids, also after the list was generated again"
+            )));
+        }
+        owned.row.status.next(BatchEvent::IdsLost)?;
+        let filled = FilledChunks {
+            chunks: owned.row.chunks,
+            entities: total,
+        };
+        owned.move_to(BatchSet::list_reopened(filled)).await?;
+        Ok(Stage::Next)
     }
 
     /// The figures when every chunk is done. Nodes write the times of entities just after their last chunk, so live nodes get a
@@ -394,22 +441,15 @@ impl Runner {
         figures: Figures,
     ) -> Result<Stage, OwnerError> {
         let status = owned.row.status.next(event)?;
-        let to = BatchSet::ended(
-            status,
-            owned.now(),
-            error.clone(),
-            figures.extra_stats,
-            figures.statistics,
-        );
-        let finish = FinishBatch {
-            batch: MoveBatch {
-                guard: owned.guard(),
-                to,
-                token: self.session.context.ids.token(),
-            },
-            job: self.ending(event_of(status), error.as_deref())?,
-        };
-        match self.session.settle(&finish).await? {
+        let mut finish = self.finishing(owned, status, error.as_deref(), figures)?;
+        let mut settled = self.session.settle(&finish).await;
+        if let Err(StoreError::Refused(reason)) = &settled {
+            let id = owned.row.id;
+            error!(batch.id = %id, "The end of batch {id} is written without its details: {reason}");
+            finish = self.without_details(finish, reason);
+            settled = self.session.settle(&finish).await;
+        }
+        match settled? {
             Settled::Applied => {
                 owned.apply_move(&finish.batch);
                 self.session.context.wake.batch(owned.row.id);
@@ -424,6 +464,57 @@ impl Runner {
                     .map(|()| Stage::Ended)
             }
             Settled::StillUnknown => Err(OwnerError::Replaced(owned.row.id)),
+        }
+    }
+
+    fn finishing(
+        &self,
+        owned: &Owned,
+        status: BatchStatus,
+        error: Option<&str>,
+        figures: Figures,
+    ) -> Result<FinishBatch, IllegalMove> {
+        let to = BatchSet::ended(
+            status,
+            owned.now(),
+            error.map(str::to_owned),
+            figures.extra_stats,
+            figures.statistics,
+        );
+        Ok(FinishBatch {
+            batch: MoveBatch {
+                guard: owned.guard(),
+                to,
+                token: self.session.context.ids.token(),
+            },
+            job: self.ending(event_of(status), error)?,
+        })
+    }
+
+    /// The same end without the texts that came from entities, the source and commands. The sums stay exact. It is another
+    /// operation, with tokens of its own.
+    fn without_details(&self, finish: FinishBatch, reason: &str) -> FinishBatch {
+        let ids = &self.session.context.ids;
+        let FinishBatch { batch, job } = finish;
+        let text = format!("the store refused the details of this end: {reason}");
+        let error = batch.to.error.as_ref().map(|_| text.clone());
+        FinishBatch {
+            batch: MoveBatch {
+                to: BatchSet {
+                    error,
+                    extra_stats: Some(NO_EXTRA_STATS.to_owned()),
+                    ..batch.to
+                },
+                token: ids.token(),
+                ..batch
+            },
+            job: EndJob {
+                output: None,
+                error: job.error.map(|_| self.error_json(&text, job.now)),
+                run: None,
+                token: ids.token(),
+                ..job
+            },
         }
     }
 

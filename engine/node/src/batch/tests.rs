@@ -1,11 +1,17 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use weft_model::{
-    Batch, BatchId, BatchSpec, BatchStatus, EntitySource, Instance, InstanceHead, batch_job_key,
+    Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, ColumnType, EntityRow, EntitySource,
+    Instance, InstanceHead, ParsedColumn, ParsedRow, ParsedTable, RetryPolicy, Value,
+    batch_job_key,
 };
-use weft_store::{ClaimJob, Freshness, Settled};
+use weft_project::ProjectCatalogue;
+use weft_project::interface::Environment;
+use weft_store::faulty::HIDDEN;
+use weft_store::{ClaimJob, Freshness, RequestBatch, Settled};
 
 use super::{Runner, heir};
 use crate::scheduler::submission_of;
@@ -38,6 +44,7 @@ async fn run(bench: &Bench, batch: &Batch) {
     let job = job.unwrap().unwrap();
     let now = context.clock.now();
     let claim = ClaimJob {
+        cut_short: None,
         key: key.clone(),
         seen_status: job.status,
         seen_fence: job.fence,
@@ -120,6 +127,253 @@ async fn a_batch_waits_while_the_store_cannot_give_its_stored_ids() {
     let ended = ended(&bench, &batch).await;
     assert_eq!((ended.status, ended.error), (BatchStatus::Done, None));
     assert_eq!(ended.total_entities, Some(1));
+    bench.end().await;
+}
+
+const LU: &str = "\
+root: car
+tables:
+  car:
+    interface: cars
+    query: select id, plate from cars where id in (:ids)
+    id_column: id
+    key: [id]
+    columns: {id: TEXT, plate: TEXT}
+";
+
+const PARSER: &str = "\
+files: ${PROJECT_DIR}/trips/*.csv
+format: csv
+table: trip
+columns: {id: TEXT}
+key: id
+";
+
+/// Deploys a logical unit whose source has the instances a and b; returns the hash of the project.
+async fn deploy(bench: &Bench) -> String {
+    let context = &bench.session.context;
+    let project = context.config.data.join("source");
+    for (path, content) in [
+        (
+            "interfaces/cars.yaml",
+            "type: csv\npath: ${PROJECT_DIR}/cars.csv\n",
+        ),
+        ("logical_units/LU/lu.yaml", LU),
+        ("interfaces/trips.yaml", "type: parsed\nlogical_unit: LU\n"),
+        ("logical_units/LU/parsers/trips.yaml", PARSER),
+        ("cars.csv", "id,plate\na,A 1\nb,B 2\n"),
+    ] {
+        let path = project.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    let catalogue = ProjectCatalogue::new(
+        context.store.clone(),
+        context.clock.clone(),
+        &context.config.data,
+        Environment::from_map(BTreeMap::new()),
+    );
+    let (ids, self_fence) = (&context.ids, &bench.session.self_fence);
+    let deployed = catalogue.deploy(&project, "tester", ids, self_fence).await;
+    deployed.unwrap().deployment.hash
+}
+
+/// A batch that syncs these ids of a deployed project.
+async fn submit_sync(bench: &Bench, ids: &[&str], retry: RetryPolicy) -> Batch {
+    let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+    let spec = BatchSpec {
+        project: Some(deploy(bench).await),
+        retry,
+        ..spec(EntitySource::List { ids }, "sync_instance LU.?")
+    };
+    submit(bench, spec).await
+}
+
+async fn records(bench: &Bench, batch: &Batch) -> Vec<EntityRow> {
+    let store = &bench.session.context.store;
+    let mut records = Vec::new();
+    for number in 0..batch.chunks {
+        records.extend(store.entities(batch.id, number).await.unwrap());
+    }
+    records
+}
+
+#[tokio::test]
+async fn an_outage_of_the_store_fails_no_entity() {
+    let bench = Bench::new();
+    let batch = submit_sync(&bench, &["a", "b"], RetryPolicy::default()).await;
+    bench.store.set("instance_heads", "", Fault::Unavailable);
+    run(&bench, &batch).await;
+    bench.store.called("instance_heads", 2).await;
+    bench.store.set("instance_heads", "", None);
+    let ended = ended(&bench, &batch).await;
+    assert_eq!((ended.status, &ended.error), (BatchStatus::Done, &None));
+    let records = records(&bench, &ended).await;
+    let failed = records.iter().filter_map(|record| record.error.as_deref());
+    assert_eq!(failed.collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(records.len(), 2);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_outage_of_the_store_is_no_attempt_at_an_entity() {
+    let bench = Bench::new();
+    let retry = RetryPolicy {
+        max_attempts: 2,
+        delay_ms: 1,
+    };
+    let batch = submit_sync(&bench, &["a", "lost"], retry).await;
+    let again = "[\"lost\"]";
+    bench.store.set("instance_heads", again, Fault::Unavailable);
+    run(&bench, &batch).await;
+    bench.store.called("instance_heads", 2).await;
+    bench.store.set("instance_heads", again, None);
+    let ended = ended(&bench, &batch).await;
+    let records = records(&bench, &ended).await;
+    let lost = records.iter().find(|record| record.id == "lost").unwrap();
+    let error = "instance LU.lost was not found in source";
+    assert_eq!((lost.error.as_deref(), lost.attempt), (Some(error), 2));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_waits_while_the_store_cannot_give_the_ids_that_a_parser_stored() {
+    let bench = Bench::new();
+    let project = Some(deploy(&bench).await);
+    let context = Arc::clone(&bench.session.context);
+    let table = ParsedTable {
+        logical_unit: "LU".to_owned(),
+        name: "trip".to_owned(),
+        columns: vec![ParsedColumn {
+            name: "id".to_owned(),
+            kind: ColumnType::Text,
+            from: "id".to_owned(),
+        }],
+        key: vec!["id".to_owned()],
+    };
+    let row = ParsedRow {
+        file: "trips/1.csv".to_owned(),
+        line: 1,
+        values: vec![Value::Text("a".to_owned())],
+    };
+    let store = &context.store;
+    store.put_parsed_rows(&table, &[row]).await.unwrap();
+    let source = EntitySource::Query {
+        interface: "trips".to_owned(),
+        sql: "select id from trip".to_owned(),
+        parameters: Vec::new(),
+        instance_group: None,
+    };
+    let spec = BatchSpec {
+        project,
+        ..spec(source, "echo ?")
+    };
+    let batch = submit(&bench, spec).await;
+    bench.store.set("parsed_rows", "", Fault::Unavailable);
+    run(&bench, &batch).await;
+    bench.store.called("parsed_rows", 2).await;
+    bench.store.set("parsed_rows", "", None);
+    let ended = ended(&bench, &batch).await;
+    assert_eq!((ended.status, ended.error), (BatchStatus::Done, None));
+    assert_eq!(ended.total_entities, Some(1));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_cancel_reaches_a_chunk_that_waits_for_the_store() {
+    let bench = Bench::new();
+    let batch = submit_sync(&bench, &["a", "b"], RetryPolicy::default()).await;
+    bench.store.set("instance_heads", "", Fault::Unavailable);
+    run(&bench, &batch).await;
+    bench.store.called("instance_heads", 2).await;
+    let store = &bench.session.context.store;
+    let row = store.batch(batch.id, Freshness::Serial).await;
+    let cancel = RequestBatch {
+        id: batch.id,
+        seq: row.unwrap().unwrap().desired_seq + 1,
+        desired: BatchDesired::Cancel,
+        allowed: vec![BatchStatus::GenerateIid, BatchStatus::InProgress],
+        due: None,
+        token: bench.session.context.ids.token(),
+    };
+    bench.session.settle(&cancel).await.unwrap();
+    let ended = ended(&bench, &batch).await;
+    assert_eq!(ended.status, BatchStatus::Cancelled);
+    assert_eq!(records(&bench, &ended).await, []);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn ids_that_do_not_fit_become_failed_records_and_the_others_are_handled() {
+    let bench = Bench::new();
+    let (long, longer) = ("x".repeat(1_025), "x".repeat(70_000));
+    let ids = ["a", "", &long, &longer, "b", &longer].map(str::to_owned);
+    let source = EntitySource::List { ids: ids.into() };
+    let batch = submit(&bench, spec(source, "echo ?")).await;
+    run(&bench, &batch).await;
+    let ended = ended(&bench, &batch).await;
+    assert_eq!((ended.status, &ended.error), (BatchStatus::Done, &None));
+    assert_eq!((ended.total_entities, ended.duplicates), (Some(5), 1));
+    let mut records: Vec<_> = records(&bench, &ended).await;
+    records.sort_by(|one, other| one.id.cmp(&other.id));
+    let shown: Vec<_> = records
+        .iter()
+        .map(|record| (record.id.as_str(), record.error.as_deref()))
+        .collect();
+    let begins = format!("{}… (", "x".repeat(64));
+    assert_eq!(shown[0], ("(empty id)", Some("an entity id is not empty")));
+    assert_eq!(shown[1..3], [("a", None), ("b", None)]);
+    let too_long = |bytes| format!("an entity id has at most 1024 bytes, not {bytes}");
+    for ((id, error), bytes) in shown[3..].iter().zip([1_025, 70_000]) {
+        assert!(
+            id.starts_with(&format!("{begins}{bytes} bytes, sha256 ")),
+            "{id}"
+        );
+        assert_eq!(*error, Some(too_long(bytes).as_str()));
+    }
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_record_that_the_store_refuses_for_good_fails_alone() {
+    let bench = Bench::new();
+    let ids = ["a", "b", "c", "d", "e"].map(str::to_owned);
+    let source = EntitySource::List { ids: ids.into() };
+    let batch = submit(&bench, spec(source, "echo ?")).await;
+    let refused = "id: \"b\", status: Completed";
+    bench.store.set("flush_chunk", refused, Fault::Refused);
+    run(&bench, &batch).await;
+    let ended = ended(&bench, &batch).await;
+    assert_eq!(ended.status, BatchStatus::Done);
+    let records = records(&bench, &ended).await;
+    assert_eq!(records.len(), 5);
+    for record in records {
+        let says = format!("the store refused the record of this entity: {HIDDEN}");
+        let error = (record.id == "b").then_some(says);
+        assert_eq!(record.error, error, "{}", record.id);
+    }
+    let total = ended.statistics.unwrap().total();
+    assert_eq!((total.succeeded, total.failed), (4, 1));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_end_of_a_batch_that_the_store_refuses_for_good_is_written_without_its_details() {
+    let bench = Bench::new();
+    let ids = vec!["a".to_owned(), "b".to_owned()];
+    let batch = submit(&bench, spec(EntitySource::List { ids }, "echo ?")).await;
+    // The slowest entities are in the end of the batch only by their ids.
+    bench.store.set("finish_batch", "\\\"a\\\"", Fault::Refused);
+    run(&bench, &batch).await;
+    let ended = ended(&bench, &batch).await;
+    assert_eq!((ended.status, ended.error), (BatchStatus::Done, None));
+    let total = ended.statistics.unwrap().total();
+    assert_eq!((total.succeeded, total.failed), (2, 0));
+    let key = batch_job_key(&batch);
+    let store = &bench.session.context.store;
+    let job = store.job(&key, Freshness::Serial);
+    let job = job.await.unwrap().unwrap();
+    assert!(job.archived && job.status.is_ended());
     bench.end().await;
 }
 

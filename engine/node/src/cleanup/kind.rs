@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
+use tracing::warn;
 use weft_model::clock::SharedClock;
 use weft_model::ids::Ids;
 use weft_model::{Job, job_type};
@@ -15,6 +16,8 @@ use crate::job::{DefinitionError, FailureKind, JobKind, Run, RunEnd, RunFailure,
 
 /// The pause between two pages. It is shorter than in the pass of a node, because a user waits for the job.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The pause before a pass begins anew after the store did not answer.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
 const HOUR_SECONDS: u64 = 3_600;
 /// A hundred years.
 const MAX_HOURS: u64 = 876_000;
@@ -123,7 +126,20 @@ impl JobKind for Cleanup {
             pause: PAUSE,
             removed: Removed::default(),
         };
-        let end = sweep.all(&ages).await;
+        let end = loop {
+            match sweep.all(&ages).await {
+                // An outage of the store fails no run: the pass begins anew, and finds less to remove.
+                Err(SweepError::Store(error)) if error.is_transient() => {
+                    warn!(error = %error, "The clean-up waits for the store: {error}");
+                    tokio::select! {
+                        biased;
+                        () = sweep.stop.cancelled() => break Err(SweepError::Stopped),
+                        () = tokio::time::sleep(STORE_PAUSE) => (),
+                    }
+                }
+                end => break end,
+            }
+        };
         let output = output(sweep.removed);
         let Err(error) = end else {
             return RunEnd::Succeeded(output);

@@ -119,6 +119,7 @@ impl Bench {
         };
         let key = job.key.clone();
         self.apply(&ClaimJob {
+            cut_short: None,
             key: key.clone(),
             seen_status: job.status,
             seen_fence: job.fence,
@@ -199,6 +200,7 @@ impl Bench {
                 holder: None,
                 ids: vec!["a".to_owned()],
                 source_position: None,
+                source_read: None,
                 token: Token(self.ids.uuid()),
             })
             .await;

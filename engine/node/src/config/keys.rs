@@ -175,6 +175,8 @@ pub static KEYS: &[Key] = &[
         set!(Number, |draft, number| draft.node.max_running_batches = count(number))),
     key!("batch_process", "MAX_CHUNK_SIZE", Kind::Number(1, 1_000), "1000", "ids in one chunk at most",
         set!(Number, |draft, number| draft.node.max_chunk_size = count(number))),
+    key!("batch_process", "MAX_ENTITY_ID_BYTES", Kind::Number(1, 8_192), "1024", "bytes of an entity id at most; a longer id of a source becomes a failed entity",
+        set!(Number, |draft, number| draft.node.max_id_bytes = count(number))),
     key!("batch_process", "SLOWEST_PROCESSED_STATS_COUNT", Kind::Number(0, 1_000), "10", "slowest entities that are kept",
         set!(Number, |draft, number| draft.node.slowest_count = count(number))),
     key!("batch_process", "MAX_UNIQUE_AGGREGATION_KEYS", Kind::Number(0, 1_000), "20", "keys of results that are summed up",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use weft_model::NodeId;
+use weft_model::{DEFAULT_MAX_ID_BYTES, NodeId};
 
 /// The configuration that a node reads once, when it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +62,8 @@ pub struct NodeConfig {
     pub drain_grace: Duration,
     /// MAX_CHUNK_SIZE (ours), default 1,000 ids.
     pub max_chunk_size: usize,
+    /// MAX_ENTITY_ID_BYTES (ours), default 1,024, at most 8 KiB.
+    pub max_id_bytes: usize,
     /// RECONCILE_INTERVAL_SEC (ours), default 300 s.
     pub reconcile_interval: Duration,
     /// A full round over all jobs begins this long after the last one, on one node: a day.
@@ -105,6 +107,7 @@ impl NodeConfig {
             cancel_grace: Duration::from_secs(10),
             drain_grace: Duration::from_secs(25),
             max_chunk_size: 1_000,
+            max_id_bytes: DEFAULT_MAX_ID_BYTES,
             reconcile_interval: Duration::from_secs(300),
             job_round_interval: Duration::from_secs(24 * 3_600),
             cleanup_interval: Duration::from_secs(6 * 3_600),

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use weft_model::clock::{SharedClock, Timestamp};
 use weft_model::ids::Ids;
 use weft_model::{Checkpoint, CheckpointHead, Fence, Job};
@@ -19,8 +21,8 @@ use weft_store::{
 
 use crate::kind::RunFailure;
 
-/// How long one write may take, longer than a usual outage of the store. Two runs are kept apart by the fence, not by time.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The pause between two tries to read. A write is settled, which has pauses of its own.
+const READ_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why checkpoints cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +129,9 @@ impl CheckpointStore {
         scope: &str,
         holder: &CheckpointHolder,
     ) -> Result<Checkpoints, CheckpointError> {
-        let read = self.store.checkpoint_head(scope, Freshness::Serial);
+        let read = self.read(scope, || {
+            self.store.checkpoint_head(scope, Freshness::Serial)
+        });
         let decide = |found: Option<CheckpointHead>| {
             let seen = found.as_ref().map(|head| head.fence);
             let replaced_by = found.filter(|head| {
@@ -144,7 +148,7 @@ impl CheckpointStore {
                 }),
             }))
         };
-        let self_fence = SelfFence::for_duration(Arc::clone(&self.clock), PATIENCE);
+        let self_fence = self.self_fence();
         let store: &dyn Store = self.store.as_ref();
         let decided = decide_and_settle(store, &self.ids, &self_fence, read, decide)
             .await
@@ -185,12 +189,38 @@ impl CheckpointStore {
         self.store.checkpoints(scope, after, limit).await
     }
 
+    /// Never over: a run waits for the store however long an outage takes. The run ends with its node session, which fences
+    /// itself, and two runs are kept apart by the fence of the scope.
+    fn self_fence(&self) -> SelfFence {
+        let clock = Arc::clone(&self.clock);
+        SelfFence::until(clock, Duration::MAX, CancellationToken::new())
+    }
+
+    /// Reads until the store answers.
+    async fn read<T, F>(&self, scope: &str, read: impl Fn() -> F) -> StoreResult<T>
+    where
+        F: Future<Output = StoreResult<T>>,
+    {
+        let mut is_logged = false;
+        loop {
+            match read().await {
+                Err(error) if error.is_transient() => {
+                    if !std::mem::replace(&mut is_logged, true) {
+                        warn!(error = %error, "The checkpoints of {scope} wait for the store: {error}");
+                    }
+                    tokio::time::sleep(self.ids.jitter(READ_PAUSE)).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     async fn settle<C: Conditional>(
         &self,
         scope: &str,
         operation: &C,
     ) -> Result<Settled<C::Found>, CheckpointError> {
-        let self_fence = SelfFence::for_duration(Arc::clone(&self.clock), PATIENCE);
+        let self_fence = self.self_fence();
         let store: &dyn Store = self.store.as_ref();
         settle(store, &self.ids, &self_fence, operation)
             .await
@@ -227,10 +257,9 @@ impl Checkpoints {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Checkpoint>, CheckpointError> {
-        self.store
-            .peek(&self.scope, after, limit)
-            .await
-            .map_err(|source| refused(&self.scope, source))
+        let peek = || self.store.peek(&self.scope, after, limit);
+        let items = self.store.read(&self.scope, peek).await;
+        items.map_err(|source| refused(&self.scope, source))
     }
 
     /// All items; for scopes that are known to be small.
@@ -345,6 +374,7 @@ mod tests {
     use super::*;
     use weft_model::clock::SystemClock;
     use weft_sqlite::{CommitFault, Options, SqliteStore};
+    use weft_store::faulty::{Fault, FaultyStore};
 
     fn holder(job: &str, created: i64, fence: Fence) -> CheckpointHolder {
         CheckpointHolder {
@@ -353,6 +383,19 @@ mod tests {
             fence,
             node: "n".to_owned(),
         }
+    }
+
+    #[tokio::test]
+    async fn a_run_waits_for_checkpoints_that_the_store_cannot_give() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock: SharedClock = Arc::new(SystemClock);
+        let inner = SqliteStore::open(folder.path().join("db"), Options::new(Arc::clone(&clock)));
+        let store = Arc::new(FaultyStore::new(Arc::new(inner.unwrap())));
+        let checkpoints = CheckpointStore::new(store.clone(), Ids::seeded(1), clock);
+        store.set_times("checkpoint_head", "", Fault::Unavailable, 1);
+        store.set_times("checkpoints", "", Fault::Unavailable, 1);
+        let taken = checkpoints.take("s", &holder("a", 1, 1)).await;
+        assert_eq!(taken.unwrap().all().await.unwrap(), []);
     }
 
     struct Fixture {

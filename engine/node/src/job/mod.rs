@@ -6,6 +6,7 @@
 pub mod arguments;
 pub mod change;
 mod checkpoint;
+pub(crate) mod crash;
 pub mod next_run;
 mod notifications;
 pub mod overlap;

@@ -6,7 +6,7 @@
 
 use weft_model::clock::Timestamp;
 use weft_model::schedule::policy::Overlap;
-use weft_model::schedule::{JobPolicy, ScheduledRun, Timing, following_run};
+use weft_model::schedule::{JobPolicy, ScheduledRun, Timing, following_run, parallel_run};
 use weft_model::{Job, JobKey, JobStatus};
 
 use super::schedule::{planned_for_later, schedule_of, seed_of};
@@ -66,6 +66,14 @@ pub fn next_parallel(job: &Job, covered: Timestamp) -> Option<Timestamp> {
         runs: job.runs,
     };
     following_run(&schedule_of(job)?, &job.policy, &end, seed_of(job))
+}
+
+/// The time that gets the next parallel run now that `planned` has come. Times that were missed because no node could start
+/// their runs follow the misfire rule of the job, so an outage of days does not leave a row for each of them.
+pub fn due_parallel(job: &Job, planned: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let covered = Timestamp(planned.0.saturating_sub(1));
+    let schedule = schedule_of(job)?;
+    parallel_run(&schedule, &job.policy, covered, now, seed_of(job))
 }
 
 /// The job that runs in parallel to this one for the scheduled time `planned`.
@@ -168,6 +176,35 @@ mod tests {
         job.tries = 1;
         let from = covered_until(&job, late);
         assert_eq!(first_parallel(&job, from), Some(Timestamp(2 * HOUR_MS)));
+    }
+
+    #[test]
+    fn missed_times_follow_the_misfire_rule() {
+        use weft_model::schedule::policy::Misfire;
+        let mut job = hourly(Overlap::Allow);
+        let planned = Timestamp(2 * HOUR_MS);
+        let days_later = Timestamp(100 * HOUR_MS + 30 * 60_000);
+        let parallels = |job: &Job| {
+            let mut planned = Some(planned);
+            let mut all = Vec::new();
+            while let Some(due) = planned.and_then(|it| due_parallel(job, it, days_later)) {
+                if due > days_later {
+                    break;
+                }
+                all.push(due.0 / HOUR_MS);
+                planned = next_parallel(job, due);
+            }
+            all
+        };
+        assert_eq!(parallels(&job), [100], "one run makes up for all");
+        job.policy.misfire = Misfire::All { cap: 3 };
+        assert_eq!(parallels(&job), [98, 99, 100]);
+        job.policy.misfire = Misfire::Skip;
+        assert_eq!(parallels(&job), [0_i64; 0]);
+        // A time that is hardly late has its run, whatever the rule.
+        let just_now = Timestamp(planned.0 + 59_000);
+        assert_eq!(due_parallel(&job, planned, just_now), Some(planned));
+        assert_eq!(due_parallel(&job, planned, planned), Some(planned));
     }
 
     #[test]

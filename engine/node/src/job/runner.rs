@@ -27,6 +27,8 @@ const LEAVING_RESERVE: Duration = Duration::from_secs(8);
 const NOTIFY_WITHIN: Duration = Duration::from_secs(30);
 /// The pause before a failed write is tried again.
 const SHORT_PAUSE: Duration = Duration::from_millis(200);
+/// The pause before an end is tried again of which the store refuses even the plainest form.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
 /// Runs one job that this node session has claimed.
 #[derive(Debug)]
@@ -38,6 +40,15 @@ pub struct JobRunner {
     give_up_after: Option<Duration>,
     /// The next scheduled time that gets a parallel run.
     parallel: Option<Timestamp>,
+}
+
+/// What became of an attempt to write an end.
+enum Written {
+    Ended(EndedRun),
+    /// This node session may no longer act on the job.
+    NotMine,
+    /// It may have been written, and the store refuses to hear it again.
+    Unknown,
 }
 
 /// A run whose end is written.
@@ -109,6 +120,15 @@ impl JobRunner {
         self.write_end(&end).await
     }
 
+    /// Writes the end of a try that never began; `None` if another node owns the job by now.
+    ///
+    /// # Errors
+    /// A store error that is not transient.
+    pub async fn fail(mut self, failure: RunFailure) -> StoreResult<Option<EndedRun>> {
+        self.write_end(&TryEnd::Ended(RunEnd::Failed(failure)))
+            .await
+    }
+
     /// Waits for the end of the run and for reasons to stop it; `None` if this node session may no longer act on the job.
     async fn watch(&mut self, task: &mut Task<'_>, stop: &CancellationToken) -> Option<TryEnd> {
         let mut watch = Watch::new(&self.job, self.give_up_after, self.parallel_due_at());
@@ -123,6 +143,7 @@ impl JobRunner {
                     continue;
                 }
                 Event::ParallelDue => {
+                    self.pass_missed_parallels(self.session.context.clock.now());
                     watch.parallel_write = self.next_parallel().map(|planned| {
                         let (session, job) = (self.session.clone(), self.job.clone());
                         Box::pin(write_parallel(session, job, planned)) as ParallelWrite
@@ -274,17 +295,45 @@ impl JobRunner {
         RunFailure::new("Timeout", format!("it took longer than TIMEOUT_MS={limit}"))
     }
 
+    /// Writes how the try ended. An end that the store refuses for good is replaced by a failure with the reason, without
+    /// the output. While the store refuses that too, this node keeps the job: if it let go, the run would start anew, with
+    /// all its effects, and end no better.
     async fn write_end(&mut self, end: &TryEnd) -> StoreResult<Option<EndedRun>> {
+        let mut refused: Option<TryEnd> = None;
+        loop {
+            let reason = match self.try_write_end(refused.as_ref().unwrap_or(end)).await {
+                Ok(Written::Ended(ended)) => return Ok(Some(ended)),
+                Ok(Written::NotMine) => return Ok(None),
+                Ok(Written::Unknown) => "its outcome is unknown".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let key = &self.job.key;
+            error!(
+                job.uid = key.uid,
+                "The end of job {} {} cannot be written: {reason}", key.job_type, key.name
+            );
+            let is_first = refused.is_none();
+            if let (true, TryEnd::Ended(_)) = (is_first, end) {
+                let message = format!("the store refused the end of the run: {reason}");
+                let failure = RunFailure::new("Store", message).without_retry();
+                refused = Some(TryEnd::Ended(RunEnd::Failed(failure)));
+            } else if !self.session.self_fence.wait(REFUSED_PAUSE).await {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn try_write_end(&mut self, end: &TryEnd) -> StoreResult<Written> {
         let context = Arc::clone(&self.session.context);
         let key = self.job.key.clone();
         let first = || context.store.followers(&key.job_type, &key.name, 1);
         let Some(followers) = self.retry(first).await? else {
-            return Ok(None);
+            return Ok(Written::NotMine);
         };
         loop {
             let now = context.clock.now();
             if !self.write_due_parallels(now).await? {
-                return Ok(None);
+                return Ok(Written::NotMine);
             }
             let token = context.ids.token();
             let is_followed = !followers.is_empty();
@@ -296,7 +345,7 @@ impl JobRunner {
                         job.uid = key.uid,
                         "The end of a run was not written: {illegal}"
                     );
-                    return Ok(None);
+                    return Ok(Written::NotMine);
                 }
             };
             let is_followed = !operation.triggers.pending_notifications.is_empty();
@@ -307,7 +356,7 @@ impl JobRunner {
                     key: key.clone(),
                 };
                 if self.retry(|| context.store.put_due(&hint)).await?.is_none() {
-                    return Ok(None);
+                    return Ok(Written::NotMine);
                 }
             }
             match self.session.settle(&operation).await? {
@@ -315,9 +364,12 @@ impl JobRunner {
                     self.trace_end(&operation, end);
                     self.report_end(&operation.to, end);
                     let due = operation.due;
-                    return Ok(Some(EndedRun { due, is_followed }));
+                    return Ok(Written::Ended(EndedRun { due, is_followed }));
                 }
-                Settled::StillUnknown => return Ok(None),
+                Settled::StillUnknown if self.session.self_fence.may_act() => {
+                    return Ok(Written::Unknown);
+                }
+                Settled::StillUnknown => return Ok(Written::NotMine),
                 // A request came meanwhile: decide the end again.
                 Settled::Lost(Some(row)) if self.is_newer_request(&row) => self.note_request(row),
                 Settled::Lost(_) => {
@@ -327,7 +379,7 @@ impl JobRunner {
                         key.job_type,
                         key.name
                     );
-                    return Ok(None);
+                    return Ok(Written::NotMine);
                 }
             }
         }
@@ -336,6 +388,7 @@ impl JobRunner {
     /// Writes the parallel runs that came due during the run, before the job continues after them; answers whether all of
     /// them have their row.
     async fn write_due_parallels(&mut self, now: Timestamp) -> StoreResult<bool> {
+        self.pass_missed_parallels(now);
         while let Some(planned) = self.next_parallel().filter(|planned| *planned <= now) {
             let write = || write_parallel(self.session.clone(), self.job.clone(), planned);
             if self.retry(write).await? != Some(true) {
@@ -344,6 +397,13 @@ impl JobRunner {
             self.advance_parallel();
         }
         Ok(true)
+    }
+
+    /// Passes over times that were missed, as the job's policy says.
+    fn pass_missed_parallels(&mut self, now: Timestamp) {
+        if let Some(planned) = self.next_parallel().filter(|planned| *planned <= now) {
+            self.parallel = overlap::due_parallel(&self.job, planned, now);
+        }
     }
 
     /// The next scheduled time that gets a parallel run, unless the job is to stop or pause.

@@ -162,7 +162,7 @@ fn end_failed(
     let error = error_of(failure, now, holder);
     let has_next_try = match failure.retry {
         Retry::AsPolicy => job.policy.may_try_again(tries),
-        Retry::Never => false,
+        Retry::Never | Retry::JobEnds => false,
         Retry::Always => true,
     };
     let end = EndJob {
@@ -196,6 +196,9 @@ fn end_failed(
         notes: Some(failure.message.clone()),
         ..end
     };
+    if failure.retry == Retry::JobEnds {
+        return Ok(end);
+    }
     // A recurring job continues with its next time; the error stays until a run succeeds.
     continue_job(job, end)
 }

@@ -1,6 +1,8 @@
 //! Starts a node and gives its callers a handle to it.
 
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -153,6 +155,9 @@ fn register_counters() {
     metrics::gauge!("clock_offset_ms").increment(0.0);
     for kind in ["batch_without_job", "job_without_hint"] {
         metrics::counter!("reconciled_total", "kind" => kind).increment(0);
+    }
+    for kind in ["entity", "job"] {
+        metrics::counter!("poisoned_total", "kind" => kind).increment(0);
     }
     for kind in ["job", "batch", "generation"] {
         metrics::counter!("takeovers_total", "kind" => kind).increment(0);

@@ -18,6 +18,9 @@ use crate::tasks::Tasks;
 use crate::worker::Dispatcher;
 use crate::{Context, Heartbeat, Membership, NodeSession};
 
+/// How long the tasks of a session may take to end by themselves after its self-fence; then they are aborted.
+const END_GRACE: Duration = Duration::from_secs(5);
+
 /// Runs one node session after another until the node is to leave.
 pub(super) struct NodeSessions {
     pub(super) context: Arc<Context>,
@@ -55,6 +58,9 @@ impl NodeSessions {
 
     async fn run_sessions(&self) -> Result<(), NodeError> {
         let mut before = self.watch_own_row().await?;
+        if let Some(row) = before.as_ref().filter(|row| row.state == NodeState::Left) {
+            self.context.end_session(row.incarnation);
+        }
         loop {
             if self.draining.is_cancelled() {
                 return Ok(());
@@ -65,6 +71,7 @@ impl NodeSessions {
                 return Ok(());
             }
             before = end.row;
+            self.context.end_session(incarnation);
             metrics::counter!("self_fenced_total").increment(1);
             warn!("The node lost the store for too long and fenced itself; it will join again");
             self.phase.send_replace(NodePhase::Fenced);
@@ -191,14 +198,12 @@ impl NodeSessions {
             .as_ref()
             .map(|writer| writer.row().clone())
             .or(before);
-        if let Some(writer) = writer.filter(|_| !fenced) {
-            // If this fails, the other nodes notice that the heartbeat does not advance.
-            if let Err(error) = writer.leave().await {
-                warn!(error = %error, "Could not write the last row of the node: {error}");
-            }
-        }
         session.self_fence.fence();
-        session.tasks.end(Duration::from_secs(5)).await;
+        let grace = self.context.config.drain_grace.min(END_GRACE);
+        let has_ended = session.tasks.end(grace).await;
+        if let Some(writer) = writer.filter(|_| !fenced) {
+            leave(writer, has_ended).await;
+        }
         Ok(SessionEnd { fenced, row })
     }
 
@@ -284,6 +289,20 @@ impl NodeSessions {
         let Holder { node, incarnation } = &session.me;
         info!(node.id = %node, incarnation = %incarnation, "Node {node} is alive");
         session
+    }
+}
+
+/// Writes the row of a node that has left. Other nodes take over at once when they read it, so no task may run any more.
+async fn leave(writer: HeartbeatWriter, has_ended: bool) {
+    if !has_ended {
+        warn!(
+            "Some work of the node cannot be stopped: others take over when its heartbeat has been silent for T_dead"
+        );
+        return;
+    }
+    // If this fails, the other nodes notice that the heartbeat does not advance.
+    if let Err(error) = writer.leave().await {
+        warn!(error = %error, "Could not write the last row of the node: {error}");
     }
 }
 

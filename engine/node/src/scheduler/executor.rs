@@ -13,6 +13,7 @@ use weft_store::StoreResult;
 use super::kind_executor::KindExecutor;
 use crate::NodeSession;
 use crate::job::Slot;
+use crate::kind::RunFailure;
 
 /// Which slots the jobs of an executor take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub enum Slots {
     Pool,
     /// No slots.
     Unlimited,
-    /// This many slots of their own. A job waits in its due hints until one is free.
+    /// This many slots of their own. A job waits in memory until one is free.
     Limit(usize),
 }
 
@@ -36,6 +37,8 @@ pub struct Claimed {
     pub give_up_after: Option<Duration>,
     /// Scheduled times up to this one are covered by this run.
     pub covered: Timestamp,
+    /// Why the job ends without a run, if it does.
+    pub failure: Option<RunFailure>,
 }
 
 /// Runs the jobs of one type.
@@ -55,6 +58,12 @@ pub trait Executor: Debug + Send + Sync {
     /// The error of the store.
     async fn ignores_affinity(&self, _job: &Job) -> StoreResult<bool> {
         Ok(false)
+    }
+
+    /// Whether a job ends after several tries in a row that the death of their process cut short. Only then a job that is
+    /// claimed can have a failure.
+    fn ends_after_crashes(&self) -> bool {
+        true
     }
 
     /// Writes what must be in the store before the claim. False: do not claim the job now.
@@ -92,10 +101,18 @@ impl Executors {
         self
     }
 
-    /// Whether jobs of this type take a slot of the pool.
-    pub fn takes_pool_slot(&self, job_type: &str) -> bool {
-        let executor = self.0.get(job_type);
-        executor.is_some_and(|executor| executor.slots() == Slots::Pool)
+    /// The types that have slots of their own, with the number of slots.
+    pub fn limits(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let executors = self.0.iter();
+        executors.filter_map(|(job_type, executor)| match executor.slots() {
+            Slots::Limit(most) => Some((*job_type, most)),
+            Slots::Pool | Slots::Unlimited => None,
+        })
+    }
+
+    /// Which slots jobs of this type take, if the node knows the type.
+    pub fn slots(&self, job_type: &str) -> Option<Slots> {
+        self.0.get(job_type).map(|executor| executor.slots())
     }
 
     /// The executor of this type, if the node knows the type.

@@ -39,9 +39,12 @@ impl Executor for KindExecutor {
             kind,
             claimed.slot,
             claimed.give_up_after,
-        )
-        .with_parallel_runs(claimed.covered);
-        match runner.run().await {
+        );
+        let ended = match claimed.failure {
+            Some(failure) => runner.fail(failure).await,
+            None => runner.with_parallel_runs(claimed.covered).run().await,
+        };
+        match ended {
             Ok(Some(ended)) => {
                 if let Some(due) = ended.due {
                     self.session.context.wake.due(due);

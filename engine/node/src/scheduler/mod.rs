@@ -7,6 +7,7 @@ mod executor;
 mod kind_executor;
 mod plan;
 mod poll_loop;
+mod queue;
 mod ready;
 mod slots;
 mod starts;
@@ -137,6 +138,11 @@ impl Running {
         let jobs = self.lock();
         jobs.get(key)
             .is_some_and(|job| job.fence == fence || job.fence == fence + 1)
+    }
+
+    /// Whether a run of the job, or the claim of one, is under way here.
+    fn contains(&self, key: &JobKey) -> bool {
+        self.lock().contains_key(key)
     }
 
     fn count_of(&self, job_type: &str) -> usize {

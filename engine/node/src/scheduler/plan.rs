@@ -140,7 +140,7 @@ impl RowMove {
 pub enum Obstacle {
     /// Its affinity names other nodes.
     Affinity,
-    /// No slot is free.
+    /// No slot is free, and too many jobs wait in memory.
     NoSlot,
     /// This node does not know the job type; a newer node may.
     UnknownKind,
@@ -205,17 +205,16 @@ pub fn plan(seen: &Seen<'_>) -> Plan {
 
 /// The plan for a job that is due: a claim, unless a node has to wait for a slot or for other nodes.
 fn plan_claim(seen: &Seen<'_>) -> Plan {
-    let Some(slots) = seen.slots else {
+    if seen.slots.is_none() {
         return Plan::Defer(Obstacle::UnknownKind);
-    };
+    }
     if !seen.matches_affinity && !seen.ignores_affinity {
         return Plan::Defer(Obstacle::Affinity);
     }
-    let pause = match (&seen.slot, slots) {
-        (SlotOffer::Full, Slots::Limit(_)) => return Plan::Defer(Obstacle::NoSlot),
-        (SlotOffer::Full, Slots::Pool | Slots::Unlimited) => return Plan::AwaitSlot,
-        (SlotOffer::Exceptional(_), _) => seen.exceptional_pause,
-        (SlotOffer::Free(_), _) => Duration::ZERO,
+    let pause = match &seen.slot {
+        SlotOffer::Full => return Plan::AwaitSlot,
+        SlotOffer::Exceptional(_) => seen.exceptional_pause,
+        SlotOffer::Free(_) => Duration::ZERO,
     };
     // Each node gives the one before it time, so that normally one node claims.
     let turn = pause + RANK_PAUSE * seen.rank;
@@ -397,7 +396,7 @@ mod tests {
             slots: Some(Slots::Limit(1)),
             ..full
         };
-        assert_eq!(plan(&with_limit), Plan::Defer(Obstacle::NoSlot));
+        assert_eq!(plan(&with_limit), Plan::AwaitSlot);
         let anywhere = Seen {
             matches_affinity: false,
             ignores_affinity: true,

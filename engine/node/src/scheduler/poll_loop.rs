@@ -12,7 +12,7 @@ use weft_store::{Freshness, StoreError, StoreResult};
 
 use super::executor::{Executor, Executors, Slots};
 use super::plan::{Obstacle, Plan, Seen, plan};
-use super::ready::{Ready, Waiting};
+use super::queue::Queues;
 use super::slots::{SlotOffer, offer_slot};
 use super::timers::{Timer, Timers, uptime};
 use super::{Running, minus, traced, weight};
@@ -28,8 +28,6 @@ const LONG_LOOKBACK: Duration = Duration::from_secs(120);
 const AHEAD: Duration = Duration::from_millis(500);
 /// A node that starts reads back to this long before the moment up to which any node has read hints.
 const START_LOOKBACK: Duration = Duration::from_secs(15 * 60);
-/// A job that waits for a slot gets a new hint this long after its last one: well within [`START_LOOKBACK`].
-const READY_HINT_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// The age of a hint beyond which this node does not count as read what it still has to do about it.
 const OLDEST_IN_HAND: Duration = Duration::from_secs(12 * 60);
 /// How long to check again for the row of a hint: it is written after the hint.
@@ -41,23 +39,22 @@ const HINTS_PER_POLL: usize = 1_000;
 const FIRST_DEFERRAL: Duration = Duration::from_secs(60);
 const LONGEST_DEFERRAL: Duration = Duration::from_secs(600);
 /// The number of rows to read concurrently.
-const READS_AT_ONCE: usize = 32;
-/// How many waiting jobs to examine when a slot frees up.
-const READY_SCANNED: usize = 1_000;
-/// How many jobs may wait for a slot in memory. Further ones wait in hints.
-const READY_AT_MOST: usize = 50_000;
+pub(super) const READS_AT_ONCE: usize = 32;
+/// How many deferrals to remember.
+const DEFERRALS_AT_MOST: usize = 50_000;
 
 /// The loop of a node session.
 pub(super) struct PollLoop {
     pub(super) session: NodeSession,
-    executors: Executors,
+    pub(super) executors: Executors,
     pub(super) running: Arc<Running>,
     mark: Option<Timestamp>,
     looked_back_at: Duration,
     /// Hints that were seen, and when.
     passed: BTreeMap<DueHint, Timestamp>,
-    timers: Timers,
-    ready: Ready,
+    pub(super) timers: Timers,
+    /// The jobs that wait for a slot.
+    pub(super) queues: Queues,
     deferrals: BTreeMap<JobKey, Duration>,
 }
 
@@ -71,7 +68,7 @@ impl PollLoop {
             looked_back_at: Duration::ZERO,
             passed: BTreeMap::new(),
             timers: Timers::default(),
-            ready: Ready::default(),
+            queues: Queues::default(),
             deferrals: BTreeMap::new(),
         }
     }
@@ -96,7 +93,7 @@ impl PollLoop {
                 () = self.session.self_fence.fenced() => return,
                 () = context.wake.jobs_woken() => poll_at = Duration::ZERO,
                 () = context.wake.due_woken() => (),
-                () = self.running.slot_freed.notified(), if !self.ready.is_empty() => (),
+                () = self.running.slot_freed.notified(), if !self.queues.is_empty() => (),
                 () = tokio::time::sleep(pause) => (),
             }
         }
@@ -106,7 +103,10 @@ impl PollLoop {
         let now = uptime(self.session.context.clock.as_ref());
         // A node that is leaving ignores its timers; the hints stay for other nodes.
         let next = self.timers.next().filter(|_| self.session.takes_work());
-        let next = next.map_or(poll_at, |next| next.min(poll_at));
+        let next = match self.queues.has_more && self.session.takes_work() {
+            true => now,
+            false => next.map_or(poll_at, |next| next.min(poll_at)),
+        };
         next.saturating_sub(now).max(SHORTEST_PAUSE)
     }
 
@@ -122,7 +122,7 @@ impl PollLoop {
             self.mark = self.mark.map(|mark| minus(mark, START_LOOKBACK));
             self.passed.clear();
             self.deferrals.clear();
-            self.recheck_ready_jobs();
+            self.recheck_queued_jobs();
         }
         let now = context.clock.now();
         let monotonic = uptime(context.clock.as_ref());
@@ -162,7 +162,7 @@ impl PollLoop {
         let horizon = minus(now, LONG_LOOKBACK * 2);
         self.passed
             .retain(|hint, seen_at| hint.due_at >= horizon || *seen_at >= horizon);
-        checked = self.renew_ready_hints().await.and(checked);
+        checked = self.renew_queued_hints().await.and(checked);
         self.session
             .heartbeat
             .set_hints_read_until(self.hints_read_until(now));
@@ -174,7 +174,7 @@ impl PollLoop {
     fn hints_read_until(&self, now: Timestamp) -> Timestamp {
         let in_hand = [
             self.timers.oldest_hint(),
-            self.ready.oldest_hint(),
+            self.queues.oldest_hint(),
             self.running.oldest_hint(),
         ];
         let oldest = in_hand.into_iter().flatten().min();
@@ -241,82 +241,14 @@ impl PollLoop {
         if !self.session.takes_work() {
             return Ok(());
         }
-        // Waiting jobs go first.
-        let waited = self.take_ready(self.free_slots());
+        // Waiting jobs go first, but only so many that they do not delay the others.
+        let waited = self.take_queued(READS_AT_ONCE);
         self.check_jobs(waited).await?;
         let due = self.timers.take_due(monotonic);
         for (key, timer) in &due {
             traced::due(&self.session, key, monotonic.saturating_sub(timer.since));
         }
         self.check_jobs(due).await
-    }
-
-    fn free_slots(&self) -> usize {
-        let size = self.session.context.config.job_pool_size;
-        size.saturating_sub(self.running.job_count())
-    }
-
-    fn take_ready(&mut self, count: usize) -> Vec<(JobKey, Timer)> {
-        if count == 0 || self.ready.is_empty() {
-            return Vec::new();
-        }
-        let at = uptime(self.session.context.clock.as_ref());
-        let (running, session) = (Arc::clone(&self.running), self.session.clone());
-        let may_run = |waiting: &Waiting| {
-            waiting.affinity.as_ref().is_none_or(|affinity| {
-                offer_slot_here(&session, &running, affinity) != SlotOffer::Full
-            })
-        };
-        let taken = self.ready.take(count, READY_SCANNED, may_run);
-        taken
-            .into_iter()
-            .map(|(key, waiting)| {
-                let since = waiting.since;
-                let hinted = Some(since);
-                (key, Timer { at, since, hinted })
-            })
-            .collect()
-    }
-
-    /// Checks again the waiting jobs whose affinity this node no longer matches.
-    fn recheck_ready_jobs(&mut self) {
-        let own = self.session.logical_ids();
-        let identity = self.session.identity(&own);
-        let is_foreign = |waiting: &Waiting| {
-            let affinity = waiting.affinity.as_ref();
-            affinity.is_some_and(|affinity| !identity.matches(affinity))
-        };
-        let foreign = self.ready.take(usize::MAX, usize::MAX, is_foreign);
-        let at = uptime(self.session.context.clock.as_ref());
-        for (key, waiting) in foreign {
-            let since = waiting.since;
-            let hinted = Some(since);
-            self.timers.set_if_earlier(key, Timer { at, since, hinted });
-        }
-    }
-
-    /// Writes new hints for waiting jobs. A node that starts after all others have died would miss the old ones.
-    async fn renew_ready_hints(&mut self) -> StoreResult<()> {
-        let context = Arc::clone(&self.session.context);
-        let now = uptime(context.clock.as_ref());
-        let Some(before) = now.checked_sub(READY_HINT_INTERVAL) else {
-            return Ok(());
-        };
-        for key in self.ready.stale(before, HINTS_PER_POLL) {
-            let due_at = next_minute(context.clock.now());
-            let hint = DueHint {
-                due_at,
-                key: key.clone(),
-            };
-            context.store.put_due(&hint).await?;
-            // It is checked again at the time of the hint, unless it has run by then.
-            self.ready.remove(&key);
-            let since = now;
-            let at = now + FIRST_DEFERRAL;
-            let hinted = Some(now);
-            self.timers.set_if_earlier(key, Timer { at, since, hinted });
-        }
-        Ok(())
     }
 
     /// Reads rows and acts on them in sequence. Jobs whose check failed are checked again, because nothing else may
@@ -326,15 +258,14 @@ impl PollLoop {
         let mut failed: Option<StoreError> = None;
         while timers.peek().is_some() {
             let mut group = Vec::new();
+            let mut claimable = self.claimable_slots();
             for (key, timer) in timers.by_ref().take(READS_AT_ONCE) {
-                if self.executors.takes_pool_slot(&key.job_type) && self.free_slots() <= group.len()
-                {
-                    if let Err(error) = self.await_slot(key.clone(), timer, None).await {
-                        self.retry_later(key, timer);
-                        failed = Some(error);
-                    }
-                } else {
+                if claimable.take(&self.executors, &key) {
+                    self.queues.remove(&key);
                     group.push((key, timer));
+                } else if let Err(error) = self.await_slot(key.clone(), timer, None).await {
+                    self.retry_later(key, timer);
+                    failed = Some(error);
                 }
             }
             let store = Arc::clone(&self.session.context.store);
@@ -368,28 +299,6 @@ impl PollLoop {
         self.timers.set_if_earlier(key, Timer { at, ..timer });
     }
 
-    /// Lets a job wait in memory for a free slot. If too many wait, or the pool has no slots, it waits in a hint.
-    async fn await_slot(
-        &mut self,
-        key: JobKey,
-        timer: Timer,
-        affinity: Option<Vec<String>>,
-    ) -> StoreResult<()> {
-        traced::no_slot(&self.session, &self.running, &key);
-        let has_pool = self.session.context.config.job_pool_size > 0;
-        if !has_pool || self.ready.len() >= READY_AT_MOST {
-            return self.defer(&key, Obstacle::NoSlot).await;
-        }
-        let waiting = Waiting {
-            since: timer
-                .hinted
-                .map_or(timer.since, |hinted| timer.since.min(hinted)),
-            affinity,
-        };
-        self.ready.put(key, waiting);
-        Ok(())
-    }
-
     async fn act(&mut self, key: &JobKey, timer: Timer, row: Option<Job>) -> StoreResult<()> {
         let context = Arc::clone(&self.session.context);
         let monotonic = uptime(context.clock.as_ref());
@@ -415,13 +324,7 @@ impl PollLoop {
                 }
             }
             Plan::NotBefore(moment) => self.wait_until(key, moment).await?,
-            Plan::Defer(obstacle) => {
-                self.defer(key, obstacle).await?;
-                if obstacle == Obstacle::NoSlot {
-                    // The durable hint is for other nodes and for later; a slot may free up here at any time.
-                    self.retry_later(key.clone(), timer);
-                }
-            }
+            Plan::Defer(obstacle) => self.defer(key, obstacle).await?,
             Plan::AwaitSlot => {
                 self.await_slot(key.clone(), timer, Some(job.affinity))
                     .await?;
@@ -527,7 +430,7 @@ impl PollLoop {
     }
 
     /// Writes a hint for later. It is written before the present one is passed.
-    async fn defer(&mut self, key: &JobKey, obstacle: Obstacle) -> StoreResult<()> {
+    pub(super) async fn defer(&mut self, key: &JobKey, obstacle: Obstacle) -> StoreResult<()> {
         let context = Arc::clone(&self.session.context);
         let pause = self
             .deferrals
@@ -547,7 +450,7 @@ impl PollLoop {
             key.job_type,
             key.name
         );
-        if self.deferrals.len() >= READY_AT_MOST {
+        if self.deferrals.len() >= DEFERRALS_AT_MOST {
             // The pauses start over, which costs a few hints.
             self.deferrals.clear();
         }
@@ -573,7 +476,11 @@ impl PollLoop {
     }
 }
 
-fn offer_slot_here(session: &NodeSession, running: &Running, affinity: &[String]) -> SlotOffer {
+pub(super) fn offer_slot_here(
+    session: &NodeSession,
+    running: &Running,
+    affinity: &[String],
+) -> SlotOffer {
     let slots = running.job_slots();
     offer_slot(
         &session.identity(&session.logical_ids()),
@@ -592,7 +499,7 @@ fn precedence(node: &str, job: &Job, executor: Option<&dyn Executor>) -> (bool, 
 }
 
 /// The next full minute, so that all nodes write the same row.
-fn next_minute(moment: Timestamp) -> Timestamp {
+pub(super) fn next_minute(moment: Timestamp) -> Timestamp {
     const MINUTE_MS: i64 = 60_000;
     Timestamp((moment.0 / MINUTE_MS + 1) * MINUTE_MS)
 }

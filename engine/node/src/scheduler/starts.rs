@@ -16,7 +16,7 @@ use super::timers::{Timer, uptime};
 use super::{HintInHand, RunningJob, traced};
 use crate::NodeSession;
 use crate::job::schedule::schedule_of;
-use crate::job::{notify_followers, overlap};
+use crate::job::{crash, notify_followers, overlap};
 
 impl PollLoop {
     /// Claims and runs a job in the background. It takes its slot at once, so that the next check counts it. `timer` led
@@ -60,16 +60,14 @@ impl PollLoop {
             slot: guard.slot(),
             give_up_after,
             covered,
+            failure: None,
         };
         session.tasks.clone().spawn(async move {
             let key = claim.key.clone();
             let ran = claim_and_run(&session, executor.as_ref(), &claim, claimed, hint).await;
             drop(guard);
-            match slots {
-                Slots::Pool => traced::slot_free(&session, &key),
-                // Jobs that wait for one of these slots wait in hints.
-                Slots::Limit(_) => session.context.wake.jobs(),
-                Slots::Unlimited => (),
+            if slots == Slots::Pool {
+                traced::slot_free(&session, &key);
             }
             if ran {
                 notify_followers(&session, &key).await;
@@ -170,6 +168,10 @@ async fn claim_and_run(
     if claimed.job.status == JobStatus::InProcess {
         metrics::counter!("takeovers_total", "kind" => "job").increment(1);
     }
+    let failure = match executor.ends_after_crashes() {
+        true => crash::failure_after(session, claim).await,
+        false => None,
+    };
     let job = claim.apply(claimed.job);
     let key = &job.key;
     info!(
@@ -183,7 +185,12 @@ async fn claim_and_run(
         session.me.node
     );
     traced::handed_over(session, &job);
-    executor.run(Claimed { job, ..claimed }).await
+    let claimed = Claimed {
+        job,
+        failure,
+        ..claimed
+    };
+    executor.run(claimed).await
 }
 
 async fn settle_claim(session: &NodeSession, claim: &ClaimJob) -> StoreResult<bool> {
@@ -208,6 +215,7 @@ fn claim_operation(session: &NodeSession, job: &Job) -> ClaimJob {
             due_at: now.plus(context.config.dead_after()),
             key: job.key.clone(),
         },
+        cut_short: crash::cut_short(session, job),
         token: context.ids.token(),
     }
 }

@@ -5,9 +5,11 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use weft_model::clock::Timestamp;
 use weft_model::{Job, JobDesired, JobKey, JobStatus};
-use weft_store::WriteJob;
+use weft_store::{Freshness, WriteJob};
 
+use super::kind_executor::KindExecutor;
 use super::{Claimed, Executor, Executors, Scheduler, Slots};
+use crate::job::{DefinitionError, JobKind, Run, RunEnd, RunOutput};
 use crate::testing::{Bench, Fault, soon};
 
 const JOB_TYPE: &str = "PROBE";
@@ -43,6 +45,84 @@ fn job(bench: &Bench, uid: &str) -> Job {
         uid: uid.to_owned(),
     };
     Job::waiting(key, bench.session.context.clock.now())
+}
+
+/// A kind whose runs have an output, which the store refuses.
+#[derive(Debug)]
+struct Wordy(mpsc::UnboundedSender<String>);
+
+const OUTPUT: &str = "output: Some(\"wordy\")";
+
+#[async_trait]
+impl JobKind for Wordy {
+    fn job_type(&self) -> &'static str {
+        JOB_TYPE
+    }
+
+    async fn check(&self, _: &Job) -> Result<(), DefinitionError> {
+        Ok(())
+    }
+
+    async fn run(&self, run: Run) -> RunEnd {
+        // The test may be over.
+        let _ = self.0.send(run.job.key.uid);
+        RunEnd::Succeeded(RunOutput::from_text("wordy".to_owned()))
+    }
+}
+
+/// Runs a job until it has ended; returns its row and how often it ran.
+async fn ended(bench: &Bench) -> (Job, usize) {
+    let (sender, mut ran) = mpsc::unbounded_channel();
+    let kind = KindExecutor::new(bench.session.clone(), Arc::new(Wordy(sender)));
+    let executors = Executors::of_kinds(&bench.session).with(JOB_TYPE, Arc::new(kind));
+    Scheduler::start(&bench.session, executors);
+    let job = job(bench, "wordy");
+    write(bench, job.clone()).await;
+    let store = &bench.session.context.store;
+    let ended = async {
+        loop {
+            let row = store.job(&job.key, Freshness::Serial).await.unwrap();
+            match row.unwrap() {
+                row if row.archived => return row,
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let row = soon("the end of the job", ended).await;
+    let mut runs = 0;
+    while ran.try_recv().is_ok() {
+        runs += 1;
+    }
+    (row, runs)
+}
+
+#[tokio::test]
+async fn an_end_that_the_store_refuses_for_good_fails_the_job_once() {
+    let bench = Bench::new();
+    bench.store.set("end_job", OUTPUT, Fault::Refused);
+    let (job, runs) = ended(&bench).await;
+    assert_eq!((job.status, job.output, runs), (JobStatus::Failed, None, 1));
+    let error = job.error.unwrap();
+    assert!(
+        error.contains("the store refused the end of the run: "),
+        "{error}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_end_of_unknown_outcome_that_is_then_refused_for_good_ends_the_job_once() {
+    for (fault, status) in [
+        (Fault::Unknown, JobStatus::Failed),
+        (Fault::UnknownApplied, JobStatus::Processed),
+    ] {
+        let bench = Bench::new();
+        bench.store.set_times("end_job", "", fault, 1);
+        bench.store.set_all_about(OUTPUT, Fault::Refused);
+        let (job, runs) = ended(&bench).await;
+        assert_eq!((job.status, runs), (status, 1));
+        bench.end().await;
+    }
 }
 
 /// Writes a job with a due hint, so that the scheduler checks it.
@@ -136,5 +216,66 @@ async fn a_hint_counts_as_read_when_its_job_is_claimed() {
         assert_eq!(soon("a run", ran.recv()).await.as_deref(), Some(uid));
     }
     assert!(read_until() > age(1), "{}", read_until());
+    bench.end().await;
+}
+
+/// Runs the first job until the test lets it end.
+#[derive(Debug)]
+struct OneAtATime {
+    began: mpsc::UnboundedSender<String>,
+    may_end: Arc<tokio::sync::Semaphore>,
+}
+
+#[async_trait]
+impl Executor for OneAtATime {
+    fn slots(&self) -> Slots {
+        Slots::Limit(1)
+    }
+
+    async fn run(&self, claimed: Claimed) -> bool {
+        // The test may be over.
+        let _ = self.began.send(claimed.job.key.uid);
+        if let Ok(permit) = self.may_end.acquire().await {
+            permit.forget();
+        }
+        false
+    }
+}
+
+#[tokio::test]
+async fn queued_jobs_cost_no_call_of_the_store_until_a_slot_is_free() {
+    const QUEUED: usize = 400;
+    let bench = Bench::new();
+    let (sender, mut began) = mpsc::unbounded_channel();
+    let may_end = Arc::new(tokio::sync::Semaphore::new(0));
+    let executor = OneAtATime {
+        began: sender,
+        may_end: Arc::clone(&may_end),
+    };
+    for number in 0..QUEUED {
+        write(&bench, job(&bench, &format!("{number:03}"))).await;
+    }
+    let executors = Executors::of_kinds(&bench.session).with(JOB_TYPE, Arc::new(executor));
+    Scheduler::start(&bench.session, executors);
+    let first = soon("the first run", began.recv()).await;
+    assert!(first.is_some());
+    bench.store.set("due", "", None);
+    bench.store.called("due", 3).await;
+    for verb in ["job", "put_due"] {
+        bench.store.set(verb, JOB_TYPE, None);
+    }
+    bench.store.set("due", "", None);
+    bench.store.called("due", 20).await;
+    assert_eq!(bench.store.calls("job"), 0, "waiting rows were read");
+    assert_eq!(bench.store.calls("put_due"), 0, "waiting jobs got hints");
+    // They run one after the other as the slot becomes free, and each costs a read.
+    may_end.add_permits(1);
+    let second = soon("the second run", began.recv()).await;
+    assert!(second.is_some() && second != first);
+    assert_eq!(bench.store.calls("job"), 1);
+    may_end.add_permits(QUEUED);
+    for _ in 2..QUEUED {
+        assert!(soon("another run", began.recv()).await.is_some());
+    }
     bench.end().await;
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use weft_model::{BatchId, BatchSpec, ChunkHead, Fence, NodeId, NodeRow};
 
+use super::isolation::Isolation;
 use crate::affinity::Identity;
 
 /// A chunk that this node could take.
@@ -48,12 +49,19 @@ impl Candidate {
         }
     }
 
-    /// A chunk whose owner is dead.
-    pub fn of_dead_owner(head: &ChunkHead, since: Duration) -> Self {
+    /// A chunk whose owner is over.
+    pub fn of_dead_owner(head: &ChunkHead, has_crashed: bool, since: Duration) -> Self {
         Self {
-            crashes: head.crashes + 1,
+            crashes: head.crashes.saturating_add(i32::from(has_crashed)),
             ..Self::found(head, since)
         }
+    }
+}
+
+impl Candidate {
+    /// Whether it runs while no other chunk runs here.
+    pub fn must_run_alone(&self) -> bool {
+        Isolation::of(self.crashes) == Isolation::Suspect
     }
 }
 

@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use tracing::{debug, warn};
-use weft_model::{ChunkContent, ChunkHead, ChunkState, Fence};
-use weft_project::command::ChunkContext;
+use weft_model::{ChunkContent, ChunkEntry, ChunkHead, ChunkState, Fence, chunk_entry};
+use weft_project::command::{ChunkContext, PreparedChunk};
 use weft_store::{ChangeChunk, ClaimChunk, Freshness, Settled, StoreError, StoreResult};
 
 use super::active::{ActiveBatch, admits_work};
 use super::choose::Candidate;
-use super::entity;
+use super::entity::{self, HandledEntity, Worker};
+use super::interrupt::unless_stopped;
+use super::isolation::Isolation;
 use super::recorder::{Flushed, Recorder};
+use super::store_wait::StoreWait;
 use crate::NodeSession;
 
 /// How the work on a chunk ended.
@@ -72,39 +75,186 @@ async fn work(
     let Some(ChunkContent { head, ids, handled }) = content else {
         return Ok(ChunkEnd::Lost);
     };
-    let open = open_ids(ids, handled);
-    let context = ChunkContext {
-        batch: batch.id,
-        spec: batch.spec.clone(),
-        execution_id: batch.execution_id.clone(),
-        fence,
-        node: session.me.node.clone(),
+    let open = open_entries(ids, handled, session.context.config.max_id_bytes);
+    let held = HeldChunk {
+        context: ChunkContext {
+            batch: batch.id,
+            spec: batch.spec.clone(),
+            execution_id: batch.execution_id.clone(),
+            fence,
+            node: session.me.node.clone(),
+        },
+        recorder: Recorder::new(session, batch.clone(), &head),
+        session,
+        batch,
+        number,
+        slot,
     };
-    let mut recorder = Recorder::new(session, batch.clone(), &head);
-    let mut prepared = batch.command.prepare(&context, &open).await;
-    for (index, id) in open.iter().enumerate() {
-        if batch.stop.is_cancelled() || !session.takes_work() {
-            return stop(session, batch, number, fence, recorder).await;
-        }
-        let handled = entity::handle(session, batch, fence, slot, id, &mut prepared).await;
-        let Some(handled) = handled else {
-            return stop(session, batch, number, fence, recorder).await;
+    match Isolation::of(head.crashes) {
+        Isolation::Unneeded => held.handle_in_groups(&open).await,
+        Isolation::OneByOne => held.handle_one_by_one(&open).await,
+        Isolation::Suspect => held.handle_suspect(&open, head.crashes).await,
+        Isolation::Poisoned => held.give_up_suspect(&open, head.crashes).await,
+    }
+}
+
+/// A chunk that this worker owns.
+struct HeldChunk<'a> {
+    session: &'a NodeSession,
+    batch: &'a ActiveBatch,
+    number: i64,
+    context: ChunkContext,
+    slot: u64,
+    recorder: Recorder,
+}
+
+impl HeldChunk<'_> {
+    async fn handle_in_groups(mut self, open: &[String]) -> StoreResult<ChunkEnd> {
+        let Some(mut prepared) = self.prepare(&fit_ids(open)).await else {
+            return self.stop().await;
         };
-        recorder.add(handled);
-        let is_last = index + 1 == open.len();
-        if !is_last
-            && recorder.is_due(session.context.clock.monotonic())
-            && recorder.flush(session, false).await? == Flushed::Fenced
-        {
-            return Ok(ChunkEnd::Lost);
+        for (index, id) in open.iter().enumerate() {
+            let Some(handled) = self.handle(id, &mut prepared).await else {
+                return self.stop().await;
+            };
+            self.recorder.add(handled);
+            let is_last = index + 1 == open.len();
+            let now = self.session.context.clock.monotonic();
+            if !is_last && self.recorder.is_due(now) && self.flush(false).await? == Flushed::Fenced
+            {
+                return Ok(ChunkEnd::Lost);
+            }
+        }
+        self.finish().await
+    }
+
+    /// Flushes the record of each entity before the next one begins, and reads ahead for no other.
+    async fn handle_one_by_one(mut self, open: &[String]) -> StoreResult<ChunkEnd> {
+        for (index, id) in open.iter().enumerate() {
+            let Some(handled) = self.handle_alone(id).await else {
+                return self.stop().await;
+            };
+            self.recorder.add(handled);
+            if index + 1 < open.len() && self.flush(false).await? == Flushed::Fenced {
+                return Ok(ChunkEnd::Lost);
+            }
+        }
+        self.finish().await
+    }
+
+    /// Handles the entity that was running when the process died, and releases the rest of the chunk.
+    async fn handle_suspect(mut self, open: &[String], crashes: i32) -> StoreResult<ChunkEnd> {
+        if let Some(id) = open.first() {
+            let Some(mut handled) = self.handle_alone(id).await else {
+                return self.stop().await;
+            };
+            handled.row.attempt = handled.row.attempt.saturating_add(crashes - 1);
+            self.recorder.add(handled);
+        }
+        self.finish_first(open).await
+    }
+
+    /// Records the entity that was running at each crash as FAILED, and releases the rest of the chunk.
+    async fn give_up_suspect(mut self, open: &[String], crashes: i32) -> StoreResult<ChunkEnd> {
+        if let Some(id) = open.first() {
+            let (number, batch) = (self.number, self.batch.id);
+            warn!(
+                batch.id = %batch, chunk = number,
+                "The process of a node died {crashes} times while an entity of chunk {number} of batch {batch} ran: it is \
+                 FAILED as poisoned"
+            );
+            metrics::counter!("poisoned_total", "kind" => "entity").increment(1);
+            let name = ChunkEntry::read(id).name();
+            let poisoned = entity::poisoned(self.worker(), name, crashes);
+            self.recorder.add(poisoned);
+        }
+        self.finish_first(open).await
+    }
+
+    /// Reads ahead for these ids, as soon as the store answers. None if the batch or the node was stopped.
+    async fn prepare(&self, ids: &[String]) -> Option<Box<dyn PreparedChunk>> {
+        let mut store_wait = StoreWait::new(self.session, self.batch, self.number);
+        loop {
+            let prepare = self.batch.command.prepare(&self.context, ids);
+            match unless_stopped(self.session, self.batch, prepare).await? {
+                Ok(prepared) => return Some(prepared),
+                Err(outage) if store_wait.wait(&outage).await => (),
+                Err(_) => return None,
+            }
         }
     }
-    match recorder.flush(session, true).await? {
-        Flushed::Recorded => Ok(ChunkEnd::Done),
-        Flushed::Fenced => {
-            debug!(batch.id = %batch.id, chunk = number, "The last flush of chunk {number} was fenced");
-            Ok(ChunkEnd::Lost)
+
+    fn worker(&self) -> Worker<'_> {
+        Worker {
+            session: self.session,
+            batch: self.batch,
+            number: self.number,
+            fence: self.context.fence,
+            slot: self.slot,
         }
+    }
+
+    /// None if the batch or the node was stopped: the entity stays open.
+    async fn handle(
+        &self,
+        entry: &str,
+        prepared: &mut Box<dyn PreparedChunk>,
+    ) -> Option<HandledEntity> {
+        if self.batch.stop.is_cancelled() || !self.session.takes_work() {
+            return None;
+        }
+        match ChunkEntry::read(entry) {
+            ChunkEntry::Id(id) => entity::handle(self.worker(), id, prepared).await,
+            ChunkEntry::Unfit { name, reason } => Some(entity::refuse(self.worker(), name, reason)),
+        }
+    }
+
+    async fn handle_alone(&self, entry: &String) -> Option<HandledEntity> {
+        let ids = fit_ids(std::slice::from_ref(entry));
+        let mut prepared = self.prepare(&ids).await?;
+        self.handle(entry, &mut prepared).await
+    }
+
+    async fn flush(&mut self, is_done: bool) -> StoreResult<Flushed> {
+        self.recorder.flush(self.session, is_done).await
+    }
+
+    /// The first entity has its record: the others follow under an ordinary claim.
+    async fn finish_first(mut self, open: &[String]) -> StoreResult<ChunkEnd> {
+        if open.len() <= 1 {
+            return self.finish().await;
+        }
+        match self.flush(false).await? {
+            Flushed::Recorded => self.release().await,
+            Flushed::Fenced => Ok(ChunkEnd::Lost),
+        }
+    }
+
+    /// Every entity is handled.
+    async fn finish(mut self) -> StoreResult<ChunkEnd> {
+        match self.flush(true).await? {
+            Flushed::Recorded => Ok(ChunkEnd::Done),
+            Flushed::Fenced => {
+                let (batch, number) = (self.batch.id, self.number);
+                debug!(batch.id = %batch, chunk = number, "The last flush of chunk {number} was fenced");
+                Ok(ChunkEnd::Lost)
+            }
+        }
+    }
+
+    /// Records the handled entities, then releases the chunk.
+    async fn stop(mut self) -> StoreResult<ChunkEnd> {
+        if !self.session.self_fence.may_act() {
+            return Ok(ChunkEnd::Dropped);
+        }
+        if !self.recorder.is_empty() && self.flush(false).await? == Flushed::Fenced {
+            return Ok(ChunkEnd::Lost);
+        }
+        self.release().await
+    }
+
+    async fn release(self) -> StoreResult<ChunkEnd> {
+        release(self.session, self.batch, self.number, self.context.fence).await
     }
 }
 
@@ -133,9 +283,28 @@ async fn claim(
     })
 }
 
-fn open_ids(ids: Vec<String>, handled: Vec<String>) -> Vec<String> {
+/// The entries without a record. An id that an older version or another limit let in is checked again.
+fn open_entries(entries: Vec<String>, handled: Vec<String>, limit: usize) -> Vec<String> {
     let handled: BTreeSet<String> = handled.into_iter().collect();
-    ids.into_iter().filter(|id| !handled.contains(id)).collect()
+    let is_open = |entry: &String| !handled.contains(ChunkEntry::read(entry).name());
+    let checked = |entry: String| match ChunkEntry::read(&entry) {
+        ChunkEntry::Id(_) => chunk_entry(entry, limit),
+        ChunkEntry::Unfit { .. } => entry,
+    };
+    // Its record may already be there, under the id or under the name.
+    let entries = entries.into_iter().filter(is_open).map(checked);
+    entries.filter(is_open).collect()
+}
+
+/// The ids that the command runs for.
+fn fit_ids(entries: &[String]) -> Vec<String> {
+    let ids = entries
+        .iter()
+        .filter_map(|entry| match ChunkEntry::read(entry) {
+            ChunkEntry::Id(id) => Some(id.to_owned()),
+            ChunkEntry::Unfit { .. } => None,
+        });
+    ids.collect()
 }
 
 /// The ids and state of the chunk, if this worker still owns it.
@@ -161,6 +330,7 @@ async fn content(
             failed: 0,
             shares: std::collections::BTreeMap::new(),
             source_position: None,
+            source_read: None,
             crashes: candidate.crashes,
         };
         return Ok(Some(ChunkContent {
@@ -171,23 +341,6 @@ async fn content(
     }
     let content = session.context.store.chunk(batch.id, number).await?;
     Ok(content.filter(|content| content.head.fence == fence))
-}
-
-/// Records the handled entities, then releases the chunk.
-async fn stop(
-    session: &NodeSession,
-    batch: &ActiveBatch,
-    number: i64,
-    fence: i64,
-    mut recorder: Recorder,
-) -> Result<ChunkEnd, StoreError> {
-    if !session.self_fence.may_act() {
-        return Ok(ChunkEnd::Dropped);
-    }
-    if !recorder.is_empty() && recorder.flush(session, false).await? == Flushed::Fenced {
-        return Ok(ChunkEnd::Lost);
-    }
-    release(session, batch, number, fence).await
 }
 
 async fn release(

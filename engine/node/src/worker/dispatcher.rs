@@ -3,12 +3,14 @@
 //! The file is long because the loop and what it knows of each batch change together: every wake-up touches batches, chunk
 //! heads and slots in one pass, and a split would pass all three back and forth.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -33,8 +35,16 @@ const MAX_KEPT: usize = 32;
 const PEEK: i64 = 16;
 /// The number of batch rows to read concurrently.
 const READS_AT_ONCE: usize = 16;
+/// The number of pages in one search for candidates; the next check continues it.
+const MAX_PAGES: usize = 8;
+/// A batch whose chunks are all read and give no candidate for this long is read from its first chunk again. The pause
+/// doubles each time nothing is found, up to [`LONGEST_QUIET`].
+const SHORTEST_QUIET: Duration = Duration::from_secs(5);
+const LONGEST_QUIET: Duration = Duration::from_secs(300);
 /// A batch without candidates is checked again after this pause, which doubles each time nothing is found.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+/// How long a chunk that must run alone waits for the chunks that run.
+const SUSPECT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The dispatcher as the rest of a node session sees it.
 #[derive(Clone, Debug)]
@@ -42,6 +52,7 @@ pub struct Dispatcher {
     offers: Offers,
     slots: usize,
     freed: Arc<Notify>,
+    blocked: Arc<AtomicUsize>,
 }
 
 impl Dispatcher {
@@ -58,12 +69,14 @@ impl Dispatcher {
             membership: Arc::clone(&session.membership),
         };
         let freed = Arc::new(Notify::new());
+        let blocked = Arc::new(AtomicUsize::new(0));
         if slots > 0 {
             let (finished, ended) = mpsc::channel(slots.max(1) * 2);
             let dispatch_loop = DispatchLoop {
                 session: session.clone(),
                 free,
                 freed: Arc::clone(&freed),
+                blocked: Arc::clone(&blocked),
                 finished,
                 entity_times: Arc::clone(&offers.entity_times),
                 announced: Arc::clone(&offers.announced),
@@ -71,6 +84,8 @@ impl Dispatcher {
                 ended: BTreeSet::new(),
                 checked_at: Duration::ZERO,
                 turn: None,
+                suspect_runs: false,
+                suspect_since: None,
             };
             session
                 .tasks
@@ -80,7 +95,13 @@ impl Dispatcher {
             offers,
             slots,
             freed,
+            blocked,
         }
+    }
+
+    /// The slots whose workers have not ended although their batch was stopped at least CANCEL_GRACE_SEC ago.
+    pub fn blocked_slots(&self) -> usize {
+        self.blocked.load(Ordering::Acquire)
     }
 
     /// The queue for offers of generators.
@@ -113,23 +134,31 @@ struct KnownBatch {
     frontier: i64,
     checked_at: Duration,
     check_pause: Duration,
+    /// Since when it has no candidate and no chunk to read.
+    quiet_since: Duration,
+    quiet_pause: Duration,
     wrote_stats_at: Duration,
     /// The last worker of this node on the batch has ended. Then the statistics are written at once, because the owner of
     /// the batch may wait for them.
     has_come_to_rest: bool,
     is_gone: bool,
+    /// When its workers were requested to stop.
+    stopped_at: Option<Duration>,
+    reports_blocked: bool,
 }
 
 struct FinishedChunk {
     batch: BatchId,
     number: i64,
     ended: ChunkEnd,
+    was_alone: bool,
 }
 
 struct DispatchLoop {
     session: NodeSession,
     free: Arc<AtomicUsize>,
     freed: Arc<Notify>,
+    blocked: Arc<AtomicUsize>,
     finished: mpsc::Sender<FinishedChunk>,
     entity_times: Arc<Mutex<BTreeMap<BatchId, Duration>>>,
     announced: Arc<Mutex<BTreeSet<ChunkKey>>>,
@@ -138,6 +167,10 @@ struct DispatchLoop {
     ended: BTreeSet<BatchId>,
     checked_at: Duration,
     turn: Option<BatchId>,
+    /// A chunk that must run alone runs, so that no other may start.
+    suspect_runs: bool,
+    /// Since when such a chunk waits for the end of the others.
+    suspect_since: Option<Duration>,
 }
 
 impl DispatchLoop {
@@ -220,6 +253,7 @@ impl DispatchLoop {
             self.batches
                 .retain(|_, known| !known.is_gone || !known.running.is_empty());
             self.forget_entity_times();
+            self.count_blocked_slots();
             self.write_stats().await;
         } else if self.free_slots() > 0 {
             let hungry: Vec<BatchId> = self
@@ -347,9 +381,13 @@ impl DispatchLoop {
             frontier: 0,
             checked_at: Duration::ZERO,
             check_pause: SHORTEST_PAUSE,
+            quiet_since: self.now(),
+            quiet_pause: SHORTEST_QUIET,
             wrote_stats_at: Duration::ZERO,
             has_come_to_rest: false,
             is_gone: false,
+            stopped_at: None,
+            reports_blocked: false,
         };
         self.batches.insert(known.active.id, known);
         Ok(())
@@ -363,6 +401,7 @@ impl DispatchLoop {
             .batch(batch, Freshness::Committed)
             .await?;
         let live = self.session.live_nodes();
+        let now = self.now();
         let Some(known) = self.batches.get_mut(&batch) else {
             return Ok(());
         };
@@ -372,9 +411,11 @@ impl DispatchLoop {
                 known.row = row;
             }
             _ => {
-                // Paused, cancelled or ended: the workers flush and release their chunks. A later start is found again.
+                // Paused, cancelled or ended: the workers drop their entities, flush and release their chunks. A later start
+                // is found again.
                 known.active.stop.cancel();
                 known.is_gone = true;
+                known.stopped_at.get_or_insert(now);
                 known.candidates.clear();
                 return Ok(());
             }
@@ -392,6 +433,9 @@ impl DispatchLoop {
         known.checked_at = now;
         // Read before the heads: if the list was complete then, these reads miss no chunk.
         let complete = known.row.status == BatchStatus::InProgress;
+        if complete {
+            known.start_over_when_quiet(now);
+        }
         let store = Arc::clone(&self.session.context.store);
         // Pending numbers first, in ranges of consecutive ones.
         let pending: Vec<i64> = known
@@ -406,7 +450,13 @@ impl DispatchLoop {
             known.update(&self.session, &self.announced, run.0, run.1 + 1, heads, now);
         }
         // Then further ones, until there are enough candidates.
+        let mut pages = 0;
         while known.candidates.len() < enough && known.frontier < known.row.chunks {
+            if pages == MAX_PAGES {
+                known.check_pause = SHORTEST_PAUSE;
+                return Ok(());
+            }
+            pages += 1;
             let page = if complete { PAGE } else { PEEK };
             let (from, to) = (
                 known.frontier,
@@ -479,61 +529,78 @@ impl DispatchLoop {
         if !self.session.takes_work() {
             return;
         }
+        while self.free_slots() > 0 && !self.suspect_runs {
+            let order = self.batches_in_turn();
+            if let Some(suspect) = self.choose_chunk(&order, true) {
+                if self.may_start_suspect() {
+                    self.suspect_runs = true;
+                    self.start_worker(suspect);
+                }
+                return;
+            }
+            self.suspect_since = None;
+            let Some(chosen) = self.choose_chunk(&order, false) else {
+                return;
+            };
+            self.turn = Some(chosen.0);
+            self.start_worker(chosen);
+        }
+    }
+
+    /// A suspect runs alone, so that its crash says something about it. Workers that run for long are not waited for.
+    fn may_start_suspect(&mut self) -> bool {
+        let now = self.now();
+        let since = *self.suspect_since.get_or_insert(now);
+        let is_alone = self.batches.values().all(|known| known.running.is_empty());
+        let may_start = is_alone || now.saturating_sub(since) >= SUSPECT_PATIENCE;
+        if may_start {
+            self.suspect_since = None;
+        }
+        may_start
+    }
+
+    /// The batches, those after the last turn first.
+    fn batches_in_turn(&self) -> Vec<BatchId> {
+        let after = self.turn;
+        let behind = |batch: &BatchId| after.is_none_or(|turn| *batch > turn);
+        let keys = || self.batches.keys().copied();
+        keys()
+            .filter(|batch| behind(batch))
+            .chain(keys().filter(|batch| !behind(batch)))
+            .collect()
+    }
+
+    /// The chunk to take next: among those that must run alone, or among all.
+    fn choose_chunk(&self, order: &[BatchId], alone: bool) -> Option<(BatchId, i64)> {
         let patience = self
             .session
             .context
             .config
             .poll_interval
             .mul_f64(PATIENCE_POLLS);
-        let now = self.now();
-        while self.free_slots() > 0 {
-            let after = self.turn;
-            let order: Vec<BatchId> = self
-                .batches
-                .keys()
-                .copied()
-                .filter(|batch| after.is_none_or(|turn| *batch > turn))
-                .chain(
-                    self.batches
-                        .keys()
-                        .copied()
-                        .filter(|batch| after.is_some_and(|turn| *batch <= turn)),
-                )
-                .collect();
-            let open = |batch: &BatchId| {
-                let known = self.batches.get(batch)?;
-                (!known.is_gone && !known.is_full()).then_some(known)
-            };
-            let own = |batch: &BatchId| {
-                let known = open(batch)?;
-                let participates = known.participants.contains(&self.session.me.node);
-                Some((*batch, choose_own(&known.candidates, participates)?))
-            };
-            let any = |batch: &BatchId| {
-                let known = open(batch)?;
-                let chosen = choose(
-                    *batch,
-                    &known.candidates,
-                    &known.participants,
-                    &self.session.me.node,
-                    now,
-                    patience,
-                )?;
-                Some((*batch, chosen))
-            };
-            let chosen = order
-                .iter()
-                .find_map(own)
-                .or_else(|| order.iter().find_map(any));
-            let Some((batch, number)) = chosen else {
-                return;
-            };
-            self.turn = Some(batch);
-            self.start_worker(batch, number);
-        }
+        let (now, me) = (self.now(), &self.session.me.node);
+        let open = |batch: &BatchId| {
+            let known = self.batches.get(batch)?;
+            (!known.is_gone && !known.is_full()).then_some(known)
+        };
+        let own = |batch: &BatchId| {
+            let known = open(batch)?;
+            let participates = known.participants.contains(me);
+            Some((*batch, choose_own(&known.candidates(alone), participates)?))
+        };
+        let any = |batch: &BatchId| {
+            let known = open(batch)?;
+            let candidates = known.candidates(alone);
+            let chosen = choose(*batch, &candidates, &known.participants, me, now, patience)?;
+            Some((*batch, chosen))
+        };
+        order
+            .iter()
+            .find_map(own)
+            .or_else(|| order.iter().find_map(any))
     }
 
-    fn start_worker(&mut self, batch: BatchId, number: i64) {
+    fn start_worker(&mut self, (batch, number): (BatchId, i64)) {
         let Some(known) = self.batches.get_mut(&batch) else {
             return;
         };
@@ -541,6 +608,8 @@ impl DispatchLoop {
             return;
         };
         known.running.insert(number);
+        known.quiet_since = self.session.context.clock.monotonic();
+        known.quiet_pause = SHORTEST_QUIET;
         self.free.fetch_sub(1, Ordering::AcqRel);
         let active = known.active.clone();
         let session = self.session.clone();
@@ -549,8 +618,12 @@ impl DispatchLoop {
             freed: Arc::clone(&self.freed),
         };
         let finished = self.finished.clone();
+        let was_alone = candidate.must_run_alone();
         self.session.tasks.spawn(async move {
-            let ended = chunk_run::run(session.clone(), active, number, candidate).await;
+            let run = chunk_run::run(session.clone(), active, number, candidate);
+            let run = AssertUnwindSafe(run).catch_unwind().await;
+            // After a panic this session owns the chunk without working on it, and claims it again.
+            let ended = run.unwrap_or(ChunkEnd::Dropped);
             drop(slot);
             if ended == ChunkEnd::Done {
                 session.context.wake.batch(batch);
@@ -561,12 +634,14 @@ impl DispatchLoop {
                     batch,
                     number,
                     ended,
+                    was_alone,
                 })
                 .await;
         });
     }
 
     fn finish_chunk(&mut self, finish: FinishedChunk) {
+        self.suspect_runs &= !finish.was_alone;
         let Some(known) = self.batches.get_mut(&finish.batch) else {
             return;
         };
@@ -579,6 +654,17 @@ impl DispatchLoop {
         if let Some(time) = known.active.stats.mean_time() {
             lock(&self.entity_times).insert(finish.batch, time);
         }
+    }
+
+    /// A command that blocks its thread cannot be dropped. Its slot stays taken, so that blocked threads do not pile up.
+    fn count_blocked_slots(&mut self) {
+        let grace = self.session.context.config.cancel_grace;
+        let now = self.now();
+        let blocked = self.batches.values_mut();
+        let blocked = blocked.map(|known| known.blocked_slots(now, grace)).sum();
+        self.blocked.store(blocked, Ordering::Release);
+        #[expect(clippy::cast_precision_loss, reason = "a node has at most 1,024 slots")]
+        metrics::gauge!("worker_slots_blocked").set(blocked as f64);
     }
 
     async fn write_stats(&mut self) {
@@ -617,8 +703,56 @@ impl KnownBatch {
         }
     }
 
+    /// The slots of workers that have not ended within `grace` after they were requested to stop. The first time, it logs
+    /// their chunks.
+    fn blocked_slots(&mut self, now: Duration, grace: Duration) -> usize {
+        let is_over = |stopped_at| now.saturating_sub(stopped_at) >= grace;
+        if self.running.is_empty() || !self.stopped_at.is_some_and(is_over) {
+            return 0;
+        }
+        if !std::mem::replace(&mut self.reports_blocked, true) {
+            let (id, chunks) = (self.active.id, &self.running);
+            warn!(
+                batch.id = %id, chunks = ?chunks,
+                "Batch {id} was stopped, but workers still run its chunks {chunks:?}: their slots stay taken until they end"
+            );
+        }
+        self.running.len()
+    }
+
+    /// Reads the chunks from the first one again if there was nothing to do for a while. A chunk that was seen done, or that
+    /// this session has done, can be open again: a store that crashes may lose the last writes it has acknowledged. Its
+    /// worker has forgotten it, and to other nodes it looks held.
+    fn start_over_when_quiet(&mut self, now: Duration) {
+        if !self.candidates.is_empty() {
+            self.quiet_since = now;
+            self.quiet_pause = SHORTEST_QUIET;
+            return;
+        }
+        let has_read_all = self.frontier >= self.row.chunks;
+        if has_read_all && now.saturating_sub(self.quiet_since) >= self.quiet_pause {
+            self.frontier = 0;
+            self.quiet_since = now;
+            self.quiet_pause = (self.quiet_pause * 2).min(LONGEST_QUIET);
+        }
+    }
+
     fn has_more(&self) -> bool {
         !self.is_gone && (!self.pending.is_empty() || self.frontier < self.row.chunks)
+    }
+
+    /// All candidates, or only those that must run alone.
+    fn candidates(&self, alone: bool) -> Cow<'_, BTreeMap<i64, Candidate>> {
+        if !alone {
+            return Cow::Borrowed(&self.candidates);
+        }
+        let suspects = self.candidates.iter();
+        let suspects = suspects.filter(|(_, candidate)| candidate.must_run_alone());
+        Cow::Owned(
+            suspects
+                .map(|(number, candidate)| (*number, candidate.clone()))
+                .collect(),
+        )
     }
 
     fn is_full(&self) -> bool {
@@ -673,10 +807,11 @@ impl KnownBatch {
                         };
                         self.offer(number, held);
                     } else if holder.is_none_or(|holder| session.membership.may_take_from(holder)) {
+                        let has_crashed = holder.is_some_and(|holder| session.has_crashed(holder));
                         let left = Candidate {
                             is_inherited: holder
                                 .is_some_and(|holder| holder.node == session.me.node),
-                            ..Candidate::of_dead_owner(&head, now)
+                            ..Candidate::of_dead_owner(&head, has_crashed, now)
                         };
                         self.offer(number, left);
                     } else {

@@ -1,11 +1,15 @@
 //! Runs the command for one entity, with as many retries as the batch allows.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt;
 use weft_model::{EntityRow, EntityStatus, Fence, Instance};
 use weft_project::command::{EntityOutcome, PreparedChunk};
 
 use super::active::ActiveBatch;
+use super::interrupt::unless_stopped;
+use super::store_wait::StoreWait;
 use crate::NodeSession;
 
 /// Longer result texts are cut and marked.
@@ -23,20 +27,39 @@ pub struct HandledEntity {
     pub instance: Option<Instance>,
 }
 
-/// Handles one entity. None if the batch was stopped between two attempts: the entity stays open.
+/// A worker on a chunk.
+#[derive(Clone, Copy, Debug)]
+pub struct Worker<'a> {
+    /// The node session that claimed the chunk.
+    pub session: &'a NodeSession,
+    /// The batch.
+    pub batch: &'a ActiveBatch,
+    /// The number of the chunk.
+    pub number: i64,
+    /// The fence of the claim.
+    pub fence: Fence,
+    /// The slot in the statistics of this node.
+    pub slot: u64,
+}
+
+/// Handles one entity. None if the batch or the node was stopped meanwhile: the entity stays open.
 pub async fn handle(
-    session: &NodeSession,
-    batch: &ActiveBatch,
-    fence: Fence,
-    slot: u64,
+    worker: Worker<'_>,
     id: &str,
     prepared: &mut Box<dyn PreparedChunk>,
 ) -> Option<HandledEntity> {
+    let Worker {
+        session,
+        batch,
+        fence,
+        slot,
+        ..
+    } = worker;
     let clock = &session.context.clock;
     let started_at = clock.now();
     let started = clock.monotonic();
     batch.stats.start_entity(slot, id, started_at);
-    let (outcome, attempt) = run_with_retries(session, batch, id, prepared).await?;
+    let (outcome, attempt) = run_with_retries(worker, id, prepared).await?;
     let (status, result, error, instance) = match outcome {
         EntityOutcome::Completed { result, instance } => (
             EntityStatus::Completed,
@@ -67,17 +90,49 @@ pub async fn handle(
     Some(HandledEntity { row, instance })
 }
 
-/// The last outcome and its attempt. None if the batch was stopped between two attempts.
+/// The record of an entity that ended the process of its node `crashes` times: it is not run again.
+pub fn poisoned(worker: Worker<'_>, id: &str, crashes: i32) -> HandledEntity {
+    let reason =
+        format!("poisoned: the process of the node died {crashes} times while this entity ran");
+    unhandled(worker, id, reason, crashes)
+}
+
+/// The record of an id that does not fit, for which the command is not run.
+pub fn refuse(worker: Worker<'_>, name: &str, reason: &str) -> HandledEntity {
+    unhandled(worker, name, reason.to_owned(), 1)
+}
+
+fn unhandled(worker: Worker<'_>, id: &str, reason: String, attempt: i32) -> HandledEntity {
+    let now = worker.session.context.clock.now();
+    let row = EntityRow {
+        id: id.to_owned(),
+        status: EntityStatus::Failed,
+        result: None,
+        error: Some(reason),
+        node: worker.session.me.node.clone(),
+        start_time: now,
+        end_time: now,
+        duration_us: 0,
+        attempt,
+        fence: worker.fence,
+    };
+    HandledEntity {
+        row,
+        instance: None,
+    }
+}
+
+/// The last outcome and its attempt. None if the batch or the node was stopped before that.
 async fn run_with_retries(
-    session: &NodeSession,
-    batch: &ActiveBatch,
+    worker: Worker<'_>,
     id: &str,
     prepared: &mut Box<dyn PreparedChunk>,
 ) -> Option<(EntityOutcome, i32)> {
+    let Worker { session, batch, .. } = worker;
     let policy = batch.spec.retry;
     let mut attempt = 1;
     loop {
-        let outcome = run_once(batch, id, prepared).await;
+        let outcome = unless_stopped(session, batch, run_once(batch, id, prepared)).await?;
         match outcome {
             EntityOutcome::Failed(_) if attempt < policy.max_attempts => {
                 let pause = session
@@ -88,7 +143,15 @@ async fn run_with_retries(
                 tokio::select! {
                     biased;
                     () = batch.stop.cancelled() => return None,
+                    // A node that leaves starts no further attempt.
+                    () = session.draining.cancelled() => return None,
                     may_act = session.self_fence.wait(pause) => if !may_act { return None },
+                }
+                let mut store_wait = StoreWait::new(session, batch, worker.number);
+                while let Err(outage) = prepared.prepare_again(id).await {
+                    if !store_wait.wait(&outage).await {
+                        return None;
+                    }
                 }
             }
             EntityOutcome::Failed(_) | EntityOutcome::Completed { .. } => {
@@ -98,7 +161,20 @@ async fn run_with_retries(
     }
 }
 
+/// A command that panics fails its entity, and the worker continues.
 async fn run_once(
+    batch: &ActiveBatch,
+    id: &str,
+    prepared: &mut Box<dyn PreparedChunk>,
+) -> EntityOutcome {
+    let run = AssertUnwindSafe(run_in_time(batch, id, prepared)).catch_unwind();
+    run.await.unwrap_or_else(|_| {
+        let reason = "the command broke off inside Weft; the log of the node says where";
+        EntityOutcome::Failed(reason.to_owned())
+    })
+}
+
+async fn run_in_time(
     batch: &ActiveBatch,
     id: &str,
     prepared: &mut Box<dyn PreparedChunk>,

@@ -6,9 +6,12 @@ mod choose;
 mod chunk_run;
 mod dispatcher;
 mod entity;
+mod interrupt;
+mod isolation;
 mod offers;
 mod recorder;
 mod stats;
+mod store_wait;
 #[cfg(test)]
 mod tests;
 

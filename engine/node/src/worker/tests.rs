@@ -1,12 +1,132 @@
-//! The dispatcher reads what it needs, and nothing again and again.
-
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use uuid::Uuid;
-use weft_model::{BatchId, Incarnation, NodeId, NodeRow};
+use weft_model::{
+    Batch, BatchDesired, BatchId, BatchStatus, ChunkState, Incarnation, NodeId, NodeRow,
+};
+use weft_store::{OpenChunk, RequestBatch, Settled};
 
 use super::Dispatcher;
-use crate::testing::Bench;
+use crate::testing::{Bench, TestCommand, completed, soon};
+
+/// A batch at work with one chunk, as this node would find it.
+async fn batch_at_work(bench: &Bench, command: &str) -> BatchId {
+    let ids = ["a", "b"];
+    let batch = Batch {
+        status: BatchStatus::InProgress,
+        chunks: 1,
+        total_entities: Some(2),
+        ..bench.batch(&ids, command)
+    };
+    let id = bench.submit(batch).await;
+    let open = OpenChunk {
+        batch: id,
+        number: 0,
+        state: ChunkState::New,
+        holder: None,
+        ids: ids.map(str::to_owned).to_vec(),
+        source_position: None,
+        source_read: None,
+        token: bench.session.context.ids.token(),
+    };
+    let opened = bench.session.settle(&open).await.unwrap();
+    assert!(matches!(opened, Settled::Applied));
+    // The bench writes no heartbeats, and the dispatcher reads the names in memory.
+    let named = bench
+        .session
+        .heartbeat
+        .coordinate(id, &bench.session.self_fence);
+    let _ = tokio::time::timeout(Duration::from_millis(1), named).await;
+    id
+}
+
+async fn cancel(bench: &Bench, id: BatchId) {
+    let context = &bench.session.context;
+    let request = RequestBatch {
+        id,
+        desired: BatchDesired::Cancel,
+        seq: 1,
+        allowed: vec![BatchStatus::InProgress],
+        due: None,
+        token: context.ids.token(),
+    };
+    let requested = bench.session.settle(&request).await.unwrap();
+    assert!(matches!(requested, Settled::Applied));
+    context.wake.chunks(id);
+}
+
+#[tokio::test]
+async fn a_cancel_frees_the_slots_of_entities_that_take_hours() {
+    let began = Arc::new(Notify::new());
+    let begins = Arc::clone(&began);
+    let command = TestCommand::new(move |_| {
+        begins.notify_one();
+        std::future::pending()
+    });
+    let bench = Bench::with(Some(Arc::new(command)), |_| ());
+    let id = batch_at_work(&bench, "hang ?").await;
+    let dispatcher = Dispatcher::start(&bench.session);
+    soon("the entity", began.notified()).await;
+    cancel(&bench, id).await;
+    soon("free slots", dispatcher.idle()).await;
+    let head = bench.head(id, 0).await;
+    assert_eq!((head.state, head.ok + head.failed), (ChunkState::New, 0));
+    assert_eq!(dispatcher.blocked_slots(), 0);
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_command_that_cannot_be_stopped_keeps_its_slot_and_is_counted() {
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let began = Arc::new(Notify::new());
+    let begins = Arc::clone(&began);
+    let command = TestCommand::new(move |_| {
+        begins.notify_one();
+        // Ends when the test drops the sender.
+        let _ = released
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
+        std::future::ready(completed())
+    });
+    let bench = Bench::with(Some(Arc::new(command)), |config| {
+        config.cancel_grace = Duration::from_millis(50);
+    });
+    let id = batch_at_work(&bench, "block ?").await;
+    let dispatcher = Dispatcher::start(&bench.session);
+    soon("the entity", began.notified()).await;
+    assert_eq!(dispatcher.blocked_slots(), 0);
+    cancel(&bench, id).await;
+    let is_counted = || dispatcher.blocked_slots() == 1;
+    bench
+        .becomes("the count of the blocked slot", is_counted)
+        .await;
+    drop(release);
+    soon("free slots", dispatcher.idle()).await;
+    let is_over = || dispatcher.blocked_slots() == 0;
+    bench.becomes("the end of the count", is_over).await;
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_command_that_panics_fails_its_entity_and_no_other() {
+    let command = TestCommand::new(|id| async move {
+        assert!(id != "a", "as the test says");
+        completed()
+    });
+    let bench = Bench::with(Some(Arc::new(command)), |_| ());
+    let id = batch_at_work(&bench, "panic ?").await;
+    let dispatcher = Dispatcher::start(&bench.session);
+    bench.store.set("flush_chunk", "", None);
+    bench.store.called("flush_chunk", 1).await;
+    soon("free slots", dispatcher.idle()).await;
+    let head = bench.head(id, 0).await;
+    assert_eq!((head.state, head.ok, head.failed), (ChunkState::Done, 1, 1));
+    bench.end().await;
+}
 
 /// Names a batch in the row of a node that is seen to be dead, or alive.
 fn name(bench: &Bench, node: u128, batch: BatchId, is_dead: bool) {
@@ -37,6 +157,6 @@ async fn an_ended_batch_of_a_dead_node_is_read_once() {
     Dispatcher::start(&bench.session);
     // The batch of the live node may appear at any time, so it is read at every poll.
     bench.store.called("batch", 4).await;
-    assert_eq!(bench.store.count(""), 1);
+    assert_eq!(bench.store.calls(""), 1);
     bench.end().await;
 }

@@ -2,12 +2,14 @@
 //!
 //! Users write the SQL, so the connection is locked down.
 
+use std::ffi::c_int;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{CachedStatement, Connection, ErrorCode};
+use weft_store::{Outage, StoreError};
 
 use super::sql;
 
@@ -25,7 +27,13 @@ pub(super) enum Failure {
     Query(String),
     /// The source cannot be read at the moment.
     Unavailable(String),
+    /// The node's own store, which holds the tables, did not answer.
+    Store(Outage),
 }
+
+/// The code with which a table in the node's own store reports an outage through SQLite. SQLite itself has no error of
+/// this number: its extended codes of SQLITE_IOERR end at 35.
+pub(super) const STORE_OUTAGE: c_int = rusqlite::ffi::SQLITE_IOERR | (200 << 8);
 
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
@@ -34,6 +42,12 @@ impl From<rusqlite::Error> for Failure {
             rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
             other => other.to_string(),
         };
+        if error.sqlite_error().map(|error| error.extended_code) == Some(STORE_OUTAGE) {
+            return match StoreError::Unavailable(message).into_outage() {
+                Ok(outage) => Self::Store(outage),
+                Err(error) => Self::Unavailable(error.to_string()),
+            };
+        }
         match error.sqlite_error_code() {
             Some(
                 ErrorCode::DatabaseBusy

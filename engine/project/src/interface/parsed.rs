@@ -22,7 +22,7 @@ use weft_model::ParsedTable;
 use weft_model::Value;
 use weft_store::{SharedStore, StoreError, StoreResult};
 
-use super::guard::{self, Failure};
+use super::guard::{self, Failure, STORE_OUTAGE};
 use super::lookup::{self, Key};
 use super::pool::{Fingerprint, Source};
 use crate::sqlite_value::to_sqlite;
@@ -257,9 +257,10 @@ impl StoredCursor<'_> {
 fn wait<T>(answer: impl Future<Output = StoreResult<T>>) -> Result<T> {
     let runtime = Handle::try_current().map_err(|error| unavailable(error.to_string()))?;
     runtime.block_on(answer).map_err(|error| match error {
-        error @ (StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::Schema(_)) => {
-            unavailable(error.to_string())
+        StoreError::Unavailable(reason) | StoreError::Full(reason) => {
+            Error::SqliteFailure(rusqlite::ffi::Error::new(STORE_OUTAGE), Some(reason))
         }
+        error @ StoreError::Schema(_) => unavailable(error.to_string()),
         error => Error::ModuleError(error.to_string()),
     })
 }
@@ -268,4 +269,71 @@ fn wait<T>(answer: impl Future<Output = StoreResult<T>>) -> Result<T> {
 fn unavailable(reason: String) -> Error {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
     Error::SqliteFailure(code, Some(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_model::ParsedColumn;
+    use weft_model::clock::SystemClock;
+    use weft_sqlite::{Options, SqliteStore};
+    use weft_store::faulty::{Fault, FaultyStore};
+
+    use super::super::Limits;
+    use super::super::query::SqlInterface;
+    use super::*;
+    use crate::source::{Interface, Parameters, SourceError};
+
+    #[tokio::test]
+    async fn an_outage_of_the_store_is_not_an_error_of_the_source() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(SystemClock);
+        let options = Options::new(clock.clone());
+        let inner = SqliteStore::open(folder.path().join("weft.db"), options).unwrap();
+        let store = Arc::new(FaultyStore::new(Arc::new(inner)));
+        let table = ParsedTable {
+            logical_unit: "CAR".to_owned(),
+            name: "trip".to_owned(),
+            columns: vec![ParsedColumn {
+                name: "id".to_owned(),
+                kind: ColumnType::Text,
+                from: "id".to_owned(),
+            }],
+            key: vec!["id".to_owned()],
+        };
+        let shared: SharedStore = store.clone();
+        let units = ["CAR".to_owned()];
+        shared.ensure_logical_units(&units).await.unwrap();
+        let tables = std::slice::from_ref(&table);
+        shared.ensure_parsed_tables(tables).await.unwrap();
+        let source = ParsedTables {
+            tables: [(table.name.clone(), Arc::new(table))].into(),
+            store: Some(shared),
+        };
+        let interface = SqlInterface::new("trips", Arc::new(source), Limits::default(), clock);
+        let query = async |sql| {
+            let none = Parameters::Positional(Vec::new());
+            interface.query(sql, none).await
+        };
+        for (verb, sql) in [
+            ("parsed_rows", "select id from trip"),
+            ("parsed_rows_of", "select id from trip where id = 'x'"),
+        ] {
+            store.set(verb, "", Fault::Unavailable);
+            let error = query(sql).await.unwrap_err();
+            assert!(matches!(error, SourceError::Store { .. }), "{error:?}");
+            store.set(verb, "", Fault::Refused);
+            let error = query(sql).await.unwrap_err();
+            assert!(matches!(error, SourceError::Query { .. }), "{error:?}");
+            store.set(verb, "", None);
+            assert_eq!(query(sql).await.unwrap().rows.len(), 0);
+        }
+        // A stream ends with the outage, and does not look complete.
+        store.set("parsed_rows", "", Fault::Unavailable);
+        let ids = interface.ids("select id from trip", Vec::new(), None).await;
+        let last = match ids {
+            Ok(mut ids) => ids.recv().await.unwrap().unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(matches!(last, SourceError::Store { .. }), "{last:?}");
+    }
 }

@@ -166,6 +166,7 @@ fn error(interface: &str, failure: Failure) -> SourceError {
     match failure {
         Failure::Query(message) => SourceError::Query { interface, message },
         Failure::Unavailable(message) => SourceError::Unavailable { interface, message },
+        Failure::Store(outage) => SourceError::Store { interface, outage },
     }
 }
 

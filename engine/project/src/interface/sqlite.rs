@@ -44,6 +44,7 @@ impl Source for SqliteFile {
                 Failure::Query(message) | Failure::Unavailable(message) => {
                     Failure::Unavailable(format!("{path}: {message}"))
                 }
+                failure @ Failure::Store(_) => failure,
             }
         })?;
         guard::lock_down(&mut connection)?;

@@ -5,12 +5,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use weft_lang::Pattern;
 use weft_model::Value;
 use weft_model::clock::SharedClock;
 use weft_model::{BatchId, Instance, InstanceHead};
-use weft_store::SharedStore;
+use weft_store::{Outage, SharedStore};
 
 use super::image::{self, Builder, ImageError, Stamps};
 use super::mode::SyncMode;
@@ -109,14 +109,18 @@ impl EntityCommand for SyncCommand {
         Some(&self.0.logical_unit.name)
     }
 
-    async fn prepare(&self, context: &ChunkContext, ids: &[String]) -> Box<dyn PreparedChunk> {
+    async fn prepare(
+        &self,
+        context: &ChunkContext,
+        ids: &[String],
+    ) -> Result<Box<dyn PreparedChunk>, Outage> {
         let instances: Vec<String> = ids.iter().map(|id| self.0.instance.fill(id)).collect();
-        Box::new(Prepared {
-            read: self.0.read_ahead(&instances).await,
+        Ok(Box::new(Prepared {
+            read: self.0.read_ahead(&instances).await?,
             builder: None,
             batch: context.batch,
             bound: Arc::clone(&self.0),
-        })
+        }))
     }
 }
 
@@ -139,23 +143,64 @@ struct StoredTables {
 }
 
 impl Bound {
-    async fn read_ahead(&self, ids: &[String]) -> BTreeMap<String, Result<ReadInstance, String>> {
-        let name = &self.logical_unit.name;
+    /// Reads instances by id. A failure of one of them is its own; only an outage of the node's own store fails all.
+    async fn read_ahead(
+        &self,
+        ids: &[String],
+    ) -> Result<BTreeMap<String, Result<ReadInstance, String>>, Outage> {
         // Read before the sources, so that the stored version is older than the one that is read now.
-        let mut heads = match self.store.instance_heads(name, ids).await {
-            Ok(heads) => heads,
-            Err(error) => {
-                let reason = format!("stored instances of {name} cannot be read: {error}");
-                return ids
-                    .iter()
-                    .map(|id| (id.clone(), Err(reason.clone())))
-                    .collect();
+        let (heads, unreadable) = self.heads(ids).await?;
+        let readable = ids.iter().filter(|id| !unreadable.contains_key(*id));
+        let readable: Vec<String> = readable.cloned().collect();
+        let mut instances = self.read_instances(&readable, heads).await?;
+        instances.extend(unreadable.into_iter().map(|(id, why)| (id, Err(why))));
+        Ok(instances)
+    }
+
+    /// The heads of stored instances, and the ids whose head the store refuses for good, with the reason. An id that the
+    /// store cannot answer for must not fail the others, so a refused set is halved.
+    async fn heads(
+        &self,
+        ids: &[String],
+    ) -> Result<(BTreeMap<String, InstanceHead>, BTreeMap<String, String>), Outage> {
+        let name = &self.logical_unit.name;
+        let (mut heads, mut unreadable) = (BTreeMap::new(), BTreeMap::new());
+        let mut sets: Vec<&[String]> = vec![ids];
+        while let Some(set) = sets.pop() {
+            let error = match self.store.instance_heads(name, set).await {
+                Ok(found) => {
+                    heads.extend(found);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let error = match error.into_outage() {
+                Ok(outage) => return Err(outage),
+                Err(error) => error,
+            };
+            match set {
+                [id] => {
+                    let reason = format!("stored instance {name}.{id} cannot be read: {error}");
+                    unreadable.insert(id.clone(), reason);
+                }
+                _ => {
+                    let (left, right) = set.split_at(set.len() / 2);
+                    sets.extend([left, right].into_iter().filter(|set| !set.is_empty()));
+                }
             }
-        };
+        }
+        Ok((heads, unreadable))
+    }
+
+    async fn read_instances(
+        &self,
+        ids: &[String],
+        mut heads: BTreeMap<String, InstanceHead>,
+    ) -> Result<BTreeMap<String, Result<ReadInstance, String>>, Outage> {
         let read_at = self.clock.now().0.saturating_mul(1_000);
         let sources = match self.mode {
             SyncMode::Off => None,
-            SyncMode::On | SyncMode::Force => Some(self.read_sources(ids, &heads, read_at).await),
+            SyncMode::On | SyncMode::Force => Some(self.read_sources(ids, &heads, read_at).await?),
         };
         let Some(mut sources) = sources else {
             let mut unread = |id: &String| ReadInstance {
@@ -164,7 +209,7 @@ impl Bound {
                 tables: None,
                 stored_stamps: Stamps::new(),
             };
-            return ids.iter().map(|id| (id.clone(), Ok(unread(id)))).collect();
+            return Ok(ids.iter().map(|id| (id.clone(), Ok(unread(id)))).collect());
         };
         let together = ids.iter().map(|id| {
             let source = sources
@@ -178,7 +223,7 @@ impl Bound {
             });
             (id.clone(), instance)
         });
-        together.collect()
+        Ok(together.collect())
     }
 
     /// The rows of all tables for each id, and the read times of tables from stored images.
@@ -187,8 +232,8 @@ impl Bound {
         ids: &[String],
         heads: &BTreeMap<String, InstanceHead>,
         now: i64,
-    ) -> BTreeMap<String, Result<(Vec<Vec<Row>>, Stamps), String>> {
-        let mut kept = self.stored_tables(ids, heads, now).await;
+    ) -> Result<BTreeMap<String, Result<(Vec<Vec<Row>>, Stamps), String>>, Outage> {
+        let mut kept = self.stored_tables(ids, heads, now).await?;
         let mut failures: BTreeMap<String, String> = BTreeMap::new();
         // By table, then by id.
         let mut read: Vec<BTreeMap<String, Vec<Row>>> = Vec::new();
@@ -204,7 +249,7 @@ impl Bound {
                     None => open.push(id),
                 }
             }
-            for (id, found) in self.find_rows(table, interface, &open, &read).await {
+            for (id, found) in self.find_rows(table, interface, &open, &read).await? {
                 match found {
                     Ok(found) => drop(rows.insert(id, found)),
                     Err(reason) => drop(failures.insert(id, reason)),
@@ -234,7 +279,7 @@ impl Bound {
             };
             (id.clone(), outcome)
         });
-        together.collect()
+        Ok(together.collect())
     }
 
     /// Reads the rows of one table for some ids. `read` has the rows of the tables before it.
@@ -244,14 +289,15 @@ impl Bound {
         interface: &Result<SharedInterface, String>,
         ids: &[&String],
         read: &[BTreeMap<String, Vec<Row>>],
-    ) -> BTreeMap<String, Result<Vec<Row>, String>> {
+    ) -> Result<BTreeMap<String, Result<Vec<Row>, String>>, Outage> {
         match &table.link {
             TableLink::Instance { .. } => {
                 let values: Vec<Value> = ids.iter().map(|id| Value::Text((*id).clone())).collect();
-                let mut found = read::find(table, interface, &values).await;
-                ids.iter()
+                let mut found = read::find(table, interface, &values).await?;
+                Ok(ids
+                    .iter()
                     .map(|id| ((*id).clone(), found.take(id)))
-                    .collect()
+                    .collect())
             }
             TableLink::Parent { parent, .. } => {
                 let parent = self.position(parent);
@@ -279,9 +325,9 @@ impl Bound {
         ids: &[String],
         heads: &BTreeMap<String, InstanceHead>,
         now: i64,
-    ) -> BTreeMap<String, StoredTables> {
+    ) -> Result<BTreeMap<String, StoredTables>, Outage> {
         if !self.shape.has_stamps || self.mode == SyncMode::Force {
-            return BTreeMap::new();
+            return Ok(BTreeMap::new());
         }
         // An instance with another schema is read completely.
         let same_shape = |id: &&String| {
@@ -292,26 +338,27 @@ impl Bound {
         let of_id = |id: &String| {
             let id = id.clone();
             async move {
-                (
-                    self.stored_tables_of(&id, now).await.unwrap_or_default(),
-                    id,
-                )
+                let kept = self.stored_tables_of(&id, now).await?;
+                Ok((id, kept.unwrap_or_default()))
             }
             .boxed()
         };
         let images: Vec<_> = ids.iter().filter(same_shape).map(of_id).collect();
         let kept = futures::stream::iter(images).buffered(PARALLEL_IMAGES);
-        kept.map(|(kept, id)| (id, kept)).collect().await
+        kept.try_collect().await
     }
 
     /// The fresh tables of one stored image; none if it cannot be read, so that its sources are read.
-    async fn stored_tables_of(&self, id: &str, now: i64) -> Option<StoredTables> {
-        let stored = self
-            .store
-            .instance(&self.logical_unit.name, id)
-            .await
-            .ok()??;
-        let image = image::open_image(&stored).ok()?;
+    async fn stored_tables_of(&self, id: &str, now: i64) -> Result<Option<StoredTables>, Outage> {
+        match self.store.instance(&self.logical_unit.name, id).await {
+            Ok(stored) => Ok(stored.and_then(|stored| self.fresh_tables(&stored, now))),
+            // An instance that cannot be read is read from its sources, as one that is not stored.
+            Err(error) => error.into_outage().map_or(Ok(None), Err),
+        }
+    }
+
+    fn fresh_tables(&self, stored: &Instance, now: i64) -> Option<StoredTables> {
+        let image = image::open_image(stored).ok()?;
         let mut stamps = image::stamps(&image).ok()?;
         let mut kept = StoredTables::default();
         for (table, select) in self.logical_unit.tables.iter().zip(&self.shape.select) {
@@ -450,21 +497,19 @@ struct Prepared {
 
 #[async_trait]
 impl PreparedChunk for Prepared {
+    async fn prepare_again(&mut self, id: &str) -> Result<(), Outage> {
+        let id = self.bound.instance.fill(id);
+        let again = self.bound.read_ahead(std::slice::from_ref(&id)).await?;
+        self.read.extend(again);
+        Ok(())
+    }
+
     async fn run(&mut self, id: &str) -> EntityOutcome {
         let id = self.bound.instance.fill(id);
-        let read = match self.read.remove(&id) {
-            Some(read) => read,
-            // A retry reads again.
-            None => {
-                let mut again = self.bound.read_ahead(std::slice::from_ref(&id)).await;
-                again
-                    .remove(&id)
-                    .unwrap_or_else(|| Err("it was not read".to_owned()))
-            }
-        };
-        match read {
-            Ok(read) => self.bound.sync(&id, read, self.batch, &mut self.builder),
-            Err(reason) => EntityOutcome::Failed(reason),
+        match self.read.remove(&id) {
+            Some(Ok(read)) => self.bound.sync(&id, read, self.batch, &mut self.builder),
+            Some(Err(reason)) => EntityOutcome::Failed(reason),
+            None => EntityOutcome::Failed("it was not read".to_owned()),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt};
 use weft_model::Value;
+use weft_store::Outage;
 
 use super::row::Row;
 use crate::source::{Parameters, Rows, SharedInterface, SourceError};
@@ -49,25 +50,26 @@ impl RowsByValue {
     }
 }
 
-/// Reads the rows of a table for `values`, which are ids or values of a column of the parent.
+/// Reads the rows of a table for `values`, which are ids or values of a column of the parent. Fails as a whole only if the
+/// table is in the node's own store, which did not answer.
 pub(super) async fn find(
     table: &Table,
     interface: &Result<SharedInterface, String>,
     values: &[Value],
-) -> RowsByValue {
+) -> Result<RowsByValue, Outage> {
     let mut found = RowsByValue::default();
     let interface = match interface {
         Ok(interface) => interface,
         Err(reason) => {
             found.fail(table, values, reason);
-            return found;
+            return Ok(found);
         }
     };
     match table.parameter {
-        QueryParameter::Set => find_sets(table, interface, values, &mut found).await,
-        QueryParameter::Single => find_each(table, interface, values, &mut found).await,
+        QueryParameter::Set => find_sets(table, interface, values, &mut found).await?,
+        QueryParameter::Single => find_each(table, interface, values, &mut found).await?,
     }
-    found
+    Ok(found)
 }
 
 async fn find_sets(
@@ -75,7 +77,7 @@ async fn find_sets(
     interface: &SharedInterface,
     values: &[Value],
     found: &mut RowsByValue,
-) {
+) -> Result<(), Outage> {
     let mut searches = 0;
     let mut sets: Vec<&[Value]> = values.chunks(SET_SIZE).rev().collect();
     while let Some(set) = sets.pop() {
@@ -95,8 +97,21 @@ async fn find_sets(
                 let (left, right) = set.split_at(set.len() / 2);
                 sets.extend([right, left]);
             }
-            Err(error) => found.fail(table, set, &error.to_string()),
+            Err(error) => {
+                let error = error_of_source(error)?;
+                found.fail(table, set, &error.to_string());
+            }
         }
+    }
+    Ok(())
+}
+
+/// An error of the source, which fails the instances that need it. An outage of the node's own store is returned as the
+/// error.
+fn error_of_source(error: SourceError) -> Result<SourceError, Outage> {
+    match error.into_outage() {
+        Ok(outage) => Err(outage),
+        Err(error) => Ok(error),
     }
 }
 
@@ -105,7 +120,7 @@ async fn find_each(
     interface: &SharedInterface,
     values: &[Value],
     found: &mut RowsByValue,
-) {
+) -> Result<(), Outage> {
     let query = |value: &Value| {
         let (interface, sql) = (Arc::clone(interface), table.query.sql.clone());
         let named = vec![(table.parameter.name().to_owned(), value.clone())];
@@ -115,9 +130,10 @@ async fn find_each(
     let queries: Vec<_> = values.iter().map(query).collect();
     let mut answers = futures::stream::iter(queries).buffered(PARALLEL_QUERIES);
     while let Some((value, answer)) = answers.next().await {
-        let rows = answer
-            .map_err(|error| error.to_string())
-            .and_then(|rows| Ok((positions(table, &rows)?, rows)));
+        let rows = match answer {
+            Ok(rows) => positions(table, &rows).map(|positions| (positions, rows)),
+            Err(error) => Err(error_of_source(error)?.to_string()),
+        };
         match rows {
             Ok((positions, rows)) => {
                 let rows = rows.rows.into_iter().map(|row| pick(row, &positions));
@@ -126,6 +142,7 @@ async fn find_each(
             Err(reason) => found.fail(table, std::slice::from_ref(&value), &reason),
         }
     }
+    Ok(())
 }
 
 /// Assigns each row to the value in its linking column.
@@ -177,9 +194,9 @@ pub(super) async fn find_children(
     parent: &Table,
     interface: &Result<SharedInterface, String>,
     parents: &BTreeMap<String, Vec<Row>>,
-) -> BTreeMap<String, Result<Vec<Row>, String>> {
+) -> Result<BTreeMap<String, Result<Vec<Row>, String>>, Outage> {
     let TableLink::Parent { parent_column, .. } = &table.link else {
-        return BTreeMap::new();
+        return Ok(BTreeMap::new());
     };
     let at = parent
         .columns
@@ -201,8 +218,8 @@ pub(super) async fn find_children(
         .filter(|(text, _)| seen.insert(text.as_str()))
         .map(|(_, value)| value.clone())
         .collect();
-    let found = find(table, interface, &wanted).await;
-    by_instance
+    let found = find(table, interface, &wanted).await?;
+    let rows = by_instance
         .into_iter()
         .map(|(id, links)| {
             let rows: Result<Vec<Vec<Row>>, String> =
@@ -212,5 +229,6 @@ pub(super) async fn find_children(
                 rows.map(|rows| rows.into_iter().flatten().collect()),
             )
         })
-        .collect()
+        .collect();
+    Ok(rows)
 }

@@ -14,6 +14,7 @@ use weft_model::{BatchId, BatchSpec, EntitySource, Instance, NodeId};
 use weft_sqlite::{Options, SqliteStore};
 use weft_store::SelfFence;
 use weft_store::SharedStore;
+use weft_store::faulty::{Fault, FaultyStore};
 
 use super::*;
 use crate::command::{ChunkContext, CommandFactory, EntityCommand, EntityOutcome};
@@ -67,6 +68,7 @@ struct Workshop {
     clock: Arc<StandingClock>,
     ids: Ids,
     store: SharedStore,
+    faulty: Arc<FaultyStore>,
     catalogue: ProjectCatalogue,
 }
 
@@ -77,8 +79,9 @@ impl Workshop {
         clock.0.store(1_000_000, Ordering::SeqCst);
         let shared: SharedClock = clock.clone();
         let path = folder.path().join("store.sqlite");
-        let store: SharedStore =
-            Arc::new(SqliteStore::open(path, Options::new(shared.clone())).unwrap());
+        let store = SqliteStore::open(path, Options::new(shared.clone())).unwrap();
+        let faulty = Arc::new(FaultyStore::new(Arc::new(store)));
+        let store: SharedStore = faulty.clone();
         let environment = Environment::from_map(BTreeMap::new());
         let data = folder.path().join("node");
         let catalogue = ProjectCatalogue::new(store.clone(), shared, data, environment);
@@ -87,6 +90,7 @@ impl Workshop {
             clock,
             ids: Ids::seeded(1),
             store,
+            faulty,
             catalogue,
         };
         workshop.write(
@@ -172,7 +176,7 @@ impl Workshop {
     async fn sync_as(&self, ids: &[&str], scope: &[(&str, &str)]) -> Vec<String> {
         let command = self.bind(scope).await;
         let ids: Vec<String> = ids.iter().map(|&id| id.to_owned()).collect();
-        let mut chunk = command.prepare(&self.context(), &ids).await;
+        let mut chunk = command.prepare(&self.context(), &ids).await.unwrap();
         let mut results = Vec::new();
         for id in &ids {
             results.push(match chunk.run(id).await {
@@ -299,7 +303,8 @@ async fn a_source_that_is_down_fails_each_id_and_a_second_attempt_reads_again() 
     std::fs::rename(&source, &away).unwrap();
     let mut chunk = command
         .prepare(&workshop.context(), &["a".into(), "b".into()])
-        .await;
+        .await
+        .unwrap();
     for id in ["a", "b"] {
         let EntityOutcome::Failed(reason) = chunk.run(id).await else {
             panic!("{id} cannot be read")
@@ -310,10 +315,64 @@ async fn a_source_that_is_down_fails_each_id_and_a_second_attempt_reads_again() 
         );
     }
     std::fs::rename(&away, &source).unwrap();
+    chunk.prepare_again("a").await.unwrap();
     assert!(matches!(
         chunk.run("a").await,
         EntityOutcome::Completed { .. }
     ));
+}
+
+#[tokio::test]
+async fn an_outage_of_the_store_fails_the_preparation_and_no_instance() {
+    let workshop = Workshop::new().await;
+    let command = workshop.bind(&[]).await;
+    let ids = ["a".to_owned(), "b".to_owned()];
+    let context = workshop.context();
+    for verb in ["instance_heads", "instance"] {
+        workshop.faulty.set(verb, "", Fault::Unavailable);
+    }
+    assert!(command.prepare(&context, &ids).await.is_err());
+    workshop.faulty.set("instance_heads", "", None);
+    // A first sync of this unit reads no stored image.
+    let mut chunk = command.prepare(&context, &ids).await.unwrap();
+    assert!(matches!(
+        chunk.run("a").await,
+        EntityOutcome::Completed { .. }
+    ));
+    workshop
+        .faulty
+        .set("instance_heads", "", Fault::Unavailable);
+    assert!(chunk.prepare_again("b").await.is_err());
+    // What was read before is still there.
+    assert!(matches!(
+        chunk.run("b").await,
+        EntityOutcome::Completed { .. }
+    ));
+}
+
+#[tokio::test]
+async fn an_id_that_the_store_refuses_for_good_fails_alone() {
+    let workshop = Workshop::new().await;
+    let command = workshop.bind(&[]).await;
+    workshop
+        .faulty
+        .set("instance_heads", "\"b\"", Fault::Refused);
+    let ids = ["a", "b", "c"].map(str::to_owned);
+    let mut chunk = command.prepare(&workshop.context(), &ids).await.unwrap();
+    for id in ["a", "c"] {
+        let outcome = chunk.run(id).await;
+        assert!(
+            matches!(outcome, EntityOutcome::Completed { .. }),
+            "{outcome:?}"
+        );
+    }
+    let EntityOutcome::Failed(reason) = chunk.run("b").await else {
+        panic!("b cannot be read")
+    };
+    assert!(
+        reason.starts_with("stored instance CAR.b cannot be read: "),
+        "{reason}"
+    );
 }
 
 #[tokio::test]
@@ -473,7 +532,12 @@ async fn commands_are_bound_by_name() {
         .bind(&workshop.spec("echo ?", &[]))
         .await
         .unwrap();
-    let outcome = echo.prepare(&workshop.context(), &[]).await.run("x").await;
+    let outcome = echo
+        .prepare(&workshop.context(), &[])
+        .await
+        .unwrap()
+        .run("x")
+        .await;
     let done = EntityOutcome::Completed {
         result: "{}".into(),
         instance: None,

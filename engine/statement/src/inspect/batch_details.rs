@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
+use weft_model::ChunkEntry;
 use weft_model::clock::Timestamp;
 use weft_model::{
     Batch, BatchId, ChunkHead, ChunkState, EntityRow, EntityStatus, NodeId, SlowEntity,
@@ -278,7 +279,8 @@ impl EntityPages {
                 .iter()
                 .flat_map(|content| content.handled.iter().cloned())
                 .collect();
-            let ids = content.into_iter().flat_map(|content| content.ids);
+            let entries = content.into_iter().flat_map(|content| content.ids);
+            let ids = entries.map(|entry| ChunkEntry::read(&entry).name().to_owned());
             let waiting = ids.filter(|id| !handled.contains(id));
             items.extend(waiting.map(|id| (id.clone(), EntityItem::waiting(id))));
         }

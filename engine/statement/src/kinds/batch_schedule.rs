@@ -1,8 +1,11 @@
 //! BATCH_SCHEDULE: a job that holds a BATCH statement; each of its runs submits a new batch.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use tokio::time::sleep;
+use tracing::warn;
 use weft_lang::{Command, Statement};
 use weft_model::{Batch, BatchId, BatchStatistics, BatchStatus, Job, Principal, Session, job_type};
 use weft_node::job::{DefinitionError, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
@@ -11,11 +14,15 @@ use weft_store::Freshness;
 use crate::commands::Lowering;
 use crate::commands::batch::definition;
 use crate::commands::batch::submit::{self, SubmitRequest};
+use crate::frame::EndStatus;
 use crate::late::LateStatements;
 use crate::permission::Permit;
 use crate::refusal::Refusal;
 use crate::statements::Statements;
 
+/// The pauses between tries while the store does not answer.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The argument that holds the statement.
 const COMMAND: &str = "command";
 
@@ -74,9 +81,32 @@ impl BatchSchedule {
 
     /// Runs a job with this statement.
     pub(super) async fn run_statement(&self, run: &Run, text: &str) -> RunEnd {
-        match self.submit_and_wait(run, text).await {
-            Ok(end) => end,
-            Err(refusal) => RunEnd::Failed(RunFailure::new("Refused", refusal.to_string())),
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let refusal = match self.submit_and_wait(run, text).await {
+                Ok(end) => return end,
+                Err(refusal) => refusal,
+            };
+            if refusal.status() != EndStatus::Unreachable {
+                return RunEnd::Failed(RunFailure::new("Refused", refusal.to_string()));
+            }
+            // An outage of the store says nothing about the run, which finds its batch again by its idempotency key.
+            if pause == FIRST_PAUSE {
+                let key = &run.job.key;
+                warn!(
+                    job.uid = key.uid,
+                    "Job {} waits for the store: {refusal}", key.uid
+                );
+            }
+            tokio::select! {
+                biased;
+                () = run.stop.cancelled() => {
+                    let id = BatchId(run.idempotency_key());
+                    let message = format!("it stopped waiting for the store; batch {id} continues if it was submitted");
+                    return RunEnd::Failed(RunFailure::new(FailureKind::Stopped, message));
+                }
+                () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            }
         }
     }
 

@@ -15,8 +15,9 @@ use weft_model::batch_job_key;
 use weft_model::clock::{Clock, SharedClock, SystemClock, Timestamp};
 use weft_model::ids::Ids;
 use weft_model::{
-    Batch, BatchId, BatchStatistics, BatchStatus, ChunkState, EntityRow, EntityStatus, Holder,
-    Incarnation, Job, JobStatus, NodeId, NodeRow, NodeShare, NodeState, NodeStats,
+    Batch, BatchId, BatchStatistics, BatchStatus, ChunkState, EntityRow, EntityStatus,
+    FilledChunks, Holder, Incarnation, Job, JobStatus, NodeId, NodeRow, NodeShare, NodeState,
+    NodeStats,
 };
 use weft_model::{Principal, Session};
 use weft_node::trace::Traces;
@@ -24,6 +25,7 @@ use weft_node::{NodeConfig, Wake};
 use weft_project::ProjectCatalogue;
 use weft_project::interface::Environment;
 use weft_sqlite::{CommitFault, Options, SqliteStore};
+use weft_store::faulty::FaultyStore;
 use weft_store::{
     Attempt, BatchGuard, BatchSet, ClaimBatch, ClaimChunk, ClaimJob, EndJob, FinishBatch,
     FlushChunk, Freshness, MoveBatch, OpenChunk, ReserveChunks, SharedStore,
@@ -52,6 +54,8 @@ instance_groups:
 pub struct Fixture {
     pub folder: TempDir,
     pub store: SharedStore,
+    /// The same store, whose calls a test can let fail.
+    pub faulty: Arc<FaultyStore>,
     pub statements: Statements,
     pub clock: SharedClock,
     pub outage: Arc<Outage>,
@@ -139,7 +143,8 @@ impl Fixture {
             ..Options::new(clock.clone())
         };
         let store = SqliteStore::open(folder.path().join("weft.db"), options);
-        let store: SharedStore = Arc::new(store.unwrap());
+        let faulty = Arc::new(FaultyStore::new(Arc::new(store.unwrap())));
+        let store: SharedStore = faulty.clone();
         let data = folder.path().join("data");
         let environment = Environment::from_map(BTreeMap::new());
         let ids = Ids::seeded(7);
@@ -162,6 +167,7 @@ impl Fixture {
         let fixture = Self {
             folder,
             store,
+            faulty,
             statements: Statements::new(services),
             clock,
             outage,
@@ -267,6 +273,7 @@ impl Fixture {
         let job = job.expect("its job was submitted");
         let now = self.clock.now();
         let claim = ClaimJob {
+            cut_short: None,
             key: key.clone(),
             seen_status: job.status,
             seen_fence: job.fence,
@@ -361,6 +368,7 @@ impl Owner<'_> {
             guard: self.guard().await,
             from: 0,
             to: 64,
+            filled: FilledChunks::default(),
             token: self.fixture.ids.token(),
         };
         applied(self.fixture.store.reserve_chunks(&reserve).await.unwrap());
@@ -371,10 +379,11 @@ impl Owner<'_> {
             holder: None,
             ids: ids.iter().map(|id| (*id).to_owned()).collect(),
             source_position: None,
+            source_read: None,
             token: self.fixture.ids.token(),
         };
         applied(self.fixture.store.open_chunk(&open).await.unwrap());
-        self.move_to(BatchSet::list_complete(whole(ids.len()), 1))
+        self.move_to(BatchSet::list_complete(1, whole(ids.len()), 1))
             .await;
     }
 
@@ -419,8 +428,10 @@ impl Owner<'_> {
             last_end: Some(now),
         };
         let flush = FlushChunk {
+            crashes: 0,
             batch: self.id,
             number: 0,
+            holder: self.holder.clone(),
             fence: 2,
             seq: 1,
             ok: share.succeeded,

@@ -99,6 +99,7 @@ impl Fixture {
             incarnation: Incarnation(uuid::Uuid::from_u128(1)),
         };
         let claim = ClaimJob {
+            cut_short: None,
             key: key.clone(),
             seen_status: job.status,
             seen_fence: job.fence,

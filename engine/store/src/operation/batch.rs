@@ -2,7 +2,8 @@
 
 use weft_model::clock::Timestamp;
 use weft_model::{
-    Batch, BatchDesired, BatchId, BatchStatistics, BatchStatus, DueHint, Fence, Holder, Token,
+    Batch, BatchDesired, BatchId, BatchStatistics, BatchStatus, DueHint, Fence, FilledChunks,
+    Holder, Token,
 };
 
 use super::{CompareAndSet, StoredRow, changes_existing_row, sent_by};
@@ -71,6 +72,10 @@ pub struct BatchSet {
     pub error: Option<String>,
     /// Set when the list is complete: (ids, duplicates dropped).
     pub totals: Option<(i64, i64)>,
+    /// Set when the list is complete, or found incomplete.
+    pub filled: Option<FilledChunks>,
+    /// The list is no longer complete: clears the total.
+    pub reopens_list: bool,
     /// Set with the statistics.
     pub extra_stats: Option<String>,
     /// The final statistics.
@@ -89,6 +94,8 @@ impl BatchSet {
             end_time: None,
             error: None,
             totals: None,
+            filled: None,
+            reopens_list: false,
             extra_stats: None,
             statistics: None,
             release: false,
@@ -109,11 +116,24 @@ impl BatchSet {
         }
     }
 
-    /// GENERATE_IID → IN_PROGRESS: the list is complete.
-    pub fn list_complete(total: i64, duplicates: i64) -> Self {
+    /// GENERATE_IID → IN_PROGRESS: the list is complete, with the numbers below `chunks` filled.
+    pub fn list_complete(chunks: i64, total: i64, duplicates: i64) -> Self {
         Self {
             totals: Some((total, duplicates)),
+            filled: Some(FilledChunks {
+                chunks,
+                entities: total,
+            }),
             ..Self::to(BatchStatus::InProgress)
+        }
+    }
+
+    /// IN_PROGRESS → GENERATE_IID: the store has lost ids. The chunks must have those of `filled`.
+    pub fn list_reopened(filled: FilledChunks) -> Self {
+        Self {
+            filled: Some(filled),
+            reopens_list: true,
+            ..Self::to(BatchStatus::GenerateIid)
         }
     }
 
@@ -155,6 +175,8 @@ pub struct ReserveChunks {
     pub from: i64,
     /// Numbers reserved from now on.
     pub to: i64,
+    /// What is filled so far.
+    pub filled: FilledChunks,
     /// Names this attempt.
     pub token: Token,
 }
@@ -211,11 +233,7 @@ pub struct DeleteBatch {
 }
 
 sent_by! {
-    claim_batch: ClaimBatch, Option<Batch>;
     move_batch: MoveBatch, Option<Batch>;
-    reserve_chunks: ReserveChunks, Option<Batch>;
-    save_batch_statistics: SaveBatchStatistics, Option<Batch>;
-    request_batch: RequestBatch, Option<Batch>;
     delete_batch: DeleteBatch, Option<Batch>;
 }
 
@@ -259,6 +277,7 @@ impl MoveBatch {
         let to = self.to.clone();
         let (total_entities, duplicates) = match to.totals {
             Some((total, duplicates)) => (Some(total), duplicates),
+            None if to.reopens_list => (None, batch.duplicates),
             None => (batch.total_entities, batch.duplicates),
         };
         let (owner_node, owner_incarnation) = match to.release {
@@ -272,6 +291,7 @@ impl MoveBatch {
             error: to.error.or(batch.error),
             total_entities,
             duplicates,
+            filled: to.filled.or(batch.filled),
             extra_stats: to.extra_stats.or(batch.extra_stats),
             statistics: to.statistics.or(batch.statistics),
             owner_node,
@@ -294,6 +314,7 @@ impl ReserveChunks {
     pub fn apply(&self, batch: Batch) -> Batch {
         Batch {
             chunks: self.to,
+            filled: Some(self.filled),
             op_token: Some(self.token),
             ..batch
         }
@@ -453,7 +474,7 @@ mod tests {
     #[test]
     fn a_move_leaves_what_it_does_not_set() {
         let listed = moves_on(
-            &move_to(BatchStatus::GenerateIid, BatchSet::list_complete(10, 2)),
+            &move_to(BatchStatus::GenerateIid, BatchSet::list_complete(8, 10, 2)),
             Some(Batch {
                 start_time: Some(Timestamp(5)),
                 ..owned(BatchStatus::GenerateIid)
@@ -503,6 +524,7 @@ mod tests {
             guard: guard(BatchStatus::GenerateIid),
             from,
             to,
+            filled: FilledChunks::default(),
             token: token(1),
         };
         moves_on(&reserve(8, 16), Some(owned(BatchStatus::GenerateIid)));

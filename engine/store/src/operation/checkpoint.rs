@@ -73,7 +73,6 @@ pub struct ForgetCheckpoints {
 }
 
 sent_by! {
-    take_checkpoints: TakeCheckpoints, Option<CheckpointHead>;
     save_checkpoints: SaveCheckpoints, Option<CheckpointHead>;
     forget_checkpoints: ForgetCheckpoints, Option<CheckpointHead>;
 }

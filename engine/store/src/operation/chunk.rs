@@ -25,6 +25,8 @@ pub struct OpenChunk {
     pub ids: Vec<String>,
     /// The position of the source after the last id.
     pub source_position: Option<String>,
+    /// The number of ids that the source had given up to `source_position`, duplicates included.
+    pub source_read: Option<i64>,
     /// Names this attempt.
     pub token: Token,
 }
@@ -40,14 +42,16 @@ pub struct ClaimChunk {
     pub seen_fence: Fence,
     /// The worker that takes it.
     pub holder: Holder,
-    /// The new `c_crashes`: raised by one only where the chunk is taken from a dead incarnation without progress.
+    /// The new `c_crashes`: raised by one if the chunk is taken from a node session whose process died.
     pub crashes: i32,
     /// Names this attempt.
     pub token: Token,
 }
 
-/// The worker records results: `IF c_fence = <held> AND c_seq = <seq - 1>` → rows, `seq`, counts; the last
-/// flush sets DONE.
+/// The worker records results: `IF c_fence = <held> AND c_owner, c_inc = <worker> AND c_seq = <seq - 1>` → rows, `seq`,
+/// counts; the last flush sets DONE.
+///
+/// The fence alone does not name the worker: a store that loses an acknowledged claim gives its fence to the next one.
 ///
 /// The instances are saved before the rows (Cassandra: plain writes guarded by `sync_version`) or with them (SQLite: same
 /// transaction), so a record never exists without its instance.
@@ -57,6 +61,8 @@ pub struct FlushChunk {
     pub batch: BatchId,
     /// The number.
     pub number: i64,
+    /// The worker.
+    pub holder: Holder,
     /// The fence under which it is held.
     pub fence: Fence,
     /// The new `c_seq`.
@@ -69,6 +75,8 @@ pub struct FlushChunk {
     pub failed: i64,
     /// `c_results` after this flush.
     pub shares: BTreeMap<NodeId, NodeShare>,
+    /// `c_crashes` after this flush: 1 once an entity of a chunk that saw a crash has its record.
+    pub crashes: i32,
     /// Every id of the chunk has its row now.
     pub done: bool,
     /// The logical unit of `instances`.
@@ -101,9 +109,7 @@ pub struct ChangeChunk {
 
 sent_by! {
     open_chunk: OpenChunk, Option<ChunkHead>;
-    claim_chunk: ClaimChunk, Option<ChunkHead>;
     flush_chunk: FlushChunk, Option<ChunkHead>;
-    change_chunk: ChangeChunk, Option<ChunkHead>;
 }
 
 impl StoredRow for ChunkHead {
@@ -140,6 +146,7 @@ impl CompareAndSet for OpenChunk {
             failed: 0,
             shares: BTreeMap::new(),
             source_position: self.source_position.clone(),
+            source_read: self.source_read,
             crashes: 0,
         })
     }
@@ -181,7 +188,9 @@ impl ClaimChunk {
 impl FlushChunk {
     /// See [`CompareAndSet::holds`].
     pub fn holds(&self, head: &ChunkHead) -> bool {
-        head.fence == self.fence && head.seq == self.seq - 1
+        head.fence == self.fence
+            && head.holder.as_ref() == Some(&self.holder)
+            && head.seq == self.seq - 1
     }
 
     /// See [`CompareAndSet::apply`].
@@ -195,6 +204,7 @@ impl FlushChunk {
             ok: self.ok,
             failed: self.failed,
             shares: self.shares.clone(),
+            crashes: self.crashes,
             token: Some(self.token),
             ..head
         }
@@ -250,6 +260,7 @@ mod tests {
             holder,
             ids: vec!["a".to_owned(), "b".to_owned()],
             source_position: Some("b".to_owned()),
+            source_read: Some(7),
             token: token(1),
         };
         let head = moves_on(&open, None).expect("a head");
@@ -294,12 +305,14 @@ mod tests {
         let flush = |fence, seq, done| FlushChunk {
             batch: id(),
             number: 3,
+            holder: holder(),
             fence,
             seq,
             rows: Vec::new(),
             ok: seq,
             failed: 0,
             shares: BTreeMap::new(),
+            crashes: 1,
             done,
             logical_unit: String::new(),
             instances: Vec::new(),
@@ -309,9 +322,18 @@ mod tests {
         loses(&flush(2, 1, false), Some(head.clone()));
         loses(&flush(1, 2, false), Some(head.clone()));
         loses(&flush(1, 1, false), None);
+        let other = Holder {
+            incarnation: Incarnation(Uuid::from_u128(8)),
+            ..holder()
+        };
+        loses(
+            &flush(1, 1, false),
+            Some(opened(ChunkState::InProgress, Some(other))),
+        );
         let head = moves_on(&flush(1, 1, false), Some(head));
         let head = moves_on(&flush(1, 2, true), head).expect("a head");
         assert_eq!((head.state, head.seq, head.ok), (ChunkState::Done, 2, 2));
+        assert_eq!(head.crashes, 1);
         assert_eq!(head.holder, Some(holder()));
     }
 

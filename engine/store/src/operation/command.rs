@@ -2,7 +2,7 @@
 
 use weft_model::BatchId;
 
-use super::{CompareAndSet, StoredRow, sent_by};
+use super::{CompareAndSet, StoredRow};
 
 /// The row of a command names this batch from now on: `IF bid = <replaces>`. The batch is the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +23,6 @@ pub struct ReleaseCommand {
     pub command_key: String,
     /// The batch that the row must name.
     pub batch: BatchId,
-}
-
-sent_by! {
-    claim_command: ClaimCommand, Option<BatchId>;
-    release_command: ReleaseCommand, Option<BatchId>;
 }
 
 /// The row of a command: the batch that it names.

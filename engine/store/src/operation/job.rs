@@ -8,7 +8,7 @@ use super::job_definition::JobDefinition;
 use super::{CompareAndSet, StoredRow, changes_existing_row, sent_by};
 
 /// A node takes a job: `IF status = <seen> AND fence = <seen>` → IN_PROCESS, fence + 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClaimJob {
     /// The job.
     pub key: JobKey,
@@ -22,6 +22,9 @@ pub struct ClaimJob {
     pub now: Timestamp,
     /// When another node must re-check the job if the claimer dies. Written before the claim.
     pub due: DueHint,
+    /// The history row of the run before, which the death of its process cut short. Inserted once the claim has taken effect,
+    /// unless that run has a row.
+    pub cut_short: Option<JobRun>,
     /// Names this attempt.
     pub token: Token,
 }
@@ -229,8 +232,6 @@ impl DeleteJob {
 sent_by! {
     claim_job: ClaimJob, Option<Job>;
     end_job: EndJob, Option<Job>;
-    write_job: WriteJob, Option<Job>;
-    request_job: RequestJob, Option<Job>;
     delete_job: DeleteJob, Option<Job>;
 }
 
@@ -445,6 +446,7 @@ mod tests {
             seen_fence: 4,
             holder: holder(),
             now: Timestamp(5),
+            cut_short: None,
             token: token(1),
         }
     }

@@ -25,7 +25,7 @@ pub use job::*;
 pub use job_definition::*;
 pub use shared::*;
 
-use weft_model::DueHint;
+use weft_model::{Batch, BatchId, CheckpointHead, ChunkHead, DueHint, Job};
 
 /// A row that compare-and-sets change.
 pub trait StoredRow: Clone + Send + 'static {
@@ -129,6 +129,29 @@ macro_rules! sent_by {
 }
 
 use {changes_existing_row, sent_by};
+
+/// Calls `$each!` with the verbs that change one row and write nothing else but its due hint: verb, operation, what Lost
+/// answers. The operation says all that they do. The other verbs are methods of [`Store`](crate::Store), each by itself.
+#[macro_export]
+macro_rules! row_verbs {
+    ($each:ident) => {
+        $each! {
+            claim_command: ClaimCommand, Option<BatchId>;
+            release_command: ReleaseCommand, Option<BatchId>;
+            write_job: WriteJob, Option<Job>;
+            request_job: RequestJob, Option<Job>;
+            claim_batch: ClaimBatch, Option<Batch>;
+            reserve_chunks: ReserveChunks, Option<Batch>;
+            save_batch_statistics: SaveBatchStatistics, Option<Batch>;
+            request_batch: RequestBatch, Option<Batch>;
+            claim_chunk: ClaimChunk, Option<ChunkHead>;
+            change_chunk: ChangeChunk, Option<ChunkHead>;
+            take_checkpoints: TakeCheckpoints, Option<CheckpointHead>;
+        }
+    };
+}
+
+row_verbs!(sent_by);
 
 /// A compare-and-set must move its own condition: a second one that was decided for the same row must not apply.
 #[cfg(test)]

@@ -100,7 +100,7 @@ async fn sample(place: &Place, measured: &Measured) -> Result<Vec<Instance>> {
     let mut instances = Vec::new();
     let ids: Vec<String> = (0..measured.ids.min(SAMPLE)).map(work::id).collect();
     for ids in ids.chunks(BATCH_ROWS) {
-        let mut chunk = command.prepare(&context, ids).await;
+        let mut chunk = command.prepare(&context, ids).await?;
         for id in ids {
             match chunk.run(id).await {
                 EntityOutcome::Completed { instance, .. } => {

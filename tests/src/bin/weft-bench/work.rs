@@ -19,7 +19,7 @@ use weft_project::command::{
 };
 use weft_project::interface::Environment;
 use weft_project::source::{IdPage, IdStream};
-use weft_store::SelfFence;
+use weft_store::{Outage, SelfFence};
 use weft_store::{SharedStore, SubmitBatch};
 
 /// The logical unit of the example project.
@@ -176,8 +176,12 @@ impl EntityCommand for Noop {
         None
     }
 
-    async fn prepare(&self, _: &ChunkContext, _: &[String]) -> Box<dyn PreparedChunk> {
-        Box::new(self.clone())
+    async fn prepare(
+        &self,
+        _: &ChunkContext,
+        _: &[String],
+    ) -> Result<Box<dyn PreparedChunk>, Outage> {
+        Ok(Box::new(self.clone()))
     }
 }
 

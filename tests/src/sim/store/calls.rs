@@ -8,6 +8,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
+use weft_model::BatchId;
 use weft_store::{Attempt, AttemptResult, CompareAndSet, StoreError, StoreResult};
 
 use super::SimHandle;
@@ -17,7 +18,7 @@ use super::partition::Partitioned;
 use super::plain::Plain;
 use super::swap::{Statement, Swap};
 use super::tables::Tables;
-use super::watch::Watch;
+use super::watch::{Seen, Watch};
 use crate::sim::trace::Trace;
 
 /// The name of clients in the store; they are not ambushed.
@@ -64,6 +65,7 @@ pub struct Inner {
     pub(super) chance: StdRng,
     late: BTreeMap<(u64, u64), Late>,
     stamp: u64,
+    on_disk: Option<(Tables, Seen)>,
 }
 
 /// A statement that arrives later.
@@ -101,6 +103,7 @@ impl Shared {
                 chance: StdRng::seed_from_u64(seed),
                 late: BTreeMap::new(),
                 stamp: 0,
+                on_disk: None,
             }),
         })
     }
@@ -128,6 +131,28 @@ impl Inner {
     /// How many incarnations of nodes have been seen.
     pub fn incarnations(&self) -> usize {
         self.tables.incarnations.len()
+    }
+
+    /// The commit log is written to disk: what is stored now survives a crash of the store.
+    pub fn sync_commit_log(&mut self) {
+        self.on_disk = Some((self.tables.clone(), self.watch.seen().clone()));
+    }
+
+    /// The store crashes: it loses everything since the last sync of its commit log, acknowledged or not, and is away.
+    pub fn crash(&mut self) {
+        self.outage = true;
+        if let Some((tables, seen)) = self.on_disk.take() {
+            self.tables = tables;
+            self.watch.restore(seen);
+        }
+    }
+
+    /// The store loses a chunk. Returns its ids.
+    pub fn lose_chunk(&mut self, batch: BatchId, number: i64) -> Vec<String> {
+        let lost = self.tables.chunks.remove(&(batch, number));
+        let ids = lost.map(|row| row.peek().ids.clone()).unwrap_or_default();
+        self.watch.forget(batch, &ids);
+        ids
     }
 
     fn arrive(&mut self, now: u64) {

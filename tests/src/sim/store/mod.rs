@@ -28,6 +28,7 @@ pub use calls::{CLIENT, Inner};
 pub use faults::FaultPlan;
 pub use partition::Chunk;
 pub use tables::Tables;
+pub use watch::SourceList;
 
 use calls::Shared;
 

@@ -8,7 +8,7 @@ use weft_store::{StoreError, StoreResult};
 use super::tables::Tables;
 
 /// A parsed table and its rows, by key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StoredTable {
     table: ParsedTable,
     rows: BTreeMap<String, Vec<Value>>,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use weft_model::{
-    Batch, BatchId, CheckpointHead, ChunkHead, Deployment, EntityRow, Job, JobKey, Setting,
+    Batch, BatchId, BatchStatus, CheckpointHead, ChunkHead, Deployment, EntityRow, Job, JobKey,
+    Setting,
 };
 use weft_store::{Signed, StoredRow};
 
@@ -112,9 +113,17 @@ impl Partitioned for Batch {
         put(&mut tables.batches, id, after, hidden_until);
     }
 
-    fn watch(watch: &mut Watch, _: &Tables, before: Option<&Self>, after: Option<&Self>) {
+    fn watch(watch: &mut Watch, tables: &Tables, before: Option<&Self>, after: Option<&Self>) {
         match (before, after) {
-            (before, Some(after)) => watch.batch(before, after),
+            (before, Some(after)) => {
+                watch.batch(before, after);
+                let is_end = before.is_some_and(|before| before.status != after.status);
+                if is_end && after.status == BatchStatus::Done {
+                    let range = (after.id, 0)..(after.id, i64::MAX);
+                    let chunks = tables.chunks.range(range);
+                    watch.done(after, chunks.map(|(_, row)| row.peek()));
+                }
+            }
             (Some(before), None) => watch.removed_batch(before),
             (None, None) => (),
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use weft_model::clock::Timestamp;
 use weft_model::{Batch, BatchListing, ChunkHead, Job};
 use weft_store::{
-    Attempt, AttemptResult, CompareAndSet, Conditional, DeleteBatch, DeleteJob, EndJob,
+    Attempt, AttemptResult, ClaimJob, CompareAndSet, Conditional, DeleteBatch, DeleteJob, EndJob,
     FinishBatch, FinishLost, FlushChunk, MoveBatch, OpenChunk, StoreError, SubmitBatch, SubmitLost,
 };
 
@@ -72,6 +72,16 @@ impl SimHandle {
         let second = self.swap_only(VERB, &submit.job(), |_, _, _, _| ()).await;
         let lost = |found: Option<Job>| found.unwrap_or_else(|| submit.job.clone());
         Ok(half_done(second).map_lost(|found| SubmitLost::Job(Box::new(lost(found)))))
+    }
+
+    pub(super) async fn claim(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
+        let answer = self.swap(claim).await?;
+        match &claim.cut_short {
+            Some(run) if answer == Attempt::Applied => {
+                self.put_last(Plain::Run(Box::new(run.clone()))).await
+            }
+            _ => Ok(answer),
+        }
     }
 
     pub(super) async fn end(&self, end: &EndJob) -> AttemptResult<Option<Job>> {

@@ -27,7 +27,7 @@ pub struct Stamped<T> {
 }
 
 /// Everything durable.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tables {
     /// `batchprocess_list`.
     pub batches: BTreeMap<BatchId, Row<Batch>>,

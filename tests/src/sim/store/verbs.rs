@@ -11,14 +11,7 @@ use weft_model::{
     EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
     ParsedRow, ParsedTable, Setting,
 };
-use weft_store::{
-    AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
-    Conditional, DeleteBatch, DeleteJob, Deploy, EndJob, FinishBatch, FinishLost, FlushChunk,
-    ForgetCheckpoints, Freshness, JobsPage, ListBatches, ListJobs, MoveBatch, OpenChunk,
-    PutSetting, ReleaseCommand, RequestBatch, RequestJob, ReserveChunks, SCHEMA_VERSION,
-    SaveBatchStatistics, SaveCheckpoints, Store, StoreResult, StoreStatistics, SubmitBatch,
-    SubmitLost, TakeCheckpoints, WriteJob,
-};
+use weft_store::*;
 
 use super::SimHandle;
 use super::calls::Inner;
@@ -44,11 +37,21 @@ fn chunk_at(inner: &mut Inner, batch: BatchId, number: i64, now: u64) -> Option<
     row.committed(now, &mut inner.chance)
 }
 
+macro_rules! forward {
+    ($($verb:ident: $operation:ident, $found:ty;)*) => {$(
+        fn $verb<'a>(&'a self, operation: &'a $operation) -> StoreFuture<'a, AttemptResult<$found>> {
+            Box::pin(self.swap(operation))
+        }
+    )*};
+}
+
 #[async_trait]
 impl Store for SimHandle {
     fn kind(&self) -> &'static str {
         "simulated"
     }
+
+    row_verbs!(forward);
 
     fn statistics(&self) -> StoreStatistics {
         self.counters.snapshot()
@@ -69,14 +72,6 @@ impl Store for SimHandle {
         self.submit(submit).await
     }
 
-    async fn claim_command(&self, claim: &ClaimCommand) -> AttemptResult<Option<BatchId>> {
-        self.swap(claim).await
-    }
-
-    async fn release_command(&self, release: &ReleaseCommand) -> AttemptResult<Option<BatchId>> {
-        self.swap(release).await
-    }
-
     async fn active_command(&self, command_key: &str) -> StoreResult<Option<BatchId>> {
         self.read("active_command", false, |inner, _| {
             inner.tables.commands.get(command_key).copied()
@@ -85,7 +80,7 @@ impl Store for SimHandle {
     }
 
     async fn claim_job(&self, claim: &ClaimJob) -> AttemptResult<Option<Job>> {
-        self.swap(claim).await
+        self.claim(claim).await
     }
 
     async fn end_job(&self, end: &EndJob) -> AttemptResult<Option<Job>> {
@@ -186,35 +181,8 @@ impl Store for SimHandle {
         .await
     }
 
-    async fn write_job(&self, write: &WriteJob) -> AttemptResult<Option<Job>> {
-        self.swap(write).await
-    }
-
-    async fn request_job(&self, request: &RequestJob) -> AttemptResult<Option<Job>> {
-        self.swap(request).await
-    }
-
-    async fn claim_batch(&self, claim: &ClaimBatch) -> AttemptResult<Option<Batch>> {
-        self.swap(claim).await
-    }
-
     async fn move_batch(&self, change: &MoveBatch) -> AttemptResult<Option<Batch>> {
         self.move_with_copy(change.verb(), change).await
-    }
-
-    async fn reserve_chunks(&self, reserve: &ReserveChunks) -> AttemptResult<Option<Batch>> {
-        self.swap(reserve).await
-    }
-
-    async fn save_batch_statistics(
-        &self,
-        save: &SaveBatchStatistics,
-    ) -> AttemptResult<Option<Batch>> {
-        self.swap(save).await
-    }
-
-    async fn request_batch(&self, request: &RequestBatch) -> AttemptResult<Option<Batch>> {
-        self.swap(request).await
     }
 
     async fn finish_batch(&self, finish: &FinishBatch) -> AttemptResult<FinishLost> {
@@ -235,19 +203,13 @@ impl Store for SimHandle {
     }
 
     async fn open_chunk(&self, open: &OpenChunk) -> AttemptResult<Option<ChunkHead>> {
+        open.check_ids()?;
         self.open_with_ids(open).await
     }
 
-    async fn claim_chunk(&self, claim: &ClaimChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.swap(claim).await
-    }
-
     async fn flush_chunk(&self, flush: &FlushChunk) -> AttemptResult<Option<ChunkHead>> {
+        flush.check_ids()?;
         self.flush(flush).await
-    }
-
-    async fn change_chunk(&self, change: &ChangeChunk) -> AttemptResult<Option<ChunkHead>> {
-        self.swap(change).await
     }
 
     async fn chunk_heads(&self, batch: BatchId, from: i64, to: i64) -> StoreResult<Vec<ChunkHead>> {
@@ -336,6 +298,7 @@ impl Store for SimHandle {
         logical_unit: &str,
         ids: &[String],
     ) -> StoreResult<BTreeMap<String, InstanceHead>> {
+        ids.iter().try_for_each(|id| check_sought_id(id))?;
         self.read("instance_heads", false, |inner, _| {
             let found = ids.iter().filter_map(|id| {
                 let key = (logical_unit.to_owned(), id.clone());
@@ -348,6 +311,7 @@ impl Store for SimHandle {
     }
 
     async fn instance(&self, logical_unit: &str, id: &str) -> StoreResult<Option<Instance>> {
+        check_sought_id(id)?;
         self.read("instance", false, |inner, _| {
             let key = (logical_unit.to_owned(), id.to_owned());
             inner.tables.instances.get(&key).cloned()
@@ -356,6 +320,8 @@ impl Store for SimHandle {
     }
 
     async fn save_instances(&self, logical_unit: &str, instances: &[Instance]) -> StoreResult<()> {
+        let mut ids = instances.iter().map(|instance| instance.head.id.as_str());
+        ids.try_for_each(check_stored_id)?;
         self.counters.call("save_instances");
         let plain = Plain::Instances(logical_unit.to_owned(), instances.to_vec());
         self.put(plain).await
@@ -377,13 +343,6 @@ impl Store for SimHandle {
             .collect()
         })
         .await
-    }
-
-    async fn take_checkpoints(
-        &self,
-        take: &TakeCheckpoints,
-    ) -> AttemptResult<Option<CheckpointHead>> {
-        self.swap(take).await
     }
 
     async fn save_checkpoints(

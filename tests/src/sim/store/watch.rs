@@ -10,14 +10,31 @@ use weft_store::FlushChunk;
 
 use super::partition::{Chunk, short};
 
-/// The violations seen so far, and the ids seen in chunks.
+/// The violations seen so far, and what is stored.
 #[derive(Debug, Default)]
 pub struct Watch {
     violations: Vec<String>,
-    places: BTreeMap<(BatchId, String), i64>,
     takeovers: Vec<String>,
+    seen: Seen,
+    lists: BTreeMap<BatchId, SourceList>,
+}
+
+/// What the watcher remembers of the rows. A store that loses writes takes it back with them.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The chunk of each id.
+    places: BTreeMap<(BatchId, String), i64>,
     /// The batches at work that allow no other of their command; the simulation knows one command.
     exclusive: BTreeSet<BatchId>,
+}
+
+/// What the source of a batch gives, each time it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceList {
+    /// The number of different ids.
+    pub ids: i64,
+    /// The number of ids beyond the first of each.
+    pub duplicates: i64,
 }
 
 impl Watch {
@@ -29,6 +46,28 @@ impl Watch {
     /// What nodes took over from other nodes.
     pub fn takeovers(&self) -> &[String] {
         &self.takeovers
+    }
+
+    /// What is remembered of the rows now.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// The store has lost what was written after `seen`.
+    pub fn restore(&mut self, seen: Seen) {
+        self.seen = seen;
+    }
+
+    /// The store has lost the chunk of these ids.
+    pub fn forget(&mut self, batch: BatchId, ids: &[String]) {
+        for id in ids {
+            self.seen.places.remove(&(batch, id.clone()));
+        }
+    }
+
+    /// Notes what the source of a batch gives, which the batch must count when it is DONE.
+    pub fn expect_list(&mut self, batch: BatchId, list: SourceList) {
+        self.lists.insert(batch, list);
     }
 
     fn taken(&mut self, what: &str, before: Option<&NodeId>, after: Option<&NodeId>) {
@@ -86,13 +125,40 @@ impl Watch {
         });
         let is_at_work = !after.status.is_final() && after.status != BatchStatus::WaitingForJob;
         match is_at_work && !after.spec.allow_multiple {
-            true => self.exclusive.insert(after.id),
-            false => self.exclusive.remove(&after.id),
+            true => self.seen.exclusive.insert(after.id),
+            false => self.seen.exclusive.remove(&after.id),
         };
-        let at_work = self.exclusive.len();
+        let at_work = self.seen.exclusive.len();
         self.require(at_work <= 1, || {
             format!("I13: batch {id} began beside another of its command that allows none")
         });
+    }
+
+    /// A batch becomes DONE with these chunks.
+    pub fn done<'c>(&mut self, batch: &Batch, chunks: impl Iterator<Item = &'c Chunk>) {
+        let id = short(batch.id);
+        let (mut counted, mut ids, mut records) = (0, BTreeSet::new(), BTreeSet::new());
+        for chunk in chunks {
+            counted += chunk.head.ok + chunk.head.failed;
+            ids.extend(&chunk.ids);
+            records.extend(chunk.rows.keys());
+        }
+        let total = batch.total_entities;
+        let is_whole = |count: usize| i64::try_from(count).ok() == total;
+        let is_exact = Some(counted) == total && is_whole(ids.len()) && ids == records;
+        self.require(is_exact, || {
+            format!(
+                "I3: batch {id} is DONE with total {total:?}, its chunks count {counted} and have {} ids and {} records",
+                ids.len(),
+                records.len()
+            )
+        });
+        if let Some(list) = self.lists.get(&batch.id).copied() {
+            let counted = (total, batch.duplicates);
+            self.require(counted == (Some(list.ids), list.duplicates), || {
+                format!("I3: batch {id} is DONE with (ids, duplicates) {counted:?}, its source gives {list:?}")
+            });
+        }
     }
 
     /// A job row was written.
@@ -156,7 +222,7 @@ impl Watch {
         let Some(before) = before else {
             for id in &after.ids {
                 let place = (after.head.batch, id.clone());
-                if let Some(other) = self.places.insert(place, after.head.number) {
+                if let Some(other) = self.seen.places.insert(place, after.head.number) {
                     self.require(false, || format!("I13: {id} stands in {name} and {other}"));
                 }
             }

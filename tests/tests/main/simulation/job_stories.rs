@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use weft_model::{DueHint, JobStatus, NodeId};
+use weft_model::{DueHint, Job, JobRun, JobStatus, NodeId};
 use weft_node::NodeConfig;
-use weft_tests::sim::jobs::{PlannedJob, key_of};
+use weft_tests::sim::jobs::{PlannedJob, Work, key_of};
 use weft_tests::sim::store::FaultPlan;
 use weft_tests::sim::{BASE, Cluster, in_simulated_time};
 
@@ -251,5 +251,95 @@ fn a_recurring_job_above_the_recommended_size_is_not_given_up() {
         tokio::time::sleep(25 * MINUTE).await;
         assert_eq!((begun(&cluster, 0), begun(&cluster, 1)), (1, 1));
         assert_eq!(holder(&cluster, 1), (node("n1"), 1));
+    });
+}
+
+/// Runs a job to its rest on one node that is started again whenever its process died. Answers the row and the errors of its
+/// history, the oldest first.
+fn job_on_a_dying_node(planned: PlannedJob) -> (Job, Vec<String>) {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(31, false);
+        cluster.start_quick(1);
+        cluster.start_job(0, planned);
+        let key = key_of(&uid(0));
+        for _ in 0..600 {
+            if cluster.reap("n1") {
+                cluster.start("n1");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if begun(&cluster, 0) > 0 && cluster.is_quiet() {
+                break;
+            }
+        }
+        let inner = cluster.store.inner();
+        assert_eq!(inner.watch.violations(), [] as [String; 0]);
+        let runs = inner.tables.runs.values().filter(|run| run.key == key);
+        let mut runs: Vec<_> = runs.cloned().collect();
+        runs.sort_by_key(|run| run.fence);
+        let exception = |run: &JobRun| {
+            let error: serde_json::Value = serde_json::from_str(run.error.as_deref()?).ok()?;
+            Some(error["exception_type"].as_str()?.to_owned())
+        };
+        let exceptions = runs
+            .iter()
+            .map(|run| exception(run).unwrap_or_else(|| run.status.to_string()));
+        let job = inner.tables.jobs[&key].peek().clone();
+        (job, exceptions.collect())
+    })
+}
+
+#[test]
+fn a_job_whose_process_dies_three_times_in_a_row_is_failed() {
+    let recurring = PlannedJob {
+        runs: 5,
+        ..PlannedJob::once(50)
+    };
+    for planned in [PlannedJob::once(50), recurring] {
+        let (job, history) = job_on_a_dying_node(planned.with_aborting_tries(100));
+        assert_eq!(job.status, JobStatus::Failed);
+        let error = job.error.unwrap_or_default();
+        assert!(error.contains("during each of the last 3 tries"), "{error}");
+        let expected = ["Crashed", "Crashed", "Crashed", "TooManyCrashes"];
+        assert_eq!(history, expected);
+    }
+}
+
+#[test]
+fn a_takeover_is_no_attempt_and_a_success_clears_the_crashes() {
+    let (job, history) = job_on_a_dying_node(PlannedJob::once(50).with_aborting_tries(2));
+    assert_eq!((job.status, job.tries), (JobStatus::Processed, 0));
+    assert_eq!(history, ["Crashed", "Crashed", "PROCESSED"]);
+    // A failure between the crashes takes an attempt, a crash none.
+    let (job, _) = job_on_a_dying_node(
+        PlannedJob {
+            work: Work {
+                failing: 1,
+                ..PlannedJob::once(50).work
+            },
+            ..PlannedJob::once(50)
+        }
+        .with_aborting_tries(2),
+    );
+    assert_eq!(job.status, JobStatus::Processed, "{:?}", job.error);
+}
+
+#[test]
+fn a_node_that_loses_the_store_again_and_again_fails_no_job() {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(32, false);
+        cluster.start_quick(1);
+        cluster.start_job(0, PlannedJob::once(20_000));
+        for tries in 1..=4 {
+            wait_for_tries(&cluster, 0, tries, MINUTE).await;
+            cluster.store.inner().outage = true;
+            tokio::time::sleep(Duration::from_secs(6)).await;
+            cluster.store.inner().outage = false;
+        }
+        wait_for_tries(&cluster, 0, 5, MINUTE).await;
+        let ended = |cluster: &Cluster| cluster.is_quiet();
+        assert!(cluster.wait(MINUTE, ended).await);
+        let inner = cluster.store.inner();
+        let job = inner.tables.jobs[&key_of(&uid(0))].peek();
+        assert_eq!(job.status, JobStatus::Processed, "{:?}", job.error);
     });
 }

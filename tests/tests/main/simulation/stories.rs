@@ -1,9 +1,9 @@
 //! Single guarantees, each as a story in simulated time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use weft_model::{BatchId, BatchStatus, ChunkState, JobKey};
+use weft_model::{BatchId, BatchStatus, ChunkState, EntityStatus, JobKey};
 use weft_node::NodeConfig;
 use weft_store::Store;
 use weft_tests::sim::store::FaultPlan;
@@ -12,7 +12,7 @@ use weft_tests::sim::{Cluster, Script, extra_effects, in_simulated_time};
 pub const MINUTE: Duration = Duration::from_secs(60);
 
 /// Ids in pages, `wait_ms` before each.
-fn paged(pages: usize, per_page: usize, wait_ms: u64, entity_ms: u64) -> Script {
+pub fn paged(pages: usize, per_page: usize, wait_ms: u64, entity_ms: u64) -> Script {
     let page = |page: usize| {
         let ids = (0..per_page).map(|number| format!("e{}", page * per_page + number));
         (wait_ms, ids.collect())
@@ -33,13 +33,13 @@ fn begun(cluster: &Cluster) -> usize {
     cluster.effects.all().len()
 }
 
-fn assert_nothing_broke(cluster: &Cluster) {
+pub fn assert_nothing_broke(cluster: &Cluster) {
     let inner = cluster.store.inner();
     assert_eq!(inner.watch.violations(), [] as [String; 0]);
 }
 
 /// Waits until so many entities were begun.
-async fn wait_for_effects(cluster: &Cluster, count: usize) {
+pub async fn wait_for_effects(cluster: &Cluster, count: usize) {
     let reached = cluster
         .wait(MINUTE, |cluster| begun(cluster) >= count)
         .await;
@@ -337,6 +337,114 @@ fn a_batch_cancelled_at_work_changes_no_more() {
 #[test]
 fn a_hung_entity_does_not_hold_up_a_cancel() {
     cancelled_while(BatchStatus::InProgress, Script::plain(400, 3_600_000));
+}
+
+#[test]
+fn a_cancel_frees_every_slot_that_hung_entities_hold() {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(5, false);
+        cluster.start_quick(2);
+        let slots = 2 * Cluster::quick_config("n1").max_workers_per_node;
+        let hung = cluster.spec(Script::plain(400, 3_600_000));
+        let hung = cluster.submit(hung);
+        wait_for_effects(&cluster, slots).await;
+        cluster.cancel(hung);
+        let end = cluster.wait_for_end(hung, MINUTE).await;
+        assert_eq!(end, Some(BatchStatus::Cancelled));
+        let next = cluster.spec(Script::plain(400, 3_600_000));
+        cluster.submit(next);
+        let asked = cluster.store.now();
+        wait_for_effects(&cluster, 2 * slots).await;
+        let took = cluster.store.now() - asked;
+        assert!(took < 5_000, "the slots were free after {took} ms");
+        assert_nothing_broke(&cluster);
+    });
+}
+
+#[test]
+fn a_node_that_leaves_hands_back_entities_that_outlast_its_grace() {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(6, false);
+        cluster.start_quick(1);
+        let spec = cluster.spec(Script::plain(400, 3_600_000));
+        let batch = cluster.submit(spec);
+        let slots = Cluster::quick_config("n1").max_workers_per_node;
+        wait_for_effects(&cluster, slots).await;
+        let process = cluster.process("n1").expect("it runs").clone();
+        process.handle.drain();
+        process.handle.ended().await.expect("it leaves cleanly");
+        let inner = cluster.store.inner();
+        let chunks = inner.tables.chunks.range((batch, 0)..(batch, i64::MAX));
+        let held: Vec<i64> = chunks
+            .filter(|(_, row)| row.peek().head.state == ChunkState::InProgress)
+            .map(|((_, number), _)| *number)
+            .collect();
+        assert_eq!(held, [] as [i64; 0], "chunks were not handed back");
+        drop(inner);
+        assert_nothing_broke(&cluster);
+    });
+}
+
+/// Runs a batch in which these entities end the process of their node, on `nodes` nodes that are started again whenever they
+/// died. Answers how many processes died.
+fn poisoned_batch(nodes: usize, poison: &[usize]) -> u64 {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(9, false);
+        cluster.start_quick(nodes);
+        let poison: BTreeSet<String> = poison.iter().map(|number| format!("e{number}")).collect();
+        let spec = cluster.spec(Script {
+            aborting: poison.clone(),
+            ..paged(3, 40, 100, 40)
+        });
+        let batch = cluster.submit(spec);
+        let mut limit = 2_000;
+        while !cluster
+            .batch(batch)
+            .is_some_and(|row| row.status.is_final())
+        {
+            for name in cluster.names() {
+                if cluster.reap(&name) {
+                    cluster.start(&name);
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            limit -= 1;
+            assert!(limit > 0, "{}", weft_tests::sim::what_hangs(&cluster));
+        }
+        let inner = cluster.store.inner();
+        let chunks = inner.tables.chunks.range((batch, 0)..(batch, i64::MAX));
+        let rows = chunks.flat_map(|(_, row)| row.peek().rows.values().cloned());
+        let (failed, completed): (Vec<_>, Vec<_>) =
+            rows.partition(|row| row.status == EntityStatus::Failed);
+        let names: BTreeSet<String> = failed.iter().map(|row| row.id.clone()).collect();
+        assert_eq!(names, poison, "only the poison fails");
+        for row in failed {
+            let error = row.error.unwrap_or_default();
+            assert!(error.starts_with("poisoned: "), "{error}");
+            assert_eq!(row.attempt, 3);
+        }
+        assert_eq!(completed.len(), 120 - poison.len());
+        drop(inner);
+        let effects = cluster.effects.all();
+        for id in &poison {
+            let runs = effects.iter().filter(|effect| effect.id == *id).count();
+            assert!(runs <= 3, "{id} was run {runs} times");
+        }
+        assert_nothing_broke(&cluster);
+        cluster.processes() - u64::try_from(nodes).expect("a few")
+    })
+}
+
+#[test]
+fn an_entity_that_ends_the_process_fails_at_the_third_crash_and_the_others_complete() {
+    assert_eq!(poisoned_batch(1, &[57]), 3);
+    assert_eq!(poisoned_batch(3, &[57]), 3);
+}
+
+#[test]
+fn several_entities_that_end_the_process_are_told_apart_from_their_neighbours() {
+    let crashes = poisoned_batch(2, &[3, 41, 42, 99]);
+    assert!(crashes <= 3 * 4, "{crashes} processes died");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::flow::actor::{
 };
 use crate::flow::input::{InputKind, Inputs, optional, required};
 use crate::flow::sql;
+use crate::retry::query_within;
 
 #[derive(Debug)]
 pub(super) struct DbCommand;
@@ -62,9 +63,8 @@ impl Actor for DbCommand {
         let interface = run.project.interface(inputs.text("interface"));
         let interface = interface.map_err(failed)?;
         let parameters = sql::parameters(inputs.value("parameters")).map_err(failed)?;
-        let rows = interface
-            .query_within(inputs.text("sql"), parameters, LIMITS)
-            .await;
+        let sql = inputs.text("sql");
+        let rows = query_within(&interface, sql, parameters, LIMITS, run.stop).await;
         rows.map(sql::outputs_of)
             .map_err(|error| failed(error.to_string()))
     }
@@ -103,6 +103,6 @@ pub(in crate::flow) async fn check_query(
             findings.add(spot, error.to_string());
             None
         }
-        Err(SourceError::Unavailable { .. }) => None,
+        Err(SourceError::Unavailable { .. } | SourceError::Store { .. }) => None,
     }
 }

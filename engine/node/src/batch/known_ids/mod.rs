@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use filter::Filter;
 use run::Run;
 
+use crate::tasks::block_on_file;
+
 /// The most hashes in memory: 2 MiB.
 const IN_MEMORY: usize = 2 * 1024 * 1024 / 16;
 /// So many runs of one tier become one of the next.
@@ -71,7 +73,7 @@ impl KnownIds {
         }
         if let Some(spilled) = &self.spilled
             && spilled.filter.may_have(hash)
-            && spilled.has(hash)?
+            && block_on_file(|| spilled.has(hash))?
         {
             return Ok(false);
         }
@@ -86,6 +88,10 @@ impl KnownIds {
             self.grow();
             return Ok(());
         }
+        block_on_file(|| self.spill())
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
         std::fs::create_dir_all(&self.scratch)?;
         let spilled = self.spilled.get_or_insert_with(|| Spilled {
             filter: Filter::with_bytes(self.limit * 16),

@@ -1,7 +1,7 @@
 //! BATCH and MIGRATE as typed, read into the specification of a batch.
 
 use weft_lang::{Batch, EntitySource as Source, EntityTemplate, Family, Spanned, Statement, Text};
-use weft_model::{BatchSpec, EntitySource, RetryPolicy};
+use weft_model::{BatchSpec, EntitySource, RetryPolicy, check_id};
 use weft_project::command::CommandFactory;
 use weft_project::{LogicalUnit, Project, SourceQuery};
 
@@ -12,9 +12,6 @@ use crate::commands::Lowering;
 use crate::commands::literal::literal;
 use crate::refusal::Refusal;
 use crate::secret::without_secrets;
-
-/// The longest entity id.
-const ID_BYTES: usize = 1_024;
 
 /// Checks the batch against the deployed project, fills in defaults and applies limits.
 ///
@@ -123,12 +120,12 @@ impl Reading<'_> {
                     .find(|name| name.eq_ignore_ascii_case(&group.value));
                 Ok(project_query(query, name.cloned()))
             }
-            Source::Ids(ids) => ids
-                .value
-                .iter()
-                .map(entity_id)
-                .collect::<Result<_, _>>()
-                .map(|ids| EntitySource::List { ids }),
+            Source::Ids(ids) => {
+                let limit = self.context.services.config.max_id_bytes;
+                let ids = ids.value.iter().map(|id| entity_id(id, limit));
+                let ids = ids.collect::<Result<_, _>>()?;
+                Ok(EntitySource::List { ids })
+            }
             Source::Query { interface, query } => {
                 let known = self.project.interface_definition(&interface.value);
                 let known = known.map_err(|error| Refusal::from(error).at(interface.span))?;
@@ -213,16 +210,16 @@ fn project_query(query: &SourceQuery, instance_group: Option<String>) -> EntityS
     }
 }
 
-fn entity_id(id: &Spanned<Text>) -> Result<String, Refusal> {
+/// An id as typed, of at most `limit` bytes.
+///
+/// # Errors
+/// It has no meaning as an id; the refusal has its place.
+pub(crate) fn entity_id(id: &Spanned<Text>, limit: usize) -> Result<String, Refusal> {
     let text = literal(id)?;
-    if text.is_empty() {
-        return Err(Refusal::usage("an entity id is not empty").at(id.span));
+    match check_id(text, limit) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(unfit) => Err(Refusal::usage(unfit.to_string()).at(id.span)),
     }
-    if text.len() > ID_BYTES {
-        let message = format!("an entity id has at most {ID_BYTES} bytes");
-        return Err(Refusal::usage(message).at(id.span));
-    }
-    Ok(text.to_owned())
 }
 
 fn whole(number: u64) -> i64 {

@@ -3,7 +3,7 @@
 use weft_lang::Instance;
 
 use crate::commands::Lowering;
-use crate::commands::literal::literal;
+use crate::commands::batch::definition::entity_id;
 use crate::permission::{Access, Operation, Permission};
 use crate::refusal::Refusal;
 
@@ -24,7 +24,7 @@ impl InstanceName {
             logical_unit.map_err(|error| Refusal::from(error).at(instance.lu.span))?;
         Ok(Self {
             logical_unit: logical_unit.name.clone(),
-            id: literal(&instance.id)?.to_owned(),
+            id: entity_id(&instance.id, context.services.config.max_id_bytes)?,
         })
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use weft_model::{BatchId, BatchSpec, EntitySource, Instance, Session};
 use weft_project::command::{ChunkContext, CommandFactory, EntityOutcome};
+use weft_store::{Outage, StoreError};
 
 use super::InstanceName;
 use crate::refusal::Refusal;
@@ -22,11 +23,7 @@ pub(super) async fn sync(
 ) -> Result<Vec<Value>, Refusal> {
     let lu = &instance.logical_unit;
     let spec = Arc::new(spec_of(services, session, lu));
-    let command = services
-        .catalogue
-        .bind(&spec)
-        .await
-        .map_err(|error| Refusal::failed(error.to_string()))?;
+    let command = services.catalogue.bind(&spec).await?;
     let context = ChunkContext {
         batch: BatchId(services.ids.uuid()),
         spec,
@@ -36,13 +33,13 @@ pub(super) async fn sync(
     };
     let ids = [instance.id.clone()];
     let run = async {
-        let mut prepared = command.prepare(&context, &ids).await;
-        prepared.run(&instance.id).await
+        let mut prepared = command.prepare(&context, &ids).await?;
+        Ok(prepared.run(&instance.id).await)
     };
     let outcome = tokio::select! {
         biased;
         () = stop.cancelled() => return Err(Refusal::failed("stopped")),
-        outcome = run => outcome,
+        outcome = run => outcome.map_err(|outage: Outage| Refusal::from(StoreError::from(outage)))?,
     };
     match outcome {
         EntityOutcome::Completed { result, instance } => {

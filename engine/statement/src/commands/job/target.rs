@@ -7,8 +7,10 @@ use weft_store::ListJobs;
 use crate::refusal::Refusal;
 use crate::services::Services;
 
-/// How many jobs one command changes at most.
-const TARGETS: usize = 10_000;
+/// How many jobs one command is about at most.
+const TARGETS: usize = 100_000;
+/// How many of them are read at once.
+const PAGE: usize = 1_000;
 
 pub(crate) const CHANGED: [&str; 5] = ["Type", "Name", "UID", "Status", "Notes"];
 
@@ -35,17 +37,31 @@ impl JobTarget {
     /// The jobs, archived ones included.
     ///
     /// # Errors
-    /// There is no such job, or the store failed.
+    /// There is no such job, there are too many, or the store failed.
     pub(super) async fn jobs(&self, services: &Services) -> Result<Vec<Job>, Refusal> {
-        let list = ListJobs {
+        let mut list = ListJobs {
             job_type: Some(self.job_type.clone()),
             name: Some(self.name.clone()),
             uid: self.uid.clone(),
             active_only: false,
             after: None,
-            limit: TARGETS,
+            limit: PAGE,
         };
-        let jobs = services.store.jobs(&list).await?.jobs;
+        let mut jobs = Vec::new();
+        loop {
+            let page = services.store.jobs(&list).await?;
+            jobs.extend(page.jobs);
+            if jobs.len() > TARGETS {
+                return Err(Refusal::conflict(format!(
+                    "more than {TARGETS} jobs are {} '{}': name the one that is meant with UID",
+                    self.job_type, self.name
+                )));
+            }
+            match page.next {
+                Some(next) => list.after = Some(next),
+                None => break,
+            }
+        }
         if !jobs.is_empty() {
             return Ok(jobs);
         }

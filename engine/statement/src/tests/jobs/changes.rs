@@ -37,6 +37,32 @@ async fn a_stop_of_a_running_job_goes_through_stopping() {
 }
 
 #[tokio::test]
+async fn a_stop_without_a_uid_reaches_every_one_of_many_jobs() {
+    const MANY: usize = 10_001;
+    let jobs = Jobs::new().await;
+    let first = jobs.start("ok", "EXEC_INTERVAL='0 12 * * *'").await;
+    let row = jobs.job(&first).await;
+    let write = |number: usize| {
+        let store = jobs.fixture.store.clone();
+        let mut job = row.clone();
+        job.key.uid = format!("many-{number}");
+        let write = weft_store::WriteJob {
+            due: None,
+            job,
+            seen: None,
+            token: weft_model::Token(uuid::Uuid::from_u128(number as u128 + 1)),
+        };
+        async move { store.write_job(&write).await.unwrap() }
+    };
+    futures::future::join_all((1..MANY).map(write)).await;
+    let answer = jobs.run("STOPJOB PROCESS NAME='ok'").await.ok();
+    assert_eq!(answer.rows.len(), MANY);
+    let none = jobs.run("STOPJOB PROCESS NAME='ok'").await;
+    assert!(none.error().contains("is active"), "{}", none.error());
+    jobs.leave().await;
+}
+
+#[tokio::test]
 async fn without_a_uid_a_stop_ends_all_of_the_name() {
     let jobs = Jobs::new().await;
     let keys = [jobs.start("hang", "").await, jobs.start("hang", "").await];

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use weft_model::{JobKey, JobStatus};
+use weft_store::faulty::Fault;
 
 use crate::tests::job_fixture::Jobs;
 
@@ -26,6 +27,31 @@ async fn a_schedule_submits_a_fresh_batch_at_each_run() {
             .any(|row| Some(row[0].as_str().unwrap()) == job.output.as_deref()),
         "the output of a run is the id of its batch"
     );
+    jobs.leave().await;
+}
+
+#[tokio::test]
+async fn a_schedule_waits_for_the_store_and_no_try_fails() {
+    let jobs = Jobs::new().await;
+    let faulty = std::sync::Arc::clone(&jobs.fixture.faulty);
+    let text = "STARTJOB BATCH_SCHEDULE NAME='nightly' UID='n' MAX_ATTEMPTS=1 \
+                ARGS='{\"command\":\"BATCH Other.(''1'',''2'') FABRIC_COMMAND=''sync_instance Other.?''\"}'";
+    // The first reads of the job are of its own batch, which is not there yet.
+    faulty.set_times("batch", "Serial", Fault::Unavailable, 2);
+    faulty.set_times("submit_batch", "", Fault::Refused, 0);
+    jobs.run(text).await.ok();
+    let key = JobKey {
+        job_type: "BATCH_SCHEDULE".to_owned(),
+        name: "nightly".to_owned(),
+        uid: "n".to_owned(),
+    };
+    faulty.called("submit_batch", 1).await;
+    // From now on the job waits for the batch that it has submitted.
+    faulty.set_times("batch", "Committed", Fault::Unavailable, 20);
+    let job = jobs.until(&key, |job| job.archived).await;
+    assert_eq!((job.status, job.error), (JobStatus::Processed, None));
+    let done = jobs.run("BATCH_LIST STATUS='ALL'").await.ok();
+    assert_eq!(done.rows.len(), 1, "an outage submits no second batch");
     jobs.leave().await;
 }
 

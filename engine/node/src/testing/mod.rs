@@ -1,9 +1,12 @@
 //! A node session on a SQLite store of which calls can fail.
 
+mod command;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::command::{TestCommand, completed};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -11,13 +14,15 @@ use weft_model::clock::{SharedClock, SystemClock};
 use weft_model::ids::Ids;
 use weft_model::*;
 use weft_project::ProjectCatalogue;
+use weft_project::command::CommandFactory;
 use weft_project::interface::Environment;
 use weft_sqlite::{Options, SqliteStore};
 pub(crate) use weft_store::faulty::{Fault, FaultyStore};
-use weft_store::{SelfFence, SharedStore};
+use weft_store::{SelfFence, Settled, SharedStore, Store};
 
 use crate::heartbeat::HeartbeatWriter;
 use crate::kind::JobKinds;
+use crate::scheduler::submission_of;
 use crate::tasks::Tasks;
 use crate::{Context, Membership, NodeConfig, NodeSession, Wake};
 
@@ -39,6 +44,14 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::with(None, |_| ())
+    }
+
+    /// With these commands instead of those of projects, and a changed configuration.
+    pub(crate) fn with(
+        factory: Option<Arc<dyn CommandFactory>>,
+        configure: impl FnOnce(&mut NodeConfig),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock: SharedClock = Arc::new(SystemClock);
         let inner = SqliteStore::open(
@@ -53,6 +66,7 @@ impl Bench {
             ProjectCatalogue::new(Arc::clone(&shared), Arc::clone(&clock), &data, environment);
         let mut config = NodeConfig::with_defaults(NodeId("n1".to_owned()), data);
         config.poll_interval = Duration::from_millis(20);
+        configure(&mut config);
         let me = Holder {
             node: config.guid.clone(),
             incarnation: Incarnation(Uuid::from_u128(1)),
@@ -63,7 +77,7 @@ impl Bench {
             Arc::clone(&clock),
             Ids::seeded(5),
             config,
-            Arc::new(catalogue),
+            factory.unwrap_or_else(|| Arc::new(catalogue)),
             JobKinds::new([]),
             Wake::default(),
         ));
@@ -85,6 +99,43 @@ impl Bench {
             store,
             session,
         }
+    }
+
+    /// Whether `holds` becomes true soon.
+    pub(crate) async fn becomes(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let met = async {
+            while !holds() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon(what, met).await;
+    }
+
+    /// Submits a batch of these ids.
+    pub(crate) async fn submit(&self, batch: Batch) -> BatchId {
+        let submit = submission_of(batch, self.session.context.ids.token());
+        let settled = self.session.settle(&submit).await.unwrap();
+        assert!(matches!(settled, Settled::Applied));
+        submit.batch.id
+    }
+
+    /// A batch of a list of ids.
+    pub(crate) fn batch(&self, ids: &[&str], command: &str) -> Batch {
+        let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        let source = EntitySource::List { ids };
+        let spec = BatchSpec {
+            asynchronous: true,
+            allow_multiple: true,
+            ..BatchSpec::new("LU", source, command)
+        };
+        let context = &self.session.context;
+        Batch::waiting(BatchId(context.ids.uuid()), spec, context.clock.now())
+    }
+
+    /// The head of a chunk.
+    pub(crate) async fn head(&self, batch: BatchId, number: i64) -> ChunkHead {
+        let heads = self.store.chunk_heads(batch, number, number + 1).await;
+        heads.unwrap().pop().unwrap()
     }
 
     /// Ends what the session started, before the folder of the store goes.
