@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use weft_model::{Holder, Job, NodeRow};
 use weft_store::SelfFence;
 use weft_store::{
-    Conditional, Decided, Decision, JobSeen, Settled, StoreError, StoreResult, WriteJob,
+    Conditional, Decided, Decision, JobSeen, Settled, Settling, StoreError, StoreResult, WriteJob,
     decide_and_settle, settle,
 };
 
@@ -50,6 +50,16 @@ impl NodeSession {
             operation,
         )
         .await
+    }
+
+    /// Settles step by step within the self-fence of this node session.
+    pub fn settling<'a, C: Conditional>(&'a self, operation: &'a C) -> Settling<'a, C> {
+        Settling::new(
+            self.context.store.as_ref(),
+            &self.context.ids,
+            &self.self_fence,
+            operation,
+        )
     }
 
     /// Reads, decides and settles within the self-fence of this node session.

@@ -29,7 +29,7 @@ pub use operation::*;
 pub use outcome::{Attempt, Freshness, Outage, StoreError};
 pub use pages::{BatchPage, JobsPage, ListBatches, ListJobs, each_job};
 pub use self_fence::SelfFence;
-pub use settle::{Conditional, Settled, settle};
+pub use settle::{Conditional, Settled, Settling, settle};
 
 use weft_model::Value;
 use weft_model::clock::Timestamp;

@@ -45,49 +45,90 @@ pub trait Conditional: Send + Sync {
 /// Sends `operation` until the answer is definite or the node fences itself, with full jitter between sendings.
 ///
 /// # Errors
-/// A [`StoreError`] if the store refused before anything could take effect and another try cannot help, or if the node
-/// fenced itself before the store accepted the statement even once.
+/// See [`Settling::send`].
 pub async fn settle<C: Conditional>(
     store: &dyn Store,
     ids: &Ids,
     self_fence: &SelfFence,
     operation: &C,
 ) -> Result<Settled<C::Found>, StoreError> {
-    let mut pause = FIRST_PAUSE;
-    let mut may_have_applied = false;
-    let mut refusals = 0;
+    let mut settling = Settling::new(store, ids, self_fence, operation);
     loop {
-        let refusal = match operation.attempt(store).await {
-            Ok(Attempt::Applied) => return Ok(Settled::Applied),
-            Ok(Attempt::Lost(found)) => return Ok(Settled::Lost(found)),
+        if let Some(settled) = settling.send().await? {
+            return Ok(settled);
+        }
+    }
+}
+
+/// A compare-and-set on its way to a definite answer, for a caller that must check its reason again before each sending. A
+/// caller that gives up must move the condition of the operation by another one: an earlier sending may still take effect.
+#[derive(Debug)]
+pub struct Settling<'a, C> {
+    store: &'a dyn Store,
+    ids: &'a Ids,
+    self_fence: &'a SelfFence,
+    operation: &'a C,
+    pause: Duration,
+    may_have_applied: bool,
+    refusals: usize,
+}
+
+impl<'a, C: Conditional> Settling<'a, C> {
+    /// Before the first sending.
+    pub fn new(
+        store: &'a dyn Store,
+        ids: &'a Ids,
+        self_fence: &'a SelfFence,
+        operation: &'a C,
+    ) -> Self {
+        Self {
+            store,
+            ids,
+            self_fence,
+            operation,
+            pause: FIRST_PAUSE,
+            may_have_applied: false,
+            refusals: 0,
+        }
+    }
+
+    /// Sends the operation once. Without a definite answer it pauses, and returns none: it has to be sent again.
+    ///
+    /// # Errors
+    /// A [`StoreError`] if the store refused before anything could take effect and another try cannot help, or if the node
+    /// fenced itself before the store accepted the statement even once.
+    pub async fn send(&mut self) -> Result<Option<Settled<C::Found>>, StoreError> {
+        let verb = self.operation.verb();
+        let refusal = match self.operation.attempt(self.store).await {
+            Ok(Attempt::Applied) => return Ok(Some(Settled::Applied)),
+            Ok(Attempt::Lost(found)) => return Ok(Some(Settled::Lost(found))),
             Ok(Attempt::Unknown(reason)) => {
-                let verb = operation.verb();
                 metrics::counter!("store_unknown_total", "op" => verb).increment(1);
                 debug!(
                     verb,
                     reason, "Outcome of {verb} is unknown, sending it again"
                 );
-                (may_have_applied, refusals) = (true, 0);
+                (self.may_have_applied, self.refusals) = (true, 0);
                 None
             }
             Err(error) if error.is_transient() => Some(error),
-            Err(error) if may_have_applied => {
-                refusals += 1;
-                if refusals == MAX_REFUSALS {
-                    let verb = operation.verb();
+            Err(error) if self.may_have_applied => {
+                self.refusals += 1;
+                if self.refusals == MAX_REFUSALS {
                     warn!(verb, error = %error, "Gave up {verb}, whose outcome is unknown: {error}");
-                    return Ok(Settled::StillUnknown);
+                    return Ok(Some(Settled::StillUnknown));
                 }
                 Some(error)
             }
             Err(error) => return Err(error),
         };
-        if !self_fence.wait(ids.jitter(pause)).await {
+        if !self.self_fence.wait(self.ids.jitter(self.pause)).await {
             return match refusal {
-                Some(error) if !may_have_applied => Err(error),
-                _ => Ok(Settled::StillUnknown),
+                Some(error) if !self.may_have_applied => Err(error),
+                _ => Ok(Some(Settled::StillUnknown)),
             };
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(None)
     }
 }

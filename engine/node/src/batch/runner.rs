@@ -306,9 +306,7 @@ impl Runner {
         let total = owned.row.total_entities.unwrap_or_default();
         let handled = progress.handled();
         if handled == total {
-            return self
-                .finish(owned, BatchEvent::AllChunksDone, None, figures)
-                .await;
+            return self.finish_whole(owned, progress, figures).await;
         }
         let id = owned.row.id;
         warn!(
@@ -441,14 +439,54 @@ impl Runner {
         figures: Figures,
     ) -> Result<Stage, OwnerError> {
         let status = owned.row.status.next(event)?;
-        let mut finish = self.finishing(owned, status, error.as_deref(), figures)?;
-        let mut settled = self.session.settle(&finish).await;
+        let finish = self.finishing(owned, status, error.as_deref(), figures)?;
+        let settled = self.session.settle(&finish).await;
+        self.finished(owned, finish, settled).await
+    }
+
+    /// Writes DONE. The chunks are read again before the end is sent again: a store that was away between two sendings may
+    /// have lost some. Then the list is reopened, which no sending of this end survives.
+    async fn finish_whole(
+        &self,
+        owned: &mut Owned,
+        progress: &mut Progress,
+        figures: Figures,
+    ) -> Result<Stage, OwnerError> {
+        let status = owned.row.status.next(BatchEvent::AllChunksDone)?;
+        let finish = self.finishing(owned, status, None, figures)?;
+        let mut settling = self.session.settling(&finish);
+        let settled = loop {
+            match settling.send().await {
+                Ok(Some(settled)) => break Ok(settled),
+                Ok(None) => (),
+                Err(error) => break Err(error),
+            }
+            while let Err(error) = progress.confirm(owned).await {
+                debug!(batch.id = %owned.row.id, error = %error, "Could not read the chunks again: {error}");
+                if !self.session.self_fence.wait(CHUNK_CHECK_INTERVAL).await {
+                    return Err(OwnerError::Replaced(owned.row.id));
+                }
+            }
+            if Some(progress.handled()) != owned.row.total_entities {
+                return Ok(Stage::Next);
+            }
+        };
+        self.finished(owned, finish, settled).await
+    }
+
+    async fn finished(
+        &self,
+        owned: &mut Owned,
+        mut finish: FinishBatch,
+        mut settled: StoreResult<Settled<FinishLost>>,
+    ) -> Result<Stage, OwnerError> {
         if let Err(StoreError::Refused(reason)) = &settled {
             let id = owned.row.id;
             error!(batch.id = %id, "The end of batch {id} is written without its details: {reason}");
             finish = self.without_details(finish, reason);
             settled = self.session.settle(&finish).await;
         }
+        let (status, error) = (finish.batch.to.status, finish.batch.to.error.clone());
         match settled? {
             Settled::Applied => {
                 owned.apply_move(&finish.batch);

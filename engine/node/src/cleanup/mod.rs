@@ -33,7 +33,8 @@ use crate::NodeSession;
 const PAGE: usize = 200;
 /// The number of chunks to remove between two pauses.
 const CHUNKS: i64 = 16;
-/// The latest start of the first pass of a node session, so that a node that restarts every day cleans up too.
+/// The latest start of the first pass of a node session, so that a node that restarts every day cleans up too, and of the
+/// pass after one that ended early.
 const FIRST_PASS: Duration = Duration::from_secs(600);
 
 /// The ages from which to remove; none: keep all.
@@ -107,7 +108,10 @@ pub async fn run(session: NodeSession) {
         };
         match sweep.all(&ages).await {
             Ok(()) => (),
-            Err(error) => debug!(error = %error, "The clean-up ended early: {error}"),
+            Err(error) => {
+                debug!(error = %error, "The clean-up ended early: {error}");
+                pause = pause.min(FIRST_PASS);
+            }
         }
         let removed = sweep.removed;
         if removed != Removed::default() {

@@ -128,11 +128,13 @@ impl BatchSet {
         }
     }
 
-    /// IN_PROGRESS → GENERATE_IID: the store has lost ids. The chunks must have those of `filled`.
+    /// IN_PROGRESS → GENERATE_IID: the store has lost ids. The chunks must have those of `filled`. It counts as a request,
+    /// so that no earlier sending of this owner takes effect when the batch comes to the same status again.
     pub fn list_reopened(filled: FilledChunks) -> Self {
         Self {
             filled: Some(filled),
             reopens_list: true,
+            desired: Some(BatchDesired::Run),
             ..Self::to(BatchStatus::GenerateIid)
         }
     }

@@ -155,7 +155,7 @@ async fn watch(node: &Node) -> anyhow::Result<()> {
     check_statements(node).await
 }
 
-/// The number of runs in a job's history, and its status.
+/// The number of runs in a job's history that ended, and its status.
 async fn runs_and_status(node: &Node, name: &str, uid: &str) -> anyhow::Result<(usize, String)> {
     let job_type = if name == "nightly" {
         "BATCH_SCHEDULE"
@@ -163,7 +163,10 @@ async fn runs_and_status(node: &Node, name: &str, uid: &str) -> anyhow::Result<(
         "PROCESS"
     };
     let job = format!("{job_type} '{name}' WITH UID='{uid}'");
-    let runs = ask(node, &format!("JOBHISTORY {job};")).await?;
+    // The try of the dead node also has a row. On Cassandra it is older than what is kept: it began in 2025.
+    let mut runs = ask(node, &format!("JOBHISTORY {job};")).await?;
+    let is_cut_short = |error: &str| error.contains("died during the run");
+    runs.retain(|run| !run["Error"].as_str().is_some_and(is_cut_short));
     let rows = ask(node, &format!("JOBSTATUS {job};")).await?;
     let row = rows.first().with_context(|| format!("there is no {job}"))?;
     let status = row["Status"].as_str().unwrap_or_default();
