@@ -260,3 +260,28 @@ fn paths_end_at_placeholders() {
     check("settle", None);
     check("<data>/scratch/", None);
 }
+
+#[test]
+fn the_constants_that_the_bounds_name_exist() {
+    let texts = texts();
+    let bounds = &texts[Path::new("docs/design/bounds.md")];
+    let is_constant = |name: &&str| {
+        let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        name.len() > 3 && name.chars().all(is_part)
+    };
+    let named: Vec<&str> = bounds
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(is_constant)
+        .collect();
+    assert!(named.len() > 20, "{named:?}");
+    let sources: Vec<&String> = texts
+        .iter()
+        .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|(_, text)| text)
+        .collect();
+    let is_missing = |name: &&str| !sources.iter().any(|text| text.contains(name));
+    let missing: Vec<&str> = named.into_iter().filter(is_missing).collect();
+    assert_eq!(missing, [""; 0]);
+}

@@ -3,6 +3,7 @@
 mod chunk_size;
 mod close;
 mod command_gate;
+mod ends;
 mod generate;
 pub mod heir;
 mod id_source;

@@ -3,19 +3,16 @@
 use std::future::ready;
 use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 use weft_model::coordinated_batch;
 use weft_model::{
-    Batch, BatchDesired, BatchEvent, BatchStatus, DueHint, FilledChunks, IllegalMove, Job,
-    JobEvent, JobRun, JobStatus, NodeId, job_error,
+    Batch, BatchDesired, BatchEvent, BatchStatus, FilledChunks, Job, JobEvent, NodeId,
 };
-use weft_store::{
-    BatchSet, ClaimBatch, Decided, Decision, EndJob, FinishBatch, FinishLost, Freshness, MoveBatch,
-    Settled, StoreError, StoreResult,
-};
+use weft_store::{BatchSet, ClaimBatch, Decided, Decision, Freshness, StoreError, StoreResult};
 
 use super::close::close_chunks;
 use super::command_gate::{CommandGate, pass_command_gate};
+use super::ends::event_of;
 use super::generate::generate;
 use super::owned::{Owned, OwnerError};
 use super::progress::{Figures, Progress};
@@ -23,23 +20,18 @@ use crate::NodeSession;
 use crate::worker::Offers;
 
 /// How often the owner checks the chunks when nothing wakes it.
-const CHUNK_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+pub(super) const CHUNK_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// Every chunk wakes the owner; it checks for requests no more often than this.
 const REQUEST_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// The pause before a job that cannot run is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
 /// How often an owner generates the list again because records are missing. Each time the store must have lost some.
 const MAX_REOPENED: u32 = 5;
-/// `extra_stats` without entities.
-const NO_EXTRA_STATS: &str = r#"{"slowestProcessed":[]}"#;
-/// The most tries (as in Fabric).
-const MAX_TRIES: i32 = 10;
-
 /// Runs one claimed BATCH PROCESS job.
 #[derive(Debug)]
 pub struct Runner {
-    session: NodeSession,
-    job: Job,
+    pub(super) session: NodeSession,
+    pub(super) job: Job,
     offers: Offers,
 }
 
@@ -429,240 +421,10 @@ impl Runner {
             CommandGate::MovedTooFast => Err(OwnerError::Changed(owned.row.id)),
         }
     }
-
-    /// The last move of the batch and the end of its job.
-    async fn finish(
-        &self,
-        owned: &mut Owned,
-        event: BatchEvent,
-        error: Option<String>,
-        figures: Figures,
-    ) -> Result<Stage, OwnerError> {
-        let status = owned.row.status.next(event)?;
-        let finish = self.finishing(owned, status, error.as_deref(), figures)?;
-        let settled = self.session.settle(&finish).await;
-        self.finished(owned, finish, settled).await
-    }
-
-    /// Writes DONE. The chunks are read again before the end is sent again: a store that was away between two sendings may
-    /// have lost some. Then the list is reopened, which no sending of this end survives.
-    async fn finish_whole(
-        &self,
-        owned: &mut Owned,
-        progress: &mut Progress,
-        figures: Figures,
-    ) -> Result<Stage, OwnerError> {
-        let status = owned.row.status.next(BatchEvent::AllChunksDone)?;
-        let finish = self.finishing(owned, status, None, figures)?;
-        let mut settling = self.session.settling(&finish);
-        let settled = loop {
-            match settling.send().await {
-                Ok(Some(settled)) => break Ok(settled),
-                Ok(None) => (),
-                Err(error) => break Err(error),
-            }
-            while let Err(error) = progress.confirm(owned).await {
-                debug!(batch.id = %owned.row.id, error = %error, "Could not read the chunks again: {error}");
-                if !self.session.self_fence.wait(CHUNK_CHECK_INTERVAL).await {
-                    return Err(OwnerError::Replaced(owned.row.id));
-                }
-            }
-            if Some(progress.handled()) != owned.row.total_entities {
-                return Ok(Stage::Next);
-            }
-        };
-        self.finished(owned, finish, settled).await
-    }
-
-    async fn finished(
-        &self,
-        owned: &mut Owned,
-        mut finish: FinishBatch,
-        mut settled: StoreResult<Settled<FinishLost>>,
-    ) -> Result<Stage, OwnerError> {
-        if let Err(StoreError::Refused(reason)) = &settled {
-            let id = owned.row.id;
-            error!(batch.id = %id, "The end of batch {id} is written without its details: {reason}");
-            finish = self.without_details(finish, reason);
-            settled = self.session.settle(&finish).await;
-        }
-        let (status, error) = (finish.batch.to.status, finish.batch.to.error.clone());
-        match settled? {
-            Settled::Applied => {
-                owned.apply_move(&finish.batch);
-                self.session.context.wake.batch(owned.row.id);
-                Ok(Stage::Ended)
-            }
-            Settled::Lost(FinishLost::Batch(_)) => Err(OwnerError::Changed(owned.row.id)),
-            Settled::Lost(FinishLost::Job(_)) => {
-                owned.apply_move(&finish.batch);
-                self.session.context.wake.batch(owned.row.id);
-                self.end_job(event_of(status), error.as_deref())
-                    .await
-                    .map(|()| Stage::Ended)
-            }
-            Settled::StillUnknown => Err(OwnerError::Replaced(owned.row.id)),
-        }
-    }
-
-    fn finishing(
-        &self,
-        owned: &Owned,
-        status: BatchStatus,
-        error: Option<&str>,
-        figures: Figures,
-    ) -> Result<FinishBatch, IllegalMove> {
-        let to = BatchSet::ended(
-            status,
-            owned.now(),
-            error.map(str::to_owned),
-            figures.extra_stats,
-            figures.statistics,
-        );
-        Ok(FinishBatch {
-            batch: MoveBatch {
-                guard: owned.guard(),
-                to,
-                token: self.session.context.ids.token(),
-            },
-            job: self.ending(event_of(status), error)?,
-        })
-    }
-
-    /// The same end without the texts that came from entities, the source and commands. The sums stay exact. It is another
-    /// operation, with tokens of its own.
-    fn without_details(&self, finish: FinishBatch, reason: &str) -> FinishBatch {
-        let ids = &self.session.context.ids;
-        let FinishBatch { batch, job } = finish;
-        let text = format!("the store refused the details of this end: {reason}");
-        let error = batch.to.error.as_ref().map(|_| text.clone());
-        FinishBatch {
-            batch: MoveBatch {
-                to: BatchSet {
-                    error,
-                    extra_stats: Some(NO_EXTRA_STATS.to_owned()),
-                    ..batch.to
-                },
-                token: ids.token(),
-                ..batch
-            },
-            job: EndJob {
-                output: None,
-                error: job.error.map(|_| self.error_json(&text, job.now)),
-                run: None,
-                token: ids.token(),
-                ..job
-            },
-        }
-    }
-
-    /// Ends only the job: its batch has ended, or does not exist. A request that came in between is taken into account.
-    async fn end_job(&self, event: JobEvent, error: Option<&str>) -> Result<(), OwnerError> {
-        let end = self.ending(event, error)?;
-        let read = ready(Ok(Some(self.job.clone())));
-        let decide = |row: Option<Job>| {
-            let row =
-                row.filter(|row| row.fence == self.job.fence && row.status == JobStatus::InProcess);
-            ready(StoreResult::Ok(match row {
-                Some(row) => Decision::Settle(EndJob {
-                    desired_seq: row.desired_seq,
-                    desired: row.desired,
-                    token: self.session.context.ids.token(),
-                    ..end.clone()
-                }),
-                None => Decision::Stop(()),
-            }))
-        };
-        self.session.decide_and_settle(read, decide).await?;
-        Ok(())
-    }
-
-    fn error_json(&self, text: &str, now: weft_model::clock::Timestamp) -> String {
-        job_error("BatchFailed", text, now, &self.session.me.node)
-    }
-
-    fn ending(&self, event: JobEvent, error: Option<&str>) -> Result<EndJob, IllegalMove> {
-        let now = self.session.context.clock.now();
-        let to = self.job.status.next(event)?;
-        let error = error.map(|text| self.error_json(text, now));
-        Ok(EndJob {
-            output: Some(self.job.key.uid.clone()),
-            error: error.clone(),
-            runs: self.job.runs + 1,
-            run: Some(JobRun {
-                key: self.job.key.clone(),
-                started: self.job.start_time.unwrap_or(now),
-                ended: now,
-                fence: self.job.fence,
-                node: self.session.me.node.clone(),
-                status: to,
-                attempt: self.job.tries + 1,
-                planned: None,
-                exit_code: None,
-                error,
-                output: Some(self.job.key.uid.clone()),
-            }),
-            ..EndJob::of(
-                &self.job,
-                self.session.me.clone(),
-                to,
-                now,
-                self.session.context.ids.token(),
-            )
-        })
-    }
-
-    /// Returns the job to WAITING under a higher fence, due at once or at `later`.
-    async fn release(
-        &self,
-        to_fence: i64,
-        error: Option<String>,
-        later: Option<weft_model::clock::Timestamp>,
-    ) -> Result<(), OwnerError> {
-        let failed = later.is_some();
-        let tries = self.job.tries + i32::from(failed);
-        if tries >= MAX_TRIES {
-            return self
-                .end_job(JobEvent::FailedFinally, error.as_deref())
-                .await;
-        }
-        let now = self.session.context.clock.now();
-        let due_at = later.unwrap_or(now);
-        let end = EndJob {
-            to_fence,
-            tries,
-            next_run: later,
-            output: None,
-            runs: self.job.runs,
-            error: error.map(|text| self.error_json(&text, now)),
-            due: Some(DueHint {
-                due_at,
-                key: self.job.key.clone(),
-            }),
-            run: None,
-            ..self.ending(JobEvent::HandedBack, None)?
-        };
-        self.session.settle(&end).await?;
-        Ok(())
-    }
 }
 
-enum Stage {
+/// What follows a stage.
+pub(super) enum Stage {
     Next,
     Ended,
-}
-
-/// The end of the job of a batch with this final status.
-fn event_of(status: BatchStatus) -> JobEvent {
-    match status {
-        BatchStatus::Failed => JobEvent::FailedFinally,
-        BatchStatus::Cancelled => JobEvent::Stopped,
-        BatchStatus::Done
-        | BatchStatus::WaitingForJob
-        | BatchStatus::New
-        | BatchStatus::GenerateIid
-        | BatchStatus::InProgress
-        | BatchStatus::ResumeFailures
-        | BatchStatus::Paused => JobEvent::Succeeded,
-    }
 }

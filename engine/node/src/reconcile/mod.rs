@@ -1,7 +1,7 @@
 //! Repairs what spans two partitions: batches whose job is missing or has ended, and jobs without a due hint.
 //!
 //! A crash between two writes can leave an unfinished batch without a job that runs it; a periodic pass opens the job again.
-//! The round over all jobs ([`round`]) comes once a day, on one of the nodes.
+//! The round over all jobs (`round`) comes once a day, on one of the nodes.
 
 mod round;
 mod stuck;

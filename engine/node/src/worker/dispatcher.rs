@@ -1,9 +1,5 @@
 //! Gives chunks to workers: knows the running batches, their open chunks, and the free worker slots of this node.
-//!
-//! The file is long because the loop and what it knows of each batch change together: every wake-up touches batches, chunk
-//! heads and slots in one pass, and a split would pass all three back and forth.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +10,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-use weft_model::{Batch, BatchId, BatchStatus, ChunkHead, ChunkState, NodeId};
+use weft_model::{Batch, BatchId};
 use weft_project::command::{CommandError, EntityCommand};
 use weft_store::{Freshness, StoreResult};
 
@@ -22,27 +18,16 @@ use super::BatchStats;
 use super::active::{ActiveBatch, admits_work};
 use super::choose::{Candidate, choose, choose_own, participants};
 use super::chunk_run::{self, ChunkEnd};
+use super::known_batch::{KnownBatch, SHORTEST_PAUSE, SHORTEST_QUIET};
 use super::offers::{ChunkKey, Offer, Offers, lock};
 use crate::NodeSession;
 
-/// The number of heads in one read.
-const PAGE: i64 = 128;
 /// How many poll intervals a chunk that is assigned to another node is left to it.
 const PATIENCE_POLLS: f64 = 1.5;
 /// How many candidates keep their ids from the generation.
 const MAX_KEPT: usize = 32;
-/// The number of heads read beyond the last chunk found, while the list is being generated.
-const PEEK: i64 = 16;
 /// The number of batch rows to read concurrently.
 const READS_AT_ONCE: usize = 16;
-/// The number of pages in one search for candidates; the next check continues it.
-const MAX_PAGES: usize = 8;
-/// A batch whose chunks are all read and give no candidate for this long is read from its first chunk again. The pause
-/// doubles each time nothing is found, up to [`LONGEST_QUIET`].
-const SHORTEST_QUIET: Duration = Duration::from_secs(5);
-const LONGEST_QUIET: Duration = Duration::from_secs(300);
-/// A batch without candidates is checked again after this pause, which doubles each time nothing is found.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 /// How long a chunk that must run alone waits for the chunks that run.
 const SUSPECT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -119,32 +104,6 @@ impl Dispatcher {
             freed.await;
         }
     }
-}
-
-/// What the dispatcher knows about one batch.
-#[derive(Debug)]
-struct KnownBatch {
-    active: ActiveBatch,
-    row: Batch,
-    participants: Vec<NodeId>,
-    candidates: BTreeMap<i64, Candidate>,
-    running: BTreeSet<i64>,
-    /// Numbers below `frontier` whose chunks may not be done.
-    pending: BTreeSet<i64>,
-    frontier: i64,
-    checked_at: Duration,
-    check_pause: Duration,
-    /// Since when it has no candidate and no chunk to read.
-    quiet_since: Duration,
-    quiet_pause: Duration,
-    wrote_stats_at: Duration,
-    /// The last worker of this node on the batch has ended. Then the statistics are written at once, because the owner of
-    /// the batch may wait for them.
-    has_come_to_rest: bool,
-    is_gone: bool,
-    /// When its workers were requested to stop.
-    stopped_at: Option<Duration>,
-    reports_blocked: bool,
 }
 
 struct FinishedChunk {
@@ -371,24 +330,8 @@ impl DispatchLoop {
             stats: Arc::new(stats),
             stop: CancellationToken::new(),
         };
-        let known = KnownBatch {
-            active,
-            participants: participants(row.id, &row.spec, &self.session.live_nodes()),
-            row,
-            candidates: BTreeMap::new(),
-            running: BTreeSet::new(),
-            pending: BTreeSet::new(),
-            frontier: 0,
-            checked_at: Duration::ZERO,
-            check_pause: SHORTEST_PAUSE,
-            quiet_since: self.now(),
-            quiet_pause: SHORTEST_QUIET,
-            wrote_stats_at: Duration::ZERO,
-            has_come_to_rest: false,
-            is_gone: false,
-            stopped_at: None,
-            reports_blocked: false,
-        };
+        let participants = participants(row.id, &row.spec, &self.session.live_nodes());
+        let known = KnownBatch::new(active, row, participants, self.now());
         self.batches.insert(known.active.id, known);
         Ok(())
     }
@@ -423,60 +366,16 @@ impl DispatchLoop {
         self.find_chunks(batch).await
     }
 
-    /// Reads heads of chunks that may be open until there are enough candidates.
     async fn find_chunks(&mut self, batch: BatchId) -> StoreResult<()> {
-        let now = self.now();
         let enough = self.free_slots() * 2 + 2;
-        let Some(known) = self.batches.get_mut(&batch) else {
-            return Ok(());
-        };
-        known.checked_at = now;
-        // Read before the heads: if the list was complete then, these reads miss no chunk.
-        let complete = known.row.status == BatchStatus::InProgress;
-        if complete {
-            known.start_over_when_quiet(now);
-        }
-        let store = Arc::clone(&self.session.context.store);
-        // Pending numbers first, in ranges of consecutive ones.
-        let pending: Vec<i64> = known
-            .pending
-            .iter()
-            .copied()
-            .filter(|number| !known.running.contains(number))
-            .take(usize::try_from(PAGE).unwrap_or(usize::MAX))
-            .collect();
-        for run in ranges_of(&pending) {
-            let heads = store.chunk_heads(batch, run.0, run.1 + 1).await?;
-            known.update(&self.session, &self.announced, run.0, run.1 + 1, heads, now);
-        }
-        // Then further ones, until there are enough candidates.
-        let mut pages = 0;
-        while known.candidates.len() < enough && known.frontier < known.row.chunks {
-            if pages == MAX_PAGES {
-                known.check_pause = SHORTEST_PAUSE;
-                return Ok(());
+        match self.batches.get_mut(&batch) {
+            Some(known) => {
+                known
+                    .find_chunks(&self.session, &self.announced, enough)
+                    .await
             }
-            pages += 1;
-            let page = if complete { PAGE } else { PEEK };
-            let (from, to) = (
-                known.frontier,
-                (known.frontier + page).min(known.row.chunks),
-            );
-            let heads = store.chunk_heads(batch, from, to).await?;
-            let filled = heads.last().map_or(from, |last| last.number + 1);
-            // Reserved numbers that are empty are read again, unless the list is complete.
-            known.frontier = if complete { to } else { filled };
-            known.update(&self.session, &self.announced, from, filled, heads, now);
-            if known.frontier < to {
-                break;
-            }
+            None => Ok(()),
         }
-        known.check_pause = if known.candidates.is_empty() {
-            (known.check_pause * 2).min(self.session.context.config.poll_interval)
-        } else {
-            SHORTEST_PAUSE
-        };
-        Ok(())
     }
 
     async fn accept(&mut self, offer: Offer) {
@@ -688,153 +587,6 @@ impl DispatchLoop {
     }
 }
 
-impl KnownBatch {
-    /// The only writer of this node's statistics: one row at a time, so that an older row never replaces a newer one.
-    async fn write_stats(&mut self, session: &NodeSession) {
-        let context = &session.context;
-        let now = context.clock.monotonic();
-        let Some(row) = self.active.stats.row(context.clock.now(), now) else {
-            return;
-        };
-        self.wrote_stats_at = now;
-        if let Err(error) = context.store.put_node_stats(&row).await {
-            self.active.stats.mark_dirty();
-            debug!(error = %error, "Could not write statistics: {error}");
-        }
-    }
-
-    /// The slots of workers that have not ended within `grace` after they were requested to stop. The first time, it logs
-    /// their chunks.
-    fn blocked_slots(&mut self, now: Duration, grace: Duration) -> usize {
-        let is_over = |stopped_at| now.saturating_sub(stopped_at) >= grace;
-        if self.running.is_empty() || !self.stopped_at.is_some_and(is_over) {
-            return 0;
-        }
-        if !std::mem::replace(&mut self.reports_blocked, true) {
-            let (id, chunks) = (self.active.id, &self.running);
-            warn!(
-                batch.id = %id, chunks = ?chunks,
-                "Batch {id} was stopped, but workers still run its chunks {chunks:?}: their slots stay taken until they end"
-            );
-        }
-        self.running.len()
-    }
-
-    /// Reads the chunks from the first one again if there was nothing to do for a while. A chunk that was seen done, or that
-    /// this session has done, can be open again: a store that crashes may lose the last writes it has acknowledged. Its
-    /// worker has forgotten it, and to other nodes it looks held.
-    fn start_over_when_quiet(&mut self, now: Duration) {
-        if !self.candidates.is_empty() {
-            self.quiet_since = now;
-            self.quiet_pause = SHORTEST_QUIET;
-            return;
-        }
-        let has_read_all = self.frontier >= self.row.chunks;
-        if has_read_all && now.saturating_sub(self.quiet_since) >= self.quiet_pause {
-            self.frontier = 0;
-            self.quiet_since = now;
-            self.quiet_pause = (self.quiet_pause * 2).min(LONGEST_QUIET);
-        }
-    }
-
-    fn has_more(&self) -> bool {
-        !self.is_gone && (!self.pending.is_empty() || self.frontier < self.row.chunks)
-    }
-
-    /// All candidates, or only those that must run alone.
-    fn candidates(&self, alone: bool) -> Cow<'_, BTreeMap<i64, Candidate>> {
-        if !alone {
-            return Cow::Borrowed(&self.candidates);
-        }
-        let suspects = self.candidates.iter();
-        let suspects = suspects.filter(|(_, candidate)| candidate.must_run_alone());
-        Cow::Owned(
-            suspects
-                .map(|(number, candidate)| (*number, candidate.clone()))
-                .collect(),
-        )
-    }
-
-    fn is_full(&self) -> bool {
-        let limit = self
-            .row
-            .spec
-            .max_workers_per_node
-            .and_then(|limit| usize::try_from(limit).ok());
-        limit.is_some_and(|limit| self.running.len() >= limit)
-    }
-
-    /// Updates pending numbers and candidates from the heads of `[from, to)`.
-    fn update(
-        &mut self,
-        session: &NodeSession,
-        announced: &Mutex<BTreeSet<ChunkKey>>,
-        from: i64,
-        to: i64,
-        heads: Vec<ChunkHead>,
-        now: Duration,
-    ) {
-        let mut found: BTreeMap<i64, ChunkHead> =
-            heads.into_iter().map(|head| (head.number, head)).collect();
-        for number in from..to {
-            let is_announced = lock(announced).contains(&(self.active.id, number));
-            if is_announced || self.running.contains(&number) {
-                self.pending.insert(number);
-                continue;
-            }
-            let Some(head) = found.remove(&number) else {
-                // A gap below the last chunk found: its chunk may be being written.
-                self.pending.insert(number);
-                continue;
-            };
-            match head.state {
-                ChunkState::Done | ChunkState::Void | ChunkState::Closed => {
-                    self.pending.remove(&number);
-                    self.candidates.remove(&number);
-                }
-                ChunkState::New => {
-                    self.pending.insert(number);
-                    self.offer(number, Candidate::found(&head, now));
-                }
-                ChunkState::InProgress => {
-                    self.pending.insert(number);
-                    let holder = head.holder.as_ref();
-                    if holder == Some(&session.me) {
-                        // This session owns it without knowing, because the answer to its claim was lost. It claims again.
-                        let held = Candidate {
-                            is_owned_here: true,
-                            ..Candidate::found(&head, now)
-                        };
-                        self.offer(number, held);
-                    } else if holder.is_none_or(|holder| session.membership.may_take_from(holder)) {
-                        let has_crashed = holder.is_some_and(|holder| session.has_crashed(holder));
-                        let left = Candidate {
-                            is_inherited: holder
-                                .is_some_and(|holder| holder.node == session.me.node),
-                            ..Candidate::of_dead_owner(&head, has_crashed, now)
-                        };
-                        self.offer(number, left);
-                    } else {
-                        self.candidates.remove(&number);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Adds a candidate. A known one keeps its age and its ids.
-    fn offer(&mut self, number: i64, candidate: Candidate) {
-        match self.candidates.get_mut(&number) {
-            Some(known) if known.fence == candidate.fence => {
-                known.crashes = candidate.crashes;
-            }
-            _ => {
-                self.candidates.insert(number, candidate);
-            }
-        }
-    }
-}
-
 /// Releases the slot of a worker when it is dropped, also when its task is aborted.
 struct WorkerSlot {
     free: Arc<AtomicUsize>,
@@ -845,28 +597,5 @@ impl Drop for WorkerSlot {
     fn drop(&mut self) {
         self.free.fetch_add(1, Ordering::AcqRel);
         self.freed.notify_waiters();
-    }
-}
-
-/// Ranges of consecutive numbers, as (first, last).
-fn ranges_of(numbers: &[i64]) -> Vec<(i64, i64)> {
-    let mut runs: Vec<(i64, i64)> = Vec::new();
-    for number in numbers {
-        match runs.last_mut() {
-            Some(run) if run.1 + 1 == *number => run.1 = *number,
-            _ => runs.push((*number, *number)),
-        }
-    }
-    runs
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn consecutive_numbers_are_read_together() {
-        assert_eq!(ranges_of(&[]), []);
-        assert_eq!(ranges_of(&[1, 2, 3, 7, 9, 10]), [(1, 3), (7, 7), (9, 10)]);
     }
 }

@@ -8,6 +8,7 @@ mod dispatcher;
 mod entity;
 mod interrupt;
 mod isolation;
+mod known_batch;
 mod offers;
 mod recorder;
 mod stats;
