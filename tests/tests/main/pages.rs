@@ -261,27 +261,49 @@ fn paths_end_at_placeholders() {
     check("<data>/scratch/", None);
 }
 
+/// The code spans of a page.
+fn spans(page: &str) -> impl Iterator<Item = &str> {
+    page.split('`').skip(1).step_by(2)
+}
+
+/// Those of `names` that no source file has.
+fn missing_in_sources<'n>(texts: &BTreeMap<PathBuf, String>, names: &[&'n str]) -> Vec<&'n str> {
+    let is_source = |path: &Path| path.extension().is_some_and(|extension| extension == "rs");
+    let sources: Vec<&String> = texts
+        .iter()
+        .filter(|(path, _)| is_source(path))
+        .map(|(_, text)| text)
+        .collect();
+    let is_missing = |name: &&&str| !sources.iter().any(|text| text.contains(**name));
+    names.iter().filter(is_missing).copied().collect()
+}
+
 #[test]
 fn the_constants_that_the_bounds_name_exist() {
     let texts = texts();
-    let bounds = &texts[Path::new("docs/design/bounds.md")];
     let is_constant = |name: &&str| {
         let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         name.len() > 3 && name.chars().all(is_part)
     };
-    let named: Vec<&str> = bounds
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(is_constant)
-        .collect();
+    let bounds = &texts[Path::new("docs/design/bounds.md")];
+    let named: Vec<&str> = spans(bounds).filter(is_constant).collect();
     assert!(named.len() > 20, "{named:?}");
-    let sources: Vec<&String> = texts
-        .iter()
-        .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "rs"))
-        .map(|(_, text)| text)
-        .collect();
-    let is_missing = |name: &&str| !sources.iter().any(|text| text.contains(name));
-    let missing: Vec<&str> = named.into_iter().filter(is_missing).collect();
-    assert_eq!(missing, [""; 0]);
+    assert_eq!(missing_in_sources(&texts, &named), [""; 0]);
+}
+
+#[test]
+fn the_tests_that_the_promises_name_exist() {
+    let texts = texts();
+    // The name of a test is a sentence.
+    let is_sentence = |name: &&str| {
+        let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        name.matches('_').count() > 2 && name.chars().all(is_part)
+    };
+    for page in ["docs/guarantees.md", "docs/requirements.md"] {
+        let spans = spans(&texts[Path::new(page)]);
+        let names = spans.map(|span| span.rsplit("::").next().unwrap_or(span));
+        let named: Vec<&str> = names.filter(is_sentence).collect();
+        assert!(named.len() > 5, "{page}: {named:?}");
+        assert_eq!(missing_in_sources(&texts, &named), [""; 0], "{page}");
+    }
 }
