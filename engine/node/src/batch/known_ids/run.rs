@@ -9,7 +9,7 @@ const HASH_BYTES: usize = 16;
 /// A look-up reads one page.
 const PAGE_HASHES: usize = 256;
 const PAGE_BYTES: usize = PAGE_HASHES * HASH_BYTES;
-const BUFFER_BYTES: usize = 256 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Different hashes in their order. The file has no name, so it goes with the process, however that ends.
 #[derive(Debug)]
