@@ -21,64 +21,29 @@ const NO_EXTRA_STATS: &str = r#"{"slowestProcessed":[]}"#;
 const MAX_TRIES: i32 = 10;
 
 impl Runner {
-    /// The last move of the batch and the end of its job.
+    /// The last move of the batch and the end of its job. Given the progress, the end stands for whole chunks.
     pub(super) async fn finish(
         &self,
         owned: &mut Owned,
         event: BatchEvent,
         error: Option<String>,
         figures: Figures,
+        mut whole: Option<&mut Progress>,
     ) -> Result<Stage, OwnerError> {
         let status = owned.row.status.next(event)?;
-        let finish = self.finishing(owned, status, error.as_deref(), figures)?;
-        let settled = self.session.settle(&finish).await;
-        self.finished(owned, finish, settled).await
-    }
-
-    /// Writes DONE. The chunks are read again before the end is sent again: a store that was away between two sendings may
-    /// have lost some. Then the list is reopened, which no sending of this end survives.
-    pub(super) async fn finish_whole(
-        &self,
-        owned: &mut Owned,
-        progress: &mut Progress,
-        figures: Figures,
-    ) -> Result<Stage, OwnerError> {
-        let status = owned.row.status.next(BatchEvent::AllChunksDone)?;
-        let finish = self.finishing(owned, status, None, figures)?;
-        let mut settling = self.session.settling(&finish);
-        let settled = loop {
-            match settling.send().await {
-                Ok(Some(settled)) => break Ok(settled),
-                Ok(None) => (),
-                Err(error) => break Err(error),
-            }
-            while let Err(error) = progress.confirm(owned).await {
-                debug!(batch.id = %owned.row.id, error = %error, "Could not read the chunks again: {error}");
-                if !self.session.self_fence.wait(CHUNK_CHECK_INTERVAL).await {
-                    return Err(OwnerError::Replaced(owned.row.id));
-                }
-            }
-            if Some(progress.handled()) != owned.row.total_entities {
-                return Ok(Stage::Next);
-            }
-        };
-        self.finished(owned, finish, settled).await
-    }
-
-    async fn finished(
-        &self,
-        owned: &mut Owned,
-        mut finish: FinishBatch,
-        mut settled: StoreResult<Settled<FinishLost>>,
-    ) -> Result<Stage, OwnerError> {
-        if let Err(StoreError::Refused(reason)) = &settled {
+        let mut finish = self.finishing(owned, status, error.as_deref(), figures)?;
+        let mut settled = self.settle_end(owned, &finish, whole.as_deref_mut()).await;
+        if let Err(OwnerError::Store(StoreError::Refused(reason))) = &settled {
             let id = owned.row.id;
             error!(batch.id = %id, "The end of batch {id} is written without its details: {reason}");
             finish = self.without_details(finish, reason);
-            settled = self.session.settle(&finish).await;
+            settled = self.settle_end(owned, &finish, whole).await;
         }
+        let Some(settled) = settled? else {
+            return Ok(Stage::Next);
+        };
         let (status, error) = (finish.batch.to.status, finish.batch.to.error.clone());
-        match settled? {
+        match settled {
             Settled::Applied => {
                 owned.apply_move(&finish.batch);
                 self.session.context.wake.batch(owned.row.id);
@@ -93,6 +58,47 @@ impl Runner {
                     .map(|()| Stage::Ended)
             }
             Settled::StillUnknown => Err(OwnerError::Replaced(owned.row.id)),
+        }
+    }
+
+    /// Settles the end. With `whole`, the chunks are read again before the end is sent again: a store that was away between
+    /// two sendings may have lost some. None if it has: then the list is reopened, which no sending of this end survives.
+    async fn settle_end(
+        &self,
+        owned: &Owned,
+        finish: &FinishBatch,
+        mut whole: Option<&mut Progress>,
+    ) -> Result<Option<Settled<FinishLost>>, OwnerError> {
+        let mut settling = self.session.settling(finish);
+        loop {
+            if let Some(settled) = settling.send().await? {
+                return Ok(Some(settled));
+            }
+            if let Some(progress) = whole.as_deref_mut()
+                && !self.is_still_whole(owned, progress).await?
+            {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Whether the chunks have a record for every id, as soon as they can be read.
+    async fn is_still_whole(
+        &self,
+        owned: &Owned,
+        progress: &mut Progress,
+    ) -> Result<bool, OwnerError> {
+        loop {
+            match progress.confirm(owned).await {
+                Ok(_) => return Ok(Some(progress.handled()) == owned.row.total_entities),
+                Err(OwnerError::Store(error)) if error.is_transient() => {
+                    debug!(batch.id = %owned.row.id, error = %error, "Could not read the chunks again: {error}");
+                }
+                Err(error) => return Err(error),
+            }
+            if !self.session.self_fence.wait(CHUNK_CHECK_INTERVAL).await {
+                return Err(OwnerError::Replaced(owned.row.id));
+            }
         }
     }
 

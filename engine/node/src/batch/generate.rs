@@ -264,7 +264,7 @@ impl Generation<'_> {
         }
     }
 
-    /// Whether the entry is new. Entries are told apart by the ids of their records.
+    /// Adds the entry by the id that its record will have. Returns whether it is new.
     fn add_known(&mut self, entry: &str) -> Result<bool, OwnerError> {
         let id = ChunkEntry::read(entry).name();
         self.known.insert(id).map_err(|error| {

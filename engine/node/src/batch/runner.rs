@@ -298,7 +298,10 @@ impl Runner {
         let total = owned.row.total_entities.unwrap_or_default();
         let handled = progress.handled();
         if handled == total {
-            return self.finish_whole(owned, progress, figures).await;
+            let event = BatchEvent::AllChunksDone;
+            return self
+                .finish(owned, event, None, figures, Some(progress))
+                .await;
         }
         let id = owned.row.id;
         warn!(
@@ -390,7 +393,7 @@ impl Runner {
             Some(reason) => (BatchEvent::BatchFailed, Some(reason)),
             None => (BatchEvent::CancelCarriedOut, None),
         };
-        self.finish(owned, event, error, figures).await
+        self.finish(owned, event, error, figures, None).await
     }
 
     async fn end_as_already_running(
@@ -400,7 +403,7 @@ impl Runner {
     ) -> Result<Stage, OwnerError> {
         let figures = progress.figures(owned).await?;
         let reason = Some("already running".to_owned());
-        self.finish(owned, BatchEvent::CancelCarriedOut, reason, figures)
+        self.finish(owned, BatchEvent::CancelCarriedOut, reason, figures, None)
             .await
     }
 

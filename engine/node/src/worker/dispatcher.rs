@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use weft_model::{Batch, BatchId};
@@ -20,6 +19,7 @@ use super::choose::{Candidate, choose, choose_own, participants};
 use super::chunk_run::{self, ChunkEnd};
 use super::known_batch::{KnownBatch, SHORTEST_PAUSE, SHORTEST_QUIET};
 use super::offers::{ChunkKey, Offer, Offers, lock};
+use super::slots::WorkerSlots;
 use crate::NodeSession;
 
 /// How many poll intervals a chunk that is assigned to another node is left to it.
@@ -35,33 +35,27 @@ const SUSPECT_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Dispatcher {
     offers: Offers,
-    slots: usize,
-    freed: Arc<Notify>,
-    blocked: Arc<AtomicUsize>,
+    slots: Arc<WorkerSlots>,
 }
 
 impl Dispatcher {
     /// Starts the dispatcher of a node session.
     pub fn start(session: &NodeSession) -> Self {
-        let slots = session.context.config.max_workers_per_node;
+        let total = session.context.config.max_workers_per_node;
         let (sender, offered) = mpsc::channel(64);
-        let free = Arc::new(AtomicUsize::new(slots));
+        let slots = WorkerSlots::new(total);
         let offers = Offers {
             sender,
-            free: Arc::clone(&free),
+            slots: Arc::clone(&slots),
             entity_times: Arc::default(),
             announced: Arc::default(),
             membership: Arc::clone(&session.membership),
         };
-        let freed = Arc::new(Notify::new());
-        let blocked = Arc::new(AtomicUsize::new(0));
-        if slots > 0 {
-            let (finished, ended) = mpsc::channel(slots.max(1) * 2);
+        if total > 0 {
+            let (finished, ended) = mpsc::channel(total * 2);
             let dispatch_loop = DispatchLoop {
                 session: session.clone(),
-                free,
-                freed: Arc::clone(&freed),
-                blocked: Arc::clone(&blocked),
+                slots: Arc::clone(&slots),
                 finished,
                 entity_times: Arc::clone(&offers.entity_times),
                 announced: Arc::clone(&offers.announced),
@@ -76,17 +70,12 @@ impl Dispatcher {
                 .tasks
                 .spawn_vital(&session.self_fence, dispatch_loop.run(offered, ended));
         }
-        Self {
-            offers,
-            slots,
-            freed,
-            blocked,
-        }
+        Self { offers, slots }
     }
 
     /// The slots whose workers have not ended although their batch was stopped at least CANCEL_GRACE_SEC ago.
     pub fn blocked_slots(&self) -> usize {
-        self.blocked.load(Ordering::Acquire)
+        self.slots.blocked()
     }
 
     /// The queue for offers of generators.
@@ -96,13 +85,7 @@ impl Dispatcher {
 
     /// Resolves when all workers are free.
     pub async fn idle(&self) {
-        loop {
-            let freed = self.freed.notified();
-            if self.offers.free.load(Ordering::Acquire) >= self.slots {
-                return;
-            }
-            freed.await;
-        }
+        self.slots.idle().await;
     }
 }
 
@@ -115,9 +98,7 @@ struct FinishedChunk {
 
 struct DispatchLoop {
     session: NodeSession,
-    free: Arc<AtomicUsize>,
-    freed: Arc<Notify>,
-    blocked: Arc<AtomicUsize>,
+    slots: Arc<WorkerSlots>,
     finished: mpsc::Sender<FinishedChunk>,
     entity_times: Arc<Mutex<BTreeMap<BatchId, Duration>>>,
     announced: Arc<Mutex<BTreeSet<ChunkKey>>>,
@@ -193,7 +174,7 @@ impl DispatchLoop {
     }
 
     fn free_slots(&self) -> usize {
-        self.free.load(Ordering::Acquire)
+        self.slots.free()
     }
 
     /// Checks all batches every poll interval, and those without candidates sooner.
@@ -428,9 +409,12 @@ impl DispatchLoop {
         if !self.session.takes_work() {
             return;
         }
+        // Hardly ever: without one, no candidate is examined twice.
+        let has_suspects = self.batches.values().any(KnownBatch::has_suspects);
         while self.free_slots() > 0 && !self.suspect_runs {
             let order = self.batches_in_turn();
-            if let Some(suspect) = self.choose_chunk(&order, true) {
+            let suspect = has_suspects.then(|| self.choose_chunk(&order, true));
+            if let Some(suspect) = suspect.flatten() {
                 if self.may_start_suspect() {
                     self.suspect_runs = true;
                     self.start_worker(suspect);
@@ -509,13 +493,9 @@ impl DispatchLoop {
         known.running.insert(number);
         known.quiet_since = self.session.context.clock.monotonic();
         known.quiet_pause = SHORTEST_QUIET;
-        self.free.fetch_sub(1, Ordering::AcqRel);
         let active = known.active.clone();
         let session = self.session.clone();
-        let slot = WorkerSlot {
-            free: Arc::clone(&self.free),
-            freed: Arc::clone(&self.freed),
-        };
+        let slot = self.slots.take();
         let finished = self.finished.clone();
         let was_alone = candidate.must_run_alone();
         self.session.tasks.spawn(async move {
@@ -561,9 +541,7 @@ impl DispatchLoop {
         let now = self.now();
         let blocked = self.batches.values_mut();
         let blocked = blocked.map(|known| known.blocked_slots(now, grace)).sum();
-        self.blocked.store(blocked, Ordering::Release);
-        #[expect(clippy::cast_precision_loss, reason = "a node has at most 1,024 slots")]
-        metrics::gauge!("worker_slots_blocked").set(blocked as f64);
+        self.slots.set_blocked(blocked);
     }
 
     async fn write_stats(&mut self) {
@@ -584,18 +562,5 @@ impl DispatchLoop {
                 self.session.context.wake.batch(known.active.id);
             }
         }
-    }
-}
-
-/// Releases the slot of a worker when it is dropped, also when its task is aborted.
-struct WorkerSlot {
-    free: Arc<AtomicUsize>,
-    freed: Arc<Notify>,
-}
-
-impl Drop for WorkerSlot {
-    fn drop(&mut self) {
-        self.free.fetch_add(1, Ordering::AcqRel);
-        self.freed.notify_waiters();
     }
 }

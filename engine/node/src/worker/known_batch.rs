@@ -187,6 +187,11 @@ impl KnownBatch {
         !self.is_gone && (!self.pending.is_empty() || self.frontier < self.row.chunks)
     }
 
+    /// Whether a candidate must run alone.
+    pub(super) fn has_suspects(&self) -> bool {
+        self.candidates.values().any(Candidate::must_run_alone)
+    }
+
     /// All candidates, or only those that must run alone.
     pub(super) fn candidates(&self, alone: bool) -> Cow<'_, BTreeMap<i64, Candidate>> {
         if !alone {

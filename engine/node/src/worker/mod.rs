@@ -11,6 +11,7 @@ mod isolation;
 mod known_batch;
 mod offers;
 mod recorder;
+mod slots;
 mod stats;
 mod store_wait;
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The offers of chunks that this node has just generated, on their way from the generator to the dispatcher.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tokio::sync::mpsc;
 use weft_model::{Batch, BatchId};
 
 use super::choose::participants;
+use super::slots::WorkerSlots;
 use crate::Membership;
 
 /// A chunk that this node has just generated, so that it does not have to be found and read.
@@ -44,7 +44,7 @@ impl Drop for Announcement {
 #[derive(Clone, Debug)]
 pub struct Offers {
     pub(super) sender: mpsc::Sender<Offer>,
-    pub(super) free: Arc<AtomicUsize>,
+    pub(super) slots: Arc<WorkerSlots>,
     pub(super) entity_times: Arc<Mutex<BTreeMap<BatchId, Duration>>>,
     pub(super) announced: Arc<Mutex<BTreeSet<ChunkKey>>>,
     pub(super) membership: Arc<Membership>,
@@ -84,7 +84,7 @@ impl Offers {
 
     /// Whether a worker is free.
     pub fn has_free_worker(&self) -> bool {
-        self.free.load(Ordering::Acquire) > 0
+        self.slots.free() > 0
     }
 }
 
