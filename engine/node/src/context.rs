@@ -1,7 +1,7 @@
 //! What all sessions and parts of a node share.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use weft_model::Incarnation;
 use weft_model::clock::SharedClock;
@@ -12,6 +12,7 @@ use weft_store::SharedStore;
 use super::{NodeClock, NodeConfig, Wake};
 use crate::affinity::OwnAffinity;
 use crate::kind::JobKinds;
+use crate::lock::lock;
 use crate::trace::Traces;
 
 /// What all sessions and parts of a node share. The binary creates it.
@@ -102,24 +103,16 @@ impl Context {
     }
 
     fn ended_sessions(&self) -> std::sync::MutexGuard<'_, VecDeque<Incarnation>> {
-        self.ended_sessions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ended_sessions)
     }
 
     /// The address of the HTTP API of this node, once it listens.
     pub fn http_address(&self) -> Option<String> {
-        self.http_address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.http_address).clone()
     }
 
     /// Publishes the address of the HTTP API with the next heartbeat.
     pub fn set_http_address(&self, address: String) {
-        *self
-            .http_address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(address);
+        *lock(&self.http_address) = Some(address);
     }
 }

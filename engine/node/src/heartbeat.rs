@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use weft_store::SelfFence;
 use weft_store::StoreResult;
 
 use super::{Context, Membership};
+use crate::lock::lock;
 
 /// Sends requests to the heartbeat task. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -106,10 +107,7 @@ impl Heartbeat {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<BatchId, usize>> {
-        self.shared
-            .coordinates
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.coordinates)
     }
 }
 
@@ -186,14 +184,7 @@ impl HeartbeatWriter {
         self.row.heartbeat_at = self.hints_read_until();
         self.row.http_address = self.context.http_address();
         self.row.logical_ids = self.context.affinity.all().to_vec();
-        self.row.coordinates = self
-            .shared
-            .coordinates
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .copied()
-            .collect();
+        self.row.coordinates = lock(&self.shared.coordinates).keys().copied().collect();
         if self.shared.draining.load(Ordering::Acquire) {
             self.row.state = NodeState::Draining;
         }

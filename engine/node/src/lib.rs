@@ -9,6 +9,7 @@ pub mod flow;
 mod heartbeat;
 pub mod job;
 mod kind;
+mod lock;
 mod membership;
 mod node_clock;
 pub mod node_group;

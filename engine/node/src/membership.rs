@@ -5,9 +5,10 @@
 //! silent before is kept, so that calls that fail now and then do not hide a death.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::lock::lock;
 use weft_model::clock::Timestamp;
 use weft_model::{Holder, Incarnation, NodeId, NodeRow, NodeState};
 
@@ -192,7 +193,7 @@ impl Membership {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 

@@ -5,7 +5,7 @@
 //! every minute. Beyond [`FAR_OFF`] it starts no job at a time of its own choice, and takes the time of the store for
 //! everything that it writes.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
@@ -13,6 +13,7 @@ use weft_model::clock::{Clock, SharedClock, Timestamp};
 use weft_store::{SelfFence, SharedStore, Store, StoreResult};
 
 use crate::Wake;
+use crate::lock::lock;
 
 /// Deviations from here on are reported.
 pub const NOTEWORTHY: Duration = Duration::from_secs(1);
@@ -122,7 +123,7 @@ impl NodeClock {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Measured>> {
-        self.measured.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.measured)
     }
 }
 

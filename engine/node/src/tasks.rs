@@ -1,9 +1,10 @@
 //! The only place that spawns tasks, so that a node session can end all that it started.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::lock::lock;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::task::TaskTracker;
@@ -28,7 +29,7 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         let handle = tokio::spawn(self.tracker.track_future(task));
-        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handles = lock(&self.handles);
         handles.retain(|handle| !handle.is_finished());
         handles.push(handle.abort_handle());
         handle
@@ -55,8 +56,7 @@ impl Tasks {
         if ended.await.is_ok() {
             return true;
         }
-        let handles =
-            std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
+        let handles = std::mem::take(&mut *lock(&self.handles));
         for handle in handles {
             handle.abort();
         }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{self, Poll};
 
+use crate::lock::lock;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use weft_model::{BatchId, DueHint, JobKey};
@@ -57,10 +58,6 @@ impl Drop for BatchWoken {
             batches.remove(&self.batch);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Wake {

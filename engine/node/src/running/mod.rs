@@ -4,7 +4,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,7 @@ use weft_model::NodeId;
 use weft_store::StoreError;
 
 use self::sessions::NodeSessions;
+use crate::lock::lock;
 use crate::tasks::Tasks;
 use crate::{Context, Member, NodeSession};
 
@@ -128,7 +129,7 @@ impl NodeHandle {
 
     /// All nodes as this one sees them; empty while it starts.
     pub fn members(&self) -> Vec<Member> {
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = lock(&self.session);
         session
             .as_ref()
             .map(|session| session.membership.members())
@@ -137,7 +138,7 @@ impl NodeHandle {
 
     /// Writes the row of the node now, because something in it has changed.
     pub fn write_row_soon(&self) {
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = lock(&self.session);
         if let Some(session) = session.as_ref() {
             session.heartbeat.write_soon();
         }

@@ -1,6 +1,6 @@
 //! The sessions of a node: from joining the cluster to a self-fence, again and again until the node is to leave.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -13,6 +13,7 @@ use weft_store::{SelfFence, StoreError};
 use super::{NodeError, NodePhase};
 use crate::batch::{BatchProcess, heir};
 use crate::heartbeat::HeartbeatWriter;
+use crate::lock::lock;
 use crate::scheduler::{Executors, Scheduler};
 use crate::tasks::Tasks;
 use crate::worker::Dispatcher;
@@ -39,11 +40,7 @@ impl NodeSessions {
             end = self.run_sessions() => end,
         };
         if self.killed.is_cancelled() {
-            let session = self
-                .session
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            let session = lock(&self.session).take();
             if let Some(session) = session {
                 session.self_fence.fence();
                 session.tasks.end(Duration::ZERO).await;
@@ -285,7 +282,7 @@ impl NodeSessions {
             in_use: CancellationToken::new(),
             draining: self.draining.clone(),
         };
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());
+        *lock(&self.session) = Some(session.clone());
         let Holder { node, incarnation } = &session.me;
         info!(node.id = %node, incarnation = %incarnation, "Node {node} is alive");
         session

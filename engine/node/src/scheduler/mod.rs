@@ -17,7 +17,7 @@ mod timers;
 mod traced;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -34,6 +34,7 @@ use self::poll_loop::PollLoop;
 use self::timers::Timer;
 use crate::NodeSession;
 use crate::job::{Lender, Slot};
+use crate::lock::lock;
 
 /// The scheduler as the rest of a node session sees it.
 #[derive(Clone, Debug)]
@@ -92,7 +93,7 @@ impl Scheduler {
 
 impl Running {
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<JobKey, RunningJob>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.jobs)
     }
 
     /// The job counts as running until the returned guard is dropped.
@@ -260,10 +261,6 @@ impl Drop for HintInHand {
     fn drop(&mut self) {
         lock(&self.running.in_hand).remove(&self.number);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The submission of a batch with its job, due at once.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -12,6 +12,7 @@ use weft_model::clock::{SharedClock, Timestamp};
 use super::sessions::Sessions;
 use super::writer::{Work, WriterHandle};
 use super::{MOST_TRACES, NewTrace, Trace, TraceError, TraceState, TracedOperation};
+use crate::lock::lock;
 
 #[derive(Debug, Default)]
 pub(super) struct Registry {
@@ -46,7 +47,7 @@ impl Registry {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(super) fn is_wanted(&self, operation: TracedOperation) -> bool {

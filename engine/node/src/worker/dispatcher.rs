@@ -18,9 +18,10 @@ use super::active::{ActiveBatch, admits_work};
 use super::choose::{Candidate, choose, choose_own, participants};
 use super::chunk_run::{self, ChunkEnd};
 use super::known_batch::{KnownBatch, SHORTEST_PAUSE, SHORTEST_QUIET};
-use super::offers::{ChunkKey, Offer, Offers, lock};
+use super::offers::{ChunkKey, Offer, Offers};
 use super::slots::WorkerSlots;
 use crate::NodeSession;
+use crate::lock::lock;
 
 /// How many poll intervals a chunk that is assigned to another node is left to it.
 const PATIENCE_POLLS: f64 = 1.5;

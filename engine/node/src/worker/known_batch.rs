@@ -11,8 +11,9 @@ use weft_store::StoreResult;
 
 use super::active::ActiveBatch;
 use super::choose::Candidate;
-use super::offers::{ChunkKey, lock};
+use super::offers::ChunkKey;
 use crate::NodeSession;
+use crate::lock::lock;
 
 /// The number of heads in one read.
 const PAGE: i64 = 128;

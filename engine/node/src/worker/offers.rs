@@ -1,7 +1,7 @@
 //! The offers of chunks that this node has just generated, on their way from the generator to the dispatcher.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -10,6 +10,7 @@ use weft_model::{Batch, BatchId};
 use super::choose::participants;
 use super::slots::WorkerSlots;
 use crate::Membership;
+use crate::lock::lock;
 
 /// A chunk that this node has just generated, so that it does not have to be found and read.
 #[derive(Debug)]
@@ -86,8 +87,4 @@ impl Offers {
     pub fn has_free_worker(&self) -> bool {
         self.slots.free() > 0
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

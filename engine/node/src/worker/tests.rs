@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -9,6 +9,7 @@ use weft_model::{
 use weft_store::{OpenChunk, RequestBatch, Settled};
 
 use super::Dispatcher;
+use crate::lock::lock;
 use crate::testing::{Bench, TestCommand, completed, soon};
 
 /// A batch at work with one chunk, as this node would find it.
@@ -86,10 +87,7 @@ async fn a_command_that_cannot_be_stopped_keeps_its_slot_and_is_counted() {
     let command = TestCommand::new(move |_| {
         begins.notify_one();
         // Ends when the test drops the sender.
-        let _ = released
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .recv();
+        let _ = lock(&released).recv();
         std::future::ready(completed())
     });
     let bench = Bench::with(Some(Arc::new(command)), |config| {
