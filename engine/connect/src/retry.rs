@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use weft_project::source::{Parameters, RowLimits, Rows, SharedInterface, SourceError};
-use weft_store::{StoreError, StoreResult};
+use weft_store::{Backoff, StoreError, StoreResult};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -37,30 +37,28 @@ where
 /// The waits of a run during one outage of the store.
 pub(crate) struct StoreWait<'a> {
     stop: &'a CancellationToken,
-    /// None until the first wait, which is logged.
-    pause: Option<Duration>,
+    /// The first wait is logged.
+    backoff: Backoff,
 }
 
 impl<'a> StoreWait<'a> {
     /// Ends at `stop`.
     pub(crate) fn new(stop: &'a CancellationToken) -> Self {
-        Self { stop, pause: None }
+        Self {
+            stop,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+        }
     }
 
     /// Waits before the next try, longer each time. False if a stop is requested.
     pub(crate) async fn wait(&mut self, error: &StoreError) -> bool {
-        let pause = match self.pause {
-            None => {
-                warn!(error = %error, "A run waits for the store: {error}");
-                FIRST_PAUSE
-            }
-            Some(pause) => (pause * 2).min(LONGEST_PAUSE),
-        };
-        self.pause = Some(pause);
+        if self.backoff.is_fresh() {
+            warn!(error = %error, "A run waits for the store: {error}");
+        }
         tokio::select! {
             biased;
             () = self.stop.cancelled() => false,
-            () = sleep(pause) => true,
+            () = sleep(self.backoff.pause()) => true,
         }
     }
 }

@@ -274,28 +274,10 @@ pub fn holder_of(row: &NodeRow) -> Holder {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
+    use crate::testing::node_row as row;
 
     const T_DEAD: Duration = Duration::from_secs(60);
-
-    fn row(guid: &str, session: u128, hb_seq: i64) -> NodeRow {
-        NodeRow {
-            guid: NodeId(guid.to_owned()),
-            dc: "DC1".to_owned(),
-            effective_ip: "127.0.0.1".to_owned(),
-            ips: Vec::new(),
-            logical_ids: Vec::new(),
-            incarnation: Incarnation(Uuid::from_u128(session)),
-            hb_seq,
-            heartbeat_at: Timestamp(0),
-            state: NodeState::Alive,
-            version: "test".to_owned(),
-            http_address: None,
-            coordinates: Vec::new(),
-        }
-    }
 
     fn membership() -> Membership {
         Membership::new(holder_of(&row("me", 1, 0)), T_DEAD)

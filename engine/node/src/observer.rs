@@ -99,29 +99,14 @@ impl RivalWatch {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-    use weft_model::clock::Timestamp;
-    use weft_model::{NodeId, NodeState};
-
     use super::*;
+    use crate::testing::node_row;
+    use uuid::Uuid;
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
     fn row(session: u128, hb_seq: i64) -> NodeRow {
-        NodeRow {
-            guid: NodeId("me".to_owned()),
-            dc: "DC1".to_owned(),
-            effective_ip: "127.0.0.1".to_owned(),
-            ips: Vec::new(),
-            logical_ids: Vec::new(),
-            incarnation: Incarnation(Uuid::from_u128(session)),
-            hb_seq,
-            heartbeat_at: Timestamp(0),
-            state: NodeState::Alive,
-            version: "test".to_owned(),
-            http_address: None,
-            coordinates: Vec::new(),
-        }
+        node_row("me", session, hb_seq)
     }
 
     /// Whether session 5 ends when it sees these rows, each a second after the one before.

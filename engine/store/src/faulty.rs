@@ -162,21 +162,30 @@ impl FaultyStore {
             fault => Ok(fault),
         }
     }
+
+    /// A compare-and-set: `send` is only sent if the fault lets it through.
+    async fn swap<F>(
+        &self,
+        verb: &'static str,
+        operation: &(impl fmt::Debug + Sync),
+        send: impl Future<Output = AttemptResult<F>> + Send,
+    ) -> AttemptResult<F> {
+        let unknown = || Ok(Attempt::Unknown("no answer".to_owned()));
+        match self.reach(verb, format!("{operation:?}")).await? {
+            Some(Fault::Unknown) => unknown(),
+            Some(Fault::UnknownApplied) => {
+                send.await?;
+                unknown()
+            }
+            _ => send.await,
+        }
+    }
 }
 
 macro_rules! forward {
     ($($verb:ident: $operation:ident, $found:ty;)*) => {$(
         fn $verb<'a>(&'a self, operation: &'a $operation) -> StoreFuture<'a, AttemptResult<$found>> {
-            Box::pin(async move {
-                match self.reach(stringify!($verb), format!("{operation:?}")).await? {
-                    Some(Fault::Unknown) => Ok(Attempt::Unknown("no answer".to_owned())),
-                    Some(Fault::UnknownApplied) => {
-                        self.inner.$verb(operation).await?;
-                        Ok(Attempt::Unknown("no answer".to_owned()))
-                    }
-                    _ => self.inner.$verb(operation).await,
-                }
-            })
+            Box::pin(self.swap(stringify!($verb), operation, self.inner.$verb(operation)))
         }
     )*};
 }
@@ -203,14 +212,7 @@ macro_rules! delegate {
             }
 
             $(async fn $swap(&self, request: &$request) -> AttemptResult<$lost> {
-                match self.reach(stringify!($swap), format!("{request:?}")).await? {
-                    Some(Fault::Unknown) => Ok(Attempt::Unknown("no answer".to_owned())),
-                    Some(Fault::UnknownApplied) => {
-                        self.inner.$swap(request).await?;
-                        Ok(Attempt::Unknown("no answer".to_owned()))
-                    }
-                    _ => self.inner.$swap(request).await,
-                }
+                self.swap(stringify!($swap), request, self.inner.$swap(request)).await
             })*
 
             $(async fn $plain(&self $(, $argument: $type)*) -> StoreResult<$answer> {

@@ -4,6 +4,7 @@
 //! Cassandra as an ordered list of hints and compare-and-sets, each on one partition. A compare-and-set verb makes one
 //! attempt; only [`settle`](settle::settle) sends one again.
 
+mod backoff;
 mod counters;
 mod decide;
 mod entity_id;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use backoff::Backoff;
 pub use counters::{Counters, StoreStatistics};
 pub use decide::{Decided, Decision, decide_and_settle};
 pub use entity_id::{KEY_BYTES, check_sought_id, check_stored_id};

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tracing::{debug, warn};
 use weft_model::ids::Ids;
 
-use super::{Attempt, AttemptResult, SelfFence, Store, StoreError};
+use super::{Attempt, AttemptResult, Backoff, SelfFence, Store, StoreError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ pub struct Settling<'a, C> {
     ids: &'a Ids,
     self_fence: &'a SelfFence,
     operation: &'a C,
-    pause: Duration,
+    backoff: Backoff,
     may_have_applied: bool,
     refusals: usize,
 }
@@ -86,7 +86,7 @@ impl<'a, C: Conditional> Settling<'a, C> {
             ids,
             self_fence,
             operation,
-            pause: FIRST_PAUSE,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             may_have_applied: false,
             refusals: 0,
         }
@@ -122,13 +122,13 @@ impl<'a, C: Conditional> Settling<'a, C> {
             }
             Err(error) => return Err(error),
         };
-        if !self.self_fence.wait(self.ids.jitter(self.pause)).await {
+        let pause = self.ids.jitter(self.backoff.pause());
+        if !self.self_fence.wait(pause).await {
             return match refusal {
                 Some(error) if !self.may_have_applied => Err(error),
                 _ => Ok(Some(Settled::StillUnknown)),
             };
         }
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Ok(None)
     }
 }

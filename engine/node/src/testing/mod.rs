@@ -10,7 +10,7 @@ pub(crate) use self::command::{TestCommand, completed};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use weft_model::clock::{SharedClock, SystemClock};
+use weft_model::clock::{SharedClock, SystemClock, Timestamp};
 use weft_model::ids::Ids;
 use weft_model::*;
 use weft_project::ProjectCatalogue;
@@ -143,5 +143,23 @@ impl Bench {
         self.session.self_fence.fence();
         self.session.tasks.end(Duration::ZERO).await;
         self.folder.close().unwrap();
+    }
+}
+
+/// The row of a node that is alive.
+pub(crate) fn node_row(guid: &str, session: u128, hb_seq: i64) -> NodeRow {
+    NodeRow {
+        guid: NodeId(guid.to_owned()),
+        dc: "DC1".to_owned(),
+        effective_ip: "127.0.0.1".to_owned(),
+        ips: Vec::new(),
+        logical_ids: Vec::new(),
+        incarnation: Incarnation(Uuid::from_u128(session)),
+        hb_seq,
+        heartbeat_at: Timestamp(0),
+        state: NodeState::Alive,
+        version: "test".to_owned(),
+        http_address: None,
+        coordinates: Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tracing::{debug, warn};
-use weft_store::Outage;
+use weft_store::{Backoff, Outage};
 
 use super::active::ActiveBatch;
 use crate::NodeSession;
@@ -17,8 +17,8 @@ pub struct StoreWait<'a> {
     session: &'a NodeSession,
     batch: &'a ActiveBatch,
     number: i64,
-    /// None until the first wait, which is the one that is logged as a warning.
-    pause: Option<Duration>,
+    /// The first wait is the one that is logged as a warning.
+    backoff: Backoff,
 }
 
 impl<'a> StoreWait<'a> {
@@ -28,7 +28,7 @@ impl<'a> StoreWait<'a> {
             session,
             batch,
             number,
-            pause: None,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
         }
     }
 
@@ -42,23 +42,18 @@ impl<'a> StoreWait<'a> {
             ..
         } = *self;
         let id = batch.id;
-        let pause = match self.pause {
-            None => {
-                warn!(
-                    batch.id = %id, chunk = number, error = %outage,
-                    "Chunk {number} of batch {id} waits for the store: {outage}"
-                );
-                FIRST_PAUSE
-            }
-            Some(pause) => {
-                debug!(
-                    batch.id = %id, chunk = number, error = %outage,
-                    "Chunk {number} of batch {id} still waits for the store: {outage}"
-                );
-                (pause * 2).min(LONGEST_PAUSE)
-            }
-        };
-        self.pause = Some(pause);
+        if self.backoff.is_fresh() {
+            warn!(
+                batch.id = %id, chunk = number, error = %outage,
+                "Chunk {number} of batch {id} waits for the store: {outage}"
+            );
+        } else {
+            debug!(
+                batch.id = %id, chunk = number, error = %outage,
+                "Chunk {number} of batch {id} still waits for the store: {outage}"
+            );
+        }
+        let pause = self.backoff.pause();
         tokio::select! {
             biased;
             () = batch.stop.cancelled() => false,

@@ -9,7 +9,7 @@ use tracing::warn;
 use weft_lang::{Command, Statement};
 use weft_model::{Batch, BatchId, BatchStatistics, BatchStatus, Job, Principal, Session, job_type};
 use weft_node::job::{DefinitionError, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
-use weft_store::Freshness;
+use weft_store::{Backoff, Freshness};
 
 use crate::commands::Lowering;
 use crate::commands::batch::definition;
@@ -81,7 +81,7 @@ impl BatchSchedule {
 
     /// Runs a job with this statement.
     pub(super) async fn run_statement(&self, run: &Run, text: &str) -> RunEnd {
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let refusal = match self.submit_and_wait(run, text).await {
                 Ok(end) => return end,
@@ -91,7 +91,7 @@ impl BatchSchedule {
                 return RunEnd::Failed(RunFailure::new("Refused", refusal.to_string()));
             }
             // An outage of the store says nothing about the run, which finds its batch again by its idempotency key.
-            if pause == FIRST_PAUSE {
+            if backoff.is_fresh() {
                 let key = &run.job.key;
                 warn!(
                     job.uid = key.uid,
@@ -105,7 +105,7 @@ impl BatchSchedule {
                     let message = format!("it stopped waiting for the store; batch {id} continues if it was submitted");
                     return RunEnd::Failed(RunFailure::new(FailureKind::Stopped, message));
                 }
-                () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                () = sleep(backoff.pause()) => (),
             }
         }
     }
