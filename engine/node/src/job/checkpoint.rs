@@ -469,29 +469,15 @@ mod tests {
         let error = earlier.expect_err("an earlier run of the job").to_string();
         assert!(error.contains("another run has taken over"), "{error}");
         owner.put("a", "1".to_owned()).await.expect("not displaced");
+        let may_take = async |job, start, fence| {
+            let holder = holder(job, start, fence);
+            fixture.checkpoints.take("s", &holder).await.is_ok()
+        };
         // The job was removed and started again: fences restart.
-        assert!(
-            fixture
-                .checkpoints
-                .take("s", &holder("j", 9, 1))
-                .await
-                .is_ok()
-        );
+        assert!(may_take("j", 9, 1).await);
         // The run itself may open it again, and another job may share it.
-        assert!(
-            fixture
-                .checkpoints
-                .take("s", &holder("j", 9, 1))
-                .await
-                .is_ok()
-        );
-        assert!(
-            fixture
-                .checkpoints
-                .take("s", &holder("k", 1, 1))
-                .await
-                .is_ok()
-        );
+        assert!(may_take("j", 9, 1).await);
+        assert!(may_take("k", 1, 1).await);
     }
 
     #[tokio::test]

@@ -6,8 +6,9 @@ use tracing::{debug, error};
 use weft_model::{Job, JobRun, JobStatus, job_error};
 use weft_store::{ClaimJob, StoreResult};
 
+use super::try_end::record;
 use crate::NodeSession;
-use crate::kind::{Retry, RunFailure};
+use crate::kind::{Retry, RunFailure, RunOutput};
 
 /// So many tries in a row that were cut short end the job.
 const MAX_CRASHES: usize = 3;
@@ -31,21 +32,18 @@ pub fn cut_short(session: &NodeSession, job: &Job) -> Option<JobRun> {
     let seen = session.membership.last_heartbeat(&holder);
     let ended = seen.unwrap_or_else(|| session.context.clock.now());
     let ended = ended.max(started);
-    let node = holder.node;
+    let node = &holder.node;
     let error = format!("the process of node {node} died during the run");
-    Some(JobRun {
-        key: job.key.clone(),
-        started,
+    let error = job_error(CRASHED, &error, ended, node);
+    let output = RunOutput::default();
+    Some(record(
+        job,
+        &holder,
+        JobStatus::Failed,
+        &output,
+        Some(error),
         ended,
-        fence: job.fence,
-        status: JobStatus::Failed,
-        attempt: job.tries.saturating_add(1),
-        planned: job.planned_run.filter(|planned| *planned <= ended),
-        exit_code: None,
-        error: Some(job_error(CRASHED, &error, ended, &node)),
-        output: None,
-        node,
-    })
+    ))
 }
 
 /// Why the job that was just claimed must end without another run: too many tries in a row were cut short.

@@ -39,13 +39,11 @@ pub fn decide_end(
     now: Timestamp,
     token: Token,
 ) -> Result<EndJob, IllegalMove> {
-    let plain = |event, to_fence| {
-        let to = job.status.next(event)?;
-        Ok(EndJob {
-            to_fence,
-            planned_run: job.planned_run,
-            ..EndJob::of(job, holder.clone(), to, now, token)
-        })
+    let ended = EndedTry {
+        job,
+        holder,
+        now,
+        token,
     };
     // A kill after a stop only hastens the stop.
     let requested = match (job.desired, job.status) {
@@ -53,25 +51,25 @@ pub fn decide_end(
         (desired, _) => desired,
     };
     Ok(match (requested, end) {
-        (JobDesired::Stop, _) => end_stopped(job, holder, end, now, plain)?,
-        (JobDesired::Restart, _) => end_restarted(job, holder, end, now, plain)?,
+        (JobDesired::Stop, _) => ended.stopped(end)?,
+        (JobDesired::Restart, _) => ended.restarted(end)?,
         (JobDesired::Run | JobDesired::Kill, TryEnd::HandedBack | TryEnd::GivenUp) => EndJob {
             // The kill was meant for this try only.
             desired: JobDesired::Run,
             due: Some(due(job, now)),
             error: job.error.clone(),
             forget_worker: *end == TryEnd::GivenUp,
-            ..plain(JobEvent::HandedBack, job.fence + 1)?
+            ..ended.moved_by(JobEvent::HandedBack, job.fence + 1)?
         },
         (_, TryEnd::Ended(RunEnd::Succeeded(output))) => {
-            let end = end_succeeded(job, holder, output, now, plain)?;
+            let end = ended.succeeded(output)?;
             match is_followed {
                 true => notify_later(job, end, RunOutcome::Succeeded),
                 false => end,
             }
         }
         (_, TryEnd::Ended(RunEnd::Failed(failure))) => {
-            let end = end_failed(job, holder, failure, now, plain)?;
+            let end = ended.failed(failure)?;
             // The run has not ended if another try follows.
             match is_followed && end.runs > job.runs {
                 true => notify_later(job, end, RunOutcome::Failed),
@@ -92,115 +90,122 @@ fn notify_later(job: &Job, mut end: EndJob, outcome: RunOutcome) -> EndJob {
     end
 }
 
-fn end_stopped(
-    job: &Job,
-    holder: &Holder,
-    end: &TryEnd,
+/// A try that has ended, and when.
+struct EndedTry<'a> {
+    job: &'a Job,
+    holder: &'a Holder,
     now: Timestamp,
-    plain: impl Fn(JobEvent, Fence) -> Result<EndJob, IllegalMove>,
-) -> Result<EndJob, IllegalMove> {
-    let (output, error) = output_of(end, now, holder);
-    let status = JobStatus::Terminated;
-    Ok(EndJob {
-        output: output.text.clone(),
-        error: None,
-        tries: 0,
-        runs: job.runs + 1,
-        triggers: job.triggers.for_restart(),
-        run: Some(record(job, holder, status, &output, error, now)),
-        ..plain(JobEvent::Stopped, job.fence)?
-    })
+    token: Token,
 }
 
-fn end_restarted(
-    job: &Job,
-    holder: &Holder,
-    end: &TryEnd,
-    now: Timestamp,
-    plain: impl Fn(JobEvent, Fence) -> Result<EndJob, IllegalMove>,
-) -> Result<EndJob, IllegalMove> {
-    let (output, error) = output_of(end, now, holder);
-    let status = JobStatus::Restart;
-    Ok(EndJob {
-        desired: JobDesired::Run,
-        forget_worker: true,
-        tries: 0,
-        // The job starts over as another run, with its own idempotency key.
-        runs: job.runs + 1,
-        due: Some(due(job, now)),
-        run: Some(record(job, holder, status, &output, error, now)),
-        ..plain(JobEvent::RestartReady, job.fence + 1)?
-    })
-}
+impl EndedTry<'_> {
+    /// The end with this move alone.
+    fn moved_by(&self, event: JobEvent, to_fence: Fence) -> Result<EndJob, IllegalMove> {
+        let to = self.job.status.next(event)?;
+        Ok(EndJob {
+            to_fence,
+            planned_run: self.job.planned_run,
+            ..EndJob::of(self.job, self.holder.clone(), to, self.now, self.token)
+        })
+    }
 
-fn end_succeeded(
-    job: &Job,
-    holder: &Holder,
-    output: &RunOutput,
-    now: Timestamp,
-    plain: impl Fn(JobEvent, Fence) -> Result<EndJob, IllegalMove>,
-) -> Result<EndJob, IllegalMove> {
-    let end = EndJob {
-        desired: JobDesired::Run,
-        output: output.text.as_deref().map(cut),
-        tries: 0,
-        runs: job.runs + 1,
-        run: Some(record(job, holder, JobStatus::Processed, output, None, now)),
-        ..plain(JobEvent::Succeeded, job.fence)?
-    };
-    continue_job(job, end)
-}
+    fn stopped(&self, end: &TryEnd) -> Result<EndJob, IllegalMove> {
+        let job = self.job;
+        let (output, error) = output_of(end, self.now, self.holder);
+        let status = JobStatus::Terminated;
+        Ok(EndJob {
+            output: output.text.clone(),
+            error: None,
+            tries: 0,
+            runs: job.runs + 1,
+            triggers: job.triggers.for_restart(),
+            run: Some(record(job, self.holder, status, &output, error, self.now)),
+            ..self.moved_by(JobEvent::Stopped, job.fence)?
+        })
+    }
 
-fn end_failed(
-    job: &Job,
-    holder: &Holder,
-    failure: &RunFailure,
-    now: Timestamp,
-    plain: impl Fn(JobEvent, Fence) -> Result<EndJob, IllegalMove>,
-) -> Result<EndJob, IllegalMove> {
-    let tries = job.tries.saturating_add(1);
-    let error = error_of(failure, now, holder);
-    let has_next_try = match failure.retry {
-        Retry::AsPolicy => job.policy.may_try_again(tries),
-        Retry::Never | Retry::JobEnds => false,
-        Retry::Always => true,
-    };
-    let end = EndJob {
-        desired: JobDesired::Run,
-        output: failure.output.text.as_deref().map(cut),
-        error: Some(error.clone()),
-        tries,
-        run: Some(record(
-            job,
-            holder,
-            JobStatus::Failed,
-            &failure.output,
-            Some(error),
-            now,
-        )),
-        ..plain(JobEvent::FailedFinally, job.fence)?
-    };
-    if has_next_try {
-        let next_run = now.plus(job.policy.retry_delay(tries));
-        return Ok(EndJob {
-            to: job.status.next(JobEvent::FailedRetry)?,
-            to_fence: job.fence + 1,
-            next_run: Some(next_run),
-            due: Some(due(job, next_run)),
-            notes: Some(format!("try {tries} failed: {}", failure.message)),
+    fn restarted(&self, end: &TryEnd) -> Result<EndJob, IllegalMove> {
+        let job = self.job;
+        let (output, error) = output_of(end, self.now, self.holder);
+        let status = JobStatus::Restart;
+        Ok(EndJob {
+            desired: JobDesired::Run,
+            forget_worker: true,
+            tries: 0,
+            // The job starts over as another run, with its own idempotency key.
+            runs: job.runs + 1,
+            due: Some(due(job, self.now)),
+            run: Some(record(job, self.holder, status, &output, error, self.now)),
+            ..self.moved_by(JobEvent::RestartReady, job.fence + 1)?
+        })
+    }
+
+    fn succeeded(&self, output: &RunOutput) -> Result<EndJob, IllegalMove> {
+        let job = self.job;
+        let end = EndJob {
+            desired: JobDesired::Run,
+            output: output.text.as_deref().map(cut),
+            tries: 0,
+            runs: job.runs + 1,
+            run: Some(record(
+                job,
+                self.holder,
+                JobStatus::Processed,
+                output,
+                None,
+                self.now,
+            )),
+            ..self.moved_by(JobEvent::Succeeded, job.fence)?
+        };
+        continue_job(job, end)
+    }
+
+    fn failed(&self, failure: &RunFailure) -> Result<EndJob, IllegalMove> {
+        let job = self.job;
+        let tries = job.tries.saturating_add(1);
+        let error = error_of(failure, self.now, self.holder);
+        let has_next_try = match failure.retry {
+            Retry::AsPolicy => job.policy.may_try_again(tries),
+            Retry::Never | Retry::JobEnds => false,
+            Retry::Always => true,
+        };
+        let end = EndJob {
+            desired: JobDesired::Run,
+            output: failure.output.text.as_deref().map(cut),
+            error: Some(error.clone()),
+            tries,
+            run: Some(record(
+                job,
+                self.holder,
+                JobStatus::Failed,
+                &failure.output,
+                Some(error),
+                self.now,
+            )),
+            ..self.moved_by(JobEvent::FailedFinally, job.fence)?
+        };
+        if has_next_try {
+            let next_run = self.now.plus(job.policy.retry_delay(tries));
+            return Ok(EndJob {
+                to: job.status.next(JobEvent::FailedRetry)?,
+                to_fence: job.fence + 1,
+                next_run: Some(next_run),
+                due: Some(due(job, next_run)),
+                notes: Some(format!("try {tries} failed: {}", failure.message)),
+                ..end
+            });
+        }
+        let end = EndJob {
+            runs: job.runs + 1,
+            notes: Some(failure.message.clone()),
             ..end
-        });
+        };
+        if failure.retry == Retry::JobEnds {
+            return Ok(end);
+        }
+        // A recurring job continues with its next time; the error stays until a run succeeds.
+        continue_job(job, end)
     }
-    let end = EndJob {
-        runs: job.runs + 1,
-        notes: Some(failure.message.clone()),
-        ..end
-    };
-    if failure.retry == Retry::JobEnds {
-        return Ok(end);
-    }
-    // A recurring job continues with its next time; the error stays until a run succeeds.
-    continue_job(job, end)
 }
 
 /// Plans the next run of the job, if it has one: triggered during this run, scheduled, or waiting for a trigger.
@@ -272,7 +277,8 @@ fn error_of(failure: &RunFailure, now: Timestamp, holder: &Holder) -> String {
     )
 }
 
-fn record(
+/// The row of a try in the history of its job.
+pub(super) fn record(
     job: &Job,
     holder: &Holder,
     status: JobStatus,
@@ -287,7 +293,7 @@ fn record(
         fence: job.fence,
         node: holder.node.clone(),
         status,
-        attempt: job.tries + 1,
+        attempt: job.tries.saturating_add(1),
         // A manual run does not use up a scheduled time in the future.
         planned: job.planned_run.filter(|planned| *planned <= now),
         exit_code: output.exit_code,

@@ -113,40 +113,27 @@ pub fn why_batch_is_stuck(
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
-    use weft_model::{BatchId, BatchSpec, EntitySource, Incarnation, JobKey, NodeId};
+    use weft_model::{BatchId, BatchSpec, EntitySource, Incarnation, NodeId};
 
     use super::*;
+    use crate::testing::{job_key, node_row};
 
     const NOW: Timestamp = Timestamp(10_000_000);
 
     fn node(guid: &str, heartbeat_ago: u64) -> NodeRow {
         NodeRow {
-            guid: NodeId(guid.to_owned()),
-            dc: "DC1".to_owned(),
             effective_ip: "10.0.0.1".to_owned(),
-            ips: Vec::new(),
-            logical_ids: Vec::new(),
-            incarnation: Incarnation(Uuid::from_u128(1)),
-            hb_seq: 1,
             heartbeat_at: NOW.minus(Duration::from_secs(heartbeat_ago)),
-            state: NodeState::Alive,
-            version: "test".to_owned(),
-            http_address: None,
-            coordinates: Vec::new(),
+            ..node_row(guid, 1, 1)
         }
     }
 
     fn job(status: JobStatus) -> Job {
-        let key = JobKey {
-            job_type: "PROCESS".to_owned(),
-            name: "a.sh".to_owned(),
-            uid: "1".to_owned(),
-        };
         Job {
             status,
             worker: Some(NodeId("n1".to_owned())),
             owner_incarnation: Some(Incarnation(Uuid::from_u128(1))),
-            ..Job::waiting(key, Timestamp(0))
+            ..Job::waiting(job_key("1"), Timestamp(0))
         }
     }
 

@@ -105,14 +105,7 @@ impl Ready {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn key(uid: &str) -> JobKey {
-        JobKey {
-            job_type: "PROCESS".to_owned(),
-            name: "a.sh".to_owned(),
-            uid: uid.to_owned(),
-        }
-    }
+    use crate::testing::job_key as key;
 
     fn put(ready: &mut Ready, uid: &str, seconds: u64) {
         let at = Duration::from_secs(seconds);

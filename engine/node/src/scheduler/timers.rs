@@ -90,14 +90,7 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn key(uid: &str) -> JobKey {
-        JobKey {
-            job_type: "PROCESS".to_owned(),
-            name: "a.sh".to_owned(),
-            uid: uid.to_owned(),
-        }
-    }
+    use crate::testing::job_key as key;
 
     fn timer(at: u64) -> Timer {
         Timer {

@@ -163,3 +163,12 @@ pub(crate) fn node_row(guid: &str, session: u128, hb_seq: i64) -> NodeRow {
         coordinates: Vec::new(),
     }
 }
+
+/// The key of a job `a.sh`.
+pub(crate) fn job_key(uid: &str) -> JobKey {
+    JobKey {
+        job_type: "PROCESS".to_owned(),
+        name: "a.sh".to_owned(),
+        uid: uid.to_owned(),
+    }
+}

@@ -1,5 +1,6 @@
 //! One worker on one chunk: claim, check, read ahead, handle, record.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use tracing::{debug, warn};
@@ -296,15 +297,13 @@ fn open_entries(entries: Vec<String>, handled: Vec<String>, limit: usize) -> Vec
     entries.filter(is_open).collect()
 }
 
-/// The ids that the command runs for.
-fn fit_ids(entries: &[String]) -> Vec<String> {
-    let ids = entries
-        .iter()
-        .filter_map(|entry| match ChunkEntry::read(entry) {
-            ChunkEntry::Id(id) => Some(id.to_owned()),
-            ChunkEntry::Unfit { .. } => None,
-        });
-    ids.collect()
+/// The ids that the command runs for: nearly always all entries, which are then not copied.
+fn fit_ids(entries: &[String]) -> Cow<'_, [String]> {
+    let is_fit = |entry: &&String| matches!(ChunkEntry::read(entry), ChunkEntry::Id(_));
+    if entries.iter().all(|entry| is_fit(&entry)) {
+        return Cow::Borrowed(entries);
+    }
+    Cow::Owned(entries.iter().filter(is_fit).cloned().collect())
 }
 
 /// The ids and state of the chunk, if this worker still owns it.
