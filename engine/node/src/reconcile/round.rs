@@ -87,16 +87,23 @@ impl Reconciler<'_> {
             return Ok(());
         }
         let hinted = self.hinted_soon().await?;
+        // A job may have moved on since its page was read. Its hint comes before its row, so hints are read after rows.
+        let mut without_hint = Vec::new();
         for key in near.into_iter().filter(|key| !hinted.contains(*key)) {
-            // It may have moved on since its page was read; its hint then comes before its row.
             let row = self.store.job(key, Freshness::Serial).await?;
             let now = self.clock.now();
             let time = row.and_then(|job| check_time(&job, now));
-            if let Some(time) = time
-                && !self.hinted_soon().await?.contains(key)
-            {
-                self.put_hint(key, time.max(now), round).await?;
-            }
+            without_hint.extend(time.map(|time| (key, time.max(now))));
+        }
+        if without_hint.is_empty() {
+            return Ok(());
+        }
+        let hinted = self.hinted_soon().await?;
+        for (key, time) in without_hint
+            .into_iter()
+            .filter(|(key, _)| !hinted.contains(*key))
+        {
+            self.put_hint(key, time, round).await?;
         }
         Ok(())
     }
