@@ -21,7 +21,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 31] = files![
+const FILES: [(&str, &str); 32] = files![
     "README.md",
     "LICENSE-data",
     "project.yaml",
@@ -48,6 +48,7 @@ const FILES: [(&str, &str); 31] = files![
     "logical_units/AUTODATA_DELTA/functions/syncFirst.js",
     "logical_units/AUTODATA_DELTA/functions/waitForStop.js",
     "logical_units/AUTODATA_DELTA/parsers/readings.yaml",
+    "scripts/notify.sh",
     "scripts/sync_first.sh",
     "scripts/fail.sh",
     "data/readings/2024-01.csv",

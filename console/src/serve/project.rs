@@ -23,8 +23,10 @@ const DEPLOY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The projects of a node with this data folder. Functions, flows and parsers are checked when they are deployed.
 pub fn catalogue(store: &SharedStore, clock: &SharedClock, data: &Path) -> ProjectCatalogue {
     let environment = Environment::from_process();
+    let scripts = weft_connect::EntityScripts::new(data, environment.clone());
     ProjectCatalogue::new(Arc::clone(store), Arc::clone(clock), data, environment)
         .with_validators(weft_connect::validators())
+        .with_scripts(Arc::new(scripts))
 }
 
 /// Checks for deployments of other nodes until the process ends. A repeated error is logged once.

@@ -56,18 +56,27 @@ impl Capture {
 
 /// The last line that is not blank, for a message.
 pub(crate) fn last_line(text: &str) -> Option<String> {
+    last_lines(text, 1)
+}
+
+/// The last lines that are not blank, at most `count`, for a message of one line.
+pub(crate) fn last_lines(text: &str, count: usize) -> Option<String> {
+    let lines = text.lines().rev().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty()).take(count);
+    let mut lines: Vec<String> = lines.map(plain_line).collect();
+    lines.reverse();
+    (!lines.is_empty()).then(|| lines.join(" | "))
+}
+
+/// A line without control characters, cut if it is long.
+fn plain_line(line: &str) -> String {
     const CHARS: usize = 200;
-    let line = text
-        .lines()
-        .rev()
-        .map(str::trim)
-        .find(|line| !line.is_empty())?;
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     let mut shown: String = line.chars().take(CHARS).map(plain).collect();
     if line.chars().nth(CHARS).is_some() {
         shown.push('…');
     }
-    Some(shown)
+    shown
 }
 
 /// Converts bytes to text. Each byte that is not UTF-8 becomes `?`.
@@ -172,6 +181,7 @@ mod tests {
         assert_eq!(last_line("a\n  b \n\n  \n").as_deref(), Some("b"));
         assert_eq!(last_line("a\u{1b}[31mred").as_deref(), Some("a [31mred"));
         assert_eq!(last_line(" \n"), None);
+        assert_eq!(last_lines("a\n\nb\nc\n", 2).as_deref(), Some("b | c"));
         let long = last_line(&"x".repeat(500)).unwrap();
         assert_eq!(long.chars().count(), 201);
     }

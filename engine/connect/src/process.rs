@@ -2,16 +2,13 @@
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::process::Signal;
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use weft_model::Job;
@@ -20,24 +17,16 @@ use weft_project::interface::Environment;
 
 use crate::arguments;
 use crate::call_back::{CallBack, Grant};
-use crate::capture::{Capture, last_line};
+use crate::capture::last_line;
 use crate::deployed::{DeployedProject, must_be_deployed, wait_until_readable};
-use crate::group::{ProcessGroup, signal_name};
+use crate::group::ProcessGroup;
 use crate::script::Script;
+use crate::script_process::{Output, how_it_ended, variables_of_all, why_not_started};
 use crate::work_folder::WorkFolders;
 
 /// The time between SIGTERM and SIGKILL. The runner drops a run 5 s after it requested a stop; this is shorter, so that
 /// the output of the script is kept.
 const TERM_GRACE: Duration = Duration::from_secs(4);
-/// How long to wait for output after the script has ended, once before and once after its children are killed. A process
-/// outside the group may hold the pipe open forever.
-const DRAIN_GRACE: Duration = Duration::from_millis(250);
-const READ_BYTES: usize = 64 * 1024;
-/// PATH of scripts, after the folder of this program.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// The variables that scripts inherit from the node.
-const INHERITED: [&str; 4] = ["HOME", "LANG", "TZ", "TMPDIR"];
-
 /// Runs scripts of the deployed project.
 #[derive(Debug)]
 pub struct Process {
@@ -73,7 +62,11 @@ impl Process {
         let script = self.script(&run.job).await.map_err(refused)?;
         let arguments = arguments::positional(&run.job).map_err(refused)?;
         let cannot_start = |error: io::Error| {
-            let message = format!("{} cannot be started: {}", script.label, reason(&error));
+            let message = format!(
+                "{} cannot be started: {}",
+                script.label,
+                why_not_started(&error)
+            );
             RunFailure::new("Start", message)
         };
         let folder = self.folders.make().map_err(cannot_start)?;
@@ -96,15 +89,11 @@ impl Process {
         let group = ProcessGroup::start(command, folder)
             .await
             .map_err(cannot_start)?;
-        let output = pipe::Receiver::from_owned_fd(output.into()).map_err(cannot_start)?;
+        let output = Output::of(output).map_err(cannot_start)?;
         debug!(job.uid = run.job.key.uid, "Started {}", script.label);
         Ok(Running {
             group,
-            output: Output {
-                pipe: Some(output),
-                buffer: vec![0; READ_BYTES],
-                capture: Capture::default(),
-            },
+            output,
             label: script.label,
             _grant: grant,
         })
@@ -112,17 +101,15 @@ impl Process {
 
     fn variables(&self, run: &Run) -> Vec<(&'static str, String)> {
         let job = &run.job;
-        let mut variables = vec![
-            ("PATH", path(std::env::current_exe().ok().as_deref())),
+        let mut variables = variables_of_all(&self.environment);
+        variables.extend([
             ("WEFT_IDEMPOTENCY_KEY", run.idempotency_key().to_string()),
             ("WEFT_FENCE", job.fence.to_string()),
             ("WEFT_JOB_TYPE", job.key.job_type.clone()),
             ("WEFT_JOB_NAME", job.key.name.clone()),
             ("WEFT_JOB_UID", job.key.uid.clone()),
             ("WEFT_ATTEMPT", run.attempt().to_string()),
-        ];
-        let inherited = |name| self.environment.get(name).map(|value| (name, value));
-        variables.extend(INHERITED.into_iter().filter_map(inherited));
+        ]);
         variables
     }
 }
@@ -174,7 +161,7 @@ impl Running {
             Ok(_) => self.group.end().await,
             Err(error) => Err(error),
         };
-        let text = self.output.capture.text();
+        let text = self.output.text();
         match ended {
             Ok(status) => end_of(&self.label, status, text),
             Err(error) => {
@@ -203,7 +190,7 @@ impl Running {
                     self.group.signal(Signal::KILL);
                     stopping = Stopping::Killed;
                 }
-                () = self.output.read(), if self.output.pipe.is_some() => (),
+                () = self.output.read(), if self.output.is_open() => (),
             }
         }
     }
@@ -216,51 +203,15 @@ enum Stopping {
     Killed,
 }
 
-/// The output of a script: stdout and stderr in the order written.
-struct Output {
-    /// None after all writers have closed it.
-    pipe: Option<pipe::Receiver>,
-    buffer: Vec<u8>,
-    capture: Capture,
-}
-
-impl Output {
-    async fn read(&mut self) {
-        let Some(pipe) = &mut self.pipe else { return };
-        match pipe.read(&mut self.buffer).await {
-            Ok(count) if count > 0 => self.capture.push(&self.buffer[..count]),
-            Ok(_) | Err(_) => self.pipe = None,
-        }
-    }
-
-    /// Reads until all writers have closed the pipe, but not longer than [`DRAIN_GRACE`].
-    async fn drain(&mut self) {
-        let all = async {
-            while self.pipe.is_some() {
-                self.read().await;
-            }
-        };
-        // A process that writes later gets a broken pipe.
-        let _ = timeout(DRAIN_GRACE, all).await;
-    }
-}
-
 fn end_of(label: &str, status: ExitStatus, text: String) -> RunEnd {
     if status.success() {
         return RunEnd::Succeeded(output(text, status.code()));
     }
-    let (exception_type, mut message) = match (status.code(), status.signal()) {
-        (Some(code), _) => ("ExitCode", format!("{label} ended with exit code {code}")),
-        (None, Some(number)) => {
-            let name = signal_name(number).map(|name| format!(" ({name})"));
-            let name = name.unwrap_or_default();
-            (
-                "Signal",
-                format!("{label} was ended by signal {number}{name}"),
-            )
-        }
-        (None, None) => ("ExitCode", format!("{label} ended with {status}")),
+    let exception_type = match status.signal() {
+        Some(_) => "Signal",
+        None => "ExitCode",
     };
+    let mut message = how_it_ended(label, status);
     if let Some(line) = last_line(&text) {
         message = format!("{message}: {line}");
     }
@@ -275,45 +226,9 @@ fn output(text: String, exit_code: Option<i32>) -> RunOutput {
     }
 }
 
-/// PATH of a script. The folder of this program comes first, so that `weft` in a script is the same program.
-fn path(program: Option<&Path>) -> String {
-    let folder = program.and_then(Path::parent).and_then(Path::to_str);
-    match folder.filter(|folder| !folder.is_empty() && !folder.contains(':')) {
-        Some(folder) => format!("{folder}:{PATH}"),
-        None => PATH.to_owned(),
-    }
-}
-
-fn reason(error: &io::Error) -> String {
-    match error
-        .raw_os_error()
-        .map(rustix::io::Errno::from_raw_os_error)
-    {
-        Some(rustix::io::Errno::NOENT) => {
-            "the interpreter in its first line does not exist on this node".to_owned()
-        }
-        Some(rustix::io::Errno::NOEXEC) => {
-            "it is not a program, and its first line does not begin with #!".to_owned()
-        }
-        Some(rustix::io::Errno::TOOBIG) => "its arguments are too long".to_owned(),
-        Some(_) | None => error.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn this_program_is_found_first() {
-        let check = |program: Option<&str>, expected: &str| {
-            assert_eq!(path(program.map(Path::new)), expected);
-        };
-        check(Some("/opt/weft/bin/weft"), &format!("/opt/weft/bin:{PATH}"));
-        check(Some("/a:b/weft"), PATH);
-        check(Some("weft"), PATH);
-        check(None, PATH);
-    }
 
     #[test]
     fn a_failure_quotes_the_last_line() {

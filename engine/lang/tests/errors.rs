@@ -73,7 +73,7 @@ hint: write `name=value`, as in `broadway Customer.flow id=?`",
         r"error: JOBSTATUS cannot be run for each entity
   BATCH Customer FABRIC_COMMAND='jobstatus ?';
                                  ^^^^^^^^^^^
-hint: expected get, sync_instance, echo, broadway or cdc_republish_instance",
+hint: expected get, sync_instance, echo, process, broadway or cdc_republish_instance",
     );
     check(
         "BATCH Customer FABRIC_COMMAND='echo ?' ASYNC=true",

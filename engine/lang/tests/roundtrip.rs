@@ -70,6 +70,7 @@ fn entity_command() -> impl Strategy<Value = String> {
         text().prop_map(|text| format!("echo {}", Text::Literal(format!("{text}?")))),
         name().prop_map(|lu| format!("cdc_republish_instance {lu}.? TABLES=\"a,b\"")),
         name().prop_map(|lu| format!("get {lu}.'?'")),
+        name().prop_map(|script| format!("process {script} 'a b' ?")),
     ]
 }
 
@@ -438,6 +439,8 @@ fn instances() -> impl Strategy<Value = Command> {
             })
         }),
         (literal(), maybe(count())).prop_map(|(text, delay_ms)| Command::Echo { text, delay_ms }),
+        (spanned(text()), vec(literal(), 0..4))
+            .prop_map(|(script, arguments)| Command::Process { script, arguments }),
     ]
 }
 
@@ -631,6 +634,18 @@ fn with_literals(command: Command, other: &str) -> Command {
         (Command::Broadway(mut command), Command::Broadway(other)) => {
             command.parameters[1].value = other.parameters[1].value.clone();
             Command::Broadway(command)
+        }
+        (
+            Command::Process {
+                script,
+                mut arguments,
+            },
+            Command::Process {
+                arguments: other, ..
+            },
+        ) => {
+            arguments[1] = other[1].clone();
+            Command::Process { script, arguments }
         }
         (command, _) => command,
     }

@@ -303,6 +303,10 @@ fn templates_put_the_id_into_every_mark() {
             "echo the id is ? DELAY_MS=5",
             "ECHO 'the id is 1; drop' DELAY_MS=5",
         ),
+        (
+            "process notify.sh ? 'by mail' id-?",
+            "PROCESS 'notify.sh' '1; drop' 'by mail' 'id-1; drop'",
+        ),
     ];
     for (text, expected) in cases {
         let template =

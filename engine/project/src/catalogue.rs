@@ -23,7 +23,7 @@ use weft_store::{
 use super::bundle::{Bundle, BundleError};
 use super::echo::EchoCommand;
 use super::{Project, ProjectError, Validators};
-use crate::command::{CommandError, CommandFactory, EntityCommand};
+use crate::command::{CommandError, CommandFactory, EntityCommand, ScriptCommands};
 use crate::interface::{Environment, InterfaceContext};
 use crate::source::IdStream;
 use crate::sync::{SyncCommand, SyncMode};
@@ -75,6 +75,7 @@ pub struct ProjectCatalogue {
     data: PathBuf,
     environment: Environment,
     validators: Validators,
+    scripts: Option<Arc<dyn ScriptCommands>>,
     state: RwLock<State>,
     /// Held while a project is loaded, so that it is unpacked once.
     loading: tokio::sync::Mutex<()>,
@@ -100,6 +101,7 @@ impl ProjectCatalogue {
             data: data.into(),
             environment,
             validators: Validators::default(),
+            scripts: None,
             state: RwLock::default(),
             loading: tokio::sync::Mutex::default(),
         }
@@ -109,6 +111,15 @@ impl ProjectCatalogue {
     #[must_use]
     pub fn with_validators(self, validators: Validators) -> Self {
         Self { validators, ..self }
+    }
+
+    /// Lets batches run scripts of the project.
+    #[must_use]
+    pub fn with_scripts(self, scripts: Arc<dyn ScriptCommands>) -> Self {
+        Self {
+            scripts: Some(scripts),
+            ..self
+        }
     }
 
     /// Checks the project in a folder and deploys it as one bundle.
@@ -362,6 +373,15 @@ impl CommandFactory for ProjectCatalogue {
             EntityTemplate::Echo { delay_ms, .. } => {
                 let delay = Duration::from_millis(delay_ms.map_or(0, |delay| delay.value));
                 Ok(Arc::new(EchoCommand { delay }))
+            }
+            EntityTemplate::Process { script, arguments } => {
+                let Some(scripts) = &self.scripts else {
+                    return Err("this node runs no scripts".to_owned().into());
+                };
+                let project = self.batch_project(spec).await?;
+                let folder = self.projects().join(project.hash());
+                let arguments = arguments.into_iter().map(|argument| argument.value);
+                scripts.bind(&folder, &script.value, arguments.collect())
             }
             EntityTemplate::Broadway { .. }
             | EntityTemplate::CdcRepublish { .. }

@@ -1,9 +1,11 @@
 //! The commands that batches run for each entity.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use weft_lang::Pattern;
 use weft_model::{BatchId, BatchSpec, Fence, Instance, NodeId};
 use weft_store::{Outage, StoreError};
 
@@ -90,6 +92,20 @@ impl From<String> for CommandError {
     fn from(reason: String) -> Self {
         Self::Refused(reason)
     }
+}
+
+/// Makes commands of scripts. This package starts no processes itself.
+pub trait ScriptCommands: Send + Sync + fmt::Debug {
+    /// Binds a script of the project that is unpacked in `project`. Each argument contains the id where it has a `?`.
+    ///
+    /// # Errors
+    /// The script cannot be run.
+    fn bind(
+        &self,
+        project: &Path,
+        script: &str,
+        arguments: Vec<Pattern>,
+    ) -> Result<Arc<dyn EntityCommand>, CommandError>;
 }
 
 /// Makes runnable commands of FABRIC_COMMAND texts. The engine knows projects and languages only by this trait.

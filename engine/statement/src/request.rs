@@ -180,6 +180,13 @@ impl Request {
             Command::Echo { text, delay_ms } => {
                 Self::Echo(session::echo::lower(text, delay_ms.as_ref())?)
             }
+            Command::Process { script, .. } => {
+                let name = script.value.replace('\'', "''");
+                return Err(Refusal::usage("PROCESS runs a script for each entity of a batch")
+                    .hint(format!(
+                        "STARTJOB PROCESS NAME='{name}' runs it once; in a batch write FABRIC_COMMAND=\"process {name} ?\""
+                    )));
+            }
             Command::BatchPause { .. }
             | Command::BatchRetry { .. }
             | Command::BatchEdit { .. }

@@ -4,6 +4,7 @@
 
 mod bench;
 mod deployed;
+mod entity_script;
 mod flows;
 mod http;
 mod listener;

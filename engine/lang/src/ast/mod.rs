@@ -186,6 +186,13 @@ pub enum Command {
         /// How long to wait before answering.
         delay_ms: Option<Spanned<u64>>,
     },
+    /// PROCESS.
+    Process {
+        /// The script, below `scripts/` of the project.
+        script: Spanned<String>,
+        /// Its arguments, in the order given.
+        arguments: Vec<Spanned<Text>>,
+    },
     /// SYNC_INSTANCE.
     SyncInstance {
         /// The instance.
@@ -310,6 +317,7 @@ impl Command {
             Self::Release { .. } => "RELEASE",
             Self::List(target) => target.keyword(),
             Self::Echo { .. } => "ECHO",
+            Self::Process { .. } => "PROCESS",
             Self::SyncInstance { .. } => "SYNC_INSTANCE",
             Self::CdcRepublish(_) => "CDC_REPUBLISH_INSTANCE",
             Self::Broadway(_) => "BROADWAY",

@@ -78,6 +78,13 @@ pub enum EntityTemplate {
         /// How long to wait before answering.
         delay_ms: Option<Spanned<u64>>,
     },
+    /// `process script.sh ?`
+    Process {
+        /// The script.
+        script: Spanned<String>,
+        /// Its arguments, in the order given.
+        arguments: Vec<Spanned<Pattern>>,
+    },
 }
 
 impl EntityTemplate {
@@ -138,6 +145,13 @@ impl EntityTemplate {
                 text: text.map(pattern),
                 delay_ms,
             },
+            Command::Process { script, arguments } => Self::Process {
+                script,
+                arguments: arguments
+                    .into_iter()
+                    .map(|argument| argument.map(pattern))
+                    .collect(),
+            },
             _ => return None,
         })
     }
@@ -151,6 +165,9 @@ impl EntityTemplate {
                 parameters.iter().any(|(_, value)| value.value.has_id())
             }
             Self::Echo { text, .. } => text.value.has_id(),
+            Self::Process { arguments, .. } => {
+                arguments.iter().any(|argument| argument.value.has_id())
+            }
         }
     }
 
@@ -162,17 +179,18 @@ impl EntityTemplate {
             Self::CdcRepublish { .. } => "CDC_REPUBLISH_INSTANCE",
             Self::Get { .. } => "GET",
             Self::Echo { .. } => "ECHO",
+            Self::Process { .. } => "PROCESS",
         }
     }
 
-    /// The logical unit of the command; ECHO has none.
+    /// The logical unit of the command; ECHO and PROCESS have none.
     pub fn lu(&self) -> Option<&Spanned<String>> {
         match self {
             Self::SyncInstance { lu, .. }
             | Self::Broadway { lu, .. }
             | Self::CdcRepublish { lu, .. }
             | Self::Get { lu, .. } => Some(lu),
-            Self::Echo { .. } => None,
+            Self::Echo { .. } | Self::Process { .. } => None,
         }
     }
 
@@ -230,6 +248,10 @@ impl EntityTemplate {
             Self::Echo { text, delay_ms } => Command::Echo {
                 text: literal(text),
                 delay_ms: delay_ms.clone(),
+            },
+            Self::Process { script, arguments } => Command::Process {
+                script: script.clone(),
+                arguments: arguments.iter().map(literal).collect(),
             },
         }
     }

@@ -33,6 +33,7 @@ mod job_type;
 mod kill;
 mod list;
 mod name_only;
+mod process;
 mod ps;
 mod release;
 mod select;
@@ -90,6 +91,7 @@ pub static COMMANDS: &[&CommandSpec] = &[
     &release::RELEASE,
     &sync_instance::SYNC_INSTANCE,
     &echo::ECHO,
+    &process::PROCESS,
     &broadway::BROADWAY,
     &cdc_republish::CDC_REPUBLISH_INSTANCE,
     &name_only::DELETE_INSTANCE,
@@ -180,6 +182,7 @@ impl Display for Command {
             Self::Get(get) => get::print(f, get),
             Self::Release { lu } => release::print(f, lu.as_ref()),
             Self::Echo { text, delay_ms } => echo::print(f, text, delay_ms),
+            Self::Process { script, arguments } => process::print(f, script, arguments),
             Self::SyncInstance { instance } => sync_instance::print(f, instance),
             Self::CdcRepublish(republish) => cdc_republish::print(f, republish),
             Self::Broadway(broadway) => broadway::print(f, broadway),

@@ -50,7 +50,12 @@ impl CommandType {
             Ok(EntityTemplate::SyncInstance { .. }) => Self::Sync,
             Ok(EntityTemplate::Broadway { .. }) => Self::Broadway,
             Ok(EntityTemplate::CdcRepublish { .. }) => Self::Cdc,
-            Ok(EntityTemplate::Get { .. } | EntityTemplate::Echo { .. }) | Err(_) => Self::Other,
+            Ok(
+                EntityTemplate::Get { .. }
+                | EntityTemplate::Echo { .. }
+                | EntityTemplate::Process { .. },
+            )
+            | Err(_) => Self::Other,
         }
     }
 

@@ -38,7 +38,11 @@ pub(crate) async fn run(
         return Ok(());
     };
     let text = match (CommandSpec::find(topic), job_type(topic)) {
-        (Some(spec), _) => texts::describe(spec),
+        (Some(spec), None) => texts::describe(spec),
+        (Some(spec), Some(known)) => {
+            let job_type = texts::describe_job_type(known);
+            format!("{}\n{job_type}", texts::describe(spec))
+        }
         (None, Some(known)) => texts::describe_job_type(known),
         (None, None) => {
             let message = format!("there is no command or type of job {topic}");
