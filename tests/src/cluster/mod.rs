@@ -51,6 +51,14 @@ impl Cluster {
     /// # Errors
     /// The store does not answer, or the binary fails.
     pub async fn new(points: &str, ids: usize) -> anyhow::Result<Self> {
+        Self::made_by(&process::binary()?, points, ids).await
+    }
+
+    /// Like [`Cluster::new`], with the schema and the example project of this binary.
+    ///
+    /// # Errors
+    /// The store does not answer, or the binary fails.
+    pub async fn made_by(binary: &Path, points: &str, ids: usize) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let keyspaces = Keyspaces::connect(points).await?;
         let cluster = Self {
@@ -58,17 +66,25 @@ impl Cluster {
             folder,
             points: points.to_owned(),
         };
+        let folder = cluster.folder.path();
         let store = cluster.store(points);
-        weft(
-            cluster.folder.path(),
-            &["schema", "migrate", "--store", &store],
-        )?;
+        process::weft_of(binary, folder, &["schema", "migrate", "--store", &store])?;
         let ids = ids.to_string();
-        weft(
-            cluster.folder.path(),
-            &["example", "--dir", "project", "--ids", &ids],
-        )?;
+        let example = ["example", "--dir", "project", "--ids", &ids];
+        process::weft_of(binary, folder, &example)?;
         Ok(cluster)
+    }
+
+    /// Brings the schema to the version of the binary under test.
+    ///
+    /// # Errors
+    /// The store does not answer, or the binary fails.
+    pub fn migrate(&self) -> anyhow::Result<()> {
+        let store = self.store(&self.points);
+        weft(
+            self.folder.path(),
+            &["schema", "migrate", "--store", &store],
+        )
     }
 
     /// The address of the store with these contact points.
@@ -99,6 +115,21 @@ impl Cluster {
     /// # Errors
     /// The node exits, or is not ready in time.
     pub async fn start_at(&self, name: &str, points: &str, more: &[&str]) -> anyhow::Result<Node> {
+        self.start_binary(&process::binary()?, name, points, more)
+            .await
+    }
+
+    /// Like [`Cluster::start_at`], with this binary.
+    ///
+    /// # Errors
+    /// The node exits, or is not ready in time.
+    pub async fn start_binary(
+        &self,
+        binary: &Path,
+        name: &str,
+        points: &str,
+        more: &[&str],
+    ) -> anyhow::Result<Node> {
         let store = self.store(points);
         let mut args = vec![
             "node",
@@ -118,7 +149,7 @@ impl Cluster {
             "batch_process.CANCEL_GRACE_SEC=2",
         ];
         args.extend(more);
-        Node::start(self.folder.path(), name, &args).await
+        Node::start(binary, self.folder.path(), name, &args).await
     }
 
     /// Starts these nodes, deploys the project through the first one, and waits until each node sees all others.
@@ -167,6 +198,11 @@ impl Cluster {
             .await?;
         }
         Ok(())
+    }
+
+    /// Keeps the folder and the keyspaces, and returns the folder.
+    pub fn keep(self) -> PathBuf {
+        self.folder.keep()
     }
 
     /// Drops the keyspaces.

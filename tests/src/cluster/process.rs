@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::{LOGICAL_UNIT, until};
@@ -13,7 +14,7 @@ const TOKEN: &str = "the-token-of-the-cluster-tests";
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// The path of the binary under test: `WEFT_BIN`, or the one that cargo built beside these tests.
-fn binary() -> anyhow::Result<PathBuf> {
+pub(super) fn binary() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os("WEFT_BIN") {
         return Ok(path.into());
     }
@@ -31,16 +32,16 @@ fn binary() -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// A command of the binary that runs in `folder`, without the environment of the test.
-fn command(folder: &Path, args: &[&str]) -> anyhow::Result<Command> {
-    let mut command = Command::new(binary()?);
+/// A command of a binary that runs in `folder`, without the environment of the test.
+fn command(binary: &Path, folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(binary);
     command
         .args(args)
         .current_dir(folder)
         .env_clear()
         .env("HOME", folder)
         .stdin(Stdio::null());
-    Ok(command)
+    command
 }
 
 /// Runs the binary and waits until it exits.
@@ -48,7 +49,12 @@ fn command(folder: &Path, args: &[&str]) -> anyhow::Result<Command> {
 /// # Errors
 /// The exit code is not 0.
 pub fn weft(folder: &Path, args: &[&str]) -> anyhow::Result<()> {
-    let output = command(folder, args)?.output()?;
+    weft_of(&binary()?, folder, args)
+}
+
+/// Runs a binary and waits until it exits.
+pub(super) fn weft_of(binary: &Path, folder: &Path, args: &[&str]) -> anyhow::Result<()> {
+    let output = command(binary, folder, args).output()?;
     ensure!(
         output.status.success(),
         "weft {args:?} ended with {}: {}",
@@ -123,19 +129,24 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts the binary in this folder; `name` is its data folder.
-    pub(super) async fn start(folder: &Path, name: &str, args: &[&str]) -> anyhow::Result<Self> {
-        Self::launch(folder, name, args, Some(TOKEN)).await
-    }
-
-    async fn launch(
+    /// Starts a binary in this folder; `name` is its data folder.
+    pub(super) async fn start(
+        binary: &Path,
         folder: &Path,
         name: &str,
         args: &[&str],
+    ) -> anyhow::Result<Self> {
+        Self::launch(command(binary, folder, args), folder, name, Some(TOKEN)).await
+    }
+
+    async fn launch(
+        mut command: Command,
+        folder: &Path,
+        name: &str,
         token: Option<&str>,
     ) -> anyhow::Result<Self> {
         let log = folder.join(format!("{name}.log"));
-        let mut command = command(folder, args)?;
+        keep_earlier_log(&log)?;
         if let Some(token) = token {
             command.env("WEFT_TOKEN", token);
         }
@@ -385,6 +396,31 @@ impl Node {
         Ok(values.sum())
     }
 
+    /// Sends a signal to the process.
+    ///
+    /// # Errors
+    /// The process has already exited.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
+    /// Sends SIGTERM and waits until the process has exited; returns how long that took.
+    ///
+    /// # Errors
+    /// It does not exit within `limit`, or with another code than 0.
+    pub async fn terminate(mut self, limit: Duration) -> anyhow::Result<Duration> {
+        let begin = Instant::now();
+        self.signal(Signal::TERM)?;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "it ended with {status}: {}", self.said());
+                return Ok(begin.elapsed());
+            }
+            ensure!(begin.elapsed() < limit, "SIGTERM: {}", self.said());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Sends SIGKILL and waits for the end of the process.
     ///
     /// # Errors
@@ -403,6 +439,16 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Renames the log of an earlier process, so that nothing is read from it as if this one had written it.
+fn keep_earlier_log(log: &Path) -> anyhow::Result<()> {
+    if log.exists() {
+        let number = (1..).find(|number| !log.with_extension(format!("log.{number}")).exists());
+        let number = number.context("there is always another number")?;
+        std::fs::rename(log, log.with_extension(format!("log.{number}")))?;
+    }
+    Ok(())
 }
 
 fn node_id(data: &Path) -> anyhow::Result<String> {
@@ -431,6 +477,7 @@ impl Dev {
     pub async fn start_with(folder: &Path, ids: usize, more: &[&str]) -> anyhow::Result<Node> {
         let ids = ids.to_string();
         let args = ["dev", "--dir", "dev", "--port", "0", "--ids", &ids];
-        Node::launch(folder, "dev", &[&args[..], more].concat(), None).await
+        let command = command(&binary()?, folder, &[&args[..], more].concat());
+        Node::launch(command, folder, "dev", None).await
     }
 }

@@ -20,7 +20,7 @@ const END_LIMIT: Duration = Duration::from_secs(90);
 const DOCUMENTED: &str = "BATCH AUTODATA_DELTA FROM idsFile USING ('select id from ids  limit 100') FABRIC_COMMAND=\"sync_instance AUTODATA_DELTA.?\" with JOB_AFFINITY='10.21.2.102' ASYNC='true';";
 
 /// The Cassandra and the right to load this machine; none where the test is not run.
-async fn turn(test: &str) -> Option<(String, MutexGuard<'static, ()>)> {
+pub(crate) async fn turn(test: &str) -> Option<(String, MutexGuard<'static, ()>)> {
     let Some(points) = cassandra() else {
         eprintln!("NOT RUN: {test}, for WEFT_TEST_CASSANDRA is not set");
         return None;

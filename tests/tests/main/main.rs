@@ -1,6 +1,7 @@
 //! The one integration-test binary: each subject is a module of it.
 
 mod cassandra_conformance;
+mod chaos;
 mod cluster;
 mod compatibility;
 mod conformance;
