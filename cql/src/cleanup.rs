@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use scylla::statement::prepared::PreparedStatement;
 use weft_model::clock::{Clock, SystemClock, Timestamp};
 use weft_model::{Batch, BatchId, Job, JobKey};
 use weft_store::{Attempt, AttemptResult, DeleteBatch, DeleteJob, Freshness, StoreResult};
@@ -13,7 +14,7 @@ use crate::CassandraStore;
 use crate::batch;
 use crate::batch_list::{day_of, day_value};
 use crate::job;
-use crate::job_run::{MONTHS_BACK, month_before};
+use crate::job_run::{BUCKETS, MONTHS_BACK, month_before};
 use crate::request::all_of;
 use crate::values::Values;
 
@@ -24,7 +25,7 @@ const DELETES_AT_ONCE: usize = 16;
 const HISTORY_MARGIN_MS: i64 = 60_000;
 /// The TTL of the history table, in milliseconds.
 const HISTORY_KEPT_MS: i64 = 30 * 86_400_000;
-/// The most runs of one month that are counted before they are removed.
+/// The most runs of one partition that are counted before they are removed.
 const RUNS_COUNTED: usize = 10_000;
 
 impl CassandraStore {
@@ -84,18 +85,36 @@ impl CassandraStore {
         self.write(verb, &self.statements.drop_name, name).await?;
         let last = Timestamp(ended.0.saturating_add(HISTORY_MARGIN_MS));
         let oldest = (*started).max(Timestamp(ended.0.saturating_sub(HISTORY_KEPT_MS)));
-        let drops = months_between(oldest, last)
-            .into_iter()
-            .map(|month| {
-                let values = Values::new()
-                    .job_key(key)
-                    .set("month", month)
-                    .set("before", last)
-                    .set("stamp", micros(last.0).min(timestamp));
-                self.write(verb, &self.statements.drop_runs, values)
-            })
-            .collect();
-        all_of(DELETES_AT_ONCE, drops).await.map(drop)
+        let stamp = micros(last.0).min(timestamp);
+        let mut drops = Vec::new();
+        for month in months_between(oldest, last) {
+            let values = Values::new().job_key(key).set("month", month);
+            drops.push((&self.statements.drop_monthly_runs, values));
+        }
+        for bucket in self.all_buckets(verb, key).await? {
+            let values = Values::new().job_key(key).set("bucket", bucket);
+            drops.push((&self.statements.drop_runs, values));
+        }
+        let drops = drops.into_iter().map(|(statement, values)| {
+            let values = values.set("before", last).set("stamp", stamp);
+            self.write(verb, statement, values)
+        });
+        // The directory expires by itself; a bucket without runs is only read in vain.
+        all_of(DELETES_AT_ONCE, drops.collect()).await.map(drop)
+    }
+
+    /// The buckets of a job that have runs: at most one for 256 runs of the last 30 days.
+    async fn all_buckets(&self, verb: &'static str, key: &JobKey) -> StoreResult<Vec<i64>> {
+        let mut all = Vec::new();
+        loop {
+            let below = all.last().copied().unwrap_or(i64::MAX);
+            let page = self.buckets_below(verb, key, below).await?;
+            let is_last = page.len() < BUCKETS;
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     pub(crate) async fn delete_runs_before(
@@ -103,7 +122,6 @@ impl CassandraStore {
         key: &JobKey,
         before: Timestamp,
     ) -> StoreResult<usize> {
-        const VERB: &str = "forget_runs";
         // Older rows have expired.
         let oldest = Timestamp(SystemClock.now().0.saturating_sub(HISTORY_KEPT_MS));
         if before <= oldest {
@@ -111,23 +129,36 @@ impl CassandraStore {
         }
         let mut removed = 0;
         for month in months_between(oldest, before) {
-            let values = Values::new()
-                .job_key(key)
-                .set("month", month.as_str())
-                .set("before", before);
-            let counted = values.clone().limit(RUNS_COUNTED);
-            let found = self
-                .read(VERB, "job_runs", &self.statements.old_runs, counted)
-                .await?
-                .len();
-            if found == 0 {
-                continue;
-            }
-            removed += found;
-            let values = values.set("stamp", self.connection.timestamps.next_above(0));
-            self.write(VERB, &self.statements.drop_runs, values).await?;
+            let values = Values::new().job_key(key).set("month", month.as_str());
+            let read = &self.statements.old_monthly_runs;
+            let drop = &self.statements.drop_monthly_runs;
+            removed += self.drop_counted(read, drop, values, before).await?;
+        }
+        for bucket in self.all_buckets("forget_runs", key).await? {
+            let values = Values::new().job_key(key).set("bucket", bucket);
+            let (read, drop) = (&self.statements.old_runs, &self.statements.drop_runs);
+            removed += self.drop_counted(read, drop, values, before).await?;
         }
         Ok(removed)
+    }
+
+    /// Removes the runs of one partition that started before; answers how many there were.
+    async fn drop_counted(
+        &self,
+        read: &PreparedStatement,
+        drop: &PreparedStatement,
+        values: Values,
+        before: Timestamp,
+    ) -> StoreResult<usize> {
+        const VERB: &str = "forget_runs";
+        let values = values.set("before", before);
+        let counted = values.clone().limit(RUNS_COUNTED);
+        let found = self.read(VERB, "job_runs", read, counted).await?.len();
+        if found > 0 {
+            let values = values.set("stamp", self.connection.timestamps.next_above(0));
+            self.write(VERB, drop, values).await?;
+        }
+        Ok(found)
     }
 
     /// Deletes the statistics and errors, then the row, then its copy in the directory. A copy without a row is removed

@@ -11,8 +11,10 @@ use scylla::client::session_builder::SessionBuilder;
 use uuid::Uuid;
 use weft_cql::{CassandraOptions, CassandraStore, inspect, migrate};
 use weft_model::clock::Timestamp;
-use weft_model::{Job, JobKey, Token};
-use weft_store::{Attempt, Freshness, ListJobs, SCHEMA_VERSION, Store, StoreError, WriteJob};
+use weft_model::{Holder, Incarnation, Job, JobKey, JobRun, JobStatus, NodeId, Token};
+use weft_store::{
+    Attempt, ClaimJob, EndJob, Freshness, ListJobs, SCHEMA_VERSION, Store, StoreError, WriteJob,
+};
 
 /// Options with a fresh cluster id, `None` if there is no cluster to test on.
 fn options() -> Option<CassandraOptions> {
@@ -233,6 +235,103 @@ async fn a_job_without_a_status_hides_no_other() -> Result<()> {
     ensure!(
         matches!(broken, Err(StoreError::Corrupt { .. })),
         "{broken:?}"
+    );
+    drop_keyspaces(&options, &[]).await
+}
+
+/// The sizes of the partitions of a table with runs.
+async fn runs_by_partition(session: &Session, table: &str, bucket: &str) -> Result<Vec<i64>> {
+    let text = format!("SELECT count(*) FROM {table} GROUP BY type, name, uid, {bucket}");
+    let rows = session.query_unpaged(text, ()).await?.into_rows_result()?;
+    let counts = rows.rows::<(i64,)>()?;
+    Ok(counts
+        .map(|row| row.map(|(count,)| count))
+        .collect::<Result<_, _>>()?)
+}
+
+/// A run of 64 KiB a minute makes GiB a month; 512 of them are 32 MiB. A run raises the fence by one or more.
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_lie_in_partitions_of_512_fences() -> Result<()> {
+    let Some(options) = options() else {
+        return Ok(());
+    };
+    migrate(&options).await?;
+    let store = CassandraStore::connect(options.clone()).await?;
+    let key = JobKey {
+        job_type: "PROCESS".to_owned(),
+        name: "often.sh".to_owned(),
+        uid: "1".to_owned(),
+    };
+    let first = 508;
+    let job = Job {
+        fence: first,
+        ..Job::waiting(key.clone(), Timestamp(0))
+    };
+    let holder = Holder {
+        node: NodeId("n".to_owned()),
+        incarnation: Incarnation(Uuid::new_v4()),
+    };
+    let write = WriteJob {
+        job: job.clone(),
+        seen: None,
+        due: None,
+        token: Token(Uuid::new_v4()),
+    };
+    ensure!(store.write_job(&write).await? == Attempt::Applied);
+    let now = Timestamp(1_700_000_000_000);
+    let last = 513;
+    for fence in first..last {
+        let claim = ClaimJob {
+            cut_short: None,
+            key: key.clone(),
+            seen_status: JobStatus::Waiting,
+            seen_fence: fence,
+            holder: holder.clone(),
+            now,
+            due: weft_model::DueHint::first_at(now),
+            token: Token(Uuid::new_v4()),
+        };
+        ensure!(store.claim_job(&claim).await? == Attempt::Applied);
+        let claimed = Job {
+            fence: fence + 1,
+            status: JobStatus::InProcess,
+            ..job.clone()
+        };
+        let run = JobRun {
+            key: key.clone(),
+            started: now,
+            ended: now,
+            fence: fence + 1,
+            node: holder.node.clone(),
+            status: JobStatus::Processed,
+            attempt: 1,
+            planned: None,
+            exit_code: None,
+            error: None,
+            output: None,
+        };
+        let token = Token(Uuid::new_v4());
+        let end = EndJob {
+            to_fence: fence + 1,
+            run: Some(run),
+            ..EndJob::of(&claimed, holder.clone(), JobStatus::Waiting, now, token)
+        };
+        ensure!(store.end_job(&end).await? == Attempt::Applied);
+    }
+    let session = session(&options).await?;
+    let system = format!("k2viewsystem_{}", options.cluster_id);
+    let monthly = runs_by_partition(&session, &format!("{system}.job_runs"), "month").await?;
+    ensure!(monthly.is_empty(), "{monthly:?}");
+    let mut buckets =
+        runs_by_partition(&session, &format!("{system}.job_history"), "bucket").await?;
+    buckets.sort_unstable();
+    // 509 to 511, and 512 and 513.
+    ensure!(buckets == [2, 3], "{buckets:?}");
+    let read = store.job_runs(&key, 1_000).await?;
+    let fences: Vec<i64> = read.iter().map(|run| run.fence).collect();
+    ensure!(
+        fences == (first + 1..=last).rev().collect::<Vec<_>>(),
+        "{fences:?}"
     );
     drop_keyspaces(&options, &[]).await
 }

@@ -30,6 +30,8 @@ const FOLLOWERS: &str = include_str!("../../schema/0004_followers.cql");
 const TRIGGER_COLUMNS: &str = include_str!("../../schema/0004_triggers.cql");
 const SETTINGS: &str = include_str!("../../schema/0005_settings.cql");
 const COUNT_COLUMNS: &str = include_str!("../../schema/0006_counts.cql");
+const HISTORY: &str = include_str!("../../schema/0007_history.cql");
+const LIFETIMES: &str = include_str!("../../schema/0007_lifetimes.cql");
 
 /// The result of a migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,13 +96,16 @@ async fn upgrade(
             |file: &&'static str| schema_changes(file, &connection.keyspaces, None, copies);
         files.iter().flat_map(changes_of).collect()
     };
-    let tables = changes(&[TABLES, CHECKPOINTS, FOLLOWERS, SETTINGS]);
+    let tables = changes(&[TABLES, CHECKPOINTS, FOLLOWERS, SETTINGS, HISTORY]);
     let mut count = tables.len();
     lock.run_all(tables).await?;
     let columns = changes(&[JOB_COLUMNS, TRIGGER_COLUMNS, COUNT_COLUMNS]);
     let missing = missing_columns(connection, columns).await?;
     count += missing.len();
     lock.run_all(missing).await?;
+    let lifetimes = changes(&[LIFETIMES]);
+    count += lifetimes.len();
+    lock.run_all(lifetimes).await?;
     info!("The schema has version {SCHEMA_VERSION} now");
     Ok(count)
 }

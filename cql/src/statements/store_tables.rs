@@ -25,8 +25,12 @@ const CHUNK: &str = "bid, chunk, c_state, c_owner, c_inc, c_fence, c_seq, c_toke
 const ENTITY: &str = "bid, chunk, entityid, status, results, error, nodeid, start_time, end_time, duration_us, \
                       attempt, fence";
 
-const RUN: &str = "type, name, uid, month, started, run_fence, ended, node, status, error, output, attempt, \
+const RUN: &str = "type, name, uid, bucket, started, run_fence, ended, node, status, error, output, attempt, \
                    planned, exit_code";
+
+/// The columns of a table that versions before 7 write.
+const MONTHLY_RUN: &str = "type, name, uid, month, started, run_fence, ended, node, status, error, output, attempt, \
+                           planned, exit_code";
 
 const NODE: &str = "guid, dc, effective_ip, ips, local_quorum_heartbeat, logical_ids, quorum_heartbeat, \
                     incarnation, hb_seq, state, version, http_address, coordinates";
@@ -78,7 +82,8 @@ statements! {
             owner_inc = :to_owner_inc WHERE type = :type AND name = :name AND uid = :uid \
             IF worker_id = :worker_id AND owner_inc = :owner_inc AND fence = :fence \
             AND desired_seq = :desired_seq AND status = :seen_status AND op_token != :op_token";
-        insert_run: CompareAndSet = insert("{system}.job_runs", RUN, " IF NOT EXISTS");
+        put_bucket: Write = insert("{system}.job_history_buckets", "type, name, uid, bucket", "");
+        insert_run: CompareAndSet = insert("{system}.job_history", RUN, " IF NOT EXISTS");
         delete_job: CompareAndSet = "DELETE FROM {system}.jobs WHERE type = :type AND name = :name AND uid = :uid \
             IF status = :seen_status AND fence = :fence AND desired_seq = :desired_seq AND op_token = :seen_token";
         first_jobs: Read = select(JOB, "{system}.jobs", "LIMIT :rows");
@@ -100,12 +105,20 @@ statements! {
             "WHERE bucket = :bucket AND shard = :shard \
              AND (due_at, type, name, uid) > (:after_time, :after_type, :after_name, :after_uid) \
              AND (due_at) <= (:to_time) LIMIT :rows");
-        runs: Read = select(RUN, "{system}.job_runs",
-            "WHERE type = :type AND name = :name AND uid = :uid AND month = :month LIMIT :rows");
-        old_runs: Read = select("started, run_fence", "{system}.job_runs",
-            "WHERE type = :type AND name = :name AND uid = :uid AND month = :month AND started < :before LIMIT :rows");
+        buckets: Read = select("bucket", "{system}.job_history_buckets",
+            "WHERE type = :type AND name = :name AND uid = :uid AND bucket < :below LIMIT :rows");
+        runs: Read = select(RUN, "{system}.job_history",
+            "WHERE type = :type AND name = :name AND uid = :uid AND bucket = :bucket LIMIT :rows");
+        old_runs: Read = select("started, run_fence", "{system}.job_history",
+            "WHERE type = :type AND name = :name AND uid = :uid AND bucket = :bucket AND started < :before LIMIT :rows");
         // A run is inserted once and never changed, so a plain delete of an old one is safe.
-        drop_runs: Write = "DELETE FROM {system}.job_runs USING TIMESTAMP :stamp \
+        drop_runs: Write = "DELETE FROM {system}.job_history USING TIMESTAMP :stamp \
+            WHERE type = :type AND name = :name AND uid = :uid AND bucket = :bucket AND started < :before";
+        monthly_runs: Read = select(MONTHLY_RUN, "{system}.job_runs",
+            "WHERE type = :type AND name = :name AND uid = :uid AND month = :month LIMIT :rows");
+        old_monthly_runs: Read = select("started, run_fence", "{system}.job_runs",
+            "WHERE type = :type AND name = :name AND uid = :uid AND month = :month AND started < :before LIMIT :rows");
+        drop_monthly_runs: Write = "DELETE FROM {system}.job_runs USING TIMESTAMP :stamp \
             WHERE type = :type AND name = :name AND uid = :uid AND month = :month AND started < :before";
 
         // Batches.

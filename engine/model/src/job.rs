@@ -151,8 +151,16 @@ impl Job {
     }
 }
 
-/// The JSON text for the column `error_msg`, with the keys of Fabric's documentation.
+/// The most bytes of the message of an error; each run of the history has one.
+const ERROR_BYTES: usize = 16 * 1024;
+
+/// The JSON text for the column `error_msg`, with the keys of Fabric's documentation. A message above 16 KiB is cut.
 pub fn job_error(exception_type: &str, message: &str, now: Timestamp, node: &NodeId) -> String {
+    let kept = &message[..message.floor_char_boundary(ERROR_BYTES)];
+    let message = match kept.len() == message.len() {
+        true => kept.to_owned(),
+        false => format!("{kept}… ({} bytes in all)", message.len()),
+    };
     serde_json::json!({
         "exception_type": exception_type,
         "trace_element": message,
@@ -210,4 +218,20 @@ pub struct JobRun {
     pub error: Option<String>,
     /// The beginning of its output.
     pub output: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_of_an_error_is_cut_between_characters() {
+        let node = NodeId("n".to_owned());
+        let error = |message: &str| job_error("Failed", message, Timestamp(0), &node);
+        assert!(error("it failed").contains("\"it failed\""));
+        let long = "ü".repeat(ERROR_BYTES);
+        let cut = error(&long);
+        assert!(cut.len() < ERROR_BYTES + 200, "{}", cut.len());
+        assert!(cut.contains("(32768 bytes in all)"));
+    }
 }

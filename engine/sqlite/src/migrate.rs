@@ -14,6 +14,7 @@ const STEPS: &[(i64, &str)] = &[
     (4, include_str!("schema/0004_triggers.sql")),
     (5, include_str!("schema/0005_settings.sql")),
     (6, include_str!("schema/0006_counts.sql")),
+    (7, include_str!("schema/0007_written_at.sql")),
 ];
 
 /// The version of the file's schema; none where it has none of this program.

@@ -42,7 +42,7 @@ use weft_model::{
 };
 
 /// The version of the schema that this program reads and writes.
-pub const SCHEMA_VERSION: i64 = 6;
+pub const SCHEMA_VERSION: i64 = 7;
 
 /// The store that all parts of a node share.
 pub type SharedStore = Arc<dyn Store>;

@@ -42,6 +42,7 @@ claims!(
     an_end_says_what_remains_planned,
     job_runs_come_newest_first,
     job_runs_are_limited,
+    job_runs_are_found_in_all_fences,
     a_run_sent_twice_is_one_run,
     jobs_that_have_ended_can_be_left_out_of_a_list,
 );
@@ -383,6 +384,60 @@ async fn job_runs_are_limited(store: SharedStore) {
     assert_eq!(found, [started[2], started[1]]);
     let none = store.job_runs(&owned.key, 0).await.expect("readable");
     assert_eq!(none, []);
+}
+
+/// A job at a fence that is reached after some hundred runs, run five times from there.
+async fn job_runs_are_found_in_all_fences(store: SharedStore) {
+    let key = JobKey {
+        job_type: "PROCESS".to_owned(),
+        name: own_text("many.sh"),
+        uid: "u".to_owned(),
+    };
+    let insert = WriteJob {
+        job: Job {
+            fence: 508,
+            ..new_job(key.clone())
+        },
+        seen: None,
+        due: None,
+        token: token(),
+    };
+    apply(store.as_ref(), &insert).await;
+    let base = now().0 - 600_000;
+    let mut expected = Vec::new();
+    for (fence, minute) in [508, 510, 512, 514, 1_516].into_iter().zip(0..) {
+        if fence == 1_516 {
+            let job = the_job(store.as_ref(), &key).await;
+            let moved = Job {
+                fence,
+                ..job.clone()
+            };
+            let write = WriteJob {
+                job: moved,
+                seen: Some(JobSeen::of(&job)),
+                due: None,
+                token: token(),
+            };
+            apply(store.as_ref(), &write).await;
+        }
+        let holder = holder("runner");
+        apply(store.as_ref(), &claim_job(&key, fence, &holder)).await;
+        let started = Timestamp(base + minute * 60_000);
+        let run = run_of(&key, fence + 1, &holder, started);
+        expected.insert(0, run.clone());
+        let mut end = release_job(&key, fence + 1, &holder);
+        end.run = Some(run);
+        apply(store.as_ref(), &end).await;
+    }
+    let runs = store.job_runs(&key, 10).await.expect("readable");
+    assert_eq!(runs, expected);
+    let runs = store.job_runs(&key, 2).await.expect("readable");
+    assert_eq!(runs, expected[..2]);
+    let before = Timestamp(base + 3 * 60_000);
+    let forgotten = store.forget_runs(&key, before).await;
+    assert_eq!(forgotten.expect("writable"), 3);
+    let runs = store.job_runs(&key, 10).await.expect("readable");
+    assert_eq!(runs, expected[..2]);
 }
 
 async fn a_run_sent_twice_is_one_run(store: SharedStore) {
