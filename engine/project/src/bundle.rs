@@ -7,12 +7,15 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 /// The largest size of a bundle.
 pub const BUNDLE_BYTES: usize = 64 * 1024 * 1024;
 
+/// A folder that is older and still has its hidden name belongs to a process that was killed.
+const LONGEST_UNPACKING: Duration = Duration::from_secs(3_600);
 const HEAD: &str = "weft-bundle 1\n";
 const PROJECT_FILE: &str = "project.yaml";
 const FOLDERS: [&str; 3] = ["interfaces", "logical_units", "scripts"];
@@ -223,6 +226,7 @@ impl Bundle {
             write(&making.join(path), file)?;
         }
         fs::create_dir_all(&making).map_err(|source| failed(&making, source))?;
+        remove_unfinished(projects, &making);
         seal_folders(&making)?;
         match fs::rename(&making, &target) {
             Ok(()) => Ok(target),
@@ -262,6 +266,21 @@ fn seal_folders(folder: &Path) -> Result<(), BundleError> {
 fn remove(folder: &Path) -> Result<(), BundleError> {
     open_folders(folder)?;
     fs::remove_dir_all(folder).map_err(|source| failed(folder, source))
+}
+
+/// Removes the folders that killed processes left half made. Failures do not matter: the next unpacking tries again.
+fn remove_unfinished(projects: &Path, making: &Path) {
+    let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified());
+    let Ok(now) = changed(making) else {
+        return;
+    };
+    for entry in fs::read_dir(projects).into_iter().flatten().flatten() {
+        let is_unfinished = entry.file_name().to_string_lossy().starts_with('.');
+        let age = changed(&entry.path()).map(|then| now.duration_since(then).unwrap_or_default());
+        if is_unfinished && age.is_ok_and(|age| age > LONGEST_UNPACKING) {
+            let _ = remove(&entry.path());
+        }
+    }
 }
 
 fn open_folders(folder: &Path) -> Result<(), BundleError> {
@@ -325,6 +344,23 @@ mod tests {
         let script = folder.path().join("scripts/run.sh");
         fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
         folder
+    }
+
+    #[test]
+    fn folders_that_killed_processes_left_half_made_are_removed() {
+        let (folder, data) = (project(), tempfile::tempdir().unwrap());
+        let (old, young) = (data.path().join(".a-1-0"), data.path().join(".b-1-0"));
+        for unfinished in [&old, &young] {
+            fs::create_dir(unfinished).unwrap();
+            fs::write(unfinished.join("project.yaml"), "name: test\n").unwrap();
+        }
+        let opened = fs::File::open(&old).unwrap();
+        let then = opened.metadata().unwrap().modified().unwrap() - 2 * LONGEST_UNPACKING;
+        opened.set_modified(then).unwrap();
+        let bundle = Bundle::pack(folder.path()).unwrap();
+        let target = bundle.unpack_to(data.path()).unwrap();
+        assert_eq!((old.exists(), young.exists()), (false, true));
+        remove(&target).unwrap();
     }
 
     #[test]
