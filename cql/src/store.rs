@@ -114,9 +114,25 @@ impl Store for CassandraStore {
         &self,
         job_type: &str,
         name: &str,
+        after: Option<&JobKey>,
         limit: usize,
     ) -> StoreResult<Vec<JobKey>> {
-        self.read_followers(job_type, name, limit).await
+        self.read_followers(job_type, name, after, limit).await
+    }
+
+    async fn forget_follower(
+        &self,
+        job_type: &str,
+        name: &str,
+        follower: &JobKey,
+        before: Timestamp,
+    ) -> StoreResult<()> {
+        self.delete_follower(job_type, name, follower, before).await
+    }
+
+    /// Hints expire.
+    async fn forget_hints(&self, _: Timestamp) -> StoreResult<usize> {
+        Ok(0)
     }
 
     async fn put_due(&self, hint: &DueHint) -> StoreResult<()> {

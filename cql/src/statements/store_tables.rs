@@ -98,7 +98,11 @@ statements! {
         put_follower: Write = insert("{system}.job_followers",
             "type, name, follower_type, follower_name, follower_uid", "");
         followers: Read = select("follower_type, follower_name, follower_uid", "{system}.job_followers",
-            "WHERE type = :type AND name = :name LIMIT :rows");
+            "WHERE type = :type AND name = :name AND (follower_type, follower_name, follower_uid) > \
+             (:after_type, :after_name, :after_uid) LIMIT :rows");
+        drop_follower: Write = "DELETE FROM {system}.job_followers USING TIMESTAMP :stamp \
+            WHERE type = :type AND name = :name AND follower_type = :follower_type \
+            AND follower_name = :follower_name AND follower_uid = :follower_uid";
         put_due: Write =
             insert("{system}.jobs_due", "bucket, shard, due_at, type, name, uid", " USING TTL :ttl");
         due: Read = select("due_at, type, name, uid", "{system}.jobs_due",

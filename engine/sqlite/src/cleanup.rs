@@ -63,6 +63,30 @@ pub(super) fn forget_runs(
         .execute(params![key.job_type, key.name, key.uid, before.0])?)
 }
 
+/// Removes the note of a follower that was written before.
+pub(super) fn forget_follower(
+    writing: &Writing<'_>,
+    (job_type, name): (&str, &str),
+    follower: &JobKey,
+    before: Timestamp,
+) -> Result<(), Failure> {
+    writing
+        .connection
+        .prepare_cached(
+            "DELETE FROM job_follower WHERE type = ?1 AND name = ?2 AND follower_type = ?3 \
+             AND follower_name = ?4 AND follower_uid = ?5 AND written_at < ?6",
+        )?
+        .execute(params![
+            job_type,
+            name,
+            follower.job_type,
+            follower.name,
+            follower.uid,
+            before.0
+        ])?;
+    Ok(())
+}
+
 /// Removes a chunk, its ids and its entities.
 pub(super) fn forget_chunk(
     writing: &mut Writing<'_>,

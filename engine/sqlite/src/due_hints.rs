@@ -8,6 +8,8 @@ use super::failure::Failure;
 use super::queue::Writing;
 use super::rows::sql_limit;
 
+/// Hints removed in one group of the writer.
+pub(super) const AT_ONCE: usize = 1_000;
 /// Hints are kept until due + 30 days.
 const HINT_LIFE_MS: i64 = 30 * 86_400_000;
 
@@ -36,6 +38,16 @@ pub(super) fn forget_old(connection: &Connection, now: Timestamp) -> rusqlite::R
             [now.0 - HINT_LIFE_MS],
         )
         .map(drop)
+}
+
+/// Removes some of the hints that are due before `before`; answers how many.
+pub(super) fn forget_some(connection: &Connection, before: Timestamp) -> Result<usize, Failure> {
+    Ok(connection
+        .prepare_cached(
+            "DELETE FROM job_due WHERE (due_at, type, name, uid) IN \
+             (SELECT due_at, type, name, uid FROM job_due WHERE due_at < ?1 ORDER BY due_at LIMIT ?2)",
+        )?
+        .execute(params![before.0, sql_limit(AT_ONCE)])?)
 }
 
 /// Hints after `after` and up to `to`, ascending.

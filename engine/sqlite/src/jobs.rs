@@ -144,31 +144,44 @@ pub(super) fn put_follower(
     writing
         .connection
         .prepare_cached(
-            "INSERT INTO job_follower (type, name, follower_type, follower_name, follower_uid) \
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+            "INSERT INTO job_follower (type, name, follower_type, follower_name, follower_uid, written_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET written_at = excluded.written_at",
         )?
-        .execute([
+        .execute(params![
             job_type,
             name,
-            &follower.job_type,
-            &follower.name,
-            &follower.uid,
+            follower.job_type,
+            follower.name,
+            follower.uid,
+            writing.clock.now().0,
         ])?;
     Ok(())
 }
 
-/// The jobs that wait for the ends of jobs of a type and name.
+/// The jobs that wait for the ends of jobs of a type and name, after one of them.
 pub(super) fn followers(
     connection: &Connection,
-    job_type: &str,
-    name: &str,
+    (job_type, name): (&str, &str),
+    after: Option<&JobKey>,
     limit: usize,
 ) -> Result<Vec<JobKey>, Failure> {
     let mut statement = connection.prepare_cached(
         "SELECT follower_type, follower_name, follower_uid FROM job_follower \
-         WHERE type = ?1 AND name = ?2 ORDER BY 1, 2, 3 LIMIT ?3",
+         WHERE type = ?1 AND name = ?2 AND (follower_type, follower_name, follower_uid) > (?4, ?5, ?6) \
+         ORDER BY 1, 2, 3 LIMIT ?3",
     )?;
-    let found = statement.query_map(params![job_type, name, sql_limit(limit)], |row| {
+    // No key has an empty type.
+    let (after_type, after_name, after_uid) =
+        after.map_or(("", "", ""), |key| (&key.job_type, &key.name, &key.uid));
+    let values = params![
+        job_type,
+        name,
+        sql_limit(limit),
+        after_type,
+        after_name,
+        after_uid
+    ];
+    let found = statement.query_map(values, |row| {
         Ok(JobKey {
             job_type: row.get(0)?,
             name: row.get(1)?,

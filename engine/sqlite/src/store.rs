@@ -115,11 +115,29 @@ impl Store for SqliteStore {
         &self,
         job_type: &str,
         name: &str,
+        after: Option<&JobKey>,
         limit: usize,
     ) -> StoreResult<Vec<JobKey>> {
         let (job_type, name) = (job_type.to_owned(), name.to_owned());
+        let after = after.cloned();
         self.read("followers", move |reading| {
-            jobs::followers(reading.connection, &job_type, &name, limit)
+            let of = (job_type.as_str(), name.as_str());
+            jobs::followers(reading.connection, of, after.as_ref(), limit)
+        })
+        .await
+    }
+
+    async fn forget_follower(
+        &self,
+        job_type: &str,
+        name: &str,
+        follower: &JobKey,
+        before: Timestamp,
+    ) -> StoreResult<()> {
+        let (job_type, name) = (job_type.to_owned(), name.to_owned());
+        let follower = follower.clone();
+        self.put("forget_follower", 1, move |writing| {
+            cleanup::forget_follower(writing, (&job_type, &name), &follower, before)
         })
         .await
     }
@@ -153,6 +171,13 @@ impl Store for SqliteStore {
         let hint = hint.clone();
         self.put("put_due", 1, move |writing| due_hints::put(writing, &hint))
             .await
+    }
+
+    async fn forget_hints(&self, before: Timestamp) -> StoreResult<usize> {
+        self.put("forget_hints", due_hints::AT_ONCE, move |writing| {
+            due_hints::forget_some(writing.connection, before)
+        })
+        .await
     }
 
     async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {

@@ -247,9 +247,11 @@ delegate! {
         fn jobs(list: &ListJobs) -> JobsPage;
         fn job_runs(key: &JobKey, limit: usize) -> Vec<JobRun>;
         fn put_follower(job_type: &str, name: &str, follower: &JobKey) -> ();
-        fn followers(job_type: &str, name: &str, limit: usize) -> Vec<JobKey>;
+        fn followers(job_type: &str, name: &str, after: Option<&JobKey>, limit: usize) -> Vec<JobKey>;
+        fn forget_follower(job_type: &str, name: &str, follower: &JobKey, before: Timestamp) -> ();
         fn forget_runs(key: &JobKey, before: Timestamp) -> usize;
         fn put_due(hint: &DueHint) -> ();
+        fn forget_hints(before: Timestamp) -> usize;
         fn due(after: &DueHint, to: Timestamp, limit: usize) -> Vec<DueHint>;
         fn batch(id: BatchId, freshness: Freshness) -> Option<Batch>;
         fn batches(list: &ListBatches) -> BatchPage;

@@ -106,12 +106,25 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn jobs(&self, list: &ListJobs) -> StoreResult<JobsPage>;
     /// The runs of a job, newest first, at most `limit`.
     async fn job_runs(&self, key: &JobKey, limit: usize) -> StoreResult<Vec<JobRun>>;
-    /// Notes that a job waits for the ends of jobs of a type and name. Written before the job's row. The same note twice
-    /// is one note, and a note that no longer holds does no harm.
+    /// Notes that a job waits for the ends of jobs of a type and name. Written before the job's row, and again by each
+    /// command that makes it wait. The same note twice is one note, and a note that no longer holds does no harm.
     async fn put_follower(&self, job_type: &str, name: &str, follower: &JobKey) -> StoreResult<()>;
-    /// The jobs that wait for the ends of jobs of a type and name, by key, at most `limit`.
-    async fn followers(&self, job_type: &str, name: &str, limit: usize)
-    -> StoreResult<Vec<JobKey>>;
+    /// The jobs that wait for the ends of jobs of a type and name, by key, strictly after `after`, at most `limit`.
+    async fn followers(
+        &self,
+        job_type: &str,
+        name: &str,
+        after: Option<&JobKey>,
+        limit: usize,
+    ) -> StoreResult<Vec<JobKey>>;
+    /// Removes the note of a job that does not wait any more, unless the note was written at `before` or later.
+    async fn forget_follower(
+        &self,
+        job_type: &str,
+        name: &str,
+        follower: &JobKey,
+        before: Timestamp,
+    ) -> StoreResult<()>;
     /// See [`DeleteJob`].
     async fn delete_job(&self, delete: &DeleteJob) -> AttemptResult<Option<Job>>;
     /// Removes the runs of a job that started before `before`; answers how many it found.
@@ -121,6 +134,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Hints strictly after `after` with `due_at <= to`, by time and key, at most `limit`. The next page starts after the
     /// last hint of this one.
     async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>>;
+    /// Removes some of the hints that are due before `before`; answers how many. 0 where none is left, and on a store whose
+    /// hints expire.
+    async fn forget_hints(&self, before: Timestamp) -> StoreResult<usize>;
 
     // Batches.
 

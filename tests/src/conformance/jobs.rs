@@ -1,5 +1,7 @@
 //! Jobs: claims, ends of runs, and whole rows that commands write.
 
+use std::time::Duration;
+
 use weft_model::clock::Timestamp;
 use weft_model::schedule::{JobPolicy, Trigger};
 use weft_model::{DueHint, Job, JobDesired, JobKey, JobRun, JobStatus};
@@ -38,6 +40,7 @@ claims!(
     a_row_is_written_as_a_whole,
     a_row_written_after_another_request_is_lost,
     followers_are_found_by_the_name_they_wait_for,
+    a_follower_is_forgotten_unless_it_was_noted_again,
     a_restart_forgets_the_worker,
     an_end_says_what_remains_planned,
     job_runs_come_newest_first,
@@ -602,7 +605,7 @@ async fn followers_are_found_by_the_name_they_wait_for(store: SharedStore) {
     };
     let of = async |name: &str, limit| {
         store
-            .followers("PROCESS", name, limit)
+            .followers("PROCESS", name, None, limit)
             .await
             .expect("the store answers")
     };
@@ -616,6 +619,39 @@ async fn followers_are_found_by_the_name_they_wait_for(store: SharedStore) {
     assert_eq!(of(&name, 10).await, [follower("1"), follower("2")]);
     assert_eq!(of(&name, 1).await, [follower("1")]);
     assert!(of("another", 10).await.is_empty());
+    let after = |uid: &str| {
+        let (name, after) = (name.clone(), follower(uid));
+        let store = store.clone();
+        async move {
+            let page = store.followers("PROCESS", &name, Some(&after), 10).await;
+            page.expect("the store answers")
+        }
+    };
+    assert_eq!(after("1").await, [follower("2")]);
+    assert!(after("2").await.is_empty());
+}
+
+async fn a_follower_is_forgotten_unless_it_was_noted_again(store: SharedStore) {
+    let name = token().0.to_string();
+    let follower = new_job(JobKey {
+        job_type: "USER_JOB".to_owned(),
+        name: "L.f".to_owned(),
+        uid: "1".to_owned(),
+    })
+    .key;
+    let noted = async || {
+        let found = store.followers("PROCESS", &name, None, 10).await;
+        found.expect("the store answers").len()
+    };
+    let written = store.put_follower("PROCESS", &name, &follower).await;
+    written.expect("the store answers");
+    let now = store.store_time().await.expect("the store answers");
+    let day = Duration::from_secs(86_400);
+    for (before, expected) in [(now.minus(day), 1), (now.plus(day), 0)] {
+        let forgotten = store.forget_follower("PROCESS", &name, &follower, before);
+        forgotten.await.expect("the store answers");
+        assert_eq!(noted().await, expected);
+    }
 }
 
 async fn a_restart_forgets_the_worker(store: SharedStore) {

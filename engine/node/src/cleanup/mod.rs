@@ -20,7 +20,7 @@ use tracing::{debug, info};
 use weft_model::clock::{SharedClock, Timestamp};
 use weft_model::command_key;
 use weft_model::ids::Ids;
-use weft_model::{Batch, BatchDesired, BatchListing};
+use weft_model::{Batch, BatchDesired, BatchListing, Job};
 use weft_store::SelfFence;
 use weft_store::{
     Conditional, DeleteBatch, DeleteJob, Freshness, ListBatches, ListJobs, ReleaseCommand,
@@ -28,11 +28,14 @@ use weft_store::{
 };
 
 use crate::NodeSession;
+use crate::job::NOTE_AGE;
 
 /// The number of rows to check between two pauses.
 const PAGE: usize = 200;
 /// The number of chunks to remove between two pauses.
 const CHUNKS: i64 = 16;
+/// The age from which due hints are removed. No node reads hints that old.
+const HINT_AGE: Duration = Duration::from_secs(30 * 86_400);
 /// The latest start of the first pass of a node session, so that a node that restarts every day cleans up too, and of the
 /// pass after one that ended early.
 const FIRST_PASS: Duration = Duration::from_secs(600);
@@ -155,6 +158,10 @@ impl Sweep {
             let before = |age: Option<Duration>| age.map(|age| now.minus(age));
             self.jobs(before(ages.jobs), before(ages.history)).await?;
         }
+        let before = self.clock.now().minus(HINT_AGE);
+        while self.store.forget_hints(before).await? > 0 {
+            self.rest().await?;
+        }
         Ok(())
     }
 
@@ -176,6 +183,7 @@ impl Sweep {
                     (Some(delete), _) => {
                         let gone = self.settle(&delete).await?;
                         self.removed.jobs += usize::from(gone);
+                        self.forget_notes(job).await?;
                     }
                     (None, Some(before)) => {
                         self.removed.runs += self.store.forget_runs(&job.key, before).await?;
@@ -189,6 +197,19 @@ impl Sweep {
             }
             self.rest().await?;
         }
+    }
+
+    /// Removes the notes that a removed job waits for others, unless a command has written them anew.
+    async fn forget_notes(&self, job: &Job) -> Result<(), SweepError> {
+        let before = self.clock.now().minus(NOTE_AGE);
+        let conditions = job.policy.after.iter().flat_map(|after| &after.conditions);
+        for condition in conditions {
+            let (job_type, name) = (&condition.job_type, &condition.name);
+            self.store
+                .forget_follower(job_type, name, &job.key, before)
+                .await?;
+        }
+        Ok(())
     }
 
     async fn batches(&mut self, ended_before: Timestamp) -> Result<(), SweepError> {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use tempfile::TempDir;
 use uuid::Uuid;
 use weft_model::clock::Clock;
+use weft_model::schedule::{JobPolicy, Trigger};
 use weft_model::{
     BatchId, BatchSpec, BatchStatus, ChunkState, DueHint, EntitySource, Holder, Incarnation, Job,
     JobDesired, JobKey, JobRun, JobStatus, NodeId, Token,
@@ -290,6 +291,73 @@ async fn a_recurring_job_stays_and_loses_its_old_history() {
     assert_eq!((removed.jobs, removed.runs), (0, 1));
     assert_eq!(bench.job(&again.key).await, Some(again.clone()));
     assert_eq!(bench.runs(&again.key).await, 1);
+}
+
+#[tokio::test]
+async fn the_notes_of_a_removed_job_go_with_it_unless_they_are_new() {
+    let bench = Bench::new();
+    let ended = bench.ended("f").await;
+    let waiting = Job {
+        fence: ended.fence + 1,
+        policy: JobPolicy {
+            after: Trigger::parse_all("PROCESS one.sh ENDED AND PROCESS two.sh ENDED").unwrap(),
+            ..JobPolicy::default()
+        },
+        ..ended.clone()
+    };
+    bench
+        .apply(&WriteJob {
+            job: waiting,
+            seen: Some(JobSeen::of(&ended)),
+            due: None,
+            token: bench.ids.token(),
+        })
+        .await;
+    let note = async |name: &str| {
+        let noted = bench.store.put_follower("PROCESS", name, &ended.key);
+        noted.await.unwrap();
+    };
+    let noted = async |name: &str| {
+        let found = bench.store.followers("PROCESS", name, None, 10).await;
+        found.unwrap().len()
+    };
+    note("one.sh").await;
+    note("two.sh").await;
+    bench.wait(40 * DAY);
+    // A command that starts a job of the same key has just begun.
+    note("two.sh").await;
+    let removed = bench
+        .swept(&Ages {
+            jobs: days(30),
+            ..Ages::default()
+        })
+        .await;
+    assert_eq!(removed.jobs, 1);
+    assert_eq!((noted("one.sh").await, noted("two.sh").await), (0, 1));
+}
+
+#[tokio::test]
+async fn old_hints_are_removed_while_the_store_is_open() {
+    let bench = Bench::new();
+    let hint = |days: i64, number: i64| DueHint {
+        due_at: Timestamp(START + days * DAY + number),
+        key: JobKey {
+            job_type: "PROCESS".to_owned(),
+            name: "a.sh".to_owned(),
+            uid: "u".to_owned(),
+        },
+    };
+    let old = (0..1_500).map(|number| hint(0, number));
+    for hint in old.chain([hint(20, 0)]) {
+        bench.store.put_due(&hint).await.unwrap();
+    }
+    bench.wait(31 * DAY);
+    bench.swept(&Ages::default()).await;
+    let left = bench
+        .store
+        .due(&DueHint::first_at(Timestamp(0)), bench.clock.now(), 10)
+        .await;
+    assert_eq!(left.unwrap(), [hint(20, 0)]);
 }
 
 #[tokio::test]

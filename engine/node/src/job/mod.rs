@@ -22,6 +22,7 @@ pub use crate::kind::{
     RunEnd, RunFailure, RunOutput, Slot, run_key,
 };
 pub use checkpoint::{CheckpointError, CheckpointHolder, CheckpointStore, Checkpoints};
+pub(crate) use notifications::NOTE_AGE;
 pub use notifications::notify_followers;
 pub use runner::{EndedRun, JobRunner};
 pub use step::Step;

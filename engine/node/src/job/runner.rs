@@ -326,7 +326,7 @@ impl JobRunner {
     async fn try_write_end(&mut self, end: &TryEnd) -> StoreResult<Written> {
         let context = Arc::clone(&self.session.context);
         let key = self.job.key.clone();
-        let first = || context.store.followers(&key.job_type, &key.name, 1);
+        let first = || context.store.followers(&key.job_type, &key.name, None, 1);
         let Some(followers) = self.retry(first).await? else {
             return Ok(Written::NotMine);
         };

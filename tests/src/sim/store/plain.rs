@@ -15,7 +15,11 @@ pub enum Plain {
     /// A hint for the scheduler.
     Due(DueHint),
     /// A job waits for the ends of jobs of a type and name.
-    Follower((String, String), JobKey),
+    Follower((String, String), JobKey, Timestamp),
+    /// A job does not wait any more: the note is removed if it was written before.
+    ForgetFollower((String, String), JobKey, Timestamp),
+    /// Hints that are due before are removed.
+    ForgetHints(Timestamp),
     /// The directory by day, at submission.
     Listing(BatchListing),
     /// The directory entry after a move.
@@ -76,9 +80,16 @@ impl Tables {
     /// A plain write arrives. `visible_at` is when every reader sees a hint.
     pub fn put(&mut self, plain: Plain, stamp: u64, now: u64, visible_at: u64) {
         match plain {
-            Plain::Follower(upstream, follower) => {
-                self.followers.entry(upstream).or_default().insert(follower);
+            Plain::Follower(upstream, follower, at) => {
+                let written = self.followers.entry(upstream).or_default();
+                let written = written.entry(follower).or_insert(at);
+                *written = at.max(*written);
             }
+            Plain::ForgetFollower(upstream, follower, before) => {
+                let followers = self.followers.entry(upstream).or_default();
+                followers.retain(|key, written| *key != follower || *written >= before);
+            }
+            Plain::ForgetHints(before) => self.due.retain(|hint, _| hint.due_at >= before),
             Plain::Due(hint) => {
                 let seen = self.due.entry(hint).or_insert(visible_at);
                 *seen = (*seen).min(visible_at);

@@ -39,8 +39,8 @@ pub struct Tables {
     pub commands: BTreeMap<String, BatchId>,
     /// `jobs_due`, with the time from which every reader sees the hint.
     pub due: BTreeMap<DueHint, u64>,
-    /// `job_followers`.
-    pub followers: BTreeMap<(String, String), BTreeSet<JobKey>>,
+    /// `job_followers`, with the time of the last write in simulated milliseconds.
+    pub followers: BTreeMap<(String, String), BTreeMap<JobKey, Timestamp>>,
     /// `batchprocess_by_day`.
     pub listings: BTreeMap<(Timestamp, String), Stamped<BatchListing>>,
     /// `job_runs`.

@@ -141,13 +141,29 @@ impl Store for SimHandle {
     async fn put_follower(&self, job_type: &str, name: &str, follower: &JobKey) -> StoreResult<()> {
         self.counters.call("put_follower");
         let of = (job_type.to_owned(), name.to_owned());
-        self.put(Plain::Follower(of, follower.clone())).await
+        let now = i64::try_from(self.shared.now()).unwrap_or(i64::MAX);
+        let now = Timestamp(BASE.0.saturating_add(now));
+        self.put(Plain::Follower(of, follower.clone(), now)).await
+    }
+
+    async fn forget_follower(
+        &self,
+        job_type: &str,
+        name: &str,
+        follower: &JobKey,
+        before: Timestamp,
+    ) -> StoreResult<()> {
+        self.counters.call("forget_follower");
+        let of = (job_type.to_owned(), name.to_owned());
+        self.put(Plain::ForgetFollower(of, follower.clone(), before))
+            .await
     }
 
     async fn followers(
         &self,
         job_type: &str,
         name: &str,
+        after: Option<&JobKey>,
         limit: usize,
     ) -> StoreResult<Vec<JobKey>> {
         self.read("followers", false, |inner, _| {
@@ -155,7 +171,8 @@ impl Store for SimHandle {
             let followers = inner.tables.followers.get(&of);
             followers
                 .into_iter()
-                .flatten()
+                .flat_map(BTreeMap::keys)
+                .filter(|key| after.is_none_or(|after| *key > after))
                 .take(limit)
                 .cloned()
                 .collect()
@@ -166,6 +183,19 @@ impl Store for SimHandle {
     async fn put_due(&self, hint: &DueHint) -> StoreResult<()> {
         self.counters.call("put_due");
         self.put(Plain::Due(hint.clone())).await
+    }
+
+    async fn forget_hints(&self, before: Timestamp) -> StoreResult<usize> {
+        let found = self
+            .read("forget_hints", false, |inner, _| {
+                let hints = inner.tables.due.keys();
+                hints.filter(|hint| hint.due_at < before).count()
+            })
+            .await?;
+        if found > 0 {
+            self.put(Plain::ForgetHints(before)).await?;
+        }
+        Ok(found)
     }
 
     async fn due(&self, after: &DueHint, to: Timestamp, limit: usize) -> StoreResult<Vec<DueHint>> {

@@ -227,7 +227,7 @@ async fn followers(store: &dyn Store) -> StoreResult<Json> {
         .collect();
     let mut found = Map::new();
     for (job_type, name) in names {
-        let keys = store.followers(job_type, name, MANY).await?;
+        let keys = store.followers(job_type, name, None, MANY).await?;
         let keys = keys.iter().map(key).collect();
         found.insert(format!("{job_type} {name}"), keys);
     }
