@@ -278,17 +278,59 @@ fn missing_in_sources<'n>(texts: &BTreeMap<PathBuf, String>, names: &[&'n str]) 
     names.iter().filter(is_missing).copied().collect()
 }
 
+fn is_constant(name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    name.len() > 3 && name.chars().all(is_part)
+}
+
 #[test]
 fn the_constants_that_the_bounds_name_exist() {
     let texts = texts();
-    let is_constant = |name: &&str| {
-        let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-        name.len() > 3 && name.chars().all(is_part)
-    };
     let bounds = &texts[Path::new("docs/design/bounds.md")];
-    let named: Vec<&str> = spans(bounds).filter(is_constant).collect();
+    let named: Vec<&str> = spans(bounds).filter(|name| is_constant(name)).collect();
     assert!(named.len() > 20, "{named:?}");
     assert_eq!(missing_in_sources(&texts, &named), [""; 0]);
+}
+
+/// The last cell of a row of a table on a page, if the row has three cells or more.
+fn last_cell(line: &str) -> Option<&str> {
+    let cells: Vec<&str> = line
+        .strip_prefix('|')?
+        .strip_suffix('|')?
+        .split('|')
+        .collect();
+    cells.last().filter(|_| cells.len() > 2).copied()
+}
+
+#[test]
+fn the_constants_of_a_bound_are_in_the_files_named_beside_them() {
+    let texts = texts();
+    let bounds = &texts[Path::new("docs/design/bounds.md")];
+    let (mut missing, mut checked) = (Vec::new(), 0);
+    let mut above: Vec<&String> = Vec::new();
+    for (number, line) in prose(bounds) {
+        let Some(cell) = last_cell(line) else {
+            above.clear();
+            continue;
+        };
+        let files: Vec<&String> = quoted(cell)
+            .filter_map(|name| texts.get(path_of(name)?))
+            .collect();
+        // "same file" is the one of the row above.
+        if !files.is_empty() && !cell.contains("same") {
+            above = files;
+        } else {
+            above.extend(files);
+        }
+        for name in quoted(cell).filter(|name| is_constant(name)) {
+            checked += 1;
+            if !above.iter().any(|text| text.contains(&format!("{name}:"))) {
+                missing.push(format!("line {number}: {name}"));
+            }
+        }
+    }
+    assert!(checked > 40, "{checked}");
+    assert!(missing.is_empty(), "not there:\n{}", missing.join("\n"));
 }
 
 #[test]
