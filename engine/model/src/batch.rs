@@ -236,6 +236,16 @@ impl Batch {
             _ => None,
         }
     }
+
+    /// The number of chunk numbers that can hold something: all below it. Once the list of ids is complete, these are fewer
+    /// than were reserved.
+    pub fn used_chunks(&self) -> i64 {
+        match (self.total_entities, self.filled) {
+            (Some(_), Some(filled)) => filled.chunks.min(self.chunks),
+            // The list is not complete, or an older version has written the row.
+            _ => self.chunks,
+        }
+    }
 }
 
 /// How far the list of ids has come, as its owner counts it. A store that loses writes it has acknowledged loses chunks

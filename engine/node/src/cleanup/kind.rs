@@ -10,11 +10,12 @@ use weft_model::ids::Ids;
 use weft_model::{Job, job_type};
 use weft_store::SharedStore;
 
+use super::pace::Pace;
 use super::{Ages, Removed, Sweep, SweepError, unbounded};
 use crate::job::arguments::{self, check_names};
 use crate::job::{DefinitionError, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 
-/// The pause between two pages. It is shorter than in the pass of a node, because a user waits for the job.
+/// A rest. It is shorter than in the pass of a node, because a user waits for the job.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The pause before a pass begins anew after the store did not answer.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
@@ -124,6 +125,7 @@ impl JobKind for Cleanup {
             self_fence: unbounded(self.clock.clone()),
             stop: run.stop,
             pause: PAUSE,
+            pace: Pace::default(),
             removed: Removed::default(),
         };
         let end = loop {

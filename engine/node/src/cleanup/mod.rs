@@ -4,9 +4,14 @@
 //! than one partition: its row is marked first, so that no node resumes it, then its chunks are removed, and the row last. A
 //! pass that finds a marked row continues with it, so a crash needs no other repair.
 //!
-//! One node of the cluster cleans up, slowly, every few hours. The job kind CLEANUP does it on request.
+//! One node of the cluster cleans up, slowly, every few hours. Batches and jobs are separate passes, so that neither waits
+//! for the other. The job kind CLEANUP does both on request.
+//!
+//! A pass rests by what it has done ([`pace`]). A batch costs the store a read of its row, two compare-and-sets (mark and
+//! delete; a third one if it ran with ALLOW_MULTIPLE=false) and plain deletes.
 
 mod kind;
+mod pace;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +19,7 @@ pub use kind::Cleanup;
 
 use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
@@ -27,15 +33,25 @@ use weft_store::{
     RequestBatch, Settled, SharedStore, StoreError, settle,
 };
 
+use self::pace::Pace;
 use crate::NodeSession;
 use crate::job::NOTE_AGE;
 
-/// The number of rows to check between two pauses.
+/// The number of rows to read at once.
 const PAGE: usize = 200;
-/// The number of chunks to remove between two pauses.
+/// Units of the removal of a batch, beside its chunks: its compare-and-sets, and what hangs on its id. To check a row is one
+/// unit, and so is to remove a chunk number.
+const BATCH_UNITS: i64 = 6;
+/// The entities whose removal is one unit more.
+const ENTITIES_PER_UNIT: i64 = 100;
+/// The most entities of a chunk.
+const CHUNK_ENTITIES: i64 = 1_000;
+/// The number of chunks to remove at once.
 const CHUNKS: i64 = 16;
 /// The age from which due hints are removed. No node reads hints that old.
 const HINT_AGE: Duration = Duration::from_secs(30 * 86_400);
+/// The number of batches to remove at once.
+const BATCHES_AT_ONCE: usize = 8;
 /// The latest start of the first pass of a node session, so that a node that restarts every day cleans up too, and of the
 /// pass after one that ended early.
 const FIRST_PASS: Duration = Duration::from_secs(600);
@@ -76,11 +92,24 @@ pub enum SweepError {
 /// Cleans up from time to time until the node fences itself.
 pub async fn run(session: NodeSession) {
     let config = &session.context.config;
-    let ages = Ages {
+    let jobs = Ages {
         jobs: Some(config.job_archiving_time),
         history: Some(config.job_archiving_time),
-        batches: Some(config.batch_kept),
+        batches: None,
     };
+    let batches = Ages {
+        batches: Some(config.batch_kept),
+        ..Ages::default()
+    };
+    futures::future::join(
+        run_periodically(&session, jobs),
+        run_periodically(&session, batches),
+    )
+    .await;
+}
+
+async fn run_periodically(session: &NodeSession, ages: Ages) {
+    let config = &session.context.config;
     let mut pause = config.cleanup_interval.min(FIRST_PASS);
     loop {
         if !session
@@ -105,8 +134,8 @@ pub async fn run(session: NodeSession) {
             ids: session.context.ids.clone(),
             self_fence: session.self_fence.clone(),
             stop: session.draining.clone(),
-            // 200 rows a second.
             pause: Duration::from_secs(1),
+            pace: Pace::default(),
             removed: Removed::default(),
         };
         match sweep.all(&ages).await {
@@ -138,8 +167,10 @@ pub(super) struct Sweep {
     pub(super) self_fence: SelfFence,
     /// Cancelled when the pass must end.
     pub(super) stop: CancellationToken,
-    /// Between two pages.
+    /// A rest.
     pub(super) pause: Duration,
+    /// Says when to rest.
+    pace: Pace,
     /// What it removed so far.
     pub(super) removed: Removed,
 }
@@ -179,6 +210,7 @@ impl Sweep {
             for job in &page.jobs {
                 let delete = DeleteJob::of(job)
                     .filter(|delete| ended_before.is_some_and(|before| delete.ended < before));
+                self.work(1).await?;
                 match (delete, started_before) {
                     (Some(delete), _) => {
                         let gone = self.settle(&delete).await?;
@@ -195,7 +227,6 @@ impl Sweep {
             if list.after.is_none() {
                 return Ok(());
             }
-            self.rest().await?;
         }
     }
 
@@ -221,46 +252,63 @@ impl Sweep {
         };
         loop {
             let page = self.store.batches(&list).await?;
-            for listing in &page.listings {
-                self.batch(listing, ended_before).await?;
-            }
+            self.page(&page.listings, ended_before).await?;
             let Some(last) = page.listings.last().filter(|_| page.more) else {
                 return Ok(());
             };
             list.before = Some((last.creation_time, last.id));
-            self.rest().await?;
         }
     }
 
-    /// Removes one batch if it is old. The row decides, because the directory may be out of date.
-    async fn batch(
+    /// Removes the old ones of these batches, some at once.
+    async fn page(
         &mut self,
-        listing: &BatchListing,
+        listings: &[BatchListing],
         ended_before: Timestamp,
     ) -> Result<(), SweepError> {
-        let row = self.store.batch(listing.id, Freshness::Serial).await?;
+        let mut count = 0;
+        let sweep = &*self;
+        let mut removals = Vec::with_capacity(listings.len());
+        for listing in listings {
+            removals.push(sweep.batch(listing, ended_before));
+        }
+        let mut removals = futures::stream::iter(removals).buffer_unordered(BATCHES_AT_ONCE);
+        // A page that ends early has removed something too.
+        let end = loop {
+            match removals.try_next().await {
+                Ok(Some(is_removed)) => count += usize::from(is_removed),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        drop(removals);
+        self.removed.batches += count;
+        end
+    }
+
+    /// Removes one batch if it is old; answers whether it did. The row decides, because the directory may be out of date.
+    ///
+    /// The row need not be read at SERIAL: the mark is a compare-and-set on what was read, and an ended batch is not moved.
+    async fn batch(
+        &self,
+        listing: &BatchListing,
+        ended_before: Timestamp,
+    ) -> Result<bool, SweepError> {
+        self.work(1).await?;
+        let row = self.store.batch(listing.id, Freshness::Committed).await?;
         let Some(batch) = row else {
             // A pass removed the row and died: only the line in the directory is left.
-            return self.delete(&orphan(listing)).await.map(drop);
+            self.settle(&orphan(listing)).await?;
+            return Ok(false);
         };
-        let is_old =
-            batch.status.is_final() && batch.end_time.is_some_and(|end| end < ended_before);
-        if !is_old {
-            return Ok(());
+        if !is_old(&batch, ended_before) {
+            return Ok(false);
         }
+        self.work(BATCH_UNITS).await?;
         let Some(marked) = self.mark(batch).await? else {
-            return Ok(());
+            return Ok(false);
         };
-        // From the end, so that the chunks that are left after a crash still begin with number 0.
-        let mut to = marked.chunks;
-        while to > 0 {
-            let from = (to - CHUNKS).max(0);
-            self.store.forget_chunks(marked.id, from, to).await?;
-            to = from;
-            if to > 0 {
-                self.rest().await?;
-            }
-        }
+        self.forget_chunks(&marked).await?;
         if !marked.spec.allow_multiple {
             // Lost: another batch runs the same command now.
             self.settle(&ReleaseCommand {
@@ -269,21 +317,37 @@ impl Sweep {
             })
             .await?;
         }
-        let gone = self
-            .delete(&DeleteBatch {
-                id: marked.id,
-                creation_time: marked.creation_time,
-                seen_status: marked.status,
-                seen_fence: marked.fence,
-                desired_seq: marked.desired_seq,
-            })
-            .await?;
-        self.removed.batches += usize::from(gone);
+        self.settle(&DeleteBatch {
+            id: marked.id,
+            creation_time: marked.creation_time,
+            seen_status: marked.status,
+            seen_fence: marked.fence,
+            desired_seq: marked.desired_seq,
+        })
+        .await
+    }
+
+    /// Removes the chunks of a marked batch. From the end, so that the chunks that are left after a crash still begin with
+    /// number 0.
+    async fn forget_chunks(&self, marked: &Batch) -> Result<(), SweepError> {
+        let used = marked.used_chunks();
+        let entities = marked
+            .total_entities
+            .unwrap_or(used.saturating_mul(CHUNK_ENTITIES));
+        let mut to = used;
+        while to > 0 {
+            let from = (to - CHUNKS).max(0);
+            let count = to - from;
+            let units = count + count.saturating_mul(entities) / used / ENTITIES_PER_UNIT;
+            self.work(units).await?;
+            self.store.forget_chunks(marked.id, from, to).await?;
+            to = from;
+        }
         Ok(())
     }
 
     /// The row with the request to remove it. None if another request came in between.
-    async fn mark(&mut self, batch: Batch) -> Result<Option<Batch>, SweepError> {
+    async fn mark(&self, batch: Batch) -> Result<Option<Batch>, SweepError> {
         if batch.desired == BatchDesired::Remove {
             return Ok(Some(batch));
         }
@@ -299,10 +363,6 @@ impl Sweep {
         Ok(is_marked.then(|| request.apply(batch)))
     }
 
-    async fn delete(&mut self, delete: &DeleteBatch) -> Result<bool, SweepError> {
-        self.settle(delete).await
-    }
-
     /// Settles an operation. Returns whether it was applied.
     async fn settle<C: Conditional>(&self, operation: &C) -> Result<bool, SweepError> {
         match settle(self.store.as_ref(), &self.ids, &self.self_fence, operation).await? {
@@ -310,6 +370,11 @@ impl Sweep {
             Settled::Lost(_) => Ok(false),
             Settled::StillUnknown => Err(SweepError::Stopped),
         }
+    }
+
+    /// Counts work that begins, after a rest if one is due.
+    async fn work(&self, units: i64) -> Result<(), SweepError> {
+        self.pace.spend(units, self.rest()).await
     }
 
     async fn rest(&self) -> Result<(), SweepError> {
@@ -322,6 +387,11 @@ impl Sweep {
             },
         }
     }
+}
+
+/// Whether a batch ended before. Its submission does not count, because it may have run for days.
+fn is_old(batch: &Batch, ended_before: Timestamp) -> bool {
+    batch.status.is_final() && batch.end_time.is_some_and(|end| end < ended_before)
 }
 
 fn orphan(listing: &BatchListing) -> DeleteBatch {

@@ -6,12 +6,13 @@ use uuid::Uuid;
 use weft_model::clock::Clock;
 use weft_model::schedule::{JobPolicy, Trigger};
 use weft_model::{
-    BatchId, BatchSpec, BatchStatus, ChunkState, DueHint, EntitySource, Holder, Incarnation, Job,
-    JobDesired, JobKey, JobRun, JobStatus, NodeId, Token,
+    BatchId, BatchSpec, BatchStatus, ChunkState, DueHint, EntitySource, FilledChunks, Holder,
+    Incarnation, Job, JobDesired, JobKey, JobRun, JobStatus, NodeId, Token,
 };
 use weft_sqlite::{Options, SqliteStore};
 use weft_store::{ClaimCommand, ClaimJob, EndJob, JobSeen, OpenChunk, SubmitBatch, WriteJob};
 
+use super::pace::UNITS;
 use super::*;
 use crate::job::{JobKind, Run, RunEnd, Slot};
 
@@ -66,6 +67,7 @@ impl Bench {
             self_fence: unbounded(self.clock.clone()),
             stop: CancellationToken::new(),
             pause: Duration::ZERO,
+            pace: Pace::default(),
             removed: Removed::default(),
         }
     }
@@ -167,13 +169,47 @@ impl Bench {
     async fn batch(&self, status: BatchStatus) -> BatchId {
         let now = self.clock.now();
         let id = BatchId(self.ids.uuid());
-        let batch = Batch {
+        self.submit(Batch {
             status,
             end_time: status.is_final().then_some(now),
             chunks: 3,
             command: format!("BATCH LU.('{id}') FABRIC_COMMAND='sync_instance LU.?';"),
             ..Batch::waiting(id, spec(), now)
+        })
+        .await;
+        for number in 0..2 {
+            self.open_chunk(id, number).await;
+        }
+        id
+    }
+
+    /// A batch of one id that is done: 64 numbers were reserved, and one of them was filled.
+    async fn tiny(&self, allow_multiple: bool) -> BatchId {
+        let now = self.clock.now();
+        let id = BatchId(self.ids.uuid());
+        let spec = BatchSpec {
+            allow_multiple,
+            ..spec()
         };
+        self.submit(Batch {
+            status: BatchStatus::Done,
+            end_time: Some(now),
+            chunks: 64,
+            total_entities: Some(1),
+            filled: Some(FilledChunks {
+                chunks: 1,
+                entities: 1,
+            }),
+            command: format!("BATCH LU.('{id}') FABRIC_COMMAND='sync_instance LU.?';"),
+            ..Batch::waiting(id, spec, now)
+        })
+        .await;
+        self.open_chunk(id, 0).await;
+        id
+    }
+
+    async fn submit(&self, batch: Batch) {
+        let (id, now) = (batch.id, batch.creation_time);
         let named = batch.clone();
         let token = self.ids.token();
         let job = Job::waiting(weft_model::batch_job_key(&batch), now);
@@ -193,20 +229,20 @@ impl Bench {
             replaces: None,
         })
         .await;
-        for number in 0..2 {
-            self.apply(&OpenChunk {
-                batch: id,
-                number,
-                state: ChunkState::New,
-                holder: None,
-                ids: vec!["a".to_owned()],
-                source_position: None,
-                source_read: None,
-                token: Token(self.ids.uuid()),
-            })
-            .await;
-        }
-        id
+    }
+
+    async fn open_chunk(&self, batch: BatchId, number: i64) {
+        self.apply(&OpenChunk {
+            batch,
+            number,
+            state: ChunkState::New,
+            holder: None,
+            ids: vec!["a".to_owned()],
+            source_position: None,
+            source_read: None,
+            token: Token(self.ids.uuid()),
+        })
+        .await;
     }
 
     async fn chunks(&self, id: BatchId) -> usize {
@@ -415,6 +451,98 @@ async fn old_batches_are_removed_completely_and_others_stay() {
         assert!(bench.names_a_command(stays).await);
         assert_eq!(bench.chunks(stays).await, 2);
     }
+}
+
+#[tokio::test]
+async fn the_end_of_a_batch_counts_and_not_its_submission() {
+    let bench = Bench::new();
+    let now = bench.clock.now();
+    let id = BatchId(bench.ids.uuid());
+    bench
+        .submit(Batch {
+            status: BatchStatus::Done,
+            end_time: Some(now.plus(Duration::from_secs(10 * 86_400))),
+            ..Batch::waiting(id, spec(), now)
+        })
+        .await;
+    bench.wait(10 * DAY + HOUR);
+    let ages = Ages {
+        batches: days(7),
+        ..Ages::default()
+    };
+    assert_eq!(bench.swept(&ages).await, Removed::default());
+    assert!(bench.has_batch(id).await);
+    bench.wait(7 * DAY);
+    assert_eq!(bench.swept(&ages).await.batches, 1);
+}
+
+/// What the removal of a batch of one chunk costs: no call for a number that was never filled.
+#[tokio::test]
+async fn the_removal_of_a_tiny_batch_has_a_fixed_cost() {
+    for (allow_multiple, compare_and_sets) in [(true, 2), (false, 3)] {
+        let bench = Bench::new();
+        for _ in 0..20 {
+            bench.tiny(allow_multiple).await;
+        }
+        bench.wait(8 * DAY);
+        let before = bench.store.statistics();
+        let ages = Ages {
+            batches: days(7),
+            ..Ages::default()
+        };
+        assert_eq!(bench.swept(&ages).await.batches, 20);
+        let after = bench.store.statistics();
+        let sent = after.compare_and_set_total() - before.compare_and_set_total();
+        assert_eq!(sent, 20 * compare_and_sets);
+        let calls = after.call_total() - before.call_total();
+        // The list; of each batch its row and its chunk.
+        assert_eq!(calls, 1 + 20 * 2);
+    }
+}
+
+/// Time is virtual, and only rests take some.
+#[tokio::test(start_paused = true)]
+async fn a_million_tiny_batches_a_day_are_removed_gently() {
+    let bench = Bench::new();
+    let count = 150;
+    for _ in 0..count {
+        bench.tiny(true).await;
+    }
+    bench.wait(8 * DAY);
+    let started = tokio::time::Instant::now();
+    let mut sweep = bench.sweep();
+    sweep.pause = Duration::from_secs(1);
+    let ages = Ages {
+        batches: days(7),
+        ..Ages::default()
+    };
+    sweep.all(&ages).await.unwrap();
+    assert_eq!(sweep.removed.batches, count);
+    let seconds = started.elapsed().as_secs();
+    let units = i64::try_from(count).unwrap() * (1 + BATCH_UNITS + 1);
+    let least = u64::try_from(units / UNITS - 1).unwrap();
+    assert!(seconds >= least, "{seconds} s of rests");
+    let count = u64::try_from(count).unwrap();
+    // Rests leave half of the time to the work itself.
+    assert!(86_400 * count / seconds >= 2_000_000, "{seconds} s");
+}
+
+/// Removals side by side rest together.
+#[tokio::test(start_paused = true)]
+async fn a_second_has_a_bounded_amount_of_work() {
+    let pace = Pace::default();
+    let started = tokio::time::Instant::now();
+    let spend = || async {
+        for _ in 0..UNITS {
+            let rest = async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(())
+            };
+            pace.spend(1, rest).await.unwrap();
+        }
+    };
+    futures::future::join_all([spend(), spend(), spend()]).await;
+    assert_eq!(started.elapsed(), Duration::from_secs(2));
 }
 
 #[tokio::test]
