@@ -8,8 +8,11 @@ use std::time::Duration;
 use weft_model::clock::{SharedClock, SystemClock};
 use weft_model::ids::Ids;
 use weft_model::{Job, JobKey, batch_job_key};
-use weft_node::reconcile::{Reconciler, Surroundings, why_batch_is_stuck, why_job_is_stuck};
-use weft_store::{Freshness, ListBatches, ListJobs, SelfFence, Store, StoreResult, each_job};
+use weft_node::active_batches;
+use weft_node::reconcile::{
+    Reconciler, Search, Surroundings, why_batch_is_stuck, why_job_is_stuck,
+};
+use weft_store::{ListJobs, SelfFence, Store, each_job};
 
 use super::{Check, Verdict};
 
@@ -17,9 +20,6 @@ use super::{Check, Verdict};
 const JOBS: usize = 100_000;
 /// The most jobs and batches that are named.
 const NAMED: usize = 20;
-/// Batches submitted in this time before now are examined.
-const BATCHES_BACK: Duration = Duration::from_secs(8 * 86_400);
-const BATCHES_PAGE: usize = 500;
 /// `T_dead` of the nodes is not known here; theirs is hardly longer.
 const LONGEST_T_DEAD: Duration = Duration::from_secs(600);
 /// How long the repair may take.
@@ -49,7 +49,7 @@ pub(super) async fn reconcile(store: &dyn Store) -> anyhow::Result<Vec<Check>> {
     let ids = Ids::from_system();
     let self_fence = SelfFence::for_duration(Arc::clone(&clock), PATIENCE);
     let reconciler = reconciler(store, &clock, &ids, &self_fence);
-    let batches = reconciler.batches().await?;
+    let batches = reconciler.batches(Search::Everything).await?;
     let round = reconciler.jobs(Duration::ZERO).await?.unwrap_or_default();
     let mut checks = vec![
         Check::ok("reconcile jobs", {
@@ -97,7 +97,7 @@ pub(super) async fn stuck(store: &dyn Store) -> anyhow::Result<Vec<Check>> {
         ControlFlow::Continue(())
     })
     .await?;
-    for batch in unfinished_batches(store, clock.now()).await? {
+    for batch in active_batches(store, clock.now(), []).await? {
         let key = batch_job_key(&batch);
         if let Some(why) = why_batch_is_stuck(&batch, jobs.get(&key), around(&key)) {
             found.push((format!("batch {}", batch.id), why));
@@ -113,31 +113,6 @@ pub(super) async fn stuck(store: &dyn Store) -> anyhow::Result<Vec<Check>> {
         checks.push(Check::ok(what, why).but(Verdict::Warn, next));
     }
     Ok(checks)
-}
-
-async fn unfinished_batches(
-    store: &dyn Store,
-    now: weft_model::clock::Timestamp,
-) -> StoreResult<Vec<weft_model::Batch>> {
-    let mut list = ListBatches {
-        from: now.minus(BATCHES_BACK),
-        to: now,
-        before: None,
-        limit: BATCHES_PAGE,
-    };
-    let mut batches = Vec::new();
-    loop {
-        let page = store.batches(&list).await?;
-        for listing in &page.listings {
-            if !listing.status.is_final() {
-                batches.extend(store.batch(listing.id, Freshness::Committed).await?);
-            }
-        }
-        let Some(last) = page.listings.last().filter(|_| page.more) else {
-            return Ok(batches);
-        };
-        list.before = Some((last.creation_time, last.id));
-    }
 }
 
 fn name_of(key: &JobKey) -> String {

@@ -1,5 +1,6 @@
 //! A node: it joins the cluster, owns jobs and batches, processes chunks, and cleans up.
 
+mod active_batches;
 pub mod affinity;
 pub mod batch;
 pub mod cleanup;
@@ -25,6 +26,7 @@ pub mod trace;
 mod wake;
 pub mod worker;
 
+pub use active_batches::{ACTIVE_BATCHES, active_batches};
 pub use config::NodeConfig;
 pub use context::Context;
 pub use heartbeat::Heartbeat;

@@ -18,20 +18,19 @@ use weft_model::clock::{SharedClock, Timestamp};
 use weft_model::ids::Ids;
 use weft_model::{Batch, BatchStatus, DueHint, Job, JobEvent, Setting};
 use weft_store::{
-    Freshness, JobSeen, ListBatches, PutSetting, SelfFence, Settled, Store, StoreResult, WriteJob,
-    settle,
+    Freshness, JobSeen, PutSetting, SelfFence, Settled, Store, StoreResult, WriteJob, settle,
 };
+
+pub use crate::active_batches::Search;
 
 pub use self::round::{Round, check_time};
 pub use self::stuck::{Surroundings, why_batch_is_stuck, why_job_is_stuck};
 
 use crate::NodeSession;
+use crate::active_batches::mark_active_batches;
 
-/// How far back to check batches, which is how long they are kept.
-const HORIZON: Duration = Duration::from_secs(8 * 24 * 3600);
 /// Younger batches are left alone, because their submission may not be complete.
 const MIN_AGE: Duration = Duration::from_secs(120);
-const PAGE: usize = 200;
 /// The setting of the cluster that says when the last round over all jobs began.
 pub const LAST_ROUND: &str = "jobs_reconciled";
 /// The pause between two pages of a round in the background.
@@ -50,7 +49,7 @@ pub async fn run(session: NodeSession) {
             return;
         }
         let reconciler = Reconciler::of(&session);
-        match reconciler.batches().await {
+        match reconciler.batches(Search::SinceMark).await {
             Ok(0) => (),
             Ok(_) => session.context.wake.jobs(),
             Err(error) => debug!(error = %error, "The reconciliation pass stopped: {error}"),
@@ -127,6 +126,7 @@ impl<'a> Reconciler<'a> {
         if !matches!(self.settle(&put).await?, Settled::Applied) {
             return Ok(());
         }
+        self.batches(Search::Everything).await?;
         if let Some(round) = self.jobs(ROUND_PAUSE).await? {
             info!(
                 examined = round.examined,
@@ -143,32 +143,22 @@ impl<'a> Reconciler<'a> {
     ///
     /// # Errors
     /// The error of the store.
-    pub async fn batches(&self) -> StoreResult<usize> {
-        let now = self.clock.now();
-        let mut list = ListBatches {
-            from: now.minus(HORIZON),
-            to: now.minus(MIN_AGE),
-            before: None,
-            limit: PAGE,
-        };
+    pub async fn batches(&self, search: Search) -> StoreResult<usize> {
+        let until = self.clock.now().min(self.store.store_time().await?);
+        let (batches, mark) = mark_active_batches(self.store, search, until, "").await?;
+        let youngest = self.clock.now().minus(MIN_AGE);
         let mut opened = 0;
-        loop {
-            let page = self.store.batches(&list).await?;
-            for listing in &page.listings {
-                if !listing.status.is_final() {
-                    let row = self.store.batch(listing.id, Freshness::Committed).await?;
-                    if let Some(row) = row
-                        && self.open_job(&row).await?
-                    {
-                        opened += 1;
-                    }
-                }
+        for batch in batches {
+            if batch.creation_time < youngest && self.open_job(&batch).await? {
+                opened += 1;
             }
-            let Some(last) = page.listings.last().filter(|_| page.more) else {
-                return Ok(opened);
-            };
-            list.before = Some((last.creation_time, last.id));
         }
+        if let Some(setting) = mark {
+            // Lost: another node has moved the mark.
+            let token = self.ids.token();
+            self.settle(&PutSetting { setting, token }).await?;
+        }
+        Ok(opened)
     }
 
     async fn settle<C: weft_store::Conditional>(

@@ -7,7 +7,7 @@ use regex::Regex;
 use serde::Serialize;
 use weft_model::clock::Timestamp;
 use weft_model::{Batch, BatchId, BatchStatus};
-use weft_node::Member;
+use weft_node::{Member, active_batches};
 use weft_store::{Freshness, ListBatches, StoreResult};
 
 use super::{InspectResult, Inspector, READS_AT_ONCE, progress_percent, waiting};
@@ -162,29 +162,11 @@ impl Inspector {
         query: &BatchListQuery,
         members: &[Member],
     ) -> InspectResult<Vec<Batch>> {
-        let mut ids: BTreeSet<BatchId> = members
+        let owned = members
             .iter()
-            .flat_map(|member| member.row.coordinates.iter().copied())
-            .collect();
-        let mut list = query.listings(self.clock.now(), None);
-        let mut scanned = 0;
-        loop {
-            let page = self.store.batches(&list).await?;
-            scanned += page.listings.len();
-            let open = page
-                .listings
-                .iter()
-                .filter(|listing| !listing.status.is_final());
-            ids.extend(open.map(|listing| listing.id));
-            let last = page
-                .listings
-                .last()
-                .filter(|_| page.more && scanned < SCANNED);
-            let Some(last) = last else { break };
-            list.before = Some((last.creation_time, last.id));
-        }
-        let mut rows = self.rows(ids).await?;
-        rows.retain(|batch| !batch.status.is_final() && query.admits(batch));
+            .flat_map(|member| member.row.coordinates.iter().copied());
+        let mut rows = active_batches(self.store.as_ref(), self.clock.now(), owned).await?;
+        rows.retain(|batch| query.admits(batch));
         Ok(rows)
     }
 
