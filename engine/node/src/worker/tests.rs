@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -157,4 +158,53 @@ async fn an_ended_batch_of_a_dead_node_is_read_once() {
     bench.store.called("batch", 4).await;
     assert_eq!(bench.store.calls(""), 1);
     bench.end().await;
+}
+
+/// The reads of the store while one tiny batch is found, run and recorded beside as many batches that are at work.
+async fn reads_of_a_tiny_batch(others: usize) -> usize {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let begun = Arc::new(AtomicUsize::new(0));
+    let (hang, begin) = (Arc::clone(&hangs), Arc::clone(&begun));
+    let command = TestCommand::new(move |_| {
+        let hangs = hang.load(Ordering::Acquire);
+        begin.fetch_add(1, Ordering::AcqRel);
+        async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            completed()
+        }
+    });
+    let bench = Bench::with(Some(Arc::new(command)), |config| {
+        config.max_workers_per_node = 128;
+        // Only wake-ups make the node read.
+        config.poll_interval = Duration::from_secs(3_600);
+    });
+    for _ in 0..others {
+        batch_at_work(&bench, "hang ?").await;
+    }
+    Dispatcher::start(&bench.session);
+    let all_run = || begun.load(Ordering::Acquire) == others;
+    bench.becomes("the entities of the others", all_run).await;
+    hangs.store(false, Ordering::Release);
+    let tiny = batch_at_work(&bench, "tiny ?").await;
+    let reads = ["batch", "chunk_heads", "chunk", "node_stats"];
+    for verb in reads {
+        bench.store.set(verb, "", None);
+    }
+    bench.store.set("flush_chunk", "", None);
+    bench.session.context.wake.chunks(tiny);
+    bench.store.called("flush_chunk", 1).await;
+    let count = reads.iter().map(|verb| bench.store.calls(verb)).sum();
+    bench.end().await;
+    count
+}
+
+#[tokio::test]
+async fn a_tiny_batch_costs_the_same_reads_beside_fifty_others() {
+    let alone = reads_of_a_tiny_batch(0).await;
+    let beside = reads_of_a_tiny_batch(50).await;
+    assert!(alone > 0);
+    // One more check may fall before the flush.
+    assert!(beside <= alone + 3, "{beside} reads, alone {alone}");
 }
