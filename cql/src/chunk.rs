@@ -7,7 +7,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use scylla::statement::batch::Batch as StatementBatch;
 use scylla::statement::prepared::PreparedStatement;
 use uuid::Uuid;
-use weft_model::{BatchId, ChunkContent, ChunkHead, ChunkState, Holder, NodeId, NodeShare, Token};
+use weft_model::{
+    BatchId, ChunkContent, ChunkFilter, ChunkHead, ChunkState, Holder, NodeId, NodeShare, Token,
+};
 use weft_store::{
     Attempt, AttemptResult, ChangeChunk, ClaimChunk, FlushChunk, Freshness, OpenChunk, StoreError,
     StoreResult,
@@ -22,6 +24,14 @@ use crate::values::Values;
 const HEADS_AT_ONCE: usize = 32;
 /// The most rows of one flush.
 const FLUSH_ROWS: usize = 1_000;
+
+/// Chunks whose filters share a partition.
+pub(crate) const FILTERS_IN_BLOCK: i64 = 1_024;
+
+/// The block of a chunk number.
+pub(crate) fn block_of(number: i64) -> i64 {
+    number.div_euclid(FILTERS_IN_BLOCK)
+}
 
 /// The partition of a chunk, for the lock of its compare-and-sets.
 fn partition(batch: BatchId, number: i64) -> impl Hash {
@@ -43,7 +53,8 @@ impl CassandraStore {
                 .chunk_key(open.batch, open.number)
                 .set("opening", opening)
                 .set("ids", open.ids.as_slice());
-            self.write(VERB, &self.statements.put_ids, values).await?;
+            let ids = self.write(VERB, &self.statements.put_ids, values);
+            futures::future::try_join(ids, self.write_filter(VERB, open)).await?;
         }
         let values = Values::new()
             .chunk_key(open.batch, open.number)
@@ -60,6 +71,51 @@ impl CassandraStore {
         let (statement, token) = (&self.statements.open_chunk, ("c_token", open.token));
         self.change_head(VERB, (open.batch, open.number), statement, values, token)
             .await
+    }
+
+    async fn write_filter(&self, verb: &'static str, open: &OpenChunk) -> StoreResult<()> {
+        let Some(filter) = open.filter() else {
+            return Ok(());
+        };
+        let values = Values::new()
+            .chunk_key(open.batch, open.number)
+            .set("block", block_of(open.number))
+            .set("opening", open.token)
+            .set("filter", filter.bytes());
+        self.write(verb, &self.statements.put_filter, values).await
+    }
+
+    pub(crate) async fn read_chunk_filters(
+        &self,
+        batch: BatchId,
+        from: i64,
+        to: i64,
+    ) -> StoreResult<Vec<(i64, ChunkFilter)>> {
+        let mut filters = Vec::new();
+        if from >= to {
+            return Ok(filters);
+        }
+        for block in block_of(from)..=block_of(to - 1) {
+            let values = Values::new()
+                .set("bid", batch)
+                .set("block", block)
+                .set("from_chunk", from)
+                .set("to_chunk", to);
+            let rows = self
+                .scan(
+                    "chunk_filters",
+                    "batchprocess_chunk_filters",
+                    &self.statements.filters,
+                    values,
+                    usize::MAX,
+                )
+                .await?;
+            for mut row in rows {
+                let bytes: Vec<u8> = row.take("filter")?.unwrap_or_default();
+                filters.push((row.require("chunk")?, ChunkFilter::from_bytes(bytes)));
+            }
+        }
+        Ok(filters)
     }
 
     pub(crate) async fn claim_chunk_row(

@@ -13,6 +13,7 @@ use weft_store::{Attempt, AttemptResult, DeleteBatch, DeleteJob, Freshness, Stor
 use crate::CassandraStore;
 use crate::batch;
 use crate::batch_list::{day_of, day_value};
+use crate::chunk::{FILTERS_IN_BLOCK, block_of};
 use crate::job;
 use crate::job_run::{BUCKETS, MONTHS_BACK, month_before};
 use crate::request::all_of;
@@ -225,7 +226,14 @@ impl CassandraStore {
                 })
             })
             .collect();
-        all_of(DELETES_AT_ONCE, drops).await.map(drop)
+        all_of(DELETES_AT_ONCE, drops).await.map(drop)?;
+        // Chunks are removed from the end, so with the first chunk of a block the block is over.
+        for block in block_of(from + FILTERS_IN_BLOCK - 1)..=block_of(to - 1) {
+            let values = Values::new().set("bid", batch).set("block", block);
+            self.write(VERB, &self.statements.drop_filters, values)
+                .await?;
+        }
+        Ok(())
     }
 }
 

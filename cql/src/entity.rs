@@ -6,9 +6,10 @@ use scylla::serialize::row::{RowSerializationContext, SerializeRow as SerializeR
 use scylla::serialize::writers::RowWriter;
 use scylla::value::{CqlTimestamp, MaybeUnset};
 use weft_model::{BatchId, ChunkHead, EntityRow};
-use weft_store::StoreResult;
+use weft_store::{StoreResult, check_sought_id};
 
 use crate::CassandraStore;
+use crate::request::all_of;
 use crate::row::StoredRow;
 use crate::values::Values;
 
@@ -16,6 +17,8 @@ use crate::values::Values;
 pub(crate) const CHUNKS: &str = "batchprocess_entities_info";
 /// The fence of the first claim of a chunk. Under a fence up to this one, a row replaces no earlier row.
 const FIRST_CLAIM_FENCE: i64 = 2;
+/// Entities read at once by their ids.
+const ENTITIES_AT_ONCE: usize = 16;
 
 /// The values of an entity row, in the order of the statement.
 #[derive(SerializeRow)]
@@ -121,6 +124,25 @@ impl CassandraStore {
             entities.extend(entity_of(row)?);
         }
         Ok(entities)
+    }
+
+    pub(crate) async fn read_entities_of(
+        &self,
+        batch: BatchId,
+        number: i64,
+        ids: &[String],
+    ) -> StoreResult<Vec<EntityRow>> {
+        ids.iter().try_for_each(|id| check_sought_id(id))?;
+        let reads = ids
+            .iter()
+            .map(|id| {
+                let values = Values::new().chunk_key(batch, number).set("entityid", id);
+                self.read_one("entities_of", CHUNKS, &self.statements.entity, values)
+            })
+            .collect();
+        let rows = all_of(ENTITIES_AT_ONCE, reads).await?;
+        let found = rows.into_iter().flatten().map(entity_of);
+        found.filter_map(Result::transpose).collect()
     }
 }
 

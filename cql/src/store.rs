@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use weft_model::Value;
 use weft_model::clock::Timestamp;
 use weft_model::{
-    Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
-    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
-    ParsedRow, ParsedTable, Setting,
+    Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkFilter, ChunkHead, Deployment,
+    DueHint, EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
+    ParsedPage, ParsedRow, ParsedTable, Setting,
 };
 use weft_store::{
     AttemptResult, BatchPage, ChangeChunk, ClaimBatch, ClaimChunk, ClaimCommand, ClaimJob,
@@ -177,6 +177,24 @@ impl Store for CassandraStore {
 
     async fn entities(&self, batch: BatchId, number: i64) -> StoreResult<Vec<EntityRow>> {
         self.read_entities(batch, number).await
+    }
+
+    async fn entities_of(
+        &self,
+        batch: BatchId,
+        number: i64,
+        ids: &[String],
+    ) -> StoreResult<Vec<EntityRow>> {
+        self.read_entities_of(batch, number, ids).await
+    }
+
+    async fn chunk_filters(
+        &self,
+        batch: BatchId,
+        from: i64,
+        to: i64,
+    ) -> StoreResult<Vec<(i64, ChunkFilter)>> {
+        self.read_chunk_filters(batch, from, to).await
     }
 
     async fn put_node(&self, row: &NodeRow) -> StoreResult<()> {

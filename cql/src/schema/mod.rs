@@ -32,6 +32,7 @@ const SETTINGS: &str = include_str!("../../schema/0005_settings.cql");
 const COUNT_COLUMNS: &str = include_str!("../../schema/0006_counts.cql");
 const HISTORY: &str = include_str!("../../schema/0007_history.cql");
 const LIFETIMES: &str = include_str!("../../schema/0007_lifetimes.cql");
+const FILTERS: &str = include_str!("../../schema/0008_filters.cql");
 
 /// The result of a migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +97,14 @@ async fn upgrade(
             |file: &&'static str| schema_changes(file, &connection.keyspaces, None, copies);
         files.iter().flat_map(changes_of).collect()
     };
-    let tables = changes(&[TABLES, CHECKPOINTS, FOLLOWERS, SETTINGS, HISTORY]);
+    let tables = changes(&[
+        TABLES,
+        CHECKPOINTS,
+        FOLLOWERS,
+        SETTINGS,
+        HISTORY,
+        FILTERS,
+    ]);
     let mut count = tables.len();
     lock.run_all(tables).await?;
     let columns = changes(&[JOB_COLUMNS, TRIGGER_COLUMNS, COUNT_COLUMNS]);

@@ -168,6 +168,14 @@ statements! {
             insert("{batch}.batchprocess_chunk_ids", "bid, chunk, opening, ids", "");
         ids: Read = select("ids", "{batch}.batchprocess_chunk_ids",
             "WHERE bid = :bid AND chunk = :chunk AND opening = :opening");
+        put_filter: Write =
+            insert("{batch}.batchprocess_chunk_filters", "bid, block, chunk, opening, filter", "");
+        filters: Read = select("chunk, filter", "{batch}.batchprocess_chunk_filters",
+            "WHERE bid = :bid AND block = :block AND chunk >= :from_chunk AND chunk < :to_chunk");
+        drop_filters: Write =
+            "DELETE FROM {batch}.batchprocess_chunk_filters WHERE bid = :bid AND block = :block";
+        entity: Read = select(ENTITY, "{batch}.batchprocess_entities_info",
+            "WHERE bid = :bid AND chunk = :chunk AND entityid = :entityid");
         open_chunk: CompareAndSet = "UPDATE {batch}.batchprocess_entities_info SET c_state = :c_state, \
             c_owner = :c_owner, c_inc = :c_inc, c_fence = 1, c_seq = 0, c_token = :c_token, c_total = :c_total, \
             c_ok = 0, c_failed = 0, c_results = '{}', c_source_pos = :c_source_pos, \

@@ -6,6 +6,7 @@ mod batch;
 mod batch_job;
 mod checkpoint;
 mod chunk;
+mod chunk_filter;
 pub mod clock;
 mod command_key;
 mod entity;
@@ -34,6 +35,7 @@ pub use batch::{
 pub use batch_job::{batch_job, batch_job_key, coordinated_batch};
 pub use checkpoint::{Checkpoint, CheckpointHead};
 pub use chunk::{ChunkContent, ChunkHead, ChunkState, NodeShare};
+pub use chunk_filter::ChunkFilter;
 pub use command_key::command_key;
 pub use entity::{EntityRow, EntityStatus};
 pub use entity_id::{

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use weft_model::clock::Timestamp;
-use weft_model::{BatchId, ChunkContent, ChunkHead, EntityRow, EntityStatus, NodeId};
+use weft_model::{BatchId, ChunkContent, ChunkFilter, ChunkHead, EntityRow, EntityStatus, NodeId};
 use weft_store::{FlushChunk, OpenChunk};
 
 use super::failure::Failure;
@@ -179,6 +179,12 @@ pub(super) fn open(writing: &mut Writing<'_>, open: &OpenChunk) -> Outcome<Chunk
                 .prepare_cached("INSERT INTO chunk_ids (chunk_no, ids) VALUES (?1, ?2)")?
                 .execute(params![no, json_text(&open.ids)?])?;
         }
+        if let Some(filter) = open.filter() {
+            writing
+                .connection
+                .prepare_cached("INSERT INTO chunk_filter (chunk_no, filter) VALUES (?1, ?2)")?
+                .execute(params![no, filter.bytes()])?;
+        }
         Ok(())
     })
 }
@@ -304,6 +310,29 @@ pub(super) fn heads(
         heads.push(rows::chunk_head(row, batch)?);
     }
     Ok(heads)
+}
+
+/// The filters of a span of numbers.
+pub(super) fn filters(
+    connection: &Connection,
+    names: &mut Names,
+    batch: BatchId,
+    from: i64,
+    to: i64,
+) -> Result<Vec<(i64, ChunkFilter)>, Failure> {
+    let Some(batch_no) = names.batch(connection, batch)? else {
+        return Ok(Vec::new());
+    };
+    let mut statement = connection.prepare_cached(
+        "SELECT c.number, f.filter FROM chunk c JOIN chunk_filter f ON f.chunk_no = c.no \
+         WHERE c.batch_no = ?1 AND c.number >= ?2 AND c.number < ?3 ORDER BY c.number",
+    )?;
+    let filters = statement
+        .query_map([batch_no, from, to], |row| {
+            Ok((row.get(0)?, ChunkFilter::from_bytes(row.get(1)?)))
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(filters)
 }
 
 /// One chunk with its ids.

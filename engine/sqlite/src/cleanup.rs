@@ -116,6 +116,7 @@ pub(super) fn forget_chunk(
     for statement in [
         "DELETE FROM entity_run WHERE chunk_no = ?1",
         "DELETE FROM chunk_ids WHERE chunk_no = ?1",
+        "DELETE FROM chunk_filter WHERE chunk_no = ?1",
         "DELETE FROM chunk WHERE no = ?1",
     ] {
         connection.prepare_cached(statement)?.execute([chunk_no])?;

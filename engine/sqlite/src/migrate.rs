@@ -15,6 +15,7 @@ const STEPS: &[(i64, &str)] = &[
     (5, include_str!("schema/0005_settings.sql")),
     (6, include_str!("schema/0006_counts.sql")),
     (7, include_str!("schema/0007_written_at.sql")),
+    (8, include_str!("schema/0008_filters.sql")),
 ];
 
 /// The version of the file's schema; none where it has none of this program.

@@ -275,6 +275,34 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn entities_of(
+        &self,
+        batch: BatchId,
+        number: i64,
+        ids: &[String],
+    ) -> StoreResult<Vec<EntityRow>> {
+        let ids = ids.to_vec();
+        self.read("entities_of", move |reading| {
+            // Rows of entities have no index. A chunk has 1,000 of them at most.
+            let mut rows = chunks::entities(reading.connection, reading.names, batch, number)?;
+            rows.retain(|row| ids.contains(&row.id));
+            Ok(rows)
+        })
+        .await
+    }
+
+    async fn chunk_filters(
+        &self,
+        batch: BatchId,
+        from: i64,
+        to: i64,
+    ) -> StoreResult<Vec<(i64, ChunkFilter)>> {
+        self.read("chunk_filters", move |reading| {
+            chunks::filters(reading.connection, reading.names, batch, from, to)
+        })
+        .await
+    }
+
     async fn put_node(&self, row: &NodeRow) -> StoreResult<()> {
         let row = row.clone();
         self.put("put_node", 1, move |writing| nodes::put_node(writing, &row))

@@ -259,6 +259,8 @@ delegate! {
         fn chunk_heads(batch: BatchId, from: i64, to: i64) -> Vec<ChunkHead>;
         fn chunk(batch: BatchId, number: i64) -> Option<ChunkContent>;
         fn entities(batch: BatchId, number: i64) -> Vec<EntityRow>;
+        fn entities_of(batch: BatchId, number: i64, ids: &[String]) -> Vec<EntityRow>;
+        fn chunk_filters(batch: BatchId, from: i64, to: i64) -> Vec<(i64, ChunkFilter)>;
         fn put_node(row: &NodeRow) -> ();
         fn nodes() -> Vec<NodeRow>;
         fn put_node_stats(stats: &NodeStats) -> ();

@@ -36,13 +36,13 @@ pub use settle::{Conditional, Settled, Settling, settle};
 use weft_model::Value;
 use weft_model::clock::Timestamp;
 use weft_model::{
-    Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
-    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
-    ParsedRow, ParsedTable, Setting,
+    Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkFilter, ChunkHead, Deployment,
+    DueHint, EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats,
+    ParsedPage, ParsedRow, ParsedTable, Setting,
 };
 
 /// The version of the schema that this program reads and writes.
-pub const SCHEMA_VERSION: i64 = 7;
+pub const SCHEMA_VERSION: i64 = 8;
 
 /// The store that all parts of a node share.
 pub type SharedStore = Arc<dyn Store>;
@@ -168,6 +168,21 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn chunk(&self, batch: BatchId, number: i64) -> StoreResult<Option<ChunkContent>>;
     /// The handled entities of one chunk.
     async fn entities(&self, batch: BatchId, number: i64) -> StoreResult<Vec<EntityRow>>;
+    /// The handled entities of one chunk that have one of these ids.
+    async fn entities_of(
+        &self,
+        batch: BatchId,
+        number: i64,
+        ids: &[String],
+    ) -> StoreResult<Vec<EntityRow>>;
+    /// The filters of the chunks with `from <= number < to`, ascending. A chunk has the filter of each attempt to open it,
+    /// and holds an id only if one of them may have it. One that an older version has opened has none.
+    async fn chunk_filters(
+        &self,
+        batch: BatchId,
+        from: i64,
+        to: i64,
+    ) -> StoreResult<Vec<(i64, ChunkFilter)>>;
 
     // Nodes and their figures: plain, one writer each.
 

@@ -1,6 +1,6 @@
 //! Chunks: opening, voiding, claims and changes.
 
-use weft_model::{ChunkHead, ChunkState};
+use weft_model::{ChunkEntry, ChunkFilter, ChunkHead, ChunkState, chunk_entry};
 use weft_store::{ChangeChunk, ClaimChunk, OpenChunk, SharedStore};
 
 use super::claims;
@@ -32,6 +32,8 @@ claims!(
     a_change_with_an_old_fence_is_lost,
     a_change_of_a_missing_chunk_finds_nothing,
     a_late_claim_loses_to_a_close,
+    every_opened_chunk_has_a_filter_of_its_ids,
+    filters_are_a_half_open_span,
 );
 
 async fn an_opened_chunk_is_born_with_fence_one(store: SharedStore) {
@@ -352,4 +354,54 @@ async fn a_late_claim_loses_to_a_close(store: SharedStore) {
         .await
         .expect("the head is shown");
     assert_eq!((found.state, found.fence), (ChunkState::Closed, 2));
+}
+
+async fn every_opened_chunk_has_a_filter_of_its_ids(store: SharedStore) {
+    let batch = batch_id();
+    let ids: Vec<String> = (0..1_000).map(|id| format!("id-{id}")).collect();
+    apply(store.as_ref(), &open_chunk(batch, 0, ids.clone())).await;
+    apply(store.as_ref(), &void_chunk(batch, 1)).await;
+    let unfit = chunk_entry(String::new(), 1_024);
+    apply(store.as_ref(), &open_chunk(batch, 2, vec![unfit.clone()])).await;
+    let filters = store.chunk_filters(batch, 0, 64).await.expect("readable");
+    let numbers: Vec<i64> = filters.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [0, 2]);
+    let (_, filter): &(i64, ChunkFilter) = &filters[0];
+    assert!(ids.iter().all(|id| filter.may_have(id)));
+    let others = (0..1_000).filter(|id| filter.may_have(&format!("other-{id}")));
+    assert!(others.count() < 20);
+    let name = ChunkEntry::read(&unfit).name();
+    assert!(filters[1].1.may_have(name), "the name of the record counts");
+}
+
+async fn filters_are_a_half_open_span(store: SharedStore) {
+    let (batch, other) = (batch_id(), batch_id());
+    for number in [0, 1_022, 1_023, 1_024, 1_025, 2_048] {
+        apply(store.as_ref(), &open_chunk(batch, number, entity_ids(2))).await;
+    }
+    apply(store.as_ref(), &open_chunk(other, 1_023, entity_ids(2))).await;
+    let numbers = async |from, to| -> Vec<i64> {
+        let filters = store
+            .chunk_filters(batch, from, to)
+            .await
+            .expect("readable");
+        filters.into_iter().map(|(number, _)| number).collect()
+    };
+    assert_eq!(numbers(1_023, 1_025).await, [1_023, 1_024]);
+    assert_eq!(
+        numbers(0, 4_096).await,
+        [0, 1_022, 1_023, 1_024, 1_025, 2_048]
+    );
+    assert_eq!(numbers(5, 5).await, [0_i64; 0]);
+    // From the end, as the clean-up does it.
+    store
+        .forget_chunks(batch, 1_024, 2_049)
+        .await
+        .expect("writable");
+    assert_eq!(numbers(0, 4_096).await, [0, 1_022, 1_023]);
+    store
+        .forget_chunks(batch, 0, 1_024)
+        .await
+        .expect("writable");
+    assert_eq!(numbers(0, 4_096).await, [0_i64; 0]);
 }

@@ -11,6 +11,7 @@ use super::fixture::*;
 use super::instances::instance;
 
 claims!(
+    entities_are_read_by_their_ids,
     a_flush_writes_rows_counts_and_shares,
     the_last_flush_ends_the_chunk,
     a_flush_with_an_old_seq_is_lost,
@@ -406,4 +407,26 @@ async fn flushes_of_many_chunks_at_once_all_arrive(store: SharedStore) {
                 .all(|row| row.id.starts_with(&format!("{}-", head.number)))
         );
     }
+}
+
+async fn entities_are_read_by_their_ids(store: SharedStore) {
+    let held = Held::new(store.as_ref(), 5).await;
+    apply(store.as_ref(), &held.flush(1, 0..4)).await;
+    let wanted = [
+        held.ids[3].clone(),
+        held.ids[1].clone(),
+        // It has no record yet.
+        held.ids[4].clone(),
+        "no such id".to_owned(),
+    ];
+    let rows = store
+        .entities_of(held.batch, 0, &wanted)
+        .await
+        .expect("readable");
+    let all = held.entities(store.as_ref()).await;
+    let found: BTreeMap<_, _> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let expected = [&held.ids[1], &held.ids[3]].map(|id| (id.clone(), all[id].clone()));
+    assert_eq!(found, BTreeMap::from(expected));
+    let rows = store.entities_of(held.batch, 1, &wanted).await;
+    assert_eq!(rows.expect("readable"), []);
 }

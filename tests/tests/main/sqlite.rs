@@ -498,6 +498,33 @@ async fn a_full_file_is_reported_and_reads_continue() {
     );
 }
 
+/// Rows of entities have no key of their chunk, so only a count of the table shows that none is left behind.
+#[tokio::test]
+async fn a_removed_chunk_leaves_no_row_in_any_table() {
+    let folder = folder();
+    let path = folder.path().join(FILE);
+    let store = open(&path);
+    let (batch, other) = (new_batch_id(), new_batch_id());
+    for batch in [batch, other] {
+        applied(store.open_chunk(&open_chunk(batch, 0, 5)).await);
+        for seq in 1..=2 {
+            applied(store.flush_chunk(&flush(batch, 0, seq, 2, 10)).await);
+        }
+    }
+    store.forget_chunks(batch, 0, 1).await.expect("writable");
+    assert_eq!(store.entities(other, 0).await.expect("readable").len(), 4);
+    drop(store);
+    let connection = Connection::open(&path).expect("openable");
+    let count = |table: &str| -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        connection
+            .query_row(&sql, [], |row| row.get(0))
+            .expect("a count")
+    };
+    let left = ["entity", "entity_run", "chunk_ids", "chunk_filter", "chunk"].map(count);
+    assert_eq!(left, [4, 2, 1, 1, 1]);
+}
+
 /// Fills a real disk and frees space again; the same process must continue. Runs only if `WEFT_SMALL_DISK` names a
 /// folder on a file system of its own with a few MiB (a tmpfs).
 #[tokio::test]

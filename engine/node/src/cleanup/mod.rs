@@ -188,10 +188,10 @@ impl Sweep {
             let now = self.clock.now();
             let before = |age: Option<Duration>| age.map(|age| now.minus(age));
             self.jobs(before(ages.jobs), before(ages.history)).await?;
-        }
-        let before = self.clock.now().minus(HINT_AGE);
-        while self.store.forget_hints(before).await? > 0 {
-            self.rest().await?;
+            let before = self.clock.now().minus(HINT_AGE);
+            while self.store.forget_hints(before).await? > 0 {
+                self.rest().await?;
+            }
         }
         Ok(())
     }

@@ -10,13 +10,19 @@ use weft_model::{
 };
 use weft_node::affinity::Identity;
 use weft_node::worker::keep_slowest;
-use weft_store::SharedStore;
+use weft_store::{SharedStore, check_sought_id};
 
 use super::{InspectResult, Inspector};
 use crate::permission::Permit;
 
 /// How many chunk heads are read at once.
 const HEADS: i64 = 128;
+/// How many filters of chunks are read at once; each has 2 KiB.
+const FILTERS: i64 = 1_024;
+/// So many ids are looked for in the filters. With more of them nearly every chunk has one.
+const SOUGHT: usize = 1_000;
+/// So many ids of one chunk are read one by one.
+const SINGLE_READS: usize = 64;
 
 /// Which entities to show.
 #[derive(Clone, Debug)]
@@ -79,6 +85,9 @@ pub struct EntityPage {
     pub next: Option<EntityPosition>,
 }
 
+/// The ids that a chunk may hold, of those asked for; none: any.
+type Candidates = Option<Vec<String>>;
+
 /// Entities chunk by chunk; never holds more than one chunk.
 #[derive(Debug)]
 pub struct EntityPages {
@@ -86,8 +95,10 @@ pub struct EntityPages {
     query: EntityQuery,
     /// The nodes named by the affinity; none = any.
     nodes: Option<BTreeSet<NodeId>>,
-    heads: VecDeque<ChunkHead>,
-    /// Heads below this number were read.
+    heads: VecDeque<(ChunkHead, Candidates)>,
+    /// Chunks whose heads are read next.
+    sought: VecDeque<(i64, Candidates)>,
+    /// Numbers below this one are sought, or cannot hold what is asked for.
     next_number: i64,
     chunks: i64,
     left: usize,
@@ -111,8 +122,9 @@ impl Inspector {
             store: self.store.clone(),
             nodes,
             heads: VecDeque::new(),
+            sought: VecDeque::new(),
             next_number: query.after.as_ref().map_or(0, |after| after.chunk.max(0)),
-            chunks: batch.chunks,
+            chunks: batch.used_chunks(),
             left: query.limit.unwrap_or(usize::MAX),
             is_cut: false,
             last: None,
@@ -205,21 +217,20 @@ impl EntityPages {
     /// The store failed.
     pub async fn next(&mut self) -> InspectResult<Option<Vec<EntityItem>>> {
         loop {
-            let Some(head) = self.next_head().await? else {
+            let Some((head, candidates)) = self.next_head().await? else {
                 return Ok(None);
             };
             if !self.may_have_some(&head) {
                 continue;
             }
-            let mut items = self.items_of(&head).await?;
+            let mut items = self.items_of(&head, candidates).await?;
             items.retain(|item| self.wants(head.number, item));
             if items.is_empty() {
                 continue;
             }
             if self.left == 0 {
                 self.is_cut = true;
-                self.heads.clear();
-                self.next_number = self.chunks;
+                self.stop();
                 return Ok(None);
             }
             self.is_cut = items.len() > self.left;
@@ -230,8 +241,7 @@ impl EntityPages {
                 id: item.id.clone(),
             });
             if self.is_cut {
-                self.heads.clear();
-                self.next_number = self.chunks;
+                self.stop();
             }
             return Ok(Some(items));
         }
@@ -242,17 +252,84 @@ impl EntityPages {
         self.is_cut
     }
 
-    async fn next_head(&mut self) -> InspectResult<Option<ChunkHead>> {
-        while self.heads.is_empty() && self.next_number < self.chunks {
-            let to = (self.next_number + HEADS).min(self.chunks);
-            let heads = self
-                .store
-                .chunk_heads(self.query.batch, self.next_number, to)
-                .await?;
-            self.heads.extend(heads);
-            self.next_number = to;
+    /// Reads no further chunk.
+    fn stop(&mut self) {
+        self.heads.clear();
+        self.sought.clear();
+        self.next_number = self.chunks;
+    }
+
+    async fn next_head(&mut self) -> InspectResult<Option<(ChunkHead, Candidates)>> {
+        loop {
+            if let Some(found) = self.heads.pop_front() {
+                return Ok(Some(found));
+            }
+            if self.sought.is_empty() {
+                if self.next_number >= self.chunks {
+                    return Ok(None);
+                }
+                self.seek().await?;
+            }
+            self.read_heads().await?;
         }
-        Ok(self.heads.pop_front())
+    }
+
+    /// Finds the next numbers that may hold what is asked for.
+    async fn seek(&mut self) -> InspectResult<()> {
+        let from = self.next_number;
+        let wanted = self.query.entities.as_ref();
+        let Some(ids) = wanted.filter(|ids| ids.len() <= SOUGHT) else {
+            self.next_number = (from + HEADS).min(self.chunks);
+            let numbers = from..self.next_number;
+            self.sought.extend(numbers.map(|number| (number, None)));
+            return Ok(());
+        };
+        self.next_number = (from + FILTERS).min(self.chunks);
+        let filters = self
+            .store
+            .chunk_filters(self.query.batch, from, self.next_number)
+            .await?;
+        // Nothing is stored under an id that no store takes.
+        let ids: Vec<&String> = ids
+            .iter()
+            .filter(|id| check_sought_id(id).is_ok())
+            .collect();
+        let mut filtered: BTreeMap<i64, BTreeSet<&String>> = BTreeMap::new();
+        for (number, filter) in &filters {
+            let may_have = ids.iter().filter(|id| filter.may_have(id));
+            filtered.entry(*number).or_default().extend(may_have);
+        }
+        for number in from..self.next_number {
+            let candidates: Candidates = filtered
+                .get(&number)
+                .map(|ids| ids.iter().map(|id| (*id).clone()).collect());
+            if candidates.as_ref().is_none_or(|ids| !ids.is_empty()) {
+                self.sought.push_back((number, candidates));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the heads of the next sought numbers that are in a row.
+    async fn read_heads(&mut self) -> InspectResult<()> {
+        let Some(&(from, _)) = self.sought.front() else {
+            return Ok(());
+        };
+        let mut run = BTreeMap::new();
+        let mut to = from;
+        while to < from + HEADS
+            && let Some((number, candidates)) =
+                self.sought.pop_front_if(|(number, _)| *number == to)
+        {
+            run.insert(number, candidates);
+            to += 1;
+        }
+        let heads = self.store.chunk_heads(self.query.batch, from, to).await?;
+        for head in heads {
+            let candidates = run.remove(&head.number).flatten();
+            self.heads.push_back((head, candidates));
+        }
+        Ok(())
     }
 
     /// Whether a chunk may have matching entities, by its counts. Spares reading most chunks.
@@ -267,7 +344,11 @@ impl EntityPages {
     }
 
     /// The entities of a chunk, by id.
-    async fn items_of(&self, head: &ChunkHead) -> InspectResult<Vec<EntityItem>> {
+    async fn items_of(
+        &self,
+        head: &ChunkHead,
+        candidates: Candidates,
+    ) -> InspectResult<Vec<EntityItem>> {
         let mut items: BTreeMap<String, EntityItem> = BTreeMap::new();
         let wants_waiting = match self.query.status {
             None | Some(EntityStatus::Waiting) => self.nodes.is_none(),
@@ -286,7 +367,11 @@ impl EntityPages {
         }
         if self.query.status != Some(EntityStatus::Waiting) {
             // Read after the ids: an entity that was handled in between is shown as handled.
-            let rows = self.store.entities(self.query.batch, head.number).await?;
+            let batch = self.query.batch;
+            let rows = match candidates.filter(|ids| ids.len() <= SINGLE_READS) {
+                Some(ids) => self.store.entities_of(batch, head.number, &ids).await?,
+                None => self.store.entities(batch, head.number).await?,
+            };
             items.extend(
                 rows.into_iter()
                     .map(|row| (row.id.clone(), EntityItem::from(row))),

@@ -361,6 +361,12 @@ impl Owner<'_> {
 
     /// WAITING_FOR_JOB → NEW → GENERATE_IID with one chunk of these ids.
     pub async fn generate(&mut self, ids: &[&str]) {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        self.generate_chunks(&[ids]).await;
+    }
+
+    /// WAITING_FOR_JOB → NEW → GENERATE_IID with chunks of these ids.
+    pub async fn generate_chunks(&mut self, chunks: &[Vec<String>]) {
         let now = self.fixture.clock.now();
         self.move_to(BatchSet::taken()).await;
         self.move_to(BatchSet::generating(now)).await;
@@ -372,18 +378,22 @@ impl Owner<'_> {
             token: self.fixture.ids.token(),
         };
         applied(self.fixture.store.reserve_chunks(&reserve).await.unwrap());
-        let open = OpenChunk {
-            batch: self.id,
-            number: 0,
-            state: ChunkState::New,
-            holder: None,
-            ids: ids.iter().map(|id| (*id).to_owned()).collect(),
-            source_position: None,
-            source_read: None,
-            token: self.fixture.ids.token(),
-        };
-        applied(self.fixture.store.open_chunk(&open).await.unwrap());
-        self.move_to(BatchSet::list_complete(1, whole(ids.len()), 1))
+        for (number, ids) in chunks.iter().enumerate() {
+            let open = OpenChunk {
+                batch: self.id,
+                number: whole(number),
+                state: ChunkState::New,
+                holder: None,
+                ids: ids.clone(),
+                source_position: None,
+                source_read: None,
+                token: self.fixture.ids.token(),
+            };
+            applied(self.fixture.store.open_chunk(&open).await.unwrap());
+        }
+        let total = chunks.iter().map(Vec::len).sum();
+        let filled = whole(chunks.len());
+        self.move_to(BatchSet::list_complete(filled, whole(total), 1))
             .await;
     }
 

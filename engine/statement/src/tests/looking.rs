@@ -193,6 +193,40 @@ async fn active_batches_never_push_ended_ones_out() {
     assert_eq!(pages, [first, vec![Cancelled]]);
 }
 
+/// The filters of the chunks say which one to read, so the size of the batch does not count.
+#[tokio::test]
+async fn one_entity_is_found_without_a_scan_of_its_batch() {
+    let fixture = Fixture::deployed().await;
+    let id = fixture.submit(THE_LINE).await;
+    let mut owner = fixture.owner(id).await;
+    let ids_of = |chunk: usize| (0..10).map(|id| format!("c{chunk}-{id}")).collect();
+    let chunks: Vec<Vec<String>> = (0..60).map(ids_of).collect();
+    owner.generate_chunks(&chunks).await;
+    let before = fixture.store.statistics();
+    let details = fixture
+        .run(&format!("BATCH_DETAILS '{id}' ENTITIES='c17-1';"))
+        .await
+        .ok();
+    assert_eq!(details.rows.len(), 1);
+    let after = fixture.store.statistics();
+    let calls = |verb: &str| {
+        let count = |counts: &weft_store::StoreStatistics| {
+            counts.calls.get(verb).copied().unwrap_or_default()
+        };
+        count(&after) - count(&before)
+    };
+    assert_eq!(calls("chunk_filters"), 1);
+    assert_eq!(calls("entities"), 0);
+    // One chunk in a hundred may seem to have the id as well.
+    assert!(calls("chunk") <= 2, "{} chunks", calls("chunk"));
+    assert!(calls("chunk_heads") <= 2, "{} heads", calls("chunk_heads"));
+    let nothing = fixture
+        .run(&format!("BATCH_DETAILS '{id}' ENTITIES='c60-1';"))
+        .await
+        .ok();
+    assert_eq!(nothing.rows.len(), 0);
+}
+
 #[tokio::test]
 async fn an_ended_batch_has_exact_figures() {
     let fixture = Fixture::deployed().await;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use weft_model::{
-    BatchId, ChunkHead, ChunkState, EntityRow, Fence, Holder, Instance, NodeId, NodeShare, Token,
+    BatchId, ChunkEntry, ChunkFilter, ChunkHead, ChunkState, EntityRow, Fence, Holder, Instance,
+    NodeId, NodeShare, Token,
 };
 
 use super::{CompareAndSet, StoredRow, changes_existing_row, sent_by};
@@ -105,6 +106,14 @@ pub struct ChangeChunk {
     pub to: ChunkState,
     /// Names this attempt.
     pub token: Token,
+}
+
+impl OpenChunk {
+    /// The filter of its entities; none where there are no ids. It is stored before the chunk is.
+    pub fn filter(&self) -> Option<ChunkFilter> {
+        let names = self.ids.iter().map(|entry| ChunkEntry::read(entry).name());
+        (!self.ids.is_empty()).then(|| ChunkFilter::of(names))
+    }
 }
 
 sent_by! {

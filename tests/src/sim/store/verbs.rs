@@ -7,9 +7,9 @@ use rand::RngExt;
 use weft_model::Value;
 use weft_model::clock::Timestamp;
 use weft_model::{
-    Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkHead, Deployment, DueHint,
-    EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow, NodeStats, ParsedPage,
-    ParsedRow, ParsedTable, Setting,
+    Batch, BatchId, Checkpoint, CheckpointHead, ChunkContent, ChunkEntry, ChunkFilter, ChunkHead,
+    Deployment, DueHint, EntityRow, Instance, InstanceHead, Job, JobKey, JobRun, NodeRow,
+    NodeStats, ParsedPage, ParsedRow, ParsedTable, Setting,
 };
 use weft_store::*;
 
@@ -277,6 +277,40 @@ impl Store for SimHandle {
                 let rows = chunk.order.iter().filter_map(|id| chunk.rows.get(id));
                 rows.cloned().collect()
             })
+        })
+        .await
+    }
+
+    async fn entities_of(
+        &self,
+        batch: BatchId,
+        number: i64,
+        ids: &[String],
+    ) -> StoreResult<Vec<EntityRow>> {
+        self.read("entities_of", false, |inner, now| {
+            chunk_at(inner, batch, number, now).map_or_else(Vec::new, |chunk| {
+                let rows = chunk.order.iter().filter(|id| ids.contains(id));
+                rows.filter_map(|id| chunk.rows.get(id)).cloned().collect()
+            })
+        })
+        .await
+    }
+
+    /// Filters are made of the ids, so they exist exactly where their chunks do.
+    async fn chunk_filters(
+        &self,
+        batch: BatchId,
+        from: i64,
+        to: i64,
+    ) -> StoreResult<Vec<(i64, ChunkFilter)>> {
+        self.read("chunk_filters", false, |inner, now| {
+            (from..to)
+                .filter_map(|number| {
+                    let ids = &chunk_at(inner, batch, number, now)?.ids;
+                    let names = ids.iter().map(|entry| ChunkEntry::read(entry).name());
+                    (!ids.is_empty()).then(|| (number, ChunkFilter::of(names)))
+                })
+                .collect()
         })
         .await
     }
