@@ -4,17 +4,24 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use weft_model::clock::Timestamp;
 use weft_model::{BatchId, Holder, NodeRow, NodeState};
-use weft_store::SelfFence;
-use weft_store::StoreResult;
+use weft_store::{SelfFence, StoreError, StoreResult};
 
 use super::{Context, Membership};
 use crate::lock::lock;
+
+/// A heartbeat that fails is repeated after this time, and another one is sent beside a heartbeat that has no answer after
+/// its interval; sooner if the interval is shorter.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// Sends requests to the heartbeat task. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,6 +51,16 @@ pub struct HeartbeatWriter {
     context: Arc<Context>,
     row: NodeRow,
     shared: Arc<Shared>,
+}
+
+/// One sending of the row.
+#[derive(Debug)]
+struct Attempt {
+    /// When it was sent, on the monotonic clock. It may have taken effect at once.
+    started: Duration,
+    /// The requests that it carries out.
+    requested: u64,
+    answer: StoreResult<()>,
 }
 
 impl Heartbeat {
@@ -174,10 +191,16 @@ impl HeartbeatWriter {
     /// Writes one heartbeat, and extends the self-fence on success.
     ///
     /// # Errors
-    /// The error of the store, or no answer within one interval.
+    /// The error of the store, or no answer in time.
     pub async fn write(&mut self, self_fence: &SelfFence) -> StoreResult<()> {
+        let attempt = self.send().await;
+        self.accept(&attempt, self_fence);
+        attempt.answer
+    }
+
+    /// Sends the row with the next number.
+    fn send(&mut self) -> BoxFuture<'static, Attempt> {
         let config = &self.context.config;
-        // The self-fence counts from the start of the write, which may have taken effect at once.
         let started = self.context.clock.monotonic();
         let requested = self.shared.requested.load(Ordering::Acquire);
         self.row.hb_seq += 1;
@@ -188,58 +211,76 @@ impl HeartbeatWriter {
         if self.shared.draining.load(Ordering::Acquire) {
             self.row.state = NodeState::Draining;
         }
-        let write = self.context.store.put_node(&self.row);
-        let Ok(answer) = tokio::time::timeout(config.heartbeat_interval, write).await else {
-            return Err(weft_store::StoreError::Unavailable(
-                "no answer to a heartbeat within its interval".to_owned(),
-            ));
-        };
-        answer?;
-        self_fence.extend(started + config.dead_after() - config.self_fence_margin());
-        self.shared.written.store(requested, Ordering::Release);
-        self.shared.has_written.notify_waiters();
-        Ok(())
+        let (store, row) = (Arc::clone(&self.context.store), self.row.clone());
+        let longest = config.heartbeat_timeout();
+        Box::pin(async move {
+            let answer = tokio::time::timeout(longest, store.put_node(&row)).await;
+            Attempt {
+                started,
+                requested,
+                answer: answer.unwrap_or_else(|_| {
+                    let problem = format!("no answer to a heartbeat within {longest:?}");
+                    Err(StoreError::Unavailable(problem))
+                }),
+            }
+        })
     }
 
-    /// Writes heartbeats until the node fences itself or the node session closes.
+    /// Extends the self-fence by an attempt that succeeded.
+    fn accept(&self, attempt: &Attempt, self_fence: &SelfFence) {
+        if attempt.answer.is_err() {
+            return;
+        }
+        let config = &self.context.config;
+        // From the start of the write, which may have taken effect at once.
+        self_fence.extend(attempt.started + config.dead_after() - config.self_fence_margin());
+        self.shared
+            .written
+            .fetch_max(attempt.requested, Ordering::AcqRel);
+        self.shared.has_written.notify_waiters();
+    }
+
+    /// Writes heartbeats until the node fences itself or the node session closes. One that has no answer is not waited for,
+    /// so that the first one after an outage is in time.
     pub async fn run(
         mut self,
         self_fence: SelfFence,
         closing: CancellationToken,
         membership: Arc<Membership>,
     ) -> Self {
+        let clock = Arc::clone(&self.context.clock);
         let interval = self.context.config.heartbeat_interval;
-        let mut is_failing = false;
+        let retry_pause = interval.min(RETRY_PAUSE);
+        let mut in_flight = FuturesUnordered::new();
+        let mut sent_at = clock.monotonic();
+        let mut next_at = sent_at + interval;
+        let mut outcomes = Outcomes::default();
         loop {
-            let pause = if is_failing {
-                interval.min(std::time::Duration::from_secs(1))
-            } else {
-                interval
-            };
+            let pause = next_at.saturating_sub(clock.monotonic());
             tokio::select! {
                 biased;
                 () = self_fence.fenced() => return self,
                 () = closing.cancelled() => return self,
-                () = self.shared.write_soon.notified() => (),
+                Some(attempt) = in_flight.next() => {
+                    self.accept(&attempt, &self_fence);
+                    next_at = match outcomes.record(attempt, &membership) {
+                        true => sent_at + interval,
+                        false => next_at.min(clock.monotonic() + retry_pause),
+                    };
+                    continue;
+                }
+                () = self.shared.write_soon.notified(), if in_flight.is_empty() => (),
                 () = tokio::time::sleep(pause) => (),
             }
             if !self_fence.may_act() {
                 return self;
             }
-            let started = self.context.clock.monotonic();
-            match self.write(&self_fence).await {
-                Ok(()) => {
-                    membership.heartbeat_succeeded(started);
-                    is_failing = false;
-                }
-                Err(error) => {
-                    membership.heartbeat_failed();
-                    if !is_failing {
-                        warn!(error = %error, "Heartbeat failed: {error}");
-                    }
-                    is_failing = true;
-                }
-            }
+            sent_at = clock.monotonic();
+            next_at = match in_flight.is_empty() {
+                true => sent_at + interval,
+                false => sent_at + retry_pause,
+            };
+            in_flight.push(self.send());
         }
     }
 
@@ -253,6 +294,37 @@ impl HeartbeatWriter {
         self.row.state = NodeState::Left;
         self.row.coordinates = Vec::new();
         self.context.store.put_node(&self.row).await
+    }
+}
+
+/// What became of the heartbeats so far.
+#[derive(Debug, Default)]
+struct Outcomes {
+    is_failing: bool,
+    /// When the latest one that succeeded was sent.
+    succeeded: Duration,
+}
+
+impl Outcomes {
+    /// Reports the outcome of a heartbeat to the membership. Returns whether the store answers: a heartbeat that fails after
+    /// a later one has succeeded says nothing.
+    fn record(&mut self, attempt: Attempt, membership: &Membership) -> bool {
+        match attempt.answer {
+            Ok(()) => {
+                membership.heartbeat_succeeded(attempt.started);
+                self.succeeded = self.succeeded.max(attempt.started);
+                self.is_failing = false;
+            }
+            Err(_) if attempt.started < self.succeeded => (),
+            Err(error) => {
+                membership.heartbeat_failed();
+                if !self.is_failing {
+                    warn!(error = %error, "Heartbeat failed: {error}");
+                }
+                self.is_failing = true;
+            }
+        }
+        !self.is_failing
     }
 }
 

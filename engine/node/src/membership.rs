@@ -33,7 +33,7 @@ struct Inner {
     is_heartbeat_failing: bool,
     /// The start of the last heartbeat of this node that succeeded.
     heartbeat_at: Duration,
-    /// The last observation.
+    /// When the last observation began.
     now: Duration,
 }
 
@@ -67,8 +67,16 @@ impl Membership {
         &self.me
     }
 
-    /// Records the node rows as just read. Answers the nodes that died since the last observation.
-    pub fn observe(&self, rows: Vec<NodeRow>, now: Duration) -> Vec<NodeRow> {
+    /// Records the node rows that a read from `asked_at` to `answered_at` gave. Answers the nodes that died since the last
+    /// observation. The rows are as old as the question and as new as the answer, so a read that took long makes no node
+    /// older.
+    pub fn observe(
+        &self,
+        rows: Vec<NodeRow>,
+        asked_at: Duration,
+        answered_at: Duration,
+    ) -> Vec<NodeRow> {
+        let now = asked_at;
         let mut inner = self.lock();
         let before = inner.dead_nodes(self.dead_after);
         if let Some(since) = inner.frozen_since.take() {
@@ -79,13 +87,24 @@ impl Membership {
         }
         inner.now = now;
         for row in rows {
-            inner.record(row, now);
+            inner.record(row, answered_at);
         }
         let after = inner.dead_nodes(self.dead_after);
         after
             .difference(&before)
             .filter_map(|node| inner.seen.get(node).map(|seen| seen.row.clone()))
             .collect()
+    }
+
+    /// How long after `now` the first node that is alive will be dead, unless its heartbeat advances.
+    pub fn until_next_death(&self, now: Duration) -> Option<Duration> {
+        let inner = self.lock();
+        let others = inner.seen.values();
+        let others = others.filter(|seen| {
+            seen.row.guid != self.me.node && !inner.has_ended(seen, self.dead_after)
+        });
+        let deaths = others.map(|seen| seen.advanced_at + self.dead_after);
+        deaths.min().map(|death| death.saturating_sub(now))
     }
 
     /// The rows could not be read: no node ages since the last observation until the next.
@@ -106,7 +125,7 @@ impl Membership {
     /// A heartbeat of this node that began at `started` has succeeded.
     pub fn heartbeat_succeeded(&self, started: Duration) {
         let mut inner = self.lock();
-        inner.heartbeat_at = started;
+        inner.heartbeat_at = inner.heartbeat_at.max(started);
         inner.is_heartbeat_failing = false;
     }
 
@@ -279,6 +298,13 @@ mod tests {
 
     const T_DEAD: Duration = Duration::from_secs(60);
 
+    impl Membership {
+        /// A read that takes no time.
+        fn observe_at(&self, rows: Vec<NodeRow>, now: Duration) -> Vec<NodeRow> {
+            self.observe(rows, now, now)
+        }
+    }
+
     fn membership() -> Membership {
         Membership::new(holder_of(&row("me", 1, 0)), T_DEAD)
     }
@@ -287,29 +313,42 @@ mod tests {
     fn a_heartbeat_that_does_not_advance_is_a_death_after_t_dead() {
         let members = membership();
         let other = row("other", 2, 7);
-        members.observe(vec![other.clone()], Duration::from_secs(0));
+        members.observe_at(vec![other.clone()], Duration::from_secs(0));
         assert!(
             members
-                .observe(vec![other.clone()], Duration::from_secs(59))
+                .observe_at(vec![other.clone()], Duration::from_secs(59))
                 .is_empty()
         );
         assert!(!members.is_dead(&holder_of(&other)));
-        let died = members.observe(vec![other.clone()], Duration::from_secs(60));
+        let died = members.observe_at(vec![other.clone()], Duration::from_secs(60));
         assert_eq!(died, vec![other.clone()], "the death is reported");
         assert!(members.is_dead(&holder_of(&other)));
         assert!(
             members
-                .observe(vec![other], Duration::from_secs(61))
+                .observe_at(vec![other], Duration::from_secs(61))
                 .is_empty(),
             "and reported once"
         );
     }
 
     #[test]
+    fn the_next_death_is_that_of_the_node_that_is_silent_longest() {
+        let members = membership();
+        let seconds = Duration::from_secs;
+        members.observe_at(vec![row("me", 1, 0)], seconds(0));
+        assert_eq!(members.until_next_death(seconds(0)), None);
+        members.observe_at(vec![row("a", 2, 7), row("b", 3, 7)], seconds(0));
+        members.observe_at(vec![row("a", 2, 8), row("b", 3, 7)], seconds(20));
+        assert_eq!(members.until_next_death(seconds(50)), Some(seconds(10)));
+        members.observe_at(vec![row("a", 2, 9)], seconds(60));
+        assert_eq!(members.until_next_death(seconds(60)), Some(T_DEAD));
+    }
+
+    #[test]
     fn own_outage_does_not_age_peers() {
         let members = membership();
         let other = row("other", 2, 7);
-        let died = |at| members.observe(vec![other.clone()], Duration::from_secs(at));
+        let died = |at| members.observe_at(vec![other.clone()], Duration::from_secs(at));
         assert_eq!(died(0), []);
         assert_eq!(died(10), []);
         members.freeze();
@@ -319,10 +358,28 @@ mod tests {
     }
 
     #[test]
+    fn a_read_that_takes_long_ages_no_peer() {
+        let members = membership();
+        let other = row("other", 2, 7);
+        let died = |asked, answered| {
+            let [asked, answered] = [asked, answered].map(Duration::from_secs);
+            members.observe(vec![other.clone()], asked, answered)
+        };
+        assert_eq!(died(0, 4), [], "its heartbeat may be of second 4");
+        assert_eq!(
+            died(50, 65),
+            [],
+            "and that of second 51 is not in this answer"
+        );
+        assert_eq!(died(63, 63), []);
+        assert_eq!(died(64, 64).len(), 1);
+    }
+
+    #[test]
     fn no_peer_ages_while_own_heartbeats_fail() {
         let members = membership();
         let other = row("other", 2, 7);
-        let died = |at| members.observe(vec![other.clone()], Duration::from_secs(at));
+        let died = |at| members.observe_at(vec![other.clone()], Duration::from_secs(at));
         members.heartbeat_succeeded(Duration::from_secs(5));
         assert_eq!(died(5), []);
         assert_eq!(died(20), []);
@@ -355,7 +412,7 @@ mod tests {
                 _ if at % 5 == 0 => members.heartbeat_succeeded(now),
                 _ => (),
             }
-            if !members.observe(vec![other.clone()], now).is_empty() {
+            if !members.observe_at(vec![other.clone()], now).is_empty() {
                 death.get_or_insert(at);
             }
         }
@@ -369,7 +426,7 @@ mod tests {
     fn an_outage_raises_no_death_again() {
         let members = membership();
         let other = row("other", 2, 7);
-        let died = |at| members.observe(vec![other.clone()], Duration::from_secs(at));
+        let died = |at| members.observe_at(vec![other.clone()], Duration::from_secs(at));
         assert_eq!(died(0), []);
         assert_eq!(died(60).len(), 1);
         members.heartbeat_failed();
@@ -382,8 +439,8 @@ mod tests {
     fn an_earlier_session_has_ended_at_once() {
         let members = membership();
         let earlier = row("other", 2, 7);
-        members.observe(vec![earlier.clone()], Duration::from_secs(0));
-        members.observe(vec![row("other", 3, 8)], Duration::from_secs(1));
+        members.observe_at(vec![earlier.clone()], Duration::from_secs(0));
+        members.observe_at(vec![row("other", 3, 8)], Duration::from_secs(1));
         assert!(members.is_dead(&holder_of(&earlier)));
         assert!(
             members.is_dead(&holder_of(&row("me", 99, 0))),
@@ -396,12 +453,12 @@ mod tests {
     fn a_later_session_may_resume_the_rows_of_its_node_first() {
         let members = membership();
         let (earlier, later) = (row("other", 2, 7), row("other", 3, 8));
-        members.observe(vec![earlier.clone()], Duration::from_secs(0));
-        members.observe(vec![later.clone()], Duration::from_secs(1));
+        members.observe_at(vec![earlier.clone()], Duration::from_secs(0));
+        members.observe_at(vec![later.clone()], Duration::from_secs(1));
         assert!(!members.may_take_from(&holder_of(&earlier)));
         assert!(members.may_take_from(&holder_of(&row("me", 99, 0))));
         let later = NodeRow { hb_seq: 9, ..later };
-        members.observe(vec![later], Duration::from_secs(61));
+        members.observe_at(vec![later], Duration::from_secs(61));
         assert!(
             members.may_take_from(&holder_of(&earlier)),
             "the later session had its time"
@@ -412,22 +469,22 @@ mod tests {
     fn a_stale_read_ends_no_session() {
         let members = membership();
         let (earlier, later) = (row("other", 2, 7), row("other", 3, 8));
-        members.observe(vec![earlier.clone()], Duration::from_secs(0));
-        members.observe(vec![later.clone()], Duration::from_secs(1));
-        members.observe(vec![earlier], Duration::from_secs(2));
-        members.observe(vec![later.clone()], Duration::from_secs(3));
+        members.observe_at(vec![earlier.clone()], Duration::from_secs(0));
+        members.observe_at(vec![later.clone()], Duration::from_secs(1));
+        members.observe_at(vec![earlier], Duration::from_secs(2));
+        members.observe_at(vec![later.clone()], Duration::from_secs(3));
         assert!(!members.is_dead(&holder_of(&later)));
     }
 
     #[test]
     fn a_session_in_no_row_gets_a_full_t_dead() {
         let members = membership();
-        members.observe(Vec::new(), Duration::from_secs(5));
+        members.observe_at(Vec::new(), Duration::from_secs(5));
         let unknown = holder_of(&row("new", 4, 1));
         assert!(!members.is_dead(&unknown));
-        members.observe(Vec::new(), Duration::from_secs(64));
+        members.observe_at(Vec::new(), Duration::from_secs(64));
         assert!(!members.is_dead(&unknown));
-        members.observe(Vec::new(), Duration::from_secs(65));
+        members.observe_at(Vec::new(), Duration::from_secs(65));
         assert!(members.is_dead(&unknown));
     }
 
@@ -438,7 +495,7 @@ mod tests {
             state: NodeState::Left,
             ..row("other", 2, 7)
         };
-        members.observe(vec![left.clone()], Duration::from_secs(0));
+        members.observe_at(vec![left.clone()], Duration::from_secs(0));
         assert!(members.is_dead(&holder_of(&left)));
         assert!(members.members().is_empty());
     }

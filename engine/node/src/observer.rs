@@ -16,13 +16,11 @@ pub async fn run(session: NodeSession, deaths: mpsc::Sender<NodeRow>) {
     let mut coordinated = BTreeSet::new();
     let mut rival = RivalWatch::new(session.me.incarnation, session.context.config.dead_after());
     loop {
-        if !session
-            .self_fence
-            .wait(session.context.config.poll_interval)
-            .await
-        {
+        let pause = pause(&session);
+        if !session.self_fence.wait(pause).await {
             return;
         }
+        let asked_at = session.context.clock.monotonic();
         match session.context.store.nodes().await {
             Ok(rows) => {
                 let own = rows.iter().find(|row| row.guid == session.me.node);
@@ -40,10 +38,16 @@ pub async fn run(session: NodeSession, deaths: mpsc::Sender<NodeRow>) {
                     session.context.wake.chunks(*batch);
                 }
                 coordinated = now;
-                for dead in membership.observe(rows, session.context.clock.monotonic()) {
+                let mut has_died = false;
+                for dead in membership.observe(rows, asked_at, session.context.clock.monotonic()) {
                     warn!(node.id = %dead.guid, "Node {} is dead or has left", dead.guid);
                     // The receiver ends with this session.
                     let _ = deaths.send(dead).await;
+                    has_died = true;
+                }
+                // The dead node may have held chunks of any of them.
+                for batch in coordinated.iter().filter(|_| has_died) {
+                    session.context.wake.chunks(*batch);
                 }
             }
             Err(error) => {
@@ -52,6 +56,19 @@ pub async fn run(session: NodeSession, deaths: mpsc::Sender<NodeRow>) {
             }
         }
     }
+}
+
+/// Until the next read: a poll interval, or less if a node that stays silent is dead before.
+fn pause(session: &NodeSession) -> Duration {
+    const SHORTEST: Duration = Duration::from_millis(20);
+    let config = &session.context.config;
+    let now = session.context.clock.monotonic();
+    let death = session.membership.until_next_death(now);
+    death.map_or(config.poll_interval, |death| {
+        death
+            .max(SHORTEST.min(config.poll_interval))
+            .min(config.poll_interval)
+    })
 }
 
 /// Watches the row of this node for heartbeats of another session.

@@ -136,9 +136,9 @@ pub static KEYS: &[Key] = &[
     key!("node", "ips", Kind::Addresses, "", "all addresses that count as this node; by default effective_ip",
         set!(List, |draft, list| { draft.node.ips = list; draft.ips_given = true; })),
 
-    key!("fabric_cluster", "FABRIC_HEARTBEAT_INTERVAL_MS", Kind::Millis(100, 600_000), "5000", "time between heartbeats",
+    key!("fabric_cluster", "FABRIC_HEARTBEAT_INTERVAL_MS", Kind::Millis(100, 600_000), "1000", "time between heartbeats",
         set!(Duration, |draft, time| draft.node.heartbeat_interval = time)),
-    key!("fabric_cluster", "FABRIC_HEARTBEAT_MISS", Kind::Number(3, 1_000), "12", "missed heartbeats before a node counts as dead",
+    key!("fabric_cluster", "FABRIC_HEARTBEAT_MISS", Kind::Number(3, 1_000), "15", "missed heartbeats before a node counts as dead",
         set!(Number, |draft, number| draft.node.heartbeat_miss = u32::try_from(number).unwrap_or(u32::MAX))),
     key!("fabric_cluster", "POLL_INTERVAL_MS", Kind::Millis(20, 60_000), "1000", "how often a node reads due hints, nodes and batches",
         set!(Duration, |draft, time| draft.node.poll_interval = time)),

@@ -20,9 +20,9 @@ pub struct NodeConfig {
     pub logical_ids: Vec<String>,
     /// The folder of projects, scratch files, traces and the local token.
     pub data: PathBuf,
-    /// FABRIC_HEARTBEAT_INTERVAL_MS, default 5 s.
+    /// FABRIC_HEARTBEAT_INTERVAL_MS, default 1 s.
     pub heartbeat_interval: Duration,
-    /// FABRIC_HEARTBEAT_MISS, default 12.
+    /// FABRIC_HEARTBEAT_MISS, default 15.
     pub heartbeat_miss: u32,
     /// POLL_INTERVAL_MS (ours), default 1 s: how often a node reads due hints, nodes and batches.
     pub poll_interval: Duration,
@@ -86,8 +86,8 @@ impl NodeConfig {
             ips: vec!["127.0.0.1".to_owned()],
             logical_ids: Vec::new(),
             data,
-            heartbeat_interval: Duration::from_secs(5),
-            heartbeat_miss: 12,
+            heartbeat_interval: Duration::from_secs(1),
+            heartbeat_miss: 15,
             poll_interval: Duration::from_secs(1),
             job_pool_size: 25,
             claim_exceptional_interval: Duration::from_secs(60),
@@ -124,5 +124,15 @@ impl NodeConfig {
     /// How much earlier than `T_dead` a node fences itself: 20 %, at least one heartbeat interval.
     pub fn self_fence_margin(&self) -> Duration {
         (self.dead_after() / 5).max(self.heartbeat_interval)
+    }
+
+    /// How long a heartbeat waits for its answer: a third of the time until the self-fence.
+    pub fn heartbeat_timeout(&self) -> Duration {
+        self.dead_after().saturating_sub(self.self_fence_margin()) / 3
+    }
+
+    /// How often a node reads what other nodes decided about its group: a third of `T_dead`.
+    pub fn group_interval(&self) -> Duration {
+        self.dead_after() / 3
     }
 }

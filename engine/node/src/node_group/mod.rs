@@ -60,7 +60,7 @@ pub async fn read_groups(
 }
 
 /// Reads the logical ids of this node from the store; answers whether they have changed. Called before the node takes any
-/// work, and once per heartbeat.
+/// work, and every third of `T_dead`.
 ///
 /// # Errors
 /// The error of the store.
@@ -85,12 +85,12 @@ pub async fn refresh(context: &Context) -> StoreResult<bool> {
     Ok(is_given || is_moved)
 }
 
-/// Refreshes the logical ids of the node once per heartbeat, until the node fences itself.
+/// Refreshes the logical ids of the node every third of `T_dead`, until the node fences itself.
 pub async fn run(session: NodeSession) {
     let context = Arc::clone(&session.context);
     while session
         .self_fence
-        .wait(context.config.heartbeat_interval)
+        .wait(context.config.group_interval())
         .await
     {
         match refresh(&context).await {

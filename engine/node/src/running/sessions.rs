@@ -270,8 +270,9 @@ impl NodeSessions {
         let context = &self.context;
         let membership = Arc::new(Membership::new(me.clone(), context.config.dead_after()));
         membership.heartbeat_succeeded(context.clock.monotonic());
+        let asked_at = context.clock.monotonic();
         let rows = context.store.nodes().await.unwrap_or_default();
-        membership.observe(rows, context.clock.monotonic());
+        membership.observe(rows, asked_at, context.clock.monotonic());
         let session = NodeSession {
             context: Arc::clone(context),
             me,

@@ -83,7 +83,8 @@ impl Bench {
         ));
         let (beater, heartbeat) =
             HeartbeatWriter::new(Arc::clone(&context), &me, None, clock.now());
-        membership.observe(vec![beater.row().clone()], clock.monotonic());
+        let now = clock.monotonic();
+        membership.observe(vec![beater.row().clone()], now, now);
         let session = NodeSession {
             context,
             me,

@@ -140,8 +140,9 @@ fn name(bench: &Bench, node: u128, batch: BatchId, is_dead: bool) {
     let now = session.context.clock.monotonic();
     let dead_after = session.context.config.dead_after();
     let seen_at = if is_dead { Duration::ZERO } else { now };
-    session.membership.observe(vec![row], seen_at);
-    session.membership.observe(Vec::new(), now.max(dead_after));
+    session.membership.observe(vec![row], seen_at, seen_at);
+    let died_at = now.max(dead_after);
+    session.membership.observe(Vec::new(), died_at, died_at);
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ pub struct Coordinator {
     clock: SharedClock,
     ids: Ids,
     dc: String,
-    heartbeat_interval: Duration,
+    interval: Duration,
     /// Knows which nodes are alive.
     late: LateStatements,
 }
@@ -49,12 +49,12 @@ impl Coordinator {
             clock,
             ids,
             dc: config.dc.clone(),
-            heartbeat_interval: config.heartbeat_interval,
+            interval: config.group_interval(),
             late,
         }
     }
 
-    /// Coordinates once a heartbeat until it is stopped. Returns the last groups.
+    /// Coordinates every third of `T_dead` until it is stopped. Returns the last groups.
     async fn coordinate(&self, dc: &str, by: &str, stop: &CancellationToken) -> Option<Assignment> {
         let mut last = None;
         let mut is_failing = false;
@@ -74,7 +74,7 @@ impl Coordinator {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return last,
-                () = tokio::time::sleep(self.heartbeat_interval) => (),
+                () = tokio::time::sleep(self.interval) => (),
             }
         }
     }

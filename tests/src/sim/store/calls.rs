@@ -47,6 +47,8 @@ pub struct Inner {
     pub faults: FaultPlan,
     /// The store does not answer.
     pub outage: bool,
+    /// In an outage calls have no answer for [`CALL_TIMEOUT_MS`]; otherwise they fail soon.
+    pub hangs: bool,
     /// Whether the number of steps is bounded.
     pub limited: bool,
     /// The wall clock of a node was set.
@@ -92,6 +94,7 @@ impl Shared {
                 trace: Trace::new(keep_lines),
                 faults: FaultPlan::none(),
                 outage: false,
+                hangs: false,
                 limited: false,
                 clocks_set: false,
                 bug: None,
@@ -241,6 +244,9 @@ impl SimHandle {
     }
 }
 
+/// How long a client of Cassandra waits for an answer.
+const CALL_TIMEOUT_MS: u64 = 4_000;
+
 /// Waits this many simulated milliseconds.
 async fn pass(millis: u64) {
     if millis > 0 {
@@ -280,10 +286,20 @@ impl SimHandle {
             self.passable().await;
         }
         flight.land();
+        let after = self.answer_after(draw.after);
         let outcome = self.arrive(&swap, &draw, stamp);
-        pass(draw.after).await;
+        pass(after).await;
         self.passable().await;
         outcome
+    }
+
+    /// The milliseconds until the caller of a call that arrives now has an answer, or gives up.
+    fn answer_after(&self, millis: u64) -> u64 {
+        let inner = self.shared.lock();
+        match inner.hangs && (inner.outage || self.control.is_cut()) {
+            true => CALL_TIMEOUT_MS,
+            false => millis,
+        }
     }
 
     fn is_ambushed(&self) -> bool {
@@ -377,6 +393,7 @@ impl SimHandle {
             stamp,
         };
         pass(draw.before).await;
+        let after = self.answer_after(draw.after);
         let outcome = {
             let now = self.shared.now();
             let mut inner = self.shared.lock();
@@ -400,7 +417,7 @@ impl SimHandle {
                 _ => Err(away("too few replicas are up")),
             }
         };
-        pass(draw.after).await;
+        pass(after).await;
         self.passable().await;
         outcome
     }
@@ -420,6 +437,7 @@ impl SimHandle {
             inner.faults.draw_read(serial, &mut inner.chance)
         };
         pass(draw.before).await;
+        let after = self.answer_after(draw.after);
         let found = {
             let now = self.shared.now();
             let mut inner = self.shared.lock();
@@ -431,7 +449,7 @@ impl SimHandle {
                 Ok(look(&mut inner, now))
             }
         };
-        pass(draw.after).await;
+        pass(after).await;
         self.passable().await;
         found
     }

@@ -141,6 +141,120 @@ fn a_long_outage_of_the_store_causes_no_takeover() {
     outage_of(Duration::from_secs(30));
 }
 
+/// Three nodes with the default settings, whose workers are all busy.
+async fn busy_cluster_with_defaults(seed: u64) -> (Cluster, Vec<BatchId>) {
+    let mut cluster = Cluster::new(seed, false);
+    for name in ["n1", "n2", "n3"] {
+        let quick = Cluster::quick_config(name);
+        let defaults = NodeConfig::with_defaults(quick.guid.clone(), quick.data.clone());
+        let config = NodeConfig {
+            heartbeat_interval: defaults.heartbeat_interval,
+            heartbeat_miss: defaults.heartbeat_miss,
+            poll_interval: defaults.poll_interval,
+            max_workers_per_node: defaults.max_workers_per_node,
+            ..quick
+        };
+        assert_eq!(config.dead_after(), Duration::from_secs(15));
+        cluster.add(config, 0);
+        cluster.start(name);
+    }
+    let spec = cluster.spec(Script::plain(600, 1_000));
+    let batches = vec![cluster.submit(spec)];
+    wait_for_effects(&cluster, 60).await;
+    (cluster, batches)
+}
+
+/// The batches end, and no node took anything over or fenced itself.
+async fn assert_nothing_was_taken(cluster: &Cluster, batches: Vec<BatchId>) {
+    for batch in batches {
+        let end = cluster.wait_for_end(batch, MINUTE * 5).await;
+        assert_eq!(end, Some(BatchStatus::Done));
+    }
+    assert_eq!(takeovers(cluster), [] as [String; 0]);
+    let sessions = cluster.store.inner().incarnations();
+    assert_eq!(sessions, cluster.names().len(), "a node fenced itself");
+    assert_nothing_broke(cluster);
+}
+
+#[test]
+fn ten_seconds_without_the_store_take_nothing_from_a_node_with_the_default_settings() {
+    // The outage begins at several places between two heartbeats. Calls fail, or have no answer until they time out.
+    for (seed, hangs) in (0..4).flat_map(|seed| [(seed, false), (seed, true)]) {
+        in_simulated_time(async move {
+            let (cluster, batches) = busy_cluster_with_defaults(seed).await;
+            tokio::time::sleep(Duration::from_millis(seed * 250)).await;
+            {
+                let mut inner = cluster.store.inner();
+                (inner.outage, inner.hangs) = (true, hangs);
+            }
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            cluster.store.inner().outage = false;
+            assert_nothing_was_taken(&cluster, batches).await;
+        });
+    }
+}
+
+#[test]
+fn a_store_under_full_load_takes_nothing_from_a_node_with_the_default_settings() {
+    for seed in 0..4 {
+        in_simulated_time(async move {
+            let (cluster, batches) = busy_cluster_with_defaults(seed).await;
+            // Two of three calls take up to three seconds, and some fail.
+            cluster.store.inner().faults = FaultPlan {
+                slow: 0.67,
+                slowest: Duration::from_secs(3),
+                unavailable: 0.05,
+                read_failure: 0.05,
+                plain_unsure: 0.05,
+                ..FaultPlan::none()
+            };
+            tokio::time::sleep(MINUTE * 2).await;
+            cluster.store.inner().faults = FaultPlan::none();
+            assert_nothing_was_taken(&cluster, batches).await;
+        });
+    }
+}
+
+#[test]
+fn an_idle_node_with_the_default_settings_makes_few_calls() {
+    in_simulated_time(async {
+        let (cluster, batches) = busy_cluster_with_defaults(1).await;
+        for batch in batches {
+            cluster.wait_for_end(batch, MINUTE * 5).await;
+        }
+        tokio::time::sleep(MINUTE).await;
+        let before = calls(&cluster);
+        tokio::time::sleep(MINUTE).await;
+        // Each second a heartbeat, a read of the nodes and one of due hints; the rest is rare.
+        let of_a_node = (calls(&cluster) - before) / 3;
+        assert!(
+            (180..=240).contains(&of_a_node),
+            "{of_a_node} calls a minute"
+        );
+    });
+}
+
+#[test]
+fn work_of_a_killed_node_continues_within_t_dead_and_two_seconds() {
+    for seed in 0..8 {
+        in_simulated_time(async move {
+            let (mut cluster, batches) = busy_cluster_with_defaults(seed).await;
+            tokio::time::sleep(Duration::from_millis(seed * 125)).await;
+            cluster.kill("n1");
+            let killed = cluster.store.now();
+            let is_taken = |cluster: &Cluster| !takeovers(cluster).is_empty();
+            assert!(cluster.wait(MINUTE * 2, is_taken).await);
+            let took = cluster.store.now() - killed;
+            assert!(took <= 17_000, "taken after {took} ms");
+            for batch in batches {
+                let end = cluster.wait_for_end(batch, MINUTE * 5).await;
+                assert_eq!(end, Some(BatchStatus::Done));
+            }
+            assert_nothing_broke(&cluster);
+        });
+    }
+}
+
 #[test]
 fn a_batch_waits_days_for_its_node_and_starts_soon_after_it() {
     in_simulated_time(async {
