@@ -153,9 +153,13 @@ fn check_record(
     let EntityRow {
         id, status, fence, ..
     } = record;
-    // Processes that are killed at the wrong moments three times in a row look like an entity that ends them.
     let error = record.error.as_deref().unwrap_or_default();
-    if *status == EntityStatus::Failed && record.attempt >= 3 && error.starts_with("poisoned: ") {
+    if *status == EntityStatus::Failed && error.starts_with("poisoned: ") {
+        // A process that is killed while a suspect runs looks like an entity that ends it.
+        let has_run = begun.iter().any(|(of, _)| of == id);
+        if record.attempt != 3 || !has_run {
+            violations.push(format!("I1: {id} is blamed for deaths, and did not run"));
+        }
         return;
     }
     let is_right = match status {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use weft_model::{BatchId, BatchSpec, ChunkHead, Fence, NodeId, NodeRow};
 
-use super::isolation::Isolation;
+use super::isolation::{Isolation, crashes_at_claim};
 use crate::affinity::Identity;
 
 /// A chunk that this node could take.
@@ -39,7 +39,7 @@ impl Candidate {
     pub fn found(head: &ChunkHead, since: Duration) -> Self {
         Self {
             fence: head.fence,
-            crashes: head.crashes,
+            crashes: crashes_at_claim(head.crashes, false),
             is_untouched: head.seq == 0,
             since,
             ids: None,
@@ -52,7 +52,7 @@ impl Candidate {
     /// A chunk whose owner is over.
     pub fn of_dead_owner(head: &ChunkHead, has_crashed: bool, since: Duration) -> Self {
         Self {
-            crashes: head.crashes.saturating_add(i32::from(has_crashed)),
+            crashes: crashes_at_claim(head.crashes, has_crashed),
             ..Self::found(head, since)
         }
     }

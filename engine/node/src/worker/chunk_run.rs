@@ -12,7 +12,7 @@ use super::active::{ActiveBatch, admits_work};
 use super::choose::Candidate;
 use super::entity::{self, HandledEntity, Worker};
 use super::interrupt::unless_stopped;
-use super::isolation::Isolation;
+use super::isolation::{Isolation, POISONED_AT};
 use super::recorder::{Flushed, Recorder};
 use super::store_wait::StoreWait;
 use crate::NodeSession;
@@ -95,7 +95,7 @@ async fn work(
         Isolation::Unneeded => held.handle_in_groups(&open).await,
         Isolation::OneByOne => held.handle_one_by_one(&open).await,
         Isolation::Suspect => held.handle_suspect(&open, head.crashes).await,
-        Isolation::Poisoned => held.give_up_suspect(&open, head.crashes).await,
+        Isolation::Poisoned => held.give_up_suspect(&open).await,
     }
 }
 
@@ -146,6 +146,10 @@ impl HeldChunk<'_> {
     /// Handles the entity that was running when the process died, and releases the rest of the chunk.
     async fn handle_suspect(mut self, open: &[String], crashes: i32) -> StoreResult<ChunkEnd> {
         if let Some(id) = open.first() {
+            self.recorder.start_suspect();
+            if self.flush(false).await? == Flushed::Fenced {
+                return Ok(ChunkEnd::Lost);
+            }
             let Some(mut handled) = self.handle_alone(id).await else {
                 return self.stop().await;
             };
@@ -156,17 +160,17 @@ impl HeldChunk<'_> {
     }
 
     /// Records the entity that was running at each crash as FAILED, and releases the rest of the chunk.
-    async fn give_up_suspect(mut self, open: &[String], crashes: i32) -> StoreResult<ChunkEnd> {
+    async fn give_up_suspect(mut self, open: &[String]) -> StoreResult<ChunkEnd> {
         if let Some(id) = open.first() {
             let (number, batch) = (self.number, self.batch.id);
             warn!(
                 batch.id = %batch, chunk = number,
-                "The process of a node died {crashes} times while an entity of chunk {number} of batch {batch} ran: it is \
+                "The process of a node died {POISONED_AT} times while an entity of chunk {number} of batch {batch} ran: it is \
                  FAILED as poisoned"
             );
             metrics::counter!("poisoned_total", "kind" => "entity").increment(1);
             let name = ChunkEntry::read(id).name();
-            let poisoned = entity::poisoned(self.worker(), name, crashes);
+            let poisoned = entity::poisoned(self.worker(), name, POISONED_AT);
             self.recorder.add(poisoned);
         }
         self.finish_first(open).await

@@ -1,11 +1,18 @@
 //! Finds the entity that ends the process of its node, so that it takes down neither node after node nor its neighbours.
 //!
 //! A chunk on which a process has died is handled one entity at a time, and each record is flushed before the next entity
-//! begins. So the first id without a record is the one that was running, and nothing else has to be recorded. `c_crashes`
-//! counts the processes that died since an entity of the chunk got its record.
+//! begins. So the first id without a record is the one that was running, and nothing else has to be recorded.
+//!
+//! After two such deaths that entity is suspected, and runs alone. Before it does, a flush without rows sets `c_crashes` to
+//! [`SUSPECT_RUNS`]. So the third death counts only if the entity was about to run or ran, and it never runs alone twice
+//! without this being known.
 
-/// The crash after which the entity that was running is given up.
-const POISONED_AT: i32 = 3;
+/// `c_crashes` of a chunk whose first open entity must run alone, and does not run.
+const SUSPECTED: i32 = 2;
+/// `c_crashes` of a chunk whose first open entity runs alone, or is about to.
+pub const SUSPECT_RUNS: i32 = 3;
+/// The deaths after which an entity is given up.
+pub const POISONED_AT: i32 = 3;
 
 /// How a worker handles a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +33,20 @@ impl Isolation {
         match crashes {
             ..=0 => Self::Unneeded,
             1 => Self::OneByOne,
-            _ if crashes < POISONED_AT => Self::Suspect,
+            SUSPECTED | SUSPECT_RUNS => Self::Suspect,
             _ => Self::Poisoned,
         }
+    }
+}
+
+/// The `c_crashes` with which a chunk is claimed, given the one in its row and whether the process of its holder died.
+pub fn crashes_at_claim(crashes: i32, has_crashed: bool) -> i32 {
+    match (crashes, has_crashed) {
+        // The suspect did not run, so the death says nothing about it.
+        (SUSPECTED, _) => SUSPECTED,
+        // The run was broken off without a death.
+        (SUSPECT_RUNS, false) => SUSPECTED,
+        _ => crashes.saturating_add(i32::from(has_crashed)),
     }
 }
 
@@ -38,11 +56,25 @@ mod tests {
 
     #[test]
     fn an_entity_is_given_up_at_the_third_crash() {
-        let isolations: Vec<Isolation> = (0..5).map(Isolation::of).collect();
         use Isolation::{OneByOne, Poisoned, Suspect, Unneeded};
-        assert_eq!(
-            isolations,
-            [Unneeded, OneByOne, Suspect, Poisoned, Poisoned]
-        );
+        let mut crashes = 0;
+        let mut isolations = vec![Isolation::of(crashes)];
+        for _ in 0..POISONED_AT {
+            if Isolation::of(crashes) == Suspect {
+                crashes = SUSPECT_RUNS;
+            }
+            crashes = crashes_at_claim(crashes, true);
+            isolations.push(Isolation::of(crashes));
+        }
+        assert_eq!(isolations, [Unneeded, OneByOne, Suspect, Poisoned]);
+    }
+
+    #[test]
+    fn a_suspect_is_blamed_only_for_a_death_during_its_run() {
+        assert_eq!(crashes_at_claim(SUSPECTED, true), SUSPECTED);
+        assert_eq!(crashes_at_claim(SUSPECT_RUNS, false), SUSPECTED);
+        let poisoned = crashes_at_claim(SUSPECT_RUNS, true);
+        assert_eq!(Isolation::of(poisoned), Isolation::Poisoned);
+        assert_eq!(crashes_at_claim(poisoned, false), poisoned);
     }
 }

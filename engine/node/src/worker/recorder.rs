@@ -9,6 +9,7 @@ use weft_store::{FlushChunk, Settled, StoreError};
 
 use super::active::ActiveBatch;
 use super::entity::HandledEntity;
+use super::isolation::SUSPECT_RUNS;
 use super::stats::Tally;
 use crate::NodeSession;
 
@@ -77,6 +78,11 @@ impl Recorder {
             + row.error.as_ref().map_or(0, String::len);
         self.instance_bytes += instance.as_ref().map_or(0, |instance| instance.image.len());
         self.waiting.push(handled);
+    }
+
+    /// The suspect of this chunk is about to run: the next flush makes that durable.
+    pub fn start_suspect(&mut self) {
+        self.crashes = SUSPECT_RUNS;
     }
 
     /// Whether it is time to flush.

@@ -555,6 +555,43 @@ fn an_entity_that_ends_the_process_fails_at_the_third_crash_and_the_others_compl
     assert_eq!(poisoned_batch(3, &[57]), 3);
 }
 
+/// The end of a batch of one chunk whose holder died, with this `c_crashes` in the chunk.
+fn end_after_death_with(crashes: i32) -> Vec<EntityStatus> {
+    in_simulated_time(async move {
+        let mut cluster = Cluster::new(3, false);
+        cluster.start_quick(1);
+        let spec = cluster.spec(Script::plain(1, 3_000));
+        let batch = cluster.submit(spec);
+        wait_for_effects(&cluster, 1).await;
+        cluster.kill("n1");
+        {
+            let mut inner = cluster.store.inner();
+            let row = inner
+                .tables
+                .chunks
+                .get_mut(&(batch, 0))
+                .expect("it is stored");
+            let mut chunk = row.peek().clone();
+            chunk.head.crashes = crashes;
+            row.write(chunk, 0);
+        }
+        cluster.start("n1");
+        let end = cluster.wait_for_end(batch, MINUTE).await;
+        assert_eq!(end, Some(BatchStatus::Done));
+        assert_nothing_broke(&cluster);
+        let inner = cluster.store.inner();
+        let chunks = inner.tables.chunks.range((batch, 0)..(batch, i64::MAX));
+        let rows = chunks.flat_map(|(_, row)| row.peek().rows.values().cloned());
+        rows.map(|row| row.status).collect()
+    })
+}
+
+#[test]
+fn a_death_before_a_suspect_runs_is_not_blamed_on_it() {
+    assert_eq!(end_after_death_with(2), [EntityStatus::Completed]);
+    assert_eq!(end_after_death_with(3), [EntityStatus::Failed]);
+}
+
 #[test]
 fn several_entities_that_end_the_process_are_told_apart_from_their_neighbours() {
     let crashes = poisoned_batch(2, &[3, 41, 42, 99]);
