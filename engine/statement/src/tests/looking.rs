@@ -365,6 +365,10 @@ async fn details_stream_what_waits_and_what_ended() {
             answer.notices
         );
     }
+    let first = format!("BATCH_DETAILS '{id}' LIMIT=1;");
+    let answer = fixture.run(&first);
+    let notice = "only the first entity is shown; LIMIT=-1 shows all of them";
+    assert_eq!(answer.await.ok().notices, [notice]);
     let list = fixture.run("BATCH_LIST").await.ok();
     assert_eq!(*list.cell("Status"), json!("IN_PROGRESS"));
     let share = NodeShare {

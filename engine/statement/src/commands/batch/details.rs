@@ -75,8 +75,12 @@ pub(crate) async fn run(
         }
     }
     if let Some(limit) = permit.request().limit.filter(|_| pages.is_cut()) {
-        let notice =
-            format!("only the first {limit} entities are shown; LIMIT=-1 shows all of them");
+        let shown = match limit {
+            0 => "no entity is shown".to_owned(),
+            1 => "only the first entity is shown".to_owned(),
+            _ => format!("only the first {limit} entities are shown"),
+        };
+        let notice = format!("{shown}; LIMIT=-1 shows all of them");
         output.notice(notice).await;
     }
     Ok(())
