@@ -16,7 +16,7 @@ use weft_model::batch_job;
 use weft_model::batch_job_key;
 use weft_model::clock::{SharedClock, Timestamp};
 use weft_model::ids::Ids;
-use weft_model::{Batch, BatchStatus, DueHint, Job, JobEvent, Setting};
+use weft_model::{Batch, BatchStatus, DueHint, Job, JobEvent, JobKey, Setting};
 use weft_store::{
     Freshness, JobSeen, PutSetting, SelfFence, Settled, Store, StoreResult, WriteJob, settle,
 };
@@ -35,6 +35,8 @@ const MIN_AGE: Duration = Duration::from_secs(120);
 pub const LAST_ROUND: &str = "jobs_reconciled";
 /// The pause between two pages of a round in the background.
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
+/// So many pages are examined between two records of how far a round is.
+const PAGES_PER_RECORD: usize = 60;
 
 /// Reconciles until the node fences itself.
 pub async fn run(session: NodeSession) {
@@ -76,11 +78,21 @@ pub struct Reconciler<'a> {
 }
 
 /// The value of [`LAST_ROUND`].
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct LastRound {
     started: Timestamp,
     #[serde(default)]
     node: String,
+    /// All jobs were examined. A row of an older version does not say so, and counts as finished.
+    #[serde(default = "yes")]
+    finished: bool,
+    /// The last job that was examined, saved once a minute.
+    #[serde(default)]
+    after: Option<JobKey>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl<'a> Reconciler<'a> {
@@ -95,48 +107,70 @@ impl<'a> Reconciler<'a> {
         }
     }
 
-    /// Examines all jobs if no node has begun to for a day.
+    /// Examines all jobs if no node has begun to for a day. Continues a round whose node died or fenced itself.
     async fn daily_round(&self, session: &NodeSession) -> StoreResult<()> {
         let found = self.store.setting(LAST_ROUND, Freshness::Committed).await?;
         let now = self.clock.now();
-        let last = found
-            .as_ref()
-            .and_then(|found| serde_json::from_str::<LastRound>(&found.value).ok());
         let interval = session.context.config.job_round_interval;
-        let is_fresh =
-            last.is_some_and(|last| last.started <= now && now < last.started.plus(interval));
-        if is_fresh {
-            return Ok(());
-        }
-        let round = LastRound {
-            started: now,
-            node: session.me.node.0.clone(),
-        };
-        let put = PutSetting {
-            setting: Setting {
-                name: LAST_ROUND.to_owned(),
-                seq: found.map_or(0, |found| found.seq) + 1,
-                value: serde_json::to_string(&round).unwrap_or_default(),
-                changed_at: now,
-                changed_by: session.me.node.0.clone(),
+        let last: Option<LastRound> = found
+            .as_ref()
+            .and_then(|found| serde_json::from_str(&found.value).ok());
+        let last = last.filter(|last| last.started <= now && now < last.started.plus(interval));
+        let me = session.me.node.0.clone();
+        let mut round = match last {
+            Some(last) if last.finished => return Ok(()),
+            // This session does one thing after the other, so its own round is not under way either.
+            Some(last) if last.node != me && is_alive(session, &last.node) => return Ok(()),
+            Some(last) => LastRound { node: me, ..last },
+            None => LastRound {
+                started: now,
+                node: me,
+                finished: false,
+                after: None,
             },
-            token: self.ids.token(),
         };
-        // If it is lost, another node has begun. If this one dies in the middle, the next round is tomorrow's.
-        if !matches!(self.settle(&put).await?, Settled::Applied) {
-            return Ok(());
+        let mut seq = found.map_or(0, |found| found.seq);
+        let mut examined = Round::default();
+        // If a record is lost, another node examines the jobs.
+        while self.record(&mut seq, &round).await? && !round.finished {
+            let after = round.after.take();
+            let part = self.jobs_after(after, ROUND_PAUSE, PAGES_PER_RECORD);
+            let Some((part, next)) = part.await? else {
+                return Ok(());
+            };
+            examined.add(part);
+            if next.is_none() {
+                self.batches(Search::Everything).await?;
+                round.finished = true;
+            }
+            round.after = next;
         }
-        self.batches(Search::Everything).await?;
-        if let Some(round) = self.jobs(ROUND_PAUSE).await? {
+        if round.finished {
             info!(
-                examined = round.examined,
-                repaired = round.job_count,
+                examined = examined.examined,
+                repaired = examined.job_count,
                 "Examined {} jobs; {} had no due hint",
-                round.examined,
-                round.job_count
+                examined.examined,
+                examined.job_count
             );
         }
         Ok(())
+    }
+
+    /// Records how far a round is. False if another node has recorded its own.
+    async fn record(&self, seq: &mut i64, round: &LastRound) -> StoreResult<bool> {
+        *seq += 1;
+        let put = PutSetting {
+            setting: Setting {
+                name: LAST_ROUND.to_owned(),
+                seq: *seq,
+                value: serde_json::to_string(round).unwrap_or_default(),
+                changed_at: self.clock.now(),
+                changed_by: round.node.clone(),
+            },
+            token: self.ids.token(),
+        };
+        Ok(matches!(self.settle(&put).await?, Settled::Applied))
     }
 
     /// Opens the jobs of all batches that have not ended and that no job runs; answers how many it opened.
@@ -194,6 +228,11 @@ impl<'a> Reconciler<'a> {
         info!(batch.id = %batch.id, "Opened the job of batch {} again", batch.id);
         Ok(true)
     }
+}
+
+fn is_alive(session: &NodeSession, node: &str) -> bool {
+    let live = session.live_nodes();
+    live.iter().any(|row| row.guid.0 == node)
 }
 
 /// The job that is to run the batch, and the row that it replaces; none if a job runs the batch.

@@ -42,6 +42,15 @@ pub struct Round {
 impl Round {
     /// The most jobs that a round names.
     pub const NAMED: usize = 1_000;
+
+    /// Adds what a later part of the same round did.
+    pub(super) fn add(&mut self, part: Self) {
+        self.examined += part.examined;
+        self.job_count += part.job_count;
+        self.batch_count += part.batch_count;
+        let room = Self::NAMED.saturating_sub(self.jobs.len());
+        self.jobs.extend(part.jobs.into_iter().take(room));
+    }
 }
 
 impl Reconciler<'_> {
@@ -50,23 +59,40 @@ impl Reconciler<'_> {
     /// # Errors
     /// The error of the store.
     pub async fn jobs(&self, pause: Duration) -> StoreResult<Option<Round>> {
+        let part = self.jobs_after(None, pause, usize::MAX).await?;
+        Ok(part.map(|(round, _)| round))
+    }
+
+    /// Examines at most `pages` pages of jobs after this one. Answers also the last job examined, unless it is the last of
+    /// all.
+    ///
+    /// # Errors
+    /// The error of the store.
+    pub(super) async fn jobs_after(
+        &self,
+        after: Option<JobKey>,
+        pause: Duration,
+        pages: usize,
+    ) -> StoreResult<Option<(Round, Option<JobKey>)>> {
         let mut round = Round::default();
         let mut list = ListJobs {
             limit: PAGE,
+            after,
             ..ListJobs::default()
         };
-        loop {
+        for _ in 0..pages {
             let page = self.store.jobs(&list).await?;
             round.examined += page.jobs.len();
             self.repair(&page.jobs, &mut round).await?;
-            let Some(next) = page.next else {
-                return Ok(Some(round));
-            };
-            list.after = Some(next);
+            list.after = page.next;
+            if list.after.is_none() {
+                break;
+            }
             if !self.self_fence.wait(pause).await {
                 return Ok(None);
             }
         }
+        Ok(Some((round, list.after)))
     }
 
     /// Writes the missing hints of these jobs.

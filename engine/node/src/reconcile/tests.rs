@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use weft_model::clock::Timestamp;
-use weft_model::{DueHint, Job, JobKey, JobStatus};
-use weft_store::WriteJob;
+use weft_model::{DueHint, Job, JobKey, JobStatus, NodeRow, NodeState};
+use weft_store::{Freshness, ListJobs, Store, WriteJob};
 
-use super::{Reconciler, Round, check_time};
-use crate::testing::Bench;
+use super::{LAST_ROUND, LastRound, Reconciler, Round, check_time};
+use crate::testing::{Bench, Fault, node_row};
 
 fn key(uid: &str) -> JobKey {
     JobKey {
@@ -71,6 +71,90 @@ async fn a_round_writes_the_missing_hints_and_only_those() {
         "nothing is left to repair"
     );
     bench.end().await;
+}
+
+/// The setting of the last round, as JSON.
+async fn last_round(bench: &Bench) -> serde_json::Value {
+    let found = bench.store.setting(LAST_ROUND, Freshness::Serial).await;
+    serde_json::from_str(&found.unwrap().expect("a round began").value).unwrap()
+}
+
+#[tokio::test]
+async fn a_round_that_was_cut_short_is_continued() {
+    let bench = Bench::new();
+    let now = bench.session.context.clock.now();
+    for uid in ["a", "b"] {
+        write(&bench, Job::waiting(key(uid), now), None).await;
+    }
+    let reconciler = Reconciler::of(&bench.session);
+    bench.store.set("jobs", "", Fault::Unavailable);
+    reconciler.daily_round(&bench.session).await.unwrap_err();
+    assert_eq!(last_round(&bench).await["finished"], false);
+    bench.store.set("jobs", "", None);
+    reconciler.daily_round(&bench.session).await.unwrap();
+    assert_eq!(last_round(&bench).await["finished"], true);
+    assert_eq!(bench.store.calls("jobs"), 1);
+    assert_eq!(
+        round(&bench).await.job_count,
+        0,
+        "nothing is left to repair"
+    );
+    // Another one begins a day later.
+    bench.store.set("jobs", "", None);
+    reconciler.daily_round(&bench.session).await.unwrap();
+    assert_eq!(bench.store.calls("jobs"), 0);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_round_continues_after_the_last_job_on_record_unless_its_node_is_alive() {
+    let bench = Bench::new();
+    let now = bench.session.context.clock.now();
+    for uid in ["a", "b"] {
+        write(&bench, Job::waiting(key(uid), now), None).await;
+    }
+    let reconciler = Reconciler::of(&bench.session);
+    let all = ListJobs {
+        limit: 1,
+        ..ListJobs::default()
+    };
+    let first = bench.store.jobs(&all).await.unwrap().next;
+    let of_other = LastRound {
+        started: now,
+        node: "other".to_owned(),
+        finished: false,
+        after: first,
+    };
+    assert!(reconciler.record(&mut 0, &of_other).await.unwrap());
+    let observe = |row| {
+        let at = bench.session.context.clock.monotonic();
+        bench.session.membership.observe(vec![row], at, at);
+    };
+    observe(node_row("other", 9, 1));
+    reconciler.daily_round(&bench.session).await.unwrap();
+    assert_eq!(last_round(&bench).await["node"], "other");
+    observe(NodeRow {
+        state: NodeState::Left,
+        ..node_row("other", 9, 2)
+    });
+    reconciler.daily_round(&bench.session).await.unwrap();
+    let last = last_round(&bench).await;
+    assert_eq!(
+        (&last["node"], &last["finished"]),
+        (&"n1".into(), &true.into())
+    );
+    assert_eq!(
+        round(&bench).await.job_count,
+        1,
+        "the first was not examined again"
+    );
+    bench.end().await;
+}
+
+#[test]
+fn a_round_of_an_older_version_is_finished() {
+    let last: LastRound = serde_json::from_str(r#"{"started":5,"node":"n1"}"#).unwrap();
+    assert!(last.finished);
 }
 
 #[test]
