@@ -18,7 +18,7 @@ use super::store_wait::StoreWait;
 use crate::NodeSession;
 
 /// How the work on a chunk ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChunkEnd {
     /// Every id has its record.
     Done,
@@ -28,6 +28,8 @@ pub enum ChunkEnd {
     Lost,
     /// The outcome is not known; the next check finds its state.
     Dropped,
+    /// The store failed. The chunk is held back for a while before it is claimed again.
+    Failed(StoreError),
 }
 
 /// Works on one chunk until it is done, released or lost.
@@ -40,13 +42,7 @@ pub async fn run(
     let slot = batch.stats.enter();
     let ended = match work(&session, &batch, number, &candidate, slot).await {
         Ok(ended) => ended,
-        Err(error) => {
-            warn!(
-                batch.id = %batch.id, chunk = number, error = %error,
-                "Dropped chunk {number} of batch {}: {error}", batch.id
-            );
-            ChunkEnd::Dropped
-        }
+        Err(error) => ChunkEnd::Failed(error),
     };
     batch.stats.leave(slot);
     ended

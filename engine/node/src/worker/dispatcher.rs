@@ -522,15 +522,22 @@ impl DispatchLoop {
 
     fn finish_chunk(&mut self, finish: FinishedChunk) {
         self.suspect_runs &= !finish.was_alone;
+        let now = self.now();
         let Some(known) = self.batches.get_mut(&finish.batch) else {
             return;
         };
         known.running.remove(&finish.number);
         known.check_pause = SHORTEST_PAUSE;
         known.has_come_to_rest = known.running.is_empty();
-        if finish.ended == ChunkEnd::Done {
-            known.pending.remove(&finish.number);
+        match finish.ended {
+            ChunkEnd::Done => drop(known.pending.remove(&finish.number)),
+            ChunkEnd::Failed(error) => {
+                known.hold_back(finish.number, &error, now);
+                return;
+            }
+            ChunkEnd::Released | ChunkEnd::Lost | ChunkEnd::Dropped => (),
         }
+        known.held_back.remove(&finish.number);
         if let Some(time) = known.active.stats.mean_time() {
             lock(&self.entity_times).insert(finish.batch, time);
         }

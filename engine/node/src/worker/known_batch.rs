@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 use weft_model::{Batch, BatchStatus, ChunkHead, ChunkState, NodeId};
-use weft_store::StoreResult;
+use weft_store::{Backoff, StoreError, StoreResult};
 
 use super::active::ActiveBatch;
 use super::choose::Candidate;
@@ -28,6 +28,20 @@ const LONGEST_QUIET: Duration = Duration::from_secs(300);
 /// A batch without candidates is checked again after this pause, which doubles each time nothing is found.
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
+/// The first pause before a chunk is claimed again at which the store failed; it doubles.
+const FIRST_HELD_BACK: Duration = Duration::from_millis(100);
+/// The longest such pause after an error that may pass.
+const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(2);
+/// The longest such pause after an error that a later try hardly helps.
+const LONGEST_REFUSAL_PAUSE: Duration = Duration::from_secs(60);
+
+/// A chunk that is not claimed before a time on the monotonic clock.
+#[derive(Debug)]
+pub(super) struct HeldBack {
+    until: Duration,
+    backoff: Backoff,
+}
+
 /// What the dispatcher knows about one batch.
 #[derive(Debug)]
 pub(super) struct KnownBatch {
@@ -39,6 +53,8 @@ pub(super) struct KnownBatch {
     /// Numbers below `frontier` whose chunks may not be done.
     pub(super) pending: BTreeSet<i64>,
     pub(super) frontier: i64,
+    /// Chunks that could not be handled because the store failed.
+    pub(super) held_back: BTreeMap<i64, HeldBack>,
     pub(super) checked_at: Duration,
     pub(super) check_pause: Duration,
     /// Since when it has no candidate and no chunk to read.
@@ -70,6 +86,7 @@ impl KnownBatch {
             running: BTreeSet::new(),
             pending: BTreeSet::new(),
             frontier: 0,
+            held_back: BTreeMap::new(),
             checked_at: Duration::ZERO,
             check_pause: SHORTEST_PAUSE,
             quiet_since: now,
@@ -229,7 +246,11 @@ impl KnownBatch {
         let mut found: BTreeMap<i64, ChunkHead> =
             heads.into_iter().map(|head| (head.number, head)).collect();
         for number in from..to {
-            let is_announced = lock(announced).contains(&(self.active.id, number));
+            let is_held_back = self
+                .held_back
+                .get(&number)
+                .is_some_and(|held| now < held.until);
+            let is_announced = is_held_back || lock(announced).contains(&(self.active.id, number));
             if is_announced || self.running.contains(&number) {
                 self.pending.insert(number);
                 continue;
@@ -272,6 +293,31 @@ impl KnownBatch {
                 }
             }
         }
+    }
+
+    /// The store failed while a worker had this chunk: it is not claimed again before a pause, which grows.
+    pub(super) fn hold_back(&mut self, number: i64, error: &StoreError, now: Duration) {
+        let longest = match error.is_transient() {
+            true => LONGEST_OUTAGE_PAUSE,
+            false => LONGEST_REFUSAL_PAUSE,
+        };
+        let (batch, held) = (self.active.id, self.held_back.entry(number));
+        let held = held.or_insert_with(|| HeldBack {
+            until: now,
+            backoff: Backoff::new(FIRST_HELD_BACK, longest),
+        });
+        if held.backoff.is_fresh() {
+            warn!(
+                batch.id = %batch, chunk = number, error = %error,
+                "Chunk {number} of batch {batch} is tried again later: {error}"
+            );
+        } else {
+            debug!(
+                batch.id = %batch, chunk = number, error = %error,
+                "Chunk {number} of batch {batch} still fails: {error}"
+            );
+        }
+        held.until = now + held.backoff.pause();
     }
 
     /// Adds a candidate. A known one keeps its age and its ids.
