@@ -144,6 +144,13 @@ impl Runner {
                     .await;
             }
             let mut outcome = self.stage(&mut owned, &mut progress).await;
+            // What the store refuses for good fails the batch at once; only the failure itself is tried again.
+            if let Err(OwnerError::Store(StoreError::Refused(reason))) = &outcome
+                && owned.row.error.is_none()
+            {
+                let reason = format!("the store refused what the batch needs: {reason}");
+                outcome = Err(OwnerError::Failed(reason));
+            }
             if let Err(OwnerError::Failed(reason)) = outcome {
                 outcome = self.mark_failed(&mut owned, reason).await;
             }
