@@ -328,6 +328,9 @@ impl ProjectCatalogue {
         };
         project.map_err(|error| match error {
             CatalogueError::Store(error) => CommandError::Store(error),
+            CatalogueError::NoThread | CatalogueError::Bundle(BundleError::File { .. }) => {
+                CommandError::NotNow(format!("the project cannot be loaded now: {error}"))
+            }
             other => CommandError::Refused(other.to_string()),
         })
     }

@@ -83,6 +83,9 @@ pub enum CommandError {
     /// The batch cannot run: a sentence for its column `error`.
     #[error("{0}")]
     Refused(String),
+    /// This node cannot load the project now, for example because its disk is full. That says nothing about the batch.
+    #[error("{0}")]
+    NotNow(String),
     /// The store failed, which says nothing about the batch.
     #[error(transparent)]
     Store(#[from] StoreError),

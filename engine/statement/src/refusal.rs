@@ -234,7 +234,7 @@ impl From<CatalogueError> for Refusal {
 impl From<CommandError> for Refusal {
     fn from(error: CommandError) -> Self {
         match error {
-            CommandError::Refused(reason) => Self::failed(reason),
+            CommandError::Refused(reason) | CommandError::NotNow(reason) => Self::failed(reason),
             CommandError::Store(error) => error.into(),
         }
     }

@@ -30,6 +30,9 @@ pub enum OwnerError {
     /// The batch itself cannot continue; the text goes into its column `error`.
     #[error("{0}")]
     Failed(String),
+    /// The node cannot do it now; the text says why.
+    #[error("{0}")]
+    NotNow(String),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -42,6 +45,7 @@ impl From<CommandError> for OwnerError {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::Refused(reason) => Self::Failed(reason),
+            CommandError::NotNow(reason) => Self::NotNow(reason),
             CommandError::Store(error) => Self::Store(error),
         }
     }

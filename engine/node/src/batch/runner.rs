@@ -8,7 +8,9 @@ use weft_model::coordinated_batch;
 use weft_model::{
     Batch, BatchDesired, BatchEvent, BatchStatus, FilledChunks, Job, JobEvent, NodeId,
 };
-use weft_store::{BatchSet, ClaimBatch, Decided, Decision, Freshness, StoreError, StoreResult};
+use weft_store::{
+    Backoff, BatchSet, ClaimBatch, Decided, Decision, Freshness, StoreError, StoreResult,
+};
 
 use super::close::close_chunks;
 use super::command_gate::{CommandGate, pass_command_gate};
@@ -23,6 +25,8 @@ use crate::worker::Offers;
 pub(super) const CHUNK_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// Every chunk wakes the owner; it checks for requests no more often than this.
 const REQUEST_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// The longest pause before a batch tries again what its node could not do.
+const LONGEST_NODE_WAIT: Duration = Duration::from_secs(30);
 /// The pause before a job that cannot run is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
 /// How often an owner generates the list again because records are missing. Each time the store must have lost some.
@@ -137,6 +141,7 @@ impl Runner {
     /// Runs stage after stage until the end. After a refused move it reads the row and plans again.
     async fn run_stages(&self, mut owned: Owned) -> Result<(), OwnerError> {
         let mut progress = Progress::default();
+        let mut node_wait = Backoff::new(CHUNK_CHECK_INTERVAL, LONGEST_NODE_WAIT);
         loop {
             if owned.row.status.is_final() {
                 return self
@@ -162,6 +167,10 @@ impl Runner {
                 Ok(Stage::Ended) => return Ok(()),
                 Err(OwnerError::Store(error)) if error.is_transient() => {
                     self.wait_for_store(&mut owned, error).await?;
+                }
+                Err(OwnerError::NotNow(reason)) => {
+                    self.wait_for_node(&mut owned, &reason, &mut node_wait)
+                        .await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -190,6 +199,43 @@ impl Runner {
                 Err(other) => return Err(other),
             };
             debug!(batch.id = %id, error = %error, "Batch {id} still waits for the store: {error}");
+        }
+    }
+
+    /// Keeps the batch while this node lacks what it needs, for example space on its disk, and tries again after growing
+    /// pauses. A request ends the pause.
+    async fn wait_for_node(
+        &self,
+        owned: &mut Owned,
+        reason: &str,
+        wait: &mut Backoff,
+    ) -> Result<(), OwnerError> {
+        let id = owned.row.id;
+        if wait.is_fresh() {
+            warn!(batch.id = %id, "Batch {id} waits for its node: {reason}");
+        } else {
+            debug!(batch.id = %id, "Batch {id} still waits for its node: {reason}");
+        }
+        let clock = &self.session.context.clock;
+        let until = clock.monotonic() + wait.pause();
+        loop {
+            match owned.check().await {
+                Ok(()) => (),
+                Err(OwnerError::Changed(_)) => return owned.reread().await,
+                Err(error) => return Err(error),
+            }
+            let left = until.saturating_sub(clock.monotonic());
+            if left.is_zero() {
+                return Ok(());
+            }
+            if !self
+                .session
+                .self_fence
+                .wait(left.min(CHUNK_CHECK_INTERVAL))
+                .await
+            {
+                return Err(OwnerError::Replaced(id));
+            }
         }
     }
 

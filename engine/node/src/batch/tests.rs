@@ -11,7 +11,7 @@ use weft_model::{
 use weft_project::ProjectCatalogue;
 use weft_project::interface::Environment;
 use weft_store::faulty::HIDDEN;
-use weft_store::{ClaimJob, Freshness, RequestBatch, Settled};
+use weft_store::{ClaimJob, Freshness, RequestBatch, Settled, Store};
 
 use super::{Runner, heir};
 use crate::scheduler::submission_of;
@@ -99,6 +99,77 @@ async fn a_batch_waits_while_the_store_cannot_give_its_project() {
     // What the store says once it is back.
     let error = "the store has no project 0123";
     assert_eq!(ended.error.as_deref(), Some(error));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_fails_at_once_if_the_store_refuses_its_chunks_for_good() {
+    let bench = Bench::new();
+    let batch = bench.batch(&["a"], "echo ?");
+    bench.submit(batch.clone()).await;
+    bench.store.set("open_chunk", "InProgress", Fault::Refused);
+    run(&bench, &batch).await;
+    let ended = ended(&bench, &batch).await;
+    assert_eq!(ended.status, BatchStatus::Failed);
+    let error = format!("the store refused what the batch needs: {HIDDEN}");
+    assert_eq!(ended.error, Some(error));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_chunk_whose_flush_fails_for_good_is_tried_again_after_growing_pauses() {
+    let bench = Bench::new();
+    let batch = bench.batch(&["a"], "echo ?");
+    bench.submit(batch.clone()).await;
+    bench.store.set("flush_chunk", "", Fault::Refused);
+    bench.store.set("claim_chunk", "", None);
+    let clock = Arc::clone(&bench.session.context.clock);
+    let started = clock.monotonic();
+    run(&bench, &batch).await;
+    // It is born claimed, and claimed again after 100, 200, 400 and 800 ms.
+    bench.store.called("claim_chunk", 4).await;
+    let took = clock.monotonic() - started;
+    assert!(took >= Duration::from_millis(1_500), "after {took:?}");
+    bench.store.set("flush_chunk", "", None);
+    let ended = ended(&bench, &batch).await;
+    assert_eq!((ended.status, ended.error), (BatchStatus::Done, None));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_waits_while_its_node_cannot_unpack_the_project() {
+    let bench = Bench::new();
+    let context = Arc::clone(&bench.session.context);
+    let project = tempfile::tempdir().unwrap();
+    let bundle = weft_project::Bundle::pack(project.path()).unwrap();
+    let hash = bundle.hash();
+    bench
+        .store
+        .put_bundle(&hash, &bundle.to_bytes())
+        .await
+        .unwrap();
+    // A file is where the folder of the projects goes.
+    std::fs::create_dir_all(&context.config.data).unwrap();
+    let in_the_way = context.config.data.join("projects");
+    std::fs::write(&in_the_way, "").unwrap();
+    let source = EntitySource::List {
+        ids: vec!["a".to_owned()],
+    };
+    let batch = submit(
+        &bench,
+        BatchSpec {
+            project: Some(hash),
+            ..spec(source, "sync_instance LU.?")
+        },
+    )
+    .await;
+    bench.store.set("bundle", "", None);
+    run(&bench, &batch).await;
+    bench.store.called("bundle", 2).await;
+    std::fs::remove_file(&in_the_way).unwrap();
+    let error = ended(&bench, &batch).await.error.unwrap_or_default();
+    // The project is empty.
+    assert_eq!(error, "the project has 1 error");
     bench.end().await;
 }
 
