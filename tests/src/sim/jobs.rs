@@ -25,6 +25,7 @@ use weft_store::{
 
 use super::control::{BASE, Control, SimClock};
 use super::store::{SimHandle, SimStore, Tables};
+use crate::chronos::Try;
 
 /// The type of simulated jobs.
 pub const JOB_TYPE: &str = "PROCESS";
@@ -54,6 +55,8 @@ pub struct PlannedJob {
     pub requests: Vec<(u64, JobRequest)>,
     /// Another job waits for the ends of its runs.
     pub is_followed: bool,
+    /// Its policy; none = five attempts of each run, and `runs` runs in all.
+    pub policy: Option<JobPolicy>,
 }
 
 /// A request of a client about a job.
@@ -98,6 +101,7 @@ impl PlannedJob {
             affinity: Vec::new(),
             requests: Vec::new(),
             is_followed: false,
+            policy: None,
         }
     }
 
@@ -135,6 +139,7 @@ impl PlannedJob {
             affinity: Vec::new(),
             requests,
             is_followed: chance.random_bool(0.5),
+            policy: None,
         }
     }
 }
@@ -163,6 +168,8 @@ pub struct Effect {
     pub succeeded: bool,
     /// It was begun before its time, by the clock of its node.
     pub early: bool,
+    /// When, by a clock that is right.
+    pub at: Timestamp,
 }
 
 /// All effects, in order. Cheap to clone.
@@ -174,6 +181,29 @@ impl Effects {
     pub fn begun(&self, uid: &str) -> usize {
         let begun = |effect: &&Effect| effect.uid == uid && !effect.succeeded;
         self.lock().iter().filter(begun).count()
+    }
+
+    /// The tries of a job and of its parallel runs; one that did not succeed has no end.
+    pub fn tries(&self, uid: &str) -> Vec<Try> {
+        let parallel = format!("{uid}@");
+        let effects = self.lock();
+        let own: Vec<&Effect> = effects
+            .iter()
+            .filter(|effect| effect.uid == uid || effect.uid.starts_with(&parallel))
+            .collect();
+        let begun = own.iter().filter(|effect| !effect.succeeded);
+        begun
+            .map(|begun| {
+                let is_its_end = |other: &&&Effect| {
+                    other.succeeded && other.uid == begun.uid && other.fence == begun.fence
+                };
+                Try {
+                    start: begun.at,
+                    end: own.iter().find(is_its_end).map(|end| end.at),
+                    key: begun.key.to_string(),
+                }
+            })
+            .collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Effect>> {
@@ -259,6 +289,7 @@ impl JobKind for SimKind {
             key: run.idempotency_key(),
             succeeded,
             early,
+            at: BASE.plus(Duration::from_millis(self.store.now())),
         };
         let now = self.store.now();
         let head = &job.key.uid;
@@ -312,12 +343,12 @@ impl Client {
                 arguments: arguments_of(planned.work),
                 affinity: planned.affinity.clone(),
                 execution_interval: (planned.runs > 1).then(|| planned.interval.to_owned()),
-                policy: JobPolicy {
+                policy: planned.policy.clone().unwrap_or(JobPolicy {
                     max_attempts: 5,
                     retry_delay_ms: 300,
                     max_runs: Some(planned.runs),
                     ..JobPolicy::default()
-                },
+                }),
                 ..Job::waiting(key_of(&uid), self.clock.now())
             };
             let started = self.begin(defined).await;

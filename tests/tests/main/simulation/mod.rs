@@ -1,5 +1,6 @@
 //! Whole nodes in simulated time.
 
+mod chronos_stories;
 mod conforms;
 mod crash_stories;
 mod hint_stories;
