@@ -26,6 +26,7 @@ use weft_sqlite::{Options, SqliteStore};
 use weft_statement::LateStatements;
 use weft_store::SelfFence;
 use weft_store::SharedStore;
+use weft_store::faulty::{Fault, FaultyStore};
 
 /// Grants no access.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ const ROWS: &str = "files: ${PROJECT_DIR}/in/*\nformat: csv\ntable: rows\ncolumn
 struct Bench {
     folder: tempfile::TempDir,
     store: SharedStore,
+    /// The same store: makes calls fail.
+    faults: Arc<FaultyStore>,
     catalogue: Arc<ProjectCatalogue>,
     kinds: JobKinds,
     clock: SharedClock,
@@ -63,7 +66,8 @@ impl Bench {
         let clock: SharedClock = Arc::new(SystemClock);
         let store = folder.path().join("store");
         let store = SqliteStore::open(store, Options::new(Arc::clone(&clock))).unwrap();
-        let store: SharedStore = Arc::new(store);
+        let faults = Arc::new(FaultyStore::new(Arc::new(store)));
+        let store: SharedStore = faults.clone();
         let environment = Environment::from_map(BTreeMap::new());
         let mut config =
             NodeConfig::with_defaults(NodeId("n1".to_owned()), folder.path().join("data"));
@@ -93,6 +97,7 @@ impl Bench {
         Self {
             folder,
             store,
+            faults,
             catalogue,
             kinds,
             clock,
@@ -312,6 +317,49 @@ async fn files_and_appended_lines_are_read_once() {
     assert_eq!(bench.count().await, 4);
     let missing = bench.query("select more from rows where id = 9").await;
     assert_eq!(missing, [[Value::Null]]);
+}
+
+#[tokio::test]
+async fn a_file_changed_in_place_is_read_again() {
+    let bench = Bench::new(ROWS).await;
+    bench.write("a.csv", "id,name\n1,Ann\n");
+    assert_eq!(bench.output(1).await["records"], 1);
+    // Only the time of the last change shows it: the size is the same.
+    bench.write("a.csv", "id,name\n1,Eve\n");
+    let file = fs::File::options().write(true).open(bench.path("a.csv"));
+    let file = file.unwrap();
+    let written = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(written + Duration::from_secs(60))
+        .unwrap();
+    assert_eq!(bench.output(2).await["records"], 1);
+    let names = bench.query("select name from rows where id = 1").await;
+    assert_eq!(names, [[Value::Text("Eve".to_owned())]]);
+}
+
+#[tokio::test]
+async fn a_longer_file_with_another_beginning_is_read_from_its_start() {
+    let bench = Bench::new(ROWS).await;
+    bench.write("a.csv", "id,name\n1,Ann\n");
+    assert_eq!(bench.output(1).await["records"], 1);
+    // Not an appended file: the rows before the old end are new as well.
+    bench.write("a.csv", "id,name\n5,Eve\n6,Fay\n");
+    assert_eq!(bench.output(2).await["records"], 2);
+    let names = bench
+        .query("select name from rows where id > 4 order by id")
+        .await;
+    let text = |name: &str| vec![Value::Text(name.to_owned())];
+    assert_eq!(names, [text("Eve"), text("Fay")]);
+}
+
+#[tokio::test]
+async fn a_place_is_not_saved_for_rows_that_were_not_stored() {
+    let bench = Bench::new(ROWS).await;
+    bench.write("a.csv", format!("id,name\n{}", lines(0, 2_000)));
+    bench.faults.set("put_parsed_rows", "", Fault::Refused);
+    failed(bench.run(1).await);
+    bench.faults.set("put_parsed_rows", "", None);
+    assert_eq!(bench.output(2).await["records"], 2_000);
+    assert_eq!(bench.count().await, 2_000);
 }
 
 #[tokio::test]

@@ -3,13 +3,18 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weft_model::{
     Batch, BatchDesired, BatchId, BatchStatus, ChunkState, Incarnation, NodeId, NodeRow,
 };
-use weft_store::{OpenChunk, RequestBatch, Settled};
+use weft_store::{Freshness, OpenChunk, RequestBatch, Settled};
 
 use super::Dispatcher;
+use super::active::ActiveBatch;
+use super::choose::Candidate;
+use super::chunk_run::{self, ChunkEnd};
+use super::stats::BatchStats;
 use crate::lock::lock;
 use crate::testing::{Bench, TestCommand, completed, soon};
 
@@ -76,6 +81,38 @@ async fn a_cancel_frees_the_slots_of_entities_that_take_hours() {
     let head = bench.head(id, 0).await;
     assert_eq!((head.state, head.ok + head.failed), (ChunkState::New, 0));
     assert_eq!(dispatcher.blocked_slots(), 0);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_claims_a_chunk_after_the_request_to_cancel_hands_it_back() {
+    let command = TestCommand::new(|_| async { panic!("no entity may begin") });
+    let bench = Bench::with(Some(Arc::new(command)), |_| ());
+    let id = batch_at_work(&bench, "echo ?").await;
+    let context = &bench.session.context;
+    let row = context
+        .store
+        .batch(id, Freshness::Serial)
+        .await
+        .unwrap()
+        .unwrap();
+    let node = bench.session.me.node.clone();
+    let stats = BatchStats::new(id, node, String::new(), 1, Duration::from_secs(1), None);
+    let active = ActiveBatch {
+        id,
+        command: context.factory.bind(&row.spec).await.unwrap(),
+        spec: Arc::new(row.spec),
+        execution_id: row.execution_id,
+        stats: Arc::new(stats),
+        stop: CancellationToken::new(),
+    };
+    // The worker has not heard of the request, and finds it in the row.
+    cancel(&bench, id).await;
+    let seen = Candidate::found(&bench.head(id, 0).await, Duration::ZERO);
+    let end = chunk_run::run(bench.session.clone(), active, 0, seen).await;
+    assert_eq!(end, ChunkEnd::Released);
+    let head = bench.head(id, 0).await;
+    assert_eq!((head.state, head.fence), (ChunkState::New, 3));
     bench.end().await;
 }
 
