@@ -97,14 +97,7 @@ async fn upgrade(
             |file: &&'static str| schema_changes(file, &connection.keyspaces, None, copies);
         files.iter().flat_map(changes_of).collect()
     };
-    let tables = changes(&[
-        TABLES,
-        CHECKPOINTS,
-        FOLLOWERS,
-        SETTINGS,
-        HISTORY,
-        FILTERS,
-    ]);
+    let tables = changes(&[TABLES, CHECKPOINTS, FOLLOWERS, SETTINGS, HISTORY, FILTERS]);
     let mut count = tables.len();
     lock.run_all(tables).await?;
     let columns = changes(&[JOB_COLUMNS, TRIGGER_COLUMNS, COUNT_COLUMNS]);

@@ -4,6 +4,7 @@
 
 mod batch;
 mod batch_job;
+pub mod bug;
 mod checkpoint;
 mod chunk;
 mod chunk_filter;
@@ -33,6 +34,7 @@ pub use batch::{
     InProcess, NodeStats, RetryPolicy, SlowEntity,
 };
 pub use batch_job::{batch_job, batch_job_key, coordinated_batch};
+pub use bug::Bug;
 pub use checkpoint::{Checkpoint, CheckpointHead};
 pub use chunk::{ChunkContent, ChunkHead, ChunkState, NodeShare};
 pub use chunk_filter::ChunkFilter;

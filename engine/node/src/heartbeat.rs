@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use weft_model::clock::Timestamp;
-use weft_model::{BatchId, Holder, NodeRow, NodeState};
+use weft_model::{BatchId, Bug, Holder, NodeRow, NodeState};
 use weft_store::{SelfFence, StoreError, StoreResult};
 
 use super::{Context, Membership};
@@ -209,7 +209,10 @@ impl HeartbeatWriter {
         self.row.logical_ids = self.context.affinity.all().to_vec();
         self.row.coordinates = lock(&self.shared.coordinates).keys().copied().collect();
         if self.shared.draining.load(Ordering::Acquire) {
-            self.row.state = NodeState::Draining;
+            self.row.state = match Bug::LeftTooEarly.is_planted() {
+                true => NodeState::Left,
+                false => NodeState::Draining,
+            };
         }
         let (store, row) = (Arc::clone(&self.context.store), self.row.clone());
         let longest = config.heartbeat_timeout();

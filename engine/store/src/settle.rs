@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tracing::{debug, warn};
+use weft_model::Bug;
 use weft_model::ids::Ids;
 
 use super::{Attempt, AttemptResult, Backoff, SelfFence, Store, StoreError};
@@ -108,6 +109,12 @@ impl<'a, C: Conditional> Settling<'a, C> {
                     verb,
                     reason, "Outcome of {verb} is unknown, sending it again"
                 );
+                if Bug::UnknownIsApplied.is_planted() {
+                    return Ok(Some(Settled::Applied));
+                }
+                if Bug::UnknownIsFailure.is_planted() {
+                    return Err(StoreError::Unavailable(reason));
+                }
                 (self.may_have_applied, self.refusals) = (true, 0);
                 None
             }

@@ -52,6 +52,14 @@ pub fn all(cluster: &Cluster, scenario: &Scenario) -> Vec<String> {
     let incarnations = u64::try_from(inner.incarnations()).unwrap_or(u64::MAX);
     drop(inner);
     check_effects(cluster, scenario, incarnations, &mut violations);
+    check_slots(cluster, &mut violations);
+    if scenario.kills_no_node() {
+        let takeovers = cluster.store.inner().watch.takeovers().to_vec();
+        let named = takeovers
+            .iter()
+            .map(|what| format!("I15: {what}, which was alive"));
+        violations.extend(named);
+    }
     if scenario.is_calm() {
         check_cost(cluster, &mut violations);
     }
@@ -221,7 +229,8 @@ fn check_effects(
     // Each incarnation beyond the number of processes comes from a self-fence.
     let fenced = incarnations.saturating_sub(cluster.processes());
     let ambushed = cluster.store.inner().ambushed;
-    let disturbances = u64::try_from(events).unwrap_or(u64::MAX) + fenced + ambushed;
+    let aborts = cluster.effects.aborts();
+    let disturbances = u64::try_from(events).unwrap_or(u64::MAX) + fenced + ambushed + aborts;
     let in_hand = scenario
         .nodes
         .iter()
@@ -234,6 +243,19 @@ fn check_effects(
         violations.push(format!(
             "I11: {extra} entities ran again, {disturbances} disturbances allow {allowed}"
         ));
+    }
+}
+
+/// I17: no entity runs once every batch has ended.
+fn check_slots(cluster: &Cluster, violations: &mut Vec<String>) {
+    for node in cluster.names() {
+        let running = cluster
+            .process(&node)
+            .filter(|process| !process.control.is_dead())
+            .map_or(0, |process| cluster.effects.running_in(&process.name));
+        if running > 0 {
+            violations.push(format!("I17: {running} entities still run on {node}"));
+        }
     }
 }
 

@@ -10,7 +10,9 @@ use uuid::Uuid;
 use weft_model::batch_job_key;
 use weft_model::clock::Clock;
 use weft_model::ids::Ids;
-use weft_model::{Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, DueHint, NodeId};
+use weft_model::{
+    Batch, BatchDesired, BatchId, BatchSpec, BatchStatus, ChunkState, DueHint, NodeId,
+};
 use weft_node::job::{JobKind, JobKinds};
 use weft_node::scheduler::submission_of;
 use weft_node::{Context, Node, NodeConfig, NodeHandle, Wake};
@@ -62,6 +64,8 @@ pub struct Process {
     pub control: Arc<Control>,
     /// Its own view of the store, with its counts.
     pub store: Arc<SimHandle>,
+    /// Its name: node and number.
+    pub name: String,
 }
 
 /// A batch that a client submitted.
@@ -170,6 +174,7 @@ impl Cluster {
             handle: Node::start(Arc::new(context)),
             control,
             store,
+            name: format!("{name}.{number}"),
         };
         process.control.holds(process.handle.clone());
         member.process = Some(process.clone());
@@ -295,9 +300,11 @@ impl Cluster {
                 let freshness = weft_store::Freshness::Serial;
                 let row = match client.batch(id, freshness).await {
                     Ok(Some(row)) => row,
-                    Ok(None) => return,
-                    Err(_) if self_fence.wait(Duration::from_millis(200)).await => continue,
-                    Err(_) => return,
+                    // Its submission may still be under way.
+                    Ok(None) | Err(_) if self_fence.wait(Duration::from_millis(200)).await => {
+                        continue;
+                    }
+                    Ok(None) | Err(_) => return,
                 };
                 if row.status.is_final() || row.desired == BatchDesired::Cancel {
                     return;
@@ -333,6 +340,22 @@ impl Cluster {
         self.note("store", "crash");
         tokio::time::sleep(away).await;
         self.store.inner().outage = false;
+    }
+
+    /// The store loses the first chunk that is not done, and no copy of it arrives late.
+    pub fn lose_chunk(&self) {
+        let mut inner = self.store.inner();
+        let is_open = |state| matches!(state, ChunkState::New | ChunkState::InProgress);
+        let lost = inner.tables.chunks.iter().find_map(|(key, row)| {
+            let batch = inner.tables.batches.get(&key.0)?.peek();
+            let is_at_work = batch.status == BatchStatus::InProgress;
+            (is_at_work && is_open(row.peek().head.state)).then_some(*key)
+        });
+        if let Some((batch, number)) = lost {
+            inner.lose_chunk(batch, number);
+            drop(inner);
+            self.note("store", "lost a chunk");
+        }
     }
 
     /// A client starts a job in the background.

@@ -1,6 +1,6 @@
 //! The control of one simulated process, which can be frozen, cut off and ended, and its clocks.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ pub struct Control {
     frozen_at: Mutex<Option<Duration>>,
     cut: AtomicBool,
     dead: AtomicBool,
+    freezes: AtomicU64,
     handle: OnceLock<NodeHandle>,
 }
 
@@ -39,6 +40,7 @@ impl Control {
             frozen_at: Mutex::new(None),
             cut: AtomicBool::new(false),
             dead: AtomicBool::new(false),
+            freezes: AtomicU64::new(0),
             handle: OnceLock::new(),
         })
     }
@@ -46,6 +48,12 @@ impl Control {
     /// Stops it, as SIGSTOP does.
     pub fn freeze(&self) {
         *self.lock() = Some(self.started.elapsed());
+        self.freezes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether it was ever stopped: then what it does late is no fault.
+    pub fn was_frozen(&self) -> bool {
+        self.freezes.load(Ordering::Acquire) > 0
     }
 
     /// Resumes it, as SIGCONT does.

@@ -129,7 +129,7 @@ impl PlannedJob {
         Self {
             at: chance.random_range(0..9_000),
             work: Work {
-                millis: [0, 20, 400, 3_000][chance.random_range(0..4)],
+                millis: [0, 20, 400, 3_000, 12_000][chance.random_range(0..5)],
                 failing: [0, 0, 1, 2][chance.random_range(0..4)],
                 aborting: 0,
             },
@@ -170,6 +170,8 @@ pub struct Effect {
     pub early: bool,
     /// When, by a clock that is right.
     pub at: Timestamp,
+    /// Its process was stopped at some time: then what it does late is no fault.
+    pub was_frozen: bool,
 }
 
 /// All effects, in order. Cheap to clone.
@@ -290,6 +292,7 @@ impl JobKind for SimKind {
             succeeded,
             early,
             at: BASE.plus(Duration::from_millis(self.store.now())),
+            was_frozen: self.control.was_frozen(),
         };
         let now = self.store.now();
         let head = &job.key.uid;
@@ -550,6 +553,16 @@ fn check_runs(key: &JobKey, effects: &[Effect], tables: &Tables, violations: &mu
         let is_first = own[..number].iter().all(|other| other.key != effect.key);
         if effect.early && is_first {
             violations.push(format!("job {uid} ran before its time"));
+        }
+        // I8: the self-fence ends a run before another node takes it over.
+        let is_overtaken = own[..number]
+            .iter()
+            .any(|other| other.fence > effect.fence && !other.succeeded);
+        if effect.succeeded && is_overtaken && !effect.was_frozen {
+            let fence = effect.fence;
+            violations.push(format!(
+                "I8: the run of job {uid} under fence {fence} went on beside its successor"
+            ));
         }
         let same =
             |other: &&&Effect| other.fence == effect.fence && other.succeeded == effect.succeeded;

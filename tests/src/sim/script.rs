@@ -1,7 +1,8 @@
 //! The work of a simulated batch: when its ids come, how long its entities take, and which of them fail.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +16,9 @@ use weft_store::Outage;
 
 use super::control::Control;
 use super::store::{SimStore, SourceList};
+
+/// How long an entity takes that hangs.
+const HANGS: Duration = Duration::from_secs(3_600);
 
 /// A source and a command.
 #[derive(Clone, Debug)]
@@ -31,6 +35,8 @@ pub struct Script {
     pub failing_percent: u64,
     /// Entities that end the process of their node, always.
     pub aborting: BTreeSet<String>,
+    /// Entities that take an hour; only for a batch that is cancelled.
+    pub hanging: BTreeSet<String>,
 }
 
 impl Script {
@@ -43,6 +49,7 @@ impl Script {
             entity_ms: (entity_ms, entity_ms),
             failing_percent: 0,
             aborting: BTreeSet::new(),
+            hanging: BTreeSet::new(),
         }
     }
 
@@ -69,6 +76,9 @@ impl Script {
     }
 
     fn takes(&self, id: &str) -> Duration {
+        if self.hanging.contains(id) {
+            return HANGS;
+        }
         let (shortest, longest) = self.entity_ms;
         let span = longest - shortest + 1;
         Duration::from_millis(shortest + weft_model::hash::stable(&["takes", id]) % span)
@@ -128,19 +138,59 @@ pub struct Effect {
 
 /// All effects, in order. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Effects(Arc<Mutex<Vec<Effect>>>);
+pub struct Effects {
+    begun: Arc<Mutex<Vec<Effect>>>,
+    running: Arc<Mutex<BTreeMap<String, usize>>>,
+    aborts: Arc<AtomicU64>,
+}
+
+/// Counts an entity as running until it is dropped.
+struct Running {
+    effects: Effects,
+    process: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(count) = self.effects.running().get_mut(&self.process) {
+            *count -= 1;
+        }
+    }
+}
 
 impl Effects {
     /// The effects so far.
     pub fn all(&self) -> Vec<Effect> {
-        self.0
+        self.begun
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
+    /// How many processes an entity has ended.
+    pub fn aborts(&self) -> u64 {
+        self.aborts.load(Ordering::Relaxed)
+    }
+
+    /// How many entities run in this process.
+    pub fn running_in(&self, process: &str) -> usize {
+        self.running().get(process).copied().unwrap_or(0)
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, process: &str) -> Running {
+        *self.running().entry(process.to_owned()).or_default() += 1;
+        Running {
+            effects: self.clone(),
+            process: process.to_owned(),
+        }
+    }
+
     fn note(&self, effect: Effect) {
-        self.0
+        self.begun
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(effect);
@@ -238,6 +288,14 @@ struct ScriptChunk {
     fence: Fence,
 }
 
+impl ScriptFactory {
+    /// The node of the process.
+    fn node(&self) -> String {
+        let node = self.process.split('.').next();
+        node.unwrap_or_default().to_owned()
+    }
+}
+
 impl ScriptChunk {
     fn begin(&self, id: &str) {
         let factory = &self.factory;
@@ -261,7 +319,9 @@ impl PreparedChunk for ScriptChunk {
         let factory = &self.factory;
         factory.control.running().await;
         self.begin(id);
+        let _running = factory.effects.enter(&factory.process);
         if self.script.aborting.contains(id) {
+            factory.effects.aborts.fetch_add(1, Ordering::Relaxed);
             factory.control.die();
         }
         let takes = self.script.takes(id);
@@ -269,6 +329,9 @@ impl PreparedChunk for ScriptChunk {
             tokio::time::sleep(takes).await;
         }
         factory.control.running().await;
+        if !factory.control.was_frozen() {
+            factory.store.inner().check_has_not_left(&factory.node());
+        }
         if self.script.fails_for(id) {
             return EntityOutcome::Failed("the script says so".to_owned());
         }

@@ -232,6 +232,7 @@ fn carry_out(cluster: &mut Cluster, event: &Event, lost: Option<&String>) {
                 }
             }
         }
+        Event::LoseChunk => cluster.lose_chunk(),
         Event::SetClock(name, step_ms) => cluster.step_clock(name, *step_ms),
         Event::Outage | Event::Return => {
             cluster.note("store", "outage or return");

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use weft_model::{ChunkHead, ChunkState};
+use weft_model::{Bug, ChunkHead, ChunkState};
 use weft_store::{ChangeChunk, Settled};
 
 use super::generate::seal;
@@ -35,6 +35,9 @@ pub async fn close_chunks(owned: &mut Owned) -> Result<(), OwnerError> {
         if !owned.session.self_fence.wait(CHECK_EVERY).await {
             return Err(OwnerError::Replaced(owned.row.id));
         }
+    }
+    if Bug::CancelWithoutFences.is_planted() {
+        return Ok(());
     }
     while close_open(owned).await? > 0 {}
     Ok(())

@@ -4,7 +4,7 @@ use std::future::ready;
 
 use tracing::{debug, error};
 use weft_model::{
-    BatchEvent, BatchStatus, DueHint, IllegalMove, Job, JobEvent, JobRun, JobStatus, job_error,
+    BatchEvent, BatchStatus, Bug, DueHint, IllegalMove, Job, JobEvent, JobRun, JobStatus, job_error,
 };
 use weft_store::{
     BatchSet, Decision, EndJob, FinishBatch, FinishLost, MoveBatch, Settled, StoreError,
@@ -90,6 +90,7 @@ impl Runner {
     ) -> Result<bool, OwnerError> {
         loop {
             match progress.confirm(owned).await {
+                Ok(_) if Bug::DoneWithoutSums.is_planted() => return Ok(true),
                 Ok(_) => return Ok(Some(progress.handled()) == owned.row.total_entities),
                 Err(OwnerError::Store(error)) if error.is_transient() => {
                     debug!(batch.id = %owned.row.id, error = %error, "Could not read the chunks again: {error}");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{debug, warn};
-use weft_model::{ChunkContent, ChunkEntry, ChunkHead, ChunkState, FilledChunks, chunk_entry};
+use weft_model::{Bug, ChunkContent, ChunkEntry, ChunkHead, ChunkState, FilledChunks, chunk_entry};
 use weft_project::source::{IdPage, IdStream, SourceError};
 use weft_store::{OpenChunk, Settled};
 
@@ -114,7 +114,9 @@ impl Generation<'_> {
         }
         metrics::counter!("takeovers_total", "kind" => "generation").increment(1);
         self.reserve_found_chunks().await?;
-        seal(self.owned).await?;
+        if !Bug::TakeoverWithoutSeal.is_planted() {
+            seal(self.owned).await?;
+        }
         let chunks = self.owned.row.chunks;
         self.next_number = chunks;
         let filled = self.owned.row.filled.unwrap_or_default();
@@ -139,7 +141,10 @@ impl Generation<'_> {
             }
         }
         self.lost = (filled.entities - found).max(0);
-        self.read = self.place.read;
+        self.read = match Bug::DuplicatesForgotten.is_planted() {
+            true => 0,
+            false => self.place.read,
+        };
         let (id, total, lost) = (self.owned.row.id, self.total, self.lost);
         if lost > 0 {
             warn!(batch.id = %id, "The store has lost {lost} ids of batch {id}; its source is read again");
@@ -193,7 +198,11 @@ impl Generation<'_> {
             }
             self.check_batch().await?;
         }
-        self.close_chunk().await?;
+        if Bug::ListBeforeRows.is_planted() {
+            self.total += i64::try_from(self.filling.len()).unwrap_or(0);
+        } else {
+            self.close_chunk().await?;
+        }
         if self.lost > 0 {
             return Err(OwnerError::Failed(format!(
                 "the store has lost {} ids of the batch, and its source does not give them again",

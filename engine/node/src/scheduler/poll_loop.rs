@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use tracing::debug;
 use weft_model::clock::Timestamp;
-use weft_model::{DueHint, Job, JobKey};
+use weft_model::{Bug, DueHint, Job, JobKey};
 use weft_store::{Freshness, StoreError, StoreResult};
 
 use super::executor::{Executor, Executors, Slots};
@@ -172,6 +172,9 @@ impl PollLoop {
     /// A node that starts after this one has died may begin to read [`START_LOOKBACK`] before this moment: it then finds
     /// a hint of everything that this node has in hand.
     fn hints_read_until(&self, now: Timestamp) -> Timestamp {
+        if Bug::HintsInHandForgotten.is_planted() {
+            return now;
+        }
         let in_hand = [
             self.timers.oldest_hint(),
             self.queues.oldest_hint(),
@@ -441,7 +444,9 @@ impl PollLoop {
             due_at,
             key: key.clone(),
         };
-        context.store.put_due(&hint).await?;
+        if !Bug::DeferWithoutHint.is_planted() {
+            context.store.put_due(&hint).await?;
+        }
         traced::deferred(&self.session, &hint);
         debug!(
             job.uid = key.uid,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use tracing::{debug, warn};
-use weft_model::{ChunkContent, ChunkEntry, ChunkHead, ChunkState, Fence, chunk_entry};
+use weft_model::{Bug, ChunkContent, ChunkEntry, ChunkHead, ChunkState, Fence, chunk_entry};
 use weft_project::command::{ChunkContext, PreparedChunk};
 use weft_store::{ChangeChunk, ClaimChunk, Freshness, Settled, StoreError, StoreResult};
 
@@ -278,6 +278,7 @@ async fn claim(
         token: session.context.ids.token(),
     };
     Ok(match session.settle(&claim).await? {
+        Settled::Applied if Bug::ClaimKeepsFence.is_planted() => Ok(candidate.fence),
         Settled::Applied => Ok(candidate.fence + 1),
         Settled::Lost(_) => Err(ChunkEnd::Lost),
         Settled::StillUnknown => Err(ChunkEnd::Dropped),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use weft_model::Bug;
+
 use super::active::ActiveBatch;
 use crate::NodeSession;
 
@@ -18,7 +20,7 @@ pub async fn unless_stopped<T>(
     tokio::select! {
         biased;
         answer = work => Some(answer),
-        () = batch.stop.cancelled() => None,
+        () = batch.stop.cancelled(), if !Bug::CancelSparesEntities.is_planted() => None,
         () = session.self_fence.fenced() => None,
         () = drain_grace_over(session) => None,
     }

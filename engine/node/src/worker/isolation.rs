@@ -7,6 +7,8 @@
 //! [`SUSPECT_RUNS`]. So the third death counts only if the entity was about to run or ran, and it never runs alone twice
 //! without this being known.
 
+use weft_model::Bug;
+
 /// `c_crashes` of a chunk whose first open entity must run alone, and does not run.
 const SUSPECTED: i32 = 2;
 /// `c_crashes` of a chunk whose first open entity runs alone, or is about to.
@@ -31,6 +33,7 @@ impl Isolation {
     /// For a chunk with this `c_crashes`.
     pub fn of(crashes: i32) -> Self {
         match crashes {
+            _ if Bug::NoIsolation.is_planted() => Self::Unneeded,
             ..=0 => Self::Unneeded,
             1 => Self::OneByOne,
             SUSPECTED | SUSPECT_RUNS => Self::Suspect,

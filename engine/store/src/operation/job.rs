@@ -2,7 +2,7 @@
 
 use weft_model::TriggerState;
 use weft_model::clock::Timestamp;
-use weft_model::{DueHint, Fence, Holder, Job, JobDesired, JobKey, JobRun, JobStatus, Token};
+use weft_model::{Bug, DueHint, Fence, Holder, Job, JobDesired, JobKey, JobRun, JobStatus, Token};
 
 use super::job_definition::JobDefinition;
 use super::{CompareAndSet, StoredRow, changes_existing_row, sent_by};
@@ -258,7 +258,7 @@ impl StoredRow for Job {
     type Key = JobKey;
 }
 
-changes_existing_row!(ClaimJob, Job, op_token, |claim| claim.key.clone(), due: Some(&claim.due));
+changes_existing_row!(ClaimJob, Job, op_token, |claim| claim.key.clone(), due: (!Bug::ClaimWithoutHint.is_planted()).then_some(&claim.due));
 changes_existing_row!(EndJob, Job, op_token, |end| end.key.clone(), due: end.due.as_ref());
 changes_existing_row!(RequestJob, Job, desired_token, |request| request
     .key
@@ -287,11 +287,12 @@ impl ClaimJob {
 impl EndJob {
     /// See [`CompareAndSet::holds`].
     pub fn holds(&self, job: &Job) -> bool {
+        let is_held = job.worker.as_ref() == Some(&self.holder.node)
+            && job.owner_incarnation == Some(self.holder.incarnation);
         job.status == self.seen_status
-            && job.worker.as_ref() == Some(&self.holder.node)
-            && job.owner_incarnation == Some(self.holder.incarnation)
-            && job.fence == self.fence
-            && job.desired_seq == self.desired_seq
+            && (is_held || Bug::EndWithoutFence.is_planted())
+            && (job.fence == self.fence || Bug::EndWithoutFence.is_planted())
+            && (job.desired_seq == self.desired_seq || Bug::RequestUnseen.is_planted())
     }
 
     /// See [`CompareAndSet::apply`].

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
-use weft_model::BatchId;
+use weft_model::{BatchId, Bug, NodeId, NodeState};
 use weft_store::{Attempt, AttemptResult, CompareAndSet, StoreError, StoreResult};
 
 use super::SimHandle;
@@ -184,6 +184,14 @@ impl Inner {
                 }
                 Sent::Plain(plain) => self.tables.put(plain, late.stamp, at, at),
             }
+        }
+    }
+
+    /// I16: work of a node ends before its row says that it has left. Called by work that runs.
+    pub fn check_has_not_left(&mut self, node: &str) {
+        let row = self.tables.nodes.get(&NodeId(node.to_owned()));
+        if row.is_some_and(|row| row.value.state == NodeState::Left) {
+            self.watch.left_at_work(node);
         }
     }
 
@@ -363,6 +371,13 @@ impl SimHandle {
         let is_unknown = matches!(outcome, Ok(Attempt::Unknown(_)));
         inner.unknowns += u64::from(is_unknown);
         inner.note(now, &self.node, swap.verb, &detail, said);
+        if Bug::UnknownIsRead.is_planted() && is_unknown {
+            let found = swap.found(&inner.tables);
+            return Ok(match swap.operation.is_applied(found.as_ref()) {
+                true => Attempt::Applied,
+                false => Attempt::Lost(found),
+            });
+        }
         if inner.bug == Some(PlantedBug::UnknownIsFailure) && is_unknown {
             return Ok(Attempt::Lost(swap.found(&inner.tables)));
         }

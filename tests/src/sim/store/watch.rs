@@ -86,6 +86,11 @@ impl Watch {
         }
     }
 
+    /// Work of a node runs although the node has left.
+    pub fn left_at_work(&mut self, node: &str) {
+        self.require(false, || format!("I16: {node} has left and still works"));
+    }
+
     /// A batch row was written.
     pub fn batch(&mut self, before: Option<&Batch>, after: &Batch) {
         let Some(before) = before else {
