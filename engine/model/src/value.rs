@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::number::written_value;
 
 /// A value of a source row.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
     /// SQL NULL.
     #[default]
@@ -19,6 +20,34 @@ pub enum Value {
     Text(String),
     /// Bytes.
     Blob(Vec<u8>),
+}
+
+impl Value {
+    /// The value as JSON. Bytes are lower-case hex. JSON has no infinite numbers: they are the texts `Infinity` and
+    /// `-Infinity`.
+    pub fn into_json(self) -> Json {
+        match self {
+            Self::Null => Json::Null,
+            Self::Integer(number) => Json::from(number),
+            Self::Real(number) => real_to_json(number),
+            Self::Text(text) => Json::from(text),
+            Self::Blob(_) => Json::from(self.to_string()),
+        }
+    }
+
+    /// The value of a JSON number without a stated type: see [`written_value`](crate::number::written_value).
+    pub fn of_json_number(number: &serde_json::Number) -> Self {
+        written_value(number.as_str())
+    }
+}
+
+/// A double as JSON; infinite numbers are the texts `Infinity` and `-Infinity`.
+pub fn real_to_json(number: f64) -> Json {
+    match number {
+        f64::INFINITY => Json::from("Infinity"),
+        f64::NEG_INFINITY => Json::from("-Infinity"),
+        number => Json::from(number),
+    }
 }
 
 impl fmt::Display for Value {

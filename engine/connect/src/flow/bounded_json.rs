@@ -2,10 +2,13 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+/// The only key of the map in which serde_json passes a number with all its digits.
+const NUMBER: &str = "$serde_json::private::Number";
 /// The bytes of a scalar, and the least of any value.
 const VALUE_BYTES: usize = 8;
 
@@ -94,6 +97,11 @@ impl<'de> Visitor<'de> for Bounded<'_> {
         self.take(2)?;
         let mut values = Map::new();
         while let Some(key) = map.next_key::<String>()? {
+            if key == NUMBER && values.is_empty() {
+                let digits: String = map.next_value()?;
+                let number = Number::from_str(&digits).map_err(Error::custom)?;
+                return self.scalar(Value::Number(number));
+            }
             self.take(key.len() + 4)?;
             values.insert(key, map.next_value_seed(self)?);
         }
@@ -112,6 +120,9 @@ mod tests {
         let text = r#"{"a": [1, -2, 2.5, "x", true, null], "b": {}}"#;
         let expected = json!({"a": [1, -2, 2.5, "x", true, null], "b": {}});
         assert_eq!(bounded_json(text, 1_000), Ok(expected));
+        let digits = r#"[100000000000000000001,1.10,1e2,-0]"#;
+        let kept = bounded_json(digits, 1_000).unwrap();
+        assert_eq!(kept.to_string(), digits.replace("1e2", "1e+2"));
         assert_eq!(
             bounded_json(text, 60).unwrap_err(),
             "it takes more than 60 bytes"

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use serde_json::Value;
+use weft_model::number::Decimal;
 
 use super::expression::{Link, Lookup};
 use super::value::kind_of;
@@ -129,8 +130,9 @@ impl Term {
 impl Comparison {
     fn holds(self, left: &Value, right: &Value) -> Result<bool, String> {
         let numbers = number(left).zip(number(right));
-        let is_equal = match numbers {
-            Some((left, right)) => left == right,
+        let order_of_numbers = numbers.map(|(left, right)| left.cmp(&right));
+        let is_equal = match order_of_numbers {
+            Some(order) => order.is_eq(),
             None => left == right,
         };
         match self {
@@ -142,8 +144,8 @@ impl Comparison {
         if left.is_null() || right.is_null() {
             return Ok(false);
         }
-        let order = match (numbers, left, right) {
-            (Some((left, right)), _, _) => left.partial_cmp(&right),
+        let order = match (order_of_numbers, left, right) {
+            (Some(order), _, _) => Some(order),
             (None, Value::String(left), Value::String(right)) => Some(left.cmp(right)),
             _ => None,
         };
@@ -158,15 +160,11 @@ impl Comparison {
     }
 }
 
-/// The number that a value is, or that its text is.
-fn number(value: &Value) -> Option<f64> {
+/// The number that a value is, or that its text is, with all its digits.
+fn number(value: &Value) -> Option<Decimal> {
     match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text
-            .trim()
-            .parse()
-            .ok()
-            .filter(|number: &f64| number.is_finite()),
+        Value::Number(number) => Decimal::parse(number.as_str()),
+        Value::String(text) => Decimal::parse(text.trim()),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
@@ -175,7 +173,7 @@ fn is_true(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(value) => *value,
-        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::Number(_) => number(value).is_none_or(|number| !number.is_zero()),
         Value::String(text) => !text.is_empty() && text != "false",
         Value::Array(list) => !list.is_empty(),
         Value::Object(map) => !map.is_empty(),
@@ -311,6 +309,10 @@ mod tests {
         check("${a.n} != 2", false);
         // Compared as numbers.
         check("${a.text} > 9", true);
+        check("${a.text} == '1e1'", true);
+        check("'123456789012345678' == '123456789012345679'", false);
+        check("123456789012345678 < 123456789012345679", true);
+        check("'0.10' == 0.1", true);
         check("${a.word} > 'abb'", true);
         check("${a.word} == \"abc\"", true);
         check("${a.none} == null", true);

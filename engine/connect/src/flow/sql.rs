@@ -1,6 +1,6 @@
 //! Converts values of flows to parameters of queries and statements, and tables to outputs.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use weft_lang::Literal;
 use weft_model::Value as Source;
 use weft_project::source::{Parameters, Rows};
@@ -15,11 +15,7 @@ pub(super) fn parameters_of(value: &Value) -> Result<Source, String> {
     match value {
         Value::Null => Ok(Source::Null),
         Value::Bool(value) => Ok(Source::Integer(i64::from(*value))),
-        Value::Number(number) => Ok(match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => Source::Integer(whole),
-            (None, Some(real)) => Source::Real(real),
-            (None, None) => Source::Text(number.to_string()),
-        }),
+        Value::Number(number) => Ok(Source::of_json_number(number)),
         Value::String(text) => Ok(Source::Text(text.clone())),
         Value::Array(_) | Value::Object(_) => Err(format!(
             "{} cannot be a parameter of a query",
@@ -66,11 +62,7 @@ pub(super) fn literal_of(value: &Value) -> Result<Literal, String> {
     match value {
         Value::Null => Ok(Literal::Null),
         Value::Bool(value) => Ok(Literal::Bool(*value)),
-        Value::Number(number) => Ok(match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => Literal::Integer(whole),
-            (None, Some(real)) => Literal::Real(real),
-            (None, None) => Literal::Text(number.to_string()),
-        }),
+        Value::Number(number) => Ok(literal_of_number(number)),
         Value::String(text) => Ok(Literal::Text(text.clone())),
         Value::Array(_) | Value::Object(_) => Err(format!(
             "{} cannot be a parameter of a statement",
@@ -84,17 +76,17 @@ pub(super) fn outputs_of(rows: Rows) -> Map<String, Value> {
     let values = rows
         .rows
         .into_iter()
-        .map(|row| row.into_iter().map(json_of).collect());
+        .map(|row| row.into_iter().map(Source::into_json).collect());
     table(&rows.columns, values)
 }
 
-fn json_of(value: Source) -> Value {
-    match value {
-        Source::Null => Value::Null,
-        Source::Integer(number) => Value::from(number),
-        Source::Real(number) => Value::from(number),
-        Source::Text(text) => Value::from(text),
-        Source::Blob(_) => Value::from(value.to_string()),
+/// A number as a literal of a statement. One that no 64-bit integer and no double writes in the same way is a text with all
+/// its digits.
+pub(crate) fn literal_of_number(number: &Number) -> Literal {
+    match Source::of_json_number(number) {
+        Source::Integer(whole) => Literal::Integer(whole),
+        Source::Real(real) => Literal::Real(real),
+        other => Literal::Text(other.to_string()),
     }
 }
 

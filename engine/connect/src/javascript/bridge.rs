@@ -9,8 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use weft_lang::Literal;
+use weft_model::number::exact_integer;
 
-use super::host::{Host, HostError, TABLE_BYTES};
+use super::host::{Host, HostError, TABLE_BYTES, exact};
 use super::{Failure, Returned};
 use crate::capture::Capture;
 
@@ -124,7 +125,7 @@ pub(super) async fn serve(
 }
 
 async fn carry_out(request: Request, host: &dyn Host, stop: &CancellationToken) -> Answer {
-    let table = match request {
+    let mut table = match request {
         Request::Sleep(duration) => {
             let slept = tokio::select! {
                 biased;
@@ -142,6 +143,9 @@ async fn carry_out(request: Request, host: &dyn Host, stop: &CancellationToken) 
             host.query(&interface, &query.sql, parameters).await?
         }
     };
+    for value in table.rows.iter_mut().flatten() {
+        *value = exact(std::mem::take(value));
+    }
     let json = serde_json::to_string(&table)
         .map_err(|error| HostError::new("InternalError", error.to_string()))?;
     if json.len() > 2 * TABLE_BYTES {
@@ -160,7 +164,8 @@ fn literal(value: Value) -> Result<Literal, HostError> {
         Value::Null => Ok(Literal::Null),
         Value::Bool(value) => Ok(Literal::Bool(value)),
         Value::String(text) => Ok(Literal::Text(text)),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+        // JavaScript's numbers are doubles, and JSON has none that are infinite.
+        Value::Number(number) => match (exact_integer(number.as_str()), number.as_f64()) {
             (Some(integer), _) => Ok(Literal::Integer(integer)),
             (None, Some(real)) => Ok(Literal::Real(real)),
             (None, None) => Err(wrong(format!("{number} is out of range"))),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::host::exact;
 use super::parameters;
 use super::runtime::{Engine, Script};
 use super::{Failure, Interrupt, Limits, on_thread};
@@ -117,7 +118,12 @@ impl Function {
     pub(super) fn positional(&self, arguments: &Map<String, Value>) -> Vec<Option<String>> {
         let parameters = self.parameters.iter();
         parameters
-            .map(|name| arguments.get(name).map(Value::to_string))
+            .map(|name| {
+                arguments
+                    .get(name)
+                    .cloned()
+                    .map(|value| exact(value).to_string())
+            })
             .collect()
     }
 }

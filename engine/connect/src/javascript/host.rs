@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
 use weft_lang::Literal;
+use weft_model::number::{Decimal, exact_integer, nearest_real};
 
 /// The most rows of one answer.
 pub const TABLE_ROWS: usize = 100_000;
@@ -51,18 +52,33 @@ pub(super) fn too_large() -> HostError {
     HostError::new("RangeError", message)
 }
 
-/// Converts a value of a source. Integers that are not exact in JavaScript become texts of digits, bytes become hex.
-pub(super) fn value_of(value: weft_model::Value) -> Value {
-    use weft_model::Value as Source;
-    match value {
-        Source::Null => Value::Null,
-        Source::Integer(number) if number.unsigned_abs() <= EXACT_INTEGER.unsigned_abs() => {
-            number.into()
+/// JSON that keeps its value in JavaScript, whose only numbers are doubles: a number that is no double becomes the text of
+/// its digits.
+pub(super) fn exact(mut json: Value) -> Value {
+    make_exact(&mut json);
+    json
+}
+
+fn make_exact(json: &mut Value) {
+    match json {
+        Value::Number(number) if !is_double(number.as_str()) => {
+            *json = Value::from(number.to_string());
         }
-        Source::Integer(number) => number.to_string().into(),
-        Source::Real(number) => number.into(),
-        Source::Text(text) => text.into(),
-        Source::Blob(_) => value.to_string().into(),
+        Value::Array(members) => members.iter_mut().for_each(make_exact),
+        Value::Object(members) => members.values_mut().for_each(make_exact),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => (),
+    }
+}
+
+/// Whether the number is a double. Beyond 2^53 whole numbers are not: there a double stands for several of them.
+fn is_double(digits: &str) -> bool {
+    match exact_integer(digits) {
+        Some(whole) => whole.unsigned_abs() <= EXACT_INTEGER.unsigned_abs(),
+        None => nearest_real(digits).is_some_and(|real| {
+            // The shortest text that stands for the double.
+            let shortest = Decimal::parse(&real.to_string());
+            shortest.is_some() && shortest == Decimal::parse(digits)
+        }),
     }
 }
 

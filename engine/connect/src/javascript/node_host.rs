@@ -15,7 +15,7 @@ use weft_statement::{AnswerLimits, EndStatus, LateStatements, Unanswered};
 
 use crate::retry::query_within;
 
-use super::host::{Host, HostError, TABLE_BYTES, TABLE_ROWS, Table, value_of};
+use super::host::{Host, HostError, TABLE_BYTES, TABLE_ROWS, Table};
 
 /// Answers one function, in one session.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl Host for NodeHost {
                 };
                 HostError::new(name, error.to_string())
             })?;
-        let rows_of = |row: Vec<Value>| row.into_iter().map(value_of).collect();
+        let rows_of = |row: Vec<Value>| row.into_iter().map(Value::into_json).collect();
         Ok(Table {
             columns: rows.columns,
             rows: rows.rows.into_iter().map(rows_of).collect(),

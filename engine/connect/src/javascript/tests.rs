@@ -638,3 +638,14 @@ async fn errors_in_a_file_are_found_without_running_it() {
         2
     );
 }
+
+#[tokio::test]
+async fn numbers_that_no_double_holds_arrive_as_texts() {
+    let source = "function f(a) { return JSON.stringify(a); }";
+    let arguments = r#"{"a": [9007199254740991, 9007199254740993, 100000000000000000001, 1.10, 1e2,
+        0.12345678901234567890123, {"x": -9007199254740993}]}"#;
+    let arguments = serde_json::from_str(arguments).unwrap();
+    let ended = call(source, arguments, Limits::default()).await;
+    let expected = r#"[9007199254740991,"9007199254740993","100000000000000000001",1.1,100,"0.12345678901234567890123",{"x":"-9007199254740993"}]"#;
+    assert_eq!(ended.result.unwrap(), text(expected));
+}

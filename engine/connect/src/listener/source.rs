@@ -284,7 +284,10 @@ fn scan_listing(body: &[u8], pattern: &Pattern) -> Result<Scan, String> {
         false => Ok(()),
     };
     if text.starts_with('[') {
-        let entries: Vec<Entry> = serde_json::from_str(text).map_err(|error| {
+        // By way of values: serde buffers what an untagged enum reads, and numbers with all their digits do not survive that.
+        let entries: Result<Vec<Entry>, _> =
+            serde_json::from_str(text).and_then(serde_json::from_value::<Vec<Entry>>);
+        let entries = entries.map_err(|error| {
             format!("did not answer a list of names, or of objects with name, size and modified: {error}")
         })?;
         for entry in entries {

@@ -2,6 +2,7 @@
 
 use weft_model::ColumnType;
 use weft_model::Value;
+use weft_model::number::{exact_integer, nearest_real};
 use weft_model::{ParsedRow, ParsedTable};
 
 use crate::records::Field;
@@ -64,7 +65,9 @@ fn typed(field: &Field, kind: ColumnType) -> Result<Value, String> {
     };
     Ok(match (kind, field) {
         (_, Field::Null) => Value::Null,
-        (ColumnType::Text | ColumnType::Any, Field::Text(text)) => Value::Text(text.clone()),
+        (ColumnType::Text | ColumnType::Any, Field::Text(text) | Field::Number(text)) => {
+            Value::Text(text.clone())
+        }
         (ColumnType::Text | ColumnType::Any, Field::Integer(number)) => {
             Value::Text(number.to_string())
         }
@@ -81,35 +84,28 @@ fn typed(field: &Field, kind: ColumnType) -> Result<Value, String> {
         }
         (ColumnType::Integer, Field::Integer(number)) => Value::Integer(*number),
         (ColumnType::Integer, Field::Bool(value)) => Value::Integer(i64::from(*value)),
-        (ColumnType::Integer, Field::Text(text)) => match text.trim().parse() {
-            Ok(number) => Value::Integer(number),
-            Err(_) => return refuse(text, "a whole number"),
-        },
+        (ColumnType::Integer, Field::Text(text) | Field::Number(text)) => {
+            match exact_integer(text.trim()) {
+                Some(number) => Value::Integer(number),
+                None => return refuse(text, "a whole number of at most 64 bits"),
+            }
+        }
         (ColumnType::Integer, Field::Real(number)) => {
-            return refuse(&number.to_string(), "a whole number");
+            return refuse(&number.to_string(), "a whole number of at most 64 bits");
         }
         (ColumnType::Real, Field::Integer(number)) => Value::Real(*number as f64),
         (ColumnType::Real, Field::Real(number)) => Value::Real(*number),
-        (ColumnType::Real, Field::Text(text)) => match parse_real(text.trim()) {
-            Some(number) => Value::Real(number),
-            None => return refuse(text, "a number"),
-        },
+        (ColumnType::Real, Field::Text(text) | Field::Number(text)) => {
+            match nearest_real(text.trim()) {
+                Some(number) => Value::Real(number),
+                None => return refuse(text, "a number within the range of REAL"),
+            }
+        }
         (ColumnType::Real, Field::Bool(value)) => return refuse(&value.to_string(), "a number"),
         (ColumnType::Integer | ColumnType::Real, Field::Bytes(_)) => {
             return refuse("bytes", "a number");
         }
     })
-}
-
-/// Parses a number. Other than the parser of Rust it refuses `inf` and `nan`.
-fn parse_real(text: &str) -> Option<f64> {
-    let numeric = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');
-    let number: f64 = text
-        .chars()
-        .all(numeric)
-        .then(|| text.parse().ok())
-        .flatten()?;
-    number.is_finite().then_some(number)
 }
 
 #[cfg(test)]
@@ -146,28 +142,39 @@ mod tests {
         check(
             ColumnType::Integer,
             text("4.2"),
-            Err("column `c`: `4.2` is not a whole number"),
+            Err("column `c`: `4.2` is not a whole number of at most 64 bits"),
         );
         check(
             ColumnType::Integer,
             text("9223372036854775808"),
-            Err("column `c`: `9223372036854775808` is not a whole number"),
+            Err("column `c`: `9223372036854775808` is not a whole number of at most 64 bits"),
         );
         check(
             ColumnType::Integer,
             Field::Bool(true),
             Ok(Value::Integer(1)),
         );
+        // The forms in which JSON may write a whole number.
+        for (written, whole) in [("5.0", 5), ("1e2", 100), ("-0", 0)] {
+            let number = Field::Number(written.to_owned());
+            check(ColumnType::Integer, number, Ok(Value::Integer(whole)));
+            let number = Field::Number(written.to_owned());
+            check(
+                ColumnType::Text,
+                number,
+                Ok(Value::Text(written.to_owned())),
+            );
+        }
         check(ColumnType::Real, text("-1e3"), Ok(Value::Real(-1000.0)));
         check(
             ColumnType::Real,
             text("nan"),
-            Err("column `c`: `nan` is not a number"),
+            Err("column `c`: `nan` is not a number within the range of REAL"),
         );
         check(
             ColumnType::Real,
             text("1e999"),
-            Err("column `c`: `1e999` is not a number"),
+            Err("column `c`: `1e999` is not a number within the range of REAL"),
         );
         check(ColumnType::Real, Field::Integer(2), Ok(Value::Real(2.0)));
         check(

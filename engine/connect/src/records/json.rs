@@ -1,6 +1,6 @@
 //! JSON: the objects of one array in a document.
 
-use serde_json::Value;
+use weft_model::JsonObject;
 
 use super::{
     Input, Item, Position, RECORD_BYTES, ReadFailure, Record, Records, Reject, TOO_LONG,
@@ -159,13 +159,12 @@ impl JsonRecords {
         if !fits {
             return reject(TOO_LONG.to_owned());
         }
-        match serde_json::from_slice(&self.value) {
-            Ok(Value::Object(object)) => Item::Record(Record {
+        match JsonObject::parse(&self.value) {
+            Ok(object) => Item::Record(Record {
                 line,
                 fields: object_fields(object),
             }),
-            Ok(_) => reject("is not a JSON object".to_owned()),
-            Err(error) => reject(format!("is not JSON: {error}")),
+            Err(reason) => reject(reason),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use regex::Regex;
-use serde_json::Value;
+use weft_model::JsonObject;
 
 use super::{
     Field, Input, Item, NOT_UTF8, Pattern, Position, RECORD_BYTES, ReadFailure, Record, Records,
@@ -36,11 +36,7 @@ impl LineFormat {
 
     fn fields(&self, line: &str) -> Result<Vec<(Arc<str>, Field)>, String> {
         match self {
-            Self::Json => match serde_json::from_str(line) {
-                Ok(Value::Object(object)) => Ok(object_fields(object)),
-                Ok(_) => Err("is not a JSON object".to_owned()),
-                Err(error) => Err(format!("is not JSON: {error}")),
-            },
+            Self::Json => JsonObject::parse(line.as_bytes()).map(object_fields),
             Self::Fixed(columns) => split_fixed(columns, line),
             Self::Pattern(regex, names) => {
                 let Some(found) = regex.captures(line) else {

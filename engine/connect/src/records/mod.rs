@@ -13,6 +13,9 @@ mod xml;
 
 use std::sync::Arc;
 
+use weft_model::number::written_integer;
+use weft_model::{JsonCell, JsonObject};
+
 pub use format::{CsvFormat, Format, FormatError, Pattern};
 pub use input::{Input, InputLimits};
 
@@ -34,7 +37,9 @@ pub enum Field {
     Text(String),
     /// A whole number in JSON.
     Integer(i64),
-    /// Any other number in JSON.
+    /// Any other number in JSON, as it is written.
+    Number(String),
+    /// A double from a query.
     Real(f64),
     /// True or false in JSON.
     Bool(bool),
@@ -176,21 +181,17 @@ pub fn read(
 }
 
 /// The fields of a JSON object.
-fn object_fields(object: serde_json::Map<String, serde_json::Value>) -> Vec<(Arc<str>, Field)> {
-    use serde_json::Value;
-    let field = |value| match value {
-        Value::Null => Field::Null,
-        Value::Bool(value) => Field::Bool(value),
-        Value::String(text) => Field::Text(text),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(integer), _) => Field::Integer(integer),
-            (None, Some(real)) if !number.is_u64() => Field::Real(real),
-            // Larger than 64 bits: the digits are kept.
-            _ => Field::Text(number.to_string()),
+fn object_fields(object: JsonObject) -> Vec<(Arc<str>, Field)> {
+    let field = |cell| match cell {
+        JsonCell::Null => Field::Null,
+        JsonCell::Bool(value) => Field::Bool(value),
+        JsonCell::Number(digits) => match written_integer(&digits) {
+            Some(integer) => Field::Integer(integer),
+            None => Field::Number(digits),
         },
-        inner @ (Value::Array(_) | Value::Object(_)) => Field::Text(inner.to_string()),
+        JsonCell::Text(text) | JsonCell::Nested(text) => Field::Text(text),
     };
-    let fields = object.into_iter();
+    let fields = object.0.into_iter();
     fields
         .map(|(name, value)| (name.into(), field(value)))
         .collect()

@@ -6,9 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
-use serde_json::{Map, Value as Json};
 use weft_model::ColumnType;
 use weft_model::Value;
+use weft_model::number::written_value;
+use weft_model::{JsonCell, JsonObject};
 
 use super::row_reader::{COLUMNS, Column, LINE_BYTES, RowLocation, RowReader, label, typed};
 use crate::sqlite_value::to_sqlite;
@@ -24,7 +25,7 @@ pub(super) fn keys(path: &Path, stated: Vec<String>) -> Result<Vec<String>, Stri
         if !lines.next()? {
             break;
         }
-        for key in lines.object()?.into_iter().map(|(key, _)| key) {
+        for (key, _) in lines.object()? {
             if !names.contains(&key) {
                 names.push(key);
             }
@@ -59,12 +60,15 @@ impl Scan {
     }
 
     fn take_cells(&mut self) -> Result<(), String> {
-        let mut object = self.lines.object()?;
-        let cells = self.columns.iter().map(|column| {
-            let json = object.get_mut(&column.name).map_or(Json::Null, Json::take);
-            cell(json, column.kind)
-        });
-        self.cells = cells.collect();
+        let object = self.lines.object()?;
+        self.cells.clear();
+        self.cells.resize(self.columns.len(), Value::Null);
+        for (key, json) in object {
+            // Objects mostly have the keys of the columns, in one order.
+            if let Some(at) = self.columns.iter().position(|column| column.name == key) {
+                self.cells[at] = cell(json, self.columns[at].kind);
+            }
+        }
         Ok(())
     }
 }
@@ -103,17 +107,14 @@ fn kind_of_text(kind: ColumnType) -> ColumnType {
     }
 }
 
-fn cell(json: Json, kind: ColumnType) -> Value {
+fn cell(json: JsonCell, kind: ColumnType) -> Value {
     match json {
-        Json::Null => Value::Null,
-        Json::String(text) => Value::Text(text),
-        Json::Bool(flag) if kind != ColumnType::Text => Value::Integer(i64::from(flag)),
-        Json::Number(number) if kind != ColumnType::Text => number
-            .as_i64()
-            .map(Value::Integer)
-            .or_else(|| number.as_f64().map(Value::Real))
-            .unwrap_or_else(|| Value::Text(number.to_string())),
-        other => Value::Text(other.to_string()),
+        JsonCell::Null => Value::Null,
+        JsonCell::Bool(flag) if kind != ColumnType::Text => Value::Integer(i64::from(flag)),
+        JsonCell::Bool(flag) => Value::Text(flag.to_string()),
+        JsonCell::Number(digits) if kind == ColumnType::Any => written_value(&digits),
+        // In an INTEGER or REAL column, text that reads as a number is converted when the cell is read.
+        JsonCell::Text(text) | JsonCell::Number(text) | JsonCell::Nested(text) => Value::Text(text),
     }
 }
 
@@ -177,13 +178,12 @@ impl Lines {
         read.map_err(|error| self.error(&error.to_string()))
     }
 
-    fn object(&self) -> Result<Map<String, Json>, String> {
+    fn object(&self) -> Result<Vec<(String, JsonCell)>, String> {
         let line = self
             .line
             .strip_prefix("\u{feff}".as_bytes())
             .unwrap_or(&self.line);
-        let object: Map<String, Json> = serde_json::from_slice(line)
-            .map_err(|error| self.error(&format!("not a JSON object: {error}")))?;
+        let JsonObject(object) = JsonObject::parse(line).map_err(|reason| self.error(&reason))?;
         if object.len() > COLUMNS {
             return Err(self.error(&format!("more than {COLUMNS} columns")));
         }

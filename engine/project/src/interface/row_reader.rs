@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::types::ValueRef;
 use weft_model::ColumnType;
+use weft_model::number::{exact_integer, nearest_real, written_integer};
 
 /// The longest line of a file.
 pub(super) const LINE_BYTES: usize = 1024 * 1024;
@@ -43,30 +44,21 @@ pub(super) fn label(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// Converts a text cell to the type of its column; text that does not fit stays text, as in SQLite.
+/// Converts a text cell to the type of its column. Text that does not fit stays text with all its characters: one that is no
+/// number, an integer beyond 64 bits or with a fraction, a double beyond its range.
 pub(super) fn typed(text: &[u8], kind: ColumnType) -> ValueRef<'_> {
-    let number = || std::str::from_utf8(text).ok().map(str::trim);
-    match kind {
-        ColumnType::Text => ValueRef::Text(text),
-        ColumnType::Blob => ValueRef::Blob(text),
-        _ if text.is_empty() => ValueRef::Null,
-        ColumnType::Integer | ColumnType::Any => number()
-            .and_then(|text| {
-                text.parse()
-                    .ok()
-                    .map(ValueRef::Integer)
-                    .or_else(|| real(text))
-            })
-            .unwrap_or(ValueRef::Text(text)),
-        ColumnType::Real => number().and_then(real).unwrap_or(ValueRef::Text(text)),
-    }
-}
-
-fn real(text: &str) -> Option<ValueRef<'static>> {
-    // Rust also parses `inf` and `nan`.
-    let numeric = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');
-    text.chars()
-        .all(numeric)
-        .then(|| text.parse().ok().map(ValueRef::Real))
-        .flatten()
+    let utf8 = || std::str::from_utf8(text).ok();
+    let number = match kind {
+        ColumnType::Text => None,
+        ColumnType::Blob => return ValueRef::Blob(text),
+        _ if text.is_empty() => return ValueRef::Null,
+        ColumnType::Integer => utf8()
+            .and_then(|text| exact_integer(text.trim()))
+            .map(ValueRef::Integer),
+        ColumnType::Any => utf8().and_then(written_integer).map(ValueRef::Integer),
+        ColumnType::Real => utf8()
+            .and_then(|text| nearest_real(text.trim()))
+            .map(ValueRef::Real),
+    };
+    number.unwrap_or(ValueRef::Text(text))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use weft_model::Value;
 use weft_model::clock::SystemClock;
+use weft_model::number::written_value;
 
 use super::*;
 use crate::source::{Interface, Parameters, Rows, SourceError};
@@ -593,10 +594,16 @@ async fn malformed_lines_are_named() {
         jsonl,
         "broken.jsonl",
         broken,
-        "broken.jsonl, line 3: not a JSON object: EOF while parsing a value at line 2 column 0",
+        "broken.jsonl, line 3: is not JSON: EOF while parsing a value at line 2 column 0",
     )
     .await;
-    check(jsonl, "list.jsonl", "{\"a\":1}\n[1]\n", "list.jsonl, line 2: not a JSON object: invalid type: sequence, expected a map at line 1 column 0").await;
+    check(
+        jsonl,
+        "list.jsonl",
+        "{\"a\":1}\n[1]\n",
+        "list.jsonl, line 2: is not a JSON object",
+    )
+    .await;
     let long = format!("{{\"a\":1}}\n{{\"a\":\"{}\"}}\n", "x".repeat(1 << 21));
     check(
         jsonl,
@@ -773,4 +780,102 @@ fn a_reference_that_is_not_set_is_reported() {
     let stated = definition(InterfaceKind::Csv, Path::new("${NOWHERE}/x.csv"));
     let error = open(&stated, &context, &[]).unwrap_err();
     assert_eq!(error, "environment variable NOWHERE is not set");
+}
+
+/// A number that no integer and no double holds keeps its digits, in every column and in every format.
+#[tokio::test]
+async fn numbers_keep_their_digits() {
+    let folder = folder();
+    let serials = "id,n\n101E010031,1\n101E010032,1\n18446744073709551615,1\n007,1\n7,1\n";
+    let jsonl = r#"{"id":100000000000000000001,"n":1}
+{"id":100000000000000000002,"n":1}
+{"id":1.10,"n":1}
+{"id":1e2,"n":1}
+{"id":-0,"n":1}
+{"id":1.5,"n":[1.10, 2 ]}
+"#;
+    let csv_ids = [
+        "101E010031",
+        "101E010032",
+        "18446744073709551615",
+        "007",
+        "7",
+    ];
+    let jsonl_ids = [
+        "100000000000000000001",
+        "100000000000000000002",
+        "1.10",
+        "1e2",
+        "-0",
+        "1.5",
+    ];
+    for kind in [ColumnType::Text, ColumnType::Any] {
+        for (format, name, content, expected) in [
+            (InterfaceKind::Csv, "s.csv", serials, &csv_ids[..]),
+            (InterfaceKind::Jsonl, "s.jsonl", jsonl, &jsonl_ids[..]),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            let mut definition = definition(format, &path);
+            let table = definition.tables.entry("s".into()).or_default();
+            table.columns.insert("id".into(), kind);
+            let source = open_definition(&definition, folder.path());
+            let ids = all_ids(&source, "select id from s").await.unwrap();
+            assert_eq!(ids, expected, "{name} {kind}");
+            // Each id is found again as the text that it is.
+            for id in expected {
+                let found = source
+                    .query(
+                        "select id from s where id = ? or id = ?",
+                        Parameters::Positional(vec![text(id), written_value(id)]),
+                    )
+                    .await
+                    .unwrap();
+                assert_eq!(found.rows.len(), 1, "{name} {kind} {id}");
+            }
+        }
+    }
+    let path = folder.path().join("s.jsonl");
+    let source = open_definition(&definition(InterfaceKind::Jsonl, &path), folder.path());
+    let nested = lines(&source, "select n from s where id = '1.5'").await;
+    assert_eq!(nested, ["[1.10, 2 ]"]);
+}
+
+/// What does not fit a typed column stays the text that it was; what fits exactly is converted.
+#[tokio::test]
+async fn typed_columns_convert_only_what_fits() {
+    let folder = folder();
+    let path = folder.path().join("n.csv");
+    let cells = [
+        "5.0",
+        "1e2",
+        "-0",
+        "9007199254740993",
+        "9223372036854775808",
+        "101E010031",
+        "1.5",
+        "x",
+    ];
+    std::fs::write(
+        &path,
+        format!("i,r\n{}", cells.map(|c| format!("{c},{c}\n")).concat()),
+    )
+    .unwrap();
+    let mut definition = definition(InterfaceKind::Csv, &path);
+    let table = definition.tables.entry("n".into()).or_default();
+    table.columns.insert("i".into(), ColumnType::Integer);
+    table.columns.insert("r".into(), ColumnType::Real);
+    let source = open_definition(&definition, folder.path());
+    let read = lines(&source, "select typeof(i), i, typeof(r) from n").await;
+    let expected = [
+        "integer|5|real",
+        "integer|100|real",
+        "integer|0|real",
+        "integer|9007199254740993|real",
+        "text|9223372036854775808|real",
+        "text|101E010031|text",
+        "text|1.5|real",
+        "text|x|text",
+    ];
+    assert_eq!(read, expected);
 }

@@ -22,7 +22,7 @@ use super::guard::Failure;
 use super::index::{Index, PAGE};
 use super::lookup::{self, Key};
 use super::row_reader::{RowLocation, RowReader};
-use super::table_file::{Format, TableFile};
+use super::table_file::TableFile;
 
 type Tables = BTreeMap<String, std::result::Result<Arc<TableFile>, String>>;
 
@@ -164,9 +164,8 @@ impl CreateVTab<'_> for FileTable {
 fn schema(table: &TableFile) -> String {
     let columns = table.columns.iter().map(|column| {
         let kind = match column.kind {
-            // JSON values have types of their own; a CSV cell that looks like a number is one.
-            ColumnType::Any if table.format == Format::Jsonl => String::new(),
-            ColumnType::Any => "NUMERIC".to_owned(),
+            // With a numeric affinity the text '007' would be compared as the number 7.
+            ColumnType::Any => String::new(),
             kind => kind.to_string(),
         };
         format!("\"{}\" {kind}", column.name.replace('"', "\"\""))

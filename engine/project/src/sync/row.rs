@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use weft_model::ColumnType;
 use weft_model::Value;
+use weft_model::number::{exact_integer, nearest_real};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{Table, TableColumn};
@@ -89,11 +90,7 @@ fn integer(value: Value) -> Option<Value> {
     match value {
         Value::Integer(integer) => Some(Value::Integer(integer)),
         Value::Real(real) => whole(real),
-        Value::Text(text) => {
-            let text = text.trim();
-            let exact = text.parse().ok().map(Value::Integer);
-            exact.or_else(|| whole(number(text)?))
-        }
+        Value::Text(text) => exact_integer(text.trim()).map(Value::Integer),
         Value::Null | Value::Blob(_) => None,
     }
 }
@@ -106,7 +103,7 @@ fn real(value: Value) -> Option<Value> {
         )]
         Value::Integer(integer) => Some(Value::Real(integer as f64)),
         Value::Real(real) => Some(Value::Real(real)),
-        Value::Text(text) => number(text.trim()).map(Value::Real),
+        Value::Text(text) => nearest_real(text.trim()).map(Value::Real),
         Value::Null | Value::Blob(_) => None,
     }
 }
@@ -119,14 +116,6 @@ fn text(value: Value) -> Option<Value> {
         Value::Real(real) => Some(Value::Text(format!("{real:?}"))),
         Value::Null | Value::Blob(_) => None,
     }
-}
-
-fn number(text: &str) -> Option<f64> {
-    // Rust also parses `inf` and `nan`.
-    let is_numeric = text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    is_numeric.then(|| text.parse().ok()).flatten()
 }
 
 fn compare<'v>(pairs: impl Iterator<Item = (&'v Value, &'v Value)>) -> Ordering {

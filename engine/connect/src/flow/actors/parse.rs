@@ -1,7 +1,10 @@
 //! CsvParser, JsonParser and XmlParser: parse texts.
 
+use std::str::FromStr;
+
 use async_trait::async_trait;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
+use weft_model::real_to_json;
 use weft_node::flow::FlowFailure;
 use weft_project::is_name;
 
@@ -193,12 +196,21 @@ fn gather(format: &Format, text: String, is_lenient: bool) -> Result<Map<String,
     ]))
 }
 
+/// A number as it is written.
+fn number_of(digits: String) -> Value {
+    match Number::from_str(&digits) {
+        Ok(number) => Value::Number(number),
+        Err(_) => Value::from(digits),
+    }
+}
+
 fn to_json(field: Field) -> Value {
     match field {
         Field::Null => Value::Null,
         Field::Text(text) => Value::from(text),
         Field::Integer(number) => Value::from(number),
-        Field::Real(number) => Value::from(number),
+        Field::Number(digits) => number_of(digits),
+        Field::Real(number) => real_to_json(number),
         Field::Bool(value) => Value::from(value),
         Field::Bytes(bytes) => Value::from(hex(&bytes)),
     }

@@ -7,7 +7,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, InterruptHandle, MAIN_DB};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use weft_model::{Instance, Session};
+use weft_model::{Instance, Session, real_to_json};
 use weft_project::sync::open_image;
 
 use crate::commands::Execution;
@@ -205,7 +205,7 @@ fn cell(value: ValueRef<'_>) -> Value {
     match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(number) => json!(number),
-        ValueRef::Real(number) => json!(number),
+        ValueRef::Real(number) => real_to_json(number),
         ValueRef::Text(text) => json!(String::from_utf8_lossy(text)),
         ValueRef::Blob(bytes) => {
             let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
