@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::bundle::Bundle;
 use crate::finding::{Findings, ProjectError, Spot, nearest};
 use crate::interface::InterfaceContext;
-use crate::logical_unit::{QueryParameter, SourceQuery, Table};
+use crate::logical_unit::{SourceQuery, Table};
 use crate::project::Project;
 use crate::project_reader;
 use crate::source::SourceError;
@@ -101,9 +101,7 @@ fn check_columns(table: &Table, found: &[String], findings: &Findings) {
     let known = || found.iter().map(String::as_str);
     let link = table.link.column();
     let wanted = table.columns.iter().map(|column| column.name.as_str());
-    // The rows of a query for a single id belong to that id and need no linking column.
-    let wanted = wanted.chain((table.parameter == QueryParameter::Set).then_some(link));
-    for wanted in wanted.collect::<BTreeSet<_>>() {
+    for wanted in wanted.chain([link]).collect::<BTreeSet<_>>() {
         if !found.iter().any(|column| column == wanted) {
             let message = format!(
                 "table {} wants column `{wanted}`, which the query does not return",

@@ -1,5 +1,6 @@
 //! Interfaces: the sources of ids and rows.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ pub struct Rows {
     pub columns: Vec<String>,
     /// The rows, each as long as `columns`.
     pub rows: Vec<Vec<Value>>,
+    /// The reasons of rows with a cell that cannot be read, by the index of the row. Empty unless [`RowLimits::bad_rows`]
+    /// asks for them.
+    pub bad: BTreeMap<usize, String>,
 }
 
 /// Limits of one answer in memory, in addition to the limits of the interface.
@@ -24,6 +28,8 @@ pub struct RowLimits {
     pub rows: usize,
     /// The most bytes: the length of texts and blobs, and 8 for any other value.
     pub bytes: usize,
+    /// Whether rows with a cell that cannot be read are returned, with the reason; otherwise the first of them is an error.
+    pub bad_rows: bool,
 }
 
 impl Default for RowLimits {
@@ -31,6 +37,7 @@ impl Default for RowLimits {
         Self {
             rows: usize::MAX,
             bytes: usize::MAX,
+            bad_rows: false,
         }
     }
 }

@@ -94,6 +94,7 @@ impl Host for NodeHost {
         let limits = RowLimits {
             rows: TABLE_ROWS,
             bytes: TABLE_BYTES,
+            bad_rows: false,
         };
         let parameters = Parameters::Positional(parameters);
         let rows = query_within(&interface, sql, parameters, limits, &self.stop)

@@ -137,7 +137,10 @@ fn fill(connection: &mut Connection, table: &TableFile) -> Result<(), String> {
     while reader.next()? {
         let location = reader.location();
         for &column in &table.indexed {
-            let key = reader.cell(column)?;
+            // NULL and a cell that cannot be read equal no key.
+            let Ok(key) = reader.cell(column) else {
+                continue;
+            };
             if key == ValueRef::Null {
                 continue;
             }

@@ -3,6 +3,7 @@
 //! All of them answer the full SQL of SQLite. Files and stored tables are virtual tables that are read as streams, so
 //! that memory does not grow with their size. An interface works on its own threads, named `weft-interface-<name>`.
 
+mod bad_cells;
 mod csv;
 mod files;
 mod guard;

@@ -20,6 +20,11 @@ pub(super) trait Source: Send + Sync + fmt::Debug {
     fn fingerprint(&self) -> Result<Fingerprint, Failure>;
     /// Opens a read-only connection.
     fn open(&self) -> Result<Connection, Failure>;
+    /// Checks after a query that began at `seen` that it has read one version of the source.
+    fn check_version(&self, seen: &Fingerprint) -> Result<(), Failure> {
+        let _ = seen;
+        Ok(())
+    }
 }
 
 /// A connection that is opened on demand, and again when its files were replaced.
@@ -41,6 +46,18 @@ impl Link {
             _ => (fingerprint, self.source.open()?),
         };
         Ok(&mut self.open.insert(current).1)
+    }
+
+    /// Checks that the query which just ended has read one version of the source. If not, its connection is closed.
+    pub(super) fn check_version(&mut self) -> Result<(), Failure> {
+        let Some((seen, _)) = &self.open else {
+            return Ok(());
+        };
+        let checked = self.source.check_version(seen);
+        if checked.is_err() {
+            self.open = None;
+        }
+        checked
     }
 }
 

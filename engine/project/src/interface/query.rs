@@ -1,5 +1,6 @@
 //! An interface whose queries run in SQLite.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use weft_model::Value;
 use weft_model::clock::SharedClock;
 
+use super::bad_cells;
 use super::guard::{self, Failure};
 use super::pager::Pager;
 use super::pool::{Link, Pool, Source};
@@ -176,10 +178,13 @@ fn with_stop<T>(
     stop: impl FnMut() -> bool + Send + 'static,
     work: impl FnOnce(&Connection) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    bad_cells::begin();
     let connection = link.connection()?;
     connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(stop))?;
     let answer = work(connection);
     connection.progress_handler(0, None::<fn() -> bool>)?;
+    // A source that was overwritten can also look malformed, or without its tables.
+    link.check_version()?;
     answer
 }
 
@@ -209,7 +214,7 @@ fn all_rows(
     let columns = column_names(&statement);
     let mut answer = Rows {
         columns,
-        rows: Vec::new(),
+        ..Rows::default()
     };
     let mut rows = bind(&mut statement, &values)?;
     let mut bytes = 0;
@@ -220,7 +225,14 @@ fn all_rows(
                 limits.rows
             )));
         }
-        let values = row_values(row, answer.columns.len())?;
+        let values = match row_values(row, &answer.columns, answer.rows.len())? {
+            Ok(values) => values,
+            Err(reason) if limits.bad_rows => {
+                answer.bad.insert(answer.rows.len(), reason);
+                readable_values(row, answer.columns.len())?
+            }
+            Err(reason) => return Err(Failure::Query(reason)),
+        };
         bytes += values.iter().map(size_of_value).sum::<usize>();
         if bytes > limits.bytes {
             return Err(Failure::Query(format!(
@@ -230,12 +242,60 @@ fn all_rows(
         }
         answer.rows.push(values);
     }
-    Ok(answer)
+    match bad_cells::used() {
+        Some(reason) => Err(Failure::Query(reason)),
+        None => Ok(answer),
+    }
 }
 
-fn row_values(row: &Row<'_>, width: usize) -> Result<Vec<Value>, Failure> {
-    let values = (0..width).map(|column| Ok(from_sqlite(row.get_ref(column)?)));
-    values.collect()
+/// The values of a row, or the reason why a cell of it cannot be read. `index` counts the rows of the answer.
+fn row_values(
+    row: &Row<'_>,
+    columns: &[String],
+    index: usize,
+) -> Result<Result<Vec<Value>, String>, Failure> {
+    let mut values = Vec::with_capacity(columns.len());
+    for (at, name) in columns.iter().enumerate() {
+        let cell = row.get_ref(at)?;
+        if let ValueRef::Blob(blob) = cell
+            && let Some(reason) = bad_cells::reason_of(blob)
+        {
+            return Ok(Err(reason));
+        }
+        match from_sqlite(cell) {
+            Ok(value) => values.push(value),
+            Err(_) => {
+                let row = index + 1;
+                return Ok(Err(format!("row {row}, column `{name}`: not UTF-8")));
+            }
+        }
+    }
+    Ok(Ok(values))
+}
+
+/// The values of a row that can be read, with NULL for the others.
+fn readable_values(row: &Row<'_>, width: usize) -> Result<Vec<Value>, Failure> {
+    let mut values = Vec::with_capacity(width);
+    for at in 0..width {
+        let cell = row.get_ref(at)?;
+        let is_bad = matches!(cell, ValueRef::Blob(blob) if bad_cells::reason_of(blob).is_some());
+        let value = if is_bad {
+            Value::Null
+        } else {
+            from_sqlite(cell).unwrap_or_default()
+        };
+        values.push(value);
+    }
+    Ok(values)
+}
+
+/// The values of a row of a stream, which ends with the first one that cannot be read.
+fn stream_values(row: &Row<'_>, columns: &[String], index: usize) -> Result<Vec<Value>, Failure> {
+    let values = row_values(row, columns, index)?.map_err(Failure::Query)?;
+    match bad_cells::used() {
+        Some(reason) => Err(Failure::Query(reason)),
+        None => Ok(values),
+    }
 }
 
 fn size_of_value(value: &Value) -> usize {
@@ -408,16 +468,22 @@ fn send_rows(
     pages: &Pages<Rows>,
 ) -> Result<(), Failure> {
     let mut page = Vec::new();
+    let mut count = 0;
     loop {
         let row = rows.next()?;
         if let Some(row) = row {
-            page.push(row_values(row, columns.len())?);
+            page.push(stream_values(row, &columns, count)?);
+            count += 1;
         }
         let is_end = row.is_none();
+        if let Some(reason) = bad_cells::used().filter(|_| is_end) {
+            return Err(Failure::Query(reason));
+        }
         if page.len() == ROWS_PER_PAGE || (is_end && !page.is_empty()) {
             let page = Rows {
                 columns: columns.clone(),
                 rows: std::mem::take(&mut page),
+                bad: BTreeMap::new(),
             };
             if pages.blocking_send(Ok(page)).is_err() {
                 return Ok(());
@@ -430,20 +496,24 @@ fn send_rows(
 }
 
 fn read_ids(mut rows: SqlRows<'_>, pager: &Pager) -> Result<(), Failure> {
-    let mut count: u64 = 0;
+    let columns = [rows.as_ref().map_or(Ok(String::new()), |statement| {
+        statement.column_name(0).map(str::to_owned)
+    })?];
+    let mut count = 0;
     while let Some(row) = rows.next()? {
+        let id = stream_values(row, &columns, count)?;
         count += 1;
-        let id = match row.get_ref(0)? {
-            ValueRef::Null => {
-                return Err(Failure::Query(format!("row {count} has no id: it is NULL")));
-            }
-            cell => from_sqlite(cell).to_string(),
-        };
-        if !pager.push(id) {
-            break;
+        if id == [Value::Null] {
+            return Err(Failure::Query(format!("row {count} has no id: it is NULL")));
+        }
+        if !id.iter().all(|id| pager.push(id.to_string())) {
+            return Ok(());
         }
     }
-    Ok(())
+    match bad_cells::used() {
+        Some(reason) => Err(Failure::Query(reason)),
+        None => Ok(()),
+    }
 }
 
 /// Ends the pager even if the reader panics, so that an incomplete list never looks complete.

@@ -1,5 +1,8 @@
-//! A SQLite file as a source. Every query reads the file itself, so that changes are visible at once.
+//! A SQLite file as a source. Every query reads the file itself, so that changes are visible at once: any change of the file,
+//! of its times or of its write-ahead log opens it anew.
 
+use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -14,24 +17,70 @@ pub(super) struct SqliteFile {
     pub(super) path: PathBuf,
 }
 
+/// What identifies one version of the file and of its write-ahead log.
+struct Version {
+    file: String,
+    /// None if the database has no write-ahead log.
+    log: Option<String>,
+}
+
+impl SqliteFile {
+    /// Without opening the file: closing it again would release the locks that SQLite holds on it for this process.
+    fn version(&self) -> Result<Version, Failure> {
+        let failed =
+            |error: io::Error| Failure::Unavailable(format!("{}: {error}", self.path.display()));
+        let metadata = std::fs::metadata(&self.path).map_err(failed)?;
+        if !metadata.is_file() {
+            let path = self.path.display();
+            return Err(Failure::Unavailable(format!("{path} is not a file")));
+        }
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let log = std::fs::metadata(log).ok();
+        Ok(Version {
+            file: stamp(&metadata),
+            log: log.as_ref().map(stamp),
+        })
+    }
+}
+
+fn stamp(metadata: &Metadata) -> String {
+    format!(
+        "{}:{}:{}:{}.{}:{}.{}",
+        metadata.dev(),
+        metadata.ino(),
+        metadata.size(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.ctime(),
+        metadata.ctime_nsec()
+    )
+}
+
 impl Source for SqliteFile {
     fn kind(&self) -> &'static str {
         "sqlite"
     }
 
-    /// Identifies the file, not its content: only a replaced file has another fingerprint.
     fn fingerprint(&self) -> Result<Fingerprint, Failure> {
-        let path = self.path.display();
-        let metadata = std::fs::metadata(&self.path)
-            .map_err(|error| Failure::Unavailable(format!("{path}: {error}")))?;
-        if !metadata.is_file() {
-            return Err(Failure::Unavailable(format!("{path} is not a file")));
+        let version = self.version()?;
+        Ok(Fingerprint(vec![
+            version.file,
+            version.log.unwrap_or_default(),
+        ]))
+    }
+
+    /// SQLite's locks protect a query from writers that use them. A copy over the file uses none: pages of both versions would be
+    /// mixed. With a write-ahead log a checkpoint may change the file at any time, while the query reads from the log.
+    fn check_version(&self, seen: &Fingerprint) -> Result<(), Failure> {
+        let version = self.version()?;
+        if version.log.is_some() || seen.0.first() == Some(&version.file) {
+            return Ok(());
         }
-        Ok(Fingerprint(vec![format!(
-            "{}:{}",
-            metadata.dev(),
-            metadata.ino()
-        )]))
+        Err(Failure::Unavailable(format!(
+            "{} was replaced or overwritten while it was read",
+            self.path.display()
+        )))
     }
 
     fn open(&self) -> Result<Connection, Failure> {

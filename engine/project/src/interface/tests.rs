@@ -879,3 +879,112 @@ async fn typed_columns_convert_only_what_fits() {
     ];
     assert_eq!(read, expected);
 }
+
+/// A copy over the file takes no lock and leaves the change counter that SQLite trusts, if both files were made alike.
+#[tokio::test]
+async fn a_file_that_is_overwritten_in_place_is_read_anew() {
+    let folder = folder();
+    let make = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let sql = format!(
+            "create table t (id integer primary key, v text);
+             with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000)
+             insert into t select i, '{content}' from n;"
+        );
+        connection.execute_batch(&sql).unwrap();
+        path
+    };
+    let live = make("live.sqlite", "old old old");
+    let next = make("next.sqlite", "new new new");
+    let definition = definition(InterfaceKind::Sqlite, &live);
+    let source = open_definition(&definition, folder.path());
+    let all = "select distinct v from t order by v";
+    assert_eq!(lines(&source, all).await, ["old old old"]);
+    std::fs::copy(&next, &live).unwrap();
+    assert_eq!(lines(&source, all).await, ["new new new"]);
+
+    // Under a stream that has begun, it is an error at the end and no mixture.
+    let old = make("old.sqlite", "old old old");
+    let mut stream = source.rows("select v from t", Vec::new()).await.unwrap();
+    let first = stream.recv().await.unwrap().unwrap();
+    assert_eq!(first.rows[0], [text("new new new")]);
+    std::fs::copy(&old, &live).unwrap();
+    let mut last = Ok(Rows::default());
+    while let Some(page) = stream.recv().await {
+        last = page;
+    }
+    let error = last.unwrap_err();
+    assert!(matches!(error, SourceError::Unavailable { .. }), "{error}");
+    assert!(error.to_string().contains("while it was read"), "{error}");
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf8_is_an_error_of_its_row() {
+    let folder = folder();
+    let path = folder.path().join("latin.sqlite");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "create table t (id text, n integer);
+             insert into t values ('ok', 1), (cast(x'6de97a' as text), 2), (cast(x'6df67a' as text), 3);",
+        )
+        .unwrap();
+    let source = open_definition(&definition(InterfaceKind::Sqlite, &path), folder.path());
+    let error = all_ids(&source, "select id from t").await.unwrap_err();
+    assert!(
+        error.to_string().contains("row 2, column `id`: not UTF-8"),
+        "{error}"
+    );
+    assert_eq!(
+        refusal(&source, "select n, id from t").await,
+        error.to_string()
+    );
+    assert_eq!(lines(&source, "select n from t").await, ["1", "2", "3"]);
+}
+
+/// Only rows with a cell that cannot be read are bad, unless an expression of the query uses the cell.
+#[tokio::test]
+async fn a_bad_cell_makes_only_its_row_bad() {
+    let folder = folder();
+    let path = folder.path().join("b.csv");
+    std::fs::write(&path, b"id,name,n\n1,a,1\n2,\xff,1\n3,c,1\n\xfe,d,1\n").unwrap();
+    let source = open_definition(&definition(InterfaceKind::Csv, &path), folder.path());
+    let limits = crate::source::RowLimits {
+        bad_rows: true,
+        ..Default::default()
+    };
+    let query = async |sql: &str| {
+        let none = Parameters::Positional(Vec::new());
+        source.query_within(sql, none, limits).await
+    };
+    let answer = query("select id, name from b where id in ('1', '2', '3') order by id desc").await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.rows.len(), 3);
+    assert_eq!(answer.rows[1], [text("2"), Value::Null]);
+    assert_eq!(answer.bad.keys().copied().collect::<Vec<_>>(), [1]);
+    assert_eq!(answer.bad[&1], "b.csv, line 3: not UTF-8");
+    // The bad id equals no id that is asked for, so it is only left out.
+    assert_eq!(
+        query("select id from b where id = '1'")
+            .await
+            .unwrap()
+            .rows
+            .len(),
+        1
+    );
+    for used in [
+        "select id from b where name = 'a' or n = 2",
+        "select id, upper(name) from b where id = '2'",
+        "select id from b order by name",
+        "select count(*) from b where name like '%x%'",
+    ] {
+        let error = query(used).await.expect_err(used).to_string();
+        assert!(error.contains("line 3: not UTF-8"), "{used}: {error}");
+    }
+    // Where bad rows are not asked for, the first of them is an error.
+    let error = refusal(&source, "select name from b where id = '2'").await;
+    assert!(error.contains("line 3: not UTF-8"), "{error}");
+    let error = all_ids(&source, "select id from b").await.unwrap_err();
+    assert!(error.to_string().contains("line 5: not UTF-8"), "{error}");
+}

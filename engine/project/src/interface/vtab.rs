@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::types::{ToSqlOutput, Value as Sql};
 use rusqlite::vtab::{
-    Context, CreateVTab, Filters, IndexInfo, Module, VTab, VTabConnection, VTabCursor, VTabKind,
-    sqlite3_vtab, sqlite3_vtab_cursor,
+    Context, CreateVTab, Filters, IndexConstraintOp, IndexInfo, Module, VTab, VTabConnection,
+    VTabCursor, VTabKind, sqlite3_vtab, sqlite3_vtab_cursor,
 };
 use rusqlite::{Connection, Error, Result};
 use weft_model::ColumnType;
 
+use super::bad_cells;
 use super::guard::Failure;
 use super::index::{Index, PAGE};
 use super::lookup::{self, Key};
@@ -122,6 +123,15 @@ unsafe impl<'vtab> VTab<'vtab> for FileTable {
 
     fn best_index(&self, info: &mut IndexInfo) -> Result<bool> {
         let rows = self.table.estimated_rows();
+        let compared: Vec<String> = info
+            .constraints()
+            .filter(|constraint| {
+                constraint.is_usable()
+                    && constraint.operator() == IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_EQ
+            })
+            .map(|constraint| constraint.column().to_string())
+            .collect();
+        info.set_idx_str(&compared.join(" "));
         let is_indexed = |column: c_int| {
             usize::try_from(column).is_ok_and(|column| self.table.indexed.contains(&column))
         };
@@ -151,6 +161,7 @@ unsafe impl<'vtab> VTab<'vtab> for FileTable {
             reader: None,
             lookup: None,
             location: RowLocation::default(),
+            compared: Vec::new(),
             eof: true,
             table_lives: PhantomData,
         })
@@ -198,13 +209,22 @@ struct FileCursor<'vtab> {
     reader: Option<Box<dyn RowReader>>,
     lookup: Option<Lookup>,
     location: RowLocation,
+    /// The columns that the query compares for equality, in all rows: a bad cell there only leaves its row out.
+    compared: Vec<usize>,
     eof: bool,
     table_lives: PhantomData<&'vtab FileTable>,
 }
 
 // SAFETY: repr(C), and the base is the first field.
 unsafe impl VTabCursor for FileCursor<'_> {
-    fn filter(&mut self, plan: c_int, _: Option<&str>, arguments: &Filters<'_>) -> Result<()> {
+    fn filter(
+        &mut self,
+        plan: c_int,
+        compared: Option<&str>,
+        arguments: &Filters<'_>,
+    ) -> Result<()> {
+        let compared = compared.unwrap_or_default().split_whitespace();
+        self.compared = compared.filter_map(|column| column.parse().ok()).collect();
         self.lookup = match Plan::from_number(plan) {
             Plan::Scan => None,
             Plan::Equal { column } => {
@@ -245,8 +265,14 @@ unsafe impl VTabCursor for FileCursor<'_> {
         let (Some(reader), Ok(column)) = (&self.reader, usize::try_from(column)) else {
             return Err(Error::ModuleError("there is no row".to_owned()));
         };
-        let cell = reader.cell(column).map_err(Error::ModuleError)?;
-        context.set_result(ToSqlOutput::Borrowed(cell))
+        match reader.cell(column) {
+            Ok(cell) => context.set_result(ToSqlOutput::Borrowed(cell)),
+            Err(reason) => {
+                let is_compared = self.compared.contains(&column);
+                let blob = bad_cells::note(reason, is_compared).map_err(Error::ModuleError)?;
+                context.set_result(ToSqlOutput::Owned(Sql::Blob(blob)))
+            }
+        }
     }
 
     fn rowid(&self) -> Result<i64> {

@@ -46,7 +46,8 @@ impl Contents {
         while let Some(row) = rows.next()? {
             cells.clear();
             for at in 0..columns.len() {
-                cells.push(from_sqlite(row.get_ref(at)?));
+                let cell = from_sqlite(row.get_ref(at)?);
+                cells.push(cell.map_err(|error| rusqlite::Error::Utf8Error(at, error))?);
             }
             if visit(&columns, &cells).is_break() {
                 return Ok(ControlFlow::Break(()));

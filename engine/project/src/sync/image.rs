@@ -170,7 +170,9 @@ pub(super) fn rows(image: &Connection, select: &str) -> Result<Vec<Row>, ImageEr
     let width = select.column_count();
     let rows = select.query_map([], |row| {
         (0..width)
-            .map(|at| Ok(from_sqlite(row.get_ref(at)?)))
+            .map(|at| {
+                from_sqlite(row.get_ref(at)?).map_err(|error| rusqlite::Error::Utf8Error(at, error))
+            })
             .collect()
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

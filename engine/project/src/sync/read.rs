@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt};
 use weft_model::Value;
+use weft_model::number::written_value;
 use weft_store::Outage;
 
 use super::row::Row;
-use crate::source::{Parameters, Rows, SharedInterface, SourceError};
+use crate::source::{Parameters, RowLimits, Rows, SharedInterface, SourceError};
 use crate::{QueryParameter, Table, TableLink};
 
 /// The most values of one set query.
@@ -83,9 +84,14 @@ async fn find_sets(
     while let Some(set) = sets.pop() {
         let parameters = Parameters::Set {
             name: table.parameter.name().to_owned(),
-            values: set.to_vec(),
+            values: set.iter().flat_map(spellings).collect(),
         };
-        match interface.query(&table.query.sql, parameters).await {
+        let limits = RowLimits {
+            bad_rows: true,
+            ..RowLimits::default()
+        };
+        let answer = interface.query_within(&table.query.sql, parameters, limits);
+        match answer.await {
             Ok(rows) => {
                 if let Err(reason) = assign_rows(table, rows, set, found) {
                     found.fail(table, set, &reason);
@@ -123,26 +129,51 @@ async fn find_each(
 ) -> Result<(), Outage> {
     let query = |value: &Value| {
         let (interface, sql) = (Arc::clone(interface), table.query.sql.clone());
-        let named = vec![(table.parameter.name().to_owned(), value.clone())];
-        let value = value.clone();
-        async move { (value, interface.query(&sql, Parameters::Named(named)).await) }.boxed()
+        let (name, value) = (table.parameter.name(), value.clone());
+        async move {
+            let mut answer = Ok(Rows::default());
+            for spelling in spellings(&value) {
+                let named = Parameters::Named(vec![(name.to_owned(), spelling)]);
+                answer = interface.query(&sql, named).await;
+                if answer.as_ref().map_or(true, |rows| !rows.rows.is_empty()) {
+                    break;
+                }
+            }
+            (value, answer)
+        }
+        .boxed()
     };
     let queries: Vec<_> = values.iter().map(query).collect();
     let mut answers = futures::stream::iter(queries).buffered(PARALLEL_QUERIES);
     while let Some((value, answer)) = answers.next().await {
-        let rows = match answer {
-            Ok(rows) => positions(table, &rows).map(|positions| (positions, rows)),
+        let value = std::slice::from_ref(&value);
+        let assigned = match answer {
+            Ok(rows) => assign_rows(table, rows, value, found),
             Err(error) => Err(error_of_source(error)?.to_string()),
         };
-        match rows {
-            Ok((positions, rows)) => {
-                let rows = rows.rows.into_iter().map(|row| pick(row, &positions));
-                found.rows.insert(value.to_string(), rows.collect());
-            }
-            Err(reason) => found.fail(table, std::slice::from_ref(&value), &reason),
+        if let Err(reason) = assigned {
+            found.fail(table, value, &reason);
         }
     }
     Ok(())
+}
+
+/// The values with which a query finds an id or a link: the text, and the number that is written like it. A column without a
+/// type, such as an expression, compares a text with no number.
+fn spellings(value: &Value) -> Vec<Value> {
+    let text = match value {
+        Value::Text(text) => text,
+        Value::Integer(_) | Value::Real(_) => &value.to_string(),
+        Value::Null | Value::Blob(_) => return vec![value.clone()],
+    };
+    let number = written_value(text);
+    let mut spellings = vec![value.clone()];
+    for spelling in [Value::Text(text.clone()), number] {
+        if !spellings.contains(&spelling) {
+            spellings.push(spelling);
+        }
+    }
+    spellings
 }
 
 /// Assigns each row to the value in its linking column.
@@ -157,10 +188,16 @@ fn assign_rows(
     for value in set {
         found.rows.insert(value.to_string(), Vec::new());
     }
-    for row in rows.rows {
+    let mut bad = rows.bad;
+    for (index, row) in rows.rows.into_iter().enumerate() {
         // A query may return more rows than requested: `017` also matches a row with the number 17.
-        if let Some(rows) = found.rows.get_mut(&row[link].to_string()) {
-            rows.push(pick(row, &positions));
+        let value = row[link].to_string();
+        let Some(rows) = found.rows.get_mut(&value) else {
+            continue;
+        };
+        match bad.remove(&index) {
+            Some(reason) => found.fail(table, &[Value::Text(value)], &reason),
+            None => rows.push(pick(row, &positions)),
         }
     }
     Ok(())

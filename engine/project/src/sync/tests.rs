@@ -578,3 +578,76 @@ async fn a_batch_keeps_the_version_of_the_project_it_started_with() {
     other.refresh().await.unwrap();
     assert!(other.current().unwrap().logical_unit("AUTO").is_ok());
 }
+
+/// Both forms of a query find the same instances: a row belongs to the id that its link column writes, and to no other.
+#[tokio::test]
+async fn both_forms_of_a_query_agree_about_ids() {
+    let workshop = Workshop::new().await;
+    workshop.change(
+        "create table item (id integer primary key, name text);
+         insert into item values (7, 'seven'), (123, 'many');",
+    );
+    let item = |from: &str| {
+        format!(
+            "root: item\ntables:\n  item:\n    interface: garage\n    query: select {from}\n    id_column: id\n    \
+             key: [id]\n    columns: {{id: INTEGER, name: TEXT}}\n"
+        )
+    };
+    for from in [
+        "id, name from item where id in (:ids)",
+        "id, name from item where id = :id",
+        // Expressions have no type: a text equals no number.
+        "id, name from (select id + 0 as id, name from item) where id in (:ids)",
+        "id, name from (select coalesce(id, 0) as id, name from item) where id = :id",
+    ] {
+        workshop.write("logical_units/CAR/lu.yaml", &item(from));
+        workshop.deploy().await.unwrap();
+        let ids = ["7", "00123", "123 ", "1.23e2", "123"];
+        let results = workshop
+            .sync_as(&ids, &[("SYNC", "FORCE")])
+            .await
+            .into_iter()
+            .zip(ids);
+        for (result, id) in results {
+            match id {
+                "7" | "123" => assert!(result.starts_with('{'), "{from} {id}: {result}"),
+                _ => assert!(result.contains("was not found"), "{from} {id}: {result}"),
+            }
+        }
+    }
+    // A query that does not say whose its rows are is refused.
+    let unlinked = item("name, 1 as nr from item where id = :id");
+    workshop.write("logical_units/CAR/lu.yaml", &unlinked);
+    let error = format!("{:?}", workshop.deploy().await.unwrap_err());
+    assert!(error.contains("wants column `id`"), "{error}");
+}
+
+#[tokio::test]
+async fn bad_rows_fail_only_their_own_instances() {
+    let workshop = Workshop::new().await;
+    let rows = 2_000;
+    let mut csv = b"id,name\n".to_vec();
+    for id in 0..rows {
+        csv.extend_from_slice(format!("{id},name ").as_bytes());
+        // 2 % of the rows.
+        csv.extend_from_slice(if id % 50 == 7 { b"\xff\n" } else { b"ok\n" });
+    }
+    let path = workshop.project().join("data/models.csv");
+    std::fs::write(path, csv).unwrap();
+    let lu = "root: model\ntables:\n  model:\n    interface: models\n    query: select id, name from models where id in (:ids)\n    \
+              id_column: id\n    key: [id]\n    columns: {id: TEXT, name: TEXT}\n";
+    workshop.write("logical_units/CAR/lu.yaml", lu);
+    workshop.deploy().await.unwrap();
+    let ids: Vec<String> = (0..rows).map(|id| id.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let results = workshop.sync(&ids).await;
+    for (id, result) in results.iter().enumerate() {
+        if id % 50 == 7 {
+            let line = id + 2;
+            let expected = format!("table model: models.csv, line {line}: not UTF-8");
+            assert_eq!(*result, expected);
+        } else {
+            assert_eq!(*result, ADDED, "{id}");
+        }
+    }
+}

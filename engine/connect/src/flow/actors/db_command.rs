@@ -38,6 +38,7 @@ const SPEC: ActorSpec = ActorSpec {
 const LIMITS: RowLimits = RowLimits {
     rows: 1_000_000,
     bytes: OUTPUT_BYTES,
+    bad_rows: false,
 };
 
 #[async_trait]
