@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ pub(super) struct FileState {
     /// After the last stored record.
     #[serde(rename = "at")]
     position: Position,
+    /// Hash of the last bytes before the position, of a file that may grow; empty if it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    tail: String,
     /// The whole file has been stored.
     #[serde(rename = "done")]
     pub(super) is_done: bool,
@@ -51,7 +55,7 @@ pub(super) struct FileState {
 }
 
 impl FileState {
-    /// Whether nothing has changed since the whole file was stored.
+    /// Whether size, time and parser are those with which the whole file was stored.
     pub(super) fn covers(&self, found: &FoundFile, parser: &str) -> bool {
         self.is_done
             && self.parser == parser
@@ -114,8 +118,17 @@ pub(super) fn start(reader: FileReader) -> mpsc::Receiver<Result<Group, FileErro
 }
 
 impl FileReader {
+    /// Whether the file still begins as it did when it was stored. Blocks.
+    pub(super) fn has_known_head(&self) -> bool {
+        let known = self.known.as_ref();
+        let file = self.roots.open(&self.path).ok();
+        known.zip(file).is_some_and(|(known, (mut file, _))| {
+            hash_of_head(&mut file, known.head_bytes).is_ok_and(|head| head == known.head)
+        })
+    }
+
     fn run(self, sender: &Sender) -> Result<(), FileError> {
-        let (input, mut state) = self.open()?;
+        let (input, file, mut state) = self.open()?;
         let mut group = PendingGroup::default();
         let broken = |error: records::ReadFailure| match error.is_transient {
             true => Err(FileError::Unreadable(error.to_string())),
@@ -125,33 +138,54 @@ impl FileReader {
             Ok(records) => records,
             Err(failure) => {
                 let reason = broken(failure)?;
-                return self.finish(sender, group, state, Some(reason));
+                return self.finish(sender, &file, group, state, Some(reason));
             }
         };
+        if let Some(reason) = self.missing_column(records.names()) {
+            return self.finish(sender, &file, group, state, Some(reason));
+        }
         loop {
             match records.next() {
                 Ok(Some(item)) => self.add(item, &mut group),
                 Ok(None) => {
                     state.position = records.position();
-                    return self.finish(sender, group, state, None);
+                    return self.finish(sender, &file, group, state, None);
                 }
                 Err(failure) => {
                     state.position = records.position();
                     let reason = broken(failure)?;
-                    return self.finish(sender, group, state, Some(reason));
+                    return self.finish(sender, &file, group, state, Some(reason));
                 }
             }
             if group.is_full() {
                 state.position = records.position();
-                if !self.send(sender, &mut group, &mut state)? {
+                if !self.send(sender, &file, &mut group, &mut state)? {
                     return Ok(());
                 }
             }
         }
     }
 
+    /// A column of the table that a file with this header cannot have. Its values would be NULL in all rows, also in those that
+    /// an earlier file has stored.
+    fn missing_column(&self, names: Option<&[Arc<str>]>) -> Option<String> {
+        let names = names?;
+        let is_there = |wanted: &str| names.iter().any(|name| **name == *wanted);
+        let missing = self
+            .table
+            .columns
+            .iter()
+            .find(|column| !is_there(&column.from))?;
+        let found: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        Some(format!(
+            "line 1: the header has no column `{}`; it names {}",
+            missing.from,
+            found.join(", ")
+        ))
+    }
+
     /// Opens the file; also returns its state before anything more is read.
-    fn open(&self) -> Result<(Input, FileState), FileError> {
+    fn open(&self) -> Result<(Input, File, FileState), FileError> {
         let unreadable = |error: io::Error| FileError::Unreadable(error.to_string());
         let (mut file, found) = self.roots.open(&self.path).map_err(FileError::Unreadable)?;
         let head_bytes = found.size.min(HEAD);
@@ -163,12 +197,14 @@ impl FileReader {
             }
             None => false,
         };
+        let again = file.try_clone().map_err(unreadable)?;
         let input = Input::from_file(file, self.limits).map_err(unreadable)?;
         let may_grow = self.format.may_grow() && !input.is_compressed();
-        let known = self
-            .known
-            .as_ref()
-            .filter(|known| same_head && self.can_continue(known, &found, may_grow));
+        let known = self.known.as_ref().filter(|known| {
+            same_head
+                && self.can_continue(known, &found, may_grow)
+                && (!may_grow || is_same_tail(&again, known))
+        });
         let state = FileState {
             size: found.size,
             modified: found.modified,
@@ -180,7 +216,7 @@ impl FileReader {
             rejected: known.map_or(0, |known| known.rejected),
             ..FileState::default()
         };
-        Ok((input, state))
+        Ok((input, again, state))
     }
 
     /// Whether reading continues after the stored records: the content is the same, or something was appended.
@@ -220,6 +256,7 @@ impl FileReader {
     fn send(
         &self,
         sender: &Sender,
+        read: &File,
         group: &mut PendingGroup,
         state: &mut FileState,
     ) -> Result<bool, FileError> {
@@ -228,6 +265,11 @@ impl FileReader {
         file.write(&self.path, &group.rejects)
             .map_err(FileError::Fatal)?;
         drop(file);
+        state.tail = match self.format.may_grow() {
+            // Without it only the beginning is compared.
+            true => tail_before(read, state.position.offset).unwrap_or_default(),
+            false => String::new(),
+        };
         let rejected = group.rejects.len() as u64;
         state.records += group.rows.len() as u64;
         state.rejected += rejected;
@@ -243,6 +285,7 @@ impl FileReader {
     fn finish(
         &self,
         sender: &Sender,
+        file: &File,
         mut group: PendingGroup,
         mut state: FileState,
         broken: Option<String>,
@@ -254,7 +297,7 @@ impl FileReader {
         }
         state.is_done = true;
         state.broken = broken;
-        self.send(sender, &mut group, &mut state).map(drop)
+        self.send(sender, file, &mut group, &mut state).map(drop)
     }
 }
 
@@ -295,6 +338,26 @@ fn hash_of_head(file: &mut File, bytes: u64) -> io::Result<String> {
     file.rewind()?;
     let hash = Sha256::digest(&head);
     Ok(hex(&hash[..8]))
+}
+
+/// Hashes the last bytes before a position of a file.
+fn tail_before(file: &File, position: u64) -> io::Result<String> {
+    let length = position.min(HEAD);
+    let mut tail = vec![0; usize::try_from(length).unwrap_or_default()];
+    file.read_exact_at(&mut tail, position - length)?;
+    Ok(hex(&Sha256::digest(&tail)[..8]))
+}
+
+/// Whether a file still has the line that was read last where it was: a file that was written anew may also be longer, and then
+/// the position may lie within a line. States of older versions have no such hash.
+fn is_same_tail(file: &File, known: &FileState) -> bool {
+    let position = known.position.offset;
+    let mut last = [b'\n'];
+    let begins_a_line =
+        position == 0 || (file.read_exact_at(&mut last, position - 1).is_ok() && last == [b'\n']);
+    begins_a_line
+        && (known.tail.is_empty()
+            || tail_before(file, position).is_ok_and(|tail| tail == known.tail))
 }
 
 #[cfg(test)]

@@ -100,15 +100,37 @@ impl ParserRun<'_> {
                 break;
             }
             let state = saved.state_of(&file, self, start).await?;
-            match state {
-                Some(state) if state.covers(&file, &self.parser) => self.counts.skipped += 1,
-                state => self.file(reader(file.path, state, self)).await?,
+            let is_covered = state
+                .as_ref()
+                .is_some_and(|state| state.covers(&file, &self.parser));
+            let reader = reader(file.path, state, self);
+            match is_covered {
+                true => self.covered(reader).await?,
+                false => self.file(reader).await?,
             }
         }
         self.save().await?;
         match self.stop.is_cancelled() {
             true => Err(RunFailure::stopped()),
             false => Ok(()),
+        }
+    }
+
+    /// Skips a file with the size and the time of a file that was stored, unless its content begins in another way.
+    async fn covered(&mut self, reader: FileReader) -> Result<(), RunFailure> {
+        let checked = on_thread(THREAD, move || {
+            let is_same = reader.has_known_head();
+            Ok((reader, is_same))
+        });
+        let (reader, is_same) = checked
+            .await
+            .map_err(|reason| RunFailure::new("File", reason))?;
+        match is_same {
+            true => {
+                self.counts.skipped += 1;
+                Ok(())
+            }
+            false => self.file(reader).await,
         }
     }
 

@@ -9,12 +9,15 @@ use super::{
     Records, Reject, TOO_LONG,
 };
 
-const NOT_CLOSED: &str = "a quoted field is not closed";
+const NOT_CLOSED: &str = "a quoted field is not closed before the end of the file";
+const BEHIND_QUOTE: &str = "text follows the closing quote of a field";
+const LONE_RETURN: &str = "a carriage return without a line feed does not end a line";
 
 /// Reads the records of delimited text.
 pub(super) struct CsvRecords {
     splitter: Splitter,
     names: Vec<Arc<str>>,
+    has_header: bool,
     position: Position,
 }
 
@@ -39,6 +42,7 @@ impl CsvRecords {
             position: splitter.input.position(),
             splitter,
             names,
+            has_header: format.header,
         })
     }
 
@@ -87,11 +91,20 @@ impl Records for CsvRecords {
                 }
                 item
             }
-            Split::TooLong => Item::Reject(Reject::new(line, TOO_LONG, &self.splitter.record)),
-            Split::NotClosed => Item::Reject(Reject::new(line, NOT_CLOSED, &self.splitter.record)),
+            Split::Malformed { reason, terminated } => {
+                let item = Item::Reject(Reject::new(line, reason, &self.splitter.record));
+                if !terminated {
+                    return Ok(Some(item));
+                }
+                item
+            }
         };
         self.position = self.splitter.input.position();
         Ok(Some(item))
+    }
+
+    fn names(&self) -> Option<&[Arc<str>]> {
+        self.has_header.then_some(&self.names)
     }
 
     fn position(&self) -> Position {
@@ -108,8 +121,7 @@ fn header(splitter: &mut Splitter) -> Result<Vec<Arc<str>>, ReadFailure> {
                 "it is empty: its first line must name the columns".to_owned(),
             ));
         }
-        Split::TooLong => return failure(format!("the header is {TOO_LONG}")),
-        Split::NotClosed => return failure(NOT_CLOSED.to_owned()),
+        Split::Malformed { reason, .. } => return failure(format!("the header: {reason}")),
     }
     let Ok(fields) = splitter.fields.as_slice() else {
         return failure("more than 1,000 columns".to_owned());
@@ -132,9 +144,16 @@ fn header(splitter: &mut Splitter) -> Result<Vec<Arc<str>>, ReadFailure> {
 }
 
 enum Split {
-    Record { line: u64, terminated: bool },
-    TooLong,
-    NotClosed,
+    Record {
+        line: u64,
+        terminated: bool,
+    },
+    /// A record that is no record of this format. All of its lines are consumed: which of them the writer meant as records of
+    /// their own cannot be known.
+    Malformed {
+        reason: &'static str,
+        terminated: bool,
+    },
     End,
 }
 
@@ -156,6 +175,12 @@ enum State {
     Quoted,
     /// After a quote in a quoted field: the field has ended, or a second quote follows that escapes the first.
     QuoteInside,
+    /// After a carriage return that is not quoted. Only a line feed may follow.
+    Return,
+    /// After a carriage return within a line.
+    LoneReturn,
+    /// After text behind a closing quote. Quotes no longer have a meaning in this record.
+    BehindQuote,
 }
 
 impl State {
@@ -166,10 +191,14 @@ impl State {
             Self::Quoted if is_quote => Self::QuoteInside,
             Self::Quoted => Self::Quoted,
             Self::QuoteInside if is_quote => Self::Quoted,
+            Self::BehindQuote => Self::BehindQuote,
+            Self::Return | Self::LoneReturn => Self::LoneReturn,
             Self::FieldStart | Self::Plain | Self::QuoteInside if byte == delimiter => {
                 Self::FieldStart
             }
-            Self::FieldStart | Self::Plain | Self::QuoteInside => Self::Plain,
+            Self::FieldStart | Self::Plain | Self::QuoteInside if byte == b'\r' => Self::Return,
+            Self::QuoteInside => Self::BehindQuote,
+            Self::FieldStart | Self::Plain => Self::Plain,
         }
     }
 }
@@ -193,38 +222,22 @@ impl Splitter {
     }
 
     fn next(&mut self) -> Result<Split, ReadFailure> {
-        let (delimiter, quote) = (self.delimiter, self.quote);
         loop {
             let line = self.input.line() + 1;
-            self.record.clear();
-            let mut state = State::FieldStart;
-            let terminated = loop {
-                let bytes = self.input.peek()?;
-                if bytes.is_empty() {
-                    break false;
-                }
-                let free = RECORD_BYTES.saturating_sub(self.record.len());
-                let seen = &bytes[..bytes.len().min(free + 1)];
-                let mut end = None;
-                for (at, byte) in seen.iter().enumerate() {
-                    if *byte == b'\n' && state != State::Quoted {
-                        end = Some(at);
-                        break;
-                    }
-                    state = state.after(*byte, delimiter, quote);
-                }
-                let count = end.map_or(seen.len(), |at| at + 1);
-                self.record.extend_from_slice(&bytes[..count]);
-                self.input.take(count);
-                if end.is_some() {
-                    break true;
-                }
-                if self.record.len() > RECORD_BYTES {
-                    return self.give_up(state);
-                }
+            let Scanned {
+                state,
+                terminated,
+                is_long,
+            } = self.scan()?;
+            let reason = match state {
+                // The last line of a file that is still written ends anywhere.
+                State::Quoted => Some(NOT_CLOSED),
+                State::BehindQuote => Some(BEHIND_QUOTE),
+                State::LoneReturn => Some(LONE_RETURN),
+                State::FieldStart | State::Plain | State::QuoteInside | State::Return => None,
             };
-            if state == State::Quoted {
-                return self.give_up(state);
+            if let Some(reason) = is_long.then_some(TOO_LONG).or(reason) {
+                return Ok(Split::Malformed { reason, terminated });
             }
             if self.record.is_empty() {
                 return Ok(Split::End);
@@ -240,26 +253,45 @@ impl Splitter {
         }
     }
 
-    /// Rejects a record without an end. Only its first line is skipped, so that an unclosed quote does not consume the good
-    /// lines after it.
-    fn give_up(&mut self, state: State) -> Result<Split, ReadFailure> {
-        let reason = match state {
-            State::Quoted => Split::NotClosed,
-            _ => Split::TooLong,
-        };
-        match self.record.iter().position(|byte| *byte == b'\n') {
-            Some(at) => {
-                let behind = self.record.split_off(at + 1);
-                self.input.restore(&behind);
-                Ok(reason)
+    /// Consumes one record. Of a longer one than allowed the beginning is kept.
+    fn scan(&mut self) -> Result<Scanned, ReadFailure> {
+        let (delimiter, quote) = (self.delimiter, self.quote);
+        self.record.clear();
+        let mut state = State::FieldStart;
+        let mut is_long = false;
+        loop {
+            let bytes = self.input.peek()?;
+            let mut end = None;
+            for (at, byte) in bytes.iter().enumerate() {
+                if *byte == b'\n' && state != State::Quoted {
+                    end = Some(at);
+                    break;
+                }
+                state = state.after(*byte, delimiter, quote);
             }
-            None => {
-                let is_long = self.record.len() > RECORD_BYTES;
-                self.input.skip_line()?;
-                Ok(if is_long { Split::TooLong } else { reason })
+            let count = end.map_or(bytes.len(), |at| at + 1);
+            let free = (RECORD_BYTES + 1).saturating_sub(self.record.len());
+            self.record.extend_from_slice(&bytes[..count.min(free)]);
+            is_long |= self.record.len() > RECORD_BYTES;
+            let is_end_of_input = count == 0;
+            self.input.take(count);
+            if end.is_some() || is_end_of_input {
+                return Ok(Scanned {
+                    state,
+                    terminated: end.is_some(),
+                    is_long,
+                });
             }
         }
     }
+}
+
+/// The end of a record.
+struct Scanned {
+    state: State,
+    /// By a line feed, not by the end of the input.
+    terminated: bool,
+    is_long: bool,
 }
 
 /// The fields of one record.

@@ -151,18 +151,6 @@ impl Input {
         self.offset += count as u64;
     }
 
-    /// Restores the bytes that were consumed last.
-    pub(super) fn restore(&mut self, bytes: &[u8]) {
-        let mut buffer = bytes.to_vec();
-        buffer.extend_from_slice(&self.buffer[self.start..self.end]);
-        self.line -= bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-        self.offset -= bytes.len() as u64;
-        self.start = 0;
-        self.end = buffer.len();
-        buffer.resize(self.end.max(BUFFER), 0);
-        self.buffer = buffer;
-    }
-
     /// Consumes the rest of the line with its line break.
     pub(super) fn skip_line(&mut self) -> io::Result<()> {
         loop {

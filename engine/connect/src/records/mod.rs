@@ -146,6 +146,11 @@ pub trait Records: Send {
     /// The rest of the input cannot be read: the input failed, or the structure around the records is malformed.
     fn next(&mut self) -> Result<Option<Item>, ReadFailure>;
 
+    /// The fields that every record has, if the input says so before its first record: the names of a CSV header.
+    fn names(&self) -> Option<&[Arc<str>]> {
+        None
+    }
+
     /// The position after the last item. A last line without a line break may still grow, so it does not count.
     fn position(&self) -> Position;
 }

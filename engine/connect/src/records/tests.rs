@@ -189,14 +189,37 @@ fn bad_csv_records_are_rejected_alone() {
             "4: a='4' b='5'",
         ],
     );
-    // An unclosed quote does not consume the good lines after it.
+    // Which lines behind a quote are records cannot be known: none is made of them.
     check(
         &format,
-        "a,b\n\"1,2\n3,4\n5,6\n",
+        "a,b\n0,0\n\"1,2\n3,4\n5,6\n",
         &[
-            "2! a quoted field is not closed",
-            "3: a='3' b='4'",
-            "4: a='5' b='6'",
+            "2: a='0' b='0'",
+            "3! a quoted field is not closed before the end of the file",
+        ],
+    );
+    // A stray quote ends with the line of the next one.
+    check(
+        &format,
+        "a,b\n\"1,2\n3,4\n5,\"six\"\n7,8\n",
+        &[
+            "2! text follows the closing quote of a field",
+            "5: a='7' b='8'",
+        ],
+    );
+    // Carriage returns end no lines.
+    check(
+        &format,
+        "a,b\r1,2\r3,4\r",
+        &["! line 1: the header: a carriage return without a line feed does not end a line"],
+    );
+    check(
+        &format,
+        "a,b\r\n1,\"x\"\r\n1\r2,3\n4,5\n",
+        &[
+            "2: a='1' b='x'",
+            "3! a carriage return without a line feed does not end a line",
+            "4: a='4' b='5'",
         ],
     );
     let bytes = b"a\n\xff\xfe\nok\n".to_vec();
@@ -215,8 +238,13 @@ fn a_line_of_two_gigabytes_is_skipped() {
     let expected = ["2! longer than 1 MiB", "3: a='2' b='3'"];
     let input = generated("a,b\n1,", b'x', TWO_GIB, "\n2,3\n");
     assert_eq!(items_of(&csv(), input), expected);
+    // The lines of a quoted field are no records, however long it is.
+    let input = generated("a,b\n\"1", b'\n', LONG, "\",2\n2,3\n");
+    let items = items_of(&csv(), input);
+    assert_eq!(items[0], "2! longer than 1 MiB");
+    assert_eq!(items[1..], [format!("{}: a='2' b='3'", LONG + 3)]);
     let input = generated("a,b\n\"1,", b'x', LONG, "\n2,3\n");
-    assert_eq!(items_of(&csv(), input)[1..], expected[1..]);
+    assert_eq!(items_of(&csv(), input), expected[..1]);
     let input = generated("{\"a\":1}\n{\"a\":\"", b'x', LONG, "\"}\n{\"a\":3}\n");
     assert_eq!(
         items_of(&Format::JsonLines, input),

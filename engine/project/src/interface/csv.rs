@@ -75,26 +75,57 @@ impl Scan {
         format!("{}, line {line}: {message}", self.label)
     }
 
+    /// An error of the current row. The csv crate lets a row begin with the line feed before it, and with blank lines.
+    fn error(&self, message: &str) -> String {
+        let breaks = self.bytes_of_row().map_or(0, |row| {
+            let before = row.iter().take_while(|byte| matches!(byte, b'\n' | b'\r'));
+            before.filter(|byte| **byte == b'\n').count()
+        });
+        self.at(self.location.line + breaks as u64, message)
+    }
+
     fn check_record(&self) -> Result<(), String> {
         let (found, wanted) = (self.record.len(), self.kinds.len());
         if found != wanted {
             let message = format!("{found} fields where the header has {wanted}");
-            return Err(self.at(self.location.line, &message));
+            return Err(self.error(&message));
         }
         if self.record.as_slice().len() > LINE_BYTES {
-            return Err(self.at(self.location.line, TOO_LONG));
+            return Err(self.error(TOO_LONG));
         }
         Ok(())
     }
 
+    /// Whether the row may have quotes: without any, it has the bytes of its fields, the delimiters between them and a line
+    /// break.
+    fn may_have_quotes(&self) -> bool {
+        let plain = self.record.as_slice().len() + self.record.len() + 1;
+        self.location.length > plain as u64
+    }
+
+    /// Reports text behind a closing quote, which the csv crate adds to the field. It shows that an earlier quote was a stray
+    /// one, which has made one row of several lines.
+    fn check_quotes(&self) -> Result<(), String> {
+        let row = self.bytes_of_row()?;
+        if quotes(&row, self.delimiter) == Quotes::TextBehind {
+            let message = "text follows the closing quote of a field";
+            return Err(self.error(message));
+        }
+        Ok(())
+    }
+
+    fn bytes_of_row(&self) -> Result<Vec<u8>, String> {
+        let mut row = vec![0; usize::try_from(self.location.length).unwrap_or(LINE_BYTES)];
+        let file = &self.reader.get_ref().file;
+        let read = file.read_exact_at(&mut row, self.location.offset);
+        read.map_err(|error| self.at(self.location.line, &error.to_string()))?;
+        Ok(row)
+    }
+
     /// Reports a quoted field that is not closed: the csv crate accepts the end of the file as its end.
     fn check_end(&self) -> Result<(), String> {
-        let mut last = vec![0; usize::try_from(self.location.length).unwrap_or(LINE_BYTES)];
-        let file = &self.reader.get_ref().file;
-        let read = file.read_exact_at(&mut last, self.location.offset);
-        read.map_err(|error| self.at(self.location.line, &error.to_string()))?;
-        if ends_inside_quotes(&last, self.delimiter) {
-            return Err(self.at(self.location.line, "a quoted field is not closed"));
+        if quotes(&self.bytes_of_row()?, self.delimiter) == Quotes::Open {
+            return Err(self.error("a quoted field is not closed"));
         }
         Ok(())
     }
@@ -114,6 +145,9 @@ impl RowReader for Scan {
                         length: self.reader.position().byte() - start.byte(),
                         line: start.line(),
                     };
+                }
+                if self.may_have_quotes() {
+                    self.check_quotes()?;
                 }
                 self.check_record().map(|()| true)
             }
@@ -142,7 +176,7 @@ impl RowReader for Scan {
     fn cell(&self, column: usize) -> Result<ValueRef<'_>, String> {
         let bytes = self.record.get(column).unwrap_or_default();
         if std::str::from_utf8(bytes).is_err() {
-            return Err(self.at(self.location.line, "not UTF-8"));
+            return Err(self.error("not UTF-8"));
         }
         Ok(typed(bytes, self.kinds[column]))
     }
@@ -194,18 +228,38 @@ impl Read for Bounded {
     }
 }
 
-fn ends_inside_quotes(row: &[u8], delimiter: u8) -> bool {
-    let mut inside = false;
-    let mut field_starts = true;
-    for &byte in row {
-        if inside {
-            inside = byte != b'"';
-        } else if byte == b'"' {
-            // This is also true for the second of two quotes, which continues the field.
-            inside = field_starts;
-        } else {
-            field_starts = byte == delimiter || byte == b'\n' || byte == b'\r';
-        }
+/// What the quotes of a row say about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quotes {
+    Closed,
+    /// The last field is not closed.
+    Open,
+    /// Text follows a closing quote.
+    TextBehind,
+}
+
+fn quotes(row: &[u8], delimiter: u8) -> Quotes {
+    #[derive(Clone, Copy)]
+    enum State {
+        FieldStart,
+        Plain,
+        Inside,
+        /// After a quote in a quoted field: its end, or the first of two.
+        QuoteInside,
     }
-    inside
+    let mut state = State::FieldStart;
+    for &byte in row {
+        let ends_field = byte == delimiter || byte == b'\n' || byte == b'\r';
+        state = match (state, byte) {
+            (State::Inside, b'"') => State::QuoteInside,
+            (State::Inside, _) | (State::FieldStart | State::QuoteInside, b'"') => State::Inside,
+            _ if ends_field => State::FieldStart,
+            (State::QuoteInside, _) => return Quotes::TextBehind,
+            (State::FieldStart | State::Plain, _) => State::Plain,
+        };
+    }
+    match state {
+        State::Inside => Quotes::Open,
+        State::FieldStart | State::Plain | State::QuoteInside => Quotes::Closed,
+    }
 }

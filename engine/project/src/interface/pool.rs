@@ -20,6 +20,11 @@ pub(super) trait Source: Send + Sync + fmt::Debug {
     fn fingerprint(&self) -> Result<Fingerprint, Failure>;
     /// Opens a read-only connection.
     fn open(&self) -> Result<Connection, Failure>;
+    /// Why the source has no table of this name, if there is more to say than that.
+    fn why_no_table(&self, name: &str) -> Option<String> {
+        let _ = name;
+        None
+    }
     /// Checks after a query that began at `seen` that it has read one version of the source.
     fn check_version(&self, seen: &Fingerprint) -> Result<(), Failure> {
         let _ = seen;
@@ -46,6 +51,22 @@ impl Link {
             _ => (fingerprint, self.source.open()?),
         };
         Ok(&mut self.open.insert(current).1)
+    }
+
+    /// Adds to the error of a query why its table is none, if the source knows.
+    pub(super) fn explain(&self, failure: Failure) -> Failure {
+        const NO_TABLE: &str = "no such table: ";
+        let Failure::Query(message) = failure else {
+            return failure;
+        };
+        let name = message.split_once(NO_TABLE).map(|(_, name)| {
+            let end = name.find(|c: char| c.is_whitespace()).unwrap_or(name.len());
+            name[..end].trim_start_matches("main.")
+        });
+        match name.and_then(|name| self.source.why_no_table(name)) {
+            Some(reason) => Failure::Query(format!("{message}: {reason}")),
+            None => Failure::Query(message),
+        }
     }
 
     /// Checks that the query which just ended has read one version of the source. If not, its connection is closed.

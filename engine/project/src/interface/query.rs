@@ -185,7 +185,7 @@ fn with_stop<T>(
     connection.progress_handler(0, None::<fn() -> bool>)?;
     // A source that was overwritten can also look malformed, or without its tables.
     link.check_version()?;
-    answer
+    answer.map_err(|failure| link.explain(failure))
 }
 
 fn all_rows(

@@ -654,6 +654,25 @@ async fn a_folder_has_a_table_for_each_file() {
     let source = open_definition(&stated, folder.path());
     let joined = "select b.name from a join b using (id) join renamed using (id)";
     assert_eq!(lines(&source, joined).await, ["x, y"]);
+    let error = refusal(&source, "select * from bad").await;
+    assert!(
+        error.contains("no such table: bad: bad.csv is empty"),
+        "{error}"
+    );
+    // Two files for one table: neither is taken.
+    std::fs::write(data.join("b.csv"), "id,name\n2,other\n").unwrap();
+    std::fs::write(data.join("A.csv"), "id\n7\n").unwrap();
+    let error = refusal(&source, "select * from b").await;
+    assert!(
+        error.contains("b.csv and b.tsv have the same table name"),
+        "{error}"
+    );
+    let error = refusal(&source, "select * from a").await;
+    assert!(
+        error.contains("A.csv and a.csv have the same table name"),
+        "{error}"
+    );
+    assert_eq!(lines(&source, "select id from renamed").await, ["1", "2"]);
     std::fs::write(data.join("later.csv"), "id\n9\n").unwrap();
     assert_eq!(lines(&source, "select id from later").await, ["9"]);
     stated
@@ -987,4 +1006,21 @@ async fn a_bad_cell_makes_only_its_row_bad() {
     assert!(error.contains("line 3: not UTF-8"), "{error}");
     let error = all_ids(&source, "select id from b").await.unwrap_err();
     assert!(error.to_string().contains("line 5: not UTF-8"), "{error}");
+}
+
+/// A stray quote makes one row of several lines, until the next quote. The text behind that one shows it.
+#[tokio::test]
+async fn a_stray_quote_is_an_error_and_swallows_no_rows() {
+    let folder = folder();
+    let content = "id,name\n1,\"a \"\"b\"\", c\"\r\n2,\"C\n3,x\n4,y\n5,\"five\"\n6,\"\"\n";
+    let source = of_file(&folder, InterfaceKind::Csv, "s.csv", content);
+    let error = refusal(&source, "select * from s").await;
+    assert!(
+        error.contains("s.csv, line 3: text follows the closing quote of a field"),
+        "{error}"
+    );
+    let good = content.replace("2,\"C", "2,C");
+    let source = of_file(&folder, InterfaceKind::Csv, "s.csv", &good);
+    let expected = ["1|a \"b\", c", "2|C", "3|x", "4|y", "5|five", "6|"];
+    assert_eq!(lines(&source, "select id, name from s").await, expected);
 }

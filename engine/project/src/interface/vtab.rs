@@ -63,7 +63,7 @@ impl Plan {
     }
 }
 
-/// A connection whose tables are these files. A file that is not a table is left out with a warning, unless it is the
+/// A connection whose tables are these files. A file that is not a table is left out: a query that names it gets the reason. It is an error if it is the
 /// only one.
 pub(super) fn connection(tables: Tables) -> std::result::Result<Connection, Failure> {
     const FILES: Module<'_, FileTable> = Module::read_only_module();
@@ -78,7 +78,7 @@ pub(super) fn connection(tables: Tables) -> std::result::Result<Connection, Fail
         match created {
             Err(error) if only => return Err(Failure::from(error)),
             // One bad file does not make the other files of its folder unusable.
-            Err(error) => tracing::warn!(table = %name, "Left out table {name}: {error}"),
+            Err(error) => tracing::debug!(table = %name, "Left out table {name}: {error}"),
             Ok(()) => {}
         }
     }
