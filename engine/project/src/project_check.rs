@@ -12,6 +12,9 @@ use crate::project_reader;
 use crate::source::SourceError;
 use crate::validator::Validators;
 
+/// The schemas that every SQLite connection has. An instance is attached under the name of its logical unit. Only a deployment is
+/// refused: what is deployed already can be synced.
+const RESERVED_SCHEMAS: [&str; 2] = ["main", "temp"];
 /// The message that Fabric reports for such a query.
 const ONE_COLUMN: &str = "The query must return one column only.";
 
@@ -62,6 +65,19 @@ impl Project {
             }
         }
         for logical_unit in self.logical_units.values() {
+            let name = &logical_unit.name;
+            if RESERVED_SCHEMAS
+                .iter()
+                .any(|reserved| reserved.eq_ignore_ascii_case(name))
+            {
+                let spot = Spot::start_of(format!("logical_units/{name}/lu.yaml"));
+                findings.add(
+                    &spot,
+                    format!(
+                        "`{name}` is a schema of SQLite: no SELECT could name this logical unit"
+                    ),
+                );
+            }
             for table in &logical_unit.tables {
                 if let Some(columns) = self.columns_of(&table.query, findings).await {
                     check_columns(table, &columns, findings);

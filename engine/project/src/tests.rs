@@ -637,3 +637,22 @@ async fn validators_add_to_what_is_wrong() {
         ["logical_units/CAR/functions/count.js:1: is a function"]
     );
 }
+
+#[tokio::test]
+async fn a_logical_unit_that_no_select_could_name_is_refused() {
+    let lu = "root: t\ntables:\n  t:\n    interface: i\n    query: select id from t where id in (:ids)\n    id_column: id\n    columns: {id: TEXT}\n";
+    let folder = project(&[
+        (
+            "interfaces/i.yaml",
+            "type: csv\npath: ${PROJECT_DIR}/t.csv\n",
+        ),
+        ("logical_units/Temp/lu.yaml", lu),
+    ]);
+    let errors = Project::load(folder.path(), &context(&folder), &Validators::default())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        errors[0].to_string(),
+        "logical_units/Temp/lu.yaml:1: `Temp` is a schema of SQLite: no SELECT could name this logical unit"
+    );
+}

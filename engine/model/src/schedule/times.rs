@@ -53,7 +53,10 @@ impl<'a> Times<'a> {
             (_, Overlap::Allow) => false,
 
             (Misfire::All { cap }, Overlap::Skip | Overlap::Queue) => {
-                return self.oldest_missed(run.planned.unwrap_or(run.started), ended, cap);
+                let since = run.planned.unwrap_or(run.started);
+                // A run that began after the next time had come has made up for its own time: it is one of `cap`.
+                let made_up = self.after(since).is_some_and(|next| next <= run.started);
+                return self.oldest_missed(since, ended, cap - i64::from(made_up));
             }
             (Misfire::Once | Misfire::Skip, Overlap::Skip) => false,
             (Misfire::Once | Misfire::Skip, Overlap::Queue) => {
@@ -69,13 +72,17 @@ impl<'a> Times<'a> {
         self.after(ended)
     }
 
-    /// The first time after `since`. If there are more than `cap` times until `ended`, the first of the last `cap`.
+    /// The first time after `since`. If there are more than `cap` times until `ended`, the first of the last `cap`; with none,
+    /// the first after `ended`.
     pub(super) fn oldest_missed(
         &self,
         since: Timestamp,
         ended: Timestamp,
         cap: i64,
     ) -> Option<Timestamp> {
+        if cap <= 0 {
+            return self.after(ended);
+        }
         let next = self.after(since)?;
         let mut last = next;
         for _ in 0..cap {

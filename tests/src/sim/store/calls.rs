@@ -47,7 +47,7 @@ pub struct Inner {
     pub faults: FaultPlan,
     /// The store does not answer.
     pub outage: bool,
-    /// In an outage calls have no answer for [`CALL_TIMEOUT_MS`]; otherwise they fail soon.
+    /// In an outage calls have no answer for `CALL_TIMEOUT_MS`; otherwise they fail soon.
     pub hangs: bool,
     /// Whether the number of steps is bounded.
     pub limited: bool,

@@ -250,19 +250,24 @@ fn with_all_each_missed_time_is_a_run() {
 
 #[test]
 fn with_all_the_oldest_beyond_the_cap_are_given_up() {
-    // Missed: 13:00, 14:00 and 15:00.
+    // Missed: 12:00, for which this run makes up, 13:00, 14:00 and 15:00.
     let late = run("06-01 12:00:00", "06-01 15:20:00", "06-01 15:21:00");
     let check = |cap, expected| {
         let policy = with(|policy| policy.misfire = Misfire::All { cap });
         check_following("0 * * * *", &policy, &late, Some(expected));
     };
-    check(1, "06-01 15:00:00");
-    check(2, "06-01 14:00:00");
-    check(3, "06-01 13:00:00");
+    check(1, "06-01 16:00:00");
+    check(2, "06-01 15:00:00");
+    check(3, "06-01 14:00:00");
     check(4, "06-01 13:00:00");
+    check(5, "06-01 13:00:00");
+    // A run that began in time makes up for nothing: the times that passed during it are missed.
+    let long = run("06-01 12:00:00", "06-01 12:00:01", "06-01 15:21:00");
+    let policy = with(|policy| policy.misfire = Misfire::All { cap: 2 });
+    check_following("0 * * * *", &policy, &long, Some("06-01 14:00:00"));
     // A time that comes as the run ends is one of them.
     let exact = run("06-01 12:00:00", "06-01 14:00:00", "06-01 15:00:00");
-    let policy = with(|policy| policy.misfire = Misfire::All { cap: 1 });
+    let policy = with(|policy| policy.misfire = Misfire::All { cap: 2 });
     check_following("0 * * * *", &policy, &exact, Some("06-01 15:00:00"));
 }
 
@@ -270,7 +275,7 @@ fn with_all_the_oldest_beyond_the_cap_are_given_up() {
 fn with_all_a_year_of_seconds_is_counted_from_its_end() {
     let policy = with(|policy| policy.misfire = Misfire::All { cap: 20 });
     let late = run("01-01 00:00:00", "06-01 12:00:00", "06-01 12:00:30");
-    check_following("* * * * * ?", &policy, &late, Some("06-01 12:00:11"));
+    check_following("* * * * * ?", &policy, &late, Some("06-01 12:00:12"));
 }
 
 #[test]
