@@ -7,7 +7,7 @@
 //! One node of the cluster cleans up, slowly, every few hours. Batches and jobs are separate passes, so that neither waits
 //! for the other. The job kind CLEANUP does both on request.
 //!
-//! A pass rests by what it has done ([`pace`]). A batch costs the store a read of its row, two compare-and-sets (mark and
+//! A pass rests by what it has done (`pace`). A batch costs the store a read of its row, two compare-and-sets (mark and
 //! delete; a third one if it ran with ALLOW_MULTIPLE=false) and plain deletes.
 
 mod kind;
