@@ -16,7 +16,7 @@ use crate::job::arguments::{self, check_names};
 use crate::job::{DefinitionError, FailureKind, JobKind, Run, RunEnd, RunFailure, RunOutput};
 
 /// A rest. It is shorter than in the pass of a node, because a user waits for the job.
-const PAUSE: Duration = Duration::from_millis(50);
+const REST: Duration = Duration::from_millis(50);
 /// The pause before a pass begins anew after the store did not answer.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 const HOUR_SECONDS: u64 = 3_600;
@@ -37,12 +37,24 @@ pub struct Cleanup {
     store: SharedStore,
     clock: SharedClock,
     ids: Ids,
+    rest: Duration,
 }
 
 impl Cleanup {
     /// A kind that cleans up this store.
     pub fn new(store: SharedStore, clock: SharedClock, ids: Ids) -> Self {
-        Self { store, clock, ids }
+        Self {
+            store,
+            clock,
+            ids,
+            rest: REST,
+        }
+    }
+
+    /// With another rest after each 200 units of work; 50 ms otherwise.
+    #[must_use]
+    pub fn with_rest(self, rest: Duration) -> Self {
+        Self { rest, ..self }
     }
 }
 
@@ -124,7 +136,7 @@ impl JobKind for Cleanup {
             ids: self.ids.clone(),
             self_fence: unbounded(self.clock.clone()),
             stop: run.stop,
-            pause: PAUSE,
+            pause: self.rest,
             pace: Pace::default(),
             removed: Removed::default(),
         };

@@ -2,6 +2,7 @@
 //! `docs/performance.md` says what the figures mean. One run is one process and one line of JSON.
 
 mod bare;
+mod cleanup;
 mod engine;
 mod gauge;
 mod jobs;
@@ -53,6 +54,17 @@ enum What {
         /// How many come one by one
         #[arg(long, default_value_t = 400)]
         apart: usize,
+    },
+    /// Ended batches: lists beside them, one entity of a large batch, and how fast the clean-up removes them
+    Cleanup {
+        #[command(flatten)]
+        place: PlaceArguments,
+        /// How many ended batches of one chunk
+        #[arg(long, default_value_t = 10_000)]
+        batches: usize,
+        /// How many ids the large batch has
+        #[arg(long, default_value_t = 1_000_000)]
+        ids: usize,
     },
     /// Writes the example project with as many ids
     Project {
@@ -126,6 +138,14 @@ fn main() -> Result<()> {
         } => {
             let found = place.place()?;
             let measured = jobs::measure(&found, place.server, scheduled, due, apart);
+            runtime.block_on(measured)?.iter().try_for_each(print)
+        }
+        What::Cleanup {
+            place,
+            batches,
+            ids,
+        } => {
+            let measured = cleanup::measure(&place, batches, ids);
             runtime.block_on(measured)?.iter().try_for_each(print)
         }
         What::Project { folder, ids } => work::write_project(&folder, ids),
