@@ -13,6 +13,8 @@ use weft_model::clock::Timestamp;
 use weft_model::{Batch, BatchId, Setting};
 use weft_store::{Freshness, ListBatches, Store, StoreResult};
 
+use crate::removed_batches::removed_batches;
+
 /// The setting of the cluster that names unfinished batches.
 pub const ACTIVE_BATCHES: &str = "batches_active";
 /// Without the setting the directory is searched this far back. Batches end within a month, and are removed 7 days after
@@ -128,8 +130,10 @@ async fn find(
         None => (now.minus(HORIZON), Vec::new()),
     };
     let mut ids: BTreeSet<BatchId> = named.into_iter().collect();
+    let removed = removed_batches(store, now, from).await?;
+    ids.extend(removed.left.iter().map(|(_, id)| *id));
     let mut list = ListBatches {
-        from,
+        from: from.max(removed.before),
         to: now.plus(HORIZON),
         before: None,
         limit: PAGE,

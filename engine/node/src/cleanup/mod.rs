@@ -4,6 +4,9 @@
 //! than one partition: its row is marked first, so that no node resumes it, then its chunks are removed, and the row last. A
 //! pass that finds a marked row continues with it, so a crash needs no other repair.
 //!
+//! Batches are removed from the oldest to the newest, in windows of time, and a cluster setting says how far
+//! ([`RemovedBatches`]). The next pass begins there, and with the batches that stayed behind.
+//!
 //! One node of the cluster cleans up, slowly, every few hours. Batches and jobs are separate passes, so that neither waits
 //! for the other. The job kind CLEANUP does both on request.
 //!
@@ -17,6 +20,7 @@ mod tests;
 
 pub use kind::Cleanup;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
@@ -26,16 +30,17 @@ use tracing::{debug, info};
 use weft_model::clock::{SharedClock, Timestamp};
 use weft_model::command_key;
 use weft_model::ids::Ids;
-use weft_model::{Batch, BatchDesired, BatchListing, Job};
+use weft_model::{Batch, BatchDesired, BatchId, BatchStatus, Job};
 use weft_store::SelfFence;
 use weft_store::{
-    Conditional, DeleteBatch, DeleteJob, Freshness, ListBatches, ListJobs, ReleaseCommand,
-    RequestBatch, Settled, SharedStore, StoreError, settle,
+    BatchPage, Conditional, DeleteBatch, DeleteJob, Freshness, ListBatches, ListJobs, PutSetting,
+    ReleaseCommand, RequestBatch, Settled, SharedStore, StoreError, settle,
 };
 
 use self::pace::Pace;
 use crate::NodeSession;
 use crate::job::NOTE_AGE;
+use crate::removed_batches::RemovedBatches;
 
 /// The number of rows to read at once.
 const PAGE: usize = 200;
@@ -50,6 +55,9 @@ const CHUNK_ENTITIES: i64 = 1_000;
 const CHUNKS: i64 = 16;
 /// The age from which due hints are removed. No node reads hints that old.
 const HINT_AGE: Duration = Duration::from_secs(30 * 86_400);
+/// The least span of time that is read at once, in milliseconds. A pass that is interrupted reads over the lines that it
+/// has removed of one span, which are 10,000 at a million batches a day.
+const WINDOW_MS: i64 = 15 * 60_000;
 /// The number of batches to remove at once.
 const BATCHES_AT_ONCE: usize = 8;
 /// The latest start of the first pass of a node session, so that a node that restarts every day cleans up too, and of the
@@ -76,6 +84,20 @@ pub struct Removed {
     pub runs: usize,
     /// Batches, with all that is known of their entities.
     pub batches: usize,
+}
+
+/// A line of the directory: when the batch was submitted, and its id.
+type Line = (Timestamp, BatchId);
+
+/// What became of a line of the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// Its batch was removed.
+    Removed,
+    /// It had no batch any more.
+    Gone,
+    /// The batch is not old, or changes.
+    Stays,
 }
 
 /// Why a pass ended early.
@@ -243,70 +265,149 @@ impl Sweep {
         Ok(())
     }
 
+    /// Removes batches from the oldest to the newest, and notes how far it is.
     async fn batches(&mut self, ended_before: Timestamp) -> Result<(), SweepError> {
-        let mut list = ListBatches {
-            from: Timestamp(0),
-            to: ended_before,
-            before: None,
-            limit: PAGE,
+        let store = Arc::clone(&self.store);
+        let now = self.clock.now();
+        let (noted, mut seq) = RemovedBatches::read(store.as_ref(), now).await?;
+        let mut done = RemovedBatches {
+            before: noted.before,
+            left: self.lines(&noted.left, ended_before).await?,
         };
+        let mut noted = noted;
+        let mut can_name_all = true;
+        let mut from = done.before;
+        let mut span = ended_before.millis_since(from);
+        while from < ended_before {
+            let (window, page) = self.window(from, &mut span, ended_before).await?;
+            let left = self.pages(&window, page, ended_before).await?;
+            can_name_all = can_name_all && done.examined(window.to, left);
+            from = window.to;
+            if can_name_all && done != noted {
+                seq = self.note(&done, seq).await?;
+                noted = done.clone();
+            }
+        }
+        if done != noted {
+            self.note(&done, seq).await?;
+        }
+        Ok(())
+    }
+
+    /// The next window, and its newest lines. It is as large as fits on a page, or a quarter of an hour.
+    async fn window(
+        &self,
+        from: Timestamp,
+        span: &mut i64,
+        ended_before: Timestamp,
+    ) -> Result<(ListBatches, BatchPage), SweepError> {
         loop {
-            let page = self.store.batches(&list).await?;
-            self.page(&page.listings, ended_before).await?;
-            let Some(last) = page.listings.last().filter(|_| page.more) else {
-                return Ok(());
+            self.work(1).await?;
+            let list = ListBatches {
+                from,
+                to: Timestamp(from.0.saturating_add(*span)).min(ended_before),
+                before: None,
+                limit: PAGE,
             };
-            list.before = Some((last.creation_time, last.id));
+            let found = self.store.batches(&list).await;
+            let fits = found.as_ref().is_ok_and(|page| !page.more);
+            let width = list.to.millis_since(from);
+            if fits || width <= WINDOW_MS {
+                *span = width.saturating_mul(2).max(WINDOW_MS);
+                return Ok((list, found?));
+            }
+            // An error too: Cassandra refuses to read over too many removed lines.
+            *span = (width / 2).max(WINDOW_MS);
         }
     }
 
-    /// Removes the old ones of these batches, some at once.
-    async fn page(
+    /// Removes the old batches of a window, whose newest lines are `page`; answers which ones stay.
+    async fn pages(
         &mut self,
-        listings: &[BatchListing],
+        window: &ListBatches,
+        mut page: BatchPage,
         ended_before: Timestamp,
-    ) -> Result<(), SweepError> {
-        let mut count = 0;
+    ) -> Result<Vec<Line>, SweepError> {
+        let mut left = Vec::new();
+        loop {
+            let lines: Vec<Line> = page
+                .listings
+                .iter()
+                .map(|listing| (listing.creation_time, listing.id))
+                .collect();
+            left.extend(self.lines(&lines, ended_before).await?);
+            let Some(last) = lines.last().filter(|_| page.more) else {
+                return Ok(left);
+            };
+            let list = ListBatches {
+                before: Some(*last),
+                ..window.clone()
+            };
+            page = self.store.batches(&list).await?;
+        }
+    }
+
+    /// Removes the old ones of these batches, some at once; answers which ones stay.
+    async fn lines(
+        &mut self,
+        lines: &[Line],
+        ended_before: Timestamp,
+    ) -> Result<Vec<Line>, SweepError> {
+        let (mut left, mut count) = (Vec::new(), 0);
         let sweep = &*self;
-        let mut removals = Vec::with_capacity(listings.len());
-        for listing in listings {
-            removals.push(sweep.batch(listing, ended_before));
+        let mut removals = Vec::with_capacity(lines.len());
+        for line in lines {
+            removals.push(async move { Ok((*line, sweep.batch(*line, ended_before).await?)) });
         }
         let mut removals = futures::stream::iter(removals).buffer_unordered(BATCHES_AT_ONCE);
         // A page that ends early has removed something too.
         let end = loop {
             match removals.try_next().await {
-                Ok(Some(is_removed)) => count += usize::from(is_removed),
+                Ok(Some((_, Found::Removed))) => count += 1,
+                Ok(Some((_, Found::Gone))) => (),
+                Ok(Some((line, Found::Stays))) => left.push(line),
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
         };
         drop(removals);
         self.removed.batches += count;
-        end
+        end.map(|()| left)
     }
 
-    /// Removes one batch if it is old; answers whether it did. The row decides, because the directory may be out of date.
+    /// Notes how far batches are removed; answers the `seq` of the setting.
+    async fn note(&self, done: &RemovedBatches, seq: i64) -> Result<i64, SweepError> {
+        let now = self.clock.now();
+        let put = PutSetting {
+            setting: done.setting(seq + 1, now),
+            token: self.ids.token(),
+        };
+        if self.settle(&put).await? {
+            return Ok(seq + 1);
+        }
+        // Another pass has noted how far it is, which is as true.
+        Ok(RemovedBatches::read(self.store.as_ref(), now).await?.1)
+    }
+
+    /// Removes one batch if it is old. The row decides, because the directory may be out of date.
     ///
     /// The row need not be read at SERIAL: the mark is a compare-and-set on what was read, and an ended batch is not moved.
-    async fn batch(
-        &self,
-        listing: &BatchListing,
-        ended_before: Timestamp,
-    ) -> Result<bool, SweepError> {
+    async fn batch(&self, line: Line, ended_before: Timestamp) -> Result<Found, SweepError> {
         self.work(1).await?;
-        let row = self.store.batch(listing.id, Freshness::Committed).await?;
+        let row = self.store.batch(line.1, Freshness::Committed).await?;
         let Some(batch) = row else {
             // A pass removed the row and died: only the line in the directory is left.
-            self.settle(&orphan(listing)).await?;
-            return Ok(false);
+            return Ok(match self.settle(&orphan(line)).await? {
+                true => Found::Gone,
+                false => Found::Stays,
+            });
         };
         if !is_old(&batch, ended_before) {
-            return Ok(false);
+            return Ok(Found::Stays);
         }
         self.work(BATCH_UNITS).await?;
         let Some(marked) = self.mark(batch).await? else {
-            return Ok(false);
+            return Ok(Found::Stays);
         };
         self.forget_chunks(&marked).await?;
         if !marked.spec.allow_multiple {
@@ -317,14 +418,17 @@ impl Sweep {
             })
             .await?;
         }
-        self.settle(&DeleteBatch {
+        let delete = DeleteBatch {
             id: marked.id,
             creation_time: marked.creation_time,
             seen_status: marked.status,
             seen_fence: marked.fence,
             desired_seq: marked.desired_seq,
+        };
+        Ok(match self.settle(&delete).await? {
+            true => Found::Removed,
+            false => Found::Stays,
         })
-        .await
     }
 
     /// Removes the chunks of a marked batch. From the end, so that the chunks that are left after a crash still begin with
@@ -394,11 +498,12 @@ fn is_old(batch: &Batch, ended_before: Timestamp) -> bool {
     batch.status.is_final() && batch.end_time.is_some_and(|end| end < ended_before)
 }
 
-fn orphan(listing: &BatchListing) -> DeleteBatch {
+/// Removes the line of a batch that has no row. If it has one after all, that of a new batch does not match.
+fn orphan((creation_time, id): Line) -> DeleteBatch {
     DeleteBatch {
-        id: listing.id,
-        creation_time: listing.creation_time,
-        seen_status: listing.status,
+        id,
+        creation_time,
+        seen_status: BatchStatus::Done,
         seen_fence: 0,
         desired_seq: 0,
     }

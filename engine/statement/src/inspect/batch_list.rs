@@ -7,7 +7,7 @@ use regex::Regex;
 use serde::Serialize;
 use weft_model::clock::Timestamp;
 use weft_model::{Batch, BatchId, BatchStatus};
-use weft_node::{Member, active_batches};
+use weft_node::{Member, RemovedBatches, active_batches, removed_batches};
 use weft_store::{Freshness, ListBatches, StoreResult};
 
 use super::{InspectResult, Inspector, READS_AT_ONCE, progress_percent, waiting};
@@ -126,6 +126,31 @@ impl BatchListQuery {
     }
 }
 
+impl BatchListQuery {
+    /// Adds the ended batches of these that the query admits, newest first, up to its limit; answers the start of the next
+    /// page if there are more.
+    fn take(&self, mut rows: Vec<Batch>, found: &mut Vec<Batch>) -> Option<(Timestamp, BatchId)> {
+        rows.retain(|batch| batch.status.is_final() && self.admits(batch));
+        rows.sort_by_key(order);
+        let capacity = self.limit - found.len();
+        let is_full = rows.len() > capacity;
+        found.extend(rows.into_iter().take(capacity));
+        let last = found.last().filter(|_| is_full);
+        last.map(|last| (last.creation_time, last.id))
+    }
+
+    /// Batches of the query that the clean-up has left behind, which no listing names.
+    fn left_behind(&self, removed: &RemovedBatches, now: Timestamp) -> BTreeSet<BatchId> {
+        let list = self.listings(now, self.before);
+        let left = removed.left.iter().filter(|(created, id)| {
+            *created >= list.from
+                && *created < list.to
+                && list.before.is_none_or(|before| (*created, *id) < before)
+        });
+        left.map(|(_, id)| *id).collect()
+    }
+}
+
 /// Newest first.
 fn order(batch: &Batch) -> std::cmp::Reverse<(Timestamp, BatchId)> {
     std::cmp::Reverse((batch.creation_time, batch.id))
@@ -176,10 +201,14 @@ impl Inspector {
         query: &BatchListQuery,
         shown: &BTreeSet<BatchId>,
     ) -> InspectResult<(Vec<Batch>, Option<(Timestamp, BatchId)>)> {
-        let mut list = query.listings(self.clock.now(), query.before);
+        let now = self.clock.now();
+        let mut list = query.listings(now, query.before);
+        let removed = removed_batches(self.store.as_ref(), now, list.from).await?;
+        list.from = list.from.max(removed.before);
         let mut found: Vec<Batch> = Vec::new();
         let mut scanned = 0;
-        loop {
+        // A page may begin among the batches that were left behind.
+        while list.before.is_none_or(|(before, _)| before >= list.from) {
             let page = self.store.batches(&list).await?;
             scanned += page.listings.len();
             // A listing may lag behind its row, so rows of open listings are read too.
@@ -188,25 +217,23 @@ impl Inspector {
             });
             let ids: BTreeSet<BatchId> = likely.map(|listing| listing.id).collect();
             let mut rows: Vec<Batch> = self.rows(ids).await?;
-            rows.retain(|batch| {
-                batch.status.is_final() && query.admits(batch) && !shown.contains(&batch.id)
-            });
-            rows.sort_by_key(order);
-            let capacity = query.limit - found.len();
-            let is_full = rows.len() > capacity;
-            found.extend(rows.into_iter().take(capacity));
-            if is_full {
-                let next = found.last().map(|last| (last.creation_time, last.id));
-                return Ok((found, next));
+            rows.retain(|batch| !shown.contains(&batch.id));
+            if let Some(next) = query.take(rows, &mut found) {
+                return Ok((found, Some(next)));
             }
             let Some(last) = page.listings.last().filter(|_| page.more) else {
-                return Ok((found, None));
+                break;
             };
             list.before = Some((last.creation_time, last.id));
             if scanned >= SCANNED {
                 return Ok((found, list.before));
             }
         }
+        let ids = query.left_behind(&removed, now);
+        let mut rows: Vec<Batch> = self.rows(ids).await?;
+        rows.retain(|batch| !shown.contains(&batch.id));
+        let next = query.take(rows, &mut found);
+        Ok((found, next))
     }
 
     /// The rows; a batch that was removed meanwhile is left out.

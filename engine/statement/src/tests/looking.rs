@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use weft_model::Principal;
+use weft_model::clock::Timestamp;
+use weft_model::ids::Ids;
+use weft_model::{Batch, BatchId, BatchSpec, EntitySource, Principal, Setting};
 use weft_model::{BatchStatus, InProcess, NodeId, NodeShare, NodeStats, SlowEntity};
+use weft_node::scheduler::submission_of;
+use weft_node::{REMOVED_BATCHES, RemovedBatches};
+use weft_store::PutSetting;
 
 use super::fixture::{Fixture, THE_LINE};
 use crate::EndStatus;
@@ -191,6 +196,82 @@ async fn active_batches_never_push_ended_ones_out() {
     use BatchStatus::{Cancelled, WaitingForJob};
     let first = vec![WaitingForJob, WaitingForJob, Cancelled, Cancelled];
     assert_eq!(pages, [first, vec![Cancelled]]);
+}
+
+/// What the clean-up has removed is not searched, because Cassandra refuses to read over too many removed lines.
+#[tokio::test]
+async fn a_list_ends_where_the_clean_up_is() {
+    let fixture = Fixture::deployed().await;
+    let now = fixture.clock.now();
+    let new_ids = Ids::seeded(5);
+    let ended = async |days: i64| {
+        let created = Timestamp(now.0 - days * 86_400_000);
+        let spec = BatchSpec::new("Other", EntitySource::Stored, "echo ?");
+        let id = BatchId(new_ids.uuid());
+        let batch = Batch {
+            status: BatchStatus::Done,
+            end_time: Some(created),
+            ..Batch::waiting(id, spec, created)
+        };
+        let submit = submission_of(batch, new_ids.token());
+        fixture.store.submit_batch(&submit).await.unwrap();
+        (created, id)
+    };
+    let (_, removed) = (ended(9).await, ended(8).await);
+    let (left, young) = (ended(7).await, ended(3).await);
+    let value = RemovedBatches {
+        before: Timestamp(now.0 - 5 * 86_400_000),
+        left: vec![left],
+    };
+    let setting = Setting {
+        name: REMOVED_BATCHES.to_owned(),
+        seq: 1,
+        value: serde_json::to_string(&value).unwrap(),
+        changed_at: now,
+        changed_by: "n1".to_owned(),
+    };
+    let token = new_ids.token();
+    let put = PutSetting { setting, token };
+    fixture.store.put_setting(&put).await.unwrap();
+    for limit in [1, 10] {
+        let query = BatchListQuery {
+            limit,
+            ..BatchListQuery::default()
+        };
+        let found = listed(&fixture, query).await;
+        assert!(!found.contains(&removed.1));
+        assert_eq!(found, [young.1, left.1]);
+    }
+    let query = BatchListQuery {
+        to: Some(Timestamp(now.0 - 6 * 86_400_000)),
+        limit: 10,
+        ..BatchListQuery::default()
+    };
+    assert_eq!(listed(&fixture, query).await, [left.1]);
+}
+
+/// All ended batches, page by page.
+async fn listed(fixture: &Fixture, query: BatchListQuery) -> Vec<BatchId> {
+    let admin = Principal {
+        name: "admin".to_owned(),
+    };
+    let inspector = fixture.statements.inspector();
+    let mut found = Vec::new();
+    let mut before = None;
+    loop {
+        let query = BatchListQuery {
+            status: StatusFilter::Is(BatchStatus::Done),
+            before,
+            ..query.clone()
+        };
+        let permit = fixture.statements.authorize(&admin, query).unwrap();
+        let page = inspector.batches(&permit).await.unwrap();
+        found.extend(page.items.iter().map(|item| item.batch.id));
+        before = page.next;
+        if before.is_none() {
+            return found;
+        }
+    }
 }
 
 /// The filters of the chunks say which one to read, so the size of the batch does not count.
