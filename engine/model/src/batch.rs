@@ -336,6 +336,22 @@ pub struct BatchStatistics {
     pub nodes: BTreeMap<NodeId, NodeShare>,
     /// Percentiles of entity time in microseconds: `p50`, `p90`, `p99`, `p99.9`, `max`, `mean`.
     pub percentiles_us: BTreeMap<String, i64>,
+    /// The last time that a source under suspicion was read; none in rows of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<SourceTrial>,
+}
+
+/// An owner is about to read a source whose earlier owners died, which it may have caused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceTrial {
+    /// The fence of that owner.
+    pub fence: Fence,
+    /// The status in which the batch was.
+    pub status: BatchStatus,
+    /// The chunk numbers that were reserved. A source that gives a new id lets its owner reserve more.
+    pub chunks: i64,
+    /// How many owners in a row have died without progress before.
+    pub deaths: i32,
 }
 
 impl BatchStatistics {

@@ -33,7 +33,7 @@ mod value;
 
 pub use batch::{
     Batch, BatchDesired, BatchListing, BatchSpec, BatchStatistics, EntitySource, FilledChunks,
-    InProcess, NodeStats, RetryPolicy, SlowEntity,
+    InProcess, NodeStats, RetryPolicy, SlowEntity, SourceTrial,
 };
 pub use batch_job::{batch_job, batch_job_key, coordinated_batch};
 pub use bug::Bug;

@@ -381,6 +381,7 @@ pub(super) fn statistics() -> BatchStatistics {
             (NodeId("node-a".to_owned()), share(90, 1)),
             (NodeId("node-b".to_owned()), share(3, 6)),
         ]),
+        trial: None,
         percentiles_us: BTreeMap::from([("p50".to_owned(), 1_200), ("p99".to_owned(), 99_000)]),
     }
 }

@@ -375,6 +375,7 @@ fn script(count: usize, calm: bool, chance: &mut StdRng) -> Script {
     Script {
         pages,
         fails: !calm && chance.random_bool(0.1),
+        aborts: false,
         has_positions: chance.random_bool(0.5),
         entity_ms: (0, longest),
         failing_percent: pick(chance, &[0, 0, 10]),

@@ -27,6 +27,8 @@ pub struct Script {
     pub pages: Vec<(u64, Vec<String>)>,
     /// It fails after its last page.
     pub fails: bool,
+    /// It ends the process of its node after its last page.
+    pub aborts: bool,
     /// It has positions, so that a takeover can continue it.
     pub has_positions: bool,
     /// The shortest and longest entity, in milliseconds.
@@ -45,6 +47,7 @@ impl Script {
         Self {
             pages: vec![(0, (0..count).map(|number| format!("e{number}")).collect())],
             fails: false,
+            aborts: false,
             has_positions: true,
             entity_ms: (entity_ms, entity_ms),
             failing_percent: 0,
@@ -238,6 +241,10 @@ impl CommandFactory for ScriptFactory {
                 if sender.send(Ok(page)).await.is_err() {
                     return;
                 }
+            }
+            if script.aborts {
+                control.die();
+                control.running().await;
             }
             if script.fails {
                 let error = SourceError::Unavailable {

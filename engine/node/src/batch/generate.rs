@@ -17,6 +17,7 @@ use super::id_source;
 use super::known_ids::KnownIds;
 use super::owned::{Owned, OwnerError};
 use super::progress::Progress;
+use super::source_trial::{self, Trial};
 use crate::worker::{Offer, Offers};
 
 /// How many numbers to reserve at once. A takeover seals at most this many.
@@ -52,6 +53,7 @@ pub struct Generation<'a> {
     owned: &'a mut Owned,
     progress: &'a mut Progress,
     offers: &'a Offers,
+    trial: Trial,
     known: KnownIds,
     next_number: i64,
     /// The ids in chunks.
@@ -89,6 +91,7 @@ pub async fn generate(
         owned,
         progress,
         offers,
+        trial: Trial::default(),
         known: KnownIds::new(scratch),
         next_number: 0,
         total: 0,
@@ -100,6 +103,7 @@ pub async fn generate(
         checked_at,
     };
     generation.take_over().await?;
+    generation.trial = source_trial::begin(generation.owned, offers).await?;
     let after = generation.place.position.clone();
     let source = id_source::open(generation.owned, after).await?;
     generation.run(source).await
@@ -304,6 +308,8 @@ impl Generation<'_> {
                 entities: self.total + self.lost,
             };
             self.owned.reserve(to, filled).await?;
+            // The source has given new ids.
+            std::mem::take(&mut self.trial).pass(self.owned);
         }
         let session = self.owned.session.clone();
         let number = self.next_number;
@@ -376,6 +382,7 @@ impl Generation<'_> {
             return Ok(());
         }
         self.owned.check().await?;
+        self.trial.end_after_long(self.owned).await?;
         self.progress.advance(self.owned).await?;
         self.checked_at = self.now();
         Ok(())

@@ -12,6 +12,7 @@ mod owned;
 mod process;
 mod progress;
 mod runner;
+mod source_trial;
 #[cfg(test)]
 mod tests;
 

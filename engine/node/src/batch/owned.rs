@@ -58,6 +58,8 @@ pub struct Owned {
     pub session: NodeSession,
     /// The row as last known.
     pub row: Batch,
+    /// How many owners in a row have died while they read the source, as far as it is under suspicion.
+    pub source_deaths: i32,
 }
 
 impl Owned {

@@ -38,7 +38,7 @@ impl Executor for BatchProcess {
         false
     }
 
-    /// The entities that end a process are found one by one; the batch itself continues.
+    /// The entities that end a process are found one by one, and a source by trials; the batch itself continues.
     fn ends_after_crashes(&self) -> bool {
         false
     }
@@ -82,6 +82,7 @@ impl Executor for BatchProcess {
         let traces = &self.session.context.traces;
         traces.event(TracedOperation::JobExecutor, "begun", &key, || json!({}));
         let ran = Runner::new(self.session.clone(), job, self.offers.clone())
+            .following_death(claimed.follows_death)
             .run()
             .await;
         // BATCH_INFO shows the outcome of the batch.

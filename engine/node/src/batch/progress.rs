@@ -213,6 +213,7 @@ impl Progress {
             statistics: BatchStatistics {
                 nodes,
                 percentiles_us: percentiles_us(&histogram),
+                trial: None,
             },
             behind,
         })
@@ -233,6 +234,6 @@ fn add(sum: &mut BTreeMap<NodeId, NodeShare>, shares: &BTreeMap<NodeId, NodeShar
 }
 
 /// `{"slowestProcessed":[…]}`, ascending by time.
-fn extra_stats(slowest: &[SlowEntity]) -> String {
+pub fn extra_stats(slowest: &[SlowEntity]) -> String {
     serde_json::json!({ "slowestProcessed": slowest }).to_string()
 }

@@ -18,6 +18,7 @@ use super::ends::event_of;
 use super::generate::generate;
 use super::owned::{Owned, OwnerError};
 use super::progress::{Figures, Progress};
+use super::source_trial;
 use crate::NodeSession;
 use crate::worker::Offers;
 
@@ -31,12 +32,14 @@ const LONGEST_NODE_WAIT: Duration = Duration::from_secs(30);
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
 /// How often an owner generates the list again because records are missing. Each time the store must have lost some.
 const MAX_REOPENED: u32 = 5;
+
 /// Runs one claimed BATCH PROCESS job.
 #[derive(Debug)]
 pub struct Runner {
     pub(super) session: NodeSession,
     pub(super) job: Job,
     offers: Offers,
+    follows_death: bool,
 }
 
 impl Runner {
@@ -46,6 +49,16 @@ impl Runner {
             session,
             job,
             offers,
+            follows_death: false,
+        }
+    }
+
+    /// Whether the death of its process cut the run before this one short.
+    #[must_use]
+    pub fn following_death(self, follows_death: bool) -> Self {
+        Self {
+            follows_death,
+            ..self
         }
     }
 
@@ -129,12 +142,16 @@ impl Runner {
             let (id, fence) = (before.id, claim.to_fence);
             info!(batch.id = %id, "Took over batch {id} under fence {fence}");
         }
+        // If the job had another owner in between, the one of the batch may have left it.
+        let owner_died = self.follows_death && before.fence + 1 == claim.to_fence;
         let mut owned = Owned {
             session: self.session.clone(),
             row: claim.apply(before),
+            source_deaths: 0,
         };
         // Only this read has everything that was reserved and requested before the claim.
         owned.reread().await?;
+        owned.source_deaths = source_trial::deaths(&owned.row, claim.seen_fence, owner_died);
         self.run_stages(owned).await
     }
 
@@ -264,8 +281,10 @@ impl Runner {
             }
             BatchStatus::New => {
                 // A command that cannot be bound fails the batch here, before any node picks up a chunk.
+                let trial = source_trial::begin(owned, &self.offers).await?;
                 let factory = &self.session.context.factory;
                 factory.bind(&owned.row.spec).await?;
+                trial.pass(owned);
                 let now = owned.now();
                 owned.move_to(BatchSet::generating(now)).await?;
             }

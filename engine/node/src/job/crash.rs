@@ -13,7 +13,7 @@ use crate::kind::{Retry, RunFailure, RunOutput};
 /// So many tries in a row that were cut short end the job.
 const MAX_CRASHES: usize = 3;
 /// A try that ran this long has made progress.
-const PROGRESS_AFTER: Duration = Duration::from_secs(600);
+pub const PROGRESS_AFTER: Duration = Duration::from_secs(600);
 /// How many rows of the history are searched for the latest tries.
 const HISTORY: usize = 16;
 /// The exception type of a try that was cut short.

@@ -39,6 +39,8 @@ pub struct Claimed {
     pub covered: Timestamp,
     /// Why the job ends without a run, if it does.
     pub failure: Option<RunFailure>,
+    /// The death of a process cut the run before this one short.
+    pub follows_death: bool,
 }
 
 /// Runs the jobs of one type.

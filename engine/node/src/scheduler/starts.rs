@@ -61,6 +61,7 @@ impl PollLoop {
             give_up_after,
             covered,
             failure: None,
+            follows_death: claim.cut_short.is_some(),
         };
         session.tasks.clone().spawn(async move {
             let key = claim.key.clone();

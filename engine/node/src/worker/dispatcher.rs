@@ -51,6 +51,7 @@ impl Dispatcher {
             entity_times: Arc::default(),
             announced: Arc::default(),
             membership: Arc::clone(&session.membership),
+            source_gate: Arc::default(),
         };
         if total > 0 {
             let (finished, ended) = mpsc::channel(total * 2);

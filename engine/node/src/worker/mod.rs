@@ -18,5 +18,5 @@ mod store_wait;
 mod tests;
 
 pub use dispatcher::Dispatcher;
-pub use offers::{Announcement, Offer, Offers};
+pub use offers::{Alone, Announcement, Offer, Offers};
 pub use stats::{BatchStats, keep_slowest, merge_histograms, percentiles_us};

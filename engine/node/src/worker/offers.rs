@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedMutexGuard, mpsc};
 use weft_model::{Batch, BatchId};
 
 use super::choose::participants;
-use super::slots::WorkerSlots;
+use super::slots::{HeldSlots, WorkerSlots};
 use crate::Membership;
 use crate::lock::lock;
 
@@ -49,6 +49,14 @@ pub struct Offers {
     pub(super) entity_times: Arc<Mutex<BTreeMap<BatchId, Duration>>>,
     pub(super) announced: Arc<Mutex<BTreeSet<ChunkKey>>>,
     pub(super) membership: Arc<Membership>,
+    pub(super) source_gate: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// While it exists, no chunk starts on this node, and no source is opened.
+#[derive(Debug)]
+pub struct Alone {
+    _gate: OwnedMutexGuard<()>,
+    _held: HeldSlots,
 }
 
 impl Offers {
@@ -81,6 +89,23 @@ impl Offers {
     pub fn can_work_on(&self, batch: &Batch) -> bool {
         participants(batch.id, &batch.spec, &self.membership.live())
             .contains(&self.membership.me().node)
+    }
+
+    /// Waits until this node is [`Alone`] for the caller: for others that are, and this long for chunks that run.
+    pub async fn alone(&self, patience: Duration) -> Alone {
+        let gate = Arc::clone(&self.source_gate).lock_owned().await;
+        let held = self.slots.hold();
+        // Workers that run for long are not waited for.
+        let _ = tokio::time::timeout(patience, self.slots.idle()).await;
+        Alone {
+            _gate: gate,
+            _held: held,
+        }
+    }
+
+    /// Waits while this node is [`Alone`] for another.
+    pub async fn beside_others(&self) {
+        drop(self.source_gate.lock().await);
     }
 
     /// Whether a worker is free.

@@ -1,7 +1,7 @@
 //! The worker slots of a node: how many are free, and how many blocked.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
@@ -11,6 +11,8 @@ pub(super) struct WorkerSlots {
     total: usize,
     free: AtomicUsize,
     freed: Notify,
+    /// The free ones may not be taken.
+    held: AtomicBool,
     blocked: AtomicUsize,
 }
 
@@ -21,12 +23,23 @@ impl WorkerSlots {
             total,
             free: AtomicUsize::new(total),
             freed: Notify::new(),
+            held: AtomicBool::new(false),
             blocked: AtomicUsize::new(0),
         })
     }
 
+    /// How many may be taken.
     pub fn free(&self) -> usize {
-        self.free.load(Ordering::Acquire)
+        match self.held.load(Ordering::Acquire) {
+            true => 0,
+            false => self.free.load(Ordering::Acquire),
+        }
+    }
+
+    /// From now on no free slot may be taken, until the result is dropped. Only one caller at a time may hold them.
+    pub fn hold(self: &Arc<Self>) -> HeldSlots {
+        self.held.store(true, Ordering::Release);
+        HeldSlots(Arc::clone(self))
     }
 
     /// Takes a free slot. Only the dispatcher takes slots, so one that it has seen free still is.
@@ -39,7 +52,7 @@ impl WorkerSlots {
     pub async fn idle(&self) {
         loop {
             let freed = self.freed.notified();
-            if self.free() >= self.total {
+            if self.free.load(Ordering::Acquire) >= self.total {
                 return;
             }
             freed.await;
@@ -65,5 +78,15 @@ impl Drop for WorkerSlot {
     fn drop(&mut self) {
         self.0.free.fetch_add(1, Ordering::AcqRel);
         self.0.freed.notify_waiters();
+    }
+}
+
+/// Lets the free slots be taken again when it is dropped.
+#[derive(Debug)]
+pub(super) struct HeldSlots(Arc<WorkerSlots>);
+
+impl Drop for HeldSlots {
+    fn drop(&mut self) {
+        self.0.held.store(false, Ordering::Release);
     }
 }

@@ -461,6 +461,7 @@ impl Owner<'_> {
         let now = self.fixture.clock.now();
         let statistics = BatchStatistics {
             nodes: BTreeMap::from([(self.holder.node.clone(), share)]),
+            trial: None,
             percentiles_us: [
                 ("p50", 1_500),
                 ("p90", 2_000),

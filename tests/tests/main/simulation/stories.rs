@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use weft_model::{BatchId, BatchStatus, ChunkState, EntityStatus, JobKey};
+use weft_model::{Batch, BatchId, BatchStatus, ChunkState, EntityStatus, JobKey};
 use weft_node::NodeConfig;
 use weft_store::Store;
 use weft_tests::sim::store::FaultPlan;
@@ -590,6 +590,83 @@ fn end_after_death_with(crashes: i32) -> Vec<EntityStatus> {
 fn a_death_before_a_suspect_runs_is_not_blamed_on_it() {
     assert_eq!(end_after_death_with(2), [EntityStatus::Completed]);
     assert_eq!(end_after_death_with(3), [EntityStatus::Failed]);
+}
+
+/// Starts the nodes whose process ended until these batches have. Answers their rows.
+async fn revive_until_ended(cluster: &mut Cluster, batches: &[BatchId]) -> Vec<Batch> {
+    for _ in 0..4_000 {
+        let rows = batches.iter().filter_map(|batch| cluster.batch(*batch));
+        let ended: Vec<Batch> = rows.filter(|row| row.status.is_final()).collect();
+        if ended.len() == batches.len() {
+            assert_nothing_broke(cluster);
+            return ended;
+        }
+        for name in cluster.names() {
+            if cluster.reap(&name) || cluster.process(&name).is_none() {
+                cluster.start(&name);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{}", weft_tests::sim::what_hangs(cluster));
+}
+
+/// Runs a batch whose source ends the process of its node after these pages, beside others. Answers its row, and how many
+/// processes died.
+fn batch_of_an_aborting_source(nodes: usize, script: Script) -> (Batch, u64) {
+    in_simulated_time(async move {
+        let mut cluster = Cluster::new(11, false);
+        cluster.start_quick(nodes);
+        let aborting = cluster.spec(Script {
+            aborts: true,
+            ..script
+        });
+        let quick = cluster.spec(paged(3, 4, 300, 50));
+        // It gives no id before its owner dies along with the one of the source that aborts.
+        let slow = cluster.spec(paged(2, 4, 20_000, 50));
+        let batches = [aborting, quick, slow].map(|spec| cluster.submit(spec));
+        let mut ended = revive_until_ended(&mut cluster, &batches).await;
+        let others = ended.split_off(1);
+        for other in others {
+            assert_eq!((other.status, other.error), (BatchStatus::Done, None));
+        }
+        let started = u64::try_from(nodes).expect("a few");
+        (ended.remove(0), cluster.processes() - started)
+    })
+}
+
+#[test]
+fn a_source_that_ends_the_process_fails_its_batch_at_the_third_death() {
+    for nodes in [1, 3] {
+        for pages in [0, 3] {
+            let script = paged(pages, 4, 300, 50);
+            let (batch, deaths) = batch_of_an_aborting_source(nodes, script);
+            let reason = "the process of its node died 3 times in a row while the ids were read, without a new id";
+            assert_eq!(
+                (batch.status, batch.error.as_deref()),
+                (BatchStatus::Failed, Some(reason))
+            );
+            assert_eq!(deaths, 3, "{nodes} nodes, {pages} pages");
+        }
+    }
+}
+
+/// Its first id takes longer than any of its owners lives, until the last one.
+#[test]
+fn kills_from_outside_fail_no_batch_whose_source_is_slow() {
+    in_simulated_time(async {
+        let mut cluster = Cluster::new(12, false);
+        cluster.start_quick(1);
+        let spec = cluster.spec(paged(2, 4, 20_000, 50));
+        let batch = cluster.submit(spec);
+        for _ in 0..8 {
+            tokio::time::sleep(Duration::from_secs(15)).await;
+            cluster.kill("n1");
+            cluster.start("n1");
+        }
+        let ended = revive_until_ended(&mut cluster, &[batch]).await.remove(0);
+        assert_eq!((ended.status, ended.error), (BatchStatus::Done, None));
+    });
 }
 
 #[test]
