@@ -6,13 +6,18 @@
 //! After two such deaths that entity is suspected, and runs alone. Before it does, a flush without rows sets `c_crashes` to
 //! [`SUSPECT_RUNS`]. So the third death counts only if the entity was about to run or ran, and it never runs alone twice
 //! without this being known.
+//!
+//! Older versions add one to `c_crashes` at each takeover and never set it back. So the values that blame an entity are far
+//! from what they count to, and a takeover by one of them withdraws the blame.
 
 use weft_model::Bug;
 
 /// `c_crashes` of a chunk whose first open entity must run alone, and does not run.
 const SUSPECTED: i32 = 2;
 /// `c_crashes` of a chunk whose first open entity runs alone, or is about to.
-pub const SUSPECT_RUNS: i32 = 3;
+pub const SUSPECT_RUNS: i32 = 1_000;
+/// `c_crashes` of a chunk whose first open entity ended the process in that run too.
+const POISONED: i32 = 2_000;
 /// The deaths after which an entity is given up.
 pub const POISONED_AT: i32 = 3;
 
@@ -36,8 +41,8 @@ impl Isolation {
             _ if Bug::NoIsolation.is_planted() => Self::Unneeded,
             ..=0 => Self::Unneeded,
             1 => Self::OneByOne,
-            SUSPECTED | SUSPECT_RUNS => Self::Suspect,
-            _ => Self::Poisoned,
+            POISONED => Self::Poisoned,
+            _ => Self::Suspect,
         }
     }
 }
@@ -45,10 +50,9 @@ impl Isolation {
 /// The `c_crashes` with which a chunk is claimed, given the one in its row and whether the process of its holder died.
 pub fn crashes_at_claim(crashes: i32, has_crashed: bool) -> i32 {
     match (crashes, has_crashed) {
-        // The suspect did not run, so the death says nothing about it.
-        (SUSPECTED, _) => SUSPECTED,
-        // The run was broken off without a death.
-        (SUSPECT_RUNS, false) => SUSPECTED,
+        (SUSPECT_RUNS, true) | (POISONED, _) => POISONED,
+        // The suspect did not run, so the death says nothing about it; or its run was broken off without a death.
+        (SUSPECTED.., _) => SUSPECTED,
         _ => crashes.saturating_add(i32::from(has_crashed)),
     }
 }
@@ -79,5 +83,14 @@ mod tests {
         let poisoned = crashes_at_claim(SUSPECT_RUNS, true);
         assert_eq!(Isolation::of(poisoned), Isolation::Poisoned);
         assert_eq!(crashes_at_claim(poisoned, false), poisoned);
+    }
+
+    #[test]
+    fn what_older_versions_have_counted_blames_no_entity() {
+        for counted in [2, 3, 4, 40, SUSPECT_RUNS + 1, POISONED + 1] {
+            for has_crashed in [false, true] {
+                assert_eq!(crashes_at_claim(counted, has_crashed), SUSPECTED);
+            }
+        }
     }
 }

@@ -589,7 +589,14 @@ fn end_after_death_with(crashes: i32) -> Vec<EntityStatus> {
 #[test]
 fn a_death_before_a_suspect_runs_is_not_blamed_on_it() {
     assert_eq!(end_after_death_with(2), [EntityStatus::Completed]);
-    assert_eq!(end_after_death_with(3), [EntityStatus::Failed]);
+    assert_eq!(end_after_death_with(1_000), [EntityStatus::Failed]);
+}
+
+#[test]
+fn what_older_versions_have_counted_is_blamed_on_no_entity() {
+    for counted in [3, 4, 1_001] {
+        assert_eq!(end_after_death_with(counted), [EntityStatus::Completed]);
+    }
 }
 
 /// Starts the nodes whose process ended until these batches have. Answers their rows.
