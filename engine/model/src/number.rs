@@ -1,11 +1,9 @@
-//! Numbers as they are written: exact decimals, and the values that keep every digit.
+//! Numbers as they are written: exact decimals, and the conversions that keep every digit.
 //!
 //! A number in a file or in JSON is a text first. It becomes a 64-bit integer or a double only where that changes nothing,
 //! or where the type of a column asks for it. The table of all conversions is in `docs/design/values.md`.
 
 use std::cmp::Ordering;
-
-use crate::Value;
 
 /// The largest power of ten that is read. A text with a larger one is not a number.
 const MAX_EXPONENT: i64 = 1_000_000_000_000_000;
@@ -138,19 +136,6 @@ pub fn written_integer(text: &str) -> Option<i64> {
     (integer.to_string() == text).then_some(integer)
 }
 
-/// The value of a number without a stated type: an integer or a double if it is written exactly like this text, else the
-/// text.
-pub fn written_value(text: &str) -> Value {
-    if let Some(integer) = written_integer(text) {
-        return Value::Integer(integer);
-    }
-    match nearest_real(text) {
-        // A minus of zero is lost on the way through databases.
-        Some(real) if real != 0.0 && real.to_string() == text => Value::Real(real),
-        _ => Value::Text(text.to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -218,30 +203,6 @@ mod tests {
     }
 
     #[test]
-    fn a_value_without_a_type_is_written_as_it_was() {
-        let check = |text: &str, expected: Value| {
-            assert_eq!(written_value(text), expected, "{text}");
-            assert_eq!(written_value(text).to_string(), text);
-        };
-        check("7", Value::Integer(7));
-        check("-12", Value::Integer(-12));
-        check("1.5", Value::Real(1.5));
-        for kept in [
-            "007",
-            "+7",
-            "-0",
-            "1.0",
-            "1.10",
-            "1e2",
-            "100000000000000000001",
-            "101E010031",
-            "1e999",
-        ] {
-            check(kept, Value::Text(kept.to_owned()));
-        }
-    }
-
-    #[test]
     fn order_does_not_depend_on_how_a_number_is_written() {
         let ordered = [
             "-1e400",
@@ -277,11 +238,6 @@ mod tests {
             prop_assert_eq!(exact_integer(&written(a)), Some(a));
             let [x, y] = [a, b].map(|number| Decimal::parse(&written(number)).unwrap());
             prop_assert_eq!(x.cmp(&y), a.cmp(&b));
-        }
-
-        #[test]
-        fn any_text_is_kept(text in r"[+-]?[0-9]{0,25}(\.[0-9]{0,9})?([eE][+-]?[0-9]{1,6})?") {
-            prop_assert_eq!(written_value(&text).to_string(), text);
         }
     }
 }

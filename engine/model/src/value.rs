@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value as Json;
 
-use crate::number::written_value;
+use crate::number::{nearest_real, written_integer};
 
 /// A value of a source row.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,9 +35,22 @@ impl Value {
         }
     }
 
-    /// The value of a JSON number without a stated type: see [`written_value`](crate::number::written_value).
+    /// The value of a number without a stated type: an integer or a double if it is written exactly like this text, else the
+    /// text.
+    pub fn of_number(text: &str) -> Self {
+        if let Some(integer) = written_integer(text) {
+            return Self::Integer(integer);
+        }
+        match nearest_real(text) {
+            // A minus of zero is lost on the way through databases.
+            Some(real) if real != 0.0 && Self::Real(real).to_string() == text => Self::Real(real),
+            _ => Self::Text(text.to_owned()),
+        }
+    }
+
+    /// The value of a JSON number without a stated type.
     pub fn of_json_number(number: &serde_json::Number) -> Self {
-        written_value(number.as_str())
+        Self::of_number(number.as_str())
     }
 }
 
@@ -101,5 +114,43 @@ impl fmt::Display for ColumnType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let found = Self::NAMES.iter().find(|(_, kind)| kind == self);
         f.write_str(found.map_or("TEXT", |(name, _)| name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_value_without_a_type_is_written_as_it_was() {
+        let check = |text: &str, expected: Value| {
+            assert_eq!(Value::of_number(text), expected, "{text}");
+            assert_eq!(Value::of_number(text).to_string(), text);
+        };
+        check("7", Value::Integer(7));
+        check("-12", Value::Integer(-12));
+        check("1.5", Value::Real(1.5));
+        for kept in [
+            "007",
+            "+7",
+            "-0",
+            "1.0",
+            "1.10",
+            "1e2",
+            "100000000000000000001",
+            "101E010031",
+            "1e999",
+        ] {
+            check(kept, Value::Text(kept.to_owned()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_kept(text in r"[+-]?[0-9]{0,25}(\.[0-9]{0,9})?([eE][+-]?[0-9]{1,6})?") {
+            prop_assert_eq!(Value::of_number(&text).to_string(), text);
+        }
     }
 }

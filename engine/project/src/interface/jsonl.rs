@@ -8,7 +8,6 @@ use std::path::Path;
 use rusqlite::types::ValueRef;
 use weft_model::ColumnType;
 use weft_model::Value;
-use weft_model::number::written_value;
 use weft_model::{JsonCell, JsonObject};
 
 use super::row_reader::{COLUMNS, Column, LINE_BYTES, RowLocation, RowReader, label, typed};
@@ -112,7 +111,7 @@ fn cell(json: JsonCell, kind: ColumnType) -> Value {
         JsonCell::Null => Value::Null,
         JsonCell::Bool(flag) if kind != ColumnType::Text => Value::Integer(i64::from(flag)),
         JsonCell::Bool(flag) => Value::Text(flag.to_string()),
-        JsonCell::Number(digits) if kind == ColumnType::Any => written_value(&digits),
+        JsonCell::Number(digits) if kind == ColumnType::Any => Value::of_number(&digits),
         // In an INTEGER or REAL column, text that reads as a number is converted when the cell is read.
         JsonCell::Text(text) | JsonCell::Number(text) | JsonCell::Nested(text) => Value::Text(text),
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tempfile::TempDir;
 use weft_model::Value;
 use weft_model::clock::SystemClock;
-use weft_model::number::written_value;
 
 use super::*;
 use crate::source::{Interface, Parameters, Rows, SourceError};
@@ -846,7 +845,7 @@ async fn numbers_keep_their_digits() {
                 let found = source
                     .query(
                         "select id from s where id = ? or id = ?",
-                        Parameters::Positional(vec![text(id), written_value(id)]),
+                        Parameters::Positional(vec![text(id), Value::of_number(id)]),
                     )
                     .await
                     .unwrap();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt};
 use weft_model::Value;
-use weft_model::number::written_value;
 use weft_store::Outage;
 
 use super::row::Row;
@@ -166,7 +165,7 @@ fn spellings(value: &Value) -> Vec<Value> {
         Value::Integer(_) | Value::Real(_) => &value.to_string(),
         Value::Null | Value::Blob(_) => return vec![value.clone()],
     };
-    let number = written_value(text);
+    let number = Value::of_number(text);
     let mut spellings = vec![value.clone()];
     for spelling in [Value::Text(text.clone()), number] {
         if !spellings.contains(&spelling) {
