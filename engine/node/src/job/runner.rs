@@ -29,6 +29,8 @@ const NOTIFY_WITHIN: Duration = Duration::from_secs(30);
 const SHORT_PAUSE: Duration = Duration::from_millis(200);
 /// The pause before an end is tried again of which the store refuses even the plainest form.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// The pause before an end without an answer is written again.
+const UNANSWERED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs one job that this node session has claimed.
 #[derive(Debug)]
@@ -305,6 +307,13 @@ impl JobRunner {
                 Ok(Written::Ended(ended)) => return Ok(Some(ended)),
                 Ok(Written::NotMine) => return Ok(None),
                 Ok(Written::Unknown) => "its outcome is unknown".to_owned(),
+                // No answer is no refusal. It comes back only when the node has fenced itself: the run belongs to another now.
+                Err(error) if error.is_transient() => {
+                    if !self.session.self_fence.wait(UNANSWERED_PAUSE).await {
+                        return Ok(None);
+                    }
+                    continue;
+                }
                 Err(error) => error.to_string(),
             };
             let key = &self.job.key;

@@ -125,6 +125,27 @@ async fn an_end_of_unknown_outcome_that_is_then_refused_for_good_ends_the_job_on
     }
 }
 
+/// An outage that outlasts the node session is no refusal: the run is the next owner's, and its end is not made up.
+#[tokio::test]
+async fn an_end_without_an_answer_is_no_failure_of_the_job() {
+    let bench = Bench::new();
+    bench.store.set("end_job", OUTPUT, Fault::Unavailable);
+    let (sender, _ran) = mpsc::unbounded_channel();
+    let kind = KindExecutor::new(bench.session.clone(), Arc::new(Wordy(sender)));
+    let executors = Executors::of_kinds(&bench.session).with(JOB_TYPE, Arc::new(kind));
+    Scheduler::start(&bench.session, executors);
+    let job = job(&bench, "wordy");
+    write(&bench, job.clone()).await;
+    bench.store.called("end_job", 1).await;
+    bench.session.self_fence.fence();
+    bench.session.tasks.end(Duration::from_secs(60)).await;
+    let store = &bench.session.context.store;
+    let row = store.job(&job.key, Freshness::Serial).await.unwrap();
+    let row = row.unwrap();
+    assert_eq!((row.status, row.error), (JobStatus::InProcess, None));
+    bench.end().await;
+}
+
 /// Writes a job with a due hint, so that the scheduler checks it.
 async fn write(bench: &Bench, job: Job) {
     write_due(bench, job, bench.session.context.clock.now()).await;
