@@ -131,9 +131,7 @@ impl Frames {
     }
 
     fn read(&self, line: &str) -> Result<Frame, Failure> {
-        // By way of a value: serde buffers what a tagged enum reads, and numbers with all their digits do not survive that.
-        let frame = serde_json::from_str(line).and_then(serde_json::from_value);
-        frame.map_err(|error: serde_json::Error| {
+        Frame::parse(line).map_err(|error| {
             Failure::new(FAILED, format!("the node's answer cannot be read: {error}"))
                 .hint(format!("is {} a weft node of this version?", self.url))
         })

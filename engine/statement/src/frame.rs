@@ -29,6 +29,17 @@ pub enum Frame {
     End(End),
 }
 
+impl Frame {
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// The text is no frame of this version.
+    pub fn parse(text: &str) -> serde_json::Result<Self> {
+        // By way of a value: serde buffers what a tagged enum reads, and numbers with all their digits do not survive that.
+        serde_json::from_str(text).and_then(serde_json::from_value)
+    }
+}
+
 /// The progress of a synchronous batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {

@@ -139,7 +139,7 @@ impl Node {
         let text = response.text().await?;
         ensure!(status.is_success(), "{status} for {statement}: {text}");
         text.lines()
-            .map(|line| serde_json::from_str(line).with_context(|| line.to_owned()))
+            .map(|line| Frame::parse(line).with_context(|| line.to_owned()))
             .collect()
     }
 
