@@ -82,7 +82,7 @@ pub(super) fn outputs_of(rows: Rows) -> Map<String, Value> {
 
 /// A number as a literal of a statement. One that no 64-bit integer and no double writes in the same way is a text with all
 /// its digits.
-pub(crate) fn literal_of_number(number: &Number) -> Literal {
+fn literal_of_number(number: &Number) -> Literal {
     match Source::of_json_number(number) {
         Source::Integer(whole) => Literal::Integer(whole),
         Source::Real(real) => Literal::Real(real),

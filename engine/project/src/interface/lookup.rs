@@ -21,6 +21,8 @@ impl Key {
     fn from_argument(argument: &Sql, kind: ColumnType) -> Option<Self> {
         match (kind, argument) {
             (ColumnType::Text, Sql::Text(text)) => Some(Self::Text(text.clone())),
+            // A TEXT column compares an integer as its digits.
+            (ColumnType::Text, Sql::Integer(integer)) => Some(Self::Text(integer.to_string())),
             (ColumnType::Integer, Sql::Integer(integer)) => Some(Self::Integer(*integer)),
             (ColumnType::Integer, Sql::Text(text)) => text.trim().parse().ok().map(Self::Integer),
             _ => None,
@@ -74,4 +76,21 @@ pub(super) fn equality(
 pub(super) fn set_members(arguments: &Filters<'_>) -> Result<Vec<Sql>> {
     let members = arguments.in_values(0)?;
     members.map(|member| Ok(Sql::try_from(member)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_one_key_in_each_of_its_spellings() {
+        let both = [Sql::Text("7".to_owned()), Sql::Integer(7)];
+        let check = |kind, expected: Option<Key>| {
+            assert_eq!(keys(&both, kind), expected.map(|key| [key].into()));
+        };
+        check(ColumnType::Text, Some(Key::Text("7".to_owned())));
+        check(ColumnType::Integer, Some(Key::Integer(7)));
+        // Only SQLite compares values without a type.
+        check(ColumnType::Any, None);
+    }
 }

@@ -385,8 +385,8 @@ impl Query {
             [_] => Ok(()),
             _ => Err(Failure::Query(ONE_COLUMN.to_owned())),
         };
-        self.run(ready, &pages, check, |rows, _, pages| {
-            self.deliver(rows, pages.clone())
+        self.run(ready, &pages, check, |rows, columns, pages| {
+            self.deliver(rows, &columns, pages.clone())
         });
     }
 
@@ -430,7 +430,12 @@ impl Query {
         }
     }
 
-    fn deliver(&self, rows: SqlRows<'_>, pages: Pages<IdPage>) -> Result<(), Failure> {
+    fn deliver(
+        &self,
+        rows: SqlRows<'_>,
+        columns: &[String],
+        pages: Pages<IdPage>,
+    ) -> Result<(), Failure> {
         let pager = Pager::new();
         let delivering = pager.clone();
         let no_thread = pages.clone();
@@ -453,7 +458,7 @@ impl Query {
                 Failure::Unavailable("the reader ended early".to_owned()),
             )),
         };
-        let outcome = read_ids(rows, &pager);
+        let outcome = read_ids(rows, columns, &pager);
         ending.error = outcome.err().map(|failure| error(&self.name, failure));
         drop(ending);
         // The thread ends when the last page is received or the receiver is gone.
@@ -495,13 +500,10 @@ fn send_rows(
     }
 }
 
-fn read_ids(mut rows: SqlRows<'_>, pager: &Pager) -> Result<(), Failure> {
-    let columns = [rows.as_ref().map_or(Ok(String::new()), |statement| {
-        statement.column_name(0).map(str::to_owned)
-    })?];
+fn read_ids(mut rows: SqlRows<'_>, columns: &[String], pager: &Pager) -> Result<(), Failure> {
     let mut count = 0;
     while let Some(row) = rows.next()? {
-        let id = stream_values(row, &columns, count)?;
+        let id = stream_values(row, columns, count)?;
         count += 1;
         if id == [Value::Null] {
             return Err(Failure::Query(format!("row {count} has no id: it is NULL")));
