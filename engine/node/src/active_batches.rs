@@ -13,6 +13,7 @@ use weft_model::clock::Timestamp;
 use weft_model::{Batch, BatchId, Setting};
 use weft_store::{Freshness, ListBatches, Store, StoreResult};
 
+use crate::cluster_value;
 use crate::removed_batches::removed_batches;
 
 /// The setting of the cluster that names unfinished batches.
@@ -56,7 +57,7 @@ pub async fn active_batches(
     now: Timestamp,
     others: impl IntoIterator<Item = BatchId>,
 ) -> StoreResult<Vec<Batch>> {
-    let (mark, _) = Mark::read(store).await?;
+    let (mark, _) = cluster_value::read(store, ACTIVE_BATCHES).await?;
     let mut ids = find(store, now, mark, SCANNED).await?;
     ids.extend(others);
     unfinished(store, ids).await
@@ -72,32 +73,18 @@ pub(crate) async fn mark_active_batches(
     store: &dyn Store,
     search: Search,
     until: Timestamp,
-    by: &str,
 ) -> StoreResult<(Vec<Batch>, Option<Setting>)> {
-    let (mark, seq) = Mark::read(store).await?;
+    let (mark, seq) = cluster_value::read::<Mark>(store, ACTIVE_BATCHES).await?;
     let mark = mark.filter(|_| search == Search::SinceMark);
     let ids = find(store, until, mark.clone(), usize::MAX).await?;
     let batches = unfinished(store, ids).await?;
     let next = Mark::after(mark.as_ref(), &batches, until.minus(MARGIN));
-    let setting = (mark.as_ref() != Some(&next)).then(|| Setting {
-        name: ACTIVE_BATCHES.to_owned(),
-        seq: seq + 1,
-        value: serde_json::to_string(&next).unwrap_or_default(),
-        changed_at: until,
-        changed_by: by.to_owned(),
-    });
+    let has_moved = mark.as_ref() != Some(&next);
+    let setting = has_moved.then(|| cluster_value::setting(ACTIVE_BATCHES, seq, &next, until, ""));
     Ok((batches, setting))
 }
 
 impl Mark {
-    /// The mark, and the `seq` of its setting. What cannot be read is no mark.
-    async fn read(store: &dyn Store) -> StoreResult<(Option<Self>, i64)> {
-        let Some(found) = store.setting(ACTIVE_BATCHES, Freshness::Committed).await? else {
-            return Ok((None, 0));
-        };
-        Ok((serde_json::from_str(&found.value).ok(), found.seq))
-    }
-
     /// The mark up to `to`, never before `earlier`, for all batches that have not ended.
     fn after(earlier: Option<&Self>, active: &[Batch], to: Timestamp) -> Self {
         let mut before = earlier.map_or(to, |earlier| earlier.before.max(to));
@@ -196,7 +183,7 @@ mod tests {
 
     /// One round of the reconciliation at this time.
     async fn mark(bench: &Bench, search: Search, until: Timestamp) -> BTreeSet<BatchId> {
-        let marked = mark_active_batches(bench.store.as_ref(), search, until, "n1").await;
+        let marked = mark_active_batches(bench.store.as_ref(), search, until).await;
         let (batches, setting) = marked.unwrap();
         if let Some(setting) = setting {
             let put = PutSetting {

@@ -4,6 +4,7 @@ mod active_batches;
 pub mod affinity;
 pub mod batch;
 pub mod cleanup;
+mod cluster_value;
 pub mod config;
 mod context;
 pub mod flow;

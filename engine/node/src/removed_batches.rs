@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use weft_model::clock::Timestamp;
 use weft_model::{BatchId, Setting};
-use weft_store::{Freshness, Store, StoreResult};
+use weft_store::{Store, StoreResult};
+
+use crate::cluster_value;
 
 /// The setting of the cluster that says how far batches are removed.
 pub const REMOVED_BATCHES: &str = "batches_removed";
@@ -46,12 +48,9 @@ impl RemovedBatches {
     /// The value, and the `seq` of its setting. A value that cannot be read, or that a clock which was ahead has written,
     /// does not count.
     pub(crate) async fn read(store: &dyn Store, now: Timestamp) -> StoreResult<(Self, i64)> {
-        let Some(found) = store.setting(REMOVED_BATCHES, Freshness::Committed).await? else {
-            return Ok((Self::default(), 0));
-        };
-        let value: Option<Self> = serde_json::from_str(&found.value).ok();
+        let (value, seq) = cluster_value::read::<Self>(store, REMOVED_BATCHES).await?;
         let value = value.filter(|value| value.before <= now);
-        Ok((value.unwrap_or_default(), found.seq))
+        Ok((value.unwrap_or_default(), seq))
     }
 
     /// The batches before `to` are examined; `left` are those that stay. Answers whether the setting can name them all. If
@@ -70,14 +69,9 @@ impl RemovedBatches {
         false
     }
 
+    /// The setting that is to follow the row with `seq`.
     pub(crate) fn setting(&self, seq: i64, now: Timestamp) -> Setting {
-        Setting {
-            name: REMOVED_BATCHES.to_owned(),
-            seq,
-            value: serde_json::to_string(self).unwrap_or_default(),
-            changed_at: now,
-            changed_by: String::new(),
-        }
+        cluster_value::setting(REMOVED_BATCHES, seq, self, now, "")
     }
 }
 

@@ -379,7 +379,7 @@ impl Sweep {
     async fn note(&self, done: &RemovedBatches, seq: i64) -> Result<i64, SweepError> {
         let now = self.clock.now();
         let put = PutSetting {
-            setting: done.setting(seq + 1, now),
+            setting: done.setting(seq, now),
             token: self.ids.token(),
         };
         if self.settle(&put).await? {

@@ -16,7 +16,7 @@ use weft_model::batch_job;
 use weft_model::batch_job_key;
 use weft_model::clock::{SharedClock, Timestamp};
 use weft_model::ids::Ids;
-use weft_model::{Batch, BatchStatus, DueHint, Job, JobEvent, JobKey, Setting};
+use weft_model::{Batch, BatchStatus, DueHint, Job, JobEvent, JobKey};
 use weft_store::{
     Freshness, JobSeen, PutSetting, SelfFence, Settled, Store, StoreResult, WriteJob, settle,
 };
@@ -28,6 +28,7 @@ pub use self::stuck::{Surroundings, why_batch_is_stuck, why_job_is_stuck};
 
 use crate::NodeSession;
 use crate::active_batches::mark_active_batches;
+use crate::cluster_value;
 
 /// Younger batches are left alone, because their submission may not be complete.
 const MIN_AGE: Duration = Duration::from_secs(120);
@@ -109,12 +110,10 @@ impl<'a> Reconciler<'a> {
 
     /// Examines all jobs if no node has begun to for a day. Continues a round whose node died or fenced itself.
     async fn daily_round(&self, session: &NodeSession) -> StoreResult<()> {
-        let found = self.store.setting(LAST_ROUND, Freshness::Committed).await?;
+        let found = cluster_value::read::<LastRound>(self.store, LAST_ROUND).await?;
+        let (last, mut seq) = found;
         let now = self.clock.now();
         let interval = session.context.config.job_round_interval;
-        let last: Option<LastRound> = found
-            .as_ref()
-            .and_then(|found| serde_json::from_str(&found.value).ok());
         let last = last.filter(|last| last.started <= now && now < last.started.plus(interval));
         let me = session.me.node.0.clone();
         let mut round = match last {
@@ -129,7 +128,6 @@ impl<'a> Reconciler<'a> {
                 after: None,
             },
         };
-        let mut seq = found.map_or(0, |found| found.seq);
         let mut examined = Round::default();
         // If a record is lost, another node examines the jobs.
         while self.record(&mut seq, &round).await? && !round.finished {
@@ -159,17 +157,11 @@ impl<'a> Reconciler<'a> {
 
     /// Records how far a round is. False if another node has recorded its own.
     async fn record(&self, seq: &mut i64, round: &LastRound) -> StoreResult<bool> {
-        *seq += 1;
-        let put = PutSetting {
-            setting: Setting {
-                name: LAST_ROUND.to_owned(),
-                seq: *seq,
-                value: serde_json::to_string(round).unwrap_or_default(),
-                changed_at: self.clock.now(),
-                changed_by: round.node.clone(),
-            },
-            token: self.ids.token(),
-        };
+        let now = self.clock.now();
+        let setting = cluster_value::setting(LAST_ROUND, *seq, round, now, &round.node);
+        *seq = setting.seq;
+        let token = self.ids.token();
+        let put = PutSetting { setting, token };
         Ok(matches!(self.settle(&put).await?, Settled::Applied))
     }
 
@@ -179,7 +171,7 @@ impl<'a> Reconciler<'a> {
     /// The error of the store.
     pub async fn batches(&self, search: Search) -> StoreResult<usize> {
         let until = self.clock.now().min(self.store.store_time().await?);
-        let (batches, mark) = mark_active_batches(self.store, search, until, "").await?;
+        let (batches, mark) = mark_active_batches(self.store, search, until).await?;
         let youngest = self.clock.now().minus(MIN_AGE);
         let mut opened = 0;
         for batch in batches {
