@@ -35,6 +35,11 @@ impl SelfFence {
         Self::until(clock, until, CancellationToken::new())
     }
 
+    /// The clock of the node.
+    pub fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
     /// A heartbeat succeeded: the session may act until `until`. Never shortens the time.
     pub fn extend(&self, until: Duration) {
         self.until_micros.fetch_max(micros(until), Ordering::AcqRel);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tracing::{debug, warn};
-use weft_model::Bug;
 use weft_model::ids::Ids;
+use weft_model::{Bug, DueHint};
 
 use super::{Attempt, AttemptResult, Backoff, SelfFence, Store, StoreError};
 
@@ -17,6 +17,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How many times in a row a statement whose outcome is unknown may be refused for good before it is given up.
 const MAX_REFUSALS: usize = 8;
+/// A node may have read a hint of a time so far ahead: its poll reads a little ahead, and its clock may be fast.
+const READ_AHEAD: Duration = Duration::from_secs(10);
 
 /// The definite outcome of a compare-and-set, if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,11 @@ pub trait Conditional: Send + Sync {
 
     /// Sends it once.
     async fn attempt(&self, store: &dyn Store) -> AttemptResult<Self::Found>;
+
+    /// The due hint of the row, where nodes may have read the one that was stored before the row and found nothing to do.
+    fn hint_to_renew(&self, _was_sent_again: bool) -> Option<&DueHint> {
+        None
+    }
 }
 
 /// Sends `operation` until the answer is definite or the node fences itself, with full jitter between sendings.
@@ -70,6 +77,7 @@ pub struct Settling<'a, C> {
     self_fence: &'a SelfFence,
     operation: &'a C,
     backoff: Backoff,
+    sendings: usize,
     may_have_applied: bool,
     refusals: usize,
 }
@@ -88,6 +96,7 @@ impl<'a, C: Conditional> Settling<'a, C> {
             self_fence,
             operation,
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            sendings: 0,
             may_have_applied: false,
             refusals: 0,
         }
@@ -100,8 +109,12 @@ impl<'a, C: Conditional> Settling<'a, C> {
     /// fenced itself before the store accepted the statement even once.
     pub async fn send(&mut self) -> Result<Option<Settled<C::Found>>, StoreError> {
         let verb = self.operation.verb();
+        self.sendings += 1;
         let refusal = match self.operation.attempt(self.store).await {
-            Ok(Attempt::Applied) => return Ok(Some(Settled::Applied)),
+            Ok(Attempt::Applied) => {
+                self.renew_hint().await;
+                return Ok(Some(Settled::Applied));
+            }
             Ok(Attempt::Lost(found)) => return Ok(Some(Settled::Lost(found))),
             Ok(Attempt::Unknown(reason)) => {
                 metrics::counter!("store_unknown_total", "op" => verb).increment(1);
@@ -137,5 +150,30 @@ impl<'a, C: Conditional> Settling<'a, C> {
             };
         }
         Ok(None)
+    }
+
+    /// Leads nodes to the row once more. Between the hint and the row a node may have read the hint, found the row at rest
+    /// and passed the hint; no node reads a hint twice. If this node dies before it continues with the job, another one
+    /// finds this hint.
+    async fn renew_hint(&self) {
+        let Some(due) = self.operation.hint_to_renew(self.sendings > 1) else {
+            return;
+        };
+        let now = self.self_fence.clock().now();
+        if due.due_at > now.plus(READ_AHEAD) {
+            return;
+        }
+        let hint = DueHint {
+            due_at: due.due_at.max(now).plus(Duration::from_millis(1)),
+            key: due.key.clone(),
+        };
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        while let Err(error) = self.store.put_due(&hint).await {
+            let pause = self.ids.jitter(backoff.pause());
+            if !error.is_transient() || !self.self_fence.wait(pause).await {
+                debug!(error = %error, "Could not renew the due hint of a job: {error}");
+                return;
+            }
+        }
     }
 }

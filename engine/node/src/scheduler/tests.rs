@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use weft_model::clock::Timestamp;
 use weft_model::{Job, JobDesired, JobKey, JobStatus};
-use weft_store::{Freshness, WriteJob};
+use weft_store::{Freshness, JobSeen, Settled, WriteJob};
 
 use super::kind_executor::KindExecutor;
 use super::{Claimed, Executor, Executors, Scheduler, Slots};
@@ -163,6 +163,46 @@ async fn write_due(bench: &Bench, job: Job, due_at: Timestamp) {
         token: context.ids.token(),
     };
     bench.session.settle(&write).await.unwrap();
+}
+
+/// Writes a job over its row that has ended, after the scheduler has read the hint of `due_at` and passed it.
+async fn write_after_hint(bench: &Bench, job: Job, faults: usize) {
+    let context = &bench.session.context;
+    let ended = Job {
+        status: JobStatus::Terminated,
+        archived: true,
+        ..job.clone()
+    };
+    let due_at = context.clock.now();
+    write_due(bench, ended.clone(), due_at).await;
+    bench.store.called("job", 1).await;
+    let found = context.store.job(&job.key, Freshness::Serial).await;
+    let write = WriteJob {
+        due: Some(weft_model::DueHint {
+            due_at,
+            key: job.key.clone(),
+        }),
+        seen: Some(JobSeen::of(&found.unwrap().unwrap())),
+        job,
+        token: context.ids.token(),
+    };
+    bench
+        .store
+        .set_times("write_job", "", Fault::UnknownApplied, faults);
+    let settled = bench.session.settle(&write).await.unwrap();
+    assert!(matches!(settled, Settled::Applied), "{settled:?}");
+}
+
+#[tokio::test]
+async fn a_job_written_after_its_hint_was_passed_runs() {
+    for faults in [0, 1] {
+        let bench = Bench::new();
+        bench.store.set("job", "late", None);
+        let mut ran = start(&bench);
+        write_after_hint(&bench, job(&bench, "late"), faults).await;
+        assert_eq!(soon("the run", ran.recv()).await.as_deref(), Some("late"));
+        bench.end().await;
+    }
 }
 
 /// While the claim of one job does not come back with `fault`, another one runs.

@@ -65,7 +65,23 @@ pub enum FinishLost {
 
 sent_by! {
     submit_batch: SubmitBatch, SubmitLost;
-    finish_batch: FinishBatch, FinishLost;
+}
+
+#[async_trait::async_trait]
+impl crate::Conditional for FinishBatch {
+    type Found = FinishLost;
+
+    fn verb(&self) -> &'static str {
+        "finish_batch"
+    }
+
+    async fn attempt(&self, store: &dyn crate::Store) -> crate::AttemptResult<FinishLost> {
+        store.finish_batch(self).await
+    }
+
+    fn hint_to_renew(&self, was_sent_again: bool) -> Option<&DueHint> {
+        self.job.hint_to_renew(was_sent_again)
+    }
 }
 
 /// The first half of the submission: the batch's row.

@@ -252,6 +252,13 @@ impl crate::Conditional for ChangeJob {
             Self::Request(request) => request.attempt(store).await,
         }
     }
+
+    fn hint_to_renew(&self, was_sent_again: bool) -> Option<&DueHint> {
+        match self {
+            Self::Write(write) => write.hint_to_renew(was_sent_again),
+            Self::Request(request) => request.hint_to_renew(was_sent_again),
+        }
+    }
 }
 
 impl StoredRow for Job {
@@ -347,6 +354,10 @@ impl CompareAndSet for WriteJob {
 
     fn due(&self) -> Option<&DueHint> {
         self.due.as_ref()
+    }
+
+    fn wakes_resting_row(&self) -> bool {
+        self.seen.is_some()
     }
 }
 

@@ -55,6 +55,11 @@ pub trait CompareAndSet: Send + Sync {
         None
     }
 
+    /// Whether it is written over a row that rests: a node that reads the hint before the row finds nothing to do.
+    fn wakes_resting_row(&self) -> bool {
+        false
+    }
+
     /// What becomes of this operation, given the row found.
     fn judge(&self, row: Option<Self::Row>) -> Verdict<Self::Row> {
         if self.is_applied(row.as_ref()) {
@@ -110,7 +115,7 @@ macro_rules! changes_existing_row {
     };
 }
 
-/// Implements [`Conditional`](crate::Conditional) for an operation that a verb of the store sends.
+/// Implements [`Conditional`](crate::Conditional) for a [`CompareAndSet`] that a verb of the store sends.
 macro_rules! sent_by {
     ($($verb:ident: $operation:ty, $found:ty;)*) => {$(
         #[async_trait::async_trait]
@@ -123,6 +128,11 @@ macro_rules! sent_by {
 
             async fn attempt(&self, store: &dyn $crate::Store) -> $crate::AttemptResult<$found> {
                 store.$verb(self).await
+            }
+
+            fn hint_to_renew(&self, was_sent_again: bool) -> Option<&weft_model::DueHint> {
+                use $crate::CompareAndSet;
+                self.due().filter(|_| was_sent_again || self.wakes_resting_row())
             }
         }
     )*};

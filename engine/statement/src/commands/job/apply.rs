@@ -15,8 +15,6 @@ use crate::services::Services;
 
 /// How long to re-send a change whose outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long after a row was written over its second hint is due.
-const SECOND_HINT: Duration = Duration::from_secs(1);
 
 /// What a row that is written over the row of an ended job holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +53,13 @@ pub(crate) async fn apply(
         async move { next_operation(services, over_ended, found, step?).await }
     };
     match decide_and_settle(store, &services.ids, &self_fence, read, decide).await? {
-        Decided::Applied { operation, before } => Ok(applied(services, operation, before).await),
+        Decided::Applied { operation, before } => Ok(applied(services, operation, before)),
         Decided::Stopped(applied) => Ok(applied),
         Decided::StillUnknown(operation) => {
             if let ChangeJob::Write(write) = operation
                 && let Some(due) = write.due
             {
-                put_second_hint(services, &due, PATIENCE).await;
+                put_later_hint(services, &due).await;
                 services.wake.due(due);
             }
             Err(outcome_unknown(key))
@@ -102,13 +100,10 @@ async fn next_operation(
 }
 
 /// Wakes the part of the node that continues with the job, and returns the job as it is now.
-async fn applied(services: &Services, operation: ChangeJob, before: Option<Job>) -> Applied {
+fn applied(services: &Services, operation: ChangeJob, before: Option<Job>) -> Applied {
     match operation {
         ChangeJob::Write(write) => {
             if let Some(due) = write.due {
-                if before.is_some() && due.due_at <= services.clock.now() {
-                    put_second_hint(services, &due, SECOND_HINT).await;
-                }
                 services.wake.due(due);
             }
             Applied {
@@ -188,15 +183,14 @@ async fn check(services: &Services, job: &Job) -> Result<(), Refusal> {
     })
 }
 
-/// The due hint is written before the row. Another node may read the row in between, find nothing to do and pass the hint.
-/// A second hint at a later moment leads a node there again when this one dies before it claims the job.
-async fn put_second_hint(services: &Services, due: &DueHint, delay: Duration) {
+/// The row may still be written, after nodes have found the old one and passed its hint. A later hint leads them there.
+async fn put_later_hint(services: &Services, due: &DueHint) {
     let hint = DueHint {
-        due_at: services.clock.now().plus(delay),
+        due_at: services.clock.now().plus(PATIENCE),
         key: due.key.clone(),
     };
     if let Err(error) = services.store.put_due(&hint).await {
-        debug!(error = %error, "Could not write the second due hint of a job: {error}");
+        debug!(error = %error, "Could not write the later due hint of a job: {error}");
     }
 }
 
